@@ -1,0 +1,134 @@
+"""Everything that the server raises on purpose.
+
+The tree, with the status that each becomes on both transports::
+
+    ZaqarServerError
+    ├── RequestError                 the caller can mend it
+    │   ├── BadRequest          400  wrong field, header, body
+    │   │   └── ClaimNotLive    400  the claim named in a delete is gone
+    │   ├── Forbidden           403  policy said no
+    │   │   └── MessageClaimed  403  somebody else holds the message
+    │   ├── NotFound            404
+    │   │   ├── QueueNotFound   404
+    │   │   ├── MessageNotFound 404
+    │   │   └── ClaimNotFound   404
+    │   ├── Conflict            409
+    │   └── UnsupportedMediaType 415
+    ├── Unavailable             503  the store cannot serve now; try again
+    ├── QueueChanged                 the queue changed since it was read
+    └── StartupError                 the server cannot start
+        ├── SettingsError            a setting is missing or wrong
+        └── StoreRefused             the store is newer, damaged or in use
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ZaqarServerError(Exception):
+    """The base of every error that this server raises on purpose."""
+
+
+class RequestError(ZaqarServerError):
+    """A request that cannot be served as it stands.
+
+    Attributes:
+        status: The HTTP status, also used in WebSocket answers.
+        title: The short name of the problem (``rest-v2`` 1.8).
+        description: What is wrong and what was expected; empty if the title
+            says it all.
+    """
+
+    status: ClassVar[int] = 400
+    title: str = "Invalid API request"
+
+    def __init__(self, description: str = "", *, title: str | None = None) -> None:
+        super().__init__(description)
+        self.description = description
+        if title is not None:
+            self.title = title
+
+
+class BadRequest(RequestError):
+    """A header, parameter or body member is missing, malformed or out of bounds."""
+
+
+class ClaimNotLive(BadRequest):
+    """The claim named in a delete is unknown, expired or not the message's own."""
+
+    title = "Unable to delete"
+
+
+class Forbidden(RequestError):
+    """The policy denies the operation to this caller."""
+
+    status = 403
+    title = "Not authorized"
+
+
+class MessageClaimed(Forbidden):
+    """The message is under a live claim that the caller did not name."""
+
+    title = "Unable to delete"
+
+
+class NotFound(RequestError):
+    """What the request names does not exist for this caller."""
+
+    status = 404
+    title = "Not found"
+
+
+class QueueNotFound(NotFound):
+    """No such queue in the project."""
+
+
+class MessageNotFound(NotFound):
+    """No such message in the queue."""
+
+
+class ClaimNotFound(NotFound):
+    """No such live claim in the queue."""
+
+
+class Conflict(RequestError):
+    """The request contradicts what is stored."""
+
+    status = 409
+    title = "Resource conflict"
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is of a type that the operation does not take."""
+
+    status = 415
+    title = "415 Unsupported Media Type"
+
+
+class Unavailable(ZaqarServerError):
+    """The store cannot serve now: nothing was changed, trying again may help.
+
+    Attributes:
+        retry_after: Seconds after which a client should try again.
+    """
+
+    def __init__(self, description: str, *, retry_after: int = 1) -> None:
+        super().__init__(description)
+        self.retry_after = retry_after
+
+
+class QueueChanged(ZaqarServerError):
+    """The queue was changed or deleted since the caller read it."""
+
+
+class StartupError(ZaqarServerError):
+    """The server cannot start; the text says what to do about it."""
+
+
+class SettingsError(StartupError):
+    """A setting is missing or has a value that cannot be used."""
+
+
+class StoreRefused(StartupError):
+    """The store cannot be opened: newer schema, damaged, or in use."""

@@ -1,0 +1,485 @@
+"""The storage contract: what a driver must do, and may rely on.
+
+A driver stores and finds. It knows no roles, no JSON shapes, no HTTP and no
+configuration: limits and defaults are applied before it is called, and a
+message body is bytes that it gives back unchanged.
+
+Rules that hold for every method:
+
+* **Scope.** Everything is looked up by project *and* queue. An id of another
+  queue or project does not exist.
+* **Time** is passed in as ``now`` (seconds since the epoch, float); a driver
+  never reads a clock for a decision. A message is live while
+  ``now < created + ttl`` and a claim while ``now < created + ttl``; what is no
+  longer live is never returned, counted or claimable, whether or not it was
+  swept yet.
+* **Order** is acceptance order: of two messages of a queue the one whose post
+  was answered first comes first, also after a restart. Ids sort as text in that
+  order, so an id is a marker.
+* **Atomic and durable.** A method either did all or nothing, and returns after
+  the change is as durable as :attr:`Storage.durability` says.
+* **Missing queues** are empty, not errors, unless a method says otherwise.
+* **Malformed ids** are ids of things that do not exist.
+* **Errors**: a driver raises the errors named in each docstring, and
+  :class:`~zaqarserver.errors.Unavailable` for everything that its store does
+  to it. It translates at its own edge; nothing else leaves it.
+* **Cancellation.** A cancelled call either happened or did not; it never
+  half-happened and never blocks later calls.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import msgspec
+
+Metadata = dict[str, Any]
+
+
+class Capability(enum.StrEnum):
+    """What a store can promise (``rest-v2`` 2.13)."""
+
+    FIFO = "FIFO"
+    CLAIMS = "CLAIMS"
+    DURABILITY = "DURABILITY"
+    AOD = "AOD"
+    HIGH_THROUGHPUT = "HIGH_THROUGHPUT"
+
+
+class Durability(enum.StrEnum):
+    """What a successful return means for the data.
+
+    ``POWER_LOSS``: it survives the machine losing power. ``PROCESS_CRASH``: it
+    survives the server being killed, but the last moments may be lost with the
+    machine. ``MEMORY``: it is gone when the process ends.
+    """
+
+    POWER_LOSS = "power_loss"
+    PROCESS_CRASH = "process_crash"
+    MEMORY = "memory"
+
+
+class Queue(msgspec.Struct, frozen=True):
+    """A stored queue.
+
+    Attributes:
+        name: The queue's name.
+        metadata: The stored metadata only, without defaults.
+        revision: Changes with every change of the metadata; never comes back,
+            not even when the queue is deleted and made again.
+    """
+
+    name: str
+    metadata: Metadata
+    revision: int
+
+
+class NewMessage(msgspec.Struct, frozen=True, gc=False):
+    """A message to store.
+
+    Attributes:
+        body: The body's bytes, given back unchanged.
+        ttl: Seconds to live from ``now``.
+        delay: Seconds from ``now`` during which the message is hidden on a
+            delayed queue; 0 is not delayed.
+        checksum: Kept with the message and given back, or ``None``.
+    """
+
+    body: bytes
+    ttl: int
+    delay: int = 0
+    checksum: str | None = None
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """A stored message as it is at ``now``.
+
+    Attributes:
+        id: Opaque, URL-safe, unguessable, sorts in acceptance order.
+        body: As posted.
+        ttl: Seconds; raised by claims, see :meth:`Storage.claim_create`.
+        age: Whole seconds since posting, never negative.
+        claim_id: The live claim that holds the message, or ``None``.
+        claim_count: How many claims have taken the message so far.
+        checksum: As posted, or ``None``.
+    """
+
+    id: str
+    body: bytes
+    ttl: int
+    age: int
+    claim_id: str | None = None
+    claim_count: int = 0
+    checksum: str | None = None
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A live claim and the messages that it still holds, oldest first.
+
+    Attributes:
+        id: Opaque, URL-safe, unguessable.
+        ttl: Seconds from creation or the last renewal.
+        grace: Seconds that the messages outlive the claim.
+        age: Whole seconds since creation or the last renewal.
+        messages: What the claim holds now; never empty.
+    """
+
+    id: str
+    ttl: int
+    grace: int
+    age: int
+    messages: Sequence[Message]
+
+
+class Edge(msgspec.Struct, frozen=True, gc=False):
+    """The oldest or newest live message of a queue, for statistics.
+
+    Attributes:
+        id: The message's id.
+        created: When it was posted, seconds since the epoch.
+        age: Whole seconds since then.
+    """
+
+    id: str
+    created: float
+    age: int
+
+
+class QueueStats(msgspec.Struct, frozen=True, gc=False):
+    """Counts of the live messages of a queue.
+
+    Attributes:
+        free: Not under a live claim; delayed messages count here.
+        claimed: Under a live claim.
+        oldest: The first live message in order, claimed or not.
+        newest: The last one.
+    """
+
+    free: int = 0
+    claimed: int = 0
+    oldest: Edge | None = None
+    newest: Edge | None = None
+
+
+class DeadLetter(msgspec.Struct, frozen=True, gc=False):
+    """What happens to messages that were claimed too often (``rest-v2`` 5.6).
+
+    Attributes:
+        queue: The queue, of the same project, that takes them; made on demand.
+        max_claim_count: How many claims a message may get, at least 1.
+        ttl: Seconds to live from the move, or ``None`` to leave the expiry alone.
+    """
+
+    queue: str
+    max_claim_count: int
+    ttl: int | None = None
+
+
+class Storage(abc.ABC):
+    """A store of queues, messages and claims.
+
+    Drivers are found by the scheme of the ``[storage] uri`` through the entry
+    point group ``zaqarserver.storage``.
+    """
+
+    #: What this driver promises; the conformance suite tests each of these and
+    #: reports each missing one.
+    capabilities: ClassVar[frozenset[Capability]]
+
+    @classmethod
+    @abc.abstractmethod
+    def from_uri(cls, uri: str, options: Mapping[str, str]) -> Self:
+        """Make a driver for a URI; nothing is opened yet.
+
+        Args:
+            uri: The value of ``[storage] uri``.
+            options: Settings of the driver's own, by name; see the driver.
+
+        Raises:
+            SettingsError: The URI or an option is not usable.
+        """
+
+    @property
+    @abc.abstractmethod
+    def durability(self) -> Durability:
+        """What a successful return means; known once the store is open."""
+
+    # -- life ---------------------------------------------------------------
+
+    @abc.abstractmethod
+    async def open(self) -> None:
+        """Open the store, creating or migrating it where needed.
+
+        Raises:
+            StoreRefused: It is newer than this driver, damaged, or in use by
+                another server that cannot share it.
+            Unavailable: It cannot be reached now.
+        """
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Finish what was accepted, then release the store; safe to repeat."""
+
+    @abc.abstractmethod
+    async def ping(self) -> None:
+        """Return if the store can read and write now.
+
+        Raises:
+            Unavailable: It cannot; the text says why.
+        """
+
+    @abc.abstractmethod
+    async def sweep(self, now: float) -> int:
+        """Remove some of what is dead at ``now`` and return how many rows.
+
+        Called again and again by the server: each call is short (a few
+        milliseconds of the store's time); 0 says that nothing is left to do.
+        """
+
+    # -- queues -------------------------------------------------------------
+
+    @abc.abstractmethod
+    async def queue_create(self, project: str, queue: str, metadata: Metadata) -> bool:
+        """Make a queue; return False, changing nothing, if it exists."""
+
+    @abc.abstractmethod
+    async def queue_get(self, project: str, queue: str) -> Queue | None:
+        """Return the queue, or ``None`` if there is none.
+
+        Asked before nearly every operation: a driver should make it cheap.
+        """
+
+    @abc.abstractmethod
+    async def queue_update(
+        self, project: str, queue: str, metadata: Metadata, revision: int
+    ) -> None:
+        """Replace the metadata if the queue still has ``revision``.
+
+        Raises:
+            QueueChanged: It has another one by now, or is gone.
+        """
+
+    @abc.abstractmethod
+    async def queue_delete(self, project: str, queue: str) -> None:
+        """Remove the queue with its messages and claims, if it exists.
+
+        From the return on nothing of it can be seen, however much there was.
+        """
+
+    @abc.abstractmethod
+    async def queue_list(
+        self,
+        project: str,
+        *,
+        marker: str | None,
+        limit: int,
+        name: str | None = None,
+        metadata: Mapping[str, Sequence[Any]] | None = None,
+    ) -> list[Queue]:
+        """Return up to ``limit`` queues of the project, by name.
+
+        Args:
+            project: The project.
+            marker: Only names after this one (which need not exist).
+            limit: At most so many, at least 1.
+            name: Only names that contain this text, literally.
+            metadata: Only queues whose stored metadata has, for each key, one
+                of the values (compared by JSON type and value).
+        """
+
+    @abc.abstractmethod
+    async def queue_count(self, project: str) -> int:
+        """Return how many queues the project has."""
+
+    @abc.abstractmethod
+    async def queue_stats(self, project: str, queue: str, now: float) -> QueueStats:
+        """Return the counts; the cost does not grow with the backlog."""
+
+    # -- messages -----------------------------------------------------------
+
+    @abc.abstractmethod
+    async def message_post(
+        self,
+        project: str,
+        queue: str,
+        client_id: str,
+        messages: Sequence[NewMessage],
+        now: float,
+    ) -> list[str]:
+        """Store the messages in order, all or none; return their ids.
+
+        The queue is made (with empty metadata) if it does not exist.
+        """
+
+    @abc.abstractmethod
+    async def message_list(
+        self,
+        project: str,
+        queue: str,
+        *,
+        marker: str | None,
+        limit: int,
+        now: float,
+        exclude_client: str | None = None,
+        include_claimed: bool = False,
+        include_delayed: bool = False,
+    ) -> list[Message]:
+        """Return up to ``limit`` messages after ``marker``, oldest first.
+
+        The page is full whenever enough matching messages follow, however many
+        others lie between. A reader that follows the last id of each page
+        misses nothing that was visible before it moved on.
+
+        Args:
+            project: The project.
+            queue: The queue.
+            marker: A message id (the message may be gone by now); a malformed
+                one gives an empty list.
+            limit: At most so many, at least 1.
+            now: The time.
+            exclude_client: Leave out what was posted under this client id.
+            include_claimed: With messages under a live claim.
+            include_delayed: With messages that are still hidden.
+        """
+
+    @abc.abstractmethod
+    async def message_get(
+        self, project: str, queue: str, ids: Sequence[str], now: float
+    ) -> list[Message]:
+        """Return the live messages with these ids, in the order of ``ids``.
+
+        Claimed and delayed ones too; unknown ids are skipped, and an id named
+        twice is returned once.
+        """
+
+    @abc.abstractmethod
+    async def message_delete(
+        self,
+        project: str,
+        queue: str,
+        message_id: str,
+        claim_id: str | None,
+        now: float,
+    ) -> None:
+        """Delete a message; nothing happens if it does not exist.
+
+        Raises:
+            MessageClaimed: It is under a live claim other than ``claim_id``.
+            ClaimNotLive: ``claim_id`` is given, and the message is under no
+                live claim.
+        """
+
+    @abc.abstractmethod
+    async def message_delete_many(
+        self,
+        project: str,
+        queue: str,
+        ids: Sequence[str],
+        claim_ids: Sequence[str] | None,
+        now: float,
+    ) -> None:
+        """Delete the messages, whether or not they are claimed.
+
+        Args:
+            project: The project.
+            queue: The queue.
+            ids: Unknown ones are skipped.
+            claim_ids: If given, each existing message must be under a live
+                claim out of these.
+            now: The time.
+
+        Raises:
+            MessageClaimed: A message is not under one of ``claim_ids``; then
+                nothing was deleted.
+        """
+
+    @abc.abstractmethod
+    async def message_pop(
+        self,
+        project: str,
+        queue: str,
+        limit: int,
+        now: float,
+        *,
+        include_delayed: bool = False,
+    ) -> list[Message]:
+        """Remove and return up to ``limit`` free, visible messages, oldest first."""
+
+    @abc.abstractmethod
+    async def message_purge(self, project: str, queue: str) -> None:
+        """Remove all messages and claims of the queue; keep it and its metadata.
+
+        From the return on none can be seen, however many there were.
+        """
+
+    # -- claims -------------------------------------------------------------
+
+    @abc.abstractmethod
+    async def claim_create(
+        self,
+        project: str,
+        queue: str,
+        *,
+        ttl: int,
+        grace: int,
+        limit: int,
+        now: float,
+        include_delayed: bool = False,
+        dead_letter: DeadLetter | None = None,
+    ) -> Claim | None:
+        """Claim up to ``limit`` free, visible messages, oldest first.
+
+        Each message's ``claim_count`` goes up by one. A message that would
+        expire before ``now + ttl`` has its expiry set to ``now + ttl + grace``
+        and its ttl shown as ``ttl + grace`` (``rest-v2`` 5.4); others keep
+        theirs. A message belongs to at most one live claim at any time.
+
+        With ``dead_letter``, a message that was claimed ``max_claim_count``
+        times already is moved to the dead letter queue instead of being
+        claimed: same id, body, checksum and age, free there at once, with a
+        claim count of 0. It takes part in the ``limit`` like a claimed one.
+
+        The cost does not grow with the number of messages in the queue.
+
+        Returns:
+            The claim, or ``None`` if there was nothing to claim.
+        """
+
+    @abc.abstractmethod
+    async def claim_get(
+        self, project: str, queue: str, claim_id: str, now: float
+    ) -> Claim:
+        """Return a live claim that still holds messages.
+
+        Raises:
+            ClaimNotFound: There is none.
+        """
+
+    @abc.abstractmethod
+    async def claim_update(
+        self,
+        project: str,
+        queue: str,
+        claim_id: str,
+        *,
+        ttl: int,
+        grace: int,
+        now: float,
+    ) -> None:
+        """Renew a live claim: its clock starts again with this ttl and grace.
+
+        The messages' expiry is extended as in :meth:`claim_create`; claim
+        counts stay.
+
+        Raises:
+            ClaimNotFound: There is no such live claim.
+        """
+
+    @abc.abstractmethod
+    async def claim_delete(
+        self, project: str, queue: str, claim_id: str, now: float
+    ) -> None:
+        """Release a claim; its messages are free at once, their counts stay."""
