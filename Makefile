@@ -1,0 +1,70 @@
+# The two commands of the README are `make demo` and `make test`. Each target
+# first sees that .venv fits the tree, so that any of them can be the first.
+#
+#   make PYTHON=/path/to/python3.12 …   chooses the interpreter for .venv
+
+# Only relative paths: the tree may lie in a directory with spaces in its name,
+# which make cannot handle in prerequisites.
+BIN := .venv/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test checks serve lint types layers docs bench format \
+        clean distclean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: venv  ## see it work: a server, the commands and the SDK, in half a minute
+	@$(BIN)/python demo/demo.py $(ARGS)
+
+test: venv  ## every check and every test; the last line is pytest's
+	@failed=; \
+	for check in lint types layers docs; do \
+	    $(MAKE) --no-print-directory $$check || failed="$$failed $$check"; \
+	done; \
+	test -z "$$failed" || echo "== failed so far:$$failed (the tests follow)"; \
+	echo "== tests"; \
+	$(BIN)/pytest $(ARGS) && test -z "$$failed"
+
+serve: venv  ## run a server that keeps its messages (under $XDG_STATE_HOME)
+	@$(BIN)/zaqarserver $(ARGS)
+
+lint: venv  ## ruff: rules and format
+	@echo "== lint"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: venv  ## mypy --strict
+	@echo "== types"
+	@$(BIN)/mypy
+	@$(BIN)/mypy demo benchmarks
+
+layers: venv  ## import-linter: who may import whom
+	@echo "== layers"
+	@$(BIN)/lint-imports --no-logo
+
+docs: venv  ## build the documentation in doc/build/html; a warning is an error
+	@echo "== docs"
+	@$(BIN)/sphinx-build -q -W --keep-going -n -b html doc/source doc/build/html
+	@echo "doc/build/html/index.html"
+
+bench: venv  ## measure this machine: load, then growth, then start-up cost
+	@$(BIN)/python benchmarks/load.py $(ARGS)
+	@$(BIN)/python benchmarks/scale.py
+	@$(BIN)/python benchmarks/startup.py
+
+format: venv  ## let ruff mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+venv:  ## build or refresh .venv; the other targets do it when needed
+	@sh .ci/python .ci/venv.py
+
+clean:  ## remove what was built, keep .venv
+	rm -rf build server/build doc/build dist server/dist .mypy_cache .ruff_cache \
+	    .pytest_cache .hypothesis .import_linter_cache
+	find . -path ./.venv -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+
+distclean: clean  ## remove .venv too
+	rm -rf .venv python_zaqarclient.egg-info server/zaqarserver.egg-info
