@@ -1,0 +1,134 @@
+"""Fixtures that both distributions' tests use: real servers in real processes."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+START_SECONDS = 30.0
+
+
+def free_port() -> int:
+    """Return a loopback port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class ServerProcess:
+    """A ``zaqarserver`` process on loopback.
+
+    Attributes:
+        url: Its REST endpoint.
+        store: Its storage file, kept over restarts.
+        log: The file that its log goes to.
+    """
+
+    def __init__(self, directory: Path, store: Path | None, options: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.store = store or directory / "zaqar.db"
+        self.log = directory / "server.log"
+        self._config = directory / "zaqarserver.conf"
+        self._config.write_text(
+            f"{options}\n"
+            f"[server]\nhost = 127.0.0.1\nport = {self.port}\n"
+            f"[storage]\nuri = sqlite:///{self.store}\n"
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        assert self._process is not None, "the server was not started"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("OS_")
+        }
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "zaqarserver", "--config-file", self._config],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+            )
+        self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"the server ended:\n{self.log.read_text()}")
+            with contextlib.suppress(OSError):
+                connection = http.client.HTTPConnection("127.0.0.1", self.port, 5)
+                connection.request("GET", "/")
+                status = connection.getresponse().status
+                connection.close()
+                if status == 300:
+                    return
+            # Polling a process that starts, not waiting for a guess to pass.
+            time.sleep(0.05)
+        raise RuntimeError(f"the server did not start:\n{self.log.read_text()}")
+
+    def _signal(self, number: int) -> int:
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        return self._process.wait(timeout=START_SECONDS)
+
+    def kill(self) -> None:
+        """End the server as a crash would."""
+        self._signal(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """End the server in good order; return its exit status."""
+        return self._signal(signal.SIGTERM)
+
+
+@pytest.fixture(scope="session")
+def server_factory(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., ServerProcess]]:
+    """Make servers: ``server_factory(store=PATH, options="admin_mode = true")``.
+
+    ``options`` are lines that come first in the configuration file: options of
+    the group ``[DEFAULT]``, then other groups. The servers are started, and
+    stopped at the end of the session.
+    """
+    made: list[ServerProcess] = []
+
+    def make(store: Path | None = None, options: str = "") -> ServerProcess:
+        directory = tmp_path_factory.mktemp("server")
+        process = ServerProcess(directory, store, f"[DEFAULT]\n{options}")
+        made.append(process)
+        process.start()
+        return process
+
+    yield make
+    for process in made:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def server(server_factory: Callable[..., Any]) -> ServerProcess:
+    """A running server without authentication, shared by the session."""
+    process: ServerProcess = server_factory(options="admin_mode = true")
+    return process

@@ -1,0 +1,133 @@
+"""An in-process server with a clock that tests move."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import falcon.testing
+import msgspec
+import pytest
+from oslo_config import cfg
+
+from zaqarserver import config
+from zaqarserver.auth import NoAuth
+from zaqarserver.context import Server, Settings
+from zaqarserver.http import make_app
+from zaqarserver.metrics import Metrics
+from zaqarserver.policy import RulePolicy
+from zaqarserver.storage.sqlite import SQLiteStorage
+
+CLIENT = "3381af922b9e11e3b19171861300734c"
+OTHER_CLIENT = "11111111-2222-3333-4444-555555555555"
+PROJECT = "4f2a"
+
+
+class Answer(msgspec.Struct):
+    """A REST answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+
+class Api:
+    """A server in this process; ``now`` is its clock."""
+
+    def __init__(self, conf: cfg.ConfigOpts, settings: Settings) -> None:
+        self.now = 1_000_000.0
+        self.loop = asyncio.new_event_loop()
+        self.storage = SQLiteStorage.from_uri("sqlite://:memory:", {})
+        self.run(self.storage.open())
+        self.server = Server(settings, self.storage, RulePolicy(conf))
+        self.app = make_app(
+            self.server, NoAuth(), Metrics(), clock=lambda: self.now
+        )
+        self._conductor = falcon.testing.ASGIConductor(self.app)
+
+    def run(self, awaitable: Any) -> Any:
+        return self.loop.run_until_complete(awaitable)
+
+    def close(self) -> None:
+        self.run(self.storage.close())
+        self.loop.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        raw: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        project: str | None = PROJECT,
+        client: str | None = CLIENT,
+    ) -> Answer:
+        """Send one request; ``body`` as JSON, ``raw`` as it is."""
+        sent = {"Client-ID": client, "X-Project-ID": project, **(headers or {})}
+        data = json.dumps(body).encode() if body is not None else raw
+        path, _, query = path.partition("?")
+        result = self.run(
+            self._conductor.simulate_request(
+                method,
+                path,
+                query_string=query,
+                body=data,
+                headers={name: value for name, value in sent.items() if value is not None},
+            )
+        )
+        return Answer(result.status_code, result.headers, result.content)
+
+    def get(self, path: str, **kwargs: Any) -> Answer:
+        return self.request("GET", path, **kwargs)
+
+    def put(self, path: str, body: Any = None, **kwargs: Any) -> Answer:
+        return self.request("PUT", path, body, **kwargs)
+
+    def post(self, path: str, body: Any = None, **kwargs: Any) -> Answer:
+        return self.request("POST", path, body, **kwargs)
+
+    def patch(self, path: str, body: Any = None, **kwargs: Any) -> Answer:
+        return self.request("PATCH", path, body, **kwargs)
+
+    def delete(self, path: str, **kwargs: Any) -> Answer:
+        return self.request("DELETE", path, **kwargs)
+
+    def post_bodies(self, queue: str, *bodies: Any, **kwargs: Any) -> list[str]:
+        """Post messages of these bodies; return their ids."""
+        ttl = kwargs.pop("ttl", 600)
+        answer = self.post(
+            f"/v2/queues/{queue}/messages",
+            {"messages": [{"body": body, "ttl": ttl} for body in bodies]},
+            **kwargs,
+        )
+        assert answer.status == 201, answer.content
+        return [href.rsplit("/", 1)[1] for href in answer.json["resources"]]
+
+
+@pytest.fixture
+def make_api() -> Iterator[Callable[..., Api]]:
+    """Make in-process servers with these settings."""
+    made: list[Api] = []
+
+    def make(**settings: Any) -> Api:
+        conf = config.load([])
+        api = Api(conf, Settings(**settings))
+        made.append(api)
+        return api
+
+    yield make
+    for api in made:
+        api.close()
+
+
+@pytest.fixture
+def api(make_api: Callable[..., Api]) -> Api:
+    """An in-process server with the default settings."""
+    return make_api()

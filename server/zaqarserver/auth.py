@@ -1,0 +1,153 @@
+"""Who the caller is: the one place that decides it (``rest-v2`` 6.1).
+
+An edge hands over the request's headers and gets an :class:`Identity` or an
+error. Without authentication the identity is what the request says of itself;
+that is why such a server listens on loopback only unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from zaqarserver.context import Settings
+from zaqarserver.errors import BadRequest
+
+Headers = Mapping[bytes, bytes]
+
+MAX_PROJECT = 256  # characters
+_PROJECT_HEADERS = (b"x-project-id", b"x-tenant-id", b"x-tenant")
+#: Headers that say who the caller is: sent twice they are refused, since two
+#: readers could take different ones.
+SINGLE_HEADERS = frozenset(
+    (*_PROJECT_HEADERS, b"client-id", b"x-auth-token", b"x-roles", b"x-user-id")
+)
+
+
+class Identity(msgspec.Struct, frozen=True, gc=False):
+    """Who a caller is.
+
+    Attributes:
+        project: The project that it acts in.
+        roles: Its roles, lower case.
+        user_id: Its user, empty if unknown.
+    """
+
+    project: str
+    roles: tuple[str, ...] = ()
+    user_id: str = ""
+
+
+class Authenticator(Protocol):
+    """Decides who sent a request."""
+
+    def identify(self, headers: Headers) -> Identity:
+        """Return the caller's identity.
+
+        Raises:
+            RequestError: The caller is nobody that is let in.
+        """
+
+
+def header_text(value: bytes) -> str:
+    """Return a header's value as text: UTF-8, else byte by byte."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+class NoAuth:
+    """Takes the request's word for the project and the roles."""
+
+    def identify(self, headers: Headers) -> Identity:
+        """Return what the request says of itself.
+
+        Raises:
+            BadRequest: It names no project.
+        """
+        roles = headers.get(b"x-roles")
+        user = headers.get(b"x-user-id")
+        return Identity(
+            self._project(headers),
+            _roles(roles) if roles else (),
+            header_text(user) if user else "",
+        )
+
+    @staticmethod
+    def _project(headers: Headers) -> str:
+        for name in _PROJECT_HEADERS:
+            value = headers.get(name)
+            if value is None:
+                continue
+            project = header_text(value).strip()
+            if not project:
+                raise BadRequest(
+                    "X-Project-ID must name a project; it is empty.",
+                    title="Empty project header not allowed",
+                )
+            return project
+        raise BadRequest(
+            "Say in the header X-Project-ID which project the request is for.",
+            title="Project-Id Missing",
+        )
+
+
+@functools.lru_cache(maxsize=256)
+def _roles(value: bytes) -> tuple[str, ...]:
+    names = (role.strip().lower() for role in header_text(value).split(","))
+    return tuple(name for name in names if name)
+
+
+class ClientIds:
+    """Checks client ids and brings them into one form (``rest-v2`` 1.10)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._strict = settings.client_id_uuid_safe == "strict"
+        self._lengths = (settings.min_length_client_id, settings.max_length_client_id)
+
+    def read(self, headers: Headers) -> str:
+        """Return the client id of a request.
+
+        Raises:
+            BadRequest: It is missing or malformed.
+        """
+        value = headers.get(b"client-id")
+        if value is None:
+            raise BadRequest(
+                "The header Client-ID is needed: a UUID that names this client.",
+                title="Missing header value",
+            )
+        return self.normalise(header_text(value))
+
+    def normalise(self, text: str) -> str:
+        """Return a client id in the form that is stored and compared.
+
+        Raises:
+            BadRequest: It is malformed.
+        """
+        if self._strict:
+            return _uuid_hex(text)
+        low, high = self._lengths
+        if not low <= len(text) <= high:
+            raise BadRequest(
+                f"Client-ID must have {low} to {high} characters.",
+                title="Wrong UUID value",
+            )
+        return text
+
+
+@functools.lru_cache(maxsize=4096)
+def _uuid_hex(text: str) -> str:
+    try:
+        return uuid.UUID(text).hex
+    except ValueError:
+        raise BadRequest(
+            "Client-ID must be a UUID, for example "
+            "3381af92-2b9e-11e3-b191-71861300734c.",
+            title="Wrong UUID value",
+        ) from None

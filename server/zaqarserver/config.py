@@ -1,0 +1,228 @@
+"""The settings of the server, on ``oslo.config``.
+
+Options that the messaging API knows have the names of ``rest-v2`` section 7;
+each can be set in a file, by the environment (``OS_<GROUP>__<OPTION>``), and a
+few on the command line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from oslo_config import cfg
+
+from zaqarserver import __version__
+from zaqarserver.context import Settings
+from zaqarserver.errors import SettingsError
+
+_BASE = Settings()
+
+DEFAULT_OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "auth_strategy",
+        default="",
+        choices=[
+            ("", "No authentication: requests are believed. Loopback only."),
+        ],
+        help="How callers are authenticated.",
+    ),
+    cfg.BoolOpt(
+        "admin_mode",
+        default=_BASE.admin_mode,
+        help="Serve the routes for administrators (health) as well.",
+    ),
+    cfg.BoolOpt(
+        "enable_checksum",
+        default=_BASE.enable_checksum,
+        help="Keep a checksum with each posted message.",
+    ),
+    cfg.BoolOpt("debug", default=False, help="Log more: level DEBUG."),
+    cfg.BoolOpt("use_json", default=False, help="Log JSON lines instead of text."),
+]
+
+CLI_OPTS: list[cfg.Opt] = [
+    cfg.BoolOpt(
+        "insecure",
+        default=False,
+        help="Without authentication, listen on other addresses than loopback too. "
+        "Everybody who reaches the port then has full access to every project.",
+    ),
+]
+
+SERVER_OPTS: list[cfg.Opt] = [
+    cfg.HostAddressOpt(
+        "host",
+        default="127.0.0.1",
+        deprecated_opts=[cfg.DeprecatedOpt("bind", group="drivers:transport:wsgi")],
+        help="The address to listen on.",
+    ),
+    cfg.PortOpt(
+        "port",
+        default=8888,
+        deprecated_opts=[cfg.DeprecatedOpt("port", group="drivers:transport:wsgi")],
+        help="The port to listen on; 0 picks a free one.",
+    ),
+    cfg.IntOpt(
+        "graceful_timeout",
+        default=10,
+        min=0,
+        help="Seconds that requests under way get to finish after SIGTERM.",
+    ),
+    cfg.IntOpt(
+        "request_timeout",
+        default=30,
+        min=1,
+        help="Seconds that a request may take to arrive.",
+    ),
+    cfg.IntOpt(
+        "keep_alive",
+        default=75,
+        min=1,
+        help="Seconds that an idle connection is kept open.",
+    ),
+    cfg.IntOpt(
+        "max_connections",
+        default=4096,
+        min=1,
+        help="Connections at once; more are answered 503.",
+    ),
+]
+
+STORAGE_OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "uri",
+        default="",
+        sample_default="sqlite:///$XDG_STATE_HOME/zaqarserver/zaqar.db",
+        help="Where messages are kept: sqlite:///PATH, or sqlite://:memory: to "
+        "forget all at the end. Empty: a file under the state directory.",
+    ),
+    cfg.StrOpt(
+        "synchronous",
+        default="full",
+        choices=[
+            ("full", "A 201 means that the message is on disk."),
+            ("normal", "A power loss may take the last moments; a crash does not."),
+        ],
+        help="How durable SQLite makes a message before it is acknowledged.",
+    ),
+]
+
+
+def _transport(name: str, text: str, minimum: int = 0) -> cfg.Opt:
+    return cfg.IntOpt(name, default=getattr(_BASE, name), min=minimum, help=text)
+
+
+TRANSPORT_OPTS: list[cfg.Opt] = [
+    _transport("default_message_ttl", "Seconds that a message lives.", 60),
+    _transport("default_message_delay", "The delay shown for queues without one."),
+    _transport("default_claim_ttl", "Seconds that a claim holds.", 60),
+    _transport("default_claim_grace", "Seconds that messages outlive a claim.", 60),
+    _transport("max_queues_per_page", "The largest page of queues.", 1),
+    _transport("max_messages_per_page", "The largest page of messages.", 1),
+    _transport("max_messages_per_claim_or_pop", "The most that one claim takes.", 1),
+    _transport("max_queue_metadata", "Bytes of a queue's metadata.", 2),
+    _transport("max_messages_post_size", "Bytes of one post.", 1),
+    _transport("max_message_ttl", "The longest life of a message, seconds.", 60),
+    _transport("max_message_delay", "The longest delay, seconds."),
+    _transport("max_claim_ttl", "The longest claim, seconds.", 60),
+    _transport("max_claim_grace", "The longest grace, seconds.", 60),
+    cfg.StrOpt(
+        "client_id_uuid_safe",
+        default=_BASE.client_id_uuid_safe,
+        choices=[
+            ("strict", "Client ids are UUIDs."),
+            ("off", "Client ids are texts of a bounded length."),
+        ],
+        help="What a Client-ID may be.",
+    ),
+    _transport("min_length_client_id", "The shortest Client-ID, with off.", 1),
+    _transport("max_length_client_id", "The longest Client-ID, with off.", 1),
+    cfg.BoolOpt(
+        "message_delete_with_claim_id",
+        default=_BASE.message_delete_with_claim_id,
+        help="Messages can be deleted only with the claim that holds them.",
+    ),
+]
+
+GROUPS: dict[str, list[cfg.Opt]] = {
+    "DEFAULT": [*DEFAULT_OPTS, *CLI_OPTS],
+    "server": SERVER_OPTS,
+    "storage": STORAGE_OPTS,
+    "transport": TRANSPORT_OPTS,
+}
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return all options by group, as the oslo.config tools ask for them."""
+    return list(GROUPS.items())
+
+
+def load(arguments: Sequence[str]) -> cfg.ConfigOpts:
+    """Read the configuration.
+
+    Args:
+        arguments: The command line without the program's name.
+
+    Raises:
+        SettingsError: A file or value cannot be used; the text says which.
+    """
+    conf = cfg.ConfigOpts()
+    conf.register_cli_opts(CLI_OPTS)
+    conf.register_opts(DEFAULT_OPTS)
+    for group, options in GROUPS.items():
+        if group != "DEFAULT":
+            conf.register_opts(options, group=group)
+    try:
+        conf(
+            list(arguments),
+            project="zaqarserver",
+            version=f"zaqarserver {__version__}",
+            description="Serve the messaging API: queues, messages and claims. "
+            "Without arguments it listens on http://127.0.0.1:8888 and keeps its "
+            "messages in an SQLite file of the user's.",
+        )
+        _check(conf)
+    except cfg.Error as error:
+        raise SettingsError(str(error)) from error
+    return conf
+
+
+def _check(conf: cfg.ConfigOpts) -> None:
+    for group, options in GROUPS.items():
+        for option in options:
+            # Reading a value is what checks it.
+            _ = conf[option.dest] if group == "DEFAULT" else conf[group][option.dest]
+    transport = conf.transport
+    for low, high in (
+        ("default_message_ttl", "max_message_ttl"),
+        ("default_claim_ttl", "max_claim_ttl"),
+        ("default_claim_grace", "max_claim_grace"),
+        ("min_length_client_id", "max_length_client_id"),
+    ):
+        if transport[low] > transport[high]:
+            raise SettingsError(f"[transport] {low} must not exceed {high}.")
+
+
+def settings_of(conf: cfg.ConfigOpts) -> Settings:
+    """Return what handlers and edges read of the configuration."""
+    values: dict[str, Any] = {
+        "admin_mode": conf.admin_mode,
+        "enable_checksum": conf.enable_checksum,
+    }
+    names = {option.dest for option in TRANSPORT_OPTS}
+    for field in msgspec.structs.fields(Settings):
+        if field.name in names:
+            values[field.name] = conf.transport[field.name]
+    return Settings(**values)
+
+
+def storage_uri(conf: cfg.ConfigOpts) -> str:
+    """Return the storage URI, by default a file under the XDG state directory."""
+    if conf.storage.uri:
+        return str(conf.storage.uri)
+    home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
+    return f"sqlite:///{Path(home).absolute() / 'zaqarserver' / 'zaqar.db'}"

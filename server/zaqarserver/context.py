@@ -1,0 +1,100 @@
+"""What a handler is given: who asks, when, and the parts of the server."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from zaqarserver.storage.base import Storage
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings that handlers and edges read (``rest-v2`` section 7).
+
+    Each field has the name, unit and default of its configuration option; see
+    :mod:`zaqarserver.config` for the groups and the help texts.
+    """
+
+    admin_mode: bool = False
+    enable_checksum: bool = False
+
+    default_message_ttl: int = 3600
+    default_message_delay: int = 0
+    default_claim_ttl: int = 300
+    default_claim_grace: int = 60
+    max_queues_per_page: int = 20
+    max_messages_per_page: int = 20
+    max_messages_per_claim_or_pop: int = 20
+    max_queue_metadata: int = 65536
+    max_messages_post_size: int = 262144
+    max_message_ttl: int = 1209600
+    max_message_delay: int = 900
+    max_claim_ttl: int = 43200
+    max_claim_grace: int = 43200
+    client_id_uuid_safe: str = "strict"
+    min_length_client_id: int = 10
+    max_length_client_id: int = 36
+    message_delete_with_claim_id: bool = False
+
+
+class Policy(Protocol):
+    """The one place that says whether a caller may run an operation."""
+
+    def check(self, rule: str, context: Context) -> None:
+        """Return if ``rule`` allows the caller.
+
+        Raises:
+            Forbidden: It does not.
+        """
+
+
+class Server(msgspec.Struct, frozen=True):
+    """The parts of a running server that handlers use.
+
+    Attributes:
+        settings: The settings.
+        storage: The open store.
+        policy: The access rules.
+    """
+
+    settings: Settings
+    storage: Storage
+    policy: Policy
+
+
+class Context(msgspec.Struct, frozen=True, gc=False):
+    """One request's caller and moment.
+
+    Attributes:
+        server: The parts of the server.
+        project: The project that the request acts in.
+        client_id: The client id in its normal form.
+        now: Seconds since the epoch; handlers never read a clock.
+        request_id: As sent in ``X-OpenStack-Request-ID``.
+        roles: The caller's roles, lower case.
+        user_id: The caller's user, or empty without authentication.
+    """
+
+    server: Server
+    project: str
+    client_id: str
+    now: float
+    request_id: str
+    roles: tuple[str, ...] = ()
+    user_id: str = ""
+
+    @property
+    def storage(self) -> Storage:
+        """The store."""
+        return self.server.storage
+
+    @property
+    def settings(self) -> Settings:
+        """The settings."""
+        return self.server.settings
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the caller has the role ``admin``."""
+        return "admin" in self.roles

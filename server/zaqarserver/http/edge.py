@@ -1,0 +1,192 @@
+"""The REST edge: from a request to one ``call`` and back (``rest-v2`` section 1).
+
+The edge finds the row, checks what every request needs in the order of
+``rest-v2`` 1.9, lifts path, query and body into the row's fields, and maps
+errors to answers. It holds no rule of an operation.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import falcon.asgi
+
+from zaqarserver.auth import MAX_PROJECT, Authenticator, ClientIds, Headers
+from zaqarserver.context import Context, Server
+from zaqarserver.errors import BadRequest
+from zaqarserver.fields import Fields, check_queue_name
+from zaqarserver.http.reading import (
+    check_accept,
+    check_length,
+    read_body,
+    read_headers,
+    read_query,
+)
+from zaqarserver.http.replies import (
+    MethodNotAllowed,
+    error_reply,
+    new_request_id,
+    write,
+)
+from zaqarserver.log import request_id_var
+from zaqarserver.metrics import Metrics
+from zaqarserver.operations import Body, BoundOperation, Reply, call
+
+
+class Route:
+    """One path with the operations behind its methods."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.names_queue = "{queue_name}" in path
+        self.is_home = path == "/v2/"
+        self._rows: dict[str, BoundOperation] = {}
+        self._special: dict[str, list[tuple[str, BoundOperation]]] = {}
+
+    def add(self, operation: BoundOperation) -> None:
+        """Put an operation behind its method."""
+        row = operation.row
+        if row.when is not None:
+            self._special.setdefault(row.method, []).append((row.when, operation))
+            return
+        self._rows[row.method] = operation
+        if row.head:
+            self._rows["HEAD"] = operation
+
+    @property
+    def allow(self) -> str:
+        """The value of the ``Allow`` header."""
+        return ", ".join([*sorted(self._rows), "OPTIONS"])
+
+    def find(self, method: str, query: Mapping[str, Any]) -> BoundOperation:
+        """Return the operation of a request.
+
+        Raises:
+            MethodNotAllowed: The path has none for this method.
+        """
+        for name, operation in self._special.get(method, ()):
+            if name in query:
+                return operation
+        try:
+            return self._rows[method]
+        except KeyError:
+            raise MethodNotAllowed from None
+
+
+class RestEdge:
+    """Serves the operations over HTTP."""
+
+    def __init__(
+        self,
+        server: Server,
+        authenticator: Authenticator,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._server = server
+        self._authenticator = authenticator
+        self._client_ids = ClientIds(server.settings)
+        self._metrics = metrics
+        self._clock = clock
+
+    # -- one request ---------------------------------------------------------
+
+    async def respond(
+        self,
+        route: Route,
+        method: str,
+        request: falcon.asgi.Request,
+        response: falcon.asgi.Response,
+        path: dict[str, str],
+    ) -> None:
+        """Serve one request that matched a path."""
+        started = time.perf_counter()
+        request_id = new_request_id()
+        request_id_var.set(request_id)
+        name = "other"
+        try:
+            query = read_query(request)
+            headers = read_headers(request)
+            context = self._admit(route, headers, path, request_id)
+            if method == "OPTIONS":
+                reply = Reply(200, None, {"Allow": route.allow})
+            else:
+                operation = route.find(method, query)
+                name = operation.row.name
+                reply = await self._run(
+                    operation, context, request, method, headers, query, path
+                )
+        except Exception as error:  # noqa: BLE001 - the edge maps every error
+            reply = error_reply(error, route.allow)
+        write(response, reply, request_id)
+        self._metrics.count_request(
+            "rest", name, reply.status, time.perf_counter() - started
+        )
+
+    def _admit(
+        self,
+        route: Route,
+        headers: Headers,
+        path: Mapping[str, str],
+        request_id: str,
+    ) -> Context:
+        """Check what every request needs, in the order of ``rest-v2`` 1.9."""
+        check_length(headers)
+        accept = headers.get(b"accept")
+        if accept is not None:
+            extra = (b"application/json-home",) if route.is_home else ()
+            check_accept(accept, *extra)
+        client_id = self._client_ids.read(headers)
+        identity = self._authenticator.identify(headers)
+        if route.names_queue:
+            check_queue_name(path["queue_name"])
+            if len(identity.project) > MAX_PROJECT:
+                raise BadRequest(
+                    f"A project id has at most {MAX_PROJECT} characters.",
+                    title="Invalid queue identification",
+                )
+        return Context(
+            self._server,
+            identity.project,
+            client_id,
+            self._clock(),
+            request_id,
+            identity.roles,
+            identity.user_id,
+        )
+
+    async def _run(
+        self,
+        operation: BoundOperation,
+        context: Context,
+        request: falcon.asgi.Request,
+        method: str,
+        headers: Headers,
+        query: Mapping[str, Any],
+        path: dict[str, str],
+    ) -> Reply:
+        if method == "HEAD":
+            return Reply(204)
+
+        async def arguments() -> Fields:
+            values: dict[str, Any] = operation.query.read(query)
+            if operation.body is not None:
+                document = await read_body(operation, request, headers)
+                if document:
+                    values.update(operation.body.read(document))
+                elif operation.row.body is Body.REQUIRED:
+                    raise BadRequest(
+                        "The request needs a JSON body.", title="Invalid request body"
+                    )
+                if operation.measured:
+                    values["size"] = len(document)
+            values.update(path)
+            try:
+                return operation.row.fields(**values)
+            except TypeError:
+                raise BadRequest("A mandatory field is missing.") from None
+
+        values, result = await call(operation, context, arguments)
+        return operation.render(context, values, result)

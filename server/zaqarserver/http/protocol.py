@@ -1,0 +1,115 @@
+"""HTTP/1.1 with bounds on what a peer may send before it is served.
+
+The parser itself is uvicorn's; this adds a limit on the size of the request
+line and headers, a time limit on a request's arrival, and JSON in the answer
+to what is not HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD = 65536  # bytes of request line and headers
+
+_REASONS = {
+    400: ("400 Bad Request", "Invalid HTTP request"),
+    431: (
+        "431 Request Header Fields Too Large",
+        f"The request line and headers may have {MAX_HEAD} bytes.",
+    ),
+}
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """One connection."""
+
+    _in_head = True
+    _head_bytes = 0
+    #: When the request under way, or the connection, began.
+    began = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock of a peer that may stay silent."""
+        self.began = time.monotonic()
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came in, unless the head outgrew its bound."""
+        if self._in_head:
+            self._head_bytes += len(data)
+            # A body may share a packet with its head: what follows the head
+            # is bounded by the packet's size, so allow that much.
+            if self._head_bytes > MAX_HEAD and self._head_too_large(data):
+                self._refuse(431)
+                return
+        super().data_received(data)
+
+    def _head_too_large(self, data: bytes) -> bool:
+        end = data.find(b"\r\n\r\n")
+        return end < 0 or self._head_bytes - len(data) + end > MAX_HEAD
+
+    def on_message_begin(self) -> None:
+        """Start the clock of a request."""
+        self.began = time.monotonic()
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Leave the head behind."""
+        self._in_head = False
+        self._head_bytes = 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Expect the next head."""
+        self._in_head = True
+        super().on_message_complete()
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether the peer owes us the rest of a request, or its first one."""
+        if self.cycle is None:
+            return True
+        return bool(self.cycle.more_body) and not self.cycle.response_complete
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP, in JSON."""
+        del msg
+        self._refuse(400)
+
+    def _refuse(self, status: int) -> None:
+        reason, description = _REASONS[status]
+        body = f'{{"title": "{reason[4:]}", "description": "{description}"}}'
+        head = (
+            f"HTTP/1.1 {reason}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nVary: Accept\r\nConnection: close\r\n\r\n"
+        )
+        self.transport.write((head + body).encode())
+        self.transport.close()
+
+
+def close_slow(connections: set[Any], older_than: float) -> int:
+    """Close connections whose request has been arriving for too long.
+
+    Args:
+        connections: The server's connections.
+        older_than: Seconds that a request may take to arrive.
+
+    Returns:
+        How many were closed.
+    """
+    oldest = time.monotonic() - older_than
+    slow = [
+        connection
+        for connection in connections
+        if isinstance(connection, BoundedHttp)
+        and connection.is_receiving
+        and connection.began < oldest
+    ]
+    for connection in slow:
+        connection.transport.close()
+    return len(slow)

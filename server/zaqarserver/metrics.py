@@ -1,0 +1,98 @@
+"""Counters of the server, in the Prometheus format.
+
+Counting a request is a dictionary update; the metric objects are made when
+somebody asks for them.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import defaultdict
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from zaqarserver import __version__
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class _Timings:
+    """How long the requests of one operation took."""
+
+    __slots__ = ("buckets", "total")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(_BOUNDS) + 1)
+        self.total = 0.0
+
+
+class Metrics(Collector):
+    """What the server counted since it started."""
+
+    def __init__(self) -> None:
+        self._requests: defaultdict[tuple[str, str, int], int] = defaultdict(int)
+        self._timings: defaultdict[str, _Timings] = defaultdict(_Timings)
+        self._swept = 0
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def count_request(
+        self, transport: str, operation: str, status: int, seconds: float
+    ) -> None:
+        """Count one answered request."""
+        self._requests[transport, operation, status] += 1
+        timings = self._timings[operation]
+        timings.buckets[bisect.bisect_left(_BOUNDS, seconds)] += 1
+        timings.total += seconds
+
+    def count_swept(self, rows: int) -> None:
+        """Count dead rows that the sweeper removed."""
+        self._swept += rows
+
+    def collect(self) -> Iterator[Metric]:
+        """Make the metric objects of all that was counted."""
+        info = GaugeMetricFamily(
+            "zaqar_server_info", "The version that runs.", labels=["version"]
+        )
+        info.add_metric([__version__], 1)
+        yield info
+        requests = CounterMetricFamily(
+            "zaqar_requests",
+            "Answered requests.",
+            labels=["transport", "operation", "status"],
+        )
+        for (transport, operation, status), count in self._requests.items():
+            requests.add_metric([transport, operation, str(status)], count)
+        yield requests
+        yield self._histogram()
+        yield CounterMetricFamily(
+            "zaqar_swept_rows", "Dead rows removed from the store.", value=self._swept
+        )
+
+    def _histogram(self) -> Metric:
+        seconds = HistogramMetricFamily(
+            "zaqar_request_seconds",
+            "Time from a request's head to its answer.",
+            labels=["operation"],
+        )
+        for operation, timings in self._timings.items():
+            seen = 0
+            buckets = []
+            for bound, count in zip((*_BOUNDS, "+Inf"), timings.buckets, strict=True):
+                seen += count
+                buckets.append((str(bound), float(seen)))
+            seconds.add_metric([operation], buckets, timings.total)
+        return seconds
+
+    def page(self) -> bytes:
+        """Return all metrics as text."""
+        return generate_latest(self._registry)

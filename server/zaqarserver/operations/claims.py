@@ -1,0 +1,102 @@
+"""Claims: leases on messages for work distribution (``rest-v2`` 2.9, 5.4)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from zaqarserver.context import Context
+from zaqarserver.fields import Fields, QueueName, body, path, query
+from zaqarserver.operations.messages import is_delayed, queue_metadata
+from zaqarserver.operations.metadata import dead_letter
+from zaqarserver.storage.base import Claim
+
+ClaimTtl = Annotated[
+    int | msgspec.UnsetType,
+    body(minimum=60, maximum="max_claim_ttl", help="Seconds that the claim holds."),
+]
+ClaimGrace = Annotated[
+    int | msgspec.UnsetType,
+    body(
+        minimum=60,
+        maximum="max_claim_grace",
+        help="Seconds that claimed messages outlive the claim.",
+    ),
+]
+ClaimId = Annotated[str, path(help="Id of the claim.")]
+
+
+class ClaimCreate(Fields):
+    """A new claim."""
+
+    queue_name: QueueName
+    ttl: ClaimTtl = msgspec.UNSET
+    grace: ClaimGrace = msgspec.UNSET
+    limit: Annotated[
+        int,
+        query(
+            minimum=1,
+            maximum="max_messages_per_claim_or_pop",
+            help="Messages to claim at most.",
+        ),
+    ] = 10
+
+
+def _or_default(value: int | msgspec.UnsetType, default: int) -> int:
+    return default if isinstance(value, msgspec.UnsetType) else value
+
+
+async def claim_create(ctx: Context, args: ClaimCreate) -> Claim | None:
+    """Claim the oldest free messages; ``None`` if there are none."""
+    metadata = await queue_metadata(ctx, args.queue_name)
+    return await ctx.storage.claim_create(
+        ctx.project,
+        args.queue_name,
+        ttl=_or_default(args.ttl, ctx.settings.default_claim_ttl),
+        grace=_or_default(args.grace, ctx.settings.default_claim_grace),
+        limit=args.limit,
+        now=ctx.now,
+        include_delayed=not is_delayed(metadata),
+        dead_letter=dead_letter(metadata),
+    )
+
+
+class ClaimRef(Fields):
+    """One claim."""
+
+    queue_name: QueueName
+    claim_id: ClaimId
+
+
+async def claim_get(ctx: Context, args: ClaimRef) -> Claim:
+    """Return a live claim with the messages that it still holds."""
+    return await ctx.storage.claim_get(
+        ctx.project, args.queue_name, args.claim_id, ctx.now
+    )
+
+
+class ClaimUpdate(Fields):
+    """A renewal of a claim."""
+
+    queue_name: QueueName
+    claim_id: ClaimId
+    ttl: ClaimTtl = msgspec.UNSET
+    grace: ClaimGrace = msgspec.UNSET
+
+
+async def claim_update(ctx: Context, args: ClaimUpdate) -> None:
+    """Renew a claim; what is left out goes back to the default."""
+    await ctx.storage.claim_update(
+        ctx.project,
+        args.queue_name,
+        args.claim_id,
+        ttl=_or_default(args.ttl, ctx.settings.default_claim_ttl),
+        grace=_or_default(args.grace, ctx.settings.default_claim_grace),
+        now=ctx.now,
+    )
+
+
+async def claim_delete(ctx: Context, args: ClaimRef) -> None:
+    """Release a claim: what it held is free at once."""
+    await ctx.storage.claim_delete(ctx.project, args.queue_name, args.claim_id, ctx.now)

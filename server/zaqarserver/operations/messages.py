@@ -1,0 +1,254 @@
+"""Messages: post, list, read, delete, pop (``rest-v2`` 2.7)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from zaqarserver.context import Context
+from zaqarserver.errors import BadRequest, MessageNotFound
+from zaqarserver.fields import (
+    Fields,
+    QueueName,
+    Source,
+    Spec,
+    body,
+    check_integer,
+    path,
+    query,
+)
+from zaqarserver.storage.base import Message, NewMessage
+
+
+async def queue_metadata(ctx: Context, queue: str) -> Mapping[str, Any]:
+    """Return a queue's stored metadata; empty if the queue does not exist."""
+    found = await ctx.storage.queue_get(ctx.project, queue)
+    return {} if found is None else found.metadata
+
+
+def is_delayed(metadata: Mapping[str, Any]) -> bool:
+    """Whether a queue hides messages for a while (``rest-v2`` 5.5)."""
+    return bool(metadata.get("_default_message_delay"))
+
+
+class PostedMessage(msgspec.Struct, kw_only=True, gc=False):
+    """One message of a post."""
+
+    body: msgspec.Raw
+    ttl: Annotated[
+        int | msgspec.UnsetType,
+        Spec(minimum=60, maximum="max_message_ttl", help="Seconds to live."),
+    ] = msgspec.UNSET
+    delay: Annotated[
+        Any, Spec(help="Seconds to stay hidden, on delayed queues only.")
+    ] = msgspec.UNSET
+
+
+class MessagePost(Fields):
+    """Messages to store."""
+
+    queue_name: QueueName
+    messages: Annotated[
+        list[PostedMessage], body(minimum=1, help="The messages, in order.")
+    ]
+    size: Annotated[int, Spec(source=Source.EDGE)] = 0
+
+
+async def message_post(ctx: Context, args: MessagePost) -> list[str]:
+    """Store messages, all or none; return their ids in order."""
+    metadata = await queue_metadata(ctx, args.queue_name)
+    settings = ctx.settings
+    cap = metadata.get("_max_messages_post_size")
+    if cap and args.size > cap:
+        raise BadRequest(
+            f"The messages have {args.size} bytes; this queue takes {cap} at once."
+        )
+    ttl = metadata.get("_default_message_ttl") or settings.default_message_ttl
+    delay = metadata.get("_default_message_delay") or 0
+    messages = [
+        NewMessage(
+            bytes(message.body),
+            ttl if message.ttl is msgspec.UNSET else message.ttl,
+            _delay(ctx, index, message, delay) if delay else 0,
+            checksum(message.body) if settings.enable_checksum else None,
+        )
+        for index, message in enumerate(args.messages)
+    ]
+    return await ctx.storage.message_post(
+        ctx.project, args.queue_name, ctx.client_id, messages, ctx.now
+    )
+
+
+def _delay(ctx: Context, index: int, message: PostedMessage, default: int) -> int:
+    if message.delay is msgspec.UNSET:
+        return default
+    return check_integer(
+        f"messages[{index}].delay", message.delay, 0, ctx.settings.max_message_delay
+    )
+
+
+def checksum(text: bytes | msgspec.Raw) -> str | None:
+    """Return the checksum of a body's JSON text (``rest-v2`` 4)."""
+    value = json.loads(bytes(text))
+    if value is None:
+        return None
+    digest = hashlib.md5(json.dumps(value).encode(), usedforsecurity=False)
+    return f"MD5:{digest.hexdigest()}"
+
+
+class MessageList(Fields):
+    """A page of a queue's messages."""
+
+    queue_name: QueueName
+    marker: Annotated[str | None, query(help="Only messages after this one.")] = None
+    limit: Annotated[
+        int,
+        query(minimum=1, maximum="max_messages_per_page", help="Messages a page."),
+    ] = 10
+    echo: Annotated[bool, query(help="With those of the same client id.")] = False
+    include_claimed: Annotated[bool, query(help="With claimed ones.")] = False
+    include_delayed: Annotated[bool, query(help="With ones still hidden.")] = False
+
+
+async def message_list(ctx: Context, args: MessageList) -> list[Message]:
+    """List messages, oldest first."""
+    if not args.include_delayed:
+        metadata = await queue_metadata(ctx, args.queue_name)
+        args.include_delayed = not is_delayed(metadata)
+    return await ctx.storage.message_list(
+        ctx.project,
+        args.queue_name,
+        marker=args.marker,
+        limit=args.limit,
+        now=ctx.now,
+        exclude_client=None if args.echo else ctx.client_id,
+        include_claimed=args.include_claimed,
+        include_delayed=args.include_delayed,
+    )
+
+
+class MessageGet(Fields):
+    """One message."""
+
+    queue_name: QueueName
+    message_id: Annotated[str, path(help="Id of the message.")]
+
+
+async def message_get(ctx: Context, args: MessageGet) -> Message:
+    """Return one message, claimed or not."""
+    found = await ctx.storage.message_get(
+        ctx.project, args.queue_name, [args.message_id], ctx.now
+    )
+    if not found:
+        raise MessageNotFound(
+            f"There is no message {args.message_id} in queue {args.queue_name}."
+        )
+    return found[0]
+
+
+class MessageGetMany(Fields):
+    """Several messages by id."""
+
+    queue_name: QueueName
+    message_ids: Annotated[
+        list[str],
+        query(
+            rest_name="ids",
+            minimum=1,
+            maximum="max_messages_per_page",
+            help="Ids of the messages.",
+        ),
+    ]
+
+
+async def message_get_many(ctx: Context, args: MessageGetMany) -> list[Message]:
+    """Return the messages with these ids; unknown ones are skipped."""
+    return await ctx.storage.message_get(
+        ctx.project, args.queue_name, args.message_ids, ctx.now
+    )
+
+
+class MessageDelete(Fields):
+    """One message to delete."""
+
+    queue_name: QueueName
+    message_id: Annotated[str, path(help="Id of the message.")]
+    claim_id: Annotated[str | None, query(help="The claim that holds it.")] = None
+
+
+async def message_delete(ctx: Context, args: MessageDelete) -> None:
+    """Delete one message; a claimed one only with its claim."""
+    if (
+        ctx.settings.message_delete_with_claim_id
+        and args.claim_id is None
+        and not ctx.is_admin
+    ):
+        raise BadRequest("claim_id is needed to delete a message on this server.")
+    await ctx.storage.message_delete(
+        ctx.project, args.queue_name, args.message_id, args.claim_id, ctx.now
+    )
+
+
+class MessageDeleteMany(Fields):
+    """Messages to delete by id, or to pop."""
+
+    queue_name: QueueName
+    message_ids: Annotated[
+        list[str] | None,
+        query(
+            rest_name="ids",
+            minimum=1,
+            maximum="max_messages_per_page",
+            help="Ids to delete.",
+        ),
+    ] = None
+    pop: Annotated[
+        int | None,
+        query(
+            minimum=1,
+            maximum="max_messages_per_claim_or_pop",
+            help="Messages to remove and return.",
+        ),
+    ] = None
+    claim_ids: Annotated[
+        list[str] | None,
+        query(help="Claims that hold the messages, where the server asks for them."),
+    ] = None
+
+
+async def message_delete_many(
+    ctx: Context, args: MessageDeleteMany
+) -> list[Message] | None:
+    """Delete messages by id, or remove and return the oldest free ones."""
+    if (args.message_ids is None) == (args.pop is None):
+        raise BadRequest(
+            "Give either ids or pop, and not both.", title="Unable to delete"
+        )
+    with_claims = ctx.settings.message_delete_with_claim_id
+    if args.pop is not None:
+        if with_claims and args.claim_ids:
+            raise BadRequest("pop goes without claim_ids.", title="Unable to delete")
+        metadata = await queue_metadata(ctx, args.queue_name)
+        return await ctx.storage.message_pop(
+            ctx.project,
+            args.queue_name,
+            args.pop,
+            ctx.now,
+            include_delayed=not is_delayed(metadata),
+        )
+    if with_claims and not args.claim_ids:
+        raise BadRequest(
+            "ids needs claim_ids on this server.", title="Unable to delete"
+        )
+    await ctx.storage.message_delete_many(
+        ctx.project,
+        args.queue_name,
+        args.message_ids or [],
+        args.claim_ids if with_claims else None,
+        ctx.now,
+    )
+    return None

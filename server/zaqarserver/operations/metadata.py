@@ -1,0 +1,200 @@
+"""Queue metadata: reserved attributes and the JSON patch (``rest-v2`` 2.4, 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zaqarserver.context import Settings
+from zaqarserver.errors import BadRequest, Conflict
+from zaqarserver.fields import check_integer, check_queue_name
+from zaqarserver.storage.base import DeadLetter, Metadata
+
+_BACKOFF = ("linear", "arithmetic", "exponential", "geometric")
+_RETRY_INTEGERS = (
+    "retries_with_no_delay",
+    "minimum_delay_retries",
+    "minimum_delay",
+    "maximum_delay",
+    "maximum_delay_retries",
+)
+_LEAST_SPREAD = 10  # seconds between minimum_delay and maximum_delay
+_TITLE = "Invalid API request"
+
+
+def shown_defaults(settings: Settings) -> Metadata:
+    """Return the attributes that every queue shows, with their defaults."""
+    return {
+        "_max_messages_post_size": settings.max_messages_post_size,
+        "_default_message_ttl": settings.default_message_ttl,
+        "_default_message_delay": settings.default_message_delay,
+        "_dead_letter_queue": None,
+        "_dead_letter_queue_messages_ttl": None,
+        "_max_claim_count": None,
+        "_enable_encrypt_messages": False,
+    }
+
+
+def shown(metadata: Mapping[str, Any] | None, settings: Settings) -> Metadata:
+    """Return stored metadata as clients see it, with the defaults filled in."""
+    result = shown_defaults(settings)
+    for key, value in (metadata or {}).items():
+        if value or key not in result:
+            result[key] = value
+    return result
+
+
+def check_reserved(metadata: Mapping[str, Any], settings: Settings, queue: str) -> None:
+    """Refuse reserved attributes with values that make no sense.
+
+    Raises:
+        BadRequest: One has; the text names it.
+    """
+    top = settings.max_message_ttl
+    bounds = {
+        "_max_messages_post_size": (1, settings.max_messages_post_size),
+        "_default_message_ttl": (60, top),
+        "_default_message_delay": (0, settings.max_message_delay),
+        "_dead_letter_queue_messages_ttl": (60, top),
+        "_max_claim_count": (1, 2**31 - 1),
+    }
+    for key, (low, high) in bounds.items():
+        if metadata.get(key) is not None:
+            check_integer(key, metadata[key], low, high)
+    _check_dead_letter_queue(metadata.get("_dead_letter_queue"), queue)
+    _check_encryption(metadata.get("_enable_encrypt_messages"))
+    flavor = metadata.get("_flavor")
+    if flavor is not None and not (isinstance(flavor, str) and flavor):
+        raise BadRequest("_flavor must be the name of a flavor.")
+    if metadata.get("_retry_policy") is not None:
+        check_retry_policy(metadata["_retry_policy"])
+
+
+def _check_dead_letter_queue(target: Any, queue: str) -> None:
+    if target is None:
+        return
+    if not isinstance(target, str):
+        raise BadRequest("_dead_letter_queue must be the name of a queue.")
+    try:
+        check_queue_name(target)
+    except BadRequest as error:
+        raise BadRequest(f"_dead_letter_queue: {error.description}") from None
+    if target == queue:
+        raise BadRequest("_dead_letter_queue must be another queue than this one.")
+
+
+def _check_encryption(value: Any) -> None:
+    if value is None:
+        return
+    if type(value) is not bool:
+        raise BadRequest("_enable_encrypt_messages must be true or false.")
+    if value:
+        raise BadRequest(
+            "_enable_encrypt_messages cannot be true: this server has no "
+            "encryption key."
+        )
+
+
+def check_retry_policy(policy: Any) -> None:
+    """Refuse a webhook retry policy that cannot be followed (``rest-v2`` 3.3).
+
+    Raises:
+        BadRequest: It is not an object, or a member is wrong.
+    """
+    if not isinstance(policy, dict):
+        raise BadRequest("_retry_policy must be an object.")
+    for key in _RETRY_INTEGERS:
+        if policy.get(key) is not None:
+            check_integer(f"_retry_policy.{key}", policy[key], 0, 2**31 - 1)
+    function = policy.get("retry_backoff_function")
+    if function is not None and function not in _BACKOFF:
+        raise BadRequest(
+            "_retry_policy.retry_backoff_function must be one of "
+            f"{', '.join(_BACKOFF)}."
+        )
+    override = policy.get("ignore_subscription_override")
+    if override is not None and type(override) is not bool:
+        raise BadRequest(
+            "_retry_policy.ignore_subscription_override must be true or false."
+        )
+    low, high = policy.get("minimum_delay"), policy.get("maximum_delay")
+    spread = (30 if high is None else high) - (5 if low is None else low)
+    if spread < _LEAST_SPREAD:
+        raise BadRequest(
+            "_retry_policy.maximum_delay must exceed minimum_delay by at least "
+            f"{_LEAST_SPREAD} seconds."
+        )
+
+
+def dead_letter(metadata: Mapping[str, Any]) -> DeadLetter | None:
+    """Return the dead letter settings of a queue, if both parts are set."""
+    target, count = (
+        metadata.get("_dead_letter_queue"),
+        metadata.get("_max_claim_count"),
+    )
+    if not target or not count:
+        return None
+    return DeadLetter(target, count, metadata.get("_dead_letter_queue_messages_ttl"))
+
+
+# -- JSON patch -------------------------------------------------------------
+
+
+class _Change:
+    """One checked operation of a patch."""
+
+    def __init__(self, index: int, raw: Any) -> None:
+        where = f"operation {index}"
+        if not isinstance(raw, dict):
+            raise BadRequest(f"{where} must be an object.", title=_TITLE)
+        self.op = raw.get("op")
+        if self.op not in ("add", "remove", "replace"):
+            raise BadRequest(f"{where}: op must be add, remove or replace.")
+        self.key = _key_of(where, raw.get("path"))
+        if self.op != "remove" and "value" not in raw:
+            raise BadRequest(f"{where}: {self.op} needs a value.")
+        self.value = raw.get("value")
+
+
+def _key_of(where: str, path: Any) -> str:
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise BadRequest(f"{where}: path must be a text that starts with /.")
+    segments = [segment.strip() for segment in path[1:].split("/")]
+    if len(segments) != 2 or not all(segments):
+        raise BadRequest(f"{where}: path must be /metadata/<key>.")
+    root, key = segments
+    if root.lower() != "metadata":
+        raise BadRequest(f"{where}: path must begin with /metadata/.")
+    if "~" in key.replace("~0", "").replace("~1", ""):
+        raise BadRequest(f"{where}: ~ in a path is written ~0, and / is written ~1.")
+    return key.replace("~1", "/").replace("~0", "~")
+
+
+def parse_patch(operations: Sequence[Any]) -> list[_Change]:
+    """Check the form of a patch.
+
+    Raises:
+        BadRequest: An operation is malformed; the text says which.
+    """
+    return [_Change(index, raw) for index, raw in enumerate(operations)]
+
+
+def apply_patch(
+    metadata: Metadata, changes: Sequence[_Change], settings: Settings
+) -> Metadata:
+    """Return a copy of the metadata with the changes made, in order.
+
+    Raises:
+        Conflict: A change replaces or removes what is not there.
+    """
+    result = dict(metadata)
+    shown_always = shown_defaults(settings)
+    for change in changes:
+        known = change.key in result or change.key in shown_always
+        if change.op != "add" and not known:
+            raise Conflict(f"The metadata has no {change.key!r} to {change.op}.")
+        if change.op == "remove":
+            result.pop(change.key, None)
+        else:
+            result[change.key] = change.value
+    return result

@@ -1,0 +1,164 @@
+"""Queues: list, create, show, change, delete, count, empty (``rest-v2`` 2.3-2.6)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from zaqarserver.context import Context
+from zaqarserver.errors import BadRequest, QueueChanged, QueueNotFound, Unavailable
+from zaqarserver.fields import Fields, QueueName, Source, Spec, body, document, query
+from zaqarserver.operations import metadata as attributes
+from zaqarserver.storage.base import Metadata, Queue, QueueStats
+
+RESOURCE_TYPES = ("messages", "subscriptions")
+_UPDATE_TRIES = 8
+
+
+class QueueList(Fields):
+    """The queues of the project, by name."""
+
+    marker: Annotated[str | None, query(help="Only names after this one.")] = None
+    limit: Annotated[
+        int,
+        query(minimum=1, maximum="max_queues_per_page", help="Queues a page."),
+    ] = 10
+    detailed: Annotated[bool, query(help="With the metadata.")] = False
+    name: Annotated[str | None, query(help="Only names that contain this.")] = None
+    with_count: Annotated[bool, query(help="With the number of all queues.")] = False
+    filters: Annotated[
+        dict[str, list[str]] | None,
+        Spec(
+            source=Source.OTHERS,
+            help="Any other parameter: only queues with this metadata value.",
+        ),
+    ] = None
+
+
+class QueuePage(msgspec.Struct, frozen=True):
+    """A page of queues.
+
+    Attributes:
+        queues: The queues, by name.
+        count: The number of all queues of the project, if asked for.
+    """
+
+    queues: list[Queue]
+    count: int | None
+
+
+async def queue_list(ctx: Context, args: QueueList) -> QueuePage:
+    """List the project's queues."""
+    wanted = None
+    if args.filters:
+        wanted = {key: _filter_values(texts) for key, texts in args.filters.items()}
+    queues = await ctx.storage.queue_list(
+        ctx.project,
+        marker=args.marker,
+        limit=args.limit,
+        name=args.name,
+        metadata=wanted,
+    )
+    count = await ctx.storage.queue_count(ctx.project) if args.with_count else None
+    return QueuePage(queues, count)
+
+
+def _filter_values(texts: list[str]) -> list[Any]:
+    """Return what a filter's texts may stand for: the text, and the integer."""
+    values: list[Any] = list(texts)
+    for text in texts:
+        digits = text.removeprefix("-").removeprefix("+")
+        if digits.isascii() and digits.isdigit() and len(digits) <= 18:
+            values.append(int(text))
+    return values
+
+
+class QueueRef(Fields):
+    """One queue."""
+
+    queue_name: QueueName
+
+
+class QueueCreate(Fields):
+    """A new queue."""
+
+    queue_name: QueueName
+    metadata: Annotated[
+        dict[str, Any] | None,
+        document(help="Metadata: reserved attributes and any others."),
+    ] = None
+
+
+async def queue_create(ctx: Context, args: QueueCreate) -> bool:
+    """Create a queue; return False, changing nothing, if it exists."""
+    metadata = args.metadata or {}
+    attributes.check_reserved(metadata, ctx.settings, args.queue_name)
+    return await ctx.storage.queue_create(ctx.project, args.queue_name, metadata)
+
+
+async def queue_get(ctx: Context, args: QueueRef) -> Metadata | None:
+    """Return the stored metadata, or ``None`` for a queue that does not exist."""
+    queue = await ctx.storage.queue_get(ctx.project, args.queue_name)
+    return None if queue is None else queue.metadata
+
+
+class QueueUpdate(Fields):
+    """A change of a queue's metadata."""
+
+    queue_name: QueueName
+    operations: Annotated[
+        list[Any], document(help="A JSON patch on /metadata/<key>.")
+    ] = msgspec.field(default_factory=list)
+
+
+async def queue_update(ctx: Context, args: QueueUpdate) -> Metadata:
+    """Apply a JSON patch to the metadata, all or nothing; return the result."""
+    changes = attributes.parse_patch(args.operations)
+    name = args.queue_name
+    for _ in range(_UPDATE_TRIES):
+        queue = await ctx.storage.queue_get(ctx.project, name)
+        if queue is None:
+            raise QueueNotFound(f"There is no queue {name}.")
+        metadata = attributes.apply_patch(queue.metadata, changes, ctx.settings)
+        attributes.check_reserved(metadata, ctx.settings, name)
+        if metadata == queue.metadata:
+            return metadata
+        try:
+            await ctx.storage.queue_update(ctx.project, name, metadata, queue.revision)
+        except QueueChanged:
+            continue
+        return metadata
+    raise Unavailable(f"Queue {name} is being changed by many at once.")
+
+
+async def queue_delete(ctx: Context, args: QueueRef) -> None:
+    """Delete a queue with its messages and claims, if it exists."""
+    await ctx.storage.queue_delete(ctx.project, args.queue_name)
+
+
+async def queue_get_stats(ctx: Context, args: QueueRef) -> QueueStats:
+    """Count a queue's messages."""
+    return await ctx.storage.queue_stats(ctx.project, args.queue_name, ctx.now)
+
+
+class QueuePurge(Fields):
+    """What to remove from a queue."""
+
+    queue_name: QueueName
+    resource_types: Annotated[
+        list[str] | None,
+        body(required=True, help="Any of messages, subscriptions; both by default."),
+    ] = None
+
+
+async def queue_purge(ctx: Context, args: QueuePurge) -> None:
+    """Remove all messages of a queue; subscriptions follow when they exist."""
+    wanted = RESOURCE_TYPES if args.resource_types is None else args.resource_types
+    for kind in wanted:
+        if kind not in RESOURCE_TYPES:
+            raise BadRequest(
+                f"resource_types: {kind!r} is not one of {', '.join(RESOURCE_TYPES)}."
+            )
+    if "messages" in wanted:
+        await ctx.storage.message_purge(ctx.project, args.queue_name)

@@ -1,0 +1,251 @@
+"""What REST answers look like where they are more than the result as JSON.
+
+Paths, links and hrefs exist on REST only; the WebSocket sends the results of
+the handlers as they are.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from zaqarserver.context import Context
+from zaqarserver.errors import MessageNotFound
+from zaqarserver.operations import claims, messages, metadata, queues
+from zaqarserver.operations.row import Reply
+from zaqarserver.storage.base import Claim, Edge, Message, Metadata, QueueStats
+
+_NO_CONTENT = Reply(204)
+
+
+class _Message(msgspec.Struct, gc=False):
+    """A message in a list, with the keys of ``rest-v2`` 4."""
+
+    id: str
+    href: str
+    ttl: int
+    age: int
+    body: msgspec.Raw
+    checksum: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class _PoppedMessage(msgspec.Struct, gc=False):
+    """A message that was popped: no href, but what its claims were."""
+
+    id: str
+    ttl: int
+    age: int
+    body: msgspec.Raw
+    claim_id: str | None
+    claim_count: int
+    checksum: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def _queue_path(name: str) -> str:
+    return f"/v2/queues/{name}"
+
+
+def _message(queue: str, message: Message) -> _Message:
+    href = f"/v2/queues/{queue}/messages/{message.id}"
+    if message.claim_id is not None:
+        href = f"{href}?claim_id={message.claim_id}"
+    return _Message(
+        message.id,
+        href,
+        message.ttl,
+        message.age,
+        msgspec.Raw(message.body),
+        message.checksum or msgspec.UNSET,
+    )
+
+
+def _messages(queue: str, found: Sequence[Message]) -> list[_Message]:
+    return [_message(queue, message) for message in found]
+
+
+# -- links ------------------------------------------------------------------
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return quote(str(value), safe="")
+
+
+def _next_link(
+    path: str, parameters: Mapping[str, Any], marker: str
+) -> list[dict[str, str]]:
+    pairs = [
+        f"{quote(key, safe='')}={_text(value)}" for key, value in parameters.items()
+    ]
+    pairs.append(f"marker={_text(marker)}")
+    return [{"rel": "next", "href": f"{path}?{'&'.join(pairs)}"}]
+
+
+def _sent(arguments: Any) -> dict[str, Any]:
+    names = sorted(arguments.sent - {"marker"})
+    return {name: getattr(arguments, name) for name in names}
+
+
+# -- queues -----------------------------------------------------------------
+
+
+def queue_list(ctx: Context, args: queues.QueueList, page: queues.QueuePage) -> Reply:
+    """A page of queues with the link to the next."""
+    items = []
+    for queue in page.queues:
+        item: dict[str, Any] = {"name": queue.name, "href": _queue_path(queue.name)}
+        if args.detailed:
+            item["metadata"] = metadata.shown(queue.metadata, ctx.settings)
+        items.append(item)
+    answer: dict[str, Any] = {"queues": items, "links": []}
+    if items:
+        # Several values of one filter travel as a comma list.
+        filters = {
+            key: ",".join(values) for key, values in (args.filters or {}).items()
+        }
+        answer["links"] = _next_link(
+            "/v2/queues", {**filters, **_sent(args)}, items[-1]["name"]
+        )
+    if page.count is not None:
+        answer["count"] = page.count
+    return Reply(200, answer)
+
+
+def queue_create(_ctx: Context, args: queues.QueueCreate, created: bool) -> Reply:
+    """201 for a new queue, 204 for one that was there."""
+    return Reply(
+        201 if created else 204, None, {"Location": _queue_path(args.queue_name)}
+    )
+
+
+def queue_get(ctx: Context, _args: Any, stored: Metadata | None) -> Reply:
+    """The metadata with the defaults of the attributes that always show."""
+    return Reply(200, metadata.shown(stored, ctx.settings))
+
+
+def _edge(queue: str, edge: Edge) -> dict[str, Any]:
+    created = dt.datetime.fromtimestamp(int(edge.created), dt.UTC)
+    return {
+        "href": f"/v2/queues/{queue}/messages/{edge.id}",
+        "age": edge.age,
+        "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def queue_get_stats(_ctx: Context, args: queues.QueueRef, stats: QueueStats) -> Reply:
+    """The counts, and where the oldest and newest messages are."""
+    counts: dict[str, Any] = {
+        "claimed": stats.claimed,
+        "free": stats.free,
+        "total": stats.claimed + stats.free,
+    }
+    if stats.oldest is not None:
+        counts["oldest"] = _edge(args.queue_name, stats.oldest)
+    if stats.newest is not None:
+        counts["newest"] = _edge(args.queue_name, stats.newest)
+    return Reply(200, {"messages": counts})
+
+
+# -- messages ---------------------------------------------------------------
+
+
+def message_post(_ctx: Context, args: messages.MessagePost, ids: list[str]) -> Reply:
+    """Where the new messages are, in posting order."""
+    path = f"/v2/queues/{args.queue_name}/messages"
+    return Reply(
+        201,
+        {"resources": [f"{path}/{id_}" for id_ in ids]},
+        {"Location": f"{path}?ids={','.join(ids)}"},
+    )
+
+
+def message_list(
+    _ctx: Context, args: messages.MessageList, found: list[Message]
+) -> Reply:
+    """A page of messages with the link to the next."""
+    links = []
+    if found:
+        sent = _sent(args)
+        if args.include_delayed:
+            sent["include_delayed"] = True
+        links = _next_link(f"/v2/queues/{args.queue_name}/messages", sent, found[-1].id)
+    return Reply(200, {"messages": _messages(args.queue_name, found), "links": links})
+
+
+def message_get(_ctx: Context, args: messages.MessageGet, found: Message) -> Reply:
+    """The message itself."""
+    return Reply(200, _message(args.queue_name, found))
+
+
+def message_get_many(
+    _ctx: Context, args: messages.MessageGetMany, found: list[Message]
+) -> Reply:
+    """The messages that exist; 404 if none does."""
+    if not found:
+        raise MessageNotFound(f"Queue {args.queue_name} has none of these messages.")
+    return Reply(200, {"messages": _messages(args.queue_name, found)})
+
+
+def message_delete_many(
+    _ctx: Context, _args: Any, popped: list[Message] | None
+) -> Reply:
+    """204 for a delete; the removed messages for a pop."""
+    if popped is None:
+        return _NO_CONTENT
+    items = [
+        _PoppedMessage(
+            message.id,
+            message.ttl,
+            message.age,
+            msgspec.Raw(message.body),
+            None,
+            message.claim_count,
+            message.checksum or msgspec.UNSET,
+        )
+        for message in popped
+    ]
+    return Reply(200, {"messages": items})
+
+
+# -- claims -----------------------------------------------------------------
+
+
+def claim_create(_ctx: Context, args: claims.ClaimCreate, claim: Claim | None) -> Reply:
+    """The claimed messages; 204 if there was nothing to claim."""
+    if claim is None:
+        return _NO_CONTENT
+    queue = args.queue_name
+    return Reply(
+        201,
+        {"messages": _messages(queue, claim.messages)},
+        {"Location": f"/v2/queues/{queue}/claims/{claim.id}"},
+    )
+
+
+def claim_get(_ctx: Context, args: claims.ClaimRef, claim: Claim) -> Reply:
+    """The claim and what it still holds."""
+    queue = args.queue_name
+    return Reply(
+        200,
+        {
+            "age": claim.age,
+            "ttl": claim.ttl,
+            "href": f"/v2/queues/{queue}/claims/{claim.id}",
+            "messages": _messages(queue, claim.messages),
+        },
+    )
+
+
+# -- service ----------------------------------------------------------------
+
+
+def homedoc_get(_ctx: Context, _args: Any, document: dict[str, Any]) -> Reply:
+    """The home document, which may be kept for a day."""
+    return Reply(
+        200, document, {"Cache-Control": "max-age=86400"}, "application/json-home"
+    )

@@ -1,0 +1,98 @@
+"""One row of the operation table, and what it becomes with the settings."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from zaqarserver.context import Context, Settings
+from zaqarserver.fields import BodyReader, Checker, Fields, QueryReader
+
+Handler = Callable[[Context, Any], Awaitable[Any]]
+
+
+class Reply(msgspec.Struct, frozen=True, gc=False):
+    """A REST answer.
+
+    Attributes:
+        status: The HTTP status.
+        body: What to encode as JSON, or ``None`` for no body.
+        headers: Extra headers.
+        content_type: The body's type.
+    """
+
+    status: int
+    body: Any = None
+    headers: dict[str, str] | None = None
+    content_type: str = "application/json"
+
+
+Renderer = Callable[[Context, Any, Any], Reply]
+
+
+class Body(enum.Enum):
+    """What an operation does with a REST request body."""
+
+    NONE = "none"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One operation, on both transports.
+
+    Attributes:
+        name: The action name of the WebSocket, ``<resource>_<verb>``.
+        method: The REST method.
+        path: The REST path template.
+        fields: The arguments.
+        policy: The access rule, or ``None`` if there is none.
+        handler: The function that does it.
+        status: The status of success.
+        render: Makes the REST answer where it is not simply the result as JSON.
+        body: Whether REST has a body.
+        limit: The setting that bounds the size of the body, in bytes.
+        content_type: The only media type that the body may have.
+        when: REST runs this row instead of the one without ``when`` if this
+            query parameter is present.
+        admin: Whether the operation exists only with ``admin_mode``.
+        head: Whether REST answers HEAD as well.
+        summary: What it does, for the reference.
+    """
+
+    name: str
+    method: str
+    path: str
+    fields: type[Fields]
+    policy: str | None
+    handler: Handler
+    status: int = 200
+    render: Renderer | None = None
+    body: Body = Body.NONE
+    limit: str = "max_queue_metadata"
+    content_type: str | None = None
+    when: str | None = None
+    admin: bool = False
+    head: bool = False
+    summary: str = ""
+
+
+class BoundOperation:
+    """An operation with the readers and bounds that the settings give it."""
+
+    def __init__(self, row: Operation, settings: Settings) -> None:
+        self.row = row
+        self.checker = Checker(row.fields, settings)
+        self.query = QueryReader(row.fields)
+        self.body = BodyReader(row.fields) if row.body is not Body.NONE else None
+        self.max_body: int = getattr(settings, row.limit)
+        self.measured = "size" in row.fields.__struct_fields__
+
+    def render(self, context: Context, arguments: Any, result: Any) -> Reply:
+        """Make the REST answer of a result."""
+        if self.row.render is not None:
+            return self.row.render(context, arguments, result)
+        return Reply(self.row.status, result)

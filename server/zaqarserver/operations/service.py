@@ -1,0 +1,133 @@
+"""The service itself: versions, home document, ping, health (``rest-v2`` 1.2, 2.1)."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from zaqarserver.context import Context
+from zaqarserver.errors import Unavailable, ZaqarServerError
+from zaqarserver.fields import Fields
+from zaqarserver.operations.homedoc import home_document
+from zaqarserver.storage.base import NewMessage
+
+LOG = logging.getLogger(__name__)
+
+VERSIONS = {
+    "versions": [
+        {
+            "id": "2",
+            "status": "CURRENT",
+            "updated": "2014-9-24T04:06:47Z",
+            "media-types": [
+                {
+                    "base": "application/json",
+                    "type": "application/vnd.openstack.messaging-v2+json",
+                }
+            ],
+            "links": [{"href": "/v2/", "rel": "self"}],
+        }
+    ]
+}
+
+
+class Nothing(Fields):
+    """No arguments."""
+
+
+async def homedoc_get(ctx: Context, _args: Nothing) -> dict[str, Any]:
+    """Return the home document: what there is, and where."""
+    return home_document(admin=ctx.settings.admin_mode)
+
+
+async def ping(ctx: Context, _args: Nothing) -> None:
+    """Return if the store answers."""
+    await ctx.storage.ping()
+
+
+class _Probe:
+    """Runs the parts of the health check on a throw-away queue."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._storage = ctx.storage
+        self._now = ctx.now
+        self._project = f"health-{uuid.uuid4().hex}"
+        self.status: dict[str, dict[str, Any]] = {}
+
+    async def _run(self, name: str, step: Callable[[], Awaitable[Any]]) -> Any:
+        started = time.perf_counter()
+        entry: dict[str, Any] = {"succeeded": True, "seconds": 0.0, "ref": None}
+        self.status[name] = entry
+        try:
+            return await step()
+        except ZaqarServerError:
+            entry["succeeded"] = False
+            entry["ref"] = str(uuid.uuid4())
+            LOG.exception("health check failed at %s, ref %s", name, entry["ref"])
+            raise
+        finally:
+            entry["seconds"] = round(time.perf_counter() - started, 6)
+
+    async def run(self) -> bool:
+        """Run all parts; return whether all went well."""
+        try:
+            await self._steps()
+        except ZaqarServerError:
+            return False
+        return True
+
+    async def _steps(self) -> None:
+        store, project, queue, now = self._storage, self._project, "probe", self._now
+        message = NewMessage(b'"health"', 60)
+        await self._run("create_queue", lambda: store.queue_create(project, queue, {}))
+        ids = await self._run(
+            "post_messages",
+            lambda: store.message_post(project, queue, "health", [message] * 2, now),
+        )
+        claim = await self._run(
+            "claim_messages",
+            lambda: store.claim_create(
+                project, queue, ttl=60, grace=60, limit=1, now=now
+            ),
+        )
+        await self._run(
+            "list_messages",
+            lambda: store.message_list(
+                project, queue, marker=None, limit=10, now=now, include_claimed=True
+            ),
+        )
+        await self._run(
+            "delete_messages",
+            lambda: store.message_delete(project, queue, ids[1], None, now),
+        )
+        await self._run(
+            "delete_claim",
+            lambda: store.claim_delete(
+                project, queue, claim.id if claim else "none", now
+            ),
+        )
+        await self._run(
+            "bulk_delete_messages",
+            lambda: store.message_delete_many(project, queue, ids, None, now),
+        )
+        await self._run("delete_queue", lambda: store.queue_delete(project, queue))
+
+
+async def health(ctx: Context, _args: Nothing) -> dict[str, Any]:
+    """Try every kind of storage operation and say how long each took."""
+    try:
+        await ctx.storage.ping()
+        reachable = True
+    except Unavailable:
+        reachable = False
+    probe = _Probe(ctx)
+    if reachable:
+        await probe.run()
+    return {
+        "storage_reachable": reachable,
+        "operation_status": probe.status,
+        "durability": ctx.storage.durability.value,
+    }
