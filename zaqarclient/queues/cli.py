@@ -1,0 +1,136 @@
+"""The plugin of ``openstack``: global options and the client.
+
+This module is imported at every start of ``openstack``, whatever the command,
+so it imports nothing beyond the standard library until a client is made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zaqarclient.queues.v2.client import Client
+
+LOG = logging.getLogger(__name__)
+
+API_NAME = "messaging"
+API_VERSION_OPTION = "os_queues_api_version"
+API_VERSIONS = {"2": "zaqarclient.queues.v2.client.Client"}
+DEFAULT_API_VERSION = "2"
+DEFAULT_QUEUES_API_VERSION = DEFAULT_API_VERSION
+
+#: The project of a server without authentication, when none is named.
+DEFAULT_NOAUTH_PROJECT = "fake_project_id_for_noauth"
+
+
+def api_version(text: str) -> str:
+    """Return the major version that ``2``, ``2.0``, ``v2`` or ``v2.0`` mean.
+
+    Anything else comes back unchanged: it is reported by
+    :func:`check_api_version`, and only to a person who uses this service.
+    """
+    return "2" if text.strip().lower().removeprefix("v") in {"2", "2.0"} else text
+
+
+def check_api_version(version: str) -> bool:
+    """Say clearly what is wrong with an API version; called by ``openstack``.
+
+    Returns:
+        Always true: the message here replaces the general one.
+    """
+    if api_version(version) in {"1", "1.1"}:
+        LOG.warning("messaging API version %s was removed: use version 2", version)
+    elif api_version(version) not in API_VERSIONS:
+        LOG.warning("messaging API version %s does not exist: use 2", version)
+    return True
+
+
+def build_option_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the global options of this service to the parser of a program."""
+    parser.add_argument(
+        "--os-queues-api-version",
+        metavar="<queues-api-version>",
+        type=api_version,
+        default=os.environ.get("OS_QUEUES_API_VERSION") or DEFAULT_API_VERSION,
+        help="Version of the messaging API; 2 is the only one (default: 2) "
+        "(Env: OS_QUEUES_API_VERSION)",
+    )
+    parser.add_argument(
+        "--os-queues-endpoint",
+        metavar="<url>",
+        default=os.environ.get("OS_QUEUES_ENDPOINT") or None,
+        help="URL of the messaging service; the catalog is not asked, and a "
+        "server without authentication needs nothing else "
+        "(Env: OS_QUEUES_ENDPOINT)",
+    )
+    parser.add_argument(
+        "--os-queues-project-id",
+        metavar="<project-id>",
+        default=os.environ.get("OS_QUEUES_PROJECT_ID") or None,
+        help="Project to name to a server without authentication "
+        f"(default: {DEFAULT_NOAUTH_PROJECT}) (Env: OS_QUEUES_PROJECT_ID)",
+    )
+    return parser
+
+
+def needs_authentication(config: dict[str, Any]) -> bool:
+    """Say if a cloud configuration asks for authentication.
+
+    Naming the endpoint of the service is enough for a server without
+    authentication, so credentials are needed only when there are traces of
+    some, or when there is no endpoint.
+
+    Args:
+        config: The merged options, environment and ``clouds.yaml`` of the
+            program.
+    """
+    if not config.get("queues_endpoint"):
+        return True
+    auth = config.get("auth") or {}
+    return any(auth.get(key) for key in ("auth_url", "token", "endpoint"))
+
+
+def make_client(instance: Any) -> Client:
+    """Build the client of this service for a client manager of ``openstack``.
+
+    Requests go through the session of the program, so its TLS settings, client
+    certificate, timing and debug output hold for this service too.
+
+    Args:
+        instance: The client manager.
+    """
+    from zaqarclient.queues import client  # noqa: PLC0415 - not at every start
+
+    options = instance._cli_options  # noqa: SLF001 - no public way to it
+    config = options.config
+    version = api_version(str(instance._api_version[API_NAME]))  # noqa: SLF001
+    endpoint = config.get("queues_endpoint")
+    if not needs_authentication(config):
+        return client.Client(endpoint, int(version), noauth_conf(config))
+    instance.setup_auth()
+    if not endpoint:
+        endpoint = instance.get_endpoint_for_service_type(
+            API_NAME,
+            region_name=instance.region_name,
+            interface=instance.interface,
+        )
+    conf = noauth_conf(config) if config.get("auth_type") == "none" else {}
+    return client.Client(endpoint, int(version), conf, instance.session)
+
+
+def noauth_conf(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the client configuration for a server without authentication."""
+    project = config.get("queues_project_id") or DEFAULT_NOAUTH_PROJECT
+    return {
+        "auth_opts": {
+            "backend": "noauth",
+            "options": {
+                "os_project_id": project,
+                "insecure": config.get("verify") is False,
+                "cacert": config.get("cacert"),
+            },
+        },
+    }

@@ -1,0 +1,204 @@
+"""What all commands share: the client, its id, hints, prompts and output.
+
+The classes stand on cliff's own, so one class serves ``openstack`` and
+``zaqar``: a command needs only ``app.client_manager.messaging``, the three
+streams and ``app.options`` of the program around it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from cliff import command, lister, show
+
+from zaqarclient.queues.cli import needs_authentication
+from zaqarclient.queues.v2.cli import client_id, values
+
+if TYPE_CHECKING:
+    from zaqarclient.queues.v2.client import Client
+    from zaqarclient.queues.v2.queues import Queue
+
+LOG = logging.getLogger("zaqarclient.cli")
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Help that keeps the lines of descriptions and examples as written."""
+
+
+class CommandError(Exception):
+    """A command cannot do what was asked; the text is for the person."""
+
+
+class Command(command.Command):
+    """A command of the messaging service; it prints nothing on success."""
+
+    #: A call as it would be typed, without the name of the program.
+    example: ClassVar[str] = ""
+
+    #: Set during the action to end with another status than 0.
+    exit_status = 0
+
+    _parser: argparse.ArgumentParser
+    _client_id: str | None = None
+
+    @property
+    def auth_required(self) -> bool:
+        """Whether ``openstack`` has to authenticate before this command."""
+        cloud = getattr(self.app, "cloud", None)
+        return cloud is None or needs_authentication(cloud.config)
+
+    @property
+    def client(self) -> Client:
+        """The client of the program, made at the first use, with its id set."""
+        client: Client = self.app.client_manager.messaging  # type: ignore[attr-defined]  # cliff's App does not declare what its programs add
+        client.client_uuid = self._client_id or client_id.persistent()
+        return client
+
+    def queue(self, name: str) -> Queue:
+        """Return the queue of that name; nothing is sent."""
+        return self.client.queue(name, auto_create=False)
+
+    def get_epilog(self) -> str:
+        """Return the example, and what the program adds of its own."""
+        own = f"Example:\n  {self.app.NAME} {self.example}" if self.example else ""
+        # The search for the distribution that brought a command reads the
+        # metadata of all of them; only openstack, with its many plugins, needs it.
+        program = super().get_epilog() if self.cmd_name else ""
+        return "\n\n".join(part for part in (own, program) if part)
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the command: own arguments, then shared ones."""
+        parser = super().get_parser(prog_name)
+        parser.formatter_class = HelpFormatter
+        self._parser = parser
+        self.add_arguments(parser)
+        parser.add_argument(
+            "--client-id",
+            metavar="<client_id>",
+            default=os.environ.get("OS_MESSAGE_CLIENT_ID") or None,
+            help="UUID that the service knows this client by (default: one made "
+            "for this user and kept) (Env: OS_MESSAGE_CLIENT_ID)",
+        )
+        return parser
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the arguments of this command to its parser."""
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run the command and return the exit status.
+
+        Raises:
+            BrokenPipeError: the reader of the output went away; the output
+                is closed, so that nothing more is said about it.
+        """
+        self._client_id = getattr(parsed_args, "client_id", None)
+        try:
+            status = super().run(parsed_args)
+            self.app.stdout.flush()
+        except BrokenPipeError:
+            discard_output()
+            raise
+        return status or self.exit_status
+
+    def usage_error(self, text: str) -> NoReturn:
+        """End with status 2, the usage of the command and an explanation."""
+        self._parser.error(text)
+
+    def hint(self, text: str) -> None:
+        """Print a line beside the data, on the error stream, unless ``-q``."""
+        if getattr(self.app.options, "verbose_level", 1):
+            print(text, file=self.app.stderr, flush=True)
+
+    def confirm(self, question: str, parsed_args: argparse.Namespace) -> None:
+        """Ask before something that cannot be undone, on a terminal only.
+
+        Raises:
+            CommandError: the answer was not yes.
+        """
+        if parsed_args.yes or not (
+            self.app.stdin.isatty() and self.app.stderr.isatty()
+        ):
+            return
+        self.app.stderr.write(f"{question} [y/N] ")
+        self.app.stderr.flush()
+        if self.app.stdin.readline().strip().lower() not in {"y", "yes"}:
+            raise CommandError("nothing was changed")
+
+    def for_each(
+        self, what: str, targets: Iterable[str], action: Callable[[str], object]
+    ) -> None:
+        """Do something to each target; a failure does not stop the rest.
+
+        Each failure is reported by itself, and the command ends with status 1.
+
+        Args:
+            what: The kind of thing that the targets are, for the report.
+            targets: Names or ids.
+            action: What to do to each of them.
+        """
+        for target in targets:
+            try:
+                action(target)
+            except (OSError, ValueError, *client_errors()) as error:
+                LOG.error("%s %s: %s", what, target, error)  # noqa: TRY400 - people want no traceback
+                self.exit_status = 1
+
+
+class _Displaying(Command):
+    """A command that prints data in the format asked for."""
+
+    def _load_formatter_plugins(self) -> Any:
+        """Take the formatters from the program, if it keeps a table of them."""
+        table = getattr(self.app, "formatters", None)
+        if table is None:
+            return super()._load_formatter_plugins()  # type: ignore[misc]  # of the cliff class beside this one
+        return table(self.formatter_namespace)  # type: ignore[attr-defined]  # same
+
+
+class Lister(_Displaying, lister.Lister):
+    """A command that prints a table of rows."""
+
+    def produce_output(
+        self,
+        parsed_args: argparse.Namespace,
+        column_names: Sequence[str],
+        data: Iterable[Sequence[Any]],
+    ) -> int:
+        """Print the rows, nested values as the format needs them."""
+        render = values.renderer(parsed_args.formatter)
+        rows = (tuple(map(render, row)) for row in data)
+        return super().produce_output(parsed_args, column_names, rows)
+
+
+class ShowOne(_Displaying, show.ShowOne):
+    """A command that prints the fields of one thing."""
+
+    def produce_output(
+        self,
+        parsed_args: argparse.Namespace,
+        column_names: Sequence[str],
+        data: Sequence[Any],
+    ) -> int:
+        """Print the fields, nested values as the format needs them."""
+        render = values.renderer(parsed_args.formatter)
+        fields = tuple(map(render, data))
+        return super().produce_output(parsed_args, column_names, fields)
+
+
+def client_errors() -> tuple[type[Exception], ...]:
+    """Return what the client raises for a request that failed."""
+    from zaqarclient.errors import ZaqarError  # noqa: PLC0415 - only when needed
+
+    return (ZaqarError,)
+
+
+def discard_output() -> None:
+    """Send the rest of the output nowhere, the final flush included."""
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, sys.stdout.fileno())
+    os.close(sink)

@@ -1,0 +1,193 @@
+"""Where the messages of a post come from, and how they are cut into requests."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import select
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NamedTuple
+
+from zaqarclient.queues.v2.cli.options import json_value, not_json
+
+#: Bytes asked of the input at a time; no less than a buffered stream holds, so
+#: that nothing stays behind in the buffer unseen.
+_CHUNK: Final = 65536
+
+#: A request carries no more messages than this, however small they are: one
+#: long request would make other clients wait.
+_MOST: Final = 1000
+
+#: Bytes of a request beside its messages: ``{"messages": []}``.
+_ENVELOPE: Final = 16
+
+Message = dict[str, Any]
+
+
+class InputError(ValueError):
+    """The input does not hold messages; the text says where and why."""
+
+
+class Source(NamedTuple):
+    """A place to read from: a file, or the standard input if no path is given."""
+
+    path: Path | None
+
+    def open(self, stdin: Any) -> BinaryIO:
+        """Return the stream of bytes."""
+        if self.path is None:
+            stream: BinaryIO = stdin.buffer
+            return stream
+        return self.path.open("rb")
+
+    def size(self) -> int | None:
+        """Return the size in bytes if it can be known beforehand."""
+        if self.path is not None and self.path.is_file():
+            return self.path.stat().st_size
+        return None
+
+
+def messages_argument(text: str) -> Any:
+    """Argument type: JSON, or ``-`` and ``@file`` for a :class:`Source`."""
+    if text == "-":
+        return Source(None)
+    if text.startswith("@"):
+        return Source(Path(text[1:]))
+    try:
+        return json_value(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; --text posts plain text") from None
+
+
+def read_document(stream: BinaryIO) -> Any:
+    """Return the one JSON document that a stream holds.
+
+    Raises:
+        InputError: it holds none.
+    """
+    try:
+        return json.loads(stream.read())
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"the input is {not_json(error)}; --lines posts lines of text"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError("the input is not UTF-8 text") from error
+
+
+def messages_of(document: Any) -> list[Message]:
+    """Return the messages that a JSON document stands for.
+
+    An object with a ``body``, or a list of such objects, are messages as the
+    service takes them; text, a number, true, false or null is the body of one.
+
+    Raises:
+        InputError: an object has no body, or the list is empty.
+    """
+    if not isinstance(document, dict | list):
+        return [{"body": document}]
+    messages = document if isinstance(document, list) else [document]
+    if not messages:
+        raise InputError("the list holds no message")
+    for number, message in enumerate(messages, start=1):
+        if not isinstance(message, dict) or "body" not in message:
+            raise InputError(
+                f"message {number} is not an object with a body, such as "
+                '{"body": "hello", "ttl": 300}; --body posts any JSON as a body'
+            )
+    return messages
+
+
+def read_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes] | None]:
+    """Give the lines of a stream that hold anything, with their numbers.
+
+    Gives None where the next line may be long in coming, so that what has come
+    can be posted meanwhile.
+    """
+    number, rest = 0, b""
+    while True:
+        if not _ready(stream):
+            yield None
+        chunk = stream.read1(_CHUNK)  # type: ignore[attr-defined]  # buffered streams have it
+        lines = (rest + chunk).split(b"\n")
+        rest = lines.pop()
+        if not chunk:
+            lines.append(rest)
+        for line in lines:
+            number += 1
+            if line.strip():
+                yield number, line.removesuffix(b"\r")
+        if not chunk:
+            return
+
+
+def line_messages(stream: BinaryIO, *, as_json: bool) -> Iterator[Message | None]:
+    """Give a message for each line of a stream, None where it pauses.
+
+    Args:
+        stream: Bytes in UTF-8.
+        as_json: Whether each line is JSON; else it is plain text.
+
+    Raises:
+        InputError: a line is not what it should be.
+    """
+    for item in read_lines(stream):
+        if item is None:
+            yield None
+            continue
+        number, line = item
+        try:
+            yield {"body": json.loads(line) if as_json else line.decode()}
+        except json.JSONDecodeError as error:
+            raise InputError(f"line {number} is {not_json(error)}") from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"line {number} is not UTF-8 text") from error
+
+
+def batches(
+    messages: Iterable[Message | None], limit: Callable[[], int]
+) -> Iterator[tuple[list[Message], int]]:
+    """Cut messages into requests that the service accepts, order kept.
+
+    Args:
+        messages: Messages; None where a request should not wait for more.
+        limit: Returns the largest request in bytes; called before the first.
+
+    Yields:
+        The messages of a request, and their size in bytes.
+
+    Raises:
+        InputError: a message is too large for a request of its own.
+    """
+    batch: list[Message] = []
+    size, most = 0, limit() - _ENVELOPE
+    for number, message in enumerate(messages, start=1):
+        if message is None:
+            if batch:
+                yield batch, size
+                batch, size = [], 0
+            continue
+        length = len(json.dumps(message)) + 2
+        if length > most:
+            if batch:
+                yield batch, size
+            raise InputError(
+                f"message {number} has {length} bytes, more than the {most} that "
+                "the queue accepts"
+            )
+        if size + length > most or len(batch) == _MOST:
+            yield batch, size
+            batch, size = [], 0
+        batch.append(message)
+        size += length
+    if batch:
+        yield batch, size
+
+
+def _ready(stream: BinaryIO) -> bool:
+    """Say if reading would return at once; what is not a file always is."""
+    try:
+        return bool(select.select([stream.fileno()], [], [], 0)[0])
+    except (OSError, ValueError):
+        return True

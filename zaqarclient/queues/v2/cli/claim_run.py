@@ -1,0 +1,173 @@
+"""The worker: one claimed message after the other through a command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+from zaqarclient.queues.v2.cli import options
+from zaqarclient.queues.v2.cli.base import LOG, Command, CommandError, client_errors
+from zaqarclient.queues.v2.cli.message import delete_message
+from zaqarclient.queues.v2.cli.values import body_text
+
+if TYPE_CHECKING:
+    from zaqarclient.queues.v2.claim import Claim
+    from zaqarclient.queues.v2.message import Message
+    from zaqarclient.queues.v2.queues import Queue
+
+
+class RunClaim(Command):
+    """Run a command for each message of a queue, until none is free.
+
+    Each message is claimed by itself. Its body comes on the standard input of
+    the command: text as it is, anything else as JSON. The environment holds
+    ZAQAR_QUEUE, ZAQAR_MESSAGE_ID and ZAQAR_CLAIM_ID. The claim is renewed for
+    as long as the command runs. When the command ends with status 0 the
+    message is deleted. When it fails the message is given back and the worker
+    ends with status 1; with --keep-going it goes on with the next one, and the
+    failed message comes back when its claim runs out.
+    """
+
+    example = "claim run orders --ttl 120 -- ./handle-order"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the name, the terms of the claims and the command."""
+        options.add_queue_name(parser)
+        parser.add_argument(
+            "command",
+            metavar="<command>",
+            nargs="+",
+            help='Program to run and its arguments; put "--" before it',
+        )
+        parser.add_argument(
+            "--ttl",
+            metavar="<ttl>",
+            type=options.integer(2),
+            default=300,
+            help="Seconds that a claim lasts if this worker dies, 60 to 43200 "
+            "(default: 300)",
+        )
+        parser.add_argument(
+            "--grace",
+            metavar="<grace>",
+            type=options.integer(1),
+            default=60,
+            help="Seconds that a message lives on at least after that, 60 to "
+            "43200 (default: 60)",
+        )
+        parser.add_argument(
+            "--count",
+            metavar="<count>",
+            type=options.integer(1),
+            help="End after this many messages (default: when none is free)",
+        )
+        parser.add_argument(
+            "--keep-going",
+            action="store_true",
+            help="Go on with the next message after a failure",
+        )
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Work until there is nothing left to do."""
+        queue = self.queue(parsed_args.queue_name)
+        done = 0
+        while parsed_args.count is None or done < parsed_args.count:
+            claim = queue.claim(ttl=parsed_args.ttl, grace=parsed_args.grace, limit=1)
+            message = next(iter(claim), None)
+            if message is None:
+                break
+            done += 1
+            if self._handle(queue, claim, message, parsed_args):
+                continue
+            self.exit_status = 1
+            if not parsed_args.keep_going:
+                break
+
+    def _handle(
+        self,
+        queue: Queue,
+        claim: Claim,
+        message: Message,
+        parsed_args: argparse.Namespace,
+    ) -> bool:
+        """Run the command for a message; say if the message is done with."""
+        job = _Job(queue, claim, message, parsed_args)
+        try:
+            status = job.run()
+        except BaseException:
+            # Whatever stopped the worker, a Ctrl-C included: nobody works on
+            # the message any more, so nobody should have to wait for it.
+            claim.delete()
+            raise
+        if status == 0:
+            delete_message(queue, message.id, claim.id)
+            return True
+        LOG.error("message %s: the command ended with %d", message.id, status)
+        if not parsed_args.keep_going:
+            claim.delete()
+        return False
+
+
+class _Job:
+    """A command at work on one message."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        claim: Claim,
+        message: Message,
+        parsed_args: argparse.Namespace,
+    ) -> None:
+        self._claim = claim
+        self._message = message
+        self._arguments = parsed_args
+        self._environment = {
+            **os.environ,
+            "ZAQAR_QUEUE": str(queue.name),
+            "ZAQAR_MESSAGE_ID": message.id,
+            "ZAQAR_CLAIM_ID": str(claim.id),
+        }
+
+    def run(self) -> int:
+        """Run the command to its end and return its status.
+
+        Raises:
+            CommandError: the command could not be started, or the claim was
+                lost while it ran (the command is stopped then).
+        """
+        command = self._arguments.command
+        try:
+            process = subprocess.Popen(  # noqa: S603 - running a command is the point
+                command, stdin=subprocess.PIPE, env=self._environment
+            )
+        except OSError as error:
+            raise CommandError(f"cannot run {command[0]}: {error.strerror}") from error
+        with process:
+            try:
+                self._feed(process)
+            except BaseException:
+                process.terminate()
+                raise
+            return process.returncode
+
+    def _feed(self, process: subprocess.Popen[bytes]) -> None:
+        """Give the command its input, and renew the claim until it ends."""
+        body: bytes | None = body_text(self._message.body).encode()
+        while True:
+            try:
+                process.communicate(body, timeout=self._arguments.ttl / 2)
+            except subprocess.TimeoutExpired:
+                body = None
+                self._renew()
+            else:
+                return
+
+    def _renew(self) -> None:
+        try:
+            self._claim.update(ttl=self._arguments.ttl, grace=self._arguments.grace)
+        except client_errors() as error:
+            raise CommandError(
+                f"message {self._message.id}: the claim was lost: {error}"
+            ) from error

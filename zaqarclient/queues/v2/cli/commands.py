@@ -1,0 +1,49 @@
+"""The table of commands: one row a command, read by both programs.
+
+``setup.cfg`` names the same rows as entry points of ``openstack`` (a test
+compares the two); the ``zaqar`` program reads this table and so needs no scan of
+the installed distributions. Nothing is imported until a command is looked up.
+"""
+
+from typing import Final, NamedTuple
+
+
+class Entry(NamedTuple):
+    """Where a command lives: a module of this package and a class in it."""
+
+    module: str
+    cls: str
+
+
+#: Command words (without the ``messaging`` prefix of ``openstack``) -> class.
+COMMANDS: Final[dict[str, Entry]] = {
+    "queue list": Entry("queue", "ListQueues"),
+    "queue create": Entry("queue", "CreateQueue"),
+    "queue show": Entry("queue", "ShowQueue"),
+    "queue exists": Entry("queue", "QueueExists"),
+    "queue set": Entry("queue_metadata", "SetQueue"),
+    "queue unset": Entry("queue_metadata", "UnsetQueue"),
+    "queue delete": Entry("queue", "DeleteQueue"),
+    "queue stats": Entry("queue", "GetQueueStats"),
+    "queue set metadata": Entry("queue_metadata", "SetQueueMetadata"),
+    "queue get metadata": Entry("queue_metadata", "GetQueueMetadata"),
+    "queue purge": Entry("queue", "PurgeQueue"),
+    "queue signed url": Entry("queue", "CreateSignedUrl"),
+    "message post": Entry("message_post", "PostMessages"),
+    "message list": Entry("message", "ListMessages"),
+    "message show": Entry("message", "ShowMessage"),
+    "message pop": Entry("message", "PopMessages"),
+    "message delete": Entry("message", "DeleteMessages"),
+    "claim create": Entry("claim", "CreateClaim"),
+    "claim query": Entry("claim", "QueryClaim"),
+    "claim renew": Entry("claim", "RenewClaim"),
+    "claim release": Entry("claim", "ReleaseClaim"),
+    "claim run": Entry("claim_run", "RunClaim"),
+    "ping": Entry("service", "Ping"),
+    "health": Entry("service", "Health"),
+    "homedoc": Entry("service", "HomeDoc"),
+}
+
+#: Commands that ``openstack`` knows only with the ``messaging`` prefix: alone,
+#: these words say too little there.
+PREFIXED_ONLY: Final = frozenset({"ping", "health", "homedoc"})

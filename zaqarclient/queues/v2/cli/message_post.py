@@ -1,0 +1,174 @@
+"""The command that posts messages."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final
+
+from zaqarclient.queues.v2.cli import bodies, options
+from zaqarclient.queues.v2.cli.base import LOG, Lister
+from zaqarclient.queues.v2.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from zaqarclient.queues.v2.queues import Queue
+
+#: Limit of a post that the service has by default, in bytes.
+_DEFAULT_POST_SIZE: Final = 262144
+
+
+class PostMessages(Lister):
+    """Post messages to a queue, and print their ids.
+
+    The messages are given as JSON: an object with a body and, if wanted, a ttl
+    and a delay, or a list of such objects. Instead, one message can be given
+    by --body or --text, and many by --lines or --json-lines. "-" stands for
+    the standard input, and "@FILE" for a file; the standard input is also read
+    when nothing is given and it is not a terminal. The queue is created if it
+    does not exist.
+
+    More than fits one request of the service is sent in several, in order.
+    """
+
+    example = """message post orders '[{"body": {"sku": 9}, "ttl": 300}]'
+  seq 1000 | zaqar message post numbers --lines -f value"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the name, the ways to give messages and what holds for all."""
+        options.add_queue_name(parser)
+        parser.add_argument(
+            "messages",
+            metavar="<messages>",
+            nargs="?",
+            type=bodies.messages_argument,
+            help='The messages, as JSON; "-" reads the standard input, "@FILE" a file',
+        )
+        ways = parser.add_mutually_exclusive_group()
+        ways.add_argument(
+            "--body",
+            metavar="<json>",
+            type=options.json_or_text,
+            default=argparse.SUPPRESS,
+            help="Post one message with this body: JSON, or text that does not "
+            "look like JSON",
+        )
+        ways.add_argument(
+            "--text",
+            metavar="<text>",
+            help="Post one message whose body is this text, whatever it looks like",
+        )
+        ways.add_argument(
+            "--lines",
+            action="store_true",
+            help="Post each line of the input as text; empty lines are left out",
+        )
+        ways.add_argument(
+            "--json-lines",
+            action="store_true",
+            help="Post each line of the input as a body in JSON",
+        )
+        parser.add_argument(
+            "--ttl",
+            metavar="<seconds>",
+            type=options.integer(1),
+            help="Life of messages that name none, from 60 (default: the queue's)",
+        )
+        parser.add_argument(
+            "--delay",
+            metavar="<seconds>",
+            type=options.integer(0),
+            help="How long messages that name no delay stay hidden; only for "
+            "queues with a default delay (default: the queue's)",
+        )
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], Iterator[tuple[str]]]:
+        """Post the messages; each request is sent as its rows are asked for."""
+        return ("ID",), self._post(parsed_args)
+
+    def _post(self, parsed_args: argparse.Namespace) -> Iterator[tuple[str]]:
+        queue = self.queue(parsed_args.queue_name)
+        posted = total_size = 0
+        with ExitStack() as stack:
+            messages, size = self._messages(parsed_args, stack)
+            progress = Progress(
+                self.app.stderr, size, wanted=self._wants_progress(parsed_args)
+            )
+            stack.callback(progress.close)
+            batches = bodies.batches(
+                _with_defaults(messages, parsed_args),
+                lambda: _post_size(queue, messages),
+            )
+            try:
+                for batch, batch_size in batches:
+                    posted_hrefs = queue.post(batch)["resources"]
+                    posted += len(batch)
+                    total_size += batch_size
+                    progress.show(posted, total_size)
+                    yield from ((_message_id(href),) for href in posted_hrefs)
+            except Exception:
+                if posted:
+                    LOG.error("%d messages were posted before this:", posted)
+                raise
+
+    def _messages(
+        self, parsed_args: argparse.Namespace, stack: ExitStack
+    ) -> tuple[Iterable[bodies.Message | None], int | None]:
+        """Return the messages, and the size of the input if it is known."""
+        given = parsed_args.messages
+        if hasattr(parsed_args, "body") or parsed_args.text is not None:
+            if given is not None:
+                self.usage_error("give <messages>, --body or --text, not two of them")
+            return [{"body": getattr(parsed_args, "body", parsed_args.text)}], None
+        if given is None:
+            if self.app.stdin.isatty():
+                self.usage_error('give <messages>, --body, --text, or "-" to read')
+            given = bodies.Source(None)
+        by_line = parsed_args.lines or parsed_args.json_lines
+        if not isinstance(given, bodies.Source):
+            if by_line:
+                self.usage_error('lines are read from "-" or from "@FILE"')
+            return self._checked(given), None
+        stream = given.open(self.app.stdin)
+        if given.path is not None:
+            stack.enter_context(stream)
+        if by_line:
+            lines = bodies.line_messages(stream, as_json=parsed_args.json_lines)
+            return lines, given.size()
+        return bodies.messages_of(bodies.read_document(stream)), None
+
+    def _checked(self, document: Any) -> list[bodies.Message]:
+        try:
+            return bodies.messages_of(document)
+        except bodies.InputError as error:
+            self.usage_error(str(error))
+
+    def _wants_progress(self, parsed_args: argparse.Namespace) -> bool:
+        """Say no if ids come out one by one on the same terminal."""
+        by_line = parsed_args.lines or parsed_args.json_lines
+        streams = parsed_args.formatter in {"value", "csv"}
+        quiet = getattr(self.app.options, "verbose_level", 1) == 0
+        return by_line and not quiet and not (streams and self.app.stdout.isatty())
+
+
+def _with_defaults(
+    messages: Iterable[bodies.Message | None], parsed_args: argparse.Namespace
+) -> Iterator[bodies.Message | None]:
+    given = {"ttl": parsed_args.ttl, "delay": parsed_args.delay}
+    defaults = {name: value for name, value in given.items() if value is not None}
+    for message in messages:
+        yield defaults | message if message is not None else None
+
+
+def _post_size(queue: Queue, messages: Iterable[bodies.Message | None]) -> int:
+    """Return the largest post the queue takes; a lone message needs no look."""
+    if isinstance(messages, list) and len(messages) == 1:
+        return 1 << 62  # the service is going to say if it is too large
+    size = queue.metadata().get("_max_messages_post_size")
+    return int(size or _DEFAULT_POST_SIZE)
+
+
+def _message_id(href: str) -> str:
+    return href.partition("?")[0].rpartition("/")[2]

@@ -1,0 +1,107 @@
+"""Types and groups of arguments that several commands share."""
+
+import argparse
+import json
+from collections.abc import Callable
+from typing import Any
+
+
+def integer(minimum: int) -> Callable[[str], int]:
+    """Return an argument type: an integer of at least ``minimum``.
+
+    Upper bounds are the service's own settings, so it is the service that
+    checks them.
+    """
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from None
+        if number < minimum:
+            raise argparse.ArgumentTypeError(f"{text} is less than {minimum}")
+        return number
+
+    return parse
+
+
+def json_value(text: str) -> Any:
+    """Argument type: any JSON document."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(not_json(error)) from None
+
+
+def not_json(error: json.JSONDecodeError) -> str:
+    """Say where a text stops to be JSON."""
+    line = f"line {error.lineno}, " if error.lineno > 1 else ""
+    return f"not valid JSON: {error.msg} at {line}column {error.colno}"
+
+
+def json_or_text(text: str) -> Any:
+    """Argument type: JSON where it is valid JSON, else the text itself.
+
+    A text that begins like a JSON object, array or string is meant to be one,
+    so there a mistake is an error.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        if text.lstrip().startswith(("{", "[", '"')):
+            raise argparse.ArgumentTypeError(not_json(error)) from None
+        return text
+
+
+def key_value(text: str) -> tuple[str, str]:
+    """Argument type: ``key=value``."""
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form key=value")
+    return key, value
+
+
+def property_value(text: str) -> tuple[str, Any]:
+    """Argument type: ``key=value``, the value JSON where it is valid JSON."""
+    key, value = key_value(text)
+    return key, json_or_text(value)
+
+
+def add_queue_name(parser: argparse.ArgumentParser) -> None:
+    """Add the name of the one queue that a command works on."""
+    parser.add_argument("queue_name", metavar="<queue_name>", help="Name of the queue")
+
+
+def add_paging(parser: argparse.ArgumentParser, marker: str, meaning: str) -> None:
+    """Add ``--marker``, ``--limit`` and ``--all``.
+
+    Args:
+        parser: Where to add them.
+        marker: Placeholder of the marker.
+        meaning: What the marker is, for the help.
+    """
+    parser.add_argument("--marker", metavar=f"<{marker}>", help=meaning)
+    parser.add_argument(
+        "--limit",
+        metavar="<limit>",
+        type=integer(0),
+        help="Show at most this many, asking for as many pages as that needs; "
+        "0 shows all (default: one page of the service, 10)",
+    )
+    parser.add_argument(
+        "--all",
+        action="store_const",
+        const=0,
+        dest="limit",
+        help="Show all; the same as --limit 0",
+    )
+
+
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """Add ``--yes``, for commands that ask first on a terminal."""
+    parser.add_argument(
+        "-y",
+        "--yes",
+        action="store_true",
+        help="Do not ask; without a terminal nothing is asked anyway",
+    )

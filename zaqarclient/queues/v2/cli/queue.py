@@ -1,0 +1,330 @@
+"""Commands on queues."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from zaqarclient.queues.v2.cli import options
+from zaqarclient.queues.v2.cli.attributes import (
+    ATTRIBUTES,
+    add_attributes,
+    given_attributes,
+)
+from zaqarclient.queues.v2.cli.base import Command, CommandError, Lister, ShowOne
+from zaqarclient.queues.v2.cli.paging import Pages
+from zaqarclient.queues.v2.cli.queue_metadata import set_keys
+
+if TYPE_CHECKING:
+    from zaqarclient.queues.v2.client import Client
+
+Columns = tuple[str, ...]
+
+_SIGNED_PATHS = ("messages", "subscriptions", "claims")
+
+
+def queue_exists(client: Client, name: str) -> bool:
+    """Say if a queue exists, by the listing of the project.
+
+    Reading a queue tells nothing, since the service answers with defaults for
+    any name. The listing is narrowed to names that contain this one, and
+    begins just before it.
+    """
+
+    def fetch(**params: Any) -> Any:
+        return client.queues(name=name, **params)[0]
+
+    pages = Pages(fetch, limit=0, marker=name[:-1] or None)
+    return any(queue.name == name for queue in pages)
+
+
+class ListQueues(Lister):
+    """List the queues of the project, by name."""
+
+    example = "queue list --filter team=billing --all"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the filters and the paging."""
+        options.add_paging(parser, "queue_id", "Begin after the queue of this name")
+        parser.add_argument(
+            "--detailed",
+            action="store_true",
+            help="Also show the metadata and the address of each queue",
+        )
+        parser.add_argument(
+            "--with_count",
+            "--with-count",
+            action="store_true",
+            help="Also tell how many queues the project has; a line on the "
+            "error stream",
+        )
+        parser.add_argument(
+            "--name",
+            metavar="<text>",
+            help="Only queues whose name contains this text",
+        )
+        parser.add_argument(
+            "--filter",
+            metavar="<key=value>",
+            dest="filters",
+            type=options.key_value,
+            action="append",
+            default=[],
+            help="Only queues with this metadata. Can be repeated: all must hold",
+        )
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Columns, list[tuple[Any, ...]]]:
+        """List the queues."""
+        counts: list[int | None] = []
+        filters = dict(parsed_args.filters)
+        for flag in ("detailed", "with_count"):
+            if getattr(parsed_args, flag):
+                filters[flag] = True
+        if parsed_args.name:
+            filters["name"] = parsed_args.name
+
+        def fetch(**params: Any) -> Any:
+            queues, count = self.client.queues(**filters, **params)
+            counts.append(count)
+            return queues
+
+        pages = Pages(fetch, parsed_args.limit, parsed_args.marker)
+        detailed = parsed_args.detailed
+        rows = [
+            (queue.name, queue.metadata_dict, queue.href) if detailed else (queue.name,)
+            for queue in pages
+        ]
+        if parsed_args.with_count:
+            self.hint(f"The project has {counts[0] or 0} queues.")
+        if pages.next_marker:
+            self.hint(f"More: --marker {pages.next_marker} (or --all)")
+        columns = ("Name", "Metadata_Dict", "Href") if detailed else ("Name",)
+        return columns, rows
+
+
+class CreateQueue(ShowOne):
+    """Create a queue.
+
+    Creating a queue that exists succeeds, and sets the attributes given.
+    """
+
+    example = "queue create orders --ttl 3600 --dead-letter-queue bad --max-claims 3"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the name and the attributes."""
+        parser.add_argument(
+            "queue_name",
+            metavar="<queue_name>",
+            help="1 to 64 letters, digits, dots, dashes and underscores",
+        )
+        add_attributes(parser)
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Columns, tuple[Any, ...]]:
+        """Create the queue."""
+        queue = self.client.queue(parsed_args.queue_name, force_create=True)
+        metadata = given_attributes(parsed_args)
+        if metadata:
+            set_keys(queue, metadata)
+        return ("Name",), (queue.name,)
+
+
+class ShowQueue(ShowOne):
+    """Show a queue: its messages, its attributes and its other metadata."""
+
+    example = "queue show orders"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the name."""
+        options.add_queue_name(parser)
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Columns, tuple[Any, ...]]:
+        """Show the queue."""
+        queue = self.queue(parsed_args.queue_name)
+        if not queue_exists(self.client, parsed_args.queue_name):
+            raise CommandError(f"there is no queue {parsed_args.queue_name}")
+        metadata = dict(queue.metadata(force_reload=True))
+        fields = {"Name": queue.name}
+        for name in ("free", "claimed", "total"):
+            fields[name.title()] = queue.stats["messages"][name]
+        for attribute in ATTRIBUTES:
+            fields[attribute.title] = metadata.pop(attribute.key, None)
+        fields["Encrypted"] = metadata.pop("_enable_encrypt_messages", False)
+        fields["Properties"] = metadata
+        return tuple(fields), tuple(fields.values())
+
+
+class QueueExists(ShowOne):
+    """Tell if a queue exists: exit status 0 if it does, 1 if it does not."""
+
+    example = "queue exists orders -f value"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the name."""
+        options.add_queue_name(parser)
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Columns, tuple[Any, ...]]:
+        """Look the queue up."""
+        name = self.queue(parsed_args.queue_name).name
+        exists = queue_exists(self.client, name)
+        self.exit_status = 0 if exists else 1
+        return ("Exists",), (exists,)
+
+
+class DeleteQueue(Command):
+    """Delete queues and all their messages.
+
+    Deleting a queue that does not exist succeeds. On a terminal the command
+    asks first.
+    """
+
+    example = "queue delete orders invoices --yes"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the names and ``--yes``."""
+        parser.add_argument(
+            "queue_name",
+            metavar="<queue_name>",
+            nargs="+",
+            help="Names of the queues",
+        )
+        options.add_yes(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Delete the queues, one after the other."""
+        names = ", ".join(parsed_args.queue_name)
+        self.confirm(f"Delete {names} with all messages?", parsed_args)
+        self.for_each(
+            "queue", parsed_args.queue_name, lambda name: self.queue(name).delete()
+        )
+
+
+class GetQueueStats(ShowOne):
+    """Count the messages of a queue.
+
+    A queue that does not exist counts as empty, unless --check is given.
+    """
+
+    example = "queue stats orders -f value -c Free"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the name and ``--check``."""
+        options.add_queue_name(parser)
+        parser.add_argument(
+            "--check",
+            action="store_true",
+            help="Fail if the queue does not exist",
+        )
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Columns, tuple[Any, ...]]:
+        """Read the counters; ``-c Stats`` gives the document as it came."""
+        name = parsed_args.queue_name
+        stats = self.queue(name).stats
+        if parsed_args.check and not queue_exists(self.client, name):
+            raise CommandError(f"there is no queue {name}")
+        if [column.strip().lower() for column in parsed_args.columns] == ["stats"]:
+            return ("Stats",), (stats,)
+        names = ("free", "claimed", "total", "oldest", "newest")
+        messages = stats["messages"]
+        return tuple(map(str.title, names)), tuple(map(messages.get, names))
+
+
+class PurgeQueue(Command):
+    """Remove what a queue holds, and keep the queue and its metadata.
+
+    On a terminal the command asks first.
+    """
+
+    example = "queue purge orders --resource-type messages --yes"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the name, the kinds of things and ``--yes``."""
+        options.add_queue_name(parser)
+        parser.add_argument(
+            "--resource_types",
+            "--resource-types",
+            "--resource-type",
+            metavar="<resource_types>",
+            action="append",
+            choices=("messages", "subscriptions"),
+            help="What to remove: messages or subscriptions. Can be repeated "
+            "(default: both)",
+        )
+        options.add_yes(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Purge the queue."""
+        what = parsed_args.resource_types or ["messages", "subscriptions"]
+        question = f"Remove all {' and '.join(what)} of {parsed_args.queue_name}?"
+        self.confirm(question, parsed_args)
+        self.queue(parsed_args.queue_name).purge(
+            resource_types=parsed_args.resource_types
+        )
+
+
+class CreateSignedUrl(ShowOne):
+    """Sign a URL that gives access to a queue without a token, for a time."""
+
+    example = "queue signed url orders --methods GET,POST --ttl-seconds 600"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the name and what the URL is to allow."""
+        options.add_queue_name(parser)
+        parser.add_argument(
+            "--paths",
+            metavar="<paths>",
+            type=_signed_paths,
+            default="messages",
+            help="What to give access to, with commas between: messages, claims, "
+            "subscriptions (default: messages)",
+        )
+        parser.add_argument(
+            "--ttl-seconds",
+            metavar="<ttl_seconds>",
+            type=options.integer(1),
+            help="How long the URL is valid (default: one day)",
+        )
+        parser.add_argument(
+            "--methods",
+            metavar="<methods>",
+            default="GET",
+            help="HTTP methods to allow, with commas between: GET, HEAD, OPTIONS, "
+            "POST, PUT, PATCH, DELETE (default: GET)",
+        )
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Columns, tuple[Any, ...]]:
+        """Have the URL signed."""
+        signed = self.queue(parsed_args.queue_name).signed_url(
+            paths=parsed_args.paths.split(","),
+            ttl_seconds=parsed_args.ttl_seconds,
+            methods=parsed_args.methods.split(","),
+        )
+        return (
+            ("Paths", "Methods", "Expires", "Signature", "Project ID"),
+            (
+                ",".join(signed["paths"]),
+                ",".join(signed["methods"]),
+                signed["expires"],
+                signed["signature"],
+                signed["project"],
+            ),
+        )
+
+
+def _signed_paths(text: str) -> str:
+    wrong = sorted(set(text.split(",")).difference(_SIGNED_PATHS))
+    if wrong:
+        allowed = ", ".join(_SIGNED_PATHS)
+        raise argparse.ArgumentTypeError(f"{','.join(wrong)} is not one of {allowed}")
+    return text

@@ -1,0 +1,100 @@
+"""Commands on the service itself."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from zaqarclient.queues.v2.cli.base import ShowOne, client_errors
+
+Columns = tuple[str, ...]
+
+
+class Ping(ShowOne):
+    """Tell if the service answers: exit status 0 if it does, 1 if it does not."""
+
+    example = "ping"
+
+    def take_action(
+        self,
+        parsed_args: argparse.Namespace,  # noqa: ARG002 - it takes no arguments
+    ) -> tuple[Columns, tuple[Any, ...]]:
+        """Ask the service."""
+        pingable = self.client.ping()
+        if not pingable:
+            self.exit_status = 1
+            self._tell_why()
+        return ("Pingable",), (pingable,)
+
+    def _tell_why(self) -> None:
+        # A ping only says yes or no; the same service's home document, which
+        # needs as little, fails with the reason.
+        try:
+            self.client.homedoc()
+        except (OSError, *client_errors()) as error:
+            self.hint(str(error))
+
+
+class _Document(ShowOne):
+    """A document of the service, printed as it is."""
+
+    @property
+    def formatter_default(self) -> str:
+        """JSON, since the documents are deep."""
+        return "json"
+
+
+class Health(_Document):
+    """Show how the service and its stores are; for administrators.
+
+    The exit status is 0 if all is well, 1 if anything is not.
+    """
+
+    example = "health"
+
+    def take_action(
+        self,
+        parsed_args: argparse.Namespace,  # noqa: ARG002 - it takes no arguments
+    ) -> tuple[Columns, tuple[Any, ...]]:
+        """Read the health document."""
+        document = self.client.health()
+        self.exit_status = 0 if healthy(document) else 1
+        return _fields(document)
+
+
+class HomeDoc(_Document):
+    """Show the home document: what the service offers, and where."""
+
+    example = "homedoc"
+
+    def take_action(
+        self,
+        parsed_args: argparse.Namespace,  # noqa: ARG002 - it takes no arguments
+    ) -> tuple[Columns, tuple[Any, ...]]:
+        """Read the home document."""
+        return _fields(self.client.homedoc())
+
+
+def healthy(document: Any) -> bool:
+    """Say if a health document reports nothing that is down or failed.
+
+    With pools the document holds one such document for each of them.
+    """
+    if not isinstance(document, dict):
+        return True
+    well = all(
+        document.get(key, True)
+        for key in ("storage_reachable", "catalog_reachable", "succeeded")
+    )
+    return well and all(map(healthy, document.values()))
+
+
+def _fields(document: dict[str, Any]) -> tuple[Columns, tuple[Any, ...]]:
+    ordered = _sorted(document)
+    return tuple(ordered), tuple(ordered.values())
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value

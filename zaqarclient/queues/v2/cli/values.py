@@ -1,0 +1,48 @@
+"""How values look in each output format.
+
+JSON and YAML carry structures as they are. The formats for people and for the
+shell carry text, and the text of a structure is compact JSON.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+#: Formats that can only carry text; formats of other origin get real values.
+_TEXT_FORMATS: Final = frozenset({"csv", "shell", "table", "value"})
+
+
+class Body:
+    """The body of a message: any JSON, where text stays plain text.
+
+    Unlike other values, ``null``, ``true`` and numbers are shown as the JSON
+    that they are, so that what is printed can be posted again.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def renderer(output_format: str) -> Callable[[Any], Any]:
+    """Return the function that prepares a value for an output format."""
+    return _as_text if output_format in _TEXT_FORMATS else _as_data
+
+
+def compact(value: Any) -> str:
+    """Return the shortest JSON text of a value, readable characters kept."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def body_text(body: Any) -> str:
+    """Return the body of a message as text: plain if it is text, else JSON."""
+    return body if isinstance(body, str) else compact(body)
+
+
+def _as_data(value: Any) -> Any:
+    return value.value if isinstance(value, Body) else value
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, Body):
+        return body_text(value.value)
+    return compact(value) if isinstance(value, dict | list | tuple) else value
