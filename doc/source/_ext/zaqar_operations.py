@@ -1,0 +1,190 @@
+"""The reference of operations and of policy rules, from the server's table.
+
+``.. zaqar-operations::`` writes one section a resource and one entry an
+operation; ``.. zaqar-policies::`` writes the table of rules.
+"""
+
+from __future__ import annotations
+
+import itertools
+import types
+import typing
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from zaqarserver.fields import Member, Source, members
+from zaqarserver.operations import OPERATIONS, Body, Operation
+
+TYPES = {str: "string", int: "integer", bool: "boolean", float: "number", Any: "any"}
+PLACES = {
+    Source.PATH: "path",
+    Source.QUERY: "query",
+    Source.BODY: "body",
+    Source.DOCUMENT: "body as a whole",
+    Source.OTHERS: "query, any other name",
+}
+TITLES = {
+    "homedoc": "Service",
+    "ping": "Service",
+    "health": "Service",
+    "queue": "Queues",
+    "message": "Messages",
+    "claim": "Claims",
+}
+
+
+def list_table(rows: Iterable[Iterable[str]], widths: str) -> Iterator[str]:
+    """Yield a ``list-table``; the first row is its head."""
+    yield from (".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", "")
+    for row in rows:
+        for number, cell in enumerate(row):
+            yield ("   * - " if number == 0 else "     - ") + cell
+    yield ""
+
+
+def type_name(hint: Any) -> str:
+    """Name a type as JSON does."""
+    parts = typing.get_args(hint) if _is_union(hint) else (hint,)
+    names = [
+        _single(part) for part in parts if part not in (type(None), msgspec.UnsetType)
+    ]
+    return " or ".join(names)
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def _single(hint: Any) -> str:
+    origin = typing.get_origin(hint)
+    if origin is list:
+        (item,) = typing.get_args(hint)
+        return f"list of {type_name(item)}" if item is not Any else "list"
+    if origin is dict:
+        return "object"
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return "object"
+    return TYPES.get(hint, "any")
+
+
+def bounds(member: Member) -> str:
+    """Say what values a field may have."""
+    spec = member.spec
+    if spec.minimum is None:
+        return ""
+    top = spec.maximum
+    text = f"``{top}``" if isinstance(top, str) else top
+    unit = " items" if type_name(member.type).startswith("list") else ""
+    return (
+        f"{spec.minimum} to {text}{unit}" if top else f"at least {spec.minimum}{unit}"
+    )
+
+
+def default(struct: type[msgspec.Struct], member: Member) -> str:
+    """Say what a field is when it is not sent."""
+    if not member.optional or member.spec.required:
+        return "required"
+    (field,) = (f for f in msgspec.structs.fields(struct) if f.name == member.name)
+    value = field.default
+    if value in (None, msgspec.UNSET, msgspec.NODEFAULT):
+        return ""
+    return f"``{str(value).lower() if isinstance(value, bool) else value}``"
+
+
+def field_rows(struct: type[msgspec.Struct], prefix: str = "") -> Iterator[list[str]]:
+    """Yield a row for each field that a client can send, nested ones too."""
+    for member in members(struct):
+        if member.spec.source is Source.EDGE:
+            continue
+        name = member.spec.rest_name or member.name
+        document = member.spec.source is Source.DOCUMENT
+        place = "body" if prefix else PLACES[member.spec.source]
+        yield [
+            "" if document else f"``{prefix}{name}``",
+            place,
+            type_name(member.type),
+            bounds(member),
+            default(struct, member),
+            member.spec.help,
+        ]
+        item = _item(member.type)
+        if item is not None:
+            yield from field_rows(item, f"{prefix}{name}[].")
+
+
+def _item(hint: Any) -> type[msgspec.Struct] | None:
+    for part in typing.get_args(hint) if _is_union(hint) else (hint,):
+        for item in typing.get_args(part):
+            if isinstance(item, type) and issubclass(item, msgspec.Struct):
+                return item
+    return None
+
+
+def entry(row: Operation) -> Iterator[str]:
+    """Yield the text of one operation."""
+    yield from (f".. _{row.name}:", "", row.name, "~" * len(row.name), "")
+    when = f" with the parameter ``{row.when}``" if row.when else ""
+    methods = f"{row.method}`` and ``HEAD" if row.head else row.method
+    yield from (f"``{methods}`` ``{row.path}``{when}", "", row.summary, "")
+    facts = [f"Success: {row.status}", f"Action on a WebSocket: ``{row.name}``"]
+    if row.policy:
+        facts.append(f"Policy rule: ``{row.policy}``")
+    if row.admin:
+        facts.append("Only with ``admin_mode``")
+    if row.body is not Body.NONE:
+        facts.append(f"Body: {row.body.value}, at most ``{row.limit}`` bytes")
+    if row.content_type:
+        facts.append(f"Content-Type: ``{row.content_type}``")
+    yield from (f"* {fact}" for fact in facts)
+    yield ""
+    rows = list(field_rows(row.fields))
+    if rows:
+        head = ["Field", "In", "Type", "Bounds", "Default", "Meaning"]
+        yield from list_table([head, *rows], "20 12 12 20 10 26")
+
+
+class Operations(SphinxDirective):
+    """Writes all operations."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the sections."""
+        lines: list[str] = []
+        for title, rows in itertools.groupby(OPERATIONS, key=_title):
+            lines += [title, "-" * len(title), ""]
+            for row in rows:
+                lines += entry(row)
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+
+
+def _title(row: Operation) -> str:
+    resource = row.name.split("_")[0]
+    return TITLES.get(resource, f"{resource.capitalize()}s")
+
+
+class Policies(SphinxDirective):
+    """Writes the table of policy rules."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        # Imported here: it takes oslo.policy, which nothing else here needs.
+        from zaqarserver.policy import list_rules  # noqa: PLC0415
+
+        rows = [["Rule", "Default", "Guards"]]
+        for rule in list_rules():
+            guarded = " ".join(
+                f":ref:`{row.name}`" for row in OPERATIONS if row.policy == rule.name
+            )
+            check = f"``{rule.check_str}``" if rule.check_str else "any caller"
+            rows.append([f"``{rule.name}``", check, guarded])
+        return self.parse_text_to_nodes("\n".join(list_table(rows, "30 20 50")))
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the directives."""
+    app.add_directive("zaqar-operations", Operations)
+    app.add_directive("zaqar-policies", Policies)
+    return {"version": "1", "parallel_read_safe": True}

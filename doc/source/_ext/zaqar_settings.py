@@ -1,0 +1,88 @@
+"""``.. zaqar-settings::`` writes the reference of the server's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from docutils import nodes
+from oslo_config import cfg, types
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from zaqarserver.config import list_opts
+
+NAMES = {
+    types.String: "string",
+    types.Boolean: "boolean",
+    types.Integer: "integer",
+    types.Float: "number",
+    types.Port: "port",
+    types.List: "list",
+    types.Dict: "map",
+    types.HostAddress: "host",
+    types.URI: "URI",
+}
+
+
+def kind(option: cfg.Opt) -> str:
+    """Name an option's type, with its bounds or choices."""
+    of = option.type
+    name = NAMES.get(type(of), "string")
+    low, high = getattr(of, "min", None), getattr(of, "max", None)
+    if low is not None and high is not None:
+        return f"{name}, {low} to {high}"
+    if low is not None:
+        return f"{name}, at least {low}"
+    choices = getattr(of, "choices", None)
+    if choices:
+        return "one of " + ", ".join(f"``{choice or '(empty)'}``" for choice in choices)
+    return name
+
+
+def default(option: cfg.Opt) -> str:
+    """Show an option's default as it would stand in the file."""
+    value = option.sample_default or option.default
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        value = str(value).lower()
+    if isinstance(value, list):
+        value = ",".join(map(str, value))
+    return f"``{value}``" if value != "" else "empty"
+
+
+def entry(group: str, option: cfg.Opt) -> Iterator[str]:
+    """Yield the text of one option."""
+    label = f"setting-{group}-{option.dest}".lower()
+    yield from (f".. _{label}:", "", f"``{option.dest}``")
+    text = " ".join(str(option.help or "").split())
+    yield f"   {text}"
+    yield ""
+    facts = [f"Type: {kind(option)}.", f"Default: {default(option)}."]
+    if option.secret:
+        facts.append("Secret: never logged.")
+    if option.deprecated_for_removal:
+        facts.append("Deprecated.")
+    yield "   " + " ".join(facts)
+    yield ""
+
+
+class Settings(SphinxDirective):
+    """Writes all settings, a section a group."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the sections."""
+        lines: list[str] = []
+        for group, options in list_opts():
+            name = getattr(group, "name", group) or "DEFAULT"
+            title = f"[{name}]"
+            lines += [title, "-" * len(title), ""]
+            for option in options:
+                lines += entry(name, option)
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the directive."""
+    app.add_directive("zaqar-settings", Settings)
+    return {"version": "1", "parallel_read_safe": True}
