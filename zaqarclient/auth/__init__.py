@@ -1,0 +1,45 @@
+"""Authentication: who asks, and over which connection."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, cast
+
+from zaqarclient import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from zaqarclient.auth.base import AuthBackend
+
+__all__ = ["get_backend"]
+
+# Modules are named, not imported: what they need is loaded at the first call.
+_BACKENDS = {
+    "noauth": ("zaqarclient.auth.base", "NoAuth"),
+    "keystone": ("zaqarclient.auth.keystone", "KeystoneAuth"),
+    "signed-url": ("zaqarclient.auth.signed_url", "SignedURLAuth"),
+}
+
+
+def get_backend(
+    backend: str = "keystone", options: Mapping[str, Any] | None = None
+) -> AuthBackend:
+    """Return a new authentication backend.
+
+    Args:
+        backend: ``noauth``, ``keystone`` or ``signed-url``.
+        options: What the backend needs (contract, SDK section 5).
+
+    Raises:
+        zaqarclient.errors.ZaqarError: There is no such backend.
+    """
+    try:
+        module, name = _BACKENDS[backend]
+    except KeyError:
+        known = ", ".join(sorted(_BACKENDS))
+        raise errors.ZaqarError(
+            f"there is no authentication backend {backend!r}; there are: {known}"
+        ) from None
+    backend_class = getattr(importlib.import_module(module), name)
+    return cast("AuthBackend", backend_class(options or {}))

@@ -1,0 +1,163 @@
+"""What an authentication backend does, and the simplest of them."""
+
+from __future__ import annotations
+
+import abc
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from zaqarclient.auth.session import Connection
+    from zaqarclient.transport.request import Request
+
+__all__ = ["AuthBackend", "ConnectionOptions", "NoAuth", "is_true"]
+
+NOAUTH_PROJECT = "fake_project_id_for_noauth"
+"""The project of a caller who names none to a server without authentication
+(contract, SDK section 5)."""
+
+
+class ConnectionOptions(NamedTuple):
+    """How the connection of a client behaves.
+
+    Attributes:
+        timeout: Seconds to wait for a connection and between bytes of the
+            answer; None for the given session's own, or 60.
+        user_agent: What the ``User-Agent`` begins with; None for the given
+            session's own, or that of this package.
+    """
+
+    timeout: float | None = None
+    user_agent: str | None = None
+
+
+class AuthBackend(abc.ABC):
+    """Says who asks: fills in headers, endpoint and connection of requests.
+
+    One backend serves one client for its whole life: it keeps the connection
+    and with it the token. It may be used from several threads.
+
+    Args:
+        conf: The ``options`` of the client's ``auth_opts``.
+
+    Attributes:
+        conf: The same.
+        connection_options: Set by the client before the first request.
+    """
+
+    def __init__(self, conf: Mapping[str, Any]) -> None:
+        self.conf = conf
+        self.connection_options = ConnectionOptions()
+        self._lock = threading.RLock()
+        self._connection: Connection | None = None
+        self._connected_to: Any = None
+
+    @abc.abstractmethod
+    def authenticate(self, api_version: object, request: Request) -> Request:
+        """Fill in what the request needs to be accepted.
+
+        Args:
+            api_version: The version of the messaging API.
+            request: The request; it is changed.
+
+        Returns:
+            The same request.
+
+        Raises:
+            zaqarclient.errors.ZaqarError: The credentials are not complete or
+                not accepted, or the endpoint is not known.
+        """
+
+    def locates(self, session: Any) -> bool:
+        """Return whether the endpoint can be found without being given."""
+        return session is not None
+
+    def close(self) -> None:
+        """Close the connection; the next request opens a new one."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+
+    def option(self, *names: str) -> Any:
+        """Return the first of these options that has a value, or None.
+
+        Each name may also stand with the prefix ``os_``; the bare one goes
+        first.
+        """
+        for name in names:
+            for key in (name, f"os_{name}"):
+                value = self.conf.get(key)
+                if value is not None and value != "":
+                    return value
+        return None
+
+    def project_id(self) -> str | None:
+        """Return the project that the options name, or None."""
+        return self.conf.get("os_project_id") or self.conf.get("project_id") or None
+
+    def connect(
+        self,
+        request: Request,
+        session: Any,
+        plugin: Any = None,
+        *,
+        authenticated: bool = False,
+    ) -> Connection:
+        """Return the one connection of this backend, and note it in the request.
+
+        Args:
+            request: The request that it will carry.
+            session: The keystoneauth1 session to send through; None for one
+                of its own.
+            plugin: A keystoneauth1 plugin to use in place of the session's.
+            authenticated: Whether requests carry the plugin's token.
+        """
+        # keystoneauth1 and requests cost some 200 ms to import.
+        from zaqarclient.auth import session as ks  # noqa: PLC0415
+
+        with self._lock:
+            if self._connection is None or self._connected_to is not session:
+                self._connected_to = session
+                self._connection = ks.Connection(
+                    session,
+                    plugin,
+                    authenticated=authenticated,
+                    options=self.connection_options,
+                    verify=self.verification(),
+                )
+            request.connection = self._connection
+            return self._connection
+
+    def verification(self) -> bool | str:
+        """Return whether, or against which CA file, certificates are checked."""
+        if is_true(self.option("insecure")):
+            return False
+        cacert = self.option("cacert")
+        return True if cacert is None else str(cacert)
+
+
+class NoAuth(AuthBackend):
+    """For servers that ask for no token: only the project is named.
+
+    Options: ``os_project_id`` or ``project_id``; also ``insecure`` and
+    ``cacert``.
+    """
+
+    def authenticate(
+        self,
+        api_version: object,  # noqa: ARG002 - the same for every version
+        request: Request,
+    ) -> Request:
+        """Name the project, and take the endpoint from the session if need be."""
+        request.headers["X-Project-Id"] = self.project_id() or NOAUTH_PROJECT
+        connection = self.connect(request, request.session)
+        if not request.endpoint and request.session is not None:
+            request.endpoint = connection.endpoint() or ""
+        return request
+
+
+def is_true(value: object) -> bool:
+    """Return whether an option, perhaps a text from a file, is switched on."""
+    return str(value).strip().lower() in {"1", "true", "t", "yes", "y", "on"}

@@ -1,0 +1,161 @@
+"""Authentication with a token of the identity service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from zaqarclient import errors
+from zaqarclient.auth import base
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from zaqarclient.transport.request import Request
+
+__all__ = ["KeystoneAuth"]
+
+
+class KeystoneAuth(base.AuthBackend):
+    """Sends a token: a given one, the session's, or one for a password.
+
+    Options, each also with the prefix ``os_`` (contract, SDK section 5):
+    ``auth_token``; ``auth_url``, ``username`` or ``user_id``, ``password``,
+    ``user_domain_id`` or ``user_domain_name``; ``project_id`` or
+    ``project_name``, ``project_domain_id`` or ``project_domain_name``;
+    ``region_name``, ``service_type``, ``endpoint_type``; ``insecure``,
+    ``cacert``.
+
+    A token together with the URL of the service needs no identity service.
+    A session is asked for whatever is missing. Without a session one is made
+    from the options; it fetches a token once and again only when the old one
+    is about to expire or was refused.
+    """
+
+    def __init__(self, conf: Mapping[str, Any]) -> None:
+        super().__init__(conf)
+        self._session: Any = None
+        self._endpoint: str | None = None
+        self._endpoint_of: Any = None
+
+    def locates(self, session: Any) -> bool:
+        """Return whether the endpoint can be found without being given."""
+        return session is not None or self.option("auth_url") is not None
+
+    def authenticate(
+        self,
+        api_version: object,  # noqa: ARG002 - the same for every version
+        request: Request,
+    ) -> Request:
+        """Add the token, the project and, if missing, the endpoint.
+
+        Raises:
+            zaqarclient.errors.EndpointNotFound: Neither the options nor the
+                session say where the identity service or the endpoint is.
+            zaqarclient.errors.AuthenticationFailed: There is no token for
+                these credentials.
+        """
+        token = self.option("auth_token", "token")
+        if token is None or not request.endpoint:
+            token = self._ask_identity(request, token)
+        else:
+            self._send_token(request, token)
+        request.headers["X-Auth-Token"] = str(token)
+        project = self.project_id()
+        if project:
+            request.headers["X-Project-Id"] = project
+        request.verify = not base.is_true(self.option("insecure"))
+        request.cert = self.option("cacert")
+        return request
+
+    def _send_token(self, request: Request, token: object) -> None:
+        from zaqarclient.auth import session as ks  # noqa: PLC0415 - heavy
+
+        plugin = ks.static_token(request.endpoint, str(token))
+        self.connect(request, request.session, plugin, authenticated=True)
+
+    def _ask_identity(self, request: Request, token: object) -> object:
+        """Fill in what only a session knows, and return the token to send."""
+        from zaqarclient.auth import session as ks  # noqa: PLC0415 - heavy
+
+        session = request.session
+        if session is None:
+            # It trades a given token for one of its own.
+            session, token = self._own_session(), None
+        with ks.typed_errors():
+            found = session.get_token() if token is None else token
+            if not request.endpoint:
+                request.endpoint = self._known_endpoint(session)
+        if not found:
+            raise errors.AuthenticationFailed("the session gives no token")
+        if token is None:
+            self.connect(request, session, authenticated=True)
+        else:
+            self._send_token(request, token)
+        return cast("object", found)
+
+    def _own_session(self) -> Any:
+        with self._lock:
+            if self._session is None:
+                self._session = self._get_keystone_session(**self._credentials())
+            return self._session
+
+    def _known_endpoint(self, session: Any) -> str:
+        if self._endpoint is None or self._endpoint_of is not session:
+            self._endpoint = self._get_endpoint(
+                session,
+                service_type=self.option("service_type") or "messaging",
+                interface=self.option("endpoint_type") or "publicURL",
+                region_name=self.option("region_name"),
+            )
+            self._endpoint_of = session
+        return self._endpoint
+
+    def _credentials(self) -> dict[str, Any]:
+        names = (
+            "auth_url",
+            "username",
+            "user_id",
+            "password",
+            "user_domain_id",
+            "user_domain_name",
+            "project_id",
+            "project_name",
+            "project_domain_id",
+            "project_domain_name",
+        )
+        credentials = {name: self.option(name) for name in names}
+        credentials["token"] = self.option("auth_token", "token")
+        return credentials
+
+    def _get_keystone_session(self, **kwargs: Any) -> Any:
+        """Return a new session for these credentials; nothing is sent.
+
+        Raises:
+            zaqarclient.errors.EndpointNotFound: There is no ``auth_url``.
+        """
+        if not kwargs.get("auth_url"):
+            raise errors.EndpointNotFound(
+                "the Keystone endpoint cannot be determined: give a session, "
+                "the option auth_url, or both auth_token and the service's URL"
+            )
+        from zaqarclient.auth import session as ks  # noqa: PLC0415 - heavy
+
+        return ks.open_session(
+            ks.identity_plugin(**kwargs), self.connection_options, self.verification()
+        )
+
+    def _get_endpoint(self, ks_session: Any, **kwargs: Any) -> str:
+        """Return the endpoint of the messaging service from the catalog.
+
+        Raises:
+            zaqarclient.errors.EndpointNotFound: The catalog has none.
+        """
+        endpoint = ks_session.get_endpoint(**kwargs)
+        if not endpoint:
+            region = kwargs.get("region_name")
+            raise errors.EndpointNotFound(
+                f"the catalog has no {kwargs.get('interface')} endpoint of "
+                f"{kwargs.get('service_type')}"
+                + (f" in region {region}" if region else "")
+            )
+        return cast("str", endpoint)

@@ -1,0 +1,143 @@
+"""The one module that knows ``requests``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import requests
+from urllib3 import exceptions as urllib3_exceptions
+
+from zaqarclient.transport import errors
+
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "Client",
+    "ConnectionFailed",
+    "Reply",
+    "TimedOut",
+    "network_error",
+]
+
+DEFAULT_TIMEOUT = 60.0
+"""Seconds to wait for a connection, and then for the next bytes."""
+
+Reply = requests.Response
+
+
+class ConnectionFailed(errors.ConnectionFailed, requests.exceptions.ConnectionError):
+    """The connection could not be opened, or broke.
+
+    Also a ``requests.exceptions.ConnectionError``, which is what callers of
+    earlier versions catch.
+    """
+
+
+class TimedOut(errors.TimedOut, requests.exceptions.Timeout):
+    """No answer within the timeout; also a ``requests.exceptions.Timeout``."""
+
+
+class Client:
+    """Sends requests over one pooled session, without authentication.
+
+    Args:
+        timeout: Seconds to wait for a connection and between bytes.
+
+    Attributes:
+        session: The ``requests`` session.
+    """
+
+    def __init__(self, timeout: float = DEFAULT_TIMEOUT) -> None:
+        self.session = requests.Session()
+        self._timeout = timeout
+
+    def request(self, method: str, url: str, **kwargs: Any) -> Reply:
+        """Send a request; the arguments are those of ``requests``.
+
+        Raises:
+            zaqarclient.transport.errors.NetworkError: No answer came.
+        """
+        kwargs.setdefault("timeout", self._timeout)
+        try:
+            return self.session.request(method, url, **kwargs)
+        except requests.RequestException as error:
+            network = network_error(error)
+            if network is None:
+                raise
+            raise network from error
+
+    def get(self, url: str, **kwargs: Any) -> Reply:
+        """Send GET."""
+        return self.request("GET", url, **kwargs)
+
+    def head(self, url: str, **kwargs: Any) -> Reply:
+        """Send HEAD."""
+        return self.request("HEAD", url, **kwargs)
+
+    def options(self, url: str, **kwargs: Any) -> Reply:
+        """Send OPTIONS."""
+        return self.request("OPTIONS", url, **kwargs)
+
+    def delete(self, url: str, **kwargs: Any) -> Reply:
+        """Send DELETE."""
+        return self.request("DELETE", url, **kwargs)
+
+    def post(self, url: str, **kwargs: Any) -> Reply:
+        """Send POST; ``data`` is encoded as JSON."""
+        return self._with_json("POST", url, kwargs)
+
+    def put(self, url: str, **kwargs: Any) -> Reply:
+        """Send PUT; ``data`` is encoded as JSON."""
+        return self._with_json("PUT", url, kwargs)
+
+    def patch(self, url: str, **kwargs: Any) -> Reply:
+        """Send PATCH; ``data`` is encoded as JSON."""
+        return self._with_json("PATCH", url, kwargs)
+
+    def close(self) -> None:
+        """Close the connections; the next request opens new ones."""
+        self.session.close()
+
+    def _with_json(self, method: str, url: str, kwargs: dict[str, Any]) -> Reply:
+        if "data" in kwargs:
+            kwargs["data"] = json.dumps(kwargs["data"])
+        return self.request(method, url, **kwargs)
+
+
+def network_error(error: BaseException) -> errors.NetworkError | None:
+    """Return the error to raise for one that comes from the network.
+
+    Args:
+        error: An error of ``requests``, or one that was raised while such an
+            error was handled.
+
+    Returns:
+        An error with its text, None if the network had no part in it.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, requests.RequestException):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return None
+    text = str(error)
+    if isinstance(cause, requests.exceptions.ConnectTimeout):
+        return TimedOut(text=text, unsent=True, transient=True)
+    if isinstance(cause, requests.exceptions.Timeout):
+        # Whoever waited a whole timeout has waited long enough.
+        return TimedOut(text=text, transient=False)
+    if isinstance(cause, requests.exceptions.SSLError):
+        return ConnectionFailed(text=text, unsent=True, transient=False)
+    if isinstance(cause, requests.exceptions.ConnectionError):
+        return ConnectionFailed(text=text, unsent=_never_opened(cause))
+    return ConnectionFailed(text=text, transient=_broke_off(cause))
+
+
+def _never_opened(error: requests.exceptions.ConnectionError) -> bool:
+    """Whether no connection was there to send anything over."""
+    reason = error.args[0] if error.args else None
+    reason = getattr(reason, "reason", reason)
+    return isinstance(reason, urllib3_exceptions.NewConnectionError)
+
+
+def _broke_off(error: requests.RequestException) -> bool:
+    return isinstance(error, requests.exceptions.ChunkedEncodingError)

@@ -1,0 +1,163 @@
+"""Claims: messages held by one worker for a while."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zaqarclient import errors
+from zaqarclient.queues.v2 import driver, iterator, message, operations
+
+if TYPE_CHECKING:
+    from zaqarclient.queues.v2.message import Message
+    from zaqarclient.queues.v2.queues import Queue
+
+__all__ = ["Claim"]
+
+
+class Claim:
+    """Messages that nobody else gets until the claim ends.
+
+    Without an id the messages are claimed at once. With one the claim is read
+    when its messages or its age are first asked for.
+
+    Each loop over the claim yields all of its messages, as they were when it
+    was made or last read.
+
+    Args:
+        queue: The queue.
+        id: An existing claim.
+        ttl: Seconds that the claim lasts; the service's default if None.
+        grace: Seconds that its messages live at least beyond the claim; the
+            service's default if None.
+        limit: How many messages at most; the service's default if None.
+
+    Attributes:
+        id: The claim; None if there was nothing to claim.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        id: str | None = None,  # noqa: A002 - the contract's name
+        ttl: int | None = None,
+        grace: int | None = None,
+        limit: int | None = None,
+    ) -> None:
+        self._queue = queue
+        self.id = id
+        self._ttl = ttl
+        self._grace = grace
+        self._age: int | None = None
+        self._limit = limit
+        self._documents: list[dict[str, Any]] | None = None
+        if id is None:
+            self._create()
+
+    def __repr__(self) -> str:
+        return f"<Claim id:{self.id} ttl:{self._ttl}>"
+
+    def __iter__(self) -> iterator._Iterator[Message]:
+        if self._documents is None:
+            self._read()
+        return iterator._Iterator(  # noqa: SLF001 - the contract's name
+            self._queue.client,
+            self._documents,
+            "messages",
+            message.create_object(self._queue),
+        )
+
+    @property
+    def messages(self) -> list[Message]:
+        """The messages, oldest first, as when the claim was made or read.
+
+        Raises:
+            zaqarclient.transport.errors.ResourceNotFound: There is no such
+                claim.
+        """
+        return list(self)
+
+    @property
+    def age(self) -> int | None:
+        """Seconds since the claim was made or renewed, read from the service.
+
+        Raises:
+            zaqarclient.errors.InvalidOperation: The claim is empty.
+            zaqarclient.transport.errors.ResourceNotFound: It has ended.
+        """
+        self._read()
+        return self._age
+
+    @property
+    def ttl(self) -> int | None:
+        """Seconds that the claim lasts, read from the service if not known."""
+        if self._ttl is None and self.id is not None:
+            self._read()
+        return self._ttl
+
+    @property
+    def grace(self) -> int | None:
+        """Seconds that messages live beyond the claim, None if not known.
+
+        Services of version 2 do not say it: it is known only to whoever set
+        it.
+        """
+        return self._grace
+
+    def update(self, ttl: int | None = None, grace: int | None = None) -> None:
+        """Renew the claim: its clock starts again.
+
+        Args:
+            ttl: Seconds that it lasts from now.
+            grace: Seconds that its messages live at least beyond it. What is
+                not given is set to the service's default, not kept.
+
+        Raises:
+            zaqarclient.errors.InvalidOperation: The claim is empty.
+            zaqarclient.transport.errors.ResourceNotFound: It has ended.
+        """
+        driver.run(
+            self._queue.client,
+            operations.claim_update(
+                self._queue.name, self._known_id(), ttl=ttl, grace=grace
+            ),
+        )
+        self._ttl, self._grace = ttl, grace
+
+    def delete(self) -> None:
+        """Release the claim: what is left in it can be claimed at once.
+
+        An empty claim, or one that has ended, is no error.
+        """
+        if self.id is not None:
+            driver.run(
+                self._queue.client,
+                operations.claim_delete(self._queue.name, self.id),
+            )
+
+    def _known_id(self) -> str:
+        if self.id is None:
+            raise errors.InvalidOperation(
+                "this claim is empty: there was nothing to claim"
+            )
+        return self.id
+
+    def _create(self) -> None:
+        self.id, self._documents = driver.run(
+            self._queue.client,
+            operations.claim_create(
+                self._queue.name,
+                ttl=self._ttl,
+                grace=self._grace,
+                limit=self._limit,
+            ),
+        )
+
+    def _read(self) -> None:
+        document = driver.run(
+            self._queue.client,
+            operations.claim_get(self._queue.name, self._known_id()),
+        )
+        self._age = document.get("age")
+        self._ttl = document.get("ttl", self._ttl)
+        self._grace = document.get("grace", self._grace)
+        self._documents = list(document.get("messages") or [])

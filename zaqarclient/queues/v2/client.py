@@ -1,0 +1,259 @@
+"""The client of version 2."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+from zaqarclient import auth, errors, transport
+from zaqarclient.auth.base import ConnectionOptions
+from zaqarclient.queues.v2 import driver, iterator, operations, queues
+from zaqarclient.transport import drivers
+from zaqarclient.transport.request import Request, service_root
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from zaqarclient.auth.base import AuthBackend
+    from zaqarclient.queues.v2.operations import Document, Flow
+    from zaqarclient.queues.v2.queues import Queue
+    from zaqarclient.transport.base import Transport
+
+__all__ = ["Client"]
+
+T = TypeVar("T")
+
+
+class Client:
+    """A client of the messaging service.
+
+    Making it sends nothing. It may be shared by threads and kept over a fork;
+    it holds one pool of connections and one token. Close it, or use it in a
+    ``with`` statement, to give the connections back early.
+
+    Args:
+        url: The service, as ``http://127.0.0.1:8888``; with a session or
+            ``auth_url`` it may be left to the service catalog.
+        version: 2, in any of its spellings.
+        conf: A mapping; keys that are not listed are ignored.
+
+            ``auth_opts``
+                ``backend`` (``keystone`` by default, ``noauth``,
+                ``signed-url``) and its ``options``.
+            ``client_uuid``
+                What the service knows this client by; random by default.
+            ``timeout``
+                Seconds to wait for a connection and between bytes of an
+                answer; 60 by default.
+            ``retries``
+                How many times a call that failed for a passing reason is sent
+                again, where that is safe; 3 by default.
+            ``user_agent``
+                What the ``User-Agent`` begins with, as ``my-worker/1.0``.
+        session: A keystoneauth1 session; everything is sent through it.
+
+    Attributes:
+        conf: The configuration.
+        api_version: 2.
+        auth_opts: The same of the configuration.
+        client_uuid: Sent with each request; may be changed.
+        session: The session.
+
+    Raises:
+        zaqarclient.errors.ZaqarError: The version is not 2.
+        ValueError: ``timeout`` or ``retries`` is not a number in bounds.
+    """
+
+    queues_module = queues
+
+    def __init__(
+        self,
+        url: str | None = None,
+        version: object = 2,
+        conf: Mapping[str, Any] | None = None,
+        session: Any = None,
+    ) -> None:
+        self.conf: Mapping[str, Any] = {} if conf is None else conf
+        self.api_version = _version_two(version)
+        self.auth_opts: Mapping[str, Any] = self.conf.get("auth_opts") or {}
+        self.client_uuid: str = self._configured_uuid() or uuid.uuid4().hex
+        self.session = session
+        self._url = url
+        self._options = ConnectionOptions(
+            timeout=_number(self.conf, "timeout", above=0),
+            user_agent=self.conf.get("user_agent"),
+        )
+        _number(self.conf, "retries", above=-1)
+        self._lock = threading.RLock()
+        self._backend: AuthBackend | None = None
+        self._transports: dict[str, Transport] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections, but not those of a given session.
+
+        The client can still be used; it opens new ones then.
+        """
+        with self._lock:
+            if self._backend is not None:
+                self._backend.close()
+            for opened in self._transports.values():
+                opened.close()
+
+    @property
+    def api_url(self) -> str | None:
+        """The URL of the service, without the version.
+
+        Looked up in the service catalog if it was not given; None if there
+        is nothing to look it up with.
+
+        Raises:
+            zaqarclient.errors.ZaqarError: The catalog cannot be read or has no
+                messaging service.
+        """
+        if self._url:
+            return service_root(self._url)
+        if not self._auth_backend().locates(self.session):
+            return None
+        request = self._authenticated(Request(api=2, session=self.session))
+        return service_root(request.endpoint) if request.endpoint else None
+
+    @api_url.setter
+    def api_url(self, url: str | None) -> None:
+        self._url = url
+
+    def queue(self, ref: str, **kwargs: Any) -> Queue:
+        """Return a queue; nothing is sent unless ``force_create`` is set.
+
+        Args:
+            ref: Its name.
+            **kwargs: The further arguments of `Queue`.
+        """
+        return self.queues_module.Queue(self, ref, **kwargs)
+
+    def queues(self, **params: Any) -> tuple[iterator._Iterator[Queue], int | None]:
+        """Return one page of the project's queues, by name.
+
+        Args:
+            **params: ``marker`` (a name to start behind), ``limit`` (at most
+                20), ``detailed`` (with metadata), ``name`` (a part of the
+                name), ``with_count``; anything else must equal a metadata
+                member of the queue.
+
+        Returns:
+            An iterator, whose ``stream()`` goes through all pages, and with
+            ``with_count`` the number of all queues, else None.
+        """
+        page = self._run(operations.queue_list(**params))
+        found: iterator._Iterator[Queue] = iterator._Iterator(  # noqa: SLF001
+            self, page, "queues", self.queues_module.create_object(self)
+        )
+        return found, page.get("count")
+
+    def iter_queues(self, **params: Any) -> iterator._Iterator[Queue]:
+        """Return all queues, page by page as they are used up.
+
+        Args:
+            **params: As in `queues`; ``limit`` is the size of a page.
+        """
+        found, _ = self.queues(**params)
+        return found.stream()
+
+    def follow(self, ref: str) -> Any:
+        """Read what a link points at.
+
+        Args:
+            ref: A path, with or without ``/v2/``, or a whole URL; it is read
+                from this client's service in any case.
+
+        Returns:
+            The document, or None if there is none.
+        """
+        return self._run(operations.follow(ref))
+
+    def ping(self) -> bool:
+        """Return whether the service answers and says that it is well.
+
+        Raises:
+            zaqarclient.errors.ZaqarError: There are no usable credentials.
+        """
+        return self._run(operations.ping())
+
+    def health(self) -> Document:
+        """Return the health report; for administrators."""
+        return self._run(operations.health())
+
+    def homedoc(self) -> Document:
+        """Return the home document: ``resources`` with their paths."""
+        return self._run(operations.homedoc())
+
+    def transport(self) -> Transport:
+        """Return the transport that the client sends through."""
+        return self._get_transport(Request(self.api_url or ""))
+
+    def _run(self, flow: Flow[T]) -> T:
+        return driver.run(self, flow)
+
+    def _request_and_transport(self) -> tuple[Request, Transport]:
+        """Return a new request with everything but the call, and the transport."""
+        request = Request(
+            service_root(self._url or ""), api=self.api_version, session=self.session
+        )
+        self._authenticated(request)
+        request.headers["Client-ID"] = self.client_uuid
+        return request, self._get_transport(request)
+
+    def _get_transport(self, request: Request) -> Transport:
+        """Return the transport for the endpoint; always the same one."""
+        scheme = urlsplit(request.endpoint).scheme
+        with self._lock:
+            if scheme not in self._transports:
+                # Found through the module: callers put their own there.
+                self._transports[scheme] = transport.get_transport_for(
+                    request, version=self.api_version, options=self.conf
+                )
+            return self._transports[scheme]
+
+    def _authenticated(self, request: Request) -> Request:
+        return self._auth_backend().authenticate(self.api_version, request)
+
+    def _auth_backend(self) -> AuthBackend:
+        with self._lock:
+            if self._backend is None:
+                self._backend = auth.get_backend(**self.auth_opts)
+                self._backend.connection_options = self._options
+            return self._backend
+
+    def _configured_uuid(self) -> str | None:
+        options = self.auth_opts.get("options") or {}
+        return self.conf.get("client_uuid") or options.get("client_uuid") or None
+
+
+def _version_two(version: object) -> int:
+    try:
+        number = 2 if version is None else drivers.api_version(version)
+    except ValueError:
+        number = 0
+    if number != 2:
+        raise errors.ZaqarError(f"Unknown client version: {version!r}")
+    return number
+
+
+def _number(conf: Mapping[str, Any], name: str, *, above: float) -> float | None:
+    value = conf.get(name)
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = above
+    if not above < number < float("inf"):
+        raise ValueError(f"{name} must be a number above {above}, not {value!r}")
+    return number

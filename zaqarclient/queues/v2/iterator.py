@@ -1,0 +1,93 @@
+"""Walking through lists."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from zaqarclient.queues.v2 import operations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from zaqarclient.queues.v2.client import Client
+
+T = TypeVar("T")
+
+
+class _Iterator(Generic[T]):
+    """Yields the items of a list once, by default those of one page.
+
+    Args:
+        client: Reads the next page.
+        listing_response: A page as the service gave it, its bare list of
+            items, or None for an empty one.
+        iter_key: The member of the page that holds the items.
+        create_function: Makes an object of an item.
+
+    Attributes:
+        _links: The links of the current page, each with ``rel`` and ``href``
+            (callers read them to take the marker from).
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        listing_response: Mapping[str, Any] | Sequence[Any] | None,
+        iter_key: str,
+        create_function: Callable[[dict[str, Any]], T],
+    ) -> None:
+        self._client = client
+        self._iter_key = iter_key
+        self._create_function = create_function
+        self._streaming = False
+        self._followed: set[str] = set()
+        self._links: list[dict[str, str]] = []
+        self._items: deque[dict[str, Any]] = deque()
+        self._take(listing_response)
+
+    def __iter__(self) -> _Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        if not self._items and self._streaming:
+            self._read_next_page()
+        if not self._items:
+            raise StopIteration
+        return self._create_function(self._items.popleft())
+
+    def next(self) -> T:
+        """Return the next item, as the builtin ``next`` does."""
+        return self.__next__()
+
+    def stream(self, enabled: bool = True) -> _Iterator[T]:
+        """Follow the links to further pages, to the end of the list.
+
+        A page is read when the items of the one before are used up. A service
+        that links to a page already read ends the list.
+
+        Args:
+            enabled: False to stop at the end of the page again.
+
+        Returns:
+            This iterator.
+        """
+        self._streaming = enabled
+        return self
+
+    def _take(self, page: Mapping[str, Any] | Sequence[Any] | None) -> None:
+        if page is None:
+            self._items, self._links = deque(), []
+        elif isinstance(page, Mapping):
+            self._items = deque(page[self._iter_key])
+            self._links = list(page.get("links") or [])
+        else:
+            self._items, self._links = deque(page), []
+
+    def _read_next_page(self) -> None:
+        link = operations.next_link({"links": self._links})
+        if link is None or link in self._followed:
+            return
+        self._followed.add(link)
+        self._take(self._client.follow(link) or None)

@@ -1,0 +1,90 @@
+"""Messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from zaqarclient.queues.v2 import operations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from zaqarclient.queues.v2.queues import Queue
+
+__all__ = ["Message", "create_object"]
+
+
+class Message:
+    """A message that came from the service.
+
+    Args:
+        queue: The queue that it is in.
+        ttl: Seconds that it lives.
+        age: Seconds since it was posted, when it was read.
+        body: Any JSON value.
+        href: Its path, with the claim it is under; popped ones have none.
+        id: Its id, if `href` does not say it.
+        claim_id: The claim it is under, if `href` does not say it.
+        claim_count: How often it was claimed, if the service said so.
+        checksum: ``ALGORITHM:DIGEST`` of the body, if the service said so.
+        **extra: Members that this version of the client does not know.
+
+    Attributes:
+        extra: The last, by name.
+
+    Raises:
+        ValueError: There is neither `id` nor `href`.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the members of the document
+        self,
+        queue: Queue,
+        ttl: int,
+        age: int,
+        body: Any,
+        href: str | None = None,
+        id: str | None = None,  # noqa: A002 - the member's name
+        claim_id: str | None = None,
+        claim_count: int = 0,
+        checksum: str | None = None,
+        **extra: Any,
+    ) -> None:
+        if id is None and href is None:
+            raise ValueError("a message needs an id or an href")
+        self.queue = queue
+        self.href = href
+        self.ttl = ttl
+        self.age = age
+        self.body = body
+        self.claim_count = claim_count
+        self.checksum = checksum
+        self.extra = extra
+        self.id = urlsplit(href or "").path.rpartition("/")[2] if id is None else id
+        self._claim_id = claim_id
+
+    def __repr__(self) -> str:
+        return f"<Message id:{self.id} ttl:{self.ttl}>"
+
+    @property
+    def claim_id(self) -> str | None:
+        """The claim that the message was under when it was read, or None."""
+        return operations.claim_id_of(self.href or "") or self._claim_id
+
+    def delete(self) -> None:
+        """Delete the message; one that is gone already is no error.
+
+        Raises:
+            zaqarclient.transport.errors.ForbiddenError: Somebody else claimed
+                it.
+            zaqarclient.transport.errors.MalformedRequest: The claim that it
+                was read under has ended.
+        """
+        self.queue.delete_message(self.id, self.claim_id)
+
+
+def create_object(parent: Queue) -> Callable[[Mapping[str, Any]], Message]:
+    """Return a function that makes a message of the queue from a document."""
+    return lambda document: Message(
+        parent, **{"ttl": None, "age": None, "body": None, **document}
+    )

@@ -1,0 +1,353 @@
+"""Queues."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from zaqarclient.queues.v2 import claim as claim_module
+from zaqarclient.queues.v2 import driver, iterator, message, operations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from zaqarclient.queues.v2.claim import Claim
+    from zaqarclient.queues.v2.client import Client
+    from zaqarclient.queues.v2.message import Message
+    from zaqarclient.queues.v2.operations import Document, Flow
+
+__all__ = ["QUEUE_NAME_REGEX", "Queue", "create_object"]
+
+QUEUE_NAME_REGEX = re.compile(r"^[a-zA-Z0-9_\-.]+$")
+
+_NAME_LENGTH = 64
+
+T = TypeVar("T")
+
+
+class Queue:
+    """A queue, whether it exists or not.
+
+    Making the object sends nothing, unless `force_create` is set. The service
+    creates a queue with the first message posted to it.
+
+    Args:
+        client: The client.
+        name: 1 to 64 ASCII letters, digits, ``_``, ``-`` and ``.``; an int
+            counts as its digits.
+        href: The path of the queue, if it was listed.
+        metadata: What is known of its metadata; it is not sent.
+        auto_create: Without effect; kept for callers.
+        force_create: Create the queue now.
+
+    Attributes:
+        client: The client.
+
+    Raises:
+        ValueError: The name is not a legal one.
+    """
+
+    message_module = message
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        href: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        auto_create: bool = True,  # noqa: ARG002 - the contract's
+        force_create: bool = False,
+    ) -> None:
+        _check_name(name)
+        self.client = client
+        self._name = name
+        self._href = href
+        self._metadata = None if metadata is None else dict(metadata)
+        if force_create:
+            self.ensure_exists(force_create=True)
+
+    def __repr__(self) -> str:
+        return f"<Queue {self._name}>"
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        return self._name
+
+    @property
+    def href(self) -> str | None:
+        """The path, as ``/v2/queues/NAME``; only of listed queues."""
+        return self._href
+
+    @property
+    def metadata_dict(self) -> dict[str, Any]:
+        """The metadata as a new dict; read once."""
+        return dict(self.metadata())
+
+    def exists(self) -> bool:
+        """Return False only if the service says that there is no such queue.
+
+        Services of version 2 never say so, because they serve default
+        metadata for every name: see `is_created`.
+        """
+        return self._run(operations.queue_exists(self._name))
+
+    def is_created(self) -> bool:
+        """Return whether the queue is in the list of the project's queues.
+
+        It takes one request where the service filters by name, else one a
+        page.
+        """
+        return self._run(operations.queue_is_listed(str(self._name)))
+
+    def ensure_exists(self, force_create: bool = False) -> None:
+        """Create the queue if it does not exist.
+
+        Args:
+            force_create: Without it nothing is sent: the first message creates
+                the queue.
+        """
+        if force_create:
+            self._run(operations.queue_create(self._name))
+
+    def metadata(
+        self,
+        new_meta: Mapping[str, Any] | None = None,
+        force_reload: bool = False,
+    ) -> dict[str, Any]:
+        """Return the metadata, or replace them.
+
+        Args:
+            new_meta: All metadata that the queue is to have from now on; it is
+                created if it does not exist. ``{}`` clears them.
+            force_reload: Read them from the service even if they are known.
+
+        Returns:
+            The metadata; with the defaults of reserved attributes if they come
+            from the service.
+
+        Raises:
+            ValueError: A key is empty or has blanks at its ends.
+        """
+        if new_meta is not None:
+            flow = operations.queue_replace_metadata(self._name, new_meta)
+            self._metadata = self._run(flow)
+        elif force_reload or not self._metadata:
+            self._metadata = self._run(operations.queue_get(self._name))
+        return self._metadata
+
+    @property
+    def stats(self) -> Document:
+        """The counters, read from the service.
+
+        ``messages`` with ``free``, ``claimed``, ``total``, and ``oldest`` and
+        ``newest`` if there are any.
+        """
+        return self._run(operations.queue_get_stats(self._name))
+
+    def delete(self) -> None:
+        """Delete the queue with its messages; a missing one is no error."""
+        self._run(operations.queue_delete(self._name))
+
+    def purge(self, resource_types: Sequence[str] | None = None) -> None:
+        """Delete what is in the queue and keep the queue.
+
+        Args:
+            resource_types: ``messages``, ``subscriptions``; both if left out.
+        """
+        self._run(operations.queue_purge(self._name, resource_types))
+
+    def post(
+        self, messages: Mapping[str, Any] | Iterable[Mapping[str, Any]]
+    ) -> Document:
+        """Post messages, all or none.
+
+        It is sent again only if that cannot post anything twice: no connection
+        could be opened, or the service said that nothing was changed.
+
+        Args:
+            messages: One message or several, each a dict with ``body`` (any
+                JSON value) and if wanted ``ttl`` and ``delay`` in seconds.
+
+        Returns:
+            ``resources``: the paths of the messages in the same order.
+
+        Raises:
+            ValueError: It is not a dict or dicts, or not JSON.
+        """
+        return self._run(operations.message_post(self._name, _checked(messages)))
+
+    def message(self, message_id: str) -> Message:
+        """Return one message.
+
+        Raises:
+            zaqarclient.transport.errors.ResourceNotFound: There is none.
+        """
+        document = self._run(operations.message_get(self._name, message_id))
+        return self.message_module.create_object(self)(document)
+
+    def messages(self, *ids: str, **params: Any) -> iterator._Iterator[Message]:
+        """Return one page of messages, or those with these ids.
+
+        Args:
+            *ids: At most 20 ids, as arguments or as one list; `params` do not
+                count then.
+            **params: ``marker``, ``limit`` (at most 20), ``echo`` (also the
+                client's own), ``include_claimed``, ``include_delayed``.
+
+        Returns:
+            An iterator; call its ``stream()`` to go through all pages.
+
+        Raises:
+            zaqarclient.transport.errors.ResourceNotFound: None of the ids is
+                there.
+        """
+        if ids:
+            page = self._run(operations.message_get_many(self._name, _flat(ids)))
+        else:
+            page = self._run(operations.message_list(self._name, **params))
+        return self._iterator(page)
+
+    def iter_messages(self, **params: Any) -> iterator._Iterator[Message]:
+        """Return all messages, page by page as they are used up.
+
+        Args:
+            **params: As in `messages`; ``limit`` is the size of a page.
+        """
+        return self.messages(**params).stream()
+
+    def delete_message(self, message_id: str, claim_id: str | None = None) -> None:
+        """Delete one message; one that is gone already is no error.
+
+        Args:
+            message_id: The message.
+            claim_id: The claim that it is under, if it is.
+
+        Raises:
+            zaqarclient.transport.errors.ForbiddenError: It is claimed, and not
+                under this claim.
+            zaqarclient.transport.errors.MalformedRequest: It is not under this
+                claim any more.
+        """
+        self._run(operations.message_delete(self._name, message_id, claim_id))
+
+    def delete_messages(
+        self, *ids: str, claim_ids: Iterable[str] | None = None
+    ) -> None:
+        """Delete messages, also claimed ones; unknown ids are no error.
+
+        Args:
+            *ids: At most 20 ids, as arguments or as one list.
+            claim_ids: The claims that they are under, for services that are
+                set to check.
+        """
+        ids_once = dict.fromkeys(_flat(ids))
+        self._run(operations.message_delete_many(self._name, ids_once, claim_ids))
+
+    def pop(self, count: int = 1) -> iterator._Iterator[Message]:
+        """Take the oldest unclaimed messages away and return them.
+
+        Args:
+            count: How many at most, 1 to 20.
+        """
+        return self._iterator(self._run(operations.message_pop(self._name, count)))
+
+    def claim(
+        self,
+        id: str | None = None,  # noqa: A002 - the contract's name
+        ttl: int | None = None,
+        grace: int | None = None,
+        limit: int | None = None,
+    ) -> Claim:
+        """Claim messages, or return the claim with this id.
+
+        Args:
+            id: An existing claim; nothing is sent then.
+            ttl: Seconds that the claim lasts, 60 to 43200.
+            grace: Seconds that its messages live at least beyond it, 60 to
+                43200.
+            limit: How many messages at most, 1 to 20.
+        """
+        return claim_module.Claim(self, id=id, ttl=ttl, grace=grace, limit=limit)
+
+    def signed_url(
+        self,
+        paths: Sequence[str] | None = None,
+        ttl_seconds: float | None = None,
+        methods: Sequence[str] | None = None,
+        *,
+        expires: str | None = None,
+    ) -> Document:
+        """Return what somebody without a token needs to use the queue.
+
+        Args:
+            paths: ``messages`` (the default), ``claims``, ``subscriptions``.
+            ttl_seconds: How long it holds by this machine's clock; a day by
+                default.
+            methods: The HTTP methods that it allows; GET by default.
+            expires: When it ends, as ISO 8601 in UTC, in place of
+                `ttl_seconds`.
+
+        Returns:
+            ``paths``, ``methods``, ``project``, ``expires``, ``signature``.
+        """
+        flow = operations.signed_url_create(
+            self._name, paths, ttl_seconds, methods=methods, expires=expires
+        )
+        return self._run(flow)
+
+    def _iterator(self, page: Document) -> iterator._Iterator[Message]:
+        return iterator._Iterator(  # noqa: SLF001 - the contract's name
+            self.client, page, "messages", self.message_module.create_object(self)
+        )
+
+    def _run(self, flow: Flow[T]) -> T:
+        return driver.run(self.client, flow)
+
+
+def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Queue]:
+    """Return a function that makes a queue of the client from a document."""
+    return lambda document: Queue(
+        parent,
+        document["name"],
+        href=document.get("href"),
+        metadata=document.get("metadata"),
+        auto_create=False,
+    )
+
+
+def _check_name(name: object) -> None:
+    text = "" if name is None else str(name)
+    if not text:
+        raise ValueError("Queue name does not have a value")
+    if not QUEUE_NAME_REGEX.fullmatch(text) or text in {".", ".."}:
+        raise ValueError(
+            "The queue name may only contain ASCII letters, digits, "
+            "underscores, dashes and dots"
+        )
+    if len(text) > _NAME_LENGTH:
+        raise ValueError(f"The queue name may have {_NAME_LENGTH} characters at most")
+
+
+def _checked(messages: object) -> list[Mapping[str, Any]]:
+    if isinstance(messages, Mapping):
+        return [messages]
+    if isinstance(messages, Iterable) and not isinstance(messages, str | bytes):
+        several = list(messages)
+        if all(isinstance(one, Mapping) for one in several):
+            return several
+    raise ValueError(
+        "a message is a dict with the key 'body', several are a list of them"
+    )
+
+
+def _flat(ids: Iterable[Any]) -> list[str]:
+    """Return the ids, also where a list of them stands for one."""
+    flat: list[str] = []
+    for one in ids:
+        if isinstance(one, str):
+            flat.append(one)
+        else:
+            flat.extend(one)
+    return flat

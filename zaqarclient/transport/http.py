@@ -1,0 +1,188 @@
+"""The HTTP transport (contract, SDK section 17.4)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import json
+import re
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
+
+from zaqarclient.common import http
+from zaqarclient.transport import base, errors, retry
+from zaqarclient.transport.api import Retry
+from zaqarclient.transport.request import service_root
+from zaqarclient.transport.response import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from zaqarclient.transport.api import Api
+    from zaqarclient.transport.request import Request
+
+__all__ = ["HttpTransport"]
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+class _Target(NamedTuple):
+    method: str
+    url: str
+    params: Any
+    rule: Retry
+
+
+class HttpTransport(base.Transport):
+    """Sends requests over HTTP.
+
+    Requests that an authentication backend prepared go over that backend's
+    connection, others over the transport's own.
+
+    Args:
+        options: The configuration of the client; ``retries`` and ``timeout``
+            are read.
+
+    Attributes:
+        client: What sends the requests that have no connection.
+        sleep: Waits some seconds between two attempts.
+    """
+
+    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(options)
+        timeout = self.options.get("timeout")
+        self.client = http.Client(http.DEFAULT_TIMEOUT if timeout is None else timeout)
+        self.sleep = time.sleep
+
+    def send(self, request: Request) -> Response:
+        """Send a request and wait for its answer, again where that is safe.
+
+        Raises:
+            zaqarclient.transport.errors.TransportError: The status was 400 or
+                more, or no usable answer came.
+        """
+        target = _target(request)
+        retries = self.options.get("retries")
+        retries = retry.DEFAULT_RETRIES if retries is None else int(retries)
+        sent = 0
+        while True:
+            sent += 1
+            try:
+                return self._send_once(request, target)
+            except errors.TransportError as error:
+                delay = retry.retry_delay(error, target.rule, sent, retries)
+                if delay is None:
+                    raise
+            self.sleep(delay)
+
+    def close(self) -> None:
+        """Close the transport's own connections."""
+        self.client.close()
+
+    def _send_once(self, request: Request, target: _Target) -> Response:
+        sender = self.client if request.connection is None else request.connection
+        headers = dict(request.headers)
+        if not any(name.lower() == "content-type" for name in headers):
+            headers["content-type"] = "application/json"
+        reply = sender.request(
+            target.method,
+            url=target.url,
+            params=target.params,
+            headers=headers,
+            data=request.content,
+            verify=request.cert or True if request.verify else False,
+        )
+        if reply.encoding is None:
+            reply.encoding = "utf-8"
+        response = Response(request, reply.text, reply.headers, reply.status_code)
+        _raise_for_status(response)
+        return response
+
+
+def _target(request: Request) -> _Target:
+    """Return where a request goes."""
+    api = request.api
+    if api is None:
+        return _Target("GET", request.endpoint, request.params, Retry.SAFE)
+    if request.operation:
+        known = api.get_schema(request.operation)
+        method, template = known["method"], known["ref"]
+        rule = api.retry(request.operation, request.params)
+    else:
+        method, template, rule = "GET", "", Retry.SAFE
+    path, query = _expand(request.ref or template, request.params)
+    return _Target(method, _join(request.endpoint, api, path), query, rule)
+
+
+def _expand(template: str, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the path, and the arguments that are not in it.
+
+    Raises:
+        zaqarclient.errors.InvalidOperation: An argument of the path is missing.
+    """
+    query = dict(params)
+
+    def segment(found: re.Match[str]) -> str:
+        name = found.group(1)
+        if name not in params:
+            return found.group(0)
+        query.pop(name, None)
+        value = params[name]
+        several = isinstance(value, list | tuple | set | frozenset)
+        return ",".join(quote(str(v), safe="") for v in (value if several else [value]))
+
+    return _PLACEHOLDER.sub(segment, template), query
+
+
+def _join(endpoint: str, api: Api, path: str) -> str:
+    path = path.lstrip("/")
+    path = path.removeprefix(f"{api.label}/")
+    return f"{service_root(endpoint).rstrip('/')}/{api.label}/{path}"
+
+
+def _raise_for_status(response: Response) -> None:
+    status = response.status_code or 0
+    error = errors.error_class(status)
+    if error is None:
+        return
+    title, description, text = _explanation(response)
+    raise error(
+        title,
+        description,
+        text,
+        status=status,
+        request_id=response.header("X-OpenStack-Request-ID"),
+        retry_after=_seconds(response.header("Retry-After")),
+    )
+
+
+def _explanation(response: Response) -> tuple[str | None, str | None, str | None]:
+    """Return title, description and raw text of an error answer (REST 1.8)."""
+    try:
+        document = json.loads(response.content or "")
+    except ValueError:
+        return None, None, response.content or None
+    if isinstance(document, dict):
+        # The authentication layer wraps its own, with other names.
+        if isinstance(inner := document.get("error"), dict):
+            document = {**inner, "description": inner.get("message")}
+        title, description = document.get("title"), document.get("description")
+        if isinstance(title, str):
+            return title, description if isinstance(description, str) else None, None
+    return None, None, response.content
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Return the seconds of a ``Retry-After``, a number or a date."""
+    if not retry_after:
+        return None
+    if retry_after.strip().isdigit():
+        return float(retry_after)
+    try:
+        when = email.utils.parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=dt.UTC)
+    return max(0.0, (when - dt.datetime.now(dt.UTC)).total_seconds())
