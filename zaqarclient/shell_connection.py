@@ -95,7 +95,7 @@ class Connection:
             conf = cli.noauth_conf(
                 {"queues_project_id": self._options.os_queues_project_id}
             )
-            endpoint = self._endpoint or DEFAULT_ENDPOINT
+            endpoint: str | None = self._endpoint or DEFAULT_ENDPOINT
         else:
             names = {"os_region_name": "region_name", "os_interface": "endpoint_type"}
             given = {key: getattr(self._options, name) for name, key in names.items()}
@@ -157,7 +157,7 @@ class Connection:
         from keystoneauth1 import exceptions, loading  # noqa: PLC0415 - only when needed
 
         try:
-            loader = loading.get_plugin_loader(self._auth_type)
+            loader: Any = loading.get_plugin_loader(self._auth_type)
             return loader.load_from_options_getter(self._option)
         except exceptions.ClientException as error:
             raise AuthenticationFailed(str(error)) from error

@@ -6,13 +6,16 @@ so it imports nothing beyond the standard library until a client is made.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    import argparse
+
     from zaqarclient.queues.v2.client import Client
+
+    _Parser = TypeVar("_Parser", argparse.ArgumentParser, argparse._ArgumentGroup)  # noqa: SLF001 - a group has no public name
 
 LOG = logging.getLogger(__name__)
 
@@ -48,8 +51,8 @@ def check_api_version(version: str) -> bool:
     return True
 
 
-def build_option_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Add the global options of this service to the parser of a program."""
+def build_option_parser(parser: _Parser) -> _Parser:
+    """Add the global options of this service to a parser, or a group of one."""
     parser.add_argument(
         "--os-queues-api-version",
         metavar="<queues-api-version>",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from cliff import command, lister, show
 
+from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.cli import needs_authentication
 from zaqarclient.queues.v2.cli import client_id, values
 
@@ -144,7 +145,7 @@ class Command(command.Command):
         for target in targets:
             try:
                 action(target)
-            except (OSError, ValueError, *client_errors()) as error:
+            except (ZaqarError, ValueError) as error:
                 LOG.error("%s %s: %s", what, target, error)  # noqa: TRY400 - people want no traceback
                 self.exit_status = 1
 
@@ -188,13 +189,6 @@ class ShowOne(_Displaying, show.ShowOne):
         render = values.renderer(parsed_args.formatter)
         fields = tuple(map(render, data))
         return super().produce_output(parsed_args, column_names, fields)
-
-
-def client_errors() -> tuple[type[Exception], ...]:
-    """Return what the client raises for a request that failed."""
-    from zaqarclient.errors import ZaqarError  # noqa: PLC0415 - only when needed
-
-    return (ZaqarError,)
 
 
 def discard_output() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import subprocess
 from typing import TYPE_CHECKING
 
+from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.v2.cli import options
-from zaqarclient.queues.v2.cli.base import LOG, Command, CommandError, client_errors
-from zaqarclient.queues.v2.cli.message import delete_message
+from zaqarclient.queues.v2.cli.base import LOG, Command, CommandError
 from zaqarclient.queues.v2.cli.values import body_text
 
 if TYPE_CHECKING:
@@ -99,10 +100,11 @@ class RunClaim(Command):
         except BaseException:
             # Whatever stopped the worker, a Ctrl-C included: nobody works on
             # the message any more, so nobody should have to wait for it.
-            claim.delete()
+            with contextlib.suppress(ZaqarError):
+                claim.delete()
             raise
         if status == 0:
-            delete_message(queue, message.id, claim.id)
+            queue.delete_message(message.id, claim.id)
             return True
         LOG.error("message %s: the command ended with %d", message.id, status)
         if not parsed_args.keep_going:
@@ -167,7 +169,7 @@ class _Job:
     def _renew(self) -> None:
         try:
             self._claim.update(ttl=self._arguments.ttl, grace=self._arguments.grace)
-        except client_errors() as error:
+        except ZaqarError as error:
             raise CommandError(
                 f"message {self._message.id}: the claim was lost: {error}"
             ) from error

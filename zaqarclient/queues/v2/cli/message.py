@@ -12,17 +12,8 @@ from zaqarclient.queues.v2.cli.values import Body
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.message import Message
-    from zaqarclient.queues.v2.queues import Queue
 
 Columns = tuple[str, ...]
-
-
-def delete_message(queue: Queue, message_id: str, claim_id: str | None) -> None:
-    """Delete one message; a claimed one only with the id of its claim."""
-    from zaqarclient.queues.v2 import core  # noqa: PLC0415 - only when needed
-
-    request, transport = queue.client._request_and_transport()  # noqa: SLF001 - the way in for single operations
-    core.message_delete(transport, request, queue.name, message_id, claim_id=claim_id)
 
 
 class ListMessages(Lister):
@@ -175,7 +166,7 @@ class DeleteMessages(Command):
         self.for_each(
             "message",
             parsed_args.message_id,
-            lambda message: delete_message(queue, message, parsed_args.claim_id),
+            lambda message: queue.delete_message(message, parsed_args.claim_id),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zaqarclient.queues.v2.cli import options
 from zaqarclient.queues.v2.cli.attributes import (
@@ -15,27 +15,9 @@ from zaqarclient.queues.v2.cli.base import Command, CommandError, Lister, ShowOn
 from zaqarclient.queues.v2.cli.paging import Pages
 from zaqarclient.queues.v2.cli.queue_metadata import set_keys
 
-if TYPE_CHECKING:
-    from zaqarclient.queues.v2.client import Client
-
 Columns = tuple[str, ...]
 
 _SIGNED_PATHS = ("messages", "subscriptions", "claims")
-
-
-def queue_exists(client: Client, name: str) -> bool:
-    """Say if a queue exists, by the listing of the project.
-
-    Reading a queue tells nothing, since the service answers with defaults for
-    any name. The listing is narrowed to names that contain this one, and
-    begins just before it.
-    """
-
-    def fetch(**params: Any) -> Any:
-        return client.queues(name=name, **params)[0]
-
-    pages = Pages(fetch, limit=0, marker=name[:-1] or None)
-    return any(queue.name == name for queue in pages)
 
 
 class ListQueues(Lister):
@@ -146,12 +128,13 @@ class ShowQueue(ShowOne):
     ) -> tuple[Columns, tuple[Any, ...]]:
         """Show the queue."""
         queue = self.queue(parsed_args.queue_name)
-        if not queue_exists(self.client, parsed_args.queue_name):
-            raise CommandError(f"there is no queue {parsed_args.queue_name}")
+        if not queue.is_created():
+            raise CommandError(f"there is no queue {queue.name}")
         metadata = dict(queue.metadata(force_reload=True))
-        fields = {"Name": queue.name}
+        counters = queue.stats["messages"]
+        fields: dict[str, Any] = {"Name": queue.name}
         for name in ("free", "claimed", "total"):
-            fields[name.title()] = queue.stats["messages"][name]
+            fields[name.title()] = counters[name]
         for attribute in ATTRIBUTES:
             fields[attribute.title] = metadata.pop(attribute.key, None)
         fields["Encrypted"] = metadata.pop("_enable_encrypt_messages", False)
@@ -172,8 +155,7 @@ class QueueExists(ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Columns, tuple[Any, ...]]:
         """Look the queue up."""
-        name = self.queue(parsed_args.queue_name).name
-        exists = queue_exists(self.client, name)
+        exists = self.queue(parsed_args.queue_name).is_created()
         self.exit_status = 0 if exists else 1
         return ("Exists",), (exists,)
 
@@ -227,10 +209,10 @@ class GetQueueStats(ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Columns, tuple[Any, ...]]:
         """Read the counters; ``-c Stats`` gives the document as it came."""
-        name = parsed_args.queue_name
-        stats = self.queue(name).stats
-        if parsed_args.check and not queue_exists(self.client, name):
-            raise CommandError(f"there is no queue {name}")
+        queue = self.queue(parsed_args.queue_name)
+        stats = queue.stats
+        if parsed_args.check and not queue.is_created():
+            raise CommandError(f"there is no queue {queue.name}")
         if [column.strip().lower() for column in parsed_args.columns] == ["stats"]:
             return ("Stats",), (stats,)
         names = ("free", "claimed", "total", "oldest", "newest")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zaqarclient.queues.v2.cli import options
@@ -25,26 +26,23 @@ def set_keys(queue: Queue, metadata: dict[str, Any]) -> None:
     check_stored(stored, metadata)
 
 
-def patch_metadata(queue: Queue, patch: list[dict[str, Any]]) -> dict[str, Any]:
+def patch_metadata(queue: Queue, patch: list[dict[str, Any]]) -> Mapping[str, Any]:
     """Send a JSON Patch for the metadata of a queue and return the result.
 
     Raises:
         CommandError: the queue does not exist.
     """
-    from zaqarclient.queues.v2 import core  # noqa: PLC0415 - only when needed
+    from zaqarclient.queues.v2 import operations  # noqa: PLC0415 - only when needed
     from zaqarclient.transport.errors import ResourceNotFound  # noqa: PLC0415 - same
 
-    request, transport = queue.client._request_and_transport()  # noqa: SLF001 - the way in for single operations
+    flow = operations.queue_update(queue.name, patch)
     try:
-        stored: dict[str, Any] = core.queue_update(
-            transport, request, queue.name, patch
-        )
+        return queue.client._run(flow)  # noqa: SLF001 - the SDK replaces metadata as a whole only
     except ResourceNotFound as error:
         raise CommandError(f"there is no queue {queue.name}") from error
-    return stored
 
 
-def check_stored(stored: dict[str, Any], metadata: dict[str, Any]) -> None:
+def check_stored(stored: Mapping[str, Any], metadata: dict[str, Any]) -> None:
     """Compare what the service stored with what it was given.
 
     Raises:

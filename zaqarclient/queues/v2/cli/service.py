@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from zaqarclient.queues.v2.cli.base import ShowOne, client_errors
+from zaqarclient.errors import ZaqarError
+from zaqarclient.queues.v2.cli.base import ShowOne
 
 Columns = tuple[str, ...]
 
@@ -31,7 +32,7 @@ class Ping(ShowOne):
         # needs as little, fails with the reason.
         try:
             self.client.homedoc()
-        except (OSError, *client_errors()) as error:
+        except ZaqarError as error:
             self.hint(str(error))
 
 
