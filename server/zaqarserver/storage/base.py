@@ -32,7 +32,7 @@ from __future__ import annotations
 import abc
 import enum
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import msgspec
 
@@ -185,10 +185,6 @@ class Storage(abc.ABC):
     point group ``zaqarserver.storage``.
     """
 
-    #: What this driver promises; the conformance suite tests each of these and
-    #: reports each missing one.
-    capabilities: ClassVar[frozenset[Capability]]
-
     @classmethod
     @abc.abstractmethod
     def from_uri(cls, uri: str, options: Mapping[str, str]) -> Self:
@@ -200,6 +196,14 @@ class Storage(abc.ABC):
 
         Raises:
             SettingsError: The URI or an option is not usable.
+        """
+
+    @property
+    @abc.abstractmethod
+    def capabilities(self) -> frozenset[Capability]:
+        """What this store promises, for its URI and options.
+
+        The conformance suite tests each of these and reports each missing one.
         """
 
     @property

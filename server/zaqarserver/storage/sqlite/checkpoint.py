@@ -1,0 +1,66 @@
+"""Keeps the write-ahead log short, away from the event loop and the writer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import apsw
+
+_log = logging.getLogger(__name__)
+
+#: Pages in the log (4 KiB each) from which on they are copied to the file.
+LOG_PAGES = 2_000
+
+#: Pages in the log from which on the writer takes part, between two batches:
+#: under constant load only then the whole log is copied, and begins anew.
+LOG_LIMIT = 16_000
+
+
+def copy_log(db: apsw.Connection) -> None:
+    """Copy what can be copied without waiting for anybody.
+
+    Another checkpoint under way is normal: it does the same work. Other errors
+    are logged only; the data is safe in the log, and a commit that cannot be
+    made durable fails by itself.
+    """
+    try:
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    except (apsw.BusyError, apsw.LockedError):
+        _log.debug("a checkpoint is under way already")
+    except apsw.Error as error:
+        _log.warning("checkpoint failed: %s", error)
+
+
+class Checkpointer(threading.Thread):
+    """Copies the log to the file whenever it is told that there is enough.
+
+    Args:
+        db: A connection of its own; closed at the end.
+    """
+
+    def __init__(self, db: apsw.Connection) -> None:
+        super().__init__(name="sqlite-checkpointer", daemon=True)
+        self._db = db
+        self._wake = threading.Event()
+        self._ending = False
+
+    def wake(self) -> None:
+        """Tell that the log has grown."""
+        self._wake.set()
+
+    def finish(self) -> None:
+        """End the thread and wait for it."""
+        self._ending = True
+        self._wake.set()
+        self.join()
+
+    def run(self) -> None:
+        """Work until :meth:`finish`."""
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if self._ending:
+                break
+            copy_log(self._db)
+        self._db.close()

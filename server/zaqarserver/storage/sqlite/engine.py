@@ -1,0 +1,111 @@
+"""The open store: its connections, threads and lock."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import apsw
+
+from zaqarserver.errors import Unavailable
+from zaqarserver.storage.sqlite.checkpoint import (
+    LOG_LIMIT,
+    LOG_PAGES,
+    Checkpointer,
+    copy_log,
+)
+from zaqarserver.storage.sqlite.ledger import Ledger
+from zaqarserver.storage.sqlite.location import FileLock, Location, prepare_file
+from zaqarserver.storage.sqlite.schema import check_library, prepare_schema
+from zaqarserver.storage.sqlite.writer import GroupCommit
+
+#: Page cache of the writer and of the reader, in KiB.
+_CACHE = 32_768
+
+
+class Engine:
+    """Opens everything, and closes it in the right order.
+
+    Attributes:
+        ledger: The writer's memory.
+        writer: Takes operations.
+        reader: For reads: sees what is committed. In memory it is the writer's
+            own connection, which never has a transaction open when a read runs.
+    """
+
+    def __init__(self, location: Location) -> None:
+        self._lock: FileLock | None = None
+        self._checkpointer: Checkpointer | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._connections: list[apsw.Connection] = []
+        self._log_pages_asked = 0
+        check_library(apsw.sqlite_lib_version())
+        try:
+            if location.path is None:
+                db = self._open_memory()
+            else:
+                db = self._open_file(location.path, location.synchronous)
+        except apsw.Error as error:
+            self.release()
+            raise Unavailable(f"cannot open the store: {error}") from error
+        except BaseException:
+            self.release()
+            raise
+        self.ledger = Ledger(db)
+        self.writer = GroupCommit(self.ledger, self._thread, lambda: copy_log(db))
+
+    def _open_memory(self) -> apsw.Connection:
+        db = self._connect(":memory:")
+        prepare_schema(db, "the store in memory")
+        self.reader = db
+        return db
+
+    def _open_file(self, path: Path, synchronous: str) -> apsw.Connection:
+        path = prepare_file(path)
+        self._lock = FileLock(path)
+        self._lock.take()
+        db = self._connect(str(path))
+        prepare_schema(db, str(path))
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {synchronous}")
+        db.set_wal_hook(self._log_grew)
+        self.reader = self._connect(str(path), apsw.SQLITE_OPEN_READONLY)
+        keeper = self._connect(str(path))
+        keeper.execute(f"PRAGMA synchronous = {synchronous}")
+        self._checkpointer = Checkpointer(keeper)
+        self._checkpointer.start()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-commit")
+        return db
+
+    def _connect(
+        self,
+        name: str,
+        flags: int = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE,
+    ) -> apsw.Connection:
+        db = apsw.Connection(name, flags)
+        self._connections.append(db)
+        db.execute(f"PRAGMA cache_size = -{_CACHE}")
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        return db
+
+    def _log_grew(self, _db: apsw.Connection, _name: str, pages: int) -> int:
+        """Note the length of the log; called in the thread of the commit."""
+        if pages < self._log_pages_asked:
+            self._log_pages_asked = 0  # the log began anew
+        if pages - self._log_pages_asked >= LOG_PAGES:
+            self._log_pages_asked = pages
+            if self._checkpointer is not None:
+                self._checkpointer.wake()
+            self.writer.wants_between = pages >= LOG_LIMIT
+        return apsw.SQLITE_OK
+
+    def release(self) -> None:
+        """Close everything; the last connection to close empties the log."""
+        if self._checkpointer is not None:
+            self._checkpointer.finish()
+        if self._thread is not None:
+            self._thread.shutdown()
+        for db in reversed(self._connections):
+            db.close()
+        if self._lock is not None:
+            self._lock.release()

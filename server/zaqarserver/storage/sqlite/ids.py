@@ -1,0 +1,79 @@
+"""Ids of messages and claims: ordered, unguessable, and silent about others.
+
+An id is 30 lower-case hexadecimal digits: 14 of a sequence number and 16 of
+random bits. The sequence number is the primary key; the random part is compared
+in constant time, so that a number alone opens nothing.
+
+The sequence is one for the whole store, and it is a clock: the microsecond of
+acceptance, or one more than the last number if that is later. So
+
+* the ids of a queue sort as text in acceptance order, and a message that is
+  moved to a dead letter queue keeps a number that is unique and sorts there by
+  its age;
+* a number tells when, which its reader knows anyway, and not how many messages
+  other projects have posted in between, which a plain counter would.
+
+After a clock that was set back the numbers go on one by one until the clock has
+caught up; they never go back.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+import struct
+
+_ID = re.compile(r"[0-9a-f]{30}", re.ASCII)
+_MASK = 2**64 - 1
+_POOL = 512
+_UNPACK = struct.Struct(f"={_POOL}q").unpack
+_TICKS_PER_SECOND = 1_000_000
+
+#: How far ahead numbers are reserved in the file: about one write a second.
+RESERVED_TICKS = _TICKS_PER_SECOND
+
+
+def encode_id(seq: int, secret: int) -> str:
+    """Return the id of a row: its number and its 64 random bits."""
+    return f"{seq:014x}{secret & _MASK:016x}"
+
+
+def decode_seq(text: str) -> int | None:
+    """Return the sequence number that an id begins with, ``None`` if malformed."""
+    if _ID.fullmatch(text) is None:
+        return None
+    return int(text[:14], 16)
+
+
+def same_id(text: str, seq: int, secret: int) -> bool:
+    """Compare an id from outside with a row, in constant time."""
+    return hmac.compare_digest(text, encode_id(seq, secret))
+
+
+class Sequence:
+    """Gives out sequence numbers and random bits.
+
+    Attributes:
+        last: The last number given out.
+        reserved: What the file says: after a restart all numbers are above.
+    """
+
+    def __init__(self, reserved: int) -> None:
+        self.last = reserved
+        self.reserved = reserved
+        self._secrets: list[int] = []
+
+    def take(self, now: float) -> tuple[int, int]:
+        """Return the next number and fresh random bits (64, signed)."""
+        seq = int(now * _TICKS_PER_SECOND)
+        if seq <= self.last:
+            seq = self.last + 1
+        self.last = seq
+        if not self._secrets:
+            self._secrets.extend(_UNPACK(os.urandom(8 * _POOL)))
+        return seq, self._secrets.pop()
+
+    def secret(self) -> int:
+        """Return 63 random bits, never negative."""
+        return int.from_bytes(os.urandom(8), "big") >> 1

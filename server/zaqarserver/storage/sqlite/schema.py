@@ -1,0 +1,106 @@
+"""Opening the file: the SQLite library, the schema and its versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+
+import apsw
+
+from zaqarserver.errors import StoreRefused, Unavailable
+from zaqarserver.storage.sqlite.statements import fetch
+
+#: The version of ``schema.sql``, kept in ``PRAGMA user_version``.
+VERSION = 1
+
+#: Kept in ``PRAGMA application_id``: tells our files from other programs'.
+APPLICATION_ID = 0x5A617172  # "Zaqr"
+
+#: What turns a file of one version into the next: SQL by the version it leaves.
+STEPS: Mapping[int, str] = {}
+
+#: Releases before these can damage a file in WAL mode when a checkpoint and a
+#: commit meet (sqlite.org/wal.html, "the WAL reset bug"): the first sound
+#: release, and the sound ones of older series.
+_SOUND = (3, 51, 3)
+_SOUND_SERIES = {(3, 50): 7, (3, 44): 6}
+
+
+def check_library(version: str) -> None:
+    """Refuse a SQLite library that can damage the store.
+
+    Args:
+        version: Such as ``3.51.3``.
+
+    Raises:
+        StoreRefused: It is too old.
+    """
+    major, minor, patch = (int(part) for part in version.split(".")[:3])
+    sound = _SOUND_SERIES.get((major, minor))
+    if (major, minor, patch) < _SOUND and (sound is None or patch < sound):
+        raise StoreRefused(
+            f"SQLite {version} can damage the store; 3.51.3 or newer is needed"
+            " (upgrade the apsw package)"
+        )
+
+
+def prepare_schema(
+    db: apsw.Connection,
+    name: str,
+    *,
+    steps: Mapping[int, str] = STEPS,
+    version: int = VERSION,
+) -> None:
+    """Create the tables in an empty file, or bring older ones up to date.
+
+    Args:
+        db: A connection that may write.
+        name: What to call the store in errors.
+        steps: See :data:`STEPS`.
+        version: The version to reach.
+
+    Raises:
+        StoreRefused: The file is newer, damaged, or not ours.
+        Unavailable: It cannot be read or written now.
+    """
+    try:
+        with db:
+            _bring_up(db, name, steps, version)
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        raise StoreRefused(
+            f"{name} is damaged or not a SQLite file: {error}; restore it from a"
+            " backup or move it away"
+        ) from error
+    except apsw.SQLError as error:
+        raise StoreRefused(f"{name} lacks tables it should have: {error}") from error
+    except apsw.Error as error:
+        raise Unavailable(f"cannot use {name}: {error}") from error
+
+
+def _bring_up(
+    db: apsw.Connection, name: str, steps: Mapping[int, str], version: int
+) -> None:
+    found = _pragma(db, "user_version")
+    empty = not fetch(db, "SELECT count(*) FROM sqlite_schema")[0][0]
+    if empty and found == 0:
+        db.execute(resources.files(__package__).joinpath("schema.sql").read_text())
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {version}")
+        return
+    if _pragma(db, "application_id") != APPLICATION_ID:
+        raise StoreRefused(f"{name} belongs to another program")
+    if found > version:
+        raise StoreRefused(
+            f"{name} has schema version {found}, this server knows {version}:"
+            " it was used by a newer server; upgrade this one"
+        )
+    while found < version:
+        db.execute(steps[found])
+        found += 1
+        db.execute(f"PRAGMA user_version = {found}")
+    fetch(db, "SELECT reserved FROM store")
+
+
+def _pragma(db: apsw.Connection, name: str) -> int:
+    value: int = fetch(db, f"PRAGMA {name}")[0][0]
+    return value
