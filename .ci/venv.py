@@ -74,12 +74,19 @@ def build(wanted: str) -> None:
         shutil.rmtree(VENV, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
     print("== installing into .venv (the first time takes a minute or two)", flush=True)
-    subprocess.run(
+    done = subprocess.run(
         [python, "-m", "pip", "install", "--quiet", *PACKAGES],
-        check=True,
+        check=False,
         cwd=ROOT,
         env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
+    # What pip says of a success is noise here.
+    if done.returncode != 0:
+        print(done.stdout, end="", file=sys.stderr)
+        done.check_returncode()
     STAMP.write_text(wanted)
 
 

@@ -24,7 +24,7 @@ from traffic import Crowd, LoadError, Request, Target
 
 QUEUE = "/v2/queues/backlog"
 #: So many small messages fit in one POST of the default size limit.
-BATCH = 10_000
+BATCH = 8_000
 
 
 @dataclass(frozen=True)
