@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
 from zaqarclient import shell_connection, shell_help
 from zaqarclient.queues import cli
 from zaqarclient.queues.v2.cli.commands import COMMANDS
+from zaqarclient.transport.errors import NetworkError
 from zaqarclient.version import __version__
 
 if TYPE_CHECKING:
@@ -135,6 +137,17 @@ class Program:
         command = self.command(name)
         parser = command.get_parser(f"{self.NAME} {name}")
         return command.run(parser.parse_args(arguments))
+
+    def report(self, error: Exception) -> None:
+        """Print what went wrong, with a traceback only for ``--debug``."""
+        text = str(error) or type(error).__name__
+        LOG.error("%s", text, exc_info=error if self.options.debug else None)
+        lost = isinstance(error.__cause__, NetworkError)
+        if lost and not self.client_manager.configured:
+            LOG.error(
+                "No service is configured: name one with --os-queues-endpoint "
+                "or OS_QUEUES_ENDPOINT, or give credentials (zaqar --help)."
+            )
 
     def report_timings(self) -> None:
         """Print how long each request took, on the error stream."""
@@ -252,19 +265,19 @@ def _guarded(program: Program, words: list[str]) -> int:
     _configure_logging(program)
     try:
         status = program.run(words)
+        program.stdout.flush()
         if program.options.timing:
             program.report_timings()
     except UsageError as error:
         print(f"{Program.NAME}: {error}", file=program.stderr)
         return _USAGE
     except BrokenPipeError:
+        _discard_output()
         return _BROKEN_PIPE
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except Exception as error:  # people get a line, not a traceback
-        LOG.error(  # noqa: TRY400 - the traceback is for --debug
-            "%s", error or type(error).__name__, exc_info=program.options.debug
-        )
+    except Exception as error:  # noqa: BLE001 - people get a line, no traceback
+        program.report(error)
         return _FAILED
     return status
 
@@ -272,12 +285,25 @@ def _guarded(program: Program, words: list[str]) -> int:
 def _configure_logging(program: Program) -> None:
     options = program.options
     loud = options.debug or options.verbose_level > 2
-    level = logging.DEBUG if loud else logging.WARNING
-    if options.verbose_level == 2 and not loud:
-        level = logging.INFO
-    logging.basicConfig(
-        stream=program.stderr, level=level, format="%(message)s", force=True
-    )
+    handler = logging.StreamHandler(program.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    own, root = logging.getLogger("zaqarclient"), logging.getLogger()
+    own.setLevel(logging.INFO if options.verbose_level > 1 else logging.WARNING)
+    if loud:
+        own.setLevel(logging.DEBUG)
+        root.setLevel(logging.DEBUG)
+        root.addHandler(handler)
+    else:
+        # What libraries have to say about a failure comes in the error itself.
+        root.addHandler(logging.NullHandler())
+        own.addHandler(handler)
+
+
+def _discard_output() -> None:
+    """Send the rest of the output nowhere, the flush at the end included."""
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, sys.stdout.fileno())
+    os.close(sink)
 
 
 def _formatter(name: str) -> Formatter:

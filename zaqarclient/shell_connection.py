@@ -81,6 +81,11 @@ class Connection:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
 
+    @property
+    def configured(self) -> bool:
+        """Whether anything says where the service is; else it is assumed."""
+        return self._auth_type != "none" or self._endpoint is not None
+
     @cached_property
     def messaging(self) -> Client:
         """The client of the messaging service.
@@ -97,8 +102,11 @@ class Connection:
             )
             endpoint: str | None = self._endpoint or DEFAULT_ENDPOINT
         else:
-            names = {"os_region_name": "region_name", "os_interface": "endpoint_type"}
-            given = {key: getattr(self._options, name) for name, key in names.items()}
+            given = {
+                "region_name": self._options.os_region_name,
+                "endpoint_type": self._options.os_interface,
+                "project_id": self._options.os_queues_project_id,
+            }
             conf = {"auth_opts": {"options": {k: v for k, v in given.items() if v}}}
             endpoint = self._endpoint
         return client.Client(endpoint, version, conf, self.session)

@@ -73,8 +73,9 @@ def build_option_parser(parser: _Parser) -> _Parser:
         "--os-queues-project-id",
         metavar="<project-id>",
         default=os.environ.get("OS_QUEUES_PROJECT_ID") or None,
-        help="Project to name to a server without authentication "
-        f"(default: {DEFAULT_NOAUTH_PROJECT}) (Env: OS_QUEUES_PROJECT_ID)",
+        help="ID of the project to name to the service; only one without "
+        f"authentication needs it (default there: {DEFAULT_NOAUTH_PROJECT}) "
+        "(Env: OS_QUEUES_PROJECT_ID)",
     )
     return parser
 
@@ -120,7 +121,12 @@ def make_client(instance: Any) -> Client:
             region_name=instance.region_name,
             interface=instance.interface,
         )
-    conf = noauth_conf(config) if config.get("auth_type") == "none" else {}
+    if config.get("auth_type") == "none":
+        conf = noauth_conf(config)
+    else:
+        auth = config.get("auth") or {}
+        project = config.get("queues_project_id") or auth.get("project_id")
+        conf = {"auth_opts": {"options": {"os_project_id": project}}}
     return client.Client(endpoint, int(version), conf, instance.session)
 
 

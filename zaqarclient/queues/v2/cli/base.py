@@ -19,6 +19,8 @@ from cliff import command, lister, show
 from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.cli import needs_authentication
 from zaqarclient.queues.v2.cli import client_id, values
+from zaqarclient.queues.v2.cli.failures import unreachable
+from zaqarclient.transport.errors import NetworkError
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.client import Client
@@ -96,6 +98,7 @@ class Command(command.Command):
         Raises:
             BrokenPipeError: the reader of the output went away; the output
                 is closed, so that nothing more is said about it.
+            Unreachable: the network failed.
         """
         self._client_id = getattr(parsed_args, "client_id", None)
         try:
@@ -104,6 +107,8 @@ class Command(command.Command):
         except BrokenPipeError:
             discard_output()
             raise
+        except NetworkError as error:
+            raise unreachable(error) from error
         return status or self.exit_status
 
     def usage_error(self, text: str) -> NoReturn:
@@ -145,6 +150,8 @@ class Command(command.Command):
         for target in targets:
             try:
                 action(target)
+            except NetworkError:
+                raise  # the others would fail the same way, each after a while
             except (ZaqarError, ValueError) as error:
                 LOG.error("%s %s: %s", what, target, error)  # noqa: TRY400 - people want no traceback
                 self.exit_status = 1

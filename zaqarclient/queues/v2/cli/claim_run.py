@@ -73,18 +73,19 @@ class RunClaim(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Work until there is nothing left to do."""
         queue = self.queue(parsed_args.queue_name)
-        done = 0
-        while parsed_args.count is None or done < parsed_args.count:
+        handled = failed = 0
+        while parsed_args.count is None or handled < parsed_args.count:
             claim = queue.claim(ttl=parsed_args.ttl, grace=parsed_args.grace, limit=1)
             message = next(iter(claim), None)
             if message is None:
                 break
-            done += 1
-            if self._handle(queue, claim, message, parsed_args):
-                continue
-            self.exit_status = 1
-            if not parsed_args.keep_going:
-                break
+            handled += 1
+            if not self._handle(queue, claim, message, parsed_args):
+                failed += 1
+                self.exit_status = 1
+                if not parsed_args.keep_going:
+                    break
+        self.hint(f"Messages handled: {handled}, failed: {failed}")
 
     def _handle(
         self,

@@ -79,7 +79,7 @@ class ListQueues(Lister):
             for queue in pages
         ]
         if parsed_args.with_count:
-            self.hint(f"The project has {counts[0] or 0} queues.")
+            self.hint(f"Queues in the project: {counts[0] or 0}")
         if pages.next_marker:
             self.hint(f"More: --marker {pages.next_marker} (or --all)")
         columns = ("Name", "Metadata_Dict", "Href") if detailed else ("Name",)

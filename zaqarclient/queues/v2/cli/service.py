@@ -7,6 +7,8 @@ from typing import Any
 
 from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.v2.cli.base import ShowOne
+from zaqarclient.queues.v2.cli.failures import unreachable
+from zaqarclient.transport.errors import NetworkError
 
 Columns = tuple[str, ...]
 
@@ -32,6 +34,8 @@ class Ping(ShowOne):
         # needs as little, fails with the reason.
         try:
             self.client.homedoc()
+        except NetworkError as error:
+            self.hint(str(unreachable(error)))
         except ZaqarError as error:
             self.hint(str(error))
 
