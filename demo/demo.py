@@ -58,10 +58,7 @@ def dead_letter(stage: Stage) -> None:
         "A message that nobody can handle",
         "It may be claimed once here. Given back, it is put aside at the next claim.",
     )
-    stage.run(
-        "zaqar queue create mail --property _max_claim_count=1"
-        " --property _dead_letter_queue=mail.failed"
-    )
+    stage.run("zaqar queue create mail --max-claims 1 --dead-letter-queue mail.failed")
     stage.run("zaqar message post mail --text 'to: nobody'")
     output = stage.run("zaqar claim create mail -f json")
     stage.run(f"zaqar claim release mail {json.loads(output)[0]['Claim_ID']}")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,8 @@ class Stage:
             "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", os.defpath)]),
             "OS_QUEUES_ENDPOINT": url,
             "OS_QUEUES_PROJECT_ID": "demo",
+            # Else the commands make one and keep it in the home directory.
+            "OS_MESSAGE_CLIENT_ID": str(uuid.uuid4()),
         }
 
     def chapter(self, title: str, text: str) -> None:

@@ -1,0 +1,83 @@
+"""The examples of the README work as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.rst").read_text()
+ADDRESS = "http://127.0.0.1:8888"
+
+
+def block(language: str) -> str:
+    """Return the text of the README's only code block in a language."""
+    found = re.findall(
+        rf"^\.\. code-block:: {language}\n\n((?:   .*\n|\n)+)", README, re.MULTILINE
+    )
+    assert len(found) == 1, f"the README has {len(found)} {language} examples"
+    return textwrap.dedent(found[0]).strip()
+
+
+@pytest.fixture
+def run(server_factory, tmp_path):
+    """Run a program on an example, against a server that nobody else uses."""
+    server = server_factory()
+
+    def start(*command: str) -> str:
+        environment = {
+            **{name: value for name, value in os.environ.items() if name[:3] != "OS_"},
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
+            "HOME": str(tmp_path),
+        }
+        # The port is the one thing that cannot be as it stands there.
+        arguments = [part.replace(ADDRESS, server.url) for part in command]
+        done = subprocess.run(
+            arguments,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stderr == ""
+        return done.stdout
+
+    return start
+
+
+def test_the_python_example_prints_what_it_claims_and_counts(run):
+    example = block("python")
+    assert ADDRESS in example
+    assert run(sys.executable, "-c", example) == (
+        "working on {'item': 'tea'}\n1 left\n"
+    )
+
+
+def test_each_line_of_the_shell_example_succeeds(run):
+    example = block("sh")
+    assert ADDRESS in example
+    output = run("sh", "-euc", example)
+    for text in ("tea", "cake", "scones", "Claim_ID", "orders"):
+        assert text in output
+
+
+def test_the_examples_have_ten_lines():
+    assert len(block("python").splitlines()) == 10
+    assert len(block("sh").splitlines()) == 10
+
+
+def test_the_two_commands_are_targets_of_the_makefile():
+    makefile = (ROOT / "Makefile").read_text()
+    commands = re.findall(r"\$ make (\w+)", README)
+    assert commands == ["demo", "test"]
+    for target in commands:
+        assert re.search(rf"^{target}:.*##", makefile, re.MULTILINE)
