@@ -11,7 +11,6 @@ import falcon.testing
 import msgspec
 import pytest
 from oslo_config import cfg
-
 from zaqarserver import config
 from zaqarserver.auth import NoAuth
 from zaqarserver.context import Server, Settings
@@ -46,10 +45,14 @@ class Api:
         self.storage = SQLiteStorage.from_uri("sqlite://:memory:", {})
         self.run(self.storage.open())
         self.server = Server(settings, self.storage, RulePolicy(conf))
-        self.app = make_app(
-            self.server, NoAuth(), Metrics(), clock=lambda: self.now
-        )
-        self._conductor = falcon.testing.ASGIConductor(self.app)
+        self.app = make_app(self.server, NoAuth(), Metrics(), clock=lambda: self.now)
+        self._conductor = falcon.testing.ASGIConductor(self._serve)
+
+    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
+        # Headers come as iterators here; a server passes lists.
+        if scope["type"] == "http":
+            scope = {**scope, "headers": [tuple(pair) for pair in scope["headers"]]}
+        await self.app(scope, receive, send)
 
     def run(self, awaitable: Any) -> Any:
         return self.loop.run_until_complete(awaitable)
@@ -79,7 +82,9 @@ class Api:
                 path,
                 query_string=query,
                 body=data,
-                headers={name: value for name, value in sent.items() if value is not None},
+                headers={
+                    name: value for name, value in sent.items() if value is not None
+                },
             )
         )
         return Answer(result.status_code, result.headers, result.content)
@@ -125,6 +130,14 @@ def make_api() -> Iterator[Callable[..., Api]]:
     yield make
     for api in made:
         api.close()
+
+
+@pytest.fixture(scope="module")
+def module_api() -> Iterator[Api]:
+    """An in-process server that a module's tests share."""
+    api = Api(config.load([]), Settings())
+    yield api
+    api.close()
 
 
 @pytest.fixture

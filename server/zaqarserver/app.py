@@ -29,7 +29,7 @@ from zaqarserver.storage.base import Durability, Storage
 LOG = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 0.5
-_SLOW_CHECK_SECONDS = 5.0
+_SLOW_CHECK_SECONDS = 1.0
 
 
 def load_storage(conf: cfg.ConfigOpts) -> Storage:

@@ -21,13 +21,30 @@ from zaqarserver.operations.service import VERSIONS
 
 App = falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]
 
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
-class _Resource:
+class _Page:
+    """A path that says which methods it has, to anybody."""
+
+    def __init__(self, allow: str = "GET, OPTIONS") -> None:
+        self._allow = allow
+
+    async def on_options(
+        self,
+        _request: falcon.asgi.Request,
+        response: falcon.asgi.Response,
+        **_path: str,
+    ) -> None:
+        """Say which methods the path has."""
+        write(response, Reply(200, None, {"Allow": self._allow}), new_request_id())
+
+
+class _Resource(_Page):
     """The methods of one path, all served by the edge."""
 
     def __init__(self, edge: RestEdge, route: Route) -> None:
+        super().__init__(route.allow)
         self._edge = edge
         self._route = route
         for method in _METHODS:
@@ -46,7 +63,7 @@ class _Resource:
         return responder
 
 
-class _Root:
+class _Root(_Page):
     """The version document, open to all (``rest-v2`` 1.2)."""
 
     async def on_get(
@@ -61,17 +78,18 @@ class _Root:
         write(response, reply, new_request_id())
 
 
-class _MetricsPage:
+class _MetricsPage(_Page):
     """What the server counted, for Prometheus."""
 
     def __init__(self, metrics: Metrics) -> None:
+        super().__init__()
         self._metrics = metrics
 
     async def on_get(
         self, _request: falcon.asgi.Request, response: falcon.asgi.Response
     ) -> None:
         """Show all metrics."""
-        response.content_type = CONTENT_TYPE
+        write(response, Reply(200, content_type=CONTENT_TYPE), new_request_id())
         response.data = self._metrics.page()
 
 

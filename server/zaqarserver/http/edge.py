@@ -110,14 +110,11 @@ class RestEdge:
             query = read_query(request)
             headers = read_headers(request)
             context = self._admit(route, headers, path, request_id)
-            if method == "OPTIONS":
-                reply = Reply(200, None, {"Allow": route.allow})
-            else:
-                operation = route.find(method, query)
-                name = operation.row.name
-                reply = await self._run(
-                    operation, context, request, method, headers, query, path
-                )
+            operation = route.find(method, query)
+            name = operation.row.name
+            reply = await self._run(
+                operation, context, request, method, headers, query, path
+            )
         except Exception as error:  # noqa: BLE001 - the edge maps every error
             reply = error_reply(error, route.allow)
         write(response, reply, request_id)
