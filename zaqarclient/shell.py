@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
 
 from zaqarclient import shell_connection, shell_help
 from zaqarclient.queues import cli
+from zaqarclient.queues.v2.cli.broken_pipe import discard_output
 from zaqarclient.queues.v2.cli.commands import COMMANDS
 from zaqarclient.transport.errors import NetworkError
 from zaqarclient.version import __version__
@@ -272,7 +272,7 @@ def _guarded(program: Program, words: list[str]) -> int:
         print(f"{Program.NAME}: {error}", file=program.stderr)
         return _USAGE
     except BrokenPipeError:
-        _discard_output()
+        discard_output()
         return _BROKEN_PIPE
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -297,13 +297,6 @@ def _configure_logging(program: Program) -> None:
         # What libraries have to say about a failure comes in the error itself.
         root.addHandler(logging.NullHandler())
         own.addHandler(handler)
-
-
-def _discard_output() -> None:
-    """Send the rest of the output nowhere, the flush at the end included."""
-    sink = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sink, sys.stdout.fileno())
-    os.close(sink)
 
 
 def _formatter(name: str) -> Formatter:

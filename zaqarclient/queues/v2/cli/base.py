@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -19,6 +18,7 @@ from cliff import command, lister, show
 from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.cli import needs_authentication
 from zaqarclient.queues.v2.cli import client_id, values
+from zaqarclient.queues.v2.cli.broken_pipe import discard_output
 from zaqarclient.queues.v2.cli.failures import unreachable
 from zaqarclient.transport.errors import NetworkError
 
@@ -196,10 +196,3 @@ class ShowOne(_Displaying, show.ShowOne):
         render = values.renderer(parsed_args.formatter)
         fields = tuple(map(render, data))
         return super().produce_output(parsed_args, column_names, fields)
-
-
-def discard_output() -> None:
-    """Send the rest of the output nowhere, the final flush included."""
-    sink = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sink, sys.stdout.fileno())
-    os.close(sink)

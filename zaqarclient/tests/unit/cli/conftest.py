@@ -1,0 +1,72 @@
+"""What the tests of commands share: a program around a command, no network."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from zaqarclient import shell
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def own_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Keep the tester's own cloud, client id and terminal out of the tests."""
+    for name in ("OS_QUEUES_ENDPOINT", "OS_QUEUES_PROJECT_ID", "OS_AUTH_TYPE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("OS_QUEUES_API_VERSION", raising=False)
+    monkeypatch.delenv("OS_MESSAGE_CLIENT_ID", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """Take away the log handlers that a run of the program leaves."""
+    loggers = (logging.getLogger(), logging.getLogger("zaqarclient"))
+    before = [(logger, list(logger.handlers), logger.level) for logger in loggers]
+    yield
+    for logger, handlers, level in before:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+
+
+@pytest.fixture
+def terminal() -> type[Terminal]:
+    return Terminal
+
+
+@pytest.fixture
+def program() -> Callable[..., shell.Program]:
+    """Make a program: ``program("-q", stdin=..., stderr=...)``."""
+
+    def make(*options: str, **streams: Any) -> shell.Program:
+        parsed, rest = shell.build_parser().parse_known_args(options)
+        assert not rest
+        streams = {"stdin": io.StringIO(), "stdout": io.StringIO(), **streams}
+        return shell.Program(parsed, **{"stderr": io.StringIO(), **streams})
+
+    return make
+
+
+@pytest.fixture
+def parse(program: Callable[..., shell.Program]) -> Callable[..., Any]:
+    """Parse words as a command would: ``parse("queue list", "--limit", "5")``."""
+
+    def parse_words(name: str, *words: str) -> Any:
+        parser = program().command(name).get_parser(f"zaqar {name}")
+        return parser.parse_args(list(words))
+
+    return parse_words

@@ -1,0 +1,215 @@
+"""The arguments of each command, against the contract (cli.md 3 to 5, 9, 17)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from zaqarclient import shell
+from zaqarclient.queues.v2.cli.commands import COMMANDS
+
+# Command, words, and what the parser makes of them. The first rows of a command
+# are its defaults.
+ACCEPTED = [
+    ("queue list", [], {"marker": None, "limit": None, "detailed": False}),
+    ("queue list", [], {"with_count": False, "name": None, "filters": []}),
+    ("queue list", ["--marker", "a", "--limit", "5"], {"marker": "a", "limit": 5}),
+    ("queue list", ["--detailed", "--with_count"], {"with_count": True}),
+    ("queue list", ["--with-count"], {"with_count": True}),
+    ("queue list", ["--all"], {"limit": 0}),
+    ("queue list", ["--limit", "0"], {"limit": 0}),
+    ("queue list", ["--name", "ord"], {"name": "ord"}),
+    ("queue list", ["--filter", "a=b=c"], {"filters": [("a", "b=c")]}),
+    ("queue create", ["q"], {"queue_name": "q", "properties": []}),
+    ("queue create", ["q", "--ttl", "60"], {"_default_message_ttl": 60}),
+    ("queue create", ["q", "--max-size", "9"], {"_max_messages_post_size": 9}),
+    ("queue create", ["q", "--delay", "0"], {"_default_message_delay": 0}),
+    ("queue create", ["q", "--dead-letter-queue", "7"], {"_dead_letter_queue": "7"}),
+    (
+        "queue create",
+        ["q", "--dead-letter-ttl", "60"],
+        {"_dead_letter_queue_messages_ttl": 60},
+    ),
+    ("queue create", ["q", "--max-claims", "3"], {"_max_claim_count": 3}),
+    (
+        "queue create",
+        ["q", "--property", "a=1", "--property", "b=x y"],
+        {"properties": [("a", 1), ("b", "x y")]},
+    ),
+    ("queue show", ["q"], {"queue_name": "q"}),
+    ("queue exists", ["q"], {"queue_name": "q"}),
+    ("queue set", ["q", "--property", 'a="1"'], {"properties": [("a", "1")]}),
+    ("queue unset", ["q", "--property", "a"], {"properties": ["a"]}),
+    ("queue delete", ["q"], {"queue_name": ["q"], "yes": False}),
+    ("queue delete", ["q", "r", "-y"], {"queue_name": ["q", "r"], "yes": True}),
+    ("queue stats", ["q"], {"queue_name": "q", "check": False}),
+    ("queue set metadata", ["q", "{}"], {"queue_name": "q", "queue_metadata": "{}"}),
+    ("queue get metadata", ["q"], {"queue_name": "q"}),
+    ("queue purge", ["q"], {"queue_name": "q", "resource_types": None}),
+    (
+        "queue purge",
+        ["q", "--resource_types", "messages", "--resource-types", "subscriptions"],
+        {"resource_types": ["messages", "subscriptions"]},
+    ),
+    ("queue purge", ["q", "--resource-type", "messages", "--yes"], {"yes": True}),
+    (
+        "queue signed url",
+        ["q"],
+        {"paths": "messages", "ttl_seconds": None, "methods": "GET"},
+    ),
+    (
+        "queue signed url",
+        ["q", "--paths", "messages,claims", "--ttl-seconds", "5", "--methods", "PUT"],
+        {"paths": "messages,claims", "ttl_seconds": 5, "methods": "PUT"},
+    ),
+    ("message post", ["q"], {"queue_name": "q", "messages": None, "lines": False}),
+    ("message post", ["q"], {"ttl": None, "delay": None, "text": None}),
+    ("message post", ["q", '[{"body": 1}]'], {"messages": [{"body": 1}]}),
+    ("message post", ["q", "--body", '{"a": 1}'], {"body": {"a": 1}}),
+    ("message post", ["q", "--body", "null"], {"body": None}),
+    ("message post", ["q", "--body", "hello there"], {"body": "hello there"}),
+    ("message post", ["q", "--text", "5"], {"text": "5"}),
+    ("message post", ["q", "--lines", "--ttl", "60"], {"lines": True, "ttl": 60}),
+    ("message post", ["q", "--json-lines", "--delay", "0"], {"delay": 0}),
+    (
+        "message list",
+        ["q"],
+        {
+            "queue_name": "q",
+            "message_ids": None,
+            "limit": None,
+            "echo": False,
+            "include_claimed": False,
+            "include_delayed": False,
+            "marker": None,
+            "client_id": None,
+        },
+    ),
+    (
+        "message list",
+        ["q", "--echo", "--include-claimed", "--include-delayed", "--limit", "3"],
+        {"echo": True, "include_claimed": True, "include_delayed": True, "limit": 3},
+    ),
+    ("message list", ["q", "--message-ids", "a,b"], {"message_ids": "a,b"}),
+    ("message list", ["q", "--marker", "m", "--all"], {"marker": "m", "limit": 0}),
+    ("message show", ["q", "m"], {"queue_name": "q", "message_id": "m"}),
+    ("message pop", ["q"], {"queue_name": "q", "limit": 1}),
+    ("message pop", ["q", "--limit", "20"], {"limit": 20}),
+    ("message delete", ["q", "m"], {"message_id": ["m"], "claim_id": None}),
+    (
+        "message delete",
+        ["q", "m", "n", "--claim-id", "c"],
+        {"message_id": ["m", "n"], "claim_id": "c"},
+    ),
+    ("claim create", ["q"], {"queue_name": "q", "ttl": 300, "grace": 60, "limit": 10}),
+    (
+        "claim create",
+        ["q", "--ttl", "70", "--grace", "80", "--limit", "5"],
+        {"ttl": 70, "grace": 80, "limit": 5},
+    ),
+    ("claim query", ["q", "c"], {"queue_name": "q", "claim_id": "c"}),
+    ("claim renew", ["q", "c"], {"claim_id": "c", "ttl": None, "grace": None}),
+    ("claim renew", ["q", "c", "--ttl", "60", "--grace", "61"], {"grace": 61}),
+    ("claim release", ["q", "c"], {"queue_name": "q", "claim_id": ["c"]}),
+    (
+        "claim run",
+        ["q", "--ttl", "60", "--", "wc", "-c"],
+        {"queue_name": "q", "ttl": 60, "command": ["wc", "-c"], "count": None},
+    ),
+    ("claim run", ["q", "--", "wc", "--ttl"], {"command": ["wc", "--ttl"]}),
+    ("ping", [], {"columns": []}),
+    ("health", [], {"formatter": "json"}),
+    ("homedoc", [], {"formatter": "json"}),
+]
+
+REFUSED = [
+    ("queue list", ["--limit", "abc"], "'abc' is not an integer"),
+    ("queue list", ["--limit", "-1"], "-1 is less than 0"),
+    ("queue list", ["--filter", "team"], "'team' is not of the form key=value"),
+    ("queue create", [], "required: <queue_name>"),
+    ("queue create", ["q", "r"], "unrecognized arguments: r"),
+    ("queue create", ["q", "--property", "=1"], "not of the form key=value"),
+    ("queue create", ["q", "--property", 'a={"b"'], "not valid JSON"),
+    ("queue delete", [], "required: <queue_name>"),
+    ("queue unset", ["q"], "--property"),
+    ("queue purge", ["q", "--resource-type", "pools"], "invalid choice: 'pools'"),
+    ("queue signed url", ["q", "--paths", "stats"], "stats is not one of messages"),
+    ("queue signed url", ["q", "--ttl-seconds", "0"], "0 is less than 1"),
+    (
+        "message post",
+        ["q", '[{"body": 1]'],
+        "not valid JSON: Expecting ',' delimiter at column 12",
+    ),
+    ("message post", ["q", "hello"], "--text posts plain text"),
+    ("message post", ["q", "--body", '{"a"'], "not valid JSON"),
+    ("message post", ["q", "--text", "a", "--body", "b"], "not allowed with"),
+    ("message pop", ["q", "--limit", "0"], "0 is less than 1"),
+    ("claim create", ["q", "--ttl", "1.5"], "'1.5' is not an integer"),
+    ("claim query", ["q"], "required: <claim_id>"),
+    ("claim run", ["q"], "required: <command>"),
+]
+
+
+@pytest.mark.parametrize(("name", "words", "expected"), ACCEPTED)
+def test_a_parser_takes_the_arguments_of_the_contract(
+    parse: Callable[..., Any], name: str, words: list[str], expected: dict[str, Any]
+) -> None:
+    parsed = vars(parse(name, *words))
+    assert {key: parsed[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(("name", "words", "text"), REFUSED)
+def test_wrong_arguments_end_with_status_2_and_a_reason(
+    parse: Callable[..., Any],
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    words: list[str],
+    text: str,
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(name, *words)
+    assert ended.value.code == 2
+    assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_takes_a_client_id(parse: Callable[..., Any], name: str) -> None:
+    words = {
+        "queue set metadata": ["q", "{}"],
+        "queue unset": ["q", "--property", "a"],
+        "message show": ["q", "m"],
+        "message delete": ["q", "m"],
+        "claim query": ["q", "c"],
+        "claim renew": ["q", "c"],
+        "claim release": ["q", "c"],
+        "claim run": ["q", "true"],
+    }
+    few = [] if " " not in name or name == "queue list" else ["q"]
+    arguments = [*words.get(name, few), "--client-id", "some"]
+    assert parse(name, *arguments).client_id == "some"
+
+
+def test_the_client_id_comes_from_the_environment(
+    parse: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OS_MESSAGE_CLIENT_ID", "from-env")
+    assert parse("message list", "q").client_id == "from-env"
+    assert parse("message list", "q", "--client-id", "x").client_id == "x"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_shows_an_example_of_it(
+    program: Callable[..., shell.Program], name: str
+) -> None:
+    text = program().command(name).get_parser(f"zaqar {name}").format_help()
+    assert f"Example:\n  zaqar {name}" in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_argument_has_a_help_text(
+    program: Callable[..., shell.Program], name: str
+) -> None:
+    parser = program().command(name).get_parser(f"zaqar {name}")
+    assert [action.dest for action in parser._actions if not action.help] == []
