@@ -44,7 +44,7 @@ def check_api_version(version: str) -> bool:
     Returns:
         Always true: the message here replaces the general one.
     """
-    if api_version(version) in {"1", "1.1"}:
+    if version.lower().removeprefix("v") in {"1", "1.0", "1.1"}:
         LOG.warning("messaging API version %s was removed: use version 2", version)
     elif api_version(version) not in API_VERSIONS:
         LOG.warning("messaging API version %s does not exist: use 2", version)

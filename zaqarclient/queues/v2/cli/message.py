@@ -70,7 +70,7 @@ class ListMessages(Lister):
         pages = Pages(fetch, parsed_args.limit, parsed_args.marker)
         rows = [_row(message) for message in pages]
         if pages.next_marker:
-            self.hint(f"More: --marker {pages.next_marker} (or --all)")
+            self.hint(f"Next page: --marker {pages.next_marker} (or --all)")
         elif not rows and not parsed_args.echo:
             self.hint("No messages of other clients (--echo shows your own).")
         return columns, rows

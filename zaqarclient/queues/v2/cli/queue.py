@@ -81,7 +81,7 @@ class ListQueues(Lister):
         if parsed_args.with_count:
             self.hint(f"Queues in the project: {counts[0] or 0}")
         if pages.next_marker:
-            self.hint(f"More: --marker {pages.next_marker} (or --all)")
+            self.hint(f"Next page: --marker {pages.next_marker} (or --all)")
         columns = ("Name", "Metadata_Dict", "Href") if detailed else ("Name",)
         return columns, rows
 

@@ -1,0 +1,157 @@
+"""Values in the output formats, patches, failures, health, progress."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from zaqarclient.queues.v2.cli import attributes, options, values
+from zaqarclient.queues.v2.cli.failures import unreachable
+from zaqarclient.queues.v2.cli.progress import Progress
+from zaqarclient.queues.v2.cli.service import healthy
+from zaqarclient.transport.errors import ConnectionFailed, TimedOut
+
+TEXT_FORMATS = ["table", "value", "csv", "shell"]
+
+
+@pytest.mark.parametrize("output_format", TEXT_FORMATS)
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a": [1, None, True]}, '{"a":[1,null,true]}'),
+        (["é"], '["é"]'),
+        ((1, 2), "[1,2]"),
+        ("plain", "plain"),
+        (5, 5),
+        (None, None),
+    ],
+)
+def test_text_formats_show_structures_as_compact_json(
+    output_format: str, value: Any, text: Any
+) -> None:
+    assert values.renderer(output_format)(value) == text
+
+
+@pytest.mark.parametrize(
+    ("body", "text"), [("plain", "plain"), (None, "null"), (True, "true"), ({}, "{}")]
+)
+def test_bodies_are_shown_as_json_unless_they_are_text(body: Any, text: str) -> None:
+    assert values.renderer("value")(values.Body(body)) == text
+
+
+@pytest.mark.parametrize("output_format", ["json", "yaml", "of-a-third-party"])
+@pytest.mark.parametrize("value", [{"a": [1]}, None, "text", 5])
+def test_data_formats_get_the_values_themselves(output_format: str, value: Any) -> None:
+    render = values.renderer(output_format)
+    assert render(value) is value
+    assert render(values.Body(value)) is value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("5", 5), ("x", "x"), ('"5"', "5"), ("null", None), ("{}", {}), ("a b", "a b")],
+)
+def test_the_value_of_a_property_is_json_where_it_is_valid_json(
+    text: str, value: Any
+) -> None:
+    assert options.property_value(f"key={text}") == ("key", value)
+
+
+def test_patches_name_only_the_keys_they_change() -> None:
+    assert attributes.setting_patch({"a/b~c": [1]}) == [
+        {"op": "add", "path": "/metadata/a~1b~0c", "value": [1]}
+    ]
+    assert attributes.removing_patch(["a"]) == [{"op": "remove", "path": "/metadata/a"}]
+
+
+def failed(text: str, cause: BaseException) -> ConnectionFailed:
+    error = ConnectionFailed(text=text)
+    error.__cause__ = RuntimeError("what a library made of it")
+    error.__cause__.__context__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "Unable to establish connection to http://h:1/v2/queues/q: Pool(...)",
+            "cannot reach Zaqar at http://h:1: Connection refused",
+        ),
+        (
+            "Unable to establish connection to http://id/v3/auth/tokens: Pool(...)",
+            "cannot reach http://id/v3/auth/tokens: Connection refused",
+        ),
+    ],
+)
+def test_a_failed_connection_says_whereto_and_why(text: str, shown: str) -> None:
+    error = failed(text, ConnectionRefusedError(111, "Connection refused"))
+    assert str(unreachable(error)) == shown
+
+
+def test_a_timeout_says_so() -> None:
+    error = TimedOut(text="Request to http://h/v2/ping timed out")
+    error.__cause__ = TimeoutError("timed out")
+    assert str(unreachable(error)) == "cannot reach Zaqar at http://h: timed out"
+
+
+@pytest.mark.parametrize(
+    ("document", "well"),
+    [
+        ({"storage_reachable": True}, True),
+        ({"storage_reachable": False}, False),
+        ({"operation_status": {"post": {"succeeded": True, "ref": None}}}, True),
+        ({"operation_status": {"post": {"succeeded": False}}}, False),
+        ({"catalog_reachable": True, "pool": {"storage_reachable": False}}, False),
+        ({"catalog_reachable": False}, False),
+        ({}, True),
+    ],
+)
+def test_health_is_good_if_nothing_is_down(document: Any, well: bool) -> None:
+    assert healthy(document) is well
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_progress_shows_share_count_and_rate_on_a_terminal(terminal: Any) -> None:
+    stream, clock = terminal(), Clock()
+    progress = Progress(stream, 1000, clock=clock)
+    clock.now = 2.0
+    progress.show(500, 250)
+    assert "[######..................]  25%  500 messages, 250/s" in stream.getvalue()
+    progress.close()
+    assert stream.getvalue().endswith("\r\033[K")
+
+
+def test_progress_of_an_unknown_size_has_no_bar(terminal: Any) -> None:
+    stream, clock = terminal(), Clock()
+    progress = Progress(stream, clock=clock)
+    clock.now = 1.0
+    progress.show(3, 250)
+    assert stream.getvalue() == "\r3 messages, 3/s\033[K"
+
+
+def test_progress_is_not_rewritten_all_the_time(terminal: Any) -> None:
+    stream, clock = terminal(), Clock()
+    progress = Progress(stream, clock=clock)
+    for count in range(100):
+        progress.show(count, count)
+    assert stream.getvalue().count("messages") == 1
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_progress_is_silent_elsewhere(terminal: Any, wanted: bool) -> None:
+    stream = io.StringIO() if wanted else terminal()
+    progress = Progress(stream, 1000, wanted=wanted)
+    progress.show(5, 5)
+    progress.close()
+    assert stream.getvalue() == ""
