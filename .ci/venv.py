@@ -102,6 +102,9 @@ def main() -> int:
                 command = " ".join(map(str, error.cmd))
                 print(f"{command}\nended with {error.returncode}", file=sys.stderr)
                 return 1
+            except KeyboardInterrupt:
+                print("interrupted: the next run goes on here", file=sys.stderr)
+                return 130
     return 0
 
 
