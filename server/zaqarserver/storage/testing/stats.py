@@ -1,0 +1,133 @@
+"""The suite: statistics."""
+
+from __future__ import annotations
+
+from zaqarserver.storage.base import Edge, QueueStats, Storage
+from zaqarserver.storage.testing.life import sweep_all
+from zaqarserver.storage.testing.suite import (
+    NOW,
+    PROJECT,
+    QUEUE,
+    Suite,
+    claim,
+    everything,
+    ids_of,
+    post,
+)
+
+
+async def stats(storage: Storage, now: float = NOW) -> QueueStats:
+    """Return the counts of the queue."""
+    return await storage.queue_stats(PROJECT, QUEUE, now)
+
+
+async def counts(storage: Storage, now: float = NOW) -> tuple[int, int]:
+    """Return how many messages are free and claimed."""
+    found = await stats(storage, now)
+    return found.free, found.claimed
+
+
+class StatsContract(Suite):
+    """Counts and edges, exact at any moment."""
+
+    async def test_a_missing_queue_counts_zero(self, storage: Storage) -> None:
+        assert await stats(storage) == QueueStats()
+        assert await storage.queue_get(PROJECT, QUEUE) is None
+
+    async def test_an_empty_queue_has_no_edges(self, storage: Storage) -> None:
+        await storage.queue_create(PROJECT, QUEUE, {})
+        assert await stats(storage) == QueueStats()
+
+    async def test_edges_are_the_first_and_last_live_message(
+        self, storage: Storage
+    ) -> None:
+        (first,) = await post(storage, b"1", now=NOW)
+        await post(storage, b"2", now=NOW + 1)
+        (last,) = await post(storage, b"3", now=NOW + 2.5)
+        assert await stats(storage, NOW + 10) == QueueStats(
+            free=3,
+            claimed=0,
+            oldest=Edge(first, NOW, 10),
+            newest=Edge(last, NOW + 2.5, 7),
+        )
+
+    async def test_claimed_and_delayed_messages_are_edges_too(
+        self, storage: Storage
+    ) -> None:
+        (first,) = await post(storage, b"1")
+        await claim(storage)
+        await post(storage, b"2")
+        (last,) = await post(storage, b"3", delay=60)
+        found = await stats(storage)
+        assert found.oldest is not None
+        assert found.newest is not None
+        assert (found.oldest.id, found.newest.id) == (first, last)
+        assert (found.free, found.claimed) == (2, 1)
+
+    async def test_counts_follow_claims(self, storage: Storage) -> None:
+        ids = await post(storage, *[b"x"] * 10)
+        first = await claim(storage, limit=3, ttl=60)
+        second = await claim(storage, limit=4, ttl=90)
+        assert await counts(storage) == (3, 7)
+        await storage.message_delete(PROJECT, QUEUE, ids[0], first.id, NOW)
+        assert await counts(storage) == (3, 6)
+        await storage.claim_delete(PROJECT, QUEUE, second.id, NOW)
+        assert await counts(storage) == (7, 2)
+        assert await counts(storage, NOW + 59.99) == (7, 2)
+        assert await counts(storage, NOW + 60) == (9, 0)
+
+    async def test_expired_messages_are_not_counted(self, storage: Storage) -> None:
+        await post(storage, b"1", b"2", ttl=60)
+        (alive,) = await post(storage, b"3", ttl=120)
+        await post(storage, b"4", b"5", ttl=60)
+        assert await counts(storage, NOW + 59.99) == (5, 0)
+        for _ in range(2):
+            found = await stats(storage, NOW + 60)
+            assert (found.free, found.claimed) == (1, 0)
+            assert found.oldest == found.newest == Edge(alive, NOW, 60)
+            await sweep_all(storage, NOW + 60)
+        assert await stats(storage, NOW + 120) == QueueStats()
+
+    async def test_counts_are_exact_with_very_many_expired(
+        self, storage: Storage
+    ) -> None:
+        for turn in range(3):
+            await post(storage, *[b"x"] * 4500, ttl=60, now=NOW + turn)
+        await post(storage, b"claimed", b"free", ttl=600)
+        await claim(storage, limit=1, now=NOW + 62, ttl=100)
+        found = await stats(storage, NOW + 62)
+        assert (found.free, found.claimed) == (1, 1)
+        assert found.oldest is not None
+        assert found.oldest.created == NOW
+        assert await counts(storage, NOW + 61) == (4501, 1)
+
+    async def test_a_claim_keeps_what_would_expire_in_it(
+        self, storage: Storage
+    ) -> None:
+        await post(storage, b"1", b"2", ttl=60)
+        await claim(storage, limit=1, ttl=100, grace=10)
+        assert await counts(storage, NOW + 60) == (0, 1)
+        assert await counts(storage, NOW + 100) == (1, 0)
+        assert await counts(storage, NOW + 110) == (0, 0)
+
+    async def test_counts_follow_deletes(self, storage: Storage) -> None:
+        ids = await post(storage, *[b"x"] * 10)
+        await claim(storage, limit=4)
+        await storage.message_delete_many(PROJECT, QUEUE, [ids[0], ids[9]], None, NOW)
+        assert await counts(storage) == (5, 3)
+        await storage.message_pop(PROJECT, QUEUE, 2, NOW)
+        assert await counts(storage) == (3, 3)
+        await storage.message_delete_many(PROJECT, QUEUE, ids, None, NOW)
+        assert await stats(storage) == QueueStats()
+
+    async def test_counts_agree_with_the_list(self, storage: Storage) -> None:
+        for turn in range(20):
+            await post(storage, b"x", b"y", ttl=60 + turn, now=NOW + turn)
+            await claim(storage, limit=1, ttl=60, grace=turn, now=NOW + turn)
+        for now in (NOW + 20, NOW + 70, NOW + 85, NOW + 95, NOW + 200):
+            listed = await everything(storage, now=now)
+            found = await stats(storage, now)
+            claimed = sum(one.claim_id is not None for one in listed)
+            assert (found.free, found.claimed) == (len(listed) - claimed, claimed)
+            edges = [edge.id for edge in (found.oldest, found.newest) if edge]
+            assert edges == ids_of(listed[:1] + listed[-1:])
