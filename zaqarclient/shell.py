@@ -279,6 +279,8 @@ def _guarded(program: Program, words: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - people get a line, no traceback
         program.report(error)
         return _FAILED
+    finally:
+        program.client_manager.close()
     return status
 
 

@@ -141,6 +141,11 @@ class Connection:
             for timing in self.session.get_timings()
         ]
 
+    def close(self) -> None:
+        """Close the connections, if any were opened."""
+        if "session" in self.__dict__:
+            self.session.session.close()
+
     @property
     def _endpoint(self) -> str | None:
         endpoint: str | None = (

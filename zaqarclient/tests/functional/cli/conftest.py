@@ -1,0 +1,108 @@
+"""Commands against a real server, in this process and in processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import json
+import logging
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from zaqarclient import shell
+
+PROGRAMS = Path(sysconfig.get_path("scripts"))
+
+_NUMBERS = itertools.count()
+
+
+class Done(NamedTuple):
+    """A command that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        """The output, read as JSON."""
+        return json.loads(self.out)
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def environment(server: Any, tmp_path: Path) -> dict[str, str]:
+    """The variables of a user of the server, in a project of the test's own."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OS_", "XDG_"))
+    }
+    return kept | {
+        "OS_QUEUES_ENDPOINT": server.url,
+        "OS_QUEUES_PROJECT_ID": f"cli-{os.getpid()}-{next(_NUMBERS)}",
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        # openstack reads clouds.yaml from there, and only from there.
+        "HOME": str(tmp_path),
+    }
+
+
+@pytest.fixture
+def zaqar(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run ``zaqar`` in this process: ``zaqar("queue", "list", stdin=b"...")``."""
+    for name in os.environ:
+        if name not in environment:
+            monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*words: str, stdin: bytes = b"") -> Done:
+        out, err = io.StringIO(), io.StringIO()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                status = shell.main(list(words))
+            except SystemExit as ended:
+                status = int(ended.code or 0)
+        return Done(status, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """Take away the log handlers that a run of the program leaves."""
+    loggers = (logging.getLogger(), logging.getLogger("zaqarclient"))
+    before = [(logger, list(logger.handlers), logger.level) for logger in loggers]
+    yield
+    for logger, handlers, level in before:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+
+
+@pytest.fixture
+def process(environment: dict[str, str]) -> Run:
+    """Run a program by itself: ``process("zaqar", "queue", "list")``."""
+
+    def run(program: str, *words: str, stdin: bytes = b"", **extra: str) -> Done:
+        done = subprocess.run(
+            [str(PROGRAMS / program), *words],
+            check=False,
+            input=stdin,
+            capture_output=True,
+            env=environment | extra,
+            timeout=60,
+        )
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run
