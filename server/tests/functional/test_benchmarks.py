@@ -1,0 +1,80 @@
+"""The programs in ``benchmarks/`` measure what they say they measure."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+
+
+def run(program, *arguments, status=0):
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def test_the_load_program_measures_every_scenario_of_a_server_that_it_is_given(server):
+    done = run(
+        "load.py",
+        *("--url", server.url, "--server-pid", server.pid, "--connections", 4),
+        *("--seconds", 0.1, "--rounds", 1, "--json"),
+    )
+    scenarios = json.loads(done.stdout)["scenarios"]
+    assert list(scenarios) == ["head-ping", "post-nothing", "post", "cycle", "list"]
+    for name, row in scenarios.items():
+        assert row["requests_per_second"] > 0, name
+        assert row["server_cpu_us"] > 0, name
+        assert set(row["ratio"]) == {"head-ping", "post-nothing"}
+        for latency in row["latency_ms"].values():
+            assert 0 < latency["p50"] <= latency["p99"]
+    assert scenarios["head-ping"]["ratio"]["head-ping"] == 1
+    assert set(scenarios["cycle"]["latency_ms"]) == {
+        "cycle: post",
+        "cycle: claim",
+        "cycle: delete",
+    }
+
+
+def test_the_load_program_starts_a_server_of_its_own_and_prints_a_table():
+    options = ("--connections", 2, "--seconds", 0.1, "--rounds", 1)
+    done = run("load.py", *options, "--scenarios", "head-ping", "post")
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["scenario", "head-ping", "post"]
+
+
+def test_a_server_that_cannot_be_reached_is_named_in_one_line():
+    done = run("load.py", "--url", "http://127.0.0.1:1", status=1)
+    assert done.stdout == ""
+    assert done.stderr.startswith("load: cannot connect to http://127.0.0.1:1: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_answer_that_is_none_of_success_ends_the_measurement(server):
+    options = ("--seconds", 0.1, "--rounds", 1, "--body-bytes", 300_000)
+    done = run("load.py", "--url", server.url, *options, status=1)
+    assert "expected 201, got 400" in done.stderr
+
+
+def test_claims_and_statistics_are_compared_between_two_backlogs():
+    done = run("scale.py", "--small", 10, "--large", 40, "--repeats", 3, "--json")
+    report = json.loads(done.stdout)
+    assert list(report) == ["claim", "stats"]
+    for row in report.values():
+        assert list(row["messages"]) == ["10", "40"]
+        assert row["ratio"]["latency_us"] > 0
+        assert row["ratio"]["server_cpu_us"] > 0
+
+
+def test_the_light_program_starts_with_less_than_0_4_of_the_cpu_of_openstack():
+    report = json.loads(run("startup.py", "--repeats", 3, "--json").stdout)
+    assert report["ratio"] <= 0.4
+    assert report["import_ms"] < 10
