@@ -1,0 +1,440 @@
+"""The two programs as processes: statuses, streams, signals, credentials."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from zaqarclient.queues.v2.cli.commands import COMMANDS
+from zaqarclient.tests.functional.cli.conftest import PROGRAMS, Run
+
+ZAQAR = str(PROGRAMS / "zaqar")
+
+NOBODY = "http://127.0.0.1:1"
+
+
+def test_the_program_runs_by_itself_and_by_its_module(
+    process: Run, environment: dict[str, str]
+) -> None:
+    assert process("zaqar", "queue", "list", "-f", "json") == (0, "[]\n", "")
+    command = [sys.executable, "-m", "zaqarclient.shell", "ping", "-f", "value"]
+    done = subprocess.run(command, capture_output=True, env=environment, check=True)
+    assert done.stdout == b"True\n"
+
+
+@pytest.mark.parametrize("program", ["zaqar", "openstack"])
+def test_a_service_that_is_down_is_named_with_the_reason(
+    process: Run, program: str
+) -> None:
+    done = process(program, "queue", "list", OS_QUEUES_ENDPOINT=NOBODY)
+    reason = f"cannot reach Zaqar at {NOBODY}: Connection refused\n"
+    assert done == (1, "", reason)
+
+
+def test_a_ping_says_by_its_status_that_the_service_is_down(zaqar: Run) -> None:
+    assert zaqar("ping", "-f", "json") == (0, '{\n  "Pingable": true\n}\n', "")
+    done = zaqar("--os-queues-endpoint", NOBODY, "ping", "-f", "json")
+    assert (done.status, done.data) == (1, {"Pingable": False})
+    assert done.err == f"cannot reach Zaqar at {NOBODY}: Connection refused\n"
+
+
+def test_without_any_configuration_the_error_says_how_to_give_one(
+    process: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing may listen at the usual place; where something does, it answers.
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 8888)) == 0:
+            pytest.skip("a server listens at the usual place")
+    done = process("zaqar", "queue", "list", OS_QUEUES_ENDPOINT="")
+    assert done.status == 1
+    first, second = done.err.splitlines()
+    assert first == "cannot reach Zaqar at http://127.0.0.1:8888: Connection refused"
+    assert "--os-queues-endpoint" in second
+
+
+def test_the_home_document_is_sorted_json(zaqar: Run) -> None:
+    done = zaqar("homedoc")
+    assert done.status == 0
+    assert "rel/queues" in done.data["resources"]
+    assert done.out == json.dumps(done.data, indent=2, sort_keys=True) + "\n"
+
+
+def test_health_is_for_administrators(zaqar: Run) -> None:
+    done = zaqar("health")
+    assert (done.status, done.out) == (1, "")
+    assert "The service does not allow this" in done.err
+
+
+def test_the_client_id_stays_the_same(process: Run) -> None:
+    process("zaqar", "message", "post", "q", "1")
+    assert process("zaqar", "message", "list", "q", "-f", "json").data == []
+    other = process(
+        "zaqar", "message", "list", "q", "-f", "json", OS_MESSAGE_CLIENT_ID="0" * 32
+    )
+    assert [row["Body"] for row in other.data] == [1]
+
+
+def test_a_post_reads_the_input_only_if_it_has_to(
+    environment: dict[str, str],
+) -> None:
+    with subprocess.Popen(
+        [ZAQAR, "message", "post", "q", "--text", "x", "-f", "value"],
+        stdin=subprocess.PIPE,  # and never closed by us before it ends
+        stdout=subprocess.PIPE,
+        env=environment,
+    ) as posting:
+        assert posting.stdout is not None
+        assert len(posting.stdout.read().split()) == 1
+        assert posting.wait(60) == 0
+
+
+def test_lines_are_posted_as_they_come(environment: dict[str, str]) -> None:
+    with subprocess.Popen(
+        [ZAQAR, "message", "post", "q", "--lines", "-f", "value"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment | {"PYTHONUNBUFFERED": "1"},
+    ) as posting:
+        assert posting.stdin is not None
+        assert posting.stdout is not None
+        for _ in range(2):
+            posting.stdin.write(b"a line\n")
+            posting.stdin.flush()
+            # The id comes while the input is still open.
+            assert posting.stdout.readline().strip()
+        posting.stdin.close()
+        assert posting.wait(60) == 0
+
+
+def test_a_reader_that_goes_away_is_no_reason_to_complain(
+    zaqar: Run, environment: dict[str, str]
+) -> None:
+    zaqar("queue", "create", "q")
+    for words in (["queue", "list"], ["--help"]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(
+            [ZAQAR, *words],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            env=environment,
+            check=False,
+        )
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_an_interrupt_gives_the_message_back_and_ends_with_130(
+    zaqar: Run, environment: dict[str, str]
+) -> None:
+    zaqar("message", "post", "q", "1")
+    with subprocess.Popen(
+        [ZAQAR, "claim", "run", "q", "--", "sh", "-c", "echo started; cat; sleep 60"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+    ) as worker:
+        assert worker.stdout is not None
+        assert worker.stderr is not None
+        assert worker.stdout.readline() == b"started\n"
+        # A terminal sends the signal to the whole group.
+        os.killpg(worker.pid, signal.SIGINT)
+        assert worker.wait(60) == 130
+        assert b"Traceback" not in worker.stderr.read()
+    assert zaqar("queue", "stats", "q", "-f", "value", "-c", "Free").out == "1\n"
+
+
+def test_progress_is_shown_on_a_terminal_and_nowhere_else(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    lines = tmp_path / "lines"
+    lines.write_text("line\n" * 50)
+    main, terminal = pty.openpty()
+    done = subprocess.run(
+        [ZAQAR, "message", "post", "q", f"@{lines}", "--lines", "-f", "json"],
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        env=environment,
+        check=True,
+    )
+    os.close(terminal)
+    shown = os.read(main, 65536).decode()
+    os.close(main)
+    assert "50 messages" in shown
+    assert "100%" in shown
+    assert len(json.loads(done.stdout)) == 50
+
+
+def test_a_delete_on_a_terminal_is_asked_for_first(
+    zaqar: Run, environment: dict[str, str]
+) -> None:
+    zaqar("queue", "create", "q")
+    main, terminal = pty.openpty()
+    os.write(main, b"n\n")
+    done = subprocess.run(
+        [ZAQAR, "queue", "delete", "q"],
+        stdin=terminal,
+        stderr=terminal,
+        env=environment,
+        check=False,
+    )
+    os.close(terminal)
+    asked = os.read(main, 65536).decode()
+    os.close(main)
+    assert done.returncode == 1
+    assert "Delete q with all messages? [y/N]" in asked
+    assert zaqar("queue", "exists", "q").status == 0
+
+
+@pytest.mark.parametrize("words", [["--timing", "queue", "list"]])
+def test_timing_tells_each_request_beside_the_data(
+    zaqar: Run, server: Any, words: list[str]
+) -> None:
+    done = zaqar(*words, "-f", "json")
+    assert done.data == []
+    seconds, unit, method, url = done.err.split()
+    assert float(seconds) < 60
+    assert (unit, method, url) == ("s", "GET", f"{server.url}/v2/queues")
+
+
+def test_debug_tells_requests_with_their_ids(zaqar: Run) -> None:
+    done = zaqar("--debug", "queue", "list")
+    assert "curl -g -i -X GET" in done.err
+    assert "x-openstack-request-id: req-" in done.err
+
+
+class Identity(http.server.BaseHTTPRequestHandler):
+    """As much of an identity service as a token and a catalog need."""
+
+    zaqar_url: ClassVar[str]
+    asked: ClassVar[list[dict[str, Any]]]
+
+    def do_GET(self) -> None:
+        url = f"http://127.0.0.1:{self.server.server_port}/v3"  # type: ignore[attr-defined]
+        links = [{"rel": "self", "href": url}]
+        version = {"id": "v3.14", "status": "stable", "links": links}
+        self._answer(200, {"version": version})
+
+    def do_POST(self) -> None:
+        length = int(self.headers["Content-Length"])
+        self.asked.append(json.loads(self.rfile.read(length))["auth"])
+        endpoint = {"interface": "public", "url": self.zaqar_url, "region": "north"}
+        endpoint |= {"region_id": "north", "id": "e"}
+        catalog = [{"type": "messaging", "id": "s", "endpoints": [endpoint]}]
+        domain = {"id": "default", "name": "Default"}
+        token = {
+            "catalog": catalog,
+            "methods": ["password"],
+            "expires_at": "2999-01-01T00:00:00.000000Z",
+            "issued_at": "2026-01-01T00:00:00.000000Z",
+            "project": {"id": "p1", "name": "demo", "domain": domain},
+            "user": {"id": "u1", "name": "me", "domain": domain},
+            "roles": [{"id": "r", "name": "member"}],
+        }
+        self._answer(201, {"token": token}, {"X-Subject-Token": "secret"})
+
+    def _answer(
+        self, status: int, document: Any, headers: dict[str, str] | None = None
+    ) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
+        """Say nothing."""
+
+
+@pytest.fixture
+def identity(server: Any) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The URL of an identity service, and what it is asked."""
+    asked: list[dict[str, Any]] = []
+    handler = type("Here", (Identity,), {"zaqar_url": server.url, "asked": asked})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as service:
+        thread = threading.Thread(target=service.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{service.server_port}/v3", asked
+        service.shutdown()
+        thread.join()
+
+
+def credentials(url: str) -> dict[str, str]:
+    return {
+        "OS_QUEUES_ENDPOINT": "",
+        "OS_AUTH_URL": url,
+        "OS_USERNAME": "me",
+        "OS_PASSWORD": "pw",
+        "OS_PROJECT_NAME": "demo",
+        "OS_USER_DOMAIN_NAME": "Default",
+        "OS_PROJECT_DOMAIN_NAME": "Default",
+        "OS_REGION_NAME": "north",
+    }
+
+
+@pytest.mark.parametrize("program", ["zaqar", "openstack"])
+def test_a_password_gets_one_token_and_the_endpoint_from_the_catalog(
+    process: Run, identity: Any, program: str
+) -> None:
+    url, asked = identity
+    done = process(program, "queue", "create", "q", "-f", "json", **credentials(url))
+    assert (done.status, done.err) == (0, "")
+    assert done.data == {"Name": "q"}
+    assert len(asked) == 1
+    assert asked[0]["identity"]["methods"] == ["password"]
+    assert asked[0]["scope"]["project"]["name"] == "demo"
+
+
+def test_a_region_that_the_catalog_lacks_is_an_error(
+    process: Run, identity: Any
+) -> None:
+    variables = credentials(identity[0]) | {"OS_REGION_NAME": "south"}
+    done = process("zaqar", "queue", "list", **variables)
+    assert (done.status, done.out) == (1, "")
+    assert "south" in done.err
+
+
+def test_a_token_with_an_endpoint_needs_no_identity_service(
+    zaqar: Run, server: Any
+) -> None:
+    words = ["--os-token", "t", "--os-endpoint", server.url, "queue", "list"]
+    assert zaqar(*words, "-f", "json") == (0, "[]\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--os-auth-type", "no-such-plugin"], "no-such-plugin could not be found"),
+        (["--os-auth-type", "v3token", "--os-token", "t"], "auth-url"),
+    ],
+)
+def test_credentials_that_do_not_fit_together_are_explained(
+    zaqar: Run, words: list[str], text: str
+) -> None:
+    done = zaqar(*words, "queue", "list")
+    assert (done.status, done.out) == (1, "")
+    assert text in done.err.replace("_", "-")
+    assert len(done.err.splitlines()) == 1
+
+
+STORY: list[tuple[str, list[str]]] = [
+    ("messaging queue create", ["q", "--property", "a=1"]),
+    ("queue list", []),
+    ("messaging queue list", ["--detailed"]),
+    ("queue show", ["q"]),
+    ("queue exists", ["q"]),
+    ("queue set", ["q", "--property", "b=2"]),
+    ("queue unset", ["q", "--property", "b"]),
+    ("messaging queue set metadata", ["q", '{"c": 3}']),
+    ("messaging queue get metadata", ["q"]),
+    ("messaging message post", ["q", '[{"body": {"n": 1}}, {"body": 2}]']),
+    ("message list", ["q", "--echo"]),
+    ("messaging queue stats", ["q"]),
+    ("messaging claim create", ["q", "--ttl", "300", "--grace", "60", "--limit", "1"]),
+    ("claim release", ["q", "unknown"]),
+    ("claim run", ["q", "--", "true"]),
+    ("message pop", ["q"]),
+    ("message delete", ["q", "unknown"]),
+    ("messaging queue purge", ["q", "--client-id=" + "0" * 32]),
+    ("messaging queue delete", ["q"]),
+    ("messaging ping", []),
+    ("messaging homedoc", []),
+]
+
+#: What a refusal looks like in a story: these need an id, or a right.
+REFUSED = {
+    "message show": ["q", "unknown"],
+    "claim query": ["q", "unknown"],
+    "claim renew": ["q", "unknown"],
+    "messaging health": [],
+}
+
+_DRIVER = """
+import contextlib, io, json, sys
+from openstackclient.shell import OpenStackShell
+done = []
+for words in json.load(sys.stdin):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = OpenStackShell().run(words)
+        except SystemExit as ended:
+            status = ended.code
+    done.append([status, out.getvalue(), err.getvalue()])
+json.dump(done, sys.stdout)
+"""
+
+Story = Callable[[list[list[str]]], list[tuple[int, str, str]]]
+
+
+@pytest.fixture
+def openstack(environment: dict[str, str]) -> Story:
+    """Run commands of ``openstack`` one after the other in one process."""
+
+    def run(story: list[list[str]]) -> list[tuple[int, str, str]]:
+        done = subprocess.run(
+            [sys.executable, "-c", _DRIVER],
+            input=json.dumps(story).encode(),
+            capture_output=True,
+            env=environment,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return [tuple(one) for one in json.loads(done.stdout)]
+
+    return run
+
+
+def test_openstack_runs_every_command_under_long_and_short_names(
+    openstack: Story,
+) -> None:
+    told = {name.removeprefix("messaging ") for name, _ in STORY}
+    told |= {name.removeprefix("messaging ") for name in REFUSED}
+    # Signing needs a server with a secret.
+    assert told == set(COMMANDS) - {"queue signed url"}
+    done = openstack([[*name.split(), *words] for name, words in STORY])
+    failed = {
+        name: result
+        for (name, _), result in zip(STORY, done, strict=True)
+        if result[0] != 0
+    }
+    assert failed == {}
+
+
+def test_openstack_ends_with_1_and_one_line_where_the_service_refuses(
+    openstack: Story,
+) -> None:
+    done = openstack([[*name.split(), *words] for name, words in REFUSED.items()])
+    for status, out, err in done:
+        assert (status, out) == (1, "")
+        assert err.startswith(("There is no such", "The service does not allow"))
+
+
+def test_openstack_reaches_a_server_without_authentication_as_it_always_could(
+    process: Run, server: Any
+) -> None:
+    words = ["--os-auth-type", "none", "--os-endpoint", server.url]
+    done = process("openstack", *words, "queue", "list", OS_QUEUES_ENDPOINT="")
+    assert (done.status, done.err) == (0, "")
+
+
+def test_openstack_says_that_an_old_api_version_was_removed(process: Run) -> None:
+    done = process("openstack", "--os-queues-api-version", "1.1", "queue", "list")
+    assert done.status == 2
+    assert "messaging API version 1.1 was removed: use version 2" in done.err
