@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from zaqarclient.common import http
+from zaqarclient.errors import InvalidOperation
 from zaqarclient.transport import base, errors, retry
 from zaqarclient.transport.api import Retry
 from zaqarclient.transport.request import service_root
@@ -120,17 +121,22 @@ def _expand(template: str, params: Mapping[str, Any]) -> tuple[str, dict[str, An
 
     Raises:
         zaqarclient.errors.InvalidOperation: An argument of the path is missing.
+        ValueError: An argument cannot be a part of a path.
     """
     query = dict(params)
 
     def segment(found: re.Match[str]) -> str:
         name = found.group(1)
         if name not in params:
-            return found.group(0)
+            raise InvalidOperation(f"the path {template} needs the argument {name}")
         query.pop(name, None)
         value = params[name]
         several = isinstance(value, list | tuple | set | frozenset)
-        return ",".join(quote(str(v), safe="") for v in (value if several else [value]))
+        text = ",".join(quote(str(v), safe="") for v in (value if several else [value]))
+        if text in {"", ".", ".."}:
+            # Such a segment would make it the path of something else.
+            raise ValueError(f"{value!r} cannot be a {name}")
+        return text
 
     return _PLACEHOLDER.sub(segment, template), query
 

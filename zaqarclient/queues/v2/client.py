@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from zaqarclient.auth.base import AuthBackend
-    from zaqarclient.queues.v2.operations import Document, Flow
+    from zaqarclient.queues.v2.operations.flow import Document, Flow
     from zaqarclient.queues.v2.queues import Queue
     from zaqarclient.transport.base import Transport
 

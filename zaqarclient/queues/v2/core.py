@@ -17,7 +17,7 @@ from zaqarclient.queues.v2 import driver, operations
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zaqarclient.queues.v2.operations import Document, Flow
+    from zaqarclient.queues.v2.operations.flow import Document, Flow
     from zaqarclient.transport.base import Transport
     from zaqarclient.transport.request import Request
 

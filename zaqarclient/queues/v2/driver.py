@@ -9,7 +9,7 @@ from zaqarclient.transport import errors
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zaqarclient.queues.v2.operations import Flow
+    from zaqarclient.queues.v2.operations.flow import Flow
     from zaqarclient.transport.base import Transport
     from zaqarclient.transport.request import Request
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.claim import Claim
     from zaqarclient.queues.v2.client import Client
     from zaqarclient.queues.v2.message import Message
-    from zaqarclient.queues.v2.operations import Document, Flow
+    from zaqarclient.queues.v2.operations.flow import Document, Flow
 
 __all__ = ["QUEUE_NAME_REGEX", "Queue", "create_object"]
 
@@ -135,6 +135,26 @@ class Queue:
             self._metadata = self._run(flow)
         elif force_reload or not self._metadata:
             self._metadata = self._run(operations.queue_get(self._name))
+        return self._metadata
+
+    def patch_metadata(self, patch: Sequence[Document]) -> dict[str, Any]:
+        """Change some metadata and keep the rest.
+
+        Args:
+            patch: JSON Patch operations, each with ``op`` (``add``,
+                ``replace`` or ``remove``), ``path`` as ``/metadata/KEY`` and
+                for the first two ``value``. All are done or none.
+
+        Returns:
+            All metadata, with the defaults of reserved attributes.
+
+        Raises:
+            zaqarclient.transport.errors.ResourceNotFound: There is no such
+                queue.
+            zaqarclient.transport.errors.ConflictError: ``replace`` or
+                ``remove`` of a key that is not there.
+        """
+        self._metadata = self._run(operations.queue_update(self._name, patch))
         return self._metadata
 
     @property

@@ -1,0 +1,62 @@
+"""What every flow is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from zaqarclient.queues.v2.api import Call
+
+if TYPE_CHECKING:
+    from typing import TypeAlias, TypeVar
+
+    from zaqarclient.transport.response import Response
+
+    T = TypeVar("T")
+    Flow: TypeAlias = Generator[Call, Response, T]
+
+Document = dict[str, Any]
+"""A JSON object as the service gave it."""
+
+
+def read(operation: str, /, **arguments: Any) -> Flow[Any]:
+    """Send one call and return the answer's document, None if it has none."""
+    response = yield Call(operation, arguments)
+    return response.deserialized_content
+
+
+def page(key: str, operation: str, /, **arguments: Any) -> Flow[Document]:
+    """Send one call and return a page, an empty one if the answer is empty."""
+    document = yield from read(operation, **arguments)
+    return document or {"links": [], key: []}
+
+
+def follow(ref: str) -> Flow[Any]:
+    """Read what a link points at, always from the service itself.
+
+    Args:
+        ref: A path with or without ``/v2/``, or a whole URL, of which only
+            the part from the version on counts: the token goes nowhere else.
+    """
+    parts = urlsplit(ref)
+    path = parts.path
+    if parts.netloc:
+        path = path[path.find("/v2/") :] if "/v2/" in path else path
+    query = f"?{parts.query}" if parts.query else ""
+    response = yield Call("", {}, ref=path + query)
+    return response.deserialized_content
+
+
+def next_link(page: Mapping[str, Any]) -> str | None:
+    """Return the link of a page to the next one, None if there is none."""
+    for link in page.get("links") or ():
+        if link.get("rel") == "next":
+            return str(link["href"])
+    return None
+
+
+def claim_id_of(href: str) -> str | None:
+    """Return the claim that a message's link names, None if it names none."""
+    found = parse_qs(urlsplit(href).query).get("claim_id")
+    return found[0] if found else None

@@ -1,0 +1,31 @@
+"""Flows of the service itself (contract, REST 1.3, 2.1, 2.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zaqarclient.queues.v2.api import Call
+from zaqarclient.queues.v2.operations import flow
+from zaqarclient.transport import errors
+
+if TYPE_CHECKING:
+    from zaqarclient.queues.v2.operations.flow import Flow
+
+
+def ping() -> Flow[bool]:
+    """Return whether the service answers and says that it is well."""
+    try:
+        response = yield Call("ping", {})
+    except errors.TransportError:
+        return False
+    return response.status_code is None or 200 <= response.status_code < 300
+
+
+def health() -> Flow[Any]:
+    """Return the health report."""
+    return (yield from flow.read("health"))
+
+
+def homedoc() -> Flow[Any]:
+    """Return the home document."""
+    return (yield from flow.read("homedoc"))

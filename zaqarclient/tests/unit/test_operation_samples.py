@@ -1,0 +1,126 @@
+"""Each operation looks on the wire as its sample in ``golden`` says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zaqarclient.queues.v2 import core, operations
+from zaqarclient.queues.v2.api import OPERATIONS, V2, Call
+from zaqarclient.queues.v2.client import Client
+from zaqarclient.tests.http_stub import Answer, HttpStub
+from zaqarclient.transport import errors
+from zaqarclient.transport.http import HttpTransport
+from zaqarclient.transport.request import Request
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+
+# Names that the functions of an operation give its arguments.
+CORE_NAMES = {
+    "queue_create": {"queue_name": "name"},
+    "queue_get": {"queue_name": "name"},
+    "queue_exists": {"queue_name": "name"},
+    "queue_delete": {"queue_name": "name"},
+    "queue_update": {"queue_name": "name"},
+    "queue_get_stats": {"queue_name": "name"},
+    "queue_purge": {"queue_name": "name"},
+    "message_get_many": {"ids": "messages"},
+    "message_pop": {"pop": "count"},
+}
+
+
+def sample(operation: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((GOLDEN / f"{operation}.json").read_text())
+    return document
+
+
+@pytest.fixture
+def transport() -> Any:
+    transport = HttpTransport({"retries": 0})
+    yield transport
+    transport.close()
+
+
+def answer_of(document: dict[str, Any]) -> Answer:
+    reply = document["rest"]["reply"]
+    return Answer(reply["status"], reply["body"], reply["headers"])
+
+
+def assert_seen(stub: HttpStub, document: dict[str, Any]) -> None:
+    expected = document["rest"]["request"]
+    seen = stub.last
+    assert (seen.method, seen.path) == (expected["method"], expected["path"])
+    assert seen.query == expected["query"]
+    assert seen.body == expected["body"]
+    for name, value in expected["headers"].items():
+        assert seen.headers[name] == value
+
+
+def test_every_operation_of_the_table_has_a_sample() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.json")} == set(OPERATIONS)
+    assert len(OPERATIONS) == 38
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+def test_a_call_goes_out_as_its_sample_says(
+    operation: str, stub: HttpStub, transport: HttpTransport
+) -> None:
+    document = sample(operation)
+    request = Request(stub.url, api=2)
+    Call(operation, document["arguments"]).bind(request)
+    stub.default = answer_of(document)
+    if document["rest"]["reply"]["status"] >= 400:
+        with pytest.raises(errors.TransportError):
+            transport.send(request)
+    else:
+        transport.send(request)
+    assert_seen(stub, document)
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+def test_the_core_function_of_an_operation_sends_its_sample(
+    operation: str, stub: HttpStub, transport: HttpTransport
+) -> None:
+    document = sample(operation)
+    stub.default = answer_of(document)
+    names = CORE_NAMES.get(operation, {})
+    arguments = {names.get(k, k): v for k, v in document["arguments"].items()}
+    function = getattr(core, operation)
+    result = function(transport, Request(stub.url, api=2), **arguments, callback=None)
+    assert_seen(stub, document)
+    reply = document["rest"]["reply"]["body"]
+    if OPERATIONS[operation].method == "GET" and reply is not None:
+        assert result == reply
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+def test_the_sample_fits_the_schema_of_its_operation(operation: str) -> None:
+    row = OPERATIONS[operation]
+    arguments = dict(sample(operation)["arguments"])
+    for name in (
+        "with_count",
+        "detailed",
+        "echo",
+        "include_claimed",
+        "include_delayed",
+    ):
+        if name in arguments:
+            arguments[name] = arguments[name] == "true"
+    if row.whole:
+        whole = arguments.pop(row.whole)
+        if row.body:
+            arguments.update(whole)
+    assert V2().validate(operation, arguments)
+
+
+def test_claim_create_finds_the_claim_in_the_link_of_its_messages(
+    stub: HttpStub, client: Client
+) -> None:
+    stub.default = answer_of(sample("claim_create"))
+    claimed = client._run(operations.claim_create("orders"))
+    assert claimed.claim_id == "c77"
+    assert [message["id"] for message in claimed.messages] == ["m01"]
+    assert stub.last.body == {}

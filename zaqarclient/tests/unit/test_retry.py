@@ -1,0 +1,231 @@
+"""Retries and timeouts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import pytest
+import requests
+
+from zaqarclient.common import http
+from zaqarclient.queues.v2.api import OPERATIONS, V2
+from zaqarclient.queues.v2.client import Client
+from zaqarclient.tests.http_stub import Answer, HttpStub
+from zaqarclient.transport import errors, retry
+from zaqarclient.transport.api import Retry
+from zaqarclient.transport.http import HttpTransport
+from zaqarclient.transport.request import Request
+
+
+@pytest.fixture
+def transport() -> Iterator[HttpTransport]:
+    transport = HttpTransport({})
+    transport.sleep = mock.Mock()
+    yield transport
+    transport.close()
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_read_is_sent_again_after_a_passing_failure(
+    status: int, client: Client, stub: HttpStub
+) -> None:
+    stub.answers = [Answer(status), Answer(status)]
+    stub.default = Answer(200, {"messages": {"total": 3}})
+    assert client.queue("q").stats == {"messages": {"total": 3}}
+    assert len(stub.seen) == 3
+    assert stub.connections == 1
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 500, 501])
+def test_other_failures_are_not_sent_again(
+    status: int, client: Client, stub: HttpStub
+) -> None:
+    stub.default = Answer(status)
+    with pytest.raises(errors.TransportError):
+        client.queues()
+    assert len(stub.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "attempts"), [(429, 2), (503, 2), (502, 1), (504, 1)]
+)
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda queue: queue.post({"body": 1}),
+        lambda queue: queue.pop(),
+        lambda queue: queue.claim(),
+    ],
+    ids=["post", "pop", "claim"],
+)
+def test_what_must_not_happen_twice_is_repeated_only_if_nothing_was_changed(
+    act: Callable[[Any], object],
+    status: int,
+    attempts: int,
+    queue: Any,
+    stub: HttpStub,
+) -> None:
+    stub.answers = [Answer(status)]
+    stub.default = Answer(200, {"messages": [], "resources": []})
+    if attempts == 1:
+        with pytest.raises(errors.TransportError):
+            act(queue)
+    else:
+        act(queue)
+    assert len(stub.seen) == attempts
+
+
+def test_a_broken_connection_repeats_a_read_but_not_a_post(
+    queue: Any, stub: HttpStub
+) -> None:
+    stub.answers = [Answer(0)]
+    stub.default = Answer(200, {"resources": []})
+    queue.stats  # noqa: B018 - reading it is the call
+    assert len(stub.seen) == 2
+    stub.answers = [Answer(0)]
+    with pytest.raises(errors.ConnectionFailed) as caught:
+        queue.post({"body": 1})
+    assert len(stub.seen) == 3
+    assert not caught.value.unsent
+    assert isinstance(caught.value, requests.exceptions.ConnectionError)
+
+
+def test_a_post_is_sent_once_the_service_listens(
+    make_client: Callable[..., Client],
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    client = make_client(url, retries=2)
+    waits: list[float] = []
+    client.transport().sleep = waits.append
+    with pytest.raises(errors.ConnectionFailed) as caught:
+        client.queue("q").post({"body": 1})
+    assert caught.value.unsent
+    assert len(waits) == 2
+    with pytest.raises(requests.exceptions.ConnectionError):
+        client.queue("q").post({"body": 1})
+
+
+def test_the_number_of_retries_is_bounded_by_the_configuration(
+    stub: HttpStub, make_client: Callable[..., Client]
+) -> None:
+    stub.default = Answer(503)
+    for retries, attempts in ((0, 1), (5, 6)):
+        client = make_client(stub.url, retries=retries)
+        client.transport().sleep = lambda _seconds: None
+        stub.seen.clear()
+        with pytest.raises(errors.ServiceUnavailableError):
+            client.queues()
+        assert len(stub.seen) == attempts
+
+
+def test_a_ping_says_how_things_stand_now(client: Client, stub: HttpStub) -> None:
+    for status in (404, 500, 502, 503):
+        stub.answers = [Answer(status)]
+        assert client.ping() is False
+    stub.answers = [Answer(0)]
+    assert client.ping() is False
+    assert len(stub.seen) == 5
+    stub.default = Answer(204)
+    assert client.ping() is True
+
+
+def test_the_wait_is_at_least_what_the_server_asks_for(
+    client: Client, stub: HttpStub
+) -> None:
+    waits: list[float] = []
+    client.transport().sleep = waits.append
+    soon = email.utils.format_datetime(
+        dt.datetime.now(dt.UTC) + dt.timedelta(seconds=20)
+    )
+    stub.answers = [
+        Answer(503, None, {"Retry-After": "7"}),
+        Answer(503, None, {"Retry-After": soon}),
+        Answer(503, None, {"Retry-After": "soon"}),
+    ]
+    client.queues()
+    assert waits[0] == 7
+    assert 10 < waits[1] <= 20
+    assert waits[2] < 1
+
+
+def test_a_server_that_asks_for_a_long_pause_is_not_waited_for(
+    client: Client, stub: HttpStub
+) -> None:
+    stub.default = Answer(503, None, {"Retry-After": "3600"})
+    with pytest.raises(errors.ServiceUnavailableError) as caught:
+        client.queues()
+    assert caught.value.retry_after == 3600
+    assert len(stub.seen) == 1
+
+
+def test_pauses_double_up_to_a_bound_and_differ() -> None:
+    error = errors.ServiceUnavailableError()
+
+    def pause(sent: int) -> float:
+        delay = retry.retry_delay(error, Retry.SAFE, sent, 50)
+        assert delay is not None
+        return delay
+
+    assert 0.1 <= pause(1) <= 0.2
+    assert 0.4 <= pause(3) <= 0.8
+    assert 2.5 <= pause(40) <= 5
+    assert len({pause(3) for _ in range(20)}) > 1
+
+
+def test_a_silent_service_is_a_timeout_that_is_not_repeated(
+    stub: HttpStub, make_client: Callable[..., Client]
+) -> None:
+    stub.default = stub.hang
+    client = make_client(stub.url, timeout=0.05)
+    with pytest.raises(errors.TimedOut) as caught:
+        client.queues()
+    assert isinstance(caught.value, requests.exceptions.Timeout)
+    assert isinstance(caught.value, errors.TransportError)
+    assert not caught.value.unsent
+    assert len(stub.seen) == 1
+
+
+def test_no_request_is_without_timeout(
+    client: Client, stub: HttpStub, transport: HttpTransport
+) -> None:
+    client.queues()
+    session = client._auth_backend()._connection._session
+    with mock.patch.object(
+        session.session, "request", wraps=session.session.request
+    ) as sent:
+        client.queues()
+    assert sent.call_args.kwargs["timeout"] == 60.0
+    with mock.patch.object(
+        transport.client.session, "request", wraps=transport.client.session.request
+    ) as sent:
+        transport.send(Request(stub.url))
+    assert sent.call_args.kwargs["timeout"] == 60.0
+
+
+def test_an_untrusted_certificate_is_not_tried_again() -> None:
+    error = http.network_error(requests.exceptions.SSLError("self-signed"))
+    assert error is not None
+    assert retry.retry_delay(error, Retry.SAFE, 1, 3) is None
+    assert http.network_error(ValueError("no network in this")) is None
+
+
+def test_only_what_can_be_done_twice_is_repeated_freely() -> None:
+    careful = {
+        name for name, row in OPERATIONS.items() if row.retry is Retry.UNACCEPTED
+    }
+    assert careful == {
+        "queue_update",
+        "message_post",
+        "message_pop",
+        "claim_create",
+        "subscription_create",
+    }
+    assert V2().retry("message_delete_many", {"pop": 1}) is Retry.UNACCEPTED
+    assert V2().retry("message_delete_many", {"ids": ["a"]}) is Retry.SAFE
