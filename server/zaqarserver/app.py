@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import logging
 import signal
@@ -72,6 +73,17 @@ def check_exposure(conf: cfg.ConfigOpts) -> None:
         )
 
 
+def _calm_collector() -> None:
+    """Leave what was loaded alone, and look for garbage less often.
+
+    Requests make hardly any reference cycles; the default thresholds spend a
+    tenth of a busy server's time looking for them.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 class _Uvicorn(uvicorn.Server):
     """Uvicorn that leaves signals to us and tells when it listens."""
 
@@ -113,6 +125,7 @@ class Application:
             await self.storage.open()
         except Unavailable as error:
             raise StartupError(f"the store cannot be reached: {error}") from error
+        _calm_collector()
         try:
             await self._serve(listener)
         finally:

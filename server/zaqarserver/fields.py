@@ -30,7 +30,8 @@ _BOOLEANS = {
 }
 # Text that may hide a number or string that JSON allows but we do not: only
 # then is the document decoded in full.
-_SUSPECT = re.compile(rb"[0-9]{19}|[eE][+]?[0-9]{3}|[0-9]{200}")
+# (One leading character class: the search then runs at memory speed.)
+_SUSPECT = re.compile(rb"[0-9](?:[0-9]{18}|[eE][+]?[0-9]{3})")
 _INT64 = range(-(2**63), 2**63)
 
 

@@ -196,6 +196,13 @@ def test_form_encoded_bodies_are_refused_everywhere(api):
         )
 
 
+@pytest.mark.parametrize("signature", ["", "0" * 64])
+def test_a_signature_that_is_not_valid_finds_nothing(api, signature):
+    answer = api.get(Q + "/messages", headers={"URL-Signature": signature})
+    assert_error(answer, 404)
+    assert answer.json == {"title": "404 Not Found"}
+
+
 # -- methods -----------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ import falcon.asgi
 
 from zaqarserver.auth import MAX_PROJECT, Authenticator, ClientIds, Headers
 from zaqarserver.context import Context, Server
-from zaqarserver.errors import BadRequest
+from zaqarserver.errors import BadRequest, NotFound
 from zaqarserver.fields import Fields, check_queue_name
 from zaqarserver.http.reading import (
     check_accept,
@@ -130,6 +130,9 @@ class RestEdge:
         request_id: str,
     ) -> Context:
         """Check what every request needs, in the order of ``rest-v2`` 1.9."""
+        if b"url-signature" in headers:
+            # Without a signing key no signature is valid, an empty one least.
+            raise NotFound(title="404 Not Found")
         check_length(headers)
         accept = headers.get(b"accept")
         if accept is not None:

@@ -24,6 +24,44 @@ _REASONS = {
 }
 
 
+class _Corked:
+    """A transport that sends an answer's head and body in one piece.
+
+    The head waits for what follows it, and at the latest for the end of the
+    answer: one system call and one packet instead of two.
+    """
+
+    __slots__ = ("_head", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        """Send, or keep, a part of an answer."""
+        if self._head:
+            data = self._head + data
+            self._head = b""
+        elif data.endswith(b"\r\n\r\n"):
+            self._head = data
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send what was kept."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
+
+    def close(self) -> None:
+        """Send what was kept, then close."""
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class BoundedHttp(HttpToolsProtocol):
     """One connection."""
 
@@ -36,6 +74,7 @@ class BoundedHttp(HttpToolsProtocol):
         """Start the clock of a peer that may stay silent."""
         self.began = time.monotonic()
         super().connection_made(transport)
+        self.transport = _Corked(transport)  # type: ignore[assignment]  # a stand-in
 
     def data_received(self, data: bytes) -> None:
         """Parse what came in, unless the head outgrew its bound."""
@@ -68,6 +107,11 @@ class BoundedHttp(HttpToolsProtocol):
         """Expect the next head."""
         self._in_head = True
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Send an answer that has a head only."""
+        self.transport.flush()  # type: ignore[attr-defined]
+        super().on_response_complete()
 
     @property
     def is_receiving(self) -> bool:
