@@ -71,13 +71,18 @@ def _single(hint: Any) -> str:
     return TYPES.get(hint, "any")
 
 
+def setting(name: str) -> str:
+    """Refer to a setting that holds a bound."""
+    return f":ref:`{name} <setting-transport-{name}>`"
+
+
 def bounds(member: Member) -> str:
     """Say what values a field may have."""
     spec = member.spec
     if spec.minimum is None:
         return ""
     top = spec.maximum
-    text = f"``{top}``" if isinstance(top, str) else top
+    text = setting(top) if isinstance(top, str) else top
     unit = " items" if type_name(member.type).startswith("list") else ""
     return (
         f"{spec.minimum} to {text}{unit}" if top else f"at least {spec.minimum}{unit}"
@@ -101,10 +106,10 @@ def field_rows(struct: type[msgspec.Struct], prefix: str = "") -> Iterator[list[
         if member.spec.source is Source.EDGE:
             continue
         name = member.spec.rest_name or member.name
-        document = member.spec.source is Source.DOCUMENT
+        nameless = member.spec.source in (Source.DOCUMENT, Source.OTHERS)
         place = "body" if prefix else PLACES[member.spec.source]
         yield [
-            "" if document else f"``{prefix}{name}``",
+            "" if nameless else f"``{prefix}{name}``",
             place,
             type_name(member.type),
             bounds(member),
@@ -130,13 +135,13 @@ def entry(row: Operation) -> Iterator[str]:
     when = f" with the parameter ``{row.when}``" if row.when else ""
     methods = f"{row.method}`` and ``HEAD" if row.head else row.method
     yield from (f"``{methods}`` ``{row.path}``{when}", "", row.summary, "")
-    facts = [f"Success: {row.status}", f"Action on a WebSocket: ``{row.name}``"]
+    facts = [f"Success: {row.status}"]
     if row.policy:
         facts.append(f"Policy rule: ``{row.policy}``")
     if row.admin:
         facts.append("Only with ``admin_mode``")
     if row.body is not Body.NONE:
-        facts.append(f"Body: {row.body.value}, at most ``{row.limit}`` bytes")
+        facts.append(f"Body: {row.body.value}, at most {setting(row.limit)} bytes")
     if row.content_type:
         facts.append(f"Content-Type: ``{row.content_type}``")
     yield from (f"* {fact}" for fact in facts)

@@ -33,10 +33,14 @@ def kind(option: cfg.Opt) -> str:
         return f"{name}, {low} to {high}"
     if low is not None:
         return f"{name}, at least {low}"
-    choices = getattr(of, "choices", None)
-    if choices:
-        return "one of " + ", ".join(f"``{choice or '(empty)'}``" for choice in choices)
     return name
+
+
+def choices(option: cfg.Opt) -> Iterator[str]:
+    """Yield the values that an option can have, if it has only some, as a list."""
+    for value, meaning in (getattr(option.type, "choices", None) or {}).items():
+        shown = f"``{value}``" if value else "(empty)"
+        yield f"* {shown}: {meaning}" if meaning else f"* {shown}"
 
 
 def default(option: cfg.Opt) -> str:
@@ -64,6 +68,8 @@ def entry(group: str, option: cfg.Opt) -> Iterator[str]:
     if option.deprecated_for_removal:
         facts.append("Deprecated.")
     yield "   " + " ".join(facts)
+    yield ""
+    yield from (f"   {line}" for line in choices(option))
     yield ""
 
 
