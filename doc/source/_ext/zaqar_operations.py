@@ -10,12 +10,14 @@ import itertools
 import types
 import typing
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+from zaqarserver import fields
 from zaqarserver.fields import Member, Source, members
 from zaqarserver.operations import OPERATIONS, Body, Operation
 
@@ -152,11 +154,22 @@ def entry(row: Operation) -> Iterator[str]:
         yield from list_table([head, *rows], "20 12 12 20 10 26")
 
 
-class Operations(SphinxDirective):
+class _Generated(SphinxDirective):
+    """A directive whose result changes with the server's code."""
+
+    def note_sources(self) -> None:
+        """Have the page written anew when the table, or this file, changes."""
+        server = Path(fields.__file__).parent
+        for source in (__file__, *server.glob("*.py"), *server.glob("operations/*.py")):
+            self.env.note_dependency(str(source))
+
+
+class Operations(_Generated):
     """Writes all operations."""
 
     def run(self) -> list[nodes.Node]:
         """Return the sections."""
+        self.note_sources()
         lines: list[str] = []
         for title, rows in itertools.groupby(OPERATIONS, key=_title):
             lines += [title, "-" * len(title), ""]
@@ -170,11 +183,12 @@ def _title(row: Operation) -> str:
     return TITLES.get(resource, f"{resource.capitalize()}s")
 
 
-class Policies(SphinxDirective):
+class Policies(_Generated):
     """Writes the table of policy rules."""
 
     def run(self) -> list[nodes.Node]:
         """Return the table."""
+        self.note_sources()
         # Imported here: it takes oslo.policy, which nothing else here needs.
         from zaqarserver.policy import list_rules  # noqa: PLC0415
 

@@ -44,7 +44,8 @@ class ReleaseNotes(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the sections."""
-        self.env.note_dependency(str(NOTES))
+        for source in (__file__, NOTES, *NOTES.glob("*.yaml")):
+            self.env.note_dependency(str(source))
         title = f"{self.config.release} (not released yet)"
         lines = [title, "=" * len(title), ""]
         for section, texts in read_notes(NOTES).items():

@@ -9,7 +9,7 @@ from docutils import nodes
 from oslo_config import cfg, types
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-from zaqarserver.config import list_opts
+from zaqarserver import config
 
 NAMES = {
     types.String: "string",
@@ -78,8 +78,10 @@ class Settings(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the sections."""
+        for source in (__file__, config.__file__):
+            self.env.note_dependency(str(source))
         lines: list[str] = []
-        for group, options in list_opts():
+        for group, options in config.list_opts():
             name = getattr(group, "name", group) or "DEFAULT"
             title = f"[{name}]"
             lines += [title, "-" * len(title), ""]
