@@ -38,7 +38,7 @@ lint: venv  ## ruff: rules and format
 types: venv  ## mypy --strict
 	@echo "== types"
 	@$(BIN)/mypy
-	@$(BIN)/mypy demo benchmarks
+	@$(BIN)/mypy .ci/venv.py benchmarks demo doc/source/_ext
 
 layers: venv  ## import-linter: who may import whom
 	@echo "== layers"
