@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -32,10 +33,15 @@ def words(action: argparse.Action) -> str:
     """Return the spelling of an argument, with its value."""
     value = ""
     if action.nargs != 0:
-        value = action.metavar or f"<{action.dest}>"
+        value = str(action.metavar or f"<{action.dest}>")
     if not action.option_strings:
-        return str(value)
+        return value
     return ", ".join(f"{option} {value}".strip() for option in action.option_strings)
+
+
+def literal(text: str) -> str:
+    """Mark the options that a text names, and nothing else."""
+    return re.sub(r"(?<![\w-])--[a-z][\w-]*", r"``\g<0>``", text.replace("*", r"\*"))
 
 
 def usage(name: str, parser: argparse.ArgumentParser) -> str:
@@ -53,7 +59,7 @@ def arguments(group: argparse._ArgumentGroup) -> Iterator[str]:
     """Yield the arguments of a group."""
     for action in group._group_actions:
         if action.dest not in SHARED and action.help != argparse.SUPPRESS:
-            text = " ".join(str(action.help).split()).replace("*", r"\*")
+            text = literal(" ".join(str(action.help).split()))
             yield from (f"``{words(action)}``", f"   {text}", "")
 
 
@@ -63,7 +69,7 @@ def entry(program: shell.Program, name: str) -> Iterator[str]:
     parser = command.get_parser(name)
     yield from (f".. _command-{name.replace(' ', '-')}:", "", name, "-" * len(name), "")
     yield from ("::", "", f"   {usage(name, parser)}", "")
-    yield from (*command.get_description().splitlines(), "")
+    yield from (*literal(command.get_description()).splitlines(), "")
     for group in parser._action_groups:
         if group.title not in FORMATTING:
             yield from arguments(group)
