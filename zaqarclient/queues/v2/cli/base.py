@@ -68,11 +68,13 @@ class Command(command.Command):
 
     def get_epilog(self) -> str:
         """Return the example, and what the program adds of its own."""
-        own = f"Example:\n  {self.app.NAME} {self.example}" if self.example else ""
+        program = self.app.NAME
+        example = self.example.replace("| zaqar", f"| {program}")
+        own = f"Example:\n  {program} {example}" if example else ""
         # The search for the distribution that brought a command reads the
         # metadata of all of them; only openstack, with its many plugins, needs it.
-        program = super().get_epilog() if self.cmd_name else ""
-        return "\n\n".join(part for part in (own, program) if part)
+        origin = super().get_epilog() if self.cmd_name else ""
+        return "\n\n".join(part for part in (own, origin) if part)
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command: own arguments, then shared ones."""
