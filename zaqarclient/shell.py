@@ -156,7 +156,7 @@ class Program:
 
     def _check_version(self) -> None:
         version = self.options.os_queues_api_version
-        if version not in cli.API_VERSIONS:
+        if version is not None and version not in cli.API_VERSIONS:
             raise UsageError(f"there is no API version {version}: use 2")
 
     def _list_commands(self, words: list[str]) -> int:

@@ -95,7 +95,6 @@ class Connection:
         """
         from zaqarclient.queues import client  # noqa: PLC0415 - only when needed
 
-        version = self._options.os_queues_api_version
         if self._auth_type == "none":
             conf = cli.noauth_conf(
                 {"queues_project_id": self._options.os_queues_project_id}
@@ -109,7 +108,7 @@ class Connection:
             }
             conf = {"auth_opts": {"options": {k: v for k, v in given.items() if v}}}
             endpoint = self._endpoint
-        return client.Client(endpoint, version, conf, self.session)
+        return client.Client(endpoint, 2, conf, self.session)
 
     @cached_property
     def session(self) -> Any:

@@ -44,7 +44,11 @@ def check_api_version(version: str) -> bool:
     Returns:
         Always true: the message here replaces the general one.
     """
-    if version.lower().removeprefix("v") in {"1", "1.0", "1.1"}:
+    if version.lower().startswith("v") and api_version(version) in API_VERSIONS:
+        # It came from clouds.yaml, past the parser; openstack looks for
+        # commands by what is written there.
+        LOG.warning("write messaging API version %s as 2", version)
+    elif version.lower().removeprefix("v") in {"1", "1.0", "1.1"}:
         LOG.warning("messaging API version %s was removed: use version 2", version)
     elif api_version(version) not in API_VERSIONS:
         LOG.warning("messaging API version %s does not exist: use 2", version)
@@ -57,7 +61,8 @@ def build_option_parser(parser: _Parser) -> _Parser:
         "--os-queues-api-version",
         metavar="<queues-api-version>",
         type=api_version,
-        default=os.environ.get("OS_QUEUES_API_VERSION") or DEFAULT_API_VERSION,
+        # Not 2 here: what is not given leaves room for clouds.yaml.
+        default=os.environ.get("OS_QUEUES_API_VERSION") or None,
         help="Version of the messaging API; 2 is the only one (default: 2) "
         "(Env: OS_QUEUES_API_VERSION)",
     )

@@ -51,7 +51,7 @@ def test_a_ping_says_by_its_status_that_the_service_is_down(zaqar: Run) -> None:
 
 
 def test_without_any_configuration_the_error_says_how_to_give_one(
-    process: Run, monkeypatch: pytest.MonkeyPatch
+    process: Run,
 ) -> None:
     # Nothing may listen at the usual place; where something does, it answers.
     with socket.socket() as probe:
@@ -432,6 +432,22 @@ def test_openstack_reaches_a_server_without_authentication_as_it_always_could(
     words = ["--os-auth-type", "none", "--os-endpoint", server.url]
     done = process("openstack", *words, "queue", "list", OS_QUEUES_ENDPOINT="")
     assert (done.status, done.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "text"),
+    [("2.0", 0, ""), ("3", 2, "messaging API version 3 does not exist")],
+)
+def test_openstack_takes_version_endpoint_and_project_from_clouds_yaml(
+    process: Run, server: Any, tmp_path: Path, version: str, status: int, text: str
+) -> None:
+    clouds = tmp_path / "clouds.yaml"
+    cloud = {"queues_endpoint": server.url, "queues_api_version": version}
+    clouds.write_text(json.dumps({"clouds": {"here": cloud}}))
+    variables = {"OS_CLIENT_CONFIG_FILE": str(clouds), "OS_QUEUES_ENDPOINT": ""}
+    done = process("openstack", "--os-cloud", "here", "queue", "list", **variables)
+    assert done.status == status
+    assert text in done.err
 
 
 def test_openstack_says_that_an_old_api_version_was_removed(process: Run) -> None:

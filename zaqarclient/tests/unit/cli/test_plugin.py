@@ -17,20 +17,35 @@ URL = "http://127.0.0.1:9"
 @pytest.mark.parametrize("text", ["2", "2.0", "v2", "v2.0", " V2 "])
 def test_spellings_of_version_2_are_the_same(text: str) -> None:
     assert cli.api_version(text) == "2"
-    assert cli.check_api_version(text)
+
+
+@pytest.mark.parametrize("version", ["2", "2.0"])
+def test_version_2_needs_no_comment(
+    version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert cli.check_api_version(version)
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(
     ("version", "text"),
-    [("1", "was removed"), ("v1.1", "was removed"), ("3", "does not exist")],
+    [
+        ("1", "was removed"),
+        ("v1.1", "was removed"),
+        ("3", "does not exist"),
+        ("v2", "write messaging API version v2 as 2"),
+    ],
 )
-def test_another_version_is_named_and_not_changed(
+def test_another_version_is_named(
     version: str, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
         assert cli.check_api_version(version)
     assert text in caplog.text
-    assert cli.api_version(version) == version
+
+
+def test_another_version_is_left_as_it_is() -> None:
+    assert cli.api_version("v1.1") == "v1.1"
 
 
 def parsed(*words: str) -> argparse.Namespace:
@@ -40,7 +55,8 @@ def parsed(*words: str) -> argparse.Namespace:
 def test_the_version_comes_from_option_environment_or_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert parsed().os_queues_api_version == "2"
+    assert parsed().os_queues_api_version is None
+    assert cli.DEFAULT_API_VERSION == "2"
     monkeypatch.setenv("OS_QUEUES_API_VERSION", "v2.0")
     assert parsed().os_queues_api_version == "2"
     assert parsed("--os-queues-api-version", "3").os_queues_api_version == "3"
