@@ -34,7 +34,8 @@ def run(server_factory, tmp_path):
         environment = {
             **{name: value for name, value in os.environ.items() if name[:3] != "OS_"},
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
-            "HOME": str(tmp_path),
+            # Where the commands keep their client id.
+            "XDG_STATE_HOME": str(tmp_path),
         }
         # The port is the one thing that cannot be as it stands there.
         arguments = [part.replace(ADDRESS, server.url) for part in command]
