@@ -56,10 +56,10 @@ class Claim:
     def __repr__(self) -> str:
         return f"<Claim id:{self.id} ttl:{self._ttl}>"
 
-    def __iter__(self) -> iterator._Iterator[Message]:
+    def __iter__(self) -> iterator.Listing[Message]:
         if self._documents is None:
             self._read()
-        return iterator._Iterator(  # noqa: SLF001 - the contract's name
+        return iterator.Listing(
             self._queue.client,
             self._documents,
             "messages",

@@ -9,16 +9,27 @@ from urllib.parse import urlsplit
 
 from zaqarclient import auth, errors, transport
 from zaqarclient.auth.base import ConnectionOptions
-from zaqarclient.queues.v2 import driver, iterator, operations, queues
+from zaqarclient.queues.v2 import (
+    driver,
+    flavor,
+    iterator,
+    operations,
+    pool,
+    queues,
+    subscription,
+)
 from zaqarclient.transport import drivers
 from zaqarclient.transport.request import Request, service_root
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from zaqarclient.auth.base import AuthBackend
+    from zaqarclient.queues.v2.flavor import Flavor
     from zaqarclient.queues.v2.operations.flow import Document, Flow
+    from zaqarclient.queues.v2.pool import Pool
     from zaqarclient.queues.v2.queues import Queue
+    from zaqarclient.queues.v2.subscription import Subscription
     from zaqarclient.transport.base import Transport
 
 __all__ = ["Client"]
@@ -138,7 +149,7 @@ class Client:
         """
         return self.queues_module.Queue(self, ref, **kwargs)
 
-    def queues(self, **params: Any) -> tuple[iterator._Iterator[Queue], int | None]:
+    def queues(self, **params: Any) -> tuple[iterator.Listing[Queue], int | None]:
         """Return one page of the project's queues, by name.
 
         Args:
@@ -152,12 +163,10 @@ class Client:
             ``with_count`` the number of all queues, else None.
         """
         page = self._run(operations.queue_list(**params))
-        found: iterator._Iterator[Queue] = iterator._Iterator(  # noqa: SLF001
-            self, page, "queues", self.queues_module.create_object(self)
-        )
-        return found, page.get("count")
+        create = self.queues_module.create_object(self)
+        return self._iterator(page, "queues", create), page.get("count")
 
-    def iter_queues(self, **params: Any) -> iterator._Iterator[Queue]:
+    def iter_queues(self, **params: Any) -> iterator.Listing[Queue]:
         """Return all queues, page by page as they are used up.
 
         Args:
@@ -165,6 +174,65 @@ class Client:
         """
         found, _ = self.queues(**params)
         return found.stream()
+
+    def subscription(self, queue_name: str, **kwargs: Any) -> Subscription:
+        """Subscribe to a queue, or read an existing subscription.
+
+        Args:
+            queue_name: The queue.
+            **kwargs: The further arguments of `Subscription`.
+        """
+        return subscription.Subscription(self, queue_name, **kwargs)
+
+    def subscriptions(
+        self, queue_name: str, **params: Any
+    ) -> iterator.Listing[Subscription]:
+        """Return one page of the subscriptions of a queue.
+
+        Args:
+            queue_name: The queue.
+            **params: ``marker`` (an id), ``limit`` (at most 20).
+        """
+        page = self._run(operations.subscription_list(queue_name, **params))
+        return self._iterator(page, "subscriptions", subscription.create_object(self))
+
+    def pool(self, ref: str, **kwargs: Any) -> Pool:
+        """Create or replace a pool, unless ``auto_create`` is False.
+
+        Args:
+            ref: Its name.
+            **kwargs: The further arguments of `Pool`.
+        """
+        return pool.Pool(self, ref, **kwargs)
+
+    def pools(self, **params: Any) -> iterator.Listing[Pool]:
+        """Return one page of pools, by name.
+
+        Args:
+            **params: ``marker``, ``limit`` (at most 20), ``detailed`` (with
+                options).
+        """
+        page = self._run(operations.pool_list(**params))
+        return self._iterator(page, "pools", pool.create_object(self))
+
+    def flavor(self, ref: str, **kwargs: Any) -> Flavor:
+        """Create or replace a flavor, unless ``auto_create`` is False.
+
+        Args:
+            ref: Its name.
+            **kwargs: The further arguments of `Flavor`.
+        """
+        return flavor.Flavor(self, ref, **kwargs)
+
+    def flavors(self, **params: Any) -> iterator.Listing[Flavor]:
+        """Return one page of flavors, by name.
+
+        Args:
+            **params: ``marker``, ``limit`` (at most 20), ``detailed`` (with
+                capabilities).
+        """
+        page = self._run(operations.flavor_list(**params))
+        return self._iterator(page, "flavors", flavor.create_object(self))
 
     def follow(self, ref: str) -> Any:
         """Read what a link points at.
@@ -200,6 +268,11 @@ class Client:
 
     def _run(self, flow: Flow[T]) -> T:
         return driver.run(self, flow)
+
+    def _iterator(
+        self, page: Document, key: str, create: Callable[[dict[str, Any]], T]
+    ) -> iterator.Listing[T]:
+        return iterator.Listing(self, page, key, create)
 
     def _request_and_transport(self) -> tuple[Request, Transport]:
         """Return a new request with everything but the call, and the transport."""

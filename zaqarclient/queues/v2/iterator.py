@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _Iterator(Generic[T]):
+class Listing(Generic[T]):
     """Yields the items of a list once, by default those of one page.
 
     Args:
@@ -47,7 +47,7 @@ class _Iterator(Generic[T]):
         self._items: deque[dict[str, Any]] = deque()
         self._take(listing_response)
 
-    def __iter__(self) -> _Iterator[T]:
+    def __iter__(self) -> Listing[T]:
         return self
 
     def __next__(self) -> T:
@@ -61,7 +61,7 @@ class _Iterator(Generic[T]):
         """Return the next item, as the builtin ``next`` does."""
         return self.__next__()
 
-    def stream(self, enabled: bool = True) -> _Iterator[T]:
+    def stream(self, enabled: bool = True) -> Listing[T]:
         """Follow the links to further pages, to the end of the list.
 
         A page is read when the items of the one before are used up. A service
@@ -91,3 +91,7 @@ class _Iterator(Generic[T]):
             return
         self._followed.add(link)
         self._take(self._client.follow(link) or None)
+
+
+_Iterator = Listing
+"""The name by which callers know it (contract, SDK section 14)."""

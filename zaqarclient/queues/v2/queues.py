@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zaqarclient.queues.v2 import claim as claim_module
-from zaqarclient.queues.v2 import driver, iterator, message, operations
+from zaqarclient.queues.v2 import driver, iterator, message, operations, subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.client import Client
     from zaqarclient.queues.v2.message import Message
     from zaqarclient.queues.v2.operations.flow import Document, Flow
+    from zaqarclient.queues.v2.subscription import Subscription
 
 __all__ = ["QUEUE_NAME_REGEX", "Queue", "create_object"]
 
@@ -207,7 +208,7 @@ class Queue:
         document = self._run(operations.message_get(self._name, message_id))
         return self.message_module.create_object(self)(document)
 
-    def messages(self, *ids: str, **params: Any) -> iterator._Iterator[Message]:
+    def messages(self, *ids: str, **params: Any) -> iterator.Listing[Message]:
         """Return one page of messages, or those with these ids.
 
         Args:
@@ -229,7 +230,7 @@ class Queue:
             page = self._run(operations.message_list(self._name, **params))
         return self._iterator(page)
 
-    def iter_messages(self, **params: Any) -> iterator._Iterator[Message]:
+    def iter_messages(self, **params: Any) -> iterator.Listing[Message]:
         """Return all messages, page by page as they are used up.
 
         Args:
@@ -265,7 +266,7 @@ class Queue:
         ids_once = dict.fromkeys(_flat(ids))
         self._run(operations.message_delete_many(self._name, ids_once, claim_ids))
 
-    def pop(self, count: int = 1) -> iterator._Iterator[Message]:
+    def pop(self, count: int = 1) -> iterator.Listing[Message]:
         """Take the oldest unclaimed messages away and return them.
 
         Args:
@@ -317,8 +318,26 @@ class Queue:
         )
         return self._run(flow)
 
-    def _iterator(self, page: Document) -> iterator._Iterator[Message]:
-        return iterator._Iterator(  # noqa: SLF001 - the contract's name
+    def subscriptions(
+        self,
+        detailed: bool = False,
+        marker: str | None = None,
+        limit: int = 20,
+    ) -> iterator.Listing[Subscription]:
+        """Return one page of the queue's subscriptions.
+
+        Args:
+            detailed: Without effect; kept for callers.
+            marker: An id to start behind.
+            limit: How many at most, 1 to 20.
+        """
+        params = {"detailed": detailed, "marker": marker, "limit": limit}
+        page = self._run(operations.subscription_list(self._name, **params))
+        create = subscription.create_object(self.client)
+        return iterator.Listing(self.client, page, "subscriptions", create)
+
+    def _iterator(self, page: Document) -> iterator.Listing[Message]:
+        return iterator.Listing(
             self.client, page, "messages", self.message_module.create_object(self)
         )
 

@@ -1,0 +1,76 @@
+"""Flavors: kinds of queues by the pools they live in, for administrators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zaqarclient.queues.v2 import driver, operations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from zaqarclient.queues.v2.client import Client
+
+__all__ = ["Flavor", "create_object"]
+
+
+class Flavor:
+    """A kind of queues.
+
+    Args:
+        client: The client.
+        name: The name.
+        pool_list: The pools of it.
+        auto_create: Create or replace the flavor now.
+        **kwargs: ``capabilities``; others are ignored.
+
+    Attributes:
+        pool_group: Without meaning since `pool_list` took its place; None.
+    """
+
+    pool_group: str | None = None
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        pool_list: Sequence[str] | None = None,
+        auto_create: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        self.client = client
+        self.name = name
+        self.pool_list = pool_list
+        self.capabilities: Any = kwargs.get("capabilities") or {}
+        if auto_create:
+            self.ensure_exists()
+
+    def __repr__(self) -> str:
+        return f"<Flavor {self.name}>"
+
+    def ensure_exists(self) -> None:
+        """Create or replace the flavor."""
+        data = {"pool_list": self.pool_list}
+        driver.run(self.client, operations.flavor_create(self.name, data))
+
+    def update(self, flavor_data: Mapping[str, Any]) -> None:
+        """Change ``pool_list``, which must be given."""
+        driver.run(self.client, operations.flavor_update(self.name, flavor_data))
+        for name, value in flavor_data.items():
+            setattr(self, name, value)
+
+    def delete(self) -> None:
+        """Delete the flavor; a missing one is no error."""
+        driver.run(self.client, operations.flavor_delete(self.name))
+
+    def get(self) -> dict[str, Any]:
+        """Return the flavor as the service sees it."""
+        document: dict[str, Any] = driver.run(
+            self.client, operations.flavor_get(self.name)
+        )
+        return document
+
+
+def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Flavor]:
+    """Return a function that makes a flavor from a document."""
+    return lambda document: Flavor(parent, **{**document, "auto_create": False})

@@ -1,0 +1,84 @@
+"""Pools: the stores of a service, for administrators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zaqarclient.queues.v2 import driver, operations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from zaqarclient.queues.v2.client import Client
+
+__all__ = ["Pool", "create_object"]
+
+
+class Pool:
+    """A store of the service.
+
+    Args:
+        client: The client.
+        name: The name.
+        weight: How many of the new queues it gets, in relation to others.
+        uri: The store.
+        flavor: The flavor that it belongs to.
+        auto_create: Create or replace the pool now.
+        **kwargs: ``options``; others are ignored.
+
+    Attributes:
+        group: Without meaning since flavors took its place; None.
+    """
+
+    group: str | None = None
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        weight: int | None = None,
+        uri: str | None = None,
+        flavor: str | None = None,
+        auto_create: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        self.client = client
+        self.name = name
+        self.uri = uri
+        self.weight = weight
+        self.flavor = flavor
+        self.options: dict[str, Any] = kwargs.get("options") or {}
+        if auto_create:
+            self.ensure_exists()
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.name}>"
+
+    def ensure_exists(self) -> None:
+        """Create or replace the pool."""
+        data = {"uri": self.uri, "weight": self.weight, "options": self.options}
+        if self.flavor:
+            data["flavor"] = self.flavor
+        driver.run(self.client, operations.pool_create(self.name, data))
+
+    def update(self, pool_data: Mapping[str, Any]) -> None:
+        """Change ``uri``, ``weight``, ``flavor`` or ``options``."""
+        driver.run(self.client, operations.pool_update(self.name, pool_data))
+        for name, value in pool_data.items():
+            setattr(self, name, value)
+
+    def delete(self) -> None:
+        """Delete the pool; a missing one is no error."""
+        driver.run(self.client, operations.pool_delete(self.name))
+
+    def get(self) -> dict[str, Any]:
+        """Return the pool as the service sees it."""
+        document: dict[str, Any] = driver.run(
+            self.client, operations.pool_get(self.name)
+        )
+        return document
+
+
+def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Pool]:
+    """Return a function that makes a pool from a document."""
+    return lambda document: Pool(parent, **{**document, "auto_create": False})

@@ -1,0 +1,107 @@
+"""Subscriptions: who is told about new messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zaqarclient.queues.v2 import driver, operations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from zaqarclient.queues.v2.client import Client
+
+__all__ = ["Subscription", "create_object"]
+
+
+class Subscription:
+    """A subscription.
+
+    Its attributes are plain ones: callers read ``vars()`` of it.
+
+    Args:
+        client: The client.
+        queue_name: The queue.
+        subscriber: The URI to tell.
+        ttl: Seconds that it lasts.
+        id: An existing subscription.
+        auto_create: Subscribe if there is no id, and read the subscription.
+        **kwargs: ``options``, ``age``, ``confirmed`` if known.
+
+    Raises:
+        zaqarclient.transport.errors.ConflictError: The subscriber has
+            confirmed a subscription already.
+        zaqarclient.transport.errors.ResourceNotFound: There is none of this
+            id.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        queue_name: str,
+        subscriber: str | None = None,
+        ttl: int = 60,
+        id: str | None = None,  # noqa: A002 - the contract's name
+        auto_create: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        self.client = client
+        self.id = id
+        self.queue_name = queue_name
+        self.subscriber = subscriber
+        self.ttl = ttl
+        self.options: dict[str, Any] = kwargs.get("options") or {}
+        self.age: int | None = kwargs.get("age")
+        self.confirmed: bool | None = kwargs.get("confirmed")
+        if auto_create:
+            self.ensure_exists()
+
+    def __repr__(self) -> str:
+        return f"<Subscription id:{self.id} subscriber:{self.subscriber}>"
+
+    def ensure_exists(self) -> None:
+        """Subscribe if there is no id, then read the subscription."""
+        if self.id is None and self.subscriber:
+            data = {
+                "subscriber": self.subscriber,
+                "ttl": self.ttl,
+                "options": self.options,
+            }
+            flow = operations.subscription_create(self.queue_name, data)
+            created = driver.run(self.client, flow) or {}
+            self.id = created.get("subscription_id")
+        if self.id is not None:
+            flow = operations.subscription_get(self.queue_name, self.id)
+            found = driver.run(self.client, flow) or {}
+            for name in ("subscriber", "ttl", "options", "age", "confirmed"):
+                setattr(self, name, found.get(name))
+
+    def update(self, data: Mapping[str, Any]) -> None:
+        """Change ``subscriber``, ``ttl`` or ``options``.
+
+        Args:
+            data: What to change; ``options`` are replaced as a whole.
+        """
+        driver.run(
+            self.client,
+            operations.subscription_update(self.queue_name, self.id or "", data),
+        )
+        for name, value in data.items():
+            setattr(self, name, value)
+
+    def delete(self) -> None:
+        """End the subscription; a missing one is no error."""
+        driver.run(
+            self.client,
+            operations.subscription_delete(self.queue_name, self.id or ""),
+        )
+
+
+def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Subscription]:
+    """Return a function that makes a subscription from a document."""
+
+    def create(document: Mapping[str, Any]) -> Subscription:
+        members = dict(document)
+        return Subscription(parent, members.pop("source"), auto_create=False, **members)
+
+    return create
