@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -97,8 +98,8 @@ def _answers(port: int) -> bool:
 
 def _port_in(log: Path) -> int | None:
     """Return the port that the server says it listens on, if it has said it."""
-    _, found, rest = log.read_text().partition("ready on http://127.0.0.1:")
-    return int(rest.split(",")[0]) if found else None
+    found = re.search(r"ready on http://127\.0\.0\.1:(\d+)", log.read_text())
+    return int(found[1]) if found else None
 
 
 def _wait(process: subprocess.Popen[bytes], log: Path) -> int:
@@ -124,6 +125,7 @@ def server() -> Iterator[str]:
         config = Path(home, "zaqar.conf")
         config.write_text(
             "[server]\nhost = 127.0.0.1\nport = 0\n"
+            "[websocket]\nport = 0\n"
             f"[storage]\nuri = sqlite:///{home}/zaqar.db\n"
         )
         log = Path(home, "server.log")
