@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from urllib3 import exceptions as urllib3_exceptions
@@ -119,17 +120,38 @@ def network_error(error: BaseException) -> errors.NetworkError | None:
         cause = cause.__cause__ or cause.__context__
     if cause is None:
         return None
-    text = str(error)
+    words = _explanation(cause)
     if isinstance(cause, requests.exceptions.ConnectTimeout):
-        return TimedOut(text=text, unsent=True, transient=True)
+        return TimedOut(description=words, unsent=True, transient=True)
     if isinstance(cause, requests.exceptions.Timeout):
         # Whoever waited a whole timeout has waited long enough.
-        return TimedOut(text=text, transient=False)
+        return TimedOut(description=words, transient=False)
     if isinstance(cause, requests.exceptions.SSLError):
-        return ConnectionFailed(text=text, unsent=True, transient=False)
+        return ConnectionFailed(description=words, unsent=True, transient=False)
     if isinstance(cause, requests.exceptions.ConnectionError):
-        return ConnectionFailed(text=text, unsent=_never_opened(cause))
-    return ConnectionFailed(text=text, transient=_broke_off(cause))
+        return ConnectionFailed(description=words, unsent=_never_opened(cause))
+    return ConnectionFailed(description=words, transient=_broke_off(cause))
+
+
+def _explanation(error: requests.RequestException) -> str:
+    """Return where the request went and the innermost reason of its failure."""
+    reason: BaseException = error
+    while (deeper := _behind(reason)) is not None:
+        reason = deeper
+    words = getattr(reason, "strerror", None) or str(reason)
+    url = getattr(error.request, "url", None)
+    if not url:
+        return words
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}: {words}"
+
+
+def _behind(error: BaseException) -> BaseException | None:
+    for inner in (error.__cause__, error.__context__, *error.args):
+        # urllib3 keeps the reason of a timeout in words of its own.
+        if isinstance(inner, BaseException) and not isinstance(inner, TimeoutError):
+            return inner
+    return None
 
 
 def _never_opened(error: requests.exceptions.ConnectionError) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from zaqarclient.transport.base import Transport
     from zaqarclient.transport.request import Request
 
-__all__ = ["get_transport", "get_transport_for"]
+__all__ = ["get_transport", "get_transport_for", "scheme_of"]
 
 
 def get_transport(
@@ -51,16 +52,26 @@ def get_transport_for(
 
     Raises:
         zaqarclient.errors.EndpointNotFound: There is no URL, or it has no
-            scheme.
+            scheme or no host.
         zaqarclient.errors.DriverLoadFailure: There is no transport for its
             scheme.
     """
     given = url_or_request
     url = given if isinstance(given, str) else given.endpoint
-    scheme = urlsplit(url or "").scheme
-    if not scheme:
-        raise EndpointNotFound(
-            f"{url!r} is not the URL of a messaging service; "
-            "give one as http://HOST:8888"
-        )
-    return get_transport(scheme, version, options)
+    return get_transport(scheme_of(url), version, options)
+
+
+def scheme_of(url: str | None) -> str:
+    """Return the scheme of a URL.
+
+    Raises:
+        zaqarclient.errors.EndpointNotFound: There is no URL, or it has no
+            scheme or no host.
+    """
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url or "")
+        if parts.scheme and parts.netloc:
+            return parts.scheme
+    raise EndpointNotFound(
+        f"{url!r} is not the URL of a messaging service; give one as http://HOST:8888"
+    )

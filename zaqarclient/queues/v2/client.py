@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import uuid
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from urllib.parse import urlsplit
 
 from zaqarclient import auth, errors, transport
 from zaqarclient.auth.base import ConnectionOptions
@@ -285,7 +284,7 @@ class Client:
 
     def _get_transport(self, request: Request) -> Transport:
         """Return the transport for the endpoint; always the same one."""
-        scheme = urlsplit(request.endpoint).scheme
+        scheme = transport.scheme_of(request.endpoint)
         with self._lock:
             if scheme not in self._transports:
                 # Found through the module: callers put their own there.

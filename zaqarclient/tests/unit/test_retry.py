@@ -229,3 +229,26 @@ def test_only_what_can_be_done_twice_is_repeated_freely() -> None:
     }
     assert V2().retry("message_delete_many", {"pop": 1}) is Retry.UNACCEPTED
     assert V2().retry("message_delete_many", {"ids": ["a"]}) is Retry.SAFE
+
+
+def test_a_network_error_says_where_and_why(
+    stub: HttpStub, make_client: Callable[..., Client]
+) -> None:
+    def words_of(client: Client) -> str:
+        with pytest.raises(errors.NetworkError) as caught:
+            client.queues()
+        return str(caught.value)
+
+    stub.default = Answer(0)
+    assert words_of(make_client(stub.url, retries=0)) == (
+        "The connection to the service failed. "
+        f"Description: {stub.url}: Remote end closed connection without response."
+    )
+    refused = words_of(make_client("http://127.0.0.1:1", retries=0))
+    assert refused.endswith(" http://127.0.0.1:1: Connection refused.")
+    stub.default = stub.hang
+    late = words_of(make_client(stub.url, timeout=0.05))
+    assert late.startswith(
+        f"The service did not answer in time. Description: {stub.url}: "
+    )
+    assert "Read timed out" in late
