@@ -93,6 +93,12 @@ class Connection:
         Raises:
             zaqarclient.errors.ZaqarError: The options do not fit together.
         """
+        if not self.configured and os.environ.get("OS_CLOUD"):
+            # The cloud may be anywhere but at the default place.
+            raise AuthenticationFailed(
+                "OS_CLOUD names a cloud of clouds.yaml, which only openstack reads: "
+                "give OS_AUTH_URL and credentials, or OS_QUEUES_ENDPOINT"
+            )
         from zaqarclient.queues import client  # noqa: PLC0415 - only when needed
 
         if self._auth_type == "none":

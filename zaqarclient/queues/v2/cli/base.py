@@ -11,7 +11,7 @@ import argparse
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TextIO
 
 from cliff import command, lister, show
 
@@ -129,7 +129,7 @@ class Command(command.Command):
             CommandError: the answer was not yes.
         """
         if parsed_args.yes or not (
-            self.app.stdin.isatty() and self.app.stderr.isatty()
+            is_terminal(self.app.stdin) and is_terminal(self.app.stderr)
         ):
             return
         self.app.stderr.write(f"{question} [y/N] ")
@@ -198,3 +198,8 @@ class ShowOne(_Displaying, show.ShowOne):
         render = values.renderer(parsed_args.formatter)
         fields = tuple(map(render, data))
         return super().produce_output(parsed_args, column_names, fields)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Say if a stream is a terminal; a closed one is None, and is not."""
+    return stream is not None and stream.isatty()

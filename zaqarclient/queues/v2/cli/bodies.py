@@ -35,7 +35,14 @@ class Source(NamedTuple):
     path: Path | None
 
     def open(self, stdin: Any) -> BinaryIO:
-        """Return the stream of bytes."""
+        """Return the stream of bytes.
+
+        Raises:
+            InputError: The standard input is closed.
+            OSError: The file cannot be read.
+        """
+        if self.path is None and stdin is None:
+            raise InputError("there is no standard input to read")
         if self.path is None:
             stream: BinaryIO = stdin.buffer
             return stream

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 from zaqarclient.transport.errors import NetworkError
-
-_URL: Final = re.compile(r"https?://[^\s'\"]+?(?=[,:]?(?:\s|$))")
 
 
 class Unreachable(Exception):
@@ -16,16 +11,19 @@ class Unreachable(Exception):
 
 def unreachable(error: NetworkError) -> Unreachable:
     """Return the error to show for one of the network."""
-    found = _URL.search(error.text or "")
-    url = found.group() if found else ""
-    root, version, _ = url.partition("/v2/")
     # Another path is another service: that of identity, in most cases.
-    place = f"Zaqar at {root}" if version or not url else url
-    return Unreachable(f"cannot reach {place.rstrip()}: {_reason(error)}")
+    path = _url(error).partition("://")[2].partition("/")[2]
+    service = "Zaqar at " if not path or path.startswith("v2/") else ""
+    where_and_why = (error.description or error.text or str(error)).rstrip(".")
+    return Unreachable(f"cannot reach {service}{where_and_why}")
 
 
-def _reason(error: BaseException) -> str:
-    """Return what the system said, below all that libraries made of it."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-    return getattr(error, "strerror", None) or str(error)
+def _url(error: BaseException) -> str:
+    """Return the URL of the request that failed, where a cause knows it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        url = getattr(getattr(cause, "request", None), "url", None)
+        if url:
+            return str(url)
+        cause = cause.__cause__ or cause.__context__
+    return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from zaqarclient.queues.v2.cli import options
@@ -52,13 +53,13 @@ class ListMessages(Lister):
 
     def take_action(
         self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, list[tuple[Any, ...]]]:
+    ) -> tuple[Columns, Iterator[tuple[Any, ...]]]:
         """List the messages."""
         columns = ("ID", "Body", "TTL", "Age", "Claim ID", "Checksum")
         queue = self.queue(parsed_args.queue_name)
         if parsed_args.message_ids:
             messages = queue.messages(*parsed_args.message_ids.split(","))
-            return columns, [_row(message) for message in messages]
+            return columns, map(_row, messages)
         flags = {
             name: getattr(parsed_args, name)
             for name in ("echo", "include_claimed", "include_delayed")
@@ -68,12 +69,18 @@ class ListMessages(Lister):
             return queue.messages(**flags, **params)
 
         pages = Pages(fetch, parsed_args.limit, parsed_args.marker)
-        rows = [_row(message) for message in pages]
+        return columns, self._rows(pages, echo=parsed_args.echo)
+
+    def _rows(self, pages: Pages, *, echo: bool) -> Iterator[tuple[Any, ...]]:
+        """Give a row for each message, as the pages come, and a hint after."""
+        empty = True
+        for message in pages:
+            empty = False
+            yield _row(message)
         if pages.next_marker:
             self.hint(f"Next page: --marker {pages.next_marker} (or --all)")
-        elif not rows and not parsed_args.echo:
+        elif empty and not echo:
             self.hint("No messages of other clients (--echo shows your own).")
-        return columns, rows
 
 
 class ShowMessage(ShowOne):

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from zaqarclient.queues.v2.cli import bodies, options
-from zaqarclient.queues.v2.cli.base import LOG, Lister
+from zaqarclient.queues.v2.cli.base import LOG, Lister, is_terminal
 from zaqarclient.queues.v2.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class PostMessages(Lister):
                 self.usage_error("give <messages>, --body or --text, not two of them")
             return [{"body": getattr(parsed_args, "body", parsed_args.text)}], None
         if given is None:
-            if self.app.stdin.isatty():
+            if is_terminal(self.app.stdin):
                 self.usage_error('give <messages>, --body, --text, or "-" to read')
             given = bodies.Source(None)
         by_line = parsed_args.lines or parsed_args.json_lines

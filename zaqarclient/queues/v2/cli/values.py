@@ -11,6 +11,13 @@ from typing import Any, Final
 #: Formats that can only carry text; formats of other origin get real values.
 _TEXT_FORMATS: Final = frozenset({"csv", "shell", "table", "value"})
 
+#: Control characters, all but the line break and the tab, as they are written.
+_CONTROLS: Final = {
+    code: f"\\x{code:02x}"
+    for code in (*range(32), *range(127, 160))
+    if chr(code) not in "\n\t"
+}
+
 
 class Body:
     """The body of a message: any JSON, where text stays plain text.
@@ -25,7 +32,9 @@ class Body:
 
 def renderer(output_format: str) -> Callable[[Any], Any]:
     """Return the function that prepares a value for an output format."""
-    return _as_text if output_format in _TEXT_FORMATS else _as_data
+    if output_format not in _TEXT_FORMATS:
+        return _as_data
+    return _as_shown if output_format == "table" else _as_text
 
 
 def compact(value: Any) -> str:
@@ -40,6 +49,15 @@ def body_text(body: Any) -> str:
 
 def _as_data(value: Any) -> Any:
     return value.value if isinstance(value, Body) else value
+
+
+def _as_shown(value: Any) -> Any:
+    """Return a text that cannot steer the terminal that it is shown on.
+
+    Messages are other people's: what they hold is shown, not obeyed.
+    """
+    text = _as_text(value)
+    return text.translate(_CONTROLS) if isinstance(text, str) else text
 
 
 def _as_text(value: Any) -> Any:

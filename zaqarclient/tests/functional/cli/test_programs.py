@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
@@ -23,6 +24,36 @@ from zaqarclient.tests.functional.cli.conftest import PROGRAMS, Run
 ZAQAR = str(PROGRAMS / "zaqar")
 
 NOBODY = "http://127.0.0.1:1"
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    """A service that answers in JSON."""
+
+    def answer(
+        self, status: int, document: Any, headers: dict[str, str] | None = None
+    ) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def serving(handler: type[Answering]) -> Iterator[str]:
+    """Serve on loopback and yield the URL."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as service:
+        thread = threading.Thread(target=service.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{service.server_port}"
+        service.shutdown()
+        thread.join()
 
 
 def test_the_program_runs_by_itself_and_by_its_module(
@@ -75,6 +106,52 @@ def test_health_is_for_administrators(zaqar: Run) -> None:
     done = zaqar("health")
     assert (done.status, done.out) == (1, "")
     assert "The service does not allow this" in done.err
+
+
+@pytest.mark.parametrize(
+    ("document", "status"),
+    [
+        ({"storage_reachable": True, "operation_status": {}}, 0),
+        ({"operation_status": {"b": {"succeeded": False, "ref": "r"}}, "a": 1}, 1),
+    ],
+)
+def test_the_status_of_health_is_that_of_the_service(
+    zaqar: Run, document: dict[str, Any], status: int
+) -> None:
+    class Service(Answering):
+        def do_GET(self) -> None:
+            self.answer(200, document)
+
+    with serving(Service) as url:
+        done = zaqar("--os-queues-endpoint", url, "health")
+        cells = zaqar("--os-queues-endpoint", url, "health", "-f", "value")
+    assert done.status == cells.status == status
+    assert done.out == json.dumps(document, indent=2, sort_keys=True) + "\n"
+    first = document[min(document)]
+    assert cells.out.splitlines()[0] == (
+        str(first) if isinstance(first, bool | int) else json.dumps(first)
+    )
+
+
+def test_a_cloud_of_clouds_yaml_is_not_mistaken_for_the_server_nearby(
+    process: Run,
+) -> None:
+    done = process("zaqar", "queue", "list", OS_QUEUES_ENDPOINT="", OS_CLOUD="prod")
+    assert (done.status, done.out) == (1, "")
+    assert "clouds.yaml, which only openstack reads" in done.err
+
+
+def test_a_closed_standard_input_is_no_terminal(
+    zaqar: Run, environment: dict[str, str]
+) -> None:
+    zaqar("queue", "create", "q")
+    script = '"$0" queue delete q <&- && "$0" message post q <&-'
+    done = subprocess.run(
+        ["sh", "-c", script, ZAQAR], capture_output=True, env=environment, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr == b"there is no standard input to read\n"
+    assert zaqar("queue", "exists", "q").status == 1
 
 
 def test_the_client_id_stays_the_same(process: Run) -> None:
@@ -216,7 +293,7 @@ def test_debug_tells_requests_with_their_ids(zaqar: Run) -> None:
     assert "x-openstack-request-id: req-" in done.err
 
 
-class Identity(http.server.BaseHTTPRequestHandler):
+class Identity(Answering):
     """As much of an identity service as a token and a catalog need."""
 
     zaqar_url: ClassVar[str]
@@ -226,7 +303,7 @@ class Identity(http.server.BaseHTTPRequestHandler):
         url = f"http://127.0.0.1:{self.server.server_port}/v3"  # type: ignore[attr-defined]
         links = [{"rel": "self", "href": url}]
         version = {"id": "v3.14", "status": "stable", "links": links}
-        self._answer(200, {"version": version})
+        self.answer(200, {"version": version})
 
     def do_POST(self) -> None:
         length = int(self.headers["Content-Length"])
@@ -244,22 +321,7 @@ class Identity(http.server.BaseHTTPRequestHandler):
             "user": {"id": "u1", "name": "me", "domain": domain},
             "roles": [{"id": "r", "name": "member"}],
         }
-        self._answer(201, {"token": token}, {"X-Subject-Token": "secret"})
-
-    def _answer(
-        self, status: int, document: Any, headers: dict[str, str] | None = None
-    ) -> None:
-        body = json.dumps(document).encode()
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
-        """Say nothing."""
+        self.answer(201, {"token": token}, {"X-Subject-Token": "secret"})
 
 
 @pytest.fixture
@@ -267,12 +329,8 @@ def identity(server: Any) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """The URL of an identity service, and what it is asked."""
     asked: list[dict[str, Any]] = []
     handler = type("Here", (Identity,), {"zaqar_url": server.url, "asked": asked})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as service:
-        thread = threading.Thread(target=service.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{service.server_port}/v3", asked
-        service.shutdown()
-        thread.join()
+    with serving(handler) as url:
+        yield f"{url}/v3", asked
 
 
 def credentials(url: str) -> dict[str, str]:
