@@ -8,8 +8,7 @@ from zaqarclient import errors
 from zaqarclient.queues.v2 import driver, iterator, message, operations
 
 if TYPE_CHECKING:
-    from zaqarclient.queues.v2.message import Message
-    from zaqarclient.queues.v2.queues import Queue
+    from zaqarclient.queues.v2 import queues
 
 __all__ = ["Claim"]
 
@@ -37,7 +36,7 @@ class Claim:
 
     def __init__(
         self,
-        queue: Queue,
+        queue: queues.Queue,
         id: str | None = None,  # noqa: A002 - the contract's name
         ttl: int | None = None,
         grace: int | None = None,
@@ -56,7 +55,7 @@ class Claim:
     def __repr__(self) -> str:
         return f"<Claim id:{self.id} ttl:{self._ttl}>"
 
-    def __iter__(self) -> iterator.Listing[Message]:
+    def __iter__(self) -> iterator.Listing[message.Message]:
         if self._documents is None:
             self._read()
         return iterator.Listing(
@@ -67,7 +66,7 @@ class Claim:
         )
 
     @property
-    def messages(self) -> list[Message]:
+    def messages(self) -> list[message.Message]:
         """The messages, oldest first, as when the claim was made or read.
 
         Raises:

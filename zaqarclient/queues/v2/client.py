@@ -14,9 +14,9 @@ from zaqarclient.queues.v2 import (
     iterator,
     operations,
     pool,
-    queues,
     subscription,
 )
+from zaqarclient.queues.v2 import queues as v2_queues
 from zaqarclient.transport import drivers
 from zaqarclient.transport.request import Request, service_root
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.flavor import Flavor
     from zaqarclient.queues.v2.operations.flow import Document, Flow
     from zaqarclient.queues.v2.pool import Pool
-    from zaqarclient.queues.v2.queues import Queue
     from zaqarclient.queues.v2.subscription import Subscription
     from zaqarclient.transport.base import Transport
 
@@ -76,7 +75,7 @@ class Client:
         ValueError: ``timeout`` or ``retries`` is not a number in bounds.
     """
 
-    queues_module = queues
+    queues_module = v2_queues
 
     def __init__(
         self,
@@ -139,7 +138,7 @@ class Client:
     def api_url(self, url: str | None) -> None:
         self._url = url
 
-    def queue(self, ref: str, **kwargs: Any) -> Queue:
+    def queue(self, ref: str, **kwargs: Any) -> v2_queues.Queue:
         """Return a queue; nothing is sent unless ``force_create`` is set.
 
         Args:
@@ -148,7 +147,9 @@ class Client:
         """
         return self.queues_module.Queue(self, ref, **kwargs)
 
-    def queues(self, **params: Any) -> tuple[iterator.Listing[Queue], int | None]:
+    def queues(
+        self, **params: Any
+    ) -> tuple[iterator.Listing[v2_queues.Queue], int | None]:
         """Return one page of the project's queues, by name.
 
         Args:
@@ -165,7 +166,7 @@ class Client:
         create = self.queues_module.create_object(self)
         return self._iterator(page, "queues", create), page.get("count")
 
-    def iter_queues(self, **params: Any) -> iterator.Listing[Queue]:
+    def iter_queues(self, **params: Any) -> iterator.Listing[v2_queues.Queue]:
         """Return all queues, page by page as they are used up.
 
         Args:

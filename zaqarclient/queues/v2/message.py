@@ -10,7 +10,7 @@ from zaqarclient.queues.v2 import operations
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from zaqarclient.queues.v2.queues import Queue
+    from zaqarclient.queues.v2 import queues
 
 __all__ = ["Message", "create_object"]
 
@@ -39,7 +39,7 @@ class Message:
 
     def __init__(  # noqa: PLR0913, PLR0917 - the members of the document
         self,
-        queue: Queue,
+        queue: queues.Queue,
         ttl: int,
         age: int,
         body: Any,
@@ -83,7 +83,7 @@ class Message:
         self.queue.delete_message(self.id, self.claim_id)
 
 
-def create_object(parent: Queue) -> Callable[[Mapping[str, Any]], Message]:
+def create_object(parent: queues.Queue) -> Callable[[Mapping[str, Any]], Message]:
     """Return a function that makes a message of the queue from a document."""
     return lambda document: Message(
         parent, **{"ttl": None, "age": None, "body": None, **document}

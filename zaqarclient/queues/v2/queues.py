@@ -6,17 +6,16 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from zaqarclient.queues.v2 import claim as claim_module
-from zaqarclient.queues.v2 import driver, iterator, message, operations, subscription
+from zaqarclient.queues.v2 import claim as claim_resource
+from zaqarclient.queues.v2 import driver, iterator, operations
+from zaqarclient.queues.v2 import message as message_resource
+from zaqarclient.queues.v2 import subscription as subscription_resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from zaqarclient.queues.v2.claim import Claim
     from zaqarclient.queues.v2.client import Client
-    from zaqarclient.queues.v2.message import Message
     from zaqarclient.queues.v2.operations.flow import Document, Flow
-    from zaqarclient.queues.v2.subscription import Subscription
 
 __all__ = ["QUEUE_NAME_REGEX", "Queue", "create_object"]
 
@@ -49,7 +48,7 @@ class Queue:
         ValueError: The name is not a legal one.
     """
 
-    message_module = message
+    message_module = message_resource
 
     def __init__(
         self,
@@ -199,7 +198,7 @@ class Queue:
         """
         return self._run(operations.message_post(self._name, _checked(messages)))
 
-    def message(self, message_id: str) -> Message:
+    def message(self, message_id: str) -> message_resource.Message:
         """Return one message.
 
         Raises:
@@ -208,7 +207,9 @@ class Queue:
         document = self._run(operations.message_get(self._name, message_id))
         return self.message_module.create_object(self)(document)
 
-    def messages(self, *ids: str, **params: Any) -> iterator.Listing[Message]:
+    def messages(
+        self, *ids: str, **params: Any
+    ) -> iterator.Listing[message_resource.Message]:
         """Return one page of messages, or those with these ids.
 
         Args:
@@ -230,7 +231,9 @@ class Queue:
             page = self._run(operations.message_list(self._name, **params))
         return self._iterator(page)
 
-    def iter_messages(self, **params: Any) -> iterator.Listing[Message]:
+    def iter_messages(
+        self, **params: Any
+    ) -> iterator.Listing[message_resource.Message]:
         """Return all messages, page by page as they are used up.
 
         Args:
@@ -266,7 +269,7 @@ class Queue:
         ids_once = dict.fromkeys(_flat(ids))
         self._run(operations.message_delete_many(self._name, ids_once, claim_ids))
 
-    def pop(self, count: int = 1) -> iterator.Listing[Message]:
+    def pop(self, count: int = 1) -> iterator.Listing[message_resource.Message]:
         """Take the oldest unclaimed messages away and return them.
 
         Args:
@@ -280,7 +283,7 @@ class Queue:
         ttl: int | None = None,
         grace: int | None = None,
         limit: int | None = None,
-    ) -> Claim:
+    ) -> claim_resource.Claim:
         """Claim messages, or return the claim with this id.
 
         Args:
@@ -290,7 +293,7 @@ class Queue:
                 43200.
             limit: How many messages at most, 1 to 20.
         """
-        return claim_module.Claim(self, id=id, ttl=ttl, grace=grace, limit=limit)
+        return claim_resource.Claim(self, id=id, ttl=ttl, grace=grace, limit=limit)
 
     def signed_url(
         self,
@@ -323,7 +326,7 @@ class Queue:
         detailed: bool = False,
         marker: str | None = None,
         limit: int = 20,
-    ) -> iterator.Listing[Subscription]:
+    ) -> iterator.Listing[subscription_resource.Subscription]:
         """Return one page of the queue's subscriptions.
 
         Args:
@@ -333,10 +336,10 @@ class Queue:
         """
         params = {"detailed": detailed, "marker": marker, "limit": limit}
         page = self._run(operations.subscription_list(self._name, **params))
-        create = subscription.create_object(self.client)
+        create = subscription_resource.create_object(self.client)
         return iterator.Listing(self.client, page, "subscriptions", create)
 
-    def _iterator(self, page: Document) -> iterator.Listing[Message]:
+    def _iterator(self, page: Document) -> iterator.Listing[message_resource.Message]:
         return iterator.Listing(
             self.client, page, "messages", self.message_module.create_object(self)
         )
