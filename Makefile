@@ -28,6 +28,7 @@ test: venv  ## every check and every test; the last line is pytest's
 	$(BIN)/pytest $(ARGS) && test -z "$$failed"
 
 serve: venv  ## run a server that keeps its messages (under $XDG_STATE_HOME)
+	@echo "Try it in another terminal: .venv/bin/zaqar message post orders '{\"body\": 1}'"
 	@$(BIN)/zaqarserver $(ARGS)
 
 lint: venv  ## ruff: rules and format
