@@ -121,7 +121,8 @@ class Connection:
             with self._lock:
                 session, self._session = self._session, None
             if session is not None:
-                session.close()
+                # The inner one: older sessions cannot be closed themselves.
+                session.session.close()
 
     def _current(self) -> Any:
         if self._process != os.getpid():

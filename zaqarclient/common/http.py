@@ -147,6 +147,8 @@ def _explanation(error: requests.RequestException) -> str:
 
 
 def _behind(error: BaseException) -> BaseException | None:
+    if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
+        return None
     for inner in (error.__cause__, error.__context__, *error.args):
         # urllib3 keeps the reason of a timeout in words of its own.
         if isinstance(inner, BaseException) and not isinstance(inner, TimeoutError):

@@ -53,7 +53,7 @@ class HttpTransport(base.Transport):
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(options)
         timeout = self.options.get("timeout")
-        self.client = http.Client(http.DEFAULT_TIMEOUT if timeout is None else timeout)
+        self.client = http.Client(float(timeout or http.DEFAULT_TIMEOUT))
         self.sleep = time.sleep
 
     def send(self, request: Request) -> Response:
