@@ -11,6 +11,7 @@ of the output went away.
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import sys
 from collections.abc import Iterator
@@ -248,6 +249,10 @@ def main(argv: list[str] | None = None) -> int:
         argv: The words after the name of the program; its own by default.
     """
     arguments = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A message may hold what the terminal's encoding cannot say; that is no
+        # reason to show none of it.
+        sys.stdout.reconfigure(errors="backslashreplace")
     # After "--" stands somebody else's command line, options and all.
     end = arguments.index("--") if "--" in arguments else len(arguments)
     parser = build_parser()

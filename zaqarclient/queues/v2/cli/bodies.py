@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from zaqarclient.queues.v2.cli.options import json_value, not_json
+from zaqarclient.queues.v2.cli.options import json_value, load_json, not_json
 
 #: Bytes asked of the input at a time; no less than a buffered stream holds, so
 #: that nothing stays behind in the buffer unseen.
@@ -74,7 +74,7 @@ def read_document(stream: BinaryIO) -> Any:
         InputError: it holds none.
     """
     try:
-        return json.loads(stream.read())
+        return load_json(stream.read())
     except json.JSONDecodeError as error:
         raise InputError(
             f"the input is {not_json(error)}; --lines posts lines of text"
@@ -145,7 +145,7 @@ def line_messages(stream: BinaryIO, *, as_json: bool) -> Iterator[Message | None
             continue
         number, line = item
         try:
-            yield {"body": json.loads(line) if as_json else line.decode()}
+            yield {"body": load_json(line) if as_json else line.decode()}
         except json.JSONDecodeError as error:
             raise InputError(f"line {number} is {not_json(error)}") from error
         except UnicodeDecodeError as error:

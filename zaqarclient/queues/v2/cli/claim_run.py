@@ -157,7 +157,9 @@ class _Job:
 
     def _feed(self, process: subprocess.Popen[bytes]) -> None:
         """Give the command its input, and renew the claim until it ends."""
-        body: bytes | None = body_text(self._message.body).encode()
+        text = body_text(self._message.body)
+        # JSON allows halves of characters, which UTF-8 cannot say.
+        body: bytes | None = text.encode(errors="backslashreplace")
         while True:
             try:
                 process.communicate(body, timeout=self._arguments.ttl / 2)

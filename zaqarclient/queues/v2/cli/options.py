@@ -25,10 +25,27 @@ def integer(minimum: int) -> Callable[[str], int]:
     return parse
 
 
+def load_json(text: str | bytes) -> Any:
+    """Read a JSON document, and nothing but what JSON allows.
+
+    Raises:
+        json.JSONDecodeError: It is none; ``NaN`` and ``Infinity`` are none.
+        UnicodeDecodeError: The bytes are not UTF-8.
+    """
+    if isinstance(text, bytes):
+        text = text.decode()
+
+    def refuse(constant: str) -> Any:
+        position = text.find(constant)
+        raise json.JSONDecodeError(f"{constant} is not JSON", text, position)
+
+    return json.loads(text, parse_constant=refuse)
+
+
 def json_value(text: str) -> Any:
     """Argument type: any JSON document."""
     try:
-        return json.loads(text)
+        return load_json(text)
     except json.JSONDecodeError as error:
         raise argparse.ArgumentTypeError(not_json(error)) from None
 
@@ -46,7 +63,7 @@ def json_or_text(text: str) -> Any:
     so there a mistake is an error.
     """
     try:
-        return json.loads(text)
+        return load_json(text)
     except json.JSONDecodeError as error:
         if text.lstrip().startswith(("{", "[", '"')):
             raise argparse.ArgumentTypeError(not_json(error)) from None

@@ -144,7 +144,7 @@ class GetQueueMetadata(ShowOne):
 
 def _json_object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        value = options.load_json(text)
     except json.JSONDecodeError as error:
         raise CommandError(f"metadata {text!r} is {options.not_json(error)}") from error
     if not isinstance(value, dict):

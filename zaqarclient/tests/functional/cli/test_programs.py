@@ -141,6 +141,15 @@ def test_a_cloud_of_clouds_yaml_is_not_mistaken_for_the_server_nearby(
     assert "clouds.yaml, which only openstack reads" in done.err
 
 
+def test_what_the_encoding_of_the_output_lacks_is_written_out(
+    zaqar: Run, process: Run
+) -> None:
+    zaqar("message", "post", "q", "--text", "é日")
+    words = ["message", "list", "q", "--echo", "-f", "value", "-c", "Body"]
+    done = process("zaqar", *words, PYTHONIOENCODING="ascii")
+    assert done == (0, "\\xe9\\u65e5\n", "")
+
+
 def test_a_closed_standard_input_is_no_terminal(
     zaqar: Run, environment: dict[str, str]
 ) -> None:

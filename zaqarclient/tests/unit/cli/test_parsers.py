@@ -142,6 +142,11 @@ REFUSED = [
         ["q", '[{"body": 1]'],
         "not valid JSON: Expecting ',' delimiter at column 12",
     ),
+    (
+        "message post",
+        ["q", '{"body": NaN}'],
+        "not valid JSON: NaN is not JSON at column 10",
+    ),
     ("message post", ["q", "hello"], "--text posts plain text"),
     ("message post", ["q", "--body", '{"a"'], "not valid JSON"),
     ("message post", ["q", "--text", "a", "--body", "b"], "not allowed with"),

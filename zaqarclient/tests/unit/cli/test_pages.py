@@ -1,0 +1,54 @@
+"""The pages about the command line show commands that exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zaqarclient import shell
+
+PAGES = Path(__file__).parents[4] / "doc" / "source" / "cli"
+
+#: Where one command of a shell line ends.
+_ENDS = {"|", "||", "&&", ">", ";", ")"}
+
+
+def shown() -> Iterator[str]:
+    """Give each call of ``zaqar`` on the pages, without the prompt."""
+    for page in sorted(PAGES.glob("*.rst")):
+        text = page.read_text().replace("\\\n", " ")
+        for line in re.findall(r"^ +\$ (.*)$", text, re.MULTILINE):
+            yield from (f"zaqar {part}" for part in line.split("zaqar ")[1:])
+
+
+def words_of(line: str) -> list[str]:
+    """Return the words of the first command of a line, after its name."""
+    # What is taken into a string with $(...) ends at the parenthesis.
+    lexer = shlex.shlex(line.partition(')"')[0], posix=True, punctuation_chars="|&;<>")
+    lexer.whitespace_split = True
+    words: list[str] = []
+    for word in lexer:
+        if word in _ENDS:
+            break
+        words.append(word)
+    return words[1:]
+
+
+@pytest.mark.parametrize("line", sorted(set(shown())))
+def test_a_command_on_a_page_can_be_typed_as_it_stands(
+    parse: Callable[..., Any], line: str
+) -> None:
+    words = words_of(line)
+    end = words.index("--") if "--" in words else len(words)
+    options, rest = shell.build_parser().parse_known_args(words[:end])
+    if rest[0] in {"help", "complete"}:
+        return
+    name, arguments = shell.find_command(rest + words[end:])
+    assert name is not None
+    assert parse(name, *arguments)
+    assert not options.version
