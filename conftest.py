@@ -31,6 +31,7 @@ class ServerProcess:
 
     Attributes:
         url: Its REST endpoint.
+        websocket_url: Its WebSocket endpoint.
         store: Its storage file, kept over restarts.
         log: The file that its log goes to.
     """
@@ -38,12 +39,15 @@ class ServerProcess:
     def __init__(self, directory: Path, store: Path | None, options: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.websocket_port = free_port()
+        self.websocket_url = f"ws://127.0.0.1:{self.websocket_port}"
         self.store = store or directory / "zaqar.db"
         self.log = directory / "server.log"
         self._config = directory / "zaqarserver.conf"
         self._config.write_text(
             f"{options}\n"
             f"[server]\nhost = 127.0.0.1\nport = {self.port}\n"
+            f"[websocket]\nport = {self.websocket_port}\n"
             f"[storage]\nuri = sqlite:///{self.store}\n"
         )
         self._process: subprocess.Popen[bytes] | None = None

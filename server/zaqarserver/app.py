@@ -10,7 +10,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -26,6 +26,7 @@ from zaqarserver.http.protocol import BoundedHttp, close_slow
 from zaqarserver.metrics import Metrics
 from zaqarserver.policy import RulePolicy
 from zaqarserver.storage.base import Durability, Storage
+from zaqarserver.websocket import FrameEdge
 
 LOG = logging.getLogger(__name__)
 
@@ -60,17 +61,32 @@ def check_exposure(conf: cfg.ConfigOpts) -> None:
     """
     if conf.auth_strategy or conf.insecure:
         return
-    host = conf.server.host
+    for group in ("server", "websocket"):
+        host = conf[group].host
+        if not _is_loopback(host):
+            raise SettingsError(
+                f"[{group}] host = {host} can be reached from other machines and "
+                "there is no authentication. Listen on 127.0.0.1, or say --insecure "
+                "to give everybody full access."
+            )
+
+
+def _is_loopback(host: str) -> bool:
     try:
-        loopback = ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        loopback = host == "localhost"
-    if not loopback:
-        raise SettingsError(
-            f"[server] host = {host} can be reached from other machines and there is "
-            "no authentication. Listen on 127.0.0.1, or say --insecure to give "
-            "everybody full access."
-        )
+        return host == "localhost"
+
+
+def dispatcher(rest: Any, frames: FrameEdge) -> Callable[[Any, Any, Any], Any]:
+    """Return an ASGI application that serves REST and WebSockets."""
+
+    def app(scope: Any, receive: Any, send: Any) -> Any:
+        if scope["type"] == "websocket":
+            return frames.serve(receive, send)
+        return rest(scope, receive, send)
+
+    return app
 
 
 def _calm_collector() -> None:
@@ -102,6 +118,11 @@ class _Uvicorn(uvicorn.Server):
         self._ready.set()
 
 
+def _host_and_port(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Application:
     """A server from its start to its end."""
 
@@ -111,7 +132,10 @@ class Application:
         self.storage = load_storage(conf)
         self.metrics = Metrics()
         self.server = Server(config.settings_of(conf), self.storage, RulePolicy(conf))
-        self.app = make_app(self.server, NoAuth(), self.metrics)
+        self.app = dispatcher(
+            make_app(self.server, NoAuth(), self.metrics),
+            FrameEdge(self.server, NoAuth(), self.metrics),
+        )
         self._ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -120,40 +144,60 @@ class Application:
         Raises:
             StartupError: The store or the address cannot be used.
         """
-        listener = self._listen()
+        listeners = [self._listen("server")]
+        frames = self._listen_for_frames()
+        if frames is not None:
+            listeners.append(frames)
         try:
             await self.storage.open()
         except Unavailable as error:
             raise StartupError(f"the store cannot be reached: {error}") from error
         _calm_collector()
         try:
-            await self._serve(listener)
+            await self._serve(listeners)
         finally:
             await self.storage.close()
             LOG.info("stopped")
 
-    def _listen(self) -> socket.socket:
-        server = self._conf.server
+    def _listen(self, group: str) -> socket.socket:
+        settings = self._conf[group]
         try:
             address = socket.getaddrinfo(
-                server.host, server.port, type=socket.SOCK_STREAM
+                settings.host, settings.port, type=socket.SOCK_STREAM
             )[0]
             listener = socket.socket(address[0], socket.SOCK_STREAM)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address[4])
         except OSError as error:
             raise StartupError(
-                f"cannot listen on {server.host} port {server.port}: {error.strerror}"
+                f"cannot listen on {settings.host} port {settings.port}: "
+                f"{error.strerror}"
             ) from error
         return listener
 
+    def _listen_for_frames(self) -> socket.socket | None:
+        """Listen for WebSockets; do without if only the default port is taken."""
+        try:
+            return self._listen("websocket")
+        except StartupError as error:
+            place = self._conf.get_location("port", "websocket")
+            if place is None or place.location is not cfg.Locations.opt_default:
+                raise
+            LOG.warning("%s; WebSockets are served on the REST port only", error)
+            return None
+
     def _uvicorn(self) -> _Uvicorn:
-        server = self._conf.server
+        server, transport = self._conf.server, self._conf.transport
         settings = uvicorn.Config(
             self.app,
             loop="none",
             http=BoundedHttp,
-            ws="none",
+            interface="asgi3",
+            ws="websockets-sansio",
+            ws_max_size=2 * transport.max_messages_post_size + 65536,
+            ws_per_message_deflate=False,
+            ws_ping_interval=float(self._conf.websocket.ping_interval),
+            ws_ping_timeout=float(self._conf.websocket.ping_interval),
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -166,18 +210,18 @@ class Application:
         )
         return _Uvicorn(settings, self._ready)
 
-    async def _serve(self, listener: socket.socket) -> None:
+    async def _serve(self, listeners: list[socket.socket]) -> None:
         web = self._uvicorn()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, web, number)
         chores = [
-            asyncio.create_task(self._announce(listener)),
+            asyncio.create_task(self._announce(listeners)),
             asyncio.create_task(self._sweep()),
             asyncio.create_task(self._close_slow(web)),
         ]
         try:
-            await web.serve(sockets=[listener])
+            await web.serve(sockets=listeners)
         finally:
             for chore in chores:
                 chore.cancel()
@@ -192,15 +236,16 @@ class Application:
         LOG.info("%s: draining", signal.Signals(number).name)
         web.should_exit = True
 
-    async def _announce(self, listener: socket.socket) -> None:
+    async def _announce(self, listeners: list[socket.socket]) -> None:
         await self._ready.wait()
-        host, port = listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
+        places = [
+            f"{scheme}://{_host_and_port(listener)}"
+            for scheme, listener in zip(("http", "ws"), listeners, strict=False)
+        ]
         LOG.info(
-            "zaqarserver %s ready on http://%s:%d, storage %s, durability %s",
+            "zaqarserver %s ready on %s, storage %s, durability %s",
             __version__,
-            shown,
-            port,
+            " and ".join(places),
             config.storage_uri(self._conf),
             self.storage.durability.value,
         )

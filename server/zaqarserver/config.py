@@ -92,6 +92,32 @@ SERVER_OPTS: list[cfg.Opt] = [
     ),
 ]
 
+WEBSOCKET_OPTS: list[cfg.Opt] = [
+    cfg.HostAddressOpt(
+        "host",
+        default="127.0.0.1",
+        deprecated_opts=[
+            cfg.DeprecatedOpt("bind", group="drivers:transport:websocket")
+        ],
+        help="The address to listen on for WebSockets.",
+    ),
+    cfg.PortOpt(
+        "port",
+        default=9000,
+        deprecated_opts=[
+            cfg.DeprecatedOpt("port", group="drivers:transport:websocket")
+        ],
+        help="The port to listen on for WebSockets; 0 picks a free one. The REST "
+        "port takes them too.",
+    ),
+    cfg.IntOpt(
+        "ping_interval",
+        default=20,
+        min=1,
+        help="Seconds between pings; a peer that does not answer one is dropped.",
+    ),
+]
+
 STORAGE_OPTS: list[cfg.Opt] = [
     cfg.StrOpt(
         "uri",
@@ -151,6 +177,7 @@ TRANSPORT_OPTS: list[cfg.Opt] = [
 GROUPS: dict[str, list[cfg.Opt]] = {
     "DEFAULT": [*DEFAULT_OPTS, *CLI_OPTS],
     "server": SERVER_OPTS,
+    "websocket": WEBSOCKET_OPTS,
     "storage": STORAGE_OPTS,
     "transport": TRANSPORT_OPTS,
 }

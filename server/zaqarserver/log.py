@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import random
 import sys
 import time
 
@@ -14,6 +15,12 @@ request_id_var: contextvars.ContextVar[str] = contextvars.ContextVar(
 )
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
+
+
+def new_request_id() -> str:
+    """Return a request id as OpenStack services write it."""
+    text = f"{random.getrandbits(128):032x}"
+    return f"req-{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 class _RequestId(logging.Filter):

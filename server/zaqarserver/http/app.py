@@ -14,7 +14,8 @@ from zaqarserver.context import Server
 from zaqarserver.errors import RequestError
 from zaqarserver.http.edge import RestEdge, Route
 from zaqarserver.http.reading import check_accept, read_headers
-from zaqarserver.http.replies import VARY, error_reply, new_request_id, write
+from zaqarserver.http.replies import VARY, error_reply, write
+from zaqarserver.log import new_request_id
 from zaqarserver.metrics import CONTENT_TYPE, Metrics
 from zaqarserver.operations import BoundOperation, Reply, bind
 from zaqarserver.operations.service import VERSIONS

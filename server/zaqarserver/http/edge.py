@@ -27,10 +27,9 @@ from zaqarserver.http.reading import (
 from zaqarserver.http.replies import (
     MethodNotAllowed,
     error_reply,
-    new_request_id,
     write,
 )
-from zaqarserver.log import request_id_var
+from zaqarserver.log import new_request_id, request_id_var
 from zaqarserver.metrics import Metrics
 from zaqarserver.operations import Body, BoundOperation, Reply, call
 

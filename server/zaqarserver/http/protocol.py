@@ -31,10 +31,10 @@ class _Corked:
     answer: one system call and one packet instead of two.
     """
 
-    __slots__ = ("_head", "_transport")
+    __slots__ = ("_head", "plain")
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
+        self.plain = transport
         self._head = b""
 
     def write(self, data: bytes) -> None:
@@ -45,21 +45,21 @@ class _Corked:
         elif data.endswith(b"\r\n\r\n"):
             self._head = data
             return
-        self._transport.write(data)
+        self.plain.write(data)
 
     def flush(self) -> None:
         """Send what was kept."""
         if self._head:
             head, self._head = self._head, b""
-            self._transport.write(head)
+            self.plain.write(head)
 
     def close(self) -> None:
         """Send what was kept, then close."""
         self.flush()
-        self._transport.close()
+        self.plain.close()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+        return getattr(self.plain, name)
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -107,6 +107,11 @@ class BoundedHttp(HttpToolsProtocol):
         """Expect the next head."""
         self._in_head = True
         super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over as it was: frames are not answers."""
+        self.transport = self.transport.plain  # type: ignore[attr-defined]
+        super().handle_websocket_upgrade()
 
     def on_response_complete(self) -> None:
         """Send an answer that has a head only."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from typing import Any
 
 import falcon.asgi
@@ -23,12 +22,6 @@ class MethodNotAllowed(RequestError):
 
     status = 405
     title = "405 Method Not Allowed"
-
-
-def new_request_id() -> str:
-    """Return a request id as OpenStack services write it."""
-    text = f"{random.getrandbits(128):032x}"
-    return f"req-{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 VARY = {"Vary": "Accept"}

@@ -13,7 +13,14 @@ from typing import Any
 
 from zaqarserver.context import Context, Settings
 from zaqarserver.fields import Fields
-from zaqarserver.operations import claims, messages, queues, rest, service
+from zaqarserver.operations import (
+    claims,
+    frames,
+    messages,
+    queues,
+    rest,
+    service,
+)
 from zaqarserver.operations.row import Body, BoundOperation, Operation, Reply
 
 __all__ = ["OPERATIONS", "Body", "BoundOperation", "Operation", "Reply", "bind", "call"]
@@ -66,6 +73,7 @@ OPERATIONS: tuple[Operation, ...] = (
         policy="queues:get_all",
         handler=queues.queue_list,
         render=rest.queue_list,
+        frame=frames.queue_list,
         summary="List the project's queues.",
     ),
     Operation(
@@ -78,6 +86,7 @@ OPERATIONS: tuple[Operation, ...] = (
         status=201,
         render=rest.queue_create,
         body=Body.OPTIONAL,
+        frame=frames.queue_create,
         summary="Create a queue, if it does not exist.",
     ),
     Operation(
@@ -88,6 +97,7 @@ OPERATIONS: tuple[Operation, ...] = (
         policy="queues:get",
         handler=queues.queue_get,
         render=rest.queue_get,
+        frame=frames.queue_get,
         summary="Show a queue's metadata.",
     ),
     Operation(
@@ -100,6 +110,7 @@ OPERATIONS: tuple[Operation, ...] = (
         render=rest.queue_get,
         body=Body.REQUIRED,
         content_type=PATCH_TYPE,
+        frame=frames.queue_update,
         summary="Change a queue's metadata.",
     ),
     Operation(
@@ -110,6 +121,7 @@ OPERATIONS: tuple[Operation, ...] = (
         policy="queues:delete",
         handler=queues.queue_delete,
         status=204,
+        frame=frames.queue_delete,
         summary="Delete a queue with its messages and claims.",
     ),
     Operation(
@@ -120,6 +132,7 @@ OPERATIONS: tuple[Operation, ...] = (
         policy="queues:stats",
         handler=queues.queue_get_stats,
         render=rest.queue_get_stats,
+        frame=frames.queue_get_stats,
         summary="Count a queue's messages.",
     ),
     Operation(
@@ -144,6 +157,7 @@ OPERATIONS: tuple[Operation, ...] = (
         render=rest.message_post,
         body=Body.REQUIRED,
         limit="max_messages_post_size",
+        frame=frames.message_post,
         summary="Store messages, all or none.",
     ),
     Operation(
@@ -154,6 +168,7 @@ OPERATIONS: tuple[Operation, ...] = (
         policy="messages:get_all",
         handler=messages.message_list,
         render=rest.message_list,
+        frame=frames.message_list,
         summary="List messages, oldest first.",
     ),
     Operation(
@@ -165,6 +180,7 @@ OPERATIONS: tuple[Operation, ...] = (
         handler=messages.message_get_many,
         render=rest.message_get_many,
         when="ids",
+        frame=frames.message_list,
         summary="Show several messages by id.",
     ),
     Operation(
@@ -176,6 +192,7 @@ OPERATIONS: tuple[Operation, ...] = (
         handler=messages.message_delete_many,
         status=204,
         render=rest.message_delete_many,
+        frame=frames.message_delete_many,
         summary="Delete messages by id, or pop the oldest free ones.",
     ),
     Operation(
@@ -186,6 +203,7 @@ OPERATIONS: tuple[Operation, ...] = (
         policy="messages:get",
         handler=messages.message_get,
         render=rest.message_get,
+        frame=frames.message_get,
         summary="Show one message.",
     ),
     Operation(
@@ -208,6 +226,7 @@ OPERATIONS: tuple[Operation, ...] = (
         status=201,
         render=rest.claim_create,
         body=Body.OPTIONAL,
+        frame=frames.claim_create,
         summary="Claim the oldest free messages.",
     ),
     Operation(
@@ -218,6 +237,7 @@ OPERATIONS: tuple[Operation, ...] = (
         policy="claims:get",
         handler=claims.claim_get,
         render=rest.claim_get,
+        frame=frames.claim_get,
         summary="Show a claim and what it still holds.",
     ),
     Operation(
@@ -229,6 +249,7 @@ OPERATIONS: tuple[Operation, ...] = (
         handler=claims.claim_update,
         status=204,
         body=Body.REQUIRED,
+        frame=frames.claim_update,
         summary="Renew a claim.",
     ),
     Operation(
@@ -239,6 +260,7 @@ OPERATIONS: tuple[Operation, ...] = (
         policy="claims:delete",
         handler=claims.claim_delete,
         status=204,
+        frame=frames.claim_delete,
         summary="Release a claim.",
     ),
 )

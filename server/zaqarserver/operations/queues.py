@@ -137,8 +137,10 @@ async def queue_delete(ctx: Context, args: QueueRef) -> None:
     await ctx.storage.queue_delete(ctx.project, args.queue_name)
 
 
-async def queue_get_stats(ctx: Context, args: QueueRef) -> QueueStats:
-    """Count a queue's messages."""
+async def queue_get_stats(ctx: Context, args: QueueRef) -> QueueStats | None:
+    """Count a queue's messages; ``None`` for a queue that does not exist."""
+    if await ctx.storage.queue_get(ctx.project, args.queue_name) is None:
+        return None
     return await ctx.storage.queue_stats(ctx.project, args.queue_name, ctx.now)
 
 

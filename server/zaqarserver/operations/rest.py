@@ -128,17 +128,25 @@ def queue_get(ctx: Context, _args: Any, stored: Metadata | None) -> Reply:
     return Reply(200, metadata.shown(stored, ctx.settings))
 
 
+def timestamp(seconds: float) -> str:
+    """Return a moment as both transports write it, to the second."""
+    moment = dt.datetime.fromtimestamp(int(seconds), dt.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _edge(queue: str, edge: Edge) -> dict[str, Any]:
-    created = dt.datetime.fromtimestamp(int(edge.created), dt.UTC)
     return {
         "href": f"/v2/queues/{queue}/messages/{edge.id}",
         "age": edge.age,
-        "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "created": timestamp(edge.created),
     }
 
 
-def queue_get_stats(_ctx: Context, args: queues.QueueRef, stats: QueueStats) -> Reply:
+def queue_get_stats(
+    _ctx: Context, args: queues.QueueRef, stats: QueueStats | None
+) -> Reply:
     """The counts, and where the oldest and newest messages are."""
+    stats = stats or QueueStats()
     counts: dict[str, Any] = {
         "claimed": stats.claimed,
         "free": stats.free,

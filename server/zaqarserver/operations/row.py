@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from zaqarserver.context import Context, Settings
-from zaqarserver.fields import BodyReader, Checker, Fields, QueryReader
+from zaqarserver.fields import Checker, Fields, Source, members
+from zaqarserver.readers import BodyReader, FrameReader, QueryReader
 
 Handler = Callable[[Context, Any], Awaitable[Any]]
 
@@ -53,6 +54,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         handler: The function that does it.
         status: The status of success.
         render: Makes the REST answer where it is not simply the result as JSON.
+        frame: Makes the WebSocket answer where it is not simply the result.
         body: Whether REST has a body.
         limit: The setting that bounds the size of the body, in bytes.
         content_type: The only media type that the body may have.
@@ -71,6 +73,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     handler: Handler
     status: int = 200
     render: Renderer | None = None
+    frame: Renderer | None = None
     body: Body = Body.NONE
     limit: str = "max_queue_metadata"
     content_type: str | None = None
@@ -78,6 +81,14 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     admin: bool = False
     head: bool = False
     summary: str = ""
+
+
+def _sized_member(struct: type[Fields]) -> str | None:
+    """Return the field whose size the body limit is about, on the WebSocket."""
+    for member in members(struct):
+        if member.spec.source is Source.DOCUMENT or member.name == "messages":
+            return member.name
+    return None
 
 
 class BoundOperation:
@@ -88,11 +99,19 @@ class BoundOperation:
         self.checker = Checker(row.fields, settings)
         self.query = QueryReader(row.fields)
         self.body = BodyReader(row.fields) if row.body is not Body.NONE else None
+        self.frame = FrameReader(row.fields)
         self.max_body: int = getattr(settings, row.limit)
         self.measured = "size" in row.fields.__struct_fields__
+        self.sized = _sized_member(row.fields)
 
     def render(self, context: Context, arguments: Any, result: Any) -> Reply:
         """Make the REST answer of a result."""
         if self.row.render is not None:
             return self.row.render(context, arguments, result)
         return Reply(self.row.status, result)
+
+    def render_frame(self, context: Context, arguments: Any, result: Any) -> Reply:
+        """Make the WebSocket answer of a result."""
+        if self.row.frame is not None:
+            return self.row.frame(context, arguments, result)
+        return Reply(self.row.status, {} if result is None else result)

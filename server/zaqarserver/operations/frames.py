@@ -1,0 +1,179 @@
+"""What WebSocket answers carry: the body and status of each action.
+
+Frames have no hrefs and no links; what they have instead is fixed by
+``websocket-v2`` section 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from zaqarserver.context import Context
+from zaqarserver.operations import claims, messages, metadata, queues, rest
+from zaqarserver.operations.row import Reply
+from zaqarserver.storage.base import Claim, Edge, Message, Metadata, QueueStats
+
+
+class _Message(msgspec.Struct, gc=False):
+    """A message as frames show it."""
+
+    id: str
+    claim_id: str | None
+    ttl: int
+    age: int
+    body: msgspec.Raw
+
+
+class _PoppedMessage(msgspec.Struct, gc=False):
+    """A message that was popped."""
+
+    id: str
+    claim_id: str | None
+    ttl: int
+    age: int
+    body: msgspec.Raw
+    claim_count: int
+
+
+def _message(message: Message, claim_id: str | None = None) -> _Message:
+    return _Message(
+        message.id, claim_id, message.ttl, message.age, msgspec.Raw(message.body)
+    )
+
+
+def _messages(found: Sequence[Message], claim_id: str | None = None) -> list[_Message]:
+    return [_message(message, claim_id) for message in found]
+
+
+# -- queues -----------------------------------------------------------------
+
+
+def queue_create(_ctx: Context, args: queues.QueueCreate, created: bool) -> Reply:
+    """The same text for a new queue and for one that was there."""
+    return Reply(201 if created else 204, f"Queue {args.queue_name} created.")
+
+
+def queue_list(ctx: Context, args: queues.QueueList, page: queues.QueuePage) -> Reply:
+    """The names, and the stored metadata when detailed."""
+    del ctx
+    items = []
+    for queue in page.queues:
+        item: dict[str, Any] = {"name": queue.name}
+        if args.detailed:
+            item["metadata"] = queue.metadata
+        items.append(item)
+    body: dict[str, Any] = {"queues": items}
+    if page.count is not None:
+        body["count"] = page.count
+    return Reply(200, body)
+
+
+def queue_get(_ctx: Context, _args: Any, stored: Metadata | None) -> Reply:
+    """The stored metadata, without defaults."""
+    return Reply(200, stored or {})
+
+
+def queue_update(ctx: Context, _args: Any, stored: Metadata) -> Reply:
+    """The metadata as REST shows it after a change."""
+    return Reply(200, metadata.shown(stored, ctx.settings))
+
+
+def queue_delete(_ctx: Context, args: queues.QueueRef, _result: None) -> Reply:
+    """A text, also for a queue that did not exist."""
+    return Reply(204, f"Queue {args.queue_name} removed.")
+
+
+def _edge(edge: Edge) -> dict[str, Any]:
+    return {"id": edge.id, "age": edge.age, "created": rest.timestamp(edge.created)}
+
+
+def queue_get_stats(
+    _ctx: Context, _args: queues.QueueRef, stats: QueueStats | None
+) -> Reply:
+    """The counts; 404 with zeros for a missing queue."""
+    known = stats or QueueStats()
+    counts: dict[str, Any] = {
+        "claimed": known.claimed,
+        "free": known.free,
+        "total": known.claimed + known.free,
+    }
+    if known.oldest is not None:
+        counts["oldest"] = _edge(known.oldest)
+    if known.newest is not None:
+        counts["newest"] = _edge(known.newest)
+    return Reply(404 if stats is None else 200, {"messages": counts})
+
+
+# -- messages ---------------------------------------------------------------
+
+
+def message_post(_ctx: Context, _args: Any, ids: list[str]) -> Reply:
+    """The ids of the new messages."""
+    return Reply(201, {"message_ids": ids})
+
+
+def message_list(_ctx: Context, _args: Any, found: list[Message]) -> Reply:
+    """The messages; the last id is the marker of the next page."""
+    return Reply(200, {"messages": _messages(found)})
+
+
+def message_get(_ctx: Context, _args: Any, found: Message) -> Reply:
+    """One message, under the plural key."""
+    return Reply(200, {"messages": _message(found)})
+
+
+def message_delete_many(
+    _ctx: Context, _args: messages.MessageDeleteMany, popped: list[Message] | None
+) -> Reply:
+    """Nothing for a delete; the removed messages for a pop."""
+    if popped is None:
+        return Reply(204, {})
+    items = [
+        _PoppedMessage(
+            message.id,
+            None,
+            message.ttl,
+            message.age,
+            msgspec.Raw(message.body),
+            message.claim_count,
+        )
+        for message in popped
+    ]
+    return Reply(200, {"messages": items})
+
+
+# -- claims -----------------------------------------------------------------
+
+
+def claim_create(_ctx: Context, _args: Any, claim: Claim | None) -> Reply:
+    """The claim and its messages; 204 if there was nothing to claim."""
+    if claim is None:
+        return Reply(204, {"claim_id": None})
+    return Reply(
+        201, {"claim_id": claim.id, "messages": _messages(claim.messages, claim.id)}
+    )
+
+
+def claim_get(_ctx: Context, _args: Any, claim: Claim) -> Reply:
+    """The claim and what it still holds."""
+    return Reply(
+        200,
+        {
+            "age": claim.age,
+            "ttl": claim.ttl,
+            "messages": _messages(claim.messages, claim.id),
+        },
+    )
+
+
+def claim_update(_ctx: Context, args: claims.ClaimUpdate, _result: None) -> Reply:
+    """A text."""
+    return Reply(204, f"Claim {args.claim_id} updated.")
+
+
+def claim_delete(_ctx: Context, args: claims.ClaimRef, _result: None) -> Reply:
+    """A text, also for a claim that did not exist."""
+    return Reply(204, f"Claim {args.claim_id} deleted.")

@@ -1,0 +1,245 @@
+"""Readers that fill :class:`~zaqarserver.fields.Fields` from requests.
+
+One reads a REST query string, one a REST body, one the body of a WebSocket
+frame. They see to types; bounds are :class:`~zaqarserver.fields.Checker`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Union
+
+import msgspec
+
+from zaqarserver.errors import BadRequest
+from zaqarserver.fields import Fields, Member, Source, alternatives, is_list, members
+
+_INTEGER = re.compile(r"[ \t]*[+-]?[0-9]{1,18}[ \t]*")
+_BOOLEANS = {
+    **dict.fromkeys(("true", "True", "t", "yes", "y", "1", "on"), True),
+    **dict.fromkeys(("false", "False", "f", "no", "n", "0", "off"), False),
+}
+# Text that may hide a number or string that JSON allows but we do not: only
+# then is the document decoded in full.
+# (One leading character class: the search then runs at memory speed.)
+_SUSPECT = re.compile(rb"[0-9](?:[0-9]{18}|[eE][+]?[0-9]{3})")
+_INT64 = range(-(2**63), 2**63)
+
+# -- query strings ----------------------------------------------------------
+
+QueryValue = str | list[str]
+
+
+def _last(value: QueryValue) -> str:
+    return value if isinstance(value, str) else value[-1]
+
+
+def _query_integer(name: str, value: QueryValue) -> int:
+    text = _last(value)
+    if _INTEGER.fullmatch(text) is None:
+        raise BadRequest(f"{name} must be an integer.", title="Invalid parameter")
+    return int(text)
+
+
+def _query_boolean(name: str, value: QueryValue) -> bool:
+    try:
+        return _BOOLEANS[_last(value)]
+    except KeyError:
+        raise BadRequest(
+            f"{name} must be true or false.", title="Invalid parameter"
+        ) from None
+
+
+def _query_text(_name: str, value: QueryValue) -> str:
+    return _last(value)
+
+
+def _query_list(_name: str, value: QueryValue) -> list[str]:
+    parts = [value] if isinstance(value, str) else value
+    return [item for part in parts for item in part.split(",") if item]
+
+
+class QueryReader:
+    """Reads the query fields of one struct (``rest-v2`` 1.11)."""
+
+    def __init__(self, struct: type[Fields]) -> None:
+        self._readers: dict[str, tuple[str, Callable[[str, QueryValue], Any]]] = {}
+        self._others: str | None = None
+        for member in members(struct):
+            spec = member.spec
+            if spec.source is Source.QUERY:
+                reader = _query_reader(member.type)
+                self._readers[spec.rest_name or member.name] = (member.name, reader)
+            elif spec.source is Source.OTHERS:
+                self._others = member.name
+
+    def read(self, query: Mapping[str, QueryValue]) -> dict[str, Any]:
+        """Return the fields that the query holds, each of its type.
+
+        Raises:
+            BadRequest: A value is not of its type.
+        """
+        fields: dict[str, Any] = {}
+        others: dict[str, list[str]] = {}
+        for name, value in query.items():
+            if name in self._readers:
+                field, reader = self._readers[name]
+                fields[field] = reader(name, value)
+            elif self._others is not None:
+                others[name] = [value] if isinstance(value, str) else value
+        fields["sent"] = frozenset(fields)
+        if others and self._others is not None:
+            fields[self._others] = others
+        return fields
+
+
+def _query_reader(hint: Any) -> Callable[[str, QueryValue], Any]:
+    kinds = alternatives(hint)
+    if bool in kinds:
+        return _query_boolean
+    if int in kinds:
+        return _query_integer
+    return _query_list if is_list(hint) else _query_text
+
+
+# -- JSON bodies ------------------------------------------------------------
+
+
+def check_json(data: bytes) -> None:
+    """Refuse JSON text that is not UTF-8 or has values outside our range.
+
+    Integers of more than 64 bits, numbers beyond a double and lone surrogates
+    are refused at any depth (``rest-v2`` 1.6); syntax is the decoder's matter.
+
+    Raises:
+        BadRequest: The text has one.
+    """
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            raise _bad_body(f"not UTF-8 at byte {error.start}") from None
+    if _SUSPECT.search(data) is not None:
+        try:
+            value = msgspec.json.decode(data)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise _bad_body(str(error)) from None
+        _check_numbers(value)
+
+
+def _check_numbers(value: Any) -> None:
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if type(item) is int:
+            if item not in _INT64:
+                raise _bad_body("an integer does not fit 64 bits")
+        elif type(item) is list:
+            waiting.extend(item)
+        elif type(item) is dict:
+            waiting.extend(item.values())
+
+
+def _bad_body(reason: str) -> BadRequest:
+    return BadRequest(
+        f"The request body could not be parsed: {reason}.",
+        title="Invalid request body",
+    )
+
+
+_NESTED_AT = re.compile(r" - at `\$\.?(.*)`$")
+
+
+def explain(error: Exception) -> BadRequest:
+    """Turn a decoder's complaint into an error that names the member."""
+    if isinstance(error, msgspec.ValidationError):
+        text = str(error)
+        place = _NESTED_AT.search(text)
+        if place is not None:
+            reason = text[: place.start()].replace("`", "")
+            where = place.group(1) or "the body"
+            return BadRequest(f"{where}: {reason}.", title="Invalid request body")
+        return BadRequest(text.replace("`", "") + ".", title="Invalid request body")
+    if isinstance(error, RecursionError):
+        return _bad_body("it is nested too deeply")
+    return _bad_body(str(error))
+
+
+class BodyReader:
+    """Decodes the body fields of one struct from a REST body."""
+
+    def __init__(self, struct: type[Fields]) -> None:
+        self._document: str | None = None
+        found = []
+        for member in members(struct):
+            if member.spec.source is Source.DOCUMENT:
+                self._document = member.name
+                self._decoder = msgspec.json.Decoder(_without_none(member.type))
+            elif member.spec.source is Source.BODY:
+                found.append(member)
+        self._names = tuple(member.name for member in found)
+        if self._document is None:
+            self._decoder = msgspec.json.Decoder(_part_of(struct, found, rest=True))
+
+    def read(self, data: bytes) -> dict[str, Any]:
+        """Return the fields that the body holds.
+
+        Raises:
+            BadRequest: It is not JSON, or a member is missing or of a wrong type.
+        """
+        check_json(data)
+        try:
+            value = self._decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise explain(error) from None
+        if self._document is not None:
+            return {self._document: value}
+        return {name: getattr(value, name) for name in self._names}
+
+
+class FrameReader:
+    """Decodes all fields of one struct from the body of a WebSocket frame."""
+
+    def __init__(self, struct: type[Fields]) -> None:
+        found = [
+            member
+            for member in members(struct)
+            if member.spec.source is not Source.EDGE
+        ]
+        self._names = tuple(member.name for member in found)
+        self._decoder = msgspec.json.Decoder(_part_of(struct, found, rest=False))
+
+    def read(self, data: bytes | msgspec.Raw) -> dict[str, Any]:
+        """Return the fields that a frame's body holds.
+
+        Raises:
+            msgspec.ValidationError: A member is missing or of a wrong type.
+        """
+        value = self._decoder.decode(data)
+        return {name: getattr(value, name) for name in self._names}
+
+
+def _part_of(
+    struct: type[Fields], wanted: Sequence[Member], *, rest: bool
+) -> type[msgspec.Struct]:
+    """Return a struct of some members of another one."""
+    fields: list[tuple[str, Any, Any]] = []
+    for member in wanted:
+        hint, default = member.type, _default(struct, member.name)
+        if rest and member.spec.required:
+            hint, default = _without_none(hint), msgspec.NODEFAULT
+        fields.append((member.name, hint, default))
+    return msgspec.defstruct(f"{struct.__name__}Part", fields, kw_only=True)
+
+
+def _without_none(hint: Any) -> Any:
+    parts = tuple(part for part in alternatives(hint) if part is not type(None))
+    return parts[0] if len(parts) == 1 else Union[parts]  # noqa: UP007 - built at run time
+
+
+def _default(struct: type[Fields], name: str) -> Any:
+    field = next(f for f in msgspec.structs.fields(struct) if f.name == name)
+    if field.default_factory is not msgspec.NODEFAULT:
+        return msgspec.field(default_factory=field.default_factory)
+    return field.default

@@ -1,0 +1,265 @@
+"""The WebSocket edge: from a frame to one ``call`` and back.
+
+Frames without a request id of the client's are served and answered one by one,
+in order. Frames with the header ``X-Request-ID`` may be served side by side;
+their answers carry the id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from zaqarserver.auth import MAX_PROJECT, Authenticator, ClientIds, Identity
+from zaqarserver.context import Context, Server
+from zaqarserver.errors import BadRequest, RequestError, Unavailable
+from zaqarserver.fields import Fields
+from zaqarserver.log import new_request_id, request_id_var
+from zaqarserver.metrics import Metrics
+from zaqarserver.operations import BoundOperation, bind, call
+from zaqarserver.websocket.frames import (
+    EMPTY,
+    NO_ECHO,
+    FrameError,
+    Request,
+    answer,
+    decode_headers,
+    echo,
+    envelope,
+    schema_error,
+    text_of_binary,
+    to_binary,
+)
+
+LOG = logging.getLogger(__name__)
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+#: Requests of one connection that are served side by side at most.
+MAX_CONCURRENT = 64
+_REQUEST_ID = "X-Request-ID"
+_NO_BODY_NEEDED = frozenset({"queue_list", "authenticate", "ping", "health"})
+
+
+class Connection:
+    """One client's socket."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def send(self, text: bytes, *, binary: bool) -> None:
+        """Send one frame in the encoding that its request had."""
+        if binary:
+            await self._send({"type": "websocket.send", "bytes": to_binary(text)})
+        else:
+            await self._send({"type": "websocket.send", "text": text.decode()})
+
+    async def run_aside(self, work: Awaitable[None]) -> None:
+        """Run a request beside others, once there is a place for it."""
+        await self._slots.acquire()
+
+        async def run() -> None:
+            try:
+                await work
+            finally:
+                self._slots.release()
+
+        task = asyncio.create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def finish(self) -> None:
+        """Let requests under way end; their answers have nowhere to go."""
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class FrameEdge:
+    """Serves the operations over WebSocket."""
+
+    def __init__(
+        self,
+        server: Server,
+        authenticator: Authenticator,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._server = server
+        self._authenticator = authenticator
+        self._client_ids = ClientIds(server.settings)
+        self._metrics = metrics
+        self._clock = clock
+        self._operations = bind(server.settings)
+
+    async def serve(self, receive: Receive, send: Send) -> None:
+        """Serve one connection from its handshake to its end."""
+        await receive()
+        await send({"type": "websocket.accept"})
+        connection = Connection(send)
+        try:
+            while (message := await receive())["type"] == "websocket.receive":
+                await self._take(connection, message)
+        finally:
+            await connection.finish()
+
+    async def _take(self, connection: Connection, message: Message) -> None:
+        binary = message.get("bytes") is not None
+        repeated = NO_ECHO
+        try:
+            data = (
+                text_of_binary(message["bytes"]) if binary else message["text"].encode()
+            )
+            action, headers, body = envelope(data)
+            repeated = echo(action, body or EMPTY, headers)
+            request = self._request(action, headers, body)
+        except FrameError as error:
+            await connection.send(
+                answer(repeated, error.status, error.body), binary=binary
+            )
+            return
+        work = self._serve_request(connection, request, binary=binary)
+        if _REQUEST_ID in request.headers:
+            await connection.run_aside(work)
+        else:
+            await work
+
+    def _request(self, action_text: bytes, headers: bytes, body: bytes) -> Request:
+        action = msgspec.json.decode(action_text)
+        known = isinstance(action, str) and (
+            action == "authenticate" or action in self._operations
+        )
+        if not known:
+            raise FrameError(400, f"{action} is not a valid action")
+        request = Request(action, decode_headers(headers), headers, body)
+        if not body and action not in _NO_BODY_NEEDED:
+            raise schema_error("body: an object is needed")
+        if body and not body.startswith(b"{") and action != "authenticate":
+            raise schema_error("body: an object is needed")
+        needed = ["X-Project-ID"]
+        needed.append("X-Auth-Token" if action == "authenticate" else "Client-ID")
+        for name in needed:
+            if not isinstance(request.headers.get(name), str):
+                raise schema_error(f"headers: {name} is needed, a text")
+        return request
+
+    async def _serve_request(
+        self, connection: Connection, request: Request, *, binary: bool
+    ) -> None:
+        started = time.perf_counter()
+        request_id = new_request_id()
+        request_id_var.set(request_id)
+        if request.action == "authenticate":
+            status, body = 200, {"message": "Authentified."}
+            repeated = echo(b'"authenticate"', EMPTY, EMPTY)
+        else:
+            status, body = await self._run(request, request_id)
+            repeated = request.echo()
+        own_id = request.headers.get(_REQUEST_ID)
+        await connection.send(
+            answer(repeated, status, body, None if own_id is None else str(own_id)),
+            binary=binary,
+        )
+        self._metrics.count_request(
+            "websocket", request.action, status, time.perf_counter() - started
+        )
+
+    async def _run(self, request: Request, request_id: str) -> tuple[int, Any]:
+        operation = self._operations[request.action]
+        try:
+            # Types first: a malformed frame is refused before anything else.
+            values = self._values(operation, request.body or EMPTY)
+            context = self._context(request, request_id)
+
+            async def arguments() -> Fields:
+                return values
+
+            _, result = await call(operation, context, arguments)
+            reply = operation.render_frame(context, values, result)
+        except FrameError as error:
+            return error.status, error.body
+        except RequestError as error:
+            text = error.description or error.title
+            return error.status, {"exception": text, "error": text}
+        except Unavailable as error:
+            LOG.warning("store unavailable: %s", error)
+            text = "The store cannot serve now. Please try again."
+            return 503, {"exception": text, "error": text}
+        except Exception:
+            LOG.exception("request failed")
+            return 500, {"exception": request_id, "error": "Unexpected error."}
+        return reply.status, reply.body
+
+    @staticmethod
+    def _values(operation: BoundOperation, body: bytes) -> Fields:
+        try:
+            values = operation.frame.read(body)
+            if operation.sized is not None:
+                size = _size_of(body, operation.sized)
+                if size > operation.max_body:
+                    raise BadRequest(
+                        f"{operation.sized} may have at most {operation.max_body} "
+                        "bytes."
+                    )
+                if operation.measured:
+                    values["size"] = size
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise _explain(error) from None
+        return operation.row.fields(**values)
+
+    def _context(self, request: Request, request_id: str) -> Context:
+        headers = request.headers
+        try:
+            client_id = self._client_ids.normalise(headers["Client-ID"])
+        except BadRequest as error:
+            # The words that clients of this transport look for.
+            raise FrameError(
+                400, error.description, "badly formed hexadecimal UUID string"
+            ) from None
+        identity = self._identify(headers)
+        if len(identity.project) > MAX_PROJECT:
+            raise BadRequest(f"A project id has at most {MAX_PROJECT} characters.")
+        return Context(
+            self._server,
+            identity.project,
+            client_id,
+            self._clock(),
+            request_id,
+            identity.roles,
+            identity.user_id,
+        )
+
+    def _identify(self, headers: dict[str, Any]) -> Identity:
+        return self._authenticator.identify(
+            {
+                name.lower().encode(): value.encode()
+                for name, value in headers.items()
+                if isinstance(value, str)
+            }
+        )
+
+
+def _size_of(body: bytes, member: str) -> int:
+    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    return len(bytes(members.get(member, b"")))
+
+
+def _explain(error: Exception) -> FrameError:
+    """Name what is wrong in the words that clients of this transport know."""
+    text = str(error).replace("`", "")
+    if "$.messages[" in text:
+        if "missing required field body" in text:
+            known = 'Bad request. Missing "body" field.'
+            return FrameError(400, known, known)
+        if text.endswith(".ttl"):
+            known = 'Bad request. The value of the "ttl" field must be a int.'
+            return FrameError(400, known, known)
+    return schema_error(text)

@@ -1,0 +1,196 @@
+"""Frames and envelopes: JSON text and MessagePack (``websocket-v2`` 2-4)."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import msgspec
+
+from zaqarserver.errors import BadRequest
+from zaqarserver.readers import check_json
+
+EMPTY = b"{}"
+_SECRET_HEADERS = ("X-Auth-Token", "URL-Signature")
+#: Larger requests are echoed without their body.
+MAX_ECHO = 262144
+_raw = msgspec.json.Decoder(msgspec.Raw)
+
+
+class FrameError(Exception):
+    """A frame that is no request; answered, never served.
+
+    Attributes:
+        status: The status of the answer.
+        error: The text of the answer.
+        exception: More about it, or empty.
+    """
+
+    def __init__(self, status: int, error: str, exception: str = "") -> None:
+        super().__init__(error)
+        self.status = status
+        self.error = error
+        self.exception = exception
+
+    @property
+    def body(self) -> dict[str, str]:
+        """The body of the answer."""
+        if self.exception:
+            return {"exception": self.exception, "error": self.error}
+        return {"error": self.error}
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    action: msgspec.Raw = msgspec.Raw(b"null")
+    headers: msgspec.Raw = msgspec.Raw(EMPTY)
+    body: msgspec.Raw = msgspec.Raw()
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+_headers = msgspec.json.Decoder(dict[str, Any])
+
+
+class Request:
+    """A decoded request frame.
+
+    Attributes:
+        action: The action's name.
+        headers: The headers as sent.
+        body: The body's JSON text; empty if the frame had none.
+    """
+
+    __slots__ = ("_headers_text", "action", "body", "headers")
+
+    def __init__(
+        self, action: str, headers: dict[str, Any], headers_text: bytes, body: bytes
+    ) -> None:
+        self.action = action
+        self.headers = headers
+        self.body = body
+        self._headers_text = headers_text
+
+    def echo(self) -> bytes:
+        """Return the request as answers repeat it, without secrets."""
+        headers = self._headers_text
+        if any(name in self.headers for name in _SECRET_HEADERS):
+            shown = {
+                name: "***" if name in _SECRET_HEADERS else value
+                for name, value in self.headers.items()
+            }
+            headers = msgspec.json.encode(shown)
+        body = self.body or EMPTY
+        if len(body) > MAX_ECHO:
+            body = EMPTY
+        return echo(msgspec.json.encode(self.action), body, headers)
+
+
+def echo(action: bytes, body: bytes, headers: bytes) -> bytes:
+    """Return the ``request`` member of an answer."""
+    return b'{"action":%b,"body":%b,"headers":%b,"api":"v2"}' % (action, body, headers)
+
+
+NO_ECHO = echo(b"null", EMPTY, EMPTY)
+
+
+def answer(
+    request: bytes, status: int, body: Any, request_id: str | None = None
+) -> bytes:
+    """Return an answer's JSON text.
+
+    Args:
+        request: The echo of the request.
+        status: The status.
+        body: What to answer, encoded here.
+        request_id: The client's own id of the request, if it sent one.
+    """
+    if request_id is None:
+        headers = b'{"status":%d}' % status
+    else:
+        headers = msgspec.json.encode({"status": status, "X-Request-ID": request_id})
+    return b'{"request":%b,"body":%b,"headers":%b}' % (
+        request,
+        msgspec.json.encode(body),
+        headers,
+    )
+
+
+def to_binary(text: bytes) -> bytes:
+    """Return an answer's JSON text as MessagePack."""
+    return msgspec.msgpack.encode(msgspec.json.decode(text))
+
+
+# -- decoding ---------------------------------------------------------------
+
+
+def text_of_binary(data: bytes) -> bytes:
+    """Return a MessagePack frame as JSON text.
+
+    Raises:
+        FrameError: It is not MessagePack, or has values that JSON has not.
+    """
+    try:
+        value = msgspec.msgpack.decode(data)
+        _check_plain(value)
+    except (msgspec.MsgspecError, ValueError, RecursionError, TypeError) as error:
+        raise FrameError(
+            400, f"Can't decode binary (MessagePack) request. EXC: {error}"
+        ) from None
+    # With the separators that text clients use, so that sizes are the same.
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def _check_plain(value: Any) -> None:
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        kind = type(item)
+        if kind is dict:
+            if not all(type(key) is str for key in item):
+                raise ValueError("the keys of a map must be text")
+            waiting.extend(item.values())
+        elif kind is list:
+            waiting.extend(item)
+        elif kind is float:
+            if not math.isfinite(item):
+                raise ValueError("a number is not finite")
+        elif not (item is None or kind in (str, int, bool)):
+            raise ValueError(f"a value of type {kind.__name__} has no JSON form")
+
+
+def envelope(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the JSON texts of action, headers and body; body may be empty.
+
+    Raises:
+        FrameError: The frame is not a JSON object.
+    """
+    try:
+        check_json(data)
+        found = _envelope.decode(data)
+    except msgspec.ValidationError:
+        raise FrameError(
+            400, "Unexpected body type. Expected dict or dict like."
+        ) from None
+    except (msgspec.MsgspecError, RecursionError, BadRequest) as error:
+        detail = error.description if isinstance(error, BadRequest) else str(error)
+        raise FrameError(
+            400, f"Can't decode text (JSON) request. EXC: {detail}"
+        ) from None
+    return bytes(found.action), bytes(found.headers), bytes(found.body)
+
+
+def decode_headers(text: bytes) -> dict[str, Any]:
+    """Return a frame's headers.
+
+    Raises:
+        FrameError: They are not an object.
+    """
+    try:
+        return _headers.decode(text)
+    except msgspec.MsgspecError as error:
+        raise schema_error(f"headers: {error}") from None
+
+
+def schema_error(detail: str) -> FrameError:
+    """Return the answer to a frame with a member of a wrong type."""
+    return FrameError(400, "Schema validation failed.", detail)
