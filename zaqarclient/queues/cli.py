@@ -118,7 +118,10 @@ def make_client(instance: Any) -> Client:
     version = api_version(str(instance._api_version[API_NAME]))  # noqa: SLF001
     endpoint = config.get("queues_endpoint")
     if not needs_authentication(config):
-        return client.Client(endpoint, int(version), noauth_conf(config))
+        # openstack looks there for timings, and for connections to close.
+        instance.session = _session(instance)
+        conf = noauth_conf(config)
+        return client.Client(endpoint, int(version), conf, instance.session)
     instance.setup_auth()
     if not endpoint:
         endpoint = instance.get_endpoint_for_service_type(
@@ -141,10 +144,15 @@ def noauth_conf(config: dict[str, Any]) -> dict[str, Any]:
     return {
         "auth_opts": {
             "backend": "noauth",
-            "options": {
-                "os_project_id": project,
-                "insecure": config.get("verify") is False,
-                "cacert": config.get("cacert"),
-            },
+            "options": {"os_project_id": project},
         },
     }
+
+
+def _session(instance: Any) -> Any:
+    """Return a session like that of the program, but without credentials."""
+    from keystoneauth1 import session  # noqa: PLC0415 - not at every start
+
+    return session.Session(
+        verify=instance.verify, cert=instance.cert, collect_timing=instance.timing
+    )

@@ -493,6 +493,12 @@ def test_openstack_ends_with_1_and_one_line_where_the_service_refuses(
         assert err.startswith(("There is no such", "The service does not allow"))
 
 
+def test_openstack_tells_timings_also_without_credentials(process: Run) -> None:
+    done = process("openstack", "--timing", "queue", "list")
+    assert (done.status, done.err) == (0, "")
+    assert "/v2/queues" in done.out
+
+
 def test_openstack_reaches_a_server_without_authentication_as_it_always_could(
     process: Run, server: Any
 ) -> None:

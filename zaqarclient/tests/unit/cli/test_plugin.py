@@ -93,6 +93,9 @@ class Manager:
 
     region_name = "north"
     interface = "internal"
+    verify = "/ca.pem"
+    cert = ("/cert.pem", "/key.pem")
+    timing = True
 
     def __init__(self, **config: Any) -> None:
         self._cli_options = SimpleNamespace(config=config)
@@ -133,6 +136,16 @@ def test_an_endpoint_without_credentials_makes_a_client_without_a_token() -> Non
     assert client.conf["auth_opts"]["backend"] == "noauth"
     assert client.conf["auth_opts"]["options"]["os_project_id"] == "p"
     assert manager.asked == []
+
+
+def test_a_session_without_credentials_keeps_to_the_options_of_the_program() -> None:
+    manager = Manager(queues_endpoint=URL)
+    client = cli.make_client(manager)
+    assert client.session is manager.session
+    assert (client.session.verify, client.session.cert) == (
+        "/ca.pem",
+        ("/cert.pem", "/key.pem"),
+    )
 
 
 def test_the_none_plugin_goes_without_a_token_through_the_session() -> None:
