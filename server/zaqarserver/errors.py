@@ -11,8 +11,10 @@ The tree, with the status that each becomes on both transports::
     │   ├── NotFound            404
     │   │   ├── QueueNotFound   404
     │   │   ├── MessageNotFound 404
-    │   │   └── ClaimNotFound   404
+    │   │   ├── ClaimNotFound   404
+    │   │   └── SubscriptionNotFound 404
     │   ├── Conflict            409
+    │   │   └── SubscriptionExists   409
     │   └── UnsupportedMediaType 415
     ├── Unavailable             503  the store cannot serve now; try again
     ├── QueueChanged                 the queue changed since it was read
@@ -92,11 +94,19 @@ class ClaimNotFound(NotFound):
     """No such live claim in the queue."""
 
 
+class SubscriptionNotFound(NotFound):
+    """No such live subscription of the queue."""
+
+
 class Conflict(RequestError):
     """The request contradicts what is stored."""
 
     status = 409
     title = "Resource conflict"
+
+
+class SubscriptionExists(Conflict):
+    """The queue has a subscription of this subscriber already."""
 
 
 class UnsupportedMediaType(RequestError):

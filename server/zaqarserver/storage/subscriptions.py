@@ -1,0 +1,239 @@
+"""The part of the storage contract about subscriptions and notifications.
+
+A post to a queue with subscriptions stores, in the same transaction, a *notice*
+of its messages. The driver turns each notice into *deliveries*, one for each
+subscription that was live when the post was accepted; the notifier takes those
+that are due, sends them, and settles them. So a notification survives whatever
+the messages survive, and is sent at least once.
+
+A *volatile* subscription belongs to a connection, not to the store: it has no
+deliveries. Its posts are told to whoever watches (:meth:`watch`) right after
+the commit, and it is gone when the store is opened again.
+
+The rules of :mod:`zaqarserver.storage.base` hold here as well.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """A live subscription.
+
+    Attributes:
+        id: Opaque, URL-safe; sorts in the order of creation.
+        project: The project that it belongs to.
+        source: The queue (or topic) that it listens to.
+        subscriber: The URI as given.
+        ttl: Seconds from creation, or from the last change of the ttl.
+        age: Whole seconds since creation.
+        options: As given.
+        confirmed: Whether the subscriber agreed.
+    """
+
+    id: str
+    project: str
+    source: str
+    subscriber: str
+    ttl: int
+    age: int
+    options: dict[str, Any]
+    confirmed: bool
+
+
+class SubscriptionChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What to change; ``None`` leaves a member alone.
+
+    Attributes:
+        subscriber: The new URI.
+        ttl: Seconds from now.
+        options: Replaces the options as a whole.
+        confirmed: Whether the subscriber agreed.
+    """
+
+    subscriber: str | None = None
+    ttl: int | None = None
+    options: dict[str, Any] | None = None
+    confirmed: bool | None = None
+
+
+class Noticed(msgspec.Struct, frozen=True, gc=False):
+    """A message as its notice keeps it.
+
+    Attributes:
+        id: The message's id.
+        body: The body's bytes, as stored.
+        ttl: Seconds, as posted.
+        delay: Seconds, as posted; 0 is not delayed.
+        expires: When the message ends; it is not worth delivering after that.
+    """
+
+    id: str
+    body: bytes
+    ttl: int
+    delay: int
+    expires: float
+
+
+class Posted(msgspec.Struct, frozen=True, gc=False):
+    """A post that volatile subscriptions listen to.
+
+    Attributes:
+        project: The project.
+        source: The queue.
+        messages: What was posted, in order.
+        subscriptions: The ids of the live volatile subscriptions of the queue.
+    """
+
+    project: str
+    source: str
+    messages: Sequence[Noticed]
+    subscriptions: Sequence[str]
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """The messages of one post on their way to one subscription.
+
+    Attributes:
+        key: Names the delivery towards the store.
+        subscription: Where it goes, as it is now.
+        messages: All messages of the post.
+        position: How many of them are settled already.
+        attempt: How many times sending the one at ``position`` has failed.
+    """
+
+    key: int
+    subscription: Subscription
+    messages: Sequence[Noticed]
+    position: int
+    attempt: int
+
+
+class SubscriptionStorage(abc.ABC):
+    """Stores subscriptions and what is to be told to them."""
+
+    # -- subscriptions ------------------------------------------------------
+
+    @abc.abstractmethod
+    async def subscription_create(
+        self,
+        project: str,
+        source: str,
+        *,
+        subscriber: str,
+        ttl: int,
+        options: dict[str, Any],
+        now: float,
+        confirmed: bool = False,
+        volatile: bool = False,
+    ) -> tuple[Subscription, bool]:
+        """Make a subscription, and the queue if it does not exist.
+
+        Project, source and subscriber together are unique: if there is a live
+        one already it is returned, unchanged, with False.
+        """
+
+    @abc.abstractmethod
+    async def subscription_list(
+        self,
+        project: str,
+        source: str,
+        *,
+        marker: str | None,
+        limit: int,
+        now: float,
+    ) -> list[Subscription]:
+        """Return up to ``limit`` live subscriptions after the id ``marker``."""
+
+    @abc.abstractmethod
+    async def subscription_get(
+        self, project: str, source: str, subscription_id: str, now: float
+    ) -> Subscription | None:
+        """Return a live subscription of this source, or ``None``."""
+
+    @abc.abstractmethod
+    async def subscription_update(
+        self,
+        project: str,
+        source: str,
+        subscription_id: str,
+        change: SubscriptionChange,
+        now: float,
+    ) -> Subscription:
+        """Change a live subscription and return it.
+
+        A new subscriber takes effect for deliveries under way as well.
+
+        Raises:
+            SubscriptionNotFound: There is no such live subscription.
+            SubscriptionExists: The source has the new subscriber already.
+        """
+
+    @abc.abstractmethod
+    async def subscription_delete(
+        self, project: str, source: str, subscription_id: str
+    ) -> None:
+        """Remove a subscription and its deliveries, if it exists."""
+
+    @abc.abstractmethod
+    async def subscription_purge(self, project: str, source: str) -> None:
+        """Remove all subscriptions of a source and their deliveries."""
+
+    # -- notifications ------------------------------------------------------
+
+    @abc.abstractmethod
+    def watch(
+        self, posted: Callable[[Posted], None], noticed: Callable[[], None]
+    ) -> None:
+        """Name who wants to know of posts; called once, before ``open``.
+
+        Args:
+            posted: Called on the event loop after each committed post to a
+                queue with live volatile subscriptions, in the order of commits.
+                It must not block or raise.
+            noticed: Called on the event loop when there may be a delivery
+                sooner than :meth:`delivery_due` last said.
+        """
+
+    @abc.abstractmethod
+    async def delivery_take(
+        self, now: float, *, limit: int, lease: float, confirmed_only: bool
+    ) -> list[Delivery]:
+        """Take deliveries that are due, the longest due first.
+
+        A delivery that was taken is not given out again before ``now + lease``
+        (then its taker is taken for dead) or before it is settled. Of one
+        subscription only the oldest delivery is ever out: what comes later
+        waits, so that a subscriber gets messages in order.
+
+        Args:
+            now: The time.
+            limit: At most so many.
+            lease: Seconds after which another call may give it out again.
+            confirmed_only: Drop what is for unconfirmed subscriptions.
+        """
+
+    @abc.abstractmethod
+    async def delivery_settle(
+        self, key: int, *, position: int, attempt: int, due: float | None
+    ) -> None:
+        """Say how far a taken delivery got.
+
+        Nothing happens if its subscription was deleted meanwhile.
+
+        Args:
+            key: The delivery.
+            position: How many of its messages are settled now; all of them
+                ends the delivery.
+            attempt: Failures so far of the one at ``position``.
+            due: When to try again; ``None`` together with the last position.
+        """
+
+    @abc.abstractmethod
+    async def delivery_due(self, now: float) -> float | None:
+        """Return when the next delivery is due (maybe past), ``None`` for never."""
