@@ -128,14 +128,18 @@ class Connection:
 
         options = self._options
         cert = (options.os_cert, options.os_key) if options.os_key else options.os_cert
-        return session.Session(
-            auth=None if self._auth_type == "none" else self._plugin(),
+        anonymous = self._auth_type == "none"
+        opened = session.Session(
+            auth=None if anonymous else self._plugin(),
             verify=False if options.insecure else (options.os_cacert or True),
             cert=cert,
             app_name="zaqar",
             app_version=__version__,
             collect_timing=options.timing,
         )
+        if anonymous:
+            cli.name_roles(opened, options.os_queues_roles)
+        return opened
 
     def timings(self) -> list[tuple[str, str, float]]:
         """Return method, URL and seconds of each request so far."""

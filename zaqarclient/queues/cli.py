@@ -82,6 +82,14 @@ def build_option_parser(parser: _Parser) -> _Parser:
         f"authentication needs it (default there: {DEFAULT_NOAUTH_PROJECT}) "
         "(Env: OS_QUEUES_PROJECT_ID)",
     )
+    parser.add_argument(
+        "--os-queues-roles",
+        metavar="<roles>",
+        default=os.environ.get("OS_QUEUES_ROLES") or None,
+        help="Roles to act in, with commas between, for a service without "
+        "authentication: admin may ask for its health; others ignore this "
+        "(Env: OS_QUEUES_ROLES)",
+    )
     return parser
 
 
@@ -120,6 +128,7 @@ def make_client(instance: Any) -> Client:
     if not needs_authentication(config):
         # openstack looks there for timings, and for connections to close.
         instance.session = _session(instance)
+        name_roles(instance.session, config.get("queues_roles"))
         conf = noauth_conf(config)
         return client.Client(endpoint, int(version), conf, instance.session)
     instance.setup_auth()
@@ -131,6 +140,7 @@ def make_client(instance: Any) -> Client:
         )
     if config.get("auth_type") == "none":
         conf = noauth_conf(config)
+        name_roles(instance.session, config.get("queues_roles"))
     else:
         auth = config.get("auth") or {}
         project = config.get("queues_project_id") or auth.get("project_id")
@@ -147,6 +157,12 @@ def noauth_conf(config: dict[str, Any]) -> dict[str, Any]:
             "options": {"os_project_id": project},
         },
     }
+
+
+def name_roles(session: Any, roles: str | None) -> None:
+    """Have a session without credentials name the roles of its user."""
+    if roles:
+        session.session.headers["X-Roles"] = roles
 
 
 def _session(instance: Any) -> Any:
