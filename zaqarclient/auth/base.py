@@ -23,8 +23,9 @@ class ConnectionOptions(NamedTuple):
     """How the connection of a client behaves.
 
     Attributes:
-        timeout: Seconds to wait for a connection and between bytes of the
-            answer; None for the given session's own, or 60.
+        timeout: Seconds to wait between bytes of the answer, and for a
+            connection but there at most 10; None for the given session's own
+            timeout, or 60.
         user_agent: What the ``User-Agent`` begins with; None for the given
             session's own, or that of this package.
     """

@@ -37,6 +37,12 @@ class KeystoneAuth(base.AuthBackend):
         self._endpoint: str | None = None
         self._endpoint_of: Any = None
 
+    def close(self) -> None:
+        """Close the connections; the next request opens new ones."""
+        super().close()
+        if self._session is not None:
+            self._session.session.close()
+
     def locates(self, session: Any) -> bool:
         """Return whether the endpoint can be found without being given."""
         return session is not None or self.option("auth_url") is not None

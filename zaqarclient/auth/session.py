@@ -145,12 +145,12 @@ class Connection:
             # Drops this process's copies; the parent's stay open.
             self._given.session.close()
 
-    def _timeout(self, session: Any) -> float:
+    def _timeout(self, session: Any) -> float | tuple[float, float]:
         if self._options.timeout is not None:
-            return self._options.timeout
-        if session.timeout is not None:
+            return http.timeouts(self._options.timeout)
+        if self._given is not None and session.timeout is not None:
             return float(session.timeout)
-        return http.DEFAULT_TIMEOUT
+        return http.timeouts(http.DEFAULT_TIMEOUT)
 
     def _user_agent(self) -> str | None:
         chosen = self._options.user_agent
@@ -248,9 +248,9 @@ def typed_errors() -> Iterator[None]:
     try:
         yield
     except exceptions.ClientException as error:
-        network = http.network_error(error)
-        if network is not None:
-            raise network from error
+        cause = http.network_cause(error)
+        if cause is not None:
+            raise http.network_error(cause) from error
         if isinstance(error, exceptions.EndpointNotFound):
             raise errors.EndpointNotFound(str(error)) from error
         raise errors.AuthenticationFailed(str(error)) from error

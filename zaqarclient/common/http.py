@@ -12,16 +12,22 @@ from urllib3 import exceptions as urllib3_exceptions
 from zaqarclient.transport import errors
 
 __all__ = [
+    "CONNECT_TIMEOUT",
     "DEFAULT_TIMEOUT",
     "Client",
     "ConnectionFailed",
     "Reply",
     "TimedOut",
+    "network_cause",
     "network_error",
+    "timeouts",
 ]
 
 DEFAULT_TIMEOUT = 60.0
-"""Seconds to wait for a connection, and then for the next bytes."""
+"""Seconds to wait for the next bytes of an answer."""
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds to wait for a connection at most: it opens soon or not at all."""
 
 Reply = requests.Response
 
@@ -42,7 +48,7 @@ class Client:
     """Sends requests over one pooled session, without authentication.
 
     Args:
-        timeout: Seconds to wait for a connection and between bytes.
+        timeout: Seconds to wait between bytes; for a connection at most 10.
 
     Attributes:
         session: The ``requests`` session.
@@ -58,14 +64,11 @@ class Client:
         Raises:
             zaqarclient.transport.errors.NetworkError: No answer came.
         """
-        kwargs.setdefault("timeout", self._timeout)
+        kwargs.setdefault("timeout", timeouts(self._timeout))
         try:
             return self.session.request(method, url, **kwargs)
         except requests.RequestException as error:
-            network = network_error(error)
-            if network is None:
-                raise
-            raise network from error
+            raise network_error(error) from error
 
     def get(self, url: str, **kwargs: Any) -> Reply:
         """Send GET."""
@@ -105,32 +108,33 @@ class Client:
         return self.request(method, url, **kwargs)
 
 
-def network_error(error: BaseException) -> errors.NetworkError | None:
-    """Return the error to raise for one that comes from the network.
+def timeouts(seconds: float) -> tuple[float, float]:
+    """Return how long to wait for a connection, and between bytes."""
+    return min(seconds, CONNECT_TIMEOUT), seconds
 
-    Args:
-        error: An error of ``requests``, or one that was raised while such an
-            error was handled.
 
-    Returns:
-        An error with its text, None if the network had no part in it.
-    """
+def network_cause(error: BaseException) -> requests.RequestException | None:
+    """Return the network's error behind another one, None if it had no part."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, requests.RequestException):
         cause = cause.__cause__ or cause.__context__
-    if cause is None:
-        return None
-    words = _explanation(cause)
-    if isinstance(cause, requests.exceptions.ConnectTimeout):
-        return TimedOut(description=words, unsent=True, transient=True)
-    if isinstance(cause, requests.exceptions.Timeout):
+    return cause
+
+
+def network_error(error: requests.RequestException) -> errors.NetworkError:
+    """Return the error to raise for one of the network."""
+    words = _explanation(error)
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return TimedOut(description=words, unsent=True)
+    if isinstance(error, requests.exceptions.Timeout):
         # Whoever waited a whole timeout has waited long enough.
         return TimedOut(description=words, transient=False)
-    if isinstance(cause, requests.exceptions.SSLError):
-        return ConnectionFailed(description=words, unsent=True, transient=False)
-    if isinstance(cause, requests.exceptions.ConnectionError):
-        return ConnectionFailed(description=words, unsent=_never_opened(cause))
-    return ConnectionFailed(description=words, transient=_broke_off(cause))
+    if isinstance(error, requests.exceptions.SSLError):
+        return ConnectionFailed(description=words, transient=False)
+    if isinstance(error, requests.exceptions.ConnectionError):
+        return ConnectionFailed(description=words, unsent=_never_opened(error))
+    broke_off = isinstance(error, requests.exceptions.ChunkedEncodingError)
+    return ConnectionFailed(description=words, transient=broke_off)
 
 
 def _explanation(error: requests.RequestException) -> str:
@@ -161,7 +165,3 @@ def _never_opened(error: requests.exceptions.ConnectionError) -> bool:
     reason = error.args[0] if error.args else None
     reason = getattr(reason, "reason", reason)
     return isinstance(reason, urllib3_exceptions.NewConnectionError)
-
-
-def _broke_off(error: requests.RequestException) -> bool:
-    return isinstance(error, requests.exceptions.ChunkedEncodingError)

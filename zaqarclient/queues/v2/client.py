@@ -54,8 +54,9 @@ class Client:
             ``client_uuid``
                 What the service knows this client by; random by default.
             ``timeout``
-                Seconds to wait for a connection and between bytes of an
-                answer; 60 by default.
+                Seconds to wait between bytes of an answer, and for a
+                connection but there at most 10; 60 by default, or that of the
+                session.
             ``retries``
                 How many times a call that failed for a passing reason is sent
                 again, where that is safe; 3 by default.

@@ -96,6 +96,16 @@ def test_password_and_catalog_take_one_token_for_many_calls(
     assert asked["scope"] == {"project": {"name": "sales", "domain": {"id": "default"}}}
 
 
+def test_closing_closes_the_session_that_was_made_for_the_password(
+    make: MakeClient, identity: IdentityStub, stub: HttpStub
+) -> None:
+    client = make(auth_url=identity.url, username="alice", password="secret")
+    client.queues()
+    client.close()
+    client.queues()
+    assert (stub.connections, identity.given) == (2, 1)
+
+
 def test_threads_that_begin_together_take_one_token(
     make: MakeClient, identity: IdentityStub, stub: HttpStub
 ) -> None:
@@ -243,7 +253,7 @@ def test_everything_goes_through_a_given_session(
         call for call in sent.call_args_list if call.args[0].startswith(stub.url)
     ]
     assert len(to_service) == 2
-    assert all(call.kwargs["timeout"] == 60.0 for call in to_service)
+    assert all(call.kwargs["timeout"] == (10.0, 60.0) for call in to_service)
     assert client.api_url == stub.url
     assert identity.given == 1
     assert stub.last.headers["x-auth-token"] == "token-1"
@@ -265,7 +275,7 @@ def test_settings_of_a_given_session_hold_unless_overridden(
     assert (plain["timeout"], plain["verify"]) == (7.0, "/site/ca.pem")
     options = {"options": {"insecure": True}}
     other = sent_by(make_client(stub.url, session, auth_opts=options, timeout=3))
-    assert (other["timeout"], other["verify"]) == (3.0, False)
+    assert (other["timeout"], other["verify"]) == ((3.0, 3.0), False)
 
 
 def test_a_given_session_with_a_given_token_sends_that_token(

@@ -137,9 +137,10 @@ def test_a_ping_says_how_things_stand_now(client: Client, stub: HttpStub) -> Non
 
 
 def test_the_wait_is_at_least_what_the_server_asks_for(
-    client: Client, stub: HttpStub
+    stub: HttpStub, make_client: Callable[..., Client]
 ) -> None:
     waits: list[float] = []
+    client = make_client(stub.url, retries=4)
     client.transport().sleep = waits.append
     soon = email.utils.format_datetime(
         dt.datetime.now(dt.UTC) + dt.timedelta(seconds=20)
@@ -147,12 +148,14 @@ def test_the_wait_is_at_least_what_the_server_asks_for(
     stub.answers = [
         Answer(503, None, {"Retry-After": "7"}),
         Answer(503, None, {"Retry-After": soon}),
+        Answer(503, None, {"Retry-After": soon.replace("+0000", "-0000")}),
         Answer(503, None, {"Retry-After": "soon"}),
     ]
     client.queues()
     assert waits[0] == 7
     assert 10 < waits[1] <= 20
-    assert waits[2] < 1
+    assert 10 < waits[2] <= 20
+    assert waits[3] < 1
 
 
 def test_a_server_that_asks_for_a_long_pause_is_not_waited_for(
@@ -201,19 +204,51 @@ def test_no_request_is_without_timeout(
         session.session, "request", wraps=session.session.request
     ) as sent:
         client.queues()
-    assert sent.call_args.kwargs["timeout"] == 60.0
+    assert sent.call_args.kwargs["timeout"] == (10.0, 60.0)
     with mock.patch.object(
         transport.client.session, "request", wraps=transport.client.session.request
     ) as sent:
         transport.send(Request(stub.url))
-    assert sent.call_args.kwargs["timeout"] == 60.0
+    assert sent.call_args.kwargs["timeout"] == (10.0, 60.0)
 
 
 def test_an_untrusted_certificate_is_not_tried_again() -> None:
     error = http.network_error(requests.exceptions.SSLError("self-signed"))
-    assert error is not None
     assert retry.retry_delay(error, Retry.SAFE, 1, 3) is None
-    assert http.network_error(ValueError("no network in this")) is None
+    assert "self-signed" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "repeated"),
+    [
+        (requests.exceptions.ConnectTimeout(), errors.TimedOut, set(Retry)),
+        (requests.exceptions.ReadTimeout(), errors.TimedOut, set()),
+        (requests.exceptions.ConnectionError(), errors.ConnectionFailed, {Retry.SAFE}),
+        (
+            requests.exceptions.ChunkedEncodingError(),
+            errors.ConnectionFailed,
+            {Retry.SAFE},
+        ),
+        (requests.exceptions.InvalidURL(), errors.ConnectionFailed, set()),
+    ],
+)
+def test_a_failure_is_repeated_where_it_is_transient_and_harmless(
+    cause: requests.RequestException,
+    kind: type[errors.NetworkError],
+    repeated: set[Retry],
+) -> None:
+    error = http.network_error(cause)
+    assert isinstance(error, kind)
+    again = {r for r in Retry if retry.retry_delay(error, r, 1, 3) is not None}
+    assert again == repeated - {Retry.NEVER}
+
+
+def test_only_the_network_is_behind_a_network_error() -> None:
+    cause = requests.exceptions.ConnectionError()
+    outer = RuntimeError("outer")
+    outer.__context__ = cause
+    assert http.network_cause(outer) is cause
+    assert http.network_cause(ValueError("no network in this")) is None
 
 
 def test_only_what_can_be_done_twice_is_repeated_freely() -> None:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from zaqarclient.queues.v2.api import Call
+from zaqarclient.transport.response import Response
 
-if TYPE_CHECKING:
-    from typing import TypeAlias, TypeVar
+T = TypeVar("T")
 
-    from zaqarclient.transport.response import Response
+Flow: TypeAlias = Generator[Call, Response, T]
+"""Yields calls, is sent their answers, returns a result."""
 
-    T = TypeVar("T")
-    Flow: TypeAlias = Generator[Call, Response, T]
-
-Document = dict[str, Any]
+Document: TypeAlias = dict[str, Any]
 """A JSON object as the service gave it."""
 
 

@@ -1,0 +1,86 @@
+"""The driver of flows, and flows without any wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from zaqarclient.queues.v2 import core, driver, operations
+from zaqarclient.queues.v2.api import Call
+from zaqarclient.queues.v2.operations.flow import Flow
+from zaqarclient.transport import errors
+from zaqarclient.transport.base import Transport
+from zaqarclient.transport.request import Request
+from zaqarclient.transport.response import Response
+
+
+class Script(Transport):
+    """Plays answers, and notes the requests."""
+
+    def __init__(self, *answers: Response | Exception) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.requests: list[Request] = []
+
+    def prepare(self) -> tuple[Request, Transport]:
+        return Request(), self
+
+    def send(self, request: Request) -> Response:
+        self.requests.append(request)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def drive(flow: Flow[Any], *answers: Response | Exception) -> Any:
+    return driver.drive(Script(*answers).prepare, flow)
+
+
+def test_a_flow_without_calls_sends_nothing() -> None:
+    def flow() -> Flow[str]:
+        return "done"
+        yield Call("ping", {})
+
+    assert drive(flow()) == "done"
+
+
+def test_each_call_gets_a_request_of_its_own() -> None:
+    script = Script(
+        Response(None, '{"a": 1}'),
+        errors.ResourceNotFound(),
+        Response(None, None),
+        Response(None, '{"b": 2}'),
+    )
+    flow = operations.queue_replace_metadata("q", {"b": 2})
+    assert driver.drive(script.prepare, flow) == {"b": 2}
+    assert len({id(request) for request in script.requests}) == 4
+    assert [request.operation for request in script.requests] == [
+        "queue_get",
+        "queue_update",
+        "queue_create",
+        "queue_update",
+    ]
+    assert script.requests[0].content is None
+
+
+def test_a_failure_that_the_flow_does_not_expect_reaches_the_caller() -> None:
+    failure = errors.ForbiddenError()
+    with pytest.raises(errors.ForbiddenError) as caught:
+        drive(operations.queue_exists("q"), failure)
+    assert caught.value is failure
+
+
+def test_an_error_that_is_not_of_the_transport_is_not_the_flows_business() -> None:
+    with pytest.raises(StopIteration):
+        drive(operations.ping(), StopIteration())
+
+
+def test_the_whole_body_of_a_post_may_be_given() -> None:
+    script = Script(Response(None, '{"resources": []}'))
+    request = Request()
+    body = {"messages": [{"body": 1}]}
+    core.message_post(script, request, "q", body)
+    assert request.content == '{"messages": [{"body": 1}]}'
+    assert request.params == {"queue_name": "q"}
