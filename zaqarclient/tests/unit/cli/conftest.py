@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,10 +25,8 @@ def own_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Keep the tester's own cloud, client id and terminal out of the tests."""
-    for name in ("OS_QUEUES_ENDPOINT", "OS_QUEUES_PROJECT_ID", "OS_AUTH_TYPE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv("OS_QUEUES_API_VERSION", raising=False)
-    monkeypatch.delenv("OS_MESSAGE_CLIENT_ID", raising=False)
+    for name in [name for name in os.environ if name.startswith("OS_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     monkeypatch.setenv("COLUMNS", "80")
 
