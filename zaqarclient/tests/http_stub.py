@@ -6,6 +6,7 @@ import contextlib
 import http.server
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
@@ -53,7 +54,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.stub.accepted(self.request)
 
     def handle_one_request(self) -> None:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
             super().handle_one_request()
 
     def answer(self) -> None:
@@ -99,9 +100,13 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 class HttpStub:
-    """Plays `answers` in order, then `default`, and notes what it saw."""
+    """Plays `answers` in order, then `default`, and notes what it saw.
 
-    def __init__(self) -> None:
+    Args:
+        tls: What the server proves itself with; None for plain HTTP.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.seen: list[Seen] = []
         self.answers: list[Answer | Callable[[Seen], Answer]] = []
         self.default: Answer | Callable[[Seen], Answer] = Answer(200, {})
@@ -111,6 +116,11 @@ class HttpStub:
         self._server = _Server(self)
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        if tls is not None:
+            self.url = f"https://127.0.0.1:{self.port}"
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
 
     @property
     def last(self) -> Seen:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import zaqarclient
-from zaqarclient import errors, transport
+from zaqarclient import errors, transport, version
 from zaqarclient.queues import client as factory
 from zaqarclient.queues.v2 import client as v2_client
 from zaqarclient.queues.v2 import queues
@@ -341,4 +341,6 @@ def test_importing_does_not_load_the_network(module: str) -> None:
 
 def test_the_version_is_a_text() -> None:
     assert isinstance(zaqarclient.__version__, str)
+    assert version.version_string == zaqarclient.__version__
+    assert version.version_info >= (5, 0, 0)
     assert zaqarclient.__version__ == metadata.version("python-zaqarclient")

@@ -92,6 +92,7 @@ def test_every_known_construction_works_without_network(make: Any) -> None:
     ("module", "names"),
     [
         ("zaqarclient", ["__version__"]),
+        ("zaqarclient.version", ["version_info", "version_string"]),
         (
             "zaqarclient.errors",
             [
