@@ -1,0 +1,33 @@
+"""The SQLite driver agrees with the model of the contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from zaqarserver.storage.sqlite import SQLiteStorage
+from zaqarserver.storage.testing.machine import state_machine
+
+SETTINGS = settings(
+    max_examples=40,
+    stateful_step_count=40,
+    deadline=None,  # a shared machine is slow at times
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+def on_disk(path: Path) -> SQLiteStorage:
+    # The disk's own promise is not at stake here, and waiting for it is slow.
+    uri = f"sqlite://{path}/store.db"
+    return SQLiteStorage.from_uri(uri, {"synchronous": "normal"})
+
+
+def in_memory(_path: Path) -> SQLiteStorage:
+    return SQLiteStorage.from_uri("sqlite://:memory:", {})
+
+
+TestFileModel = state_machine(on_disk).TestCase
+TestFileModel.settings = SETTINGS
+
+TestMemoryModel = state_machine(in_memory).TestCase
+TestMemoryModel.settings = SETTINGS
