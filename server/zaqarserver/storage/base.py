@@ -36,6 +36,8 @@ from typing import Any, Self
 
 import msgspec
 
+from zaqarserver.storage.subscriptions import SubscriptionStorage
+
 Metadata = dict[str, Any]
 
 
@@ -178,8 +180,8 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False):
     ttl: int | None = None
 
 
-class Storage(abc.ABC):
-    """A store of queues, messages and claims.
+class Storage(SubscriptionStorage):
+    """A store of queues, messages, claims and subscriptions.
 
     Drivers are found by the scheme of the ``[storage] uri`` through the entry
     point group ``zaqarserver.storage``.

@@ -22,7 +22,7 @@ from zaqarserver.storage.base import (
     QueueStats,
     Storage,
 )
-from zaqarserver.storage.sqlite import claims, queues
+from zaqarserver.storage.sqlite import claims, deliveries, queues, subscriptions
 from zaqarserver.storage.sqlite import messages as stored
 from zaqarserver.storage.sqlite import statements as sql
 from zaqarserver.storage.sqlite.engine import Engine
@@ -31,6 +31,12 @@ from zaqarserver.storage.sqlite.ledger import Entry, Ledger
 from zaqarserver.storage.sqlite.location import Location, parse_location
 from zaqarserver.storage.sqlite.messages import Again, Wanted
 from zaqarserver.storage.sqlite.statements import Row
+from zaqarserver.storage.subscriptions import (
+    Delivery,
+    Posted,
+    Subscription,
+    SubscriptionChange,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,6 +58,10 @@ class _Translated:
 _translated = _Translated()
 
 
+def _nobody(*_news: object) -> None:
+    """Stand in for those who did not ask to be told."""
+
+
 class SQLiteStorage(Storage):
     """A store in one file, or in memory for tests and trials.
 
@@ -62,6 +72,8 @@ class SQLiteStorage(Storage):
     def __init__(self, location: Location) -> None:
         self._location = location
         self._engine: Engine | None = None
+        self._posted: Callable[[Posted], None] = _nobody
+        self._noticed: Callable[[], None] = _nobody
 
     @classmethod
     def from_uri(cls, uri: str, options: Mapping[str, str]) -> Self:
@@ -89,7 +101,7 @@ class SQLiteStorage(Storage):
     async def open(self) -> None:
         """Open the file and take its lock."""
         if self._engine is None:
-            self._engine = Engine(self._location)
+            self._engine = Engine(self._location, self._tell)
 
     async def close(self) -> None:
         """Commit what was accepted, copy the log, let go of the file."""
@@ -109,7 +121,8 @@ class SQLiteStorage(Storage):
         """Remove up to a few hundred rows."""
         with _translated:
             due = sql.fetch(self._reader, sql.BACKLOG_NEXT_DUE, (now,))
-        if not due:
+            ended = deliveries.dead(self._reader, now)
+        if not due and ended is None:
             return 0
         return await self._run_steps(queues.sweep, now)
 
@@ -338,6 +351,106 @@ class SQLiteStorage(Storage):
     ) -> None:
         """Free the claim's rows."""
         await self._run(claims.delete, project, queue, claim_id, now)
+
+    # -- subscriptions --------------------------------------------------------
+
+    async def subscription_create(
+        self,
+        project: str,
+        source: str,
+        *,
+        subscriber: str,
+        ttl: int,
+        options: dict[str, Any],
+        now: float,
+        confirmed: bool = False,
+        volatile: bool = False,
+    ) -> tuple[Subscription, bool]:
+        """Insert a row, and the queue's."""
+        wish = subscriptions.Wish(
+            project, source, subscriber, ttl, options, confirmed, volatile
+        )
+        return await self._run(subscriptions.create, wish, now)
+
+    async def subscription_list(
+        self,
+        project: str,
+        source: str,
+        *,
+        marker: str | None,
+        limit: int,
+        now: float,
+    ) -> list[Subscription]:
+        """Walk over an index."""
+        with _translated:
+            return subscriptions.list_subscriptions(
+                self._reader, project, source, marker, limit, now
+            )
+
+    async def subscription_get(
+        self, project: str, source: str, subscription_id: str, now: float
+    ) -> Subscription | None:
+        """Read by primary key."""
+        with _translated:
+            row = subscriptions.find(
+                self._reader, project, source, subscription_id, now
+            )
+        return None if row is None else subscriptions.read_subscription(row, now)
+
+    async def subscription_update(
+        self,
+        project: str,
+        source: str,
+        subscription_id: str,
+        change: SubscriptionChange,
+        now: float,
+    ) -> Subscription:
+        """Change the row."""
+        return await self._run(
+            subscriptions.update, project, source, subscription_id, change, now
+        )
+
+    async def subscription_delete(
+        self, project: str, source: str, subscription_id: str
+    ) -> None:
+        """Mark the row; the sweeper removes its deliveries."""
+        await self._run(subscriptions.delete, project, source, subscription_id)
+
+    async def subscription_purge(self, project: str, source: str) -> None:
+        """Mark the rows, some at a time."""
+        await self._run_steps(subscriptions.purge, project, source)
+
+    def watch(
+        self, posted: Callable[[Posted], None], noticed: Callable[[], None]
+    ) -> None:
+        """Remember whom to tell."""
+        self._posted = posted
+        self._noticed = noticed
+
+    def _tell(self, posted: list[Posted], noticed: bool) -> None:
+        for post in posted:
+            self._posted(post)
+        if noticed:
+            self._noticed()
+
+    async def delivery_take(
+        self, now: float, *, limit: int, lease: float, confirmed_only: bool
+    ) -> list[Delivery]:
+        """Spread notices, then give out what is due."""
+        taking = deliveries.Taking(now, limit, lease, confirmed_only)
+        return await self._run(deliveries.take, taking)
+
+    async def delivery_settle(
+        self, key: int, *, position: int, attempt: int, due: float | None
+    ) -> None:
+        """Change or remove the row."""
+        await self._run(deliveries.settle, key, position, attempt, due)
+
+    async def delivery_due(self, now: float) -> float | None:
+        """Read the least of an index."""
+        del now
+        with _translated:
+            return deliveries.next_due(self._reader)
 
     # -- how ----------------------------------------------------------------
 

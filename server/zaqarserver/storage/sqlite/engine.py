@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from zaqarserver.storage.sqlite.checkpoint import (
 from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.sqlite.location import FileLock, Location, prepare_file
 from zaqarserver.storage.sqlite.schema import check_library, prepare_schema
+from zaqarserver.storage.sqlite.subscriptions import BURY_VOLATILE
 from zaqarserver.storage.sqlite.writer import GroupCommit
+from zaqarserver.storage.subscriptions import Posted
 
 #: Page cache of the writer and of the reader, in KiB.
 _CACHE = 32_768
@@ -26,6 +29,10 @@ _CACHE = 32_768
 class Engine:
     """Opens everything, and closes it in the right order.
 
+    Args:
+        location: Where the store is.
+        tell: See :class:`~zaqarserver.storage.sqlite.writer.GroupCommit`.
+
     Attributes:
         ledger: The writer's memory.
         writer: Takes operations.
@@ -33,7 +40,9 @@ class Engine:
             own connection, which never has a transaction open when a read runs.
     """
 
-    def __init__(self, location: Location) -> None:
+    def __init__(
+        self, location: Location, tell: Callable[[list[Posted], bool], None]
+    ) -> None:
         self._lock: FileLock | None = None
         self._checkpointer: Checkpointer | None = None
         self._thread: ThreadPoolExecutor | None = None
@@ -52,7 +61,7 @@ class Engine:
             self.release()
             raise
         self.ledger = Ledger(db)
-        self.writer = GroupCommit(self.ledger, self._thread, lambda: copy_log(db))
+        self.writer = GroupCommit(self.ledger, self._thread, lambda: copy_log(db), tell)
 
     def _open_memory(self) -> apsw.Connection:
         db = self._connect(":memory:")
@@ -66,10 +75,14 @@ class Engine:
         self._lock.take()
         db = self._connect(str(path))
         prepare_schema(db, str(path))
+        db.execute(BURY_VOLATILE)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
+        db.execute(f"PRAGMA cache_size = -{_CACHE}")
+        # In the place of SQLite's own, which would copy the log in a commit.
         db.set_wal_hook(self._log_grew)
         self.reader = self._connect(str(path), apsw.SQLITE_OPEN_READONLY)
+        self.reader.execute(f"PRAGMA cache_size = -{_CACHE}")
         keeper = self._connect(str(path))
         keeper.execute(f"PRAGMA synchronous = {synchronous}")
         self._checkpointer = Checkpointer(keeper)
@@ -84,8 +97,6 @@ class Engine:
     ) -> apsw.Connection:
         db = apsw.Connection(name, flags)
         self._connections.append(db)
-        db.execute(f"PRAGMA cache_size = -{_CACHE}")
-        db.execute("PRAGMA wal_autocheckpoint = 0")
         return db
 
     def _log_grew(self, _db: apsw.Connection, _name: str, pages: int) -> int:

@@ -17,7 +17,9 @@ import msgspec
 
 from zaqarserver.storage.base import Metadata
 from zaqarserver.storage.sqlite import statements as sql
+from zaqarserver.storage.sqlite.audience import Audience, load_audience
 from zaqarserver.storage.sqlite.ids import RESERVED_TICKS, Sequence
+from zaqarserver.storage.subscriptions import Posted
 
 #: How many queues (also missing ones) and backlogs are remembered.
 REMEMBERED = 10_000
@@ -59,6 +61,8 @@ class Ledger:
         sequence: Gives out ids.
         counting: Backlogs whose expired rows are being counted; the sweeper
             leaves them alone meanwhile.
+        posted: What the open transaction posted to volatile subscriptions.
+        noticed: Whether it made something due for delivery.
     """
 
     def __init__(self, db: apsw.Connection) -> None:
@@ -71,6 +75,9 @@ class Ledger:
         self._changed_due: dict[int, float] = {}
         self._volume: dict[int, tuple[int, int]] = {}
         self._floor: dict[int, int] = {}
+        self._audiences: OrderedDict[_Key, Audience] = OrderedDict()
+        self.posted: list[Posted] = []
+        self.noticed = False
 
     # -- queues -------------------------------------------------------------
 
@@ -197,6 +204,29 @@ class Ledger:
         if self._floor.get(backlog, 0) >= seq:
             self._floor[backlog] = seq - 1
 
+    # -- who listens ----------------------------------------------------------
+
+    def audience(self, project: str, source: str) -> Audience:
+        """Return who listens to a queue, as the open transaction sees it."""
+        key = (project, source)
+        known = self._audiences.get(key)
+        if known is None:
+            known = load_audience(self.db, project, source)
+            self._audiences[key] = known
+            if len(self._audiences) > REMEMBERED:
+                self._audiences.popitem(last=False)
+        return known
+
+    def forget_audience(self, project: str, source: str) -> None:
+        """Note that the subscriptions of a queue changed."""
+        self._audiences.pop((project, source), None)
+
+    def take_news(self) -> tuple[list[Posted], bool]:
+        """Return what is to be told after the commit, once."""
+        posted, noticed = self.posted, self.noticed
+        self.posted, self.noticed = [], False
+        return posted, noticed
+
     # -- the transaction ----------------------------------------------------
 
     def flush(self) -> None:
@@ -238,6 +268,8 @@ class Ledger:
         self._changed_due.clear()
         self._volume.clear()
         self._floor.clear()
+        self._audiences.clear()
+        self.take_news()
         self.sequence.reserved = 0
 
 

@@ -13,6 +13,7 @@ import msgspec
 from zaqarserver.errors import SettingsError, StoreRefused, Unavailable
 
 _PREFIX = "sqlite://"
+_HEADER = b"SQLite format 3\0"
 _FORMS = "sqlite:///ABSOLUTE/PATH, sqlite://RELATIVE/PATH or sqlite://:memory:"
 
 
@@ -114,11 +115,20 @@ def prepare_file(path: Path) -> Path:
         The path without symbolic links, so that one file has one lock.
 
     Raises:
+        StoreRefused: It is a file of another kind; SQLite would overwrite a
+            short one.
         Unavailable: The file cannot be made or read.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        return path.resolve(strict=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            header = os.pread(file, len(_HEADER), 0)
+        finally:
+            os.close(file)
+        path = path.resolve(strict=True)
     except OSError as error:
         raise Unavailable(f"cannot open {path}: {error.strerror}") from error
+    if header not in {b"", _HEADER}:
+        raise StoreRefused(f"{path} is damaged or not a SQLite file; move it away")
+    return path

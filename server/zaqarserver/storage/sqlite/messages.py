@@ -11,6 +11,7 @@ import apsw
 from zaqarserver.errors import ClaimNotLive, MessageClaimed
 from zaqarserver.storage.base import Message, NewMessage
 from zaqarserver.storage.sqlite import statements as sql
+from zaqarserver.storage.sqlite.deliveries import note
 from zaqarserver.storage.sqlite.ids import decode_seq, encode_id, same_id
 from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.sqlite.statements import Row
@@ -161,6 +162,7 @@ def post_many(
         _insert(
             ledger, entry.backlog, client_id, messages[start:][:POST_STEP], now, ids
         )
+    note(ledger, project, queue, messages, ids, now)
     return ids
 
 
@@ -176,6 +178,7 @@ def post(
     entry = ledger.entry(project, queue) or ledger.create(project, queue, {})
     ids: list[str] = []
     _insert(ledger, entry.backlog, client_id, messages, now, ids)
+    note(ledger, project, queue, messages, ids, now)
     return ids
 
 

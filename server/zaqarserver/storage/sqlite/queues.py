@@ -12,6 +12,7 @@ import msgspec
 
 from zaqarserver.errors import QueueChanged
 from zaqarserver.storage.base import Edge, Metadata, Queue, QueueStats
+from zaqarserver.storage.sqlite import deliveries
 from zaqarserver.storage.sqlite import statements as sql
 from zaqarserver.storage.sqlite.ids import encode_id
 from zaqarserver.storage.sqlite.ledger import Entry, Ledger
@@ -260,7 +261,7 @@ class Snapshot:
 
 def sweep(ledger: Ledger, now: float) -> Generator[None, None, int]:
     """Remove some dead rows; return how many, at least 1 if more is to be done."""
-    removed = 0
+    removed = deliveries.sweep(ledger, now, SWEEP_ROWS)
     for _ in range(SWEEP_VISITS):
         ledger.write_due()
         rows = sql.fetch(ledger.db, sql.BACKLOG_NEXT_DUE, (now,))

@@ -10,14 +10,16 @@ import apsw
 from zaqarserver.errors import StoreRefused, Unavailable
 from zaqarserver.storage.sqlite.statements import fetch
 
-#: The version of ``schema.sql``, kept in ``PRAGMA user_version``.
-VERSION = 1
+#: The version after all steps, kept in ``PRAGMA user_version``.
+VERSION = 2
 
 #: Kept in ``PRAGMA application_id``: tells our files from other programs'.
 APPLICATION_ID = 0x5A617172  # "Zaqr"
 
 #: What turns a file of one version into the next: SQL by the version it leaves.
-STEPS: Mapping[int, str] = {}
+STEPS: Mapping[int, str] = {
+    1: resources.files(__package__).joinpath("migrate_1_2.sql").read_text(),
+}
 
 #: Releases before these can damage a file in WAL mode when a checkpoint and a
 #: commit meet (sqlite.org/wal.html, "the WAL reset bug"): the first sound
@@ -83,11 +85,12 @@ def _bring_up(
     found = _pragma(db, "user_version")
     empty = not fetch(db, "SELECT count(*) FROM sqlite_schema")[0][0]
     if empty and found == 0:
+        # A new file takes the way that an old one has gone.
         db.execute(resources.files(__package__).joinpath("schema.sql").read_text())
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {version}")
-        return
-    if _pragma(db, "application_id") != APPLICATION_ID:
+        db.execute("PRAGMA user_version = 1")
+        found = 1
+    elif _pragma(db, "application_id") != APPLICATION_ID:
         raise StoreRefused(f"{name} belongs to another program")
     if found > version:
         raise StoreRefused(

@@ -24,6 +24,7 @@ import apsw
 
 from zaqarserver.errors import Unavailable, ZaqarServerError
 from zaqarserver.storage.sqlite.ledger import Ledger
+from zaqarserver.storage.subscriptions import Posted
 
 T = TypeVar("T")
 
@@ -90,6 +91,8 @@ class GroupCommit:
             (a store in memory), then nothing is sliced either.
         between: Called in the thread between two batches while nothing else
             uses the connection, if :attr:`wants_between` is set.
+        tell: Called after each commit with what it posted to volatile
+            subscriptions and whether it made something due for delivery.
     """
 
     def __init__(
@@ -97,12 +100,14 @@ class GroupCommit:
         ledger: Ledger,
         thread: ThreadPoolExecutor | None,
         between: Callable[[], None],
+        tell: Callable[[list[Posted], bool], None] = lambda *_: None,
     ) -> None:
         self.wants_between = False
         self._ledger = ledger
         self._db = ledger.db
         self._thread = thread
         self._between = between
+        self._tell = tell
         self._waiting: deque[_Job[Any]] = deque()
         self._executed: list[_Job[Any]] = []
         self._changes = 0
@@ -201,6 +206,7 @@ class GroupCommit:
         executed, self._executed = self._executed, []
         for job in executed:
             job.finish()
+        self._tell(*self._ledger.take_news())
         self._begin()
 
     # -- when it goes wrong -------------------------------------------------
