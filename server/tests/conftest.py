@@ -13,7 +13,7 @@ import pytest
 from oslo_config import cfg
 from zaqarserver import config
 from zaqarserver.auth import NoAuth
-from zaqarserver.context import Server, Settings
+from zaqarserver.context import NoNotices, Server, Settings
 from zaqarserver.http import make_app
 from zaqarserver.metrics import Metrics
 from zaqarserver.policy import RulePolicy
@@ -44,7 +44,7 @@ class Api:
         self.loop = asyncio.new_event_loop()
         self.storage = SQLiteStorage.from_uri("sqlite://:memory:", {})
         self.run(self.storage.open())
-        self.server = Server(settings, self.storage, RulePolicy(conf))
+        self.server = Server(settings, self.storage, RulePolicy(conf), NoNotices())
         self.app = make_app(self.server, NoAuth(), Metrics(), clock=lambda: self.now)
         self._conductor = falcon.testing.ASGIConductor(self._serve)
 

@@ -19,14 +19,16 @@ from oslo_config import cfg
 
 from zaqarserver import __version__, config
 from zaqarserver.auth import NoAuth
-from zaqarserver.context import Server
+from zaqarserver.context import NoNotices, Server
 from zaqarserver.errors import SettingsError, StartupError, Unavailable
 from zaqarserver.http import make_app
 from zaqarserver.http.protocol import BoundedHttp, close_slow
 from zaqarserver.metrics import Metrics
+from zaqarserver.notify.websocket import Hub
 from zaqarserver.policy import RulePolicy
 from zaqarserver.storage.base import Durability, Storage
 from zaqarserver.websocket import FrameEdge
+from zaqarserver.websocket.protocol import DroppableWebSocket
 
 LOG = logging.getLogger(__name__)
 
@@ -83,7 +85,7 @@ def dispatcher(rest: Any, frames: FrameEdge) -> Callable[[Any, Any, Any], Any]:
 
     def app(scope: Any, receive: Any, send: Any) -> Any:
         if scope["type"] == "websocket":
-            return frames.serve(receive, send)
+            return frames.serve(scope, receive, send)
         return rest(scope, receive, send)
 
     return app
@@ -118,6 +120,13 @@ class _Uvicorn(uvicorn.Server):
         self._ready.set()
 
 
+def _push_base(conf: cfg.ConfigOpts) -> str:
+    """Return what the subscribers of push subscriptions begin with."""
+    host = conf.websocket.host
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{conf.websocket.port}"
+
+
 def _host_and_port(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -131,10 +140,14 @@ class Application:
         self._conf = conf
         self.storage = load_storage(conf)
         self.metrics = Metrics()
-        self.server = Server(config.settings_of(conf), self.storage, RulePolicy(conf))
+        self.server = Server(
+            config.settings_of(conf), self.storage, RulePolicy(conf), NoNotices()
+        )
+        hub = Hub()
+        self.storage.watch(hub.posted, lambda: None)
         self.app = dispatcher(
             make_app(self.server, NoAuth(), self.metrics),
-            FrameEdge(self.server, NoAuth(), self.metrics),
+            FrameEdge(self.server, NoAuth(), self.metrics, hub, _push_base(conf)),
         )
         self._ready = asyncio.Event()
 
@@ -193,7 +206,7 @@ class Application:
             loop="none",
             http=BoundedHttp,
             interface="asgi3",
-            ws="websockets-sansio",
+            ws=DroppableWebSocket,
             ws_max_size=2 * transport.max_messages_post_size + 65536,
             ws_per_message_deflate=False,
             ws_ping_interval=float(self._conf.websocket.ping_interval),

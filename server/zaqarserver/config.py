@@ -156,6 +156,13 @@ TRANSPORT_OPTS: list[cfg.Opt] = [
     _transport("max_message_delay", "The longest delay, seconds."),
     _transport("max_claim_ttl", "The longest claim, seconds.", 60),
     _transport("max_claim_grace", "The longest grace, seconds.", 60),
+    _transport("default_subscription_ttl", "Seconds that a subscription lives.", 60),
+    _transport("max_subscriptions_per_page", "The largest page of subscriptions.", 1),
+    cfg.ListOpt(
+        "subscriber_types",
+        default=list(_BASE.subscriber_types),
+        help="The schemes that a subscriber may have.",
+    ),
     cfg.StrOpt(
         "client_id_uuid_safe",
         default=_BASE.client_id_uuid_safe,
@@ -243,7 +250,8 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
     names = {option.dest for option in TRANSPORT_OPTS}
     for field in msgspec.structs.fields(Settings):
         if field.name in names:
-            values[field.name] = conf.transport[field.name]
+            value = conf.transport[field.name]
+            values[field.name] = tuple(value) if isinstance(value, list) else value
     return Settings(**values)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from zaqarserver.storage.base import Storage
+from zaqarserver.storage.subscriptions import Subscription
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +37,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     min_length_client_id: int = 10
     max_length_client_id: int = 36
     message_delete_with_claim_id: bool = False
+    default_subscription_ttl: int = 3600
+    max_subscriptions_per_page: int = 20
+    subscriber_types: tuple[str, ...] = (
+        "http",
+        "https",
+        "mailto",
+        "trust+http",
+        "trust+https",
+    )
 
 
 class Policy(Protocol):
@@ -49,6 +59,53 @@ class Policy(Protocol):
         """
 
 
+class Notices(Protocol):
+    """What subscriptions need of the notifier."""
+
+    def check_filter(self, raw: Any) -> None:
+        """Refuse a subscription filter that makes no sense.
+
+        Raises:
+            BadRequest: The text names the wrong member.
+        """
+
+    async def ask_to_confirm(self, subscription: Subscription, now: float) -> None:
+        """Ask a new subscriber whether it wants messages, if that is required."""
+
+    async def confirm_unsubscription(
+        self, subscription: Subscription, now: float
+    ) -> None:
+        """Tell a subscriber that it gets no more messages, if that is required."""
+
+
+class NoNotices:
+    """The notices of a server that notifies nobody."""
+
+    def check_filter(self, raw: Any) -> None:
+        """Take any filter."""
+
+    async def ask_to_confirm(self, subscription: Subscription, now: float) -> None:
+        """Ask nobody."""
+
+    async def confirm_unsubscription(
+        self, subscription: Subscription, now: float
+    ) -> None:
+        """Tell nobody."""
+
+
+class Listener(Protocol):
+    """A connection that can be subscribed itself.
+
+    Attributes:
+        uri: What its subscriptions show as their subscriber.
+    """
+
+    uri: str
+
+    def listen(self, subscription: Subscription) -> None:
+        """Send what is posted to the subscription's queue from now on."""
+
+
 class Server(msgspec.Struct, frozen=True):
     """The parts of a running server that handlers use.
 
@@ -56,11 +113,13 @@ class Server(msgspec.Struct, frozen=True):
         settings: The settings.
         storage: The open store.
         policy: The access rules.
+        notices: The notifier.
     """
 
     settings: Settings
     storage: Storage
     policy: Policy
+    notices: Notices
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
@@ -74,6 +133,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
         request_id: As sent in ``X-OpenStack-Request-ID``.
         roles: The caller's roles, lower case.
         user_id: The caller's user, or empty without authentication.
+        listener: The connection that asks, if it can be subscribed itself.
     """
 
     server: Server
@@ -83,6 +143,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     request_id: str
     roles: tuple[str, ...] = ()
     user_id: str = ""
+    listener: Listener | None = None
 
     @property
     def storage(self) -> Storage:

@@ -49,6 +49,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
         name: Whether it is a queue name.
         required: Whether a REST body, if there is one, must have it.
         rest_name: Its name in a REST query, if that is another one.
+        spread: On the WebSocket, whether the members of the document stand beside
+            the other fields, not under this field's name.
         help: What it means, for the reference.
     """
 
@@ -58,6 +60,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     name: bool = False
     required: bool = False
     rest_name: str = ""
+    spread: bool = False
     help: str = ""
 
 

@@ -202,11 +202,13 @@ class FrameReader:
     """Decodes all fields of one struct from the body of a WebSocket frame."""
 
     def __init__(self, struct: type[Fields]) -> None:
-        found = [
-            member
-            for member in members(struct)
-            if member.spec.source is not Source.EDGE
-        ]
+        found = []
+        self._spread: str | None = None
+        for member in members(struct):
+            if member.spec.spread:
+                self._spread = member.name
+            elif member.spec.source is not Source.EDGE:
+                found.append(member)
         self._names = tuple(member.name for member in found)
         self._decoder = msgspec.json.Decoder(_part_of(struct, found, rest=False))
 
@@ -217,7 +219,13 @@ class FrameReader:
             msgspec.ValidationError: A member is missing or of a wrong type.
         """
         value = self._decoder.decode(data)
-        return {name: getattr(value, name) for name in self._names}
+        fields = {name: getattr(value, name) for name in self._names}
+        if self._spread is not None:
+            rest = msgspec.json.decode(data)
+            for name in self._names:
+                rest.pop(name, None)
+            fields[self._spread] = rest
+        return fields
 
 
 def _part_of(

@@ -20,6 +20,7 @@ from zaqarserver.operations import (
     queues,
     rest,
     service,
+    subscriptions,
 )
 from zaqarserver.operations.row import Body, BoundOperation, Operation, Reply
 
@@ -31,6 +32,8 @@ MESSAGES = QUEUE + "/messages"
 MESSAGE = MESSAGES + "/{message_id}"
 CLAIMS = QUEUE + "/claims"
 CLAIM = CLAIMS + "/{claim_id}"
+SUBSCRIPTIONS = QUEUE + "/subscriptions"
+SUBSCRIPTION = SUBSCRIPTIONS + "/{subscription_id}"
 PATCH_TYPE = "application/openstack-messaging-v2.0-json-patch"
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -262,6 +265,76 @@ OPERATIONS: tuple[Operation, ...] = (
         status=204,
         frame=frames.claim_delete,
         summary="Release a claim.",
+    ),
+    Operation(
+        name="subscription_list",
+        method="GET",
+        path=SUBSCRIPTIONS,
+        fields=subscriptions.SubscriptionList,
+        policy="subscription:get_all",
+        handler=subscriptions.subscription_list,
+        render=rest.subscription_list,
+        frame=frames.subscription_list,
+        summary="List a queue's subscriptions.",
+    ),
+    Operation(
+        name="subscription_create",
+        method="POST",
+        path=SUBSCRIPTIONS,
+        fields=subscriptions.SubscriptionCreate,
+        policy="subscription:create",
+        handler=subscriptions.subscription_create,
+        status=201,
+        render=rest.subscription_create,
+        frame=frames.subscription_create,
+        body=Body.REQUIRED,
+        summary="Subscribe a URI to a queue.",
+    ),
+    Operation(
+        name="subscription_get",
+        method="GET",
+        path=SUBSCRIPTION,
+        fields=subscriptions.SubscriptionRef,
+        policy="subscription:get",
+        handler=subscriptions.subscription_get,
+        render=rest.subscription_get,
+        frame=rest.subscription_get,
+        summary="Show a subscription.",
+    ),
+    Operation(
+        name="subscription_update",
+        method="PATCH",
+        path=SUBSCRIPTION,
+        fields=subscriptions.SubscriptionUpdate,
+        policy="subscription:update",
+        handler=subscriptions.subscription_update,
+        status=204,
+        render=rest.subscription_changed,
+        body=Body.REQUIRED,
+        summary="Change a subscription's subscriber, ttl or options.",
+    ),
+    Operation(
+        name="subscription_delete",
+        method="DELETE",
+        path=SUBSCRIPTION,
+        fields=subscriptions.SubscriptionRef,
+        policy="subscription:delete",
+        handler=subscriptions.subscription_delete,
+        status=204,
+        frame=frames.subscription_delete,
+        summary="Remove a subscription.",
+    ),
+    Operation(
+        name="subscription_confirm",
+        method="PUT",
+        path=SUBSCRIPTION + "/confirm",
+        fields=subscriptions.SubscriptionConfirm,
+        policy="subscription:confirm",
+        handler=subscriptions.subscription_confirm,
+        status=204,
+        render=rest.subscription_changed,
+        body=Body.REQUIRED,
+        summary="Say whether a subscriber wants messages.",
     ),
 )
 

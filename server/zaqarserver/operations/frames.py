@@ -12,9 +12,17 @@ from typing import Any
 import msgspec
 
 from zaqarserver.context import Context
-from zaqarserver.operations import claims, messages, metadata, queues, rest
+from zaqarserver.operations import (
+    claims,
+    messages,
+    metadata,
+    queues,
+    rest,
+    subscriptions,
+)
 from zaqarserver.operations.row import Reply
 from zaqarserver.storage.base import Claim, Edge, Message, Metadata, QueueStats
+from zaqarserver.storage.subscriptions import Subscription
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -177,3 +185,36 @@ def claim_update(_ctx: Context, args: claims.ClaimUpdate, _result: None) -> Repl
 def claim_delete(_ctx: Context, args: claims.ClaimRef, _result: None) -> Reply:
     """A text, also for a claim that did not exist."""
     return Reply(204, f"Claim {args.claim_id} deleted.")
+
+
+# -- subscriptions ------------------------------------------------------------
+
+
+def subscription_list(ctx: Context, args: Any, found: list[Subscription]) -> Reply:
+    """The subscriptions; the last id is the marker of the next page."""
+    body = rest.subscription_list(ctx, args, found).body
+    return Reply(200, {"subscriptions": body["subscriptions"]})
+
+
+def subscription_create(
+    _ctx: Context,
+    args: subscriptions.SubscriptionCreate,
+    result: subscriptions.Subscribed,
+) -> Reply:
+    """The id of a new subscription; a text if there was one."""
+    if not result.created:
+        return Reply(409, f"Subscription {args.queue_name} not created.")
+    return Reply(
+        201,
+        {
+            "message": f"Subscription {args.queue_name} created.",
+            "subscription_id": result.subscription.id,
+        },
+    )
+
+
+def subscription_delete(
+    _ctx: Context, args: subscriptions.SubscriptionRef, _result: None
+) -> Reply:
+    """A text, also for a subscription that did not exist."""
+    return Reply(204, f"Subscription {args.subscription_id} removed.")

@@ -155,7 +155,7 @@ class QueuePurge(Fields):
 
 
 async def queue_purge(ctx: Context, args: QueuePurge) -> None:
-    """Remove all messages of a queue; subscriptions follow when they exist."""
+    """Remove all messages or subscriptions of a queue, or both."""
     wanted = RESOURCE_TYPES if args.resource_types is None else args.resource_types
     for kind in wanted:
         if kind not in RESOURCE_TYPES:
@@ -164,3 +164,5 @@ async def queue_purge(ctx: Context, args: QueuePurge) -> None:
             )
     if "messages" in wanted:
         await ctx.storage.message_purge(ctx.project, args.queue_name)
+    if "subscriptions" in wanted:
+        await ctx.storage.subscription_purge(ctx.project, args.queue_name)

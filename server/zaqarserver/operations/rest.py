@@ -15,9 +15,16 @@ import msgspec
 
 from zaqarserver.context import Context
 from zaqarserver.errors import MessageNotFound
-from zaqarserver.operations import claims, messages, metadata, queues
+from zaqarserver.operations import (
+    claims,
+    messages,
+    metadata,
+    queues,
+    subscriptions,
+)
 from zaqarserver.operations.row import Reply
 from zaqarserver.storage.base import Claim, Edge, Message, Metadata, QueueStats
+from zaqarserver.storage.subscriptions import Subscription
 
 _NO_CONTENT = Reply(204)
 
@@ -247,6 +254,62 @@ def claim_get(_ctx: Context, args: claims.ClaimRef, claim: Claim) -> Reply:
             "messages": _messages(queue, claim.messages),
         },
     )
+
+
+# -- subscriptions ------------------------------------------------------------
+
+
+def _subscription(found: Subscription) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "source": found.source,
+        "subscriber": found.subscriber,
+        "ttl": found.ttl,
+        "age": found.age,
+        "options": found.options,
+        "confirmed": found.confirmed,
+    }
+
+
+def subscription_list(
+    _ctx: Context, args: subscriptions.SubscriptionList, found: list[Subscription]
+) -> Reply:
+    """A page of subscriptions with the link to the next."""
+    links = []
+    if found:
+        path = f"/v2/queues/{args.queue_name}/subscriptions"
+        links = _next_link(path, _sent(args), found[-1].id)
+    items = [_subscription(item) for item in found]
+    return Reply(200, {"subscriptions": items, "links": links})
+
+
+def subscription_create(
+    _ctx: Context,
+    args: subscriptions.SubscriptionCreate,
+    result: subscriptions.Subscribed,
+) -> Reply:
+    """The id, also of one that was there and is not confirmed."""
+    headers = {"Location": f"/v2/queues/{args.queue_name}/subscriptions"}
+    if not result.created and result.subscription.confirmed:
+        body = {
+            "title": "Resource conflict",
+            "description": "Such subscription already exists.",
+        }
+        return Reply(409, body, {**headers, "Vary": "Accept"})
+    return Reply(201, {"subscription_id": result.subscription.id}, headers)
+
+
+def subscription_get(_ctx: Context, _args: Any, found: Subscription) -> Reply:
+    """The subscription itself."""
+    return Reply(200, _subscription(found))
+
+
+def subscription_changed(_ctx: Context, args: Any, _result: None) -> Reply:
+    """Nothing, and where the subscription is."""
+    path = f"/v2/queues/{args.queue_name}/subscriptions/{args.subscription_id}"
+    if isinstance(args, subscriptions.SubscriptionConfirm):
+        path += "/confirm"
+    return Reply(204, None, {"Location": path})
 
 
 # -- service ----------------------------------------------------------------

@@ -7,21 +7,22 @@ their answers carry the id.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 
 from zaqarserver.auth import MAX_PROJECT, Authenticator, ClientIds, Identity
-from zaqarserver.context import Context, Server
+from zaqarserver.context import Context, Listener, Server
 from zaqarserver.errors import BadRequest, RequestError, Unavailable
 from zaqarserver.fields import Fields
 from zaqarserver.log import new_request_id, request_id_var
 from zaqarserver.metrics import Metrics
+from zaqarserver.notify.websocket import Hub
 from zaqarserver.operations import BoundOperation, bind, call
+from zaqarserver.websocket.connection import Connection, Message, Send
 from zaqarserver.websocket.frames import (
     EMPTY,
     NO_ECHO,
@@ -33,54 +34,15 @@ from zaqarserver.websocket.frames import (
     envelope,
     schema_error,
     text_of_binary,
-    to_binary,
 )
+from zaqarserver.websocket.protocol import DROP
 
 LOG = logging.getLogger(__name__)
 
-Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
-#: Requests of one connection that are served side by side at most.
-MAX_CONCURRENT = 64
 _REQUEST_ID = "X-Request-ID"
 _NO_BODY_NEEDED = frozenset({"queue_list", "authenticate", "ping", "health"})
-
-
-class Connection:
-    """One client's socket."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def send(self, text: bytes, *, binary: bool) -> None:
-        """Send one frame in the encoding that its request had."""
-        if binary:
-            await self._send({"type": "websocket.send", "bytes": to_binary(text)})
-        else:
-            await self._send({"type": "websocket.send", "text": text.decode()})
-
-    async def run_aside(self, work: Awaitable[None]) -> None:
-        """Run a request beside others, once there is a place for it."""
-        await self._slots.acquire()
-
-        async def run() -> None:
-            try:
-                await work
-            finally:
-                self._slots.release()
-
-        task = asyncio.create_task(run())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def finish(self) -> None:
-        """Let requests under way end; their answers have nowhere to go."""
-        if self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 class FrameEdge:
@@ -91,8 +53,12 @@ class FrameEdge:
         server: Server,
         authenticator: Authenticator,
         metrics: Metrics,
+        hub: Hub,
+        base_uri: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._hub = hub
+        self._base_uri = base_uri
         self._server = server
         self._authenticator = authenticator
         self._client_ids = ClientIds(server.settings)
@@ -100,16 +66,30 @@ class FrameEdge:
         self._clock = clock
         self._operations = bind(server.settings)
 
-    async def serve(self, receive: Receive, send: Send) -> None:
+    async def serve(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one connection from its handshake to its end."""
         await receive()
         await send({"type": "websocket.accept"})
-        connection = Connection(send)
+        drop = scope["extensions"][DROP]
+        connection = Connection(send, self._hub, self._base_uri, drop)
         try:
             while (message := await receive())["type"] == "websocket.receive":
                 await self._take(connection, message)
+        except ConnectionError:
+            LOG.debug("a peer went away while it was answered")
         finally:
             await connection.finish()
+            await self._unsubscribe(connection)
+
+    async def _unsubscribe(self, connection: Connection) -> None:
+        """End the push subscriptions of a connection that ended."""
+        for subscription in connection.subscriptions:
+            try:
+                await self._server.storage.subscription_delete(
+                    subscription.project, subscription.source, subscription.id
+                )
+            except Unavailable as error:
+                LOG.warning("a push subscription outlives its connection: %s", error)
 
     async def _take(self, connection: Connection, message: Message) -> None:
         binary = message.get("bytes") is not None
@@ -157,27 +137,31 @@ class FrameEdge:
         started = time.perf_counter()
         request_id = new_request_id()
         request_id_var.set(request_id)
-        if request.action == "authenticate":
-            status, body = 200, {"message": "Authentified."}
-            repeated = echo(b'"authenticate"', EMPTY, EMPTY)
-        else:
-            status, body = await self._run(request, request_id)
-            repeated = request.echo()
         own_id = request.headers.get(_REQUEST_ID)
-        await connection.send(
-            answer(repeated, status, body, None if own_id is None else str(own_id)),
-            binary=binary,
-        )
+        with connection.answering():
+            if request.action == "authenticate":
+                status, body = 200, {"message": "Authentified."}
+                repeated = echo(b'"authenticate"', EMPTY, EMPTY)
+            else:
+                listener = connection.listener(binary=binary)
+                status, body = await self._run(request, request_id, listener)
+                repeated = request.echo()
+            await connection.send(
+                answer(repeated, status, body, None if own_id is None else str(own_id)),
+                binary=binary,
+            )
         self._metrics.count_request(
             "websocket", request.action, status, time.perf_counter() - started
         )
 
-    async def _run(self, request: Request, request_id: str) -> tuple[int, Any]:
+    async def _run(
+        self, request: Request, request_id: str, listener: Listener
+    ) -> tuple[int, Any]:
         operation = self._operations[request.action]
         try:
             # Types first: a malformed frame is refused before anything else.
             values = self._values(operation, request.body or EMPTY)
-            context = self._context(request, request_id)
+            context = self._context(request, request_id, listener)
 
             async def arguments() -> Fields:
                 return values
@@ -215,7 +199,9 @@ class FrameEdge:
             raise _explain(error) from None
         return operation.row.fields(**values)
 
-    def _context(self, request: Request, request_id: str) -> Context:
+    def _context(
+        self, request: Request, request_id: str, listener: Listener
+    ) -> Context:
         headers = request.headers
         try:
             client_id = self._client_ids.normalise(headers["Client-ID"])
@@ -235,6 +221,7 @@ class FrameEdge:
             request_id,
             identity.roles,
             identity.user_id,
+            listener,
         )
 
     def _identify(self, headers: dict[str, Any]) -> Identity:

@@ -99,7 +99,7 @@ class GroupCommit:
         self,
         ledger: Ledger,
         thread: ThreadPoolExecutor | None,
-        between: Callable[[], None],
+        between: Callable[[], object],
         tell: Callable[[list[Posted], bool], None] = lambda *_: None,
     ) -> None:
         self.wants_between = False

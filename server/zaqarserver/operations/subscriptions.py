@@ -1,0 +1,284 @@
+"""Subscriptions: who is told about new messages (``notifications`` 1, 2)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from zaqarserver.context import Context
+from zaqarserver.errors import BadRequest, SubscriptionNotFound
+from zaqarserver.fields import Fields, QueueName, document, path, query
+from zaqarserver.operations.metadata import check_retry_policy
+from zaqarserver.storage.subscriptions import Subscription, SubscriptionChange
+
+LEAST_TTL = 60  # seconds
+_LAST_MOMENT = dt.datetime(9999, 12, 31, tzinfo=dt.UTC).timestamp()
+_UPDATE_TITLE = "Unable to update subscription"
+_RESERVED = ("queue", "subscription_id", "project")
+
+SubscriptionId = Annotated[str, path(help="Id of the subscription.")]
+
+
+# -- what a subscription may be ----------------------------------------------
+
+
+def _check_subscriber(value: Any, types: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or not value:
+        raise BadRequest("subscriber must be a URI, a text that is not empty.")
+    scheme, _, rest = value.partition(":")
+    if scheme.lower() not in types:
+        raise BadRequest(
+            "The subscriber type of subscription must be supported in the list "
+            f"[{', '.join(types)}]."
+        )
+    if not rest or any(ord(sign) <= 32 or ord(sign) == 127 for sign in value):
+        raise BadRequest(
+            "subscriber must be a URI without blanks, and not only a scheme."
+        )
+    if scheme.lower() != "mailto":
+        _check_host(value)
+    elif "@" not in rest:
+        raise BadRequest("subscriber must be mailto: and an address.")
+    return value
+
+
+def _check_host(uri: str) -> None:
+    try:
+        parts = urlsplit(uri)
+        known = parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        known = False
+    if not known:
+        raise BadRequest("subscriber must name a host, and a port if any, correctly.")
+
+
+def _check_ttl(value: Any, now: float) -> int:
+    if type(value) is not int:
+        raise BadRequest("TTL must be an integer.")
+    if value < LEAST_TTL:
+        raise BadRequest(
+            f"The TTL for a subscription must be at least {LEAST_TTL} seconds long."
+        )
+    if now + value > _LAST_MOMENT:
+        raise BadRequest(
+            "The TTL seconds for a subscription plus current time must be less than "
+            "the year 10000."
+        )
+    return value
+
+
+def _check_options(ctx: Context, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadRequest("Options must be a dict.")
+    for key in ("post_data", "from", "subject", "trust_id"):
+        if key in value and not isinstance(value[key], str):
+            raise BadRequest(f"options.{key} must be a text.")
+    for key in ("from", "subject"):
+        if any(sign in value.get(key, "") for sign in "\r\n"):
+            raise BadRequest(f"options.{key} must be one line.")
+    headers = value.get("post_headers", {})
+    if not isinstance(headers, dict) or not all(
+        isinstance(text, str) for text in headers.values()
+    ):
+        raise BadRequest("options.post_headers must be an object of texts.")
+    if value.get("_retry_policy") is not None:
+        check_retry_policy(value["_retry_policy"])
+    if value.get("filter") is not None:
+        ctx.server.notices.check_filter(value["filter"])
+    return value
+
+
+# -- operations --------------------------------------------------------------
+
+
+class SubscriptionList(Fields):
+    """The subscriptions of a queue."""
+
+    queue_name: QueueName
+    marker: Annotated[str | None, query(help="Only those after this id.")] = None
+    limit: Annotated[
+        int,
+        query(
+            minimum=1,
+            maximum="max_subscriptions_per_page",
+            help="Subscriptions a page.",
+        ),
+    ] = 10
+
+
+async def subscription_list(ctx: Context, args: SubscriptionList) -> list[Subscription]:
+    """List a queue's live subscriptions in the order of their creation."""
+    return await ctx.storage.subscription_list(
+        ctx.project,
+        args.queue_name,
+        marker=args.marker,
+        limit=args.limit,
+        now=ctx.now,
+    )
+
+
+class SubscriptionCreate(Fields):
+    """A new subscription."""
+
+    queue_name: QueueName
+    subscription: Annotated[
+        Any,
+        document(
+            spread=True,
+            help="subscriber (a URI), ttl (seconds), options (an object).",
+        ),
+    ] = msgspec.UNSET
+
+
+class Subscribed(msgspec.Struct, frozen=True):
+    """What became of a request to subscribe.
+
+    Attributes:
+        subscription: The new subscription, or the one that was there.
+        created: Whether it is new.
+    """
+
+    subscription: Subscription
+    created: bool
+
+
+async def subscription_create(ctx: Context, args: SubscriptionCreate) -> Subscribed:
+    """Subscribe a URI to a queue, or the WebSocket that asks."""
+    given = args.subscription
+    if not isinstance(given, Mapping):
+        raise BadRequest("Subscriptions must be a dict.")
+    ttl = given.get("ttl", ctx.settings.default_subscription_ttl)
+    ttl = _check_ttl(ttl, ctx.now)
+    options = _check_options(ctx, given.get("options", {}))
+    types = ctx.settings.subscriber_types
+    listener = None
+    if ctx.listener is not None and not given.get("subscriber"):
+        listener = ctx.listener
+        subscriber = _check_subscriber(listener.uri, types)
+    elif "subscriber" not in given:
+        raise BadRequest("Missing parameter subscriber in body.")
+    else:
+        subscriber = _check_subscriber(given["subscriber"], types)
+    subscription, created = await ctx.storage.subscription_create(
+        ctx.project,
+        args.queue_name,
+        subscriber=subscriber,
+        ttl=ttl,
+        options=options,
+        now=ctx.now,
+        volatile=listener is not None,
+    )
+    if listener is not None:
+        if created:
+            listener.listen(subscription)
+    elif not subscription.confirmed:
+        await ctx.server.notices.ask_to_confirm(subscription, ctx.now)
+    return Subscribed(subscription, created)
+
+
+class SubscriptionRef(Fields):
+    """One subscription."""
+
+    queue_name: QueueName
+    subscription_id: SubscriptionId
+
+
+async def subscription_get(ctx: Context, args: SubscriptionRef) -> Subscription:
+    """Show a subscription."""
+    found = await ctx.storage.subscription_get(
+        ctx.project, args.queue_name, args.subscription_id, ctx.now
+    )
+    if found is None:
+        raise SubscriptionNotFound(
+            f"Subscription {args.subscription_id} for queue {args.queue_name} "
+            "does not exist."
+        )
+    return found
+
+
+class SubscriptionUpdate(Fields):
+    """A change of a subscription."""
+
+    queue_name: QueueName
+    subscription_id: SubscriptionId
+    changes: Annotated[
+        Any, document(spread=True, help="Any of subscriber, ttl and options.")
+    ] = msgspec.UNSET
+
+
+async def subscription_update(ctx: Context, args: SubscriptionUpdate) -> None:
+    """Change the subscriber, the ttl or the options of a subscription."""
+    given = args.changes
+    if not isinstance(given, Mapping):
+        raise BadRequest("Subscriptions must be a dict.", title=_UPDATE_TITLE)
+    for key in _RESERVED:
+        if key in given:
+            raise BadRequest(f"{key} cannot be changed.", title=_UPDATE_TITLE)
+    named = {
+        key: given[key]
+        for key in ("subscriber", "ttl", "options")
+        if given.get(key) is not None
+    }
+    if not named:
+        raise BadRequest(
+            "No subscription to create: give subscriber, ttl or options.",
+            title=_UPDATE_TITLE,
+        )
+    if "subscriber" in named:
+        _check_subscriber(named["subscriber"], ctx.settings.subscriber_types)
+        # A new subscriber has agreed to nothing yet.
+        named["confirmed"] = False
+    if "ttl" in named:
+        _check_ttl(named["ttl"], ctx.now)
+    if "options" in named:
+        _check_options(ctx, named["options"])
+    changed = await ctx.storage.subscription_update(
+        ctx.project,
+        args.queue_name,
+        args.subscription_id,
+        SubscriptionChange(**named),
+        ctx.now,
+    )
+    if "subscriber" in named:
+        await ctx.server.notices.ask_to_confirm(changed, ctx.now)
+
+
+async def subscription_delete(ctx: Context, args: SubscriptionRef) -> None:
+    """Remove a subscription, if it exists."""
+    await ctx.storage.subscription_delete(
+        ctx.project, args.queue_name, args.subscription_id
+    )
+
+
+class SubscriptionConfirm(Fields):
+    """A subscriber's word."""
+
+    queue_name: QueueName
+    subscription_id: SubscriptionId
+    answer: Annotated[
+        Any, document(spread=True, help="confirmed: true, or false to be left alone.")
+    ] = msgspec.UNSET
+
+
+async def subscription_confirm(ctx: Context, args: SubscriptionConfirm) -> None:
+    """Note that a subscriber wants messages, or does not."""
+    given = args.answer
+    confirmed = given.get("confirmed") if isinstance(given, Mapping) else None
+    if type(confirmed) is not bool:
+        raise BadRequest(
+            "The 'confirmed' should be boolean.",
+            title="Unable to confirm subscription",
+        )
+    changed = await ctx.storage.subscription_update(
+        ctx.project,
+        args.queue_name,
+        args.subscription_id,
+        SubscriptionChange(confirmed=confirmed),
+        ctx.now,
+    )
+    if not confirmed:
+        await ctx.server.notices.confirm_unsubscription(changed, ctx.now)

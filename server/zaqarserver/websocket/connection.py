@@ -1,0 +1,174 @@
+"""One client's connection: answers, pushes, and what it subscribed to.
+
+A push never overtakes an answer that is being produced: the client takes the
+next frame after a request for its answer (``websocket-v2`` 8.2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from typing import Any
+
+import msgspec
+
+from zaqarserver.notify.websocket import Hub
+from zaqarserver.storage.subscriptions import Subscription
+from zaqarserver.websocket.frames import to_binary
+
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+
+#: Requests of one connection that are served side by side at most.
+MAX_CONCURRENT = 64
+#: Pushes that may wait for a connection: frames, and bytes of them.
+MAX_WAITING = 1000
+MAX_WAITING_BYTES = 8 * 1024 * 1024
+TOO_SLOW = 1008
+
+
+class Connection:
+    """One client's socket.
+
+    Attributes:
+        uri: What its push subscriptions show as their subscriber.
+        subscriptions: The push subscriptions that were made through it.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        hub: Hub,
+        base_uri: str,
+        drop: Callable[[int, str], None],
+    ) -> None:
+        self.uri = f"{base_uri}/{uuid.uuid4()}"
+        self.subscriptions: list[Subscription] = []
+        self._send = send
+        self._hub = hub
+        self._drop = drop
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._binary_pushes = False
+        self._answering = 0
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._pusher: asyncio.Task[None] | None = None
+        self._closed = False
+
+    # -- answers --------------------------------------------------------------
+
+    async def send(self, text: bytes, *, binary: bool) -> None:
+        """Send one frame in the encoding that its request had."""
+        await self._send(_frame(text, binary=binary))
+
+    async def run_aside(self, work: Awaitable[None]) -> None:
+        """Run a request beside others, once there is a place for it."""
+        await self._slots.acquire()
+
+        async def run() -> None:
+            try:
+                await work
+            finally:
+                self._slots.release()
+
+        self._keep(asyncio.create_task(run()))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[None]:
+        """Hold pushes back until the answer has been sent."""
+        self._answering += 1
+        try:
+            yield
+        finally:
+            self._answering -= 1
+            self._flush()
+
+    async def finish(self) -> None:
+        """Forget what waits; let requests under way end."""
+        self._closed = True
+        self._waiting.clear()
+        for subscription in self.subscriptions:
+            self._hub.remove(subscription)
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # -- pushes ---------------------------------------------------------------
+
+    def listener(self, *, binary: bool) -> _Listener:
+        """Return what a request of this encoding may subscribe."""
+        return _Listener(self, binary=binary)
+
+    def listen(self, subscription: Subscription, *, binary: bool) -> None:
+        """Take pushes for a subscription; all pushes have the newest encoding."""
+        self._binary_pushes = binary
+        self.subscriptions.append(subscription)
+        self._hub.add(subscription, self)
+
+    def push(self, text: bytes) -> None:
+        """Queue a push; a client that does not read is dropped."""
+        if self._closed:
+            return
+        self._waiting.append(text)
+        self._waiting_bytes += len(text)
+        full = (
+            len(self._waiting) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES
+        )
+        if full:
+            self._closed = True
+            self._waiting.clear()
+            self._drop(TOO_SLOW, "The subscriber does not read its messages.")
+            return
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting and not self._answering and self._pusher is None:
+            self._pusher = asyncio.create_task(self._push_all())
+            self._keep(self._pusher)
+
+    async def _push_all(self) -> None:
+        try:
+            while self._waiting and not self._answering:
+                text = self._waiting.popleft()
+                self._waiting_bytes -= len(text)
+                await self._send(_push_frame(text, binary=self._binary_pushes))
+        except Exception:  # noqa: BLE001 - the peer is gone; its reader ends the rest
+            self._closed = True
+        finally:
+            self._pusher = None
+
+
+class _Listener:
+    """A connection as an operation sees it: something that can be subscribed."""
+
+    def __init__(self, connection: Connection, *, binary: bool) -> None:
+        self._connection = connection
+        self._binary = binary
+        self.uri = connection.uri
+
+    def listen(self, subscription: Subscription) -> None:
+        """Push what is posted to the subscription's queue from now on."""
+        self._connection.listen(subscription, binary=self._binary)
+
+
+def _frame(text: bytes, *, binary: bool) -> Message:
+    if binary:
+        return {"type": "websocket.send", "bytes": to_binary(text)}
+    return {"type": "websocket.send", "text": text.decode()}
+
+
+def _push_frame(text: bytes, *, binary: bool) -> Message:
+    """Make a push; a payload that is no JSON goes as text, whatever was agreed."""
+    if binary:
+        try:
+            return _frame(text, binary=True)
+        except msgspec.MsgspecError:
+            pass
+    return _frame(text, binary=False)
