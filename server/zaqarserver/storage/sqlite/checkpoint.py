@@ -17,19 +17,23 @@ LOG_PAGES = 2_000
 LOG_LIMIT = 16_000
 
 
-def copy_log(db: apsw.Connection) -> None:
+def copy_log(db: apsw.Connection) -> bool:
     """Copy what can be copied without waiting for anybody.
 
     Another checkpoint under way is normal: it does the same work. Other errors
     are logged only; the data is safe in the log, and a commit that cannot be
     made durable fails by itself.
+
+    Returns:
+        False if another checkpoint is under way.
     """
     try:
         db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
     except (apsw.BusyError, apsw.LockedError):
-        _log.debug("a checkpoint is under way already")
+        return False
     except apsw.Error as error:
         _log.warning("checkpoint failed: %s", error)
+    return True
 
 
 class Checkpointer(threading.Thread):

@@ -38,6 +38,7 @@ class Engine:
         writer: Takes operations.
         reader: For reads: sees what is committed. In memory it is the writer's
             own connection, which never has a transaction open when a read runs.
+        log_pages: How long the log was after the last commit.
     """
 
     def __init__(
@@ -47,7 +48,8 @@ class Engine:
         self._checkpointer: Checkpointer | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._connections: list[apsw.Connection] = []
-        self._log_pages_asked = 0
+        self.log_pages = 0
+        self._copied_at = 0
         check_library(apsw.sqlite_lib_version())
         try:
             if location.path is None:
@@ -61,7 +63,7 @@ class Engine:
             self.release()
             raise
         self.ledger = Ledger(db)
-        self.writer = GroupCommit(self.ledger, self._thread, lambda: copy_log(db), tell)
+        self.writer = GroupCommit(self.ledger, self._thread, self._take_part, tell)
 
     def _open_memory(self) -> apsw.Connection:
         db = self._connect(":memory:")
@@ -79,6 +81,8 @@ class Engine:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
         db.execute(f"PRAGMA cache_size = -{_CACHE}")
+        # A log that has begun anew gives back what it needed beyond the limit.
+        db.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT * 4096}")
         # In the place of SQLite's own, which would copy the log in a commit.
         db.set_wal_hook(self._log_grew)
         self.reader = self._connect(str(path), apsw.SQLITE_OPEN_READONLY)
@@ -101,14 +105,25 @@ class Engine:
 
     def _log_grew(self, _db: apsw.Connection, _name: str, pages: int) -> int:
         """Note the length of the log; called in the thread of the commit."""
-        if pages < self._log_pages_asked:
-            self._log_pages_asked = 0  # the log began anew
-        if pages - self._log_pages_asked >= LOG_PAGES:
-            self._log_pages_asked = pages
-            if self._checkpointer is not None:
+        self.log_pages = pages
+        if pages < self._copied_at:
+            self._copied_at = 0  # the log began anew
+        if pages - self._copied_at >= LOG_PAGES:
+            if pages >= LOG_LIMIT:
+                self.writer.wants_between = True
+            elif self._checkpointer is not None:
+                self._copied_at = pages
                 self._checkpointer.wake()
-            self.writer.wants_between = pages >= LOG_LIMIT
         return apsw.SQLITE_OK
+
+    def _take_part(self) -> None:
+        """Copy the log while nothing is added; called between two batches.
+
+        If the checkpointer is still at work, the next batch tries again; if a
+        long reader is in the way, after some more growth.
+        """
+        if copy_log(self.ledger.db):
+            self._copied_at = self.log_pages
 
     def release(self) -> None:
         """Close everything; the last connection to close empties the log."""
