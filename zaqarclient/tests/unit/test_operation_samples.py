@@ -60,7 +60,8 @@ def assert_seen(stub: HttpStub, document: dict[str, Any]) -> None:
 
 
 def test_every_operation_of_the_table_has_a_sample() -> None:
-    assert {path.stem for path in GOLDEN.glob("*.json")} == set(OPERATIONS)
+    samples = {path.stem for path in GOLDEN.glob("*.json")} - {"filters"}
+    assert samples == set(OPERATIONS)
     assert len(OPERATIONS) == 38
 
 
