@@ -97,6 +97,8 @@ class Connection:
         self._waiting.clear()
         for subscription in self.subscriptions:
             self._hub.remove(subscription)
+        if self._pusher is not None:
+            self._pusher.cancel()
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
