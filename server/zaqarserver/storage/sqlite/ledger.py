@@ -9,7 +9,9 @@ has changed, which becomes committed, or is forgotten, together with it.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import apsw
@@ -59,8 +61,6 @@ class Ledger:
     Attributes:
         db: The writer's connection.
         sequence: Gives out ids.
-        counting: Backlogs whose expired rows are being counted; the sweeper
-            leaves them alone meanwhile.
         posted: What the open transaction posted to volatile subscriptions.
         noticed: Whether it made something due for delivery.
     """
@@ -68,7 +68,7 @@ class Ledger:
     def __init__(self, db: apsw.Connection) -> None:
         self.db = db
         self.sequence = Sequence(sql.fetch(db, sql.STORE_RESERVED)[0][0])
-        self.counting: set[int] = set()
+        self._counting: Counter[int] = Counter()
         self._entries: OrderedDict[_Key, Entry | None] = OrderedDict()
         self._changed_entries: dict[_Key, Entry | None] = {}
         self._due: dict[int, float] = {}
@@ -184,6 +184,20 @@ class Ledger:
         due = min(times, default=math.inf)
         if due != self.due(backlog):
             self._changed_due[backlog] = due
+
+    @contextmanager
+    def no_sweep(self, backlog: int) -> Iterator[None]:
+        """Keep the sweeper away, for one that counts expired rows in steps."""
+        self._counting[backlog] += 1
+        try:
+            yield
+        finally:
+            self._counting[backlog] -= 1
+            self._counting += Counter()  # forgets those at zero
+
+    def unsweepable(self, backlog: int) -> bool:
+        """Tell whether somebody keeps the sweeper away."""
+        return backlog in self._counting
 
     # -- where free messages begin ------------------------------------------
 

@@ -72,16 +72,28 @@ def read_message(row: Row, now: float) -> Message:
     )
 
 
+#: What a step of a walk gives: rows, and where to go on, ``None`` at its end.
+Step = tuple[list[Row], int | None]
+
+
 class Walk:
     """A way through the messages of a backlog, some states of it.
 
     Args:
         states: Which states, see :mod:`statements`.
         newest_first: Walk backwards.
+        columns: What to read of each message.
     """
 
-    def __init__(self, *states: int, newest_first: bool = False) -> None:
-        self._scan = sql.scan_messages(states, newest_first=newest_first)
+    def __init__(
+        self,
+        *states: int,
+        newest_first: bool = False,
+        columns: str = sql.MESSAGE_COLUMNS,
+    ) -> None:
+        self._scan = sql.scan_messages(
+            states, newest_first=newest_first, columns=columns
+        )
         self._end = sql.scan_end(states, newest_first=newest_first)
 
     def step(
@@ -92,7 +104,7 @@ class Walk:
         now: float,
         limit: int,
         exclude_client: str | None = None,
-    ) -> tuple[list[Row], int | None]:
+    ) -> Step:
         """Find live messages among the next :data:`STEP` rows.
 
         Args:
@@ -118,8 +130,9 @@ class Walk:
 WALK_FREE = Walk(sql.FREE)
 WALK_FREE_DELAYED = Walk(sql.FREE, sql.DELAYED)
 WALK_FREE_CLAIMED = Walk(sql.FREE, sql.CLAIMED)
-WALK_ALL = Walk(sql.FREE, sql.DELAYED, sql.CLAIMED)
-WALK_ALL_BACK = Walk(sql.FREE, sql.DELAYED, sql.CLAIMED, newest_first=True)
+WALK_ALL = Walk(*sql.STATES)
+WALK_OLDEST = Walk(*sql.STATES, columns=sql.EDGE_COLUMNS)
+WALK_NEWEST = Walk(*sql.STATES, columns=sql.EDGE_COLUMNS, newest_first=True)
 
 
 def choose_walk(*, claimed: bool, delayed: bool) -> Walk:

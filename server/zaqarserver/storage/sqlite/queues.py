@@ -17,12 +17,12 @@ from zaqarserver.storage.sqlite import statements as sql
 from zaqarserver.storage.sqlite.ids import encode_id
 from zaqarserver.storage.sqlite.ledger import Entry, Ledger
 from zaqarserver.storage.sqlite.messages import (
-    WALK_ALL,
-    WALK_ALL_BACK,
+    WALK_NEWEST,
+    WALK_OLDEST,
+    Step,
     Walk,
     settle,
 )
-from zaqarserver.storage.sqlite.statements import Row
 
 #: How many backlogs one sweep visits at most, how many rows it removes, and
 #: about how many bytes of bodies in one visit.
@@ -158,11 +158,21 @@ def _same(left: Any, right: Any) -> bool:
 
 
 class _View(NamedTuple):
-    """What one look at a backlog gives; ``None`` where it was not enough."""
+    """What one look at a backlog gives.
+
+    Attributes:
+        messages: Rows.
+        claimed: Rows under a claim.
+        expired: Rows that have expired, :data:`COUNT_STEP` if there may be more.
+        oldest: What the walk from the oldest end gave.
+        newest: What the walk from the newest end gave.
+    """
 
     messages: int
     claimed: int
-    expired: int | None
+    expired: int
+    oldest: Step
+    newest: Step
 
 
 async def stats(
@@ -174,36 +184,32 @@ async def stats(
     taken off. Usually there are few and one look is enough.
     """
     view = _look(db, backlog, now, -math.inf)
-    expired = view.expired
-    if expired is None:
+    if view.expired == COUNT_STEP:
         # The sweeper must not take rows away while we count them in steps; all
         # else leaves expired rows alone.
-        ledger.counting.add(backlog)
-        try:
+        with ledger.no_sweep(backlog):
             expired = await _count_expired(db, backlog, now)
-            view = _look(db, backlog, now, now)
-        finally:
-            ledger.counting.discard(backlog)
-    if view.messages == expired:
+            view = _look(db, backlog, now, now)._replace(expired=expired)
+    if view.messages == view.expired:
         return QueueStats()
-    oldest = await _edge(db, WALK_ALL, backlog, now, _FIRST)
-    newest = await _edge(db, WALK_ALL_BACK, backlog, now, _LAST)
     return QueueStats(
-        free=view.messages - expired - view.claimed,
+        free=view.messages - view.expired - view.claimed,
         claimed=view.claimed,
-        oldest=oldest,
-        newest=newest,
+        oldest=await _edge(db, WALK_OLDEST, backlog, now, view.oldest),
+        newest=await _edge(db, WALK_NEWEST, backlog, now, view.newest),
     )
 
 
 def _look(db: apsw.Connection, backlog: int, now: float, since: float) -> _View:
-    """Read the counters, and count what expired after ``since``, at one moment."""
+    """Read the counters, what expired after ``since``, and the ends, at one moment."""
     with Snapshot(db):
         rows = sql.fetch(db, sql.BACKLOG_VOLUME, (backlog,))
         bindings = (backlog, since, now, COUNT_STEP)
         expired = sql.fetch(db, sql.MESSAGE_COUNT_EXPIRED, bindings)[0][0]
+        oldest = WALK_OLDEST.step(db, backlog, (_FIRST, _FIRST), now, 1)
+        newest = WALK_NEWEST.step(db, backlog, (_LAST, _LAST), now, 1)
     messages, claimed = rows[0] if rows else (0, 0)
-    return _View(messages, claimed, None if expired == COUNT_STEP else expired)
+    return _View(messages, claimed, expired, oldest, newest)
 
 
 async def _count_expired(db: apsw.Connection, backlog: int, now: float) -> int:
@@ -223,17 +229,16 @@ async def _count_expired(db: apsw.Connection, backlog: int, now: float) -> int:
 
 
 async def _edge(
-    db: apsw.Connection, walk: Walk, backlog: int, now: float, start: int
+    db: apsw.Connection, walk: Walk, backlog: int, now: float, first: Step
 ) -> Edge | None:
-    position: int | None = start
-    rows: list[Row] = []
+    """Walk on from the first step until a live message is found."""
+    rows, position = first
     while position is not None and not rows:
+        await asyncio.sleep(0)
         rows, position = walk.step(db, backlog, (position, position), now, 1)
-        if position is not None:
-            await asyncio.sleep(0)
     if not rows:
         return None
-    seq, secret, created = rows[0][0], rows[0][1], rows[0][4]
+    seq, secret, created = rows[0]
     return Edge(encode_id(seq, secret), created, max(0, int(now - created)))
 
 
@@ -265,7 +270,7 @@ def sweep(ledger: Ledger, now: float) -> Generator[None, None, int]:
     for _ in range(SWEEP_VISITS):
         ledger.write_due()
         rows = sql.fetch(ledger.db, sql.BACKLOG_NEXT_DUE, (now,))
-        if not rows or rows[0][0] in ledger.counting:
+        if not rows or ledger.unsweepable(rows[0][0]):
             return removed
         backlog, dead = rows[0]
         room = SWEEP_ROWS - removed

@@ -21,7 +21,7 @@ def fetch(
     return db.execute(statement, bindings).fetchall()
 
 
-FREE, DELAYED, CLAIMED = 0, 1, 2
+STATES = FREE, DELAYED, CLAIMED = 0, 1, 2
 
 # -- the store --------------------------------------------------------------
 
@@ -87,6 +87,7 @@ MESSAGE_COLUMNS = (
     "m.seq, m.secret, m.body, m.ttl, m.created, m.claims, m.checksum,"
     " m.state, m.expires, c.seq, c.secret"
 )
+EDGE_COLUMNS = "m.seq, m.secret, m.created"
 MESSAGE_GET = f"""
     SELECT {MESSAGE_COLUMNS}
       FROM message m LEFT JOIN claim c ON c.seq = m.claim AND c.expires > ?3
@@ -187,14 +188,19 @@ def _walk(states: Iterable[int], newest_first: bool) -> str:
     return f"{legs} ORDER BY seq {order} LIMIT ?7"
 
 
-def scan_messages(states: Iterable[int], *, newest_first: bool = False) -> str:
+def scan_messages(
+    states: Iterable[int],
+    *,
+    newest_first: bool = False,
+    columns: str = MESSAGE_COLUMNS,
+) -> str:
     """Return the statement that finds live messages among the next ?7 rows.
 
     Bindings: backlog, after (free and claimed), after (delayed), now, client id
     to leave out or NULL, how many to find, how many to look at.
     """
     return f"""
-        SELECT {MESSAGE_COLUMNS}
+        SELECT {columns}
           FROM ({_walk(states, newest_first)}) w
           CROSS JOIN message m ON m.seq = w.seq
           LEFT JOIN claim c ON c.seq = m.claim AND c.expires > ?4
