@@ -190,6 +190,13 @@ _ROWS = (
     ),
     Operation("subscription_delete", "DELETE", _SUBSCRIPTION),
     Operation(
+        "subscription_confirm",
+        "PUT",
+        f"{_SUBSCRIPTION}/confirm",
+        body={"confirmed": _BOOLEAN},
+        required=("confirmed",),
+    ),
+    Operation(
         "signed_url_create",
         "POST",
         f"{_QUEUE}/share",

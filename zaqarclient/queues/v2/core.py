@@ -57,6 +57,7 @@ claim_get = _core(operations.claim_get)
 claim_update = _core(operations.claim_update)
 claim_delete = _core(operations.claim_delete)
 
+subscription_confirm = _core(operations.subscription_confirm)
 subscription_create = _core(operations.subscription_create)
 subscription_get = _core(operations.subscription_get)
 subscription_update = _core(operations.subscription_update)

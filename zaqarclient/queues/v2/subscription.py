@@ -89,6 +89,22 @@ class Subscription:
         for name, value in data.items():
             setattr(self, name, value)
 
+    def confirm(self, confirmed: bool = True) -> None:
+        """Say that the subscriber wants the messages.
+
+        Args:
+            confirmed: False if it wants them no more; the subscription stays.
+
+        Raises:
+            zaqarclient.transport.errors.ResourceNotFound: There is no such
+                subscription.
+        """
+        driver.run(
+            self.client,
+            operations.subscription_confirm(self.queue_name, self.id or "", confirmed),
+        )
+        self.confirmed = confirmed
+
     def delete(self) -> None:
         """End the subscription; a missing one is no error."""
         driver.run(

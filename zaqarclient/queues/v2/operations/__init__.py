@@ -61,6 +61,7 @@ from zaqarclient.queues.v2.operations.service import (
     ping,
 )
 from zaqarclient.queues.v2.operations.subscriptions import (
+    subscription_confirm,
     subscription_create,
     subscription_delete,
     subscription_get,
@@ -109,6 +110,7 @@ __all__ = [
     "queue_replace_metadata",
     "queue_update",
     "signed_url_create",
+    "subscription_confirm",
     "subscription_create",
     "subscription_delete",
     "subscription_get",

@@ -58,6 +58,20 @@ def subscription_update(
     )
 
 
+def subscription_confirm(
+    queue_name: str, subscription_id: str, confirmed: bool = True
+) -> Flow[None]:
+    """Say that the subscriber wants the messages, or wants them no more."""
+    yield Call(
+        "subscription_confirm",
+        {
+            "queue_name": queue_name,
+            "subscription_id": subscription_id,
+            "confirmed": confirmed,
+        },
+    )
+
+
 def subscription_delete(queue_name: str, subscription_id: str) -> Flow[None]:
     """End a subscription."""
     yield Call(
