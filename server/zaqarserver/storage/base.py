@@ -69,7 +69,8 @@ class Queue(msgspec.Struct, frozen=True):
 
     Attributes:
         name: The queue's name.
-        metadata: The stored metadata only, without defaults.
+        metadata: The stored metadata only, without defaults. Nested values may
+            be shared with the driver: copy before changing them.
         revision: Changes with every change of the metadata; never comes back,
             not even when the queue is deleted and made again.
     """
@@ -227,7 +228,11 @@ class Storage(SubscriptionStorage):
 
     @abc.abstractmethod
     async def close(self) -> None:
-        """Finish what was accepted, then release the store; safe to repeat."""
+        """Finish what was accepted, then release the store.
+
+        Safe to repeat; every other method raises ``Unavailable`` then, and
+        :meth:`open` opens the store again.
+        """
 
     @abc.abstractmethod
     async def ping(self) -> None:

@@ -14,6 +14,7 @@ A long batch is executed in slices, so that the loop serves others in between.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Generator
@@ -245,11 +246,10 @@ class GroupCommit:
     def _roll_back(self) -> None:
         self._ledger.rolled_back()
         if self._db.in_transaction:
-            try:
+            # If even that fails, the callers must hear of it all the same: the
+            # next batch cannot begin then, and fails with the store's reason.
+            with contextlib.suppress(apsw.Error):
                 self._db.execute("ROLLBACK")
-            except apsw.Error:  # pragma: no cover - SQLite has rolled back itself
-                if self._db.in_transaction:
-                    raise
 
     def _in_thread(
         self,

@@ -51,6 +51,14 @@ class LifeContract(Suite):
         lasting = storage.durability is not Durability.MEMORY
         assert (Capability.DURABILITY in storage.capabilities) is lasting
 
+    @pytest.mark.parametrize("capability", list(Capability))
+    async def test_a_capability_that_is_not_declared_is_reported(
+        self, storage: Storage, capability: Capability
+    ) -> None:
+        """Skips, with the name, for each one that the driver lacks."""
+        need(storage, capability)
+        assert capability in storage.capabilities
+
     async def test_closing_twice_is_harmless(self, storage: Storage) -> None:
         await storage.close()
         await storage.close()
