@@ -1,0 +1,286 @@
+"""Webhooks against real receivers (``notifications`` section 5)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+
+import pytest
+from zaqarserver.errors import SettingsError
+from zaqarserver.notify.deliverer import Delivered, Failed, Gone, Retry
+from zaqarserver.notify.settings import NotifySettings
+from zaqarserver.notify.webhook import (
+    WebhookDeliverer,
+    outcome_of,
+    retry_after,
+    signature,
+    signing_key,
+)
+
+from .receivers import cut, endless, never, receiving, slam, status
+
+pytestmark = pytest.mark.anyio
+
+KEY = "whsec_" + base64.b64encode(b"k" * 32).decode()
+LOCAL = ("127.0.0.0/8",)
+
+
+@pytest.fixture
+async def webhooks():
+    """Make open deliverers that may reach loopback."""
+    made = []
+
+    async def make(**settings):
+        deliverer = WebhookDeliverer(
+            NotifySettings(**{"allowed_networks": LOCAL, **settings})
+        )
+        await deliverer.open()
+        made.append(deliverer)
+        return deliverer
+
+    yield make
+    for deliverer in made:
+        await deliverer.close()
+        await deliverer.resolver.close()
+
+
+async def test_a_message_is_one_request_with_the_object_as_its_content(
+    webhooks, parcel
+):
+    deliverer = await webhooks()
+    async with receiving() as receiver:
+        outcome = await deliverer.deliver(parcel(receiver.url()))
+    (request,) = receiver.requests
+    assert outcome == Delivered()
+    assert request.line == "POST /hook HTTP/1.1"
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["host"] == f"127.0.0.1:{receiver.port}"
+    assert request.content == (
+        b'{"ttl": 300, "body": {"event": "started"}, '
+        b'"Message_Type": "Notification", "queue_name": "backups"}'
+    )
+
+
+async def test_what_is_about_the_delivery_travels_as_headers(webhooks, parcel):
+    deliverer = await webhooks(webhook_signing_key=KEY)
+    async with receiving() as receiver:
+        await deliverer.deliver(parcel(receiver.url(), attempt=3))
+    (request,) = receiver.requests
+    assert request.headers["webhook-id"] == "m1"
+    assert request.headers["webhook-timestamp"] == "1000000"
+    assert request.headers["zaqar-delivery-attempt"] == "3"
+    signed = b"m1.1000000." + request.content
+    expected = base64.b64encode(hmac.digest(b"k" * 32, signed, hashlib.sha256))
+    assert request.headers["webhook-signature"] == f"v1,{expected.decode()}"
+
+
+async def test_without_a_key_there_is_no_signature(webhooks, parcel):
+    deliverer = await webhooks()
+    async with receiving() as receiver:
+        await deliverer.deliver(parcel(receiver.url()))
+    assert "webhook-signature" not in receiver.requests[0].headers
+
+
+async def test_the_signature_is_that_of_the_standard():
+    # The example of the standard's own specification.
+    key = signing_key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    assert (
+        signature(
+            key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
+        )
+        == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    )
+
+
+async def test_post_headers_are_merged_over_the_content_type(webhooks, parcel):
+    deliverer = await webhooks()
+    wanted = {"content-type": "text/x-order", "X-Project-ID": "p"}
+    async with receiving() as receiver:
+        await deliverer.deliver(parcel(receiver.url(), post_headers=wanted))
+    headers = receiver.requests[0].headers
+    assert headers["content-type"] == "text/x-order"
+    assert headers["x-project-id"] == "p"
+
+
+async def test_post_data_replaces_the_content(webhooks, parcel):
+    deliverer = await webhooks()
+    async with receiving() as receiver:
+        await deliverer.deliver(
+            parcel(receiver.url(), post_data='{"got": "$zaqar_message$"}')
+        )
+    assert receiver.requests[0].json["got"]["body"] == {"event": "started"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"post_headers": {"X-A": "1\r\nX-B: 2"}},
+        {"post_headers": {"Transfer-Encoding": "chunked"}},
+        {"post_headers": {"webhook-signature": "v1,forged"}},
+        {"post_headers": ["x"]},
+        {"post_data": {"an": "object"}},
+    ],
+)
+async def test_options_that_cannot_be_followed_fail_for_good(webhooks, parcel, options):
+    deliverer = await webhooks()
+    async with receiving() as receiver:
+        outcome = await deliverer.deliver(parcel(receiver.url(), **options))
+    assert isinstance(outcome, Failed)
+    assert receiver.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (status(200), Delivered()),
+        (status(204, body=b""), Delivered()),
+        (status(400), Failed("status 400")),
+        (status(404), Failed("status 404")),
+        (status(410), Gone()),
+        (status(429, "Retry-After: 17"), Retry("status 429", 17.0)),
+        (status(503, "Retry-After: 99999"), Retry("status 503", 3600)),
+        (status(500, "Retry-After: 17"), Retry("status 500", 0.0)),
+        (status(599), Retry("status 599", 0.0)),
+    ],
+)
+async def test_the_status_decides(webhooks, parcel, answer, outcome):
+    deliverer = await webhooks()
+    async with receiving(answer) as receiver:
+        assert await deliverer.deliver(parcel(receiver.url())) == outcome
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed_and_final(webhooks, parcel, code):
+    deliverer = await webhooks()
+    async with receiving() as other:
+        answer = status(code, f"Location: {other.url()}")
+        async with receiving(answer) as receiver:
+            outcome = await deliverer.deliver(parcel(receiver.url()))
+    assert outcome == Failed(f"status {code}")
+    assert other.connections == 0
+
+
+@pytest.mark.parametrize("answer", [cut, slam])
+async def test_a_broken_answer_is_tried_again(webhooks, parcel, answer):
+    deliverer = await webhooks()
+    async with receiving(answer) as receiver:
+        outcome = await deliverer.deliver(parcel(receiver.url()))
+    assert isinstance(outcome, Retry)
+
+
+async def test_an_answer_that_never_comes_is_given_up(webhooks, parcel):
+    deliverer = await webhooks(request_timeout=0.2)
+    async with receiving(never) as receiver:
+        assert await deliverer.deliver(parcel(receiver.url())) == Retry("timeout")
+
+
+async def test_an_endless_answer_is_cut_off(webhooks, parcel):
+    deliverer = await webhooks(max_response_size=10_000)
+    async with receiving(endless) as receiver:
+        assert await deliverer.deliver(parcel(receiver.url())) == Delivered()
+
+
+async def test_nobody_listening_is_tried_again(webhooks, parcel):
+    deliverer = await webhooks()
+    async with receiving() as receiver:
+        pass
+    outcome = await deliverer.deliver(parcel(receiver.url()))
+    assert outcome == Retry("no answer: ClientConnectorError")
+
+
+async def test_an_unknown_name_is_tried_again(webhooks, parcel):
+    deliverer = await webhooks()
+    outcome = await deliverer.deliver(parcel("http://nowhere.invalid/"))
+    assert isinstance(outcome, Retry)
+
+
+async def test_what_speaks_no_tls_is_tried_again(webhooks, parcel):
+    deliverer = await webhooks()
+    async with receiving() as receiver:
+        url = receiver.url().replace("http:", "https:")
+        outcome = await deliverer.deliver(parcel(url))
+    assert isinstance(outcome, Retry)
+
+
+@pytest.mark.parametrize(
+    "subscriber",
+    ["http:", "http://", "http://[::1", "http://a:99999/", "http://" + "a" * 70 + ".x"],
+)
+async def test_a_subscriber_that_is_no_url_fails_for_good(webhooks, parcel, subscriber):
+    deliverer = await webhooks()
+    made = parcel(subscriber)
+    assert isinstance(await deliverer.deliver(made), Failed)
+    assert isinstance(deliverer.endpoint(made.subscription), str)
+
+
+async def test_a_connection_is_used_again_and_cookies_are_forgotten(webhooks, parcel):
+    deliverer = await webhooks()
+    async with receiving(status(200, "Set-Cookie: a=b")) as receiver:
+        for _ in range(3):
+            await deliverer.deliver(parcel(receiver.url()))
+    assert receiver.connections == 1
+    assert not any("cookie" in request.headers for request in receiver.requests)
+
+
+async def test_proxies_of_the_environment_are_not_used(webhooks, parcel, monkeypatch):
+    async with receiving() as proxy, receiving() as receiver:
+        monkeypatch.setenv("http_proxy", proxy.url("/"))
+        deliverer = await webhooks()
+        await deliverer.deliver(parcel(receiver.url()))
+    assert (proxy.connections, receiver.connections) == (0, 1)
+
+
+async def test_endpoints_are_told_apart_by_host_and_port(webhooks, parcel):
+    deliverer = await webhooks()
+    endpoints = [
+        deliverer.endpoint(parcel(url).subscription)
+        for url in (
+            "http://user:secret@A.example/x",
+            "HTTP://a.example/y",
+            "http://a.example:81/",
+        )
+    ]
+    assert endpoints[0] == endpoints[1] != endpoints[2]
+    assert "secret" not in endpoints[0]
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("17", 17.0),
+        (" 5 ", 5.0),
+        ("Mon, 12 Jan 1970 13:46:50 GMT", 10.0),
+        ("Mon, 12 Jan 1970 13:46:30 GMT", 0.0),
+        ("9" * 400, 9999999999.0),
+        ("-5", 0.0),
+        ("soon", 0.0),
+        ("", 0.0),
+        (None, 0.0),
+    ],
+)
+async def test_retry_after_is_seconds_or_a_date(header, seconds):
+    assert retry_after(header, 1_000_000.0) == seconds
+
+
+async def test_statuses_below_200_are_tried_again():
+    assert outcome_of(150) == Retry("status 150")
+
+
+@pytest.mark.parametrize("text", ["short", "whsec_!!", "whsec_" + "A" * 200])
+async def test_a_signing_key_that_is_none_stops_the_start(text):
+    with pytest.raises(SettingsError, match="webhook_signing_key"):
+        WebhookDeliverer(NotifySettings(webhook_signing_key=text))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"allowed_networks": ("10.0.0.0/99",)},
+        {"denied_networks": ("x",)},
+        {"webhook_ca_file": "/nowhere/ca.pem"},
+    ],
+)
+async def test_settings_that_cannot_be_used_stop_the_start(settings):
+    with pytest.raises(SettingsError, match=next(iter(settings))):
+        WebhookDeliverer(NotifySettings(**settings))

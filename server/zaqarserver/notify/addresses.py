@@ -1,0 +1,234 @@
+"""Which addresses a webhook may reach, decided when the connection is made.
+
+A name is resolved once; the addresses that the policy allows are the ones that
+are connected to, so a name that answers differently a moment later gains nothing.
+Every socket is made by :meth:`AddressPolicy.socket`, which checks the very address
+that is about to be connected to: no notation of a host gets around it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import Any
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from zaqarserver.errors import SettingsError
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+# What is not the public internet, after the IANA special-purpose registries.
+# Written out: what Python calls private differs between its releases.
+_REFUSED_V4 = tuple(
+    IPv4Network(text)
+    for text in (
+        "0.0.0.0/8",  # unspecified, this network
+        "10.0.0.0/8",  # private
+        "100.64.0.0/10",  # shared; metadata 100.100.100.200
+        "127.0.0.0/8",  # loopback
+        "168.63.129.16/32",  # metadata and platform services, in public space
+        "169.254.0.0/16",  # link-local; metadata 169.254.169.254
+        "172.16.0.0/12",  # private
+        "192.0.0.0/24",  # protocol assignments; metadata 192.0.0.192
+        "192.0.2.0/24",  # documentation
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",  # private
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, broadcast
+    )
+)
+# Of IPv6 only this is public; the rest is loopback, local, multicast or reserved.
+_PUBLIC_V6 = IPv6Network("2000::/3")
+_REFUSED_V6 = tuple(
+    IPv6Network(text)
+    for text in (
+        "2001::/23",  # protocol assignments, Teredo
+        "2001:db8::/32",  # documentation
+        "3fff::/20",  # documentation
+    )
+)
+_NAT64 = IPv6Network("64:ff9b::/96")
+_6TO4 = IPv6Network("2002::/16")
+_ISATAP = (0x00005EFE, 0x02005EFE)
+
+_LOOKUP_THREADS = 64
+
+
+class AddressRefused(OSError):
+    """The address is outside of what the policy allows."""
+
+
+def networks(name: str, texts: Sequence[str]) -> tuple[Network, ...]:
+    """Return the networks that a setting names.
+
+    Raises:
+        SettingsError: One is not a network or an address.
+    """
+    found = []
+    for text in texts:
+        try:
+            found.append(ip_network(text.strip()))
+        except ValueError as error:
+            raise SettingsError(f"[notification] {name}: {error}.") from error
+    return tuple(found)
+
+
+class AddressPolicy:
+    """Says which addresses may be connected to.
+
+    Without configuration that is the public internet: no loopback, link-local,
+    private, multicast, unspecified, reserved or metadata address, nor an IPv6
+    form that leads to one.
+
+    Args:
+        allowed: Networks that may be reached although they are not public.
+        denied: Networks that may never be reached, whatever is allowed.
+    """
+
+    def __init__(
+        self, allowed: Sequence[Network] = (), denied: Sequence[Network] = ()
+    ) -> None:
+        self._allowed = tuple(allowed)
+        self._denied = tuple(denied)
+
+    def allows(self, text: str) -> bool:
+        """Return whether an address, as the resolver or socket shows it, is allowed."""
+        try:
+            # A zone names an interface, not a destination.
+            address = ip_address(text.partition("%")[0])
+        except ValueError:
+            return False
+        # The system connects to the IPv4 address.
+        address = getattr(address, "ipv4_mapped", None) or address
+        carried = _carried(address)
+        forms = [address] if carried is None else [address, carried]
+        if any(form in network for form in forms for network in self._denied):
+            return False
+        if any(address in network for network in self._allowed):
+            return True
+        return all(map(_is_public, forms))
+
+    def socket(self, info: tuple[Any, ...]) -> socket.socket:
+        """Return a socket for an address that is about to be connected to.
+
+        Args:
+            info: As :func:`socket.getaddrinfo` gives it.
+
+        Raises:
+            AddressRefused: The policy does not allow the address.
+        """
+        family, kind, protocol, _, address = info
+        if not self.allows(str(address[0])):
+            raise AddressRefused("the address is not one that may be notified")
+        return socket.socket(family, kind, protocol)
+
+
+def _carried(address: Address) -> IPv4Address | None:
+    """Return the IPv4 address that a gateway or tunnel would pass traffic on to."""
+    if isinstance(address, IPv4Address):
+        return None
+    number = int(address)
+    if address in _6TO4:
+        return IPv4Address(number >> 80 & 0xFFFFFFFF)
+    if address in _NAT64 or number >> 32 & 0xFFFFFFFF in _ISATAP:
+        return IPv4Address(number & 0xFFFFFFFF)
+    return None
+
+
+def _is_public(address: Address) -> bool:
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in _REFUSED_V4)
+    if address in _NAT64:
+        return True  # judged by the address it carries
+    return address in _PUBLIC_V6 and not any(
+        address in network for network in _REFUSED_V6
+    )
+
+
+class CheckedResolver(AbstractResolver):
+    """Resolves names to the addresses that a policy allows.
+
+    Lookups have threads of their own, so that slow name servers hold up no other
+    part of the server; a name that is being looked up is not looked up twice.
+    """
+
+    def __init__(self, policy: AddressPolicy) -> None:
+        self._policy = policy
+        self._threads = ThreadPoolExecutor(_LOOKUP_THREADS, "notify-lookup")
+        self._pending: dict[tuple[str, int, int], asyncio.Future[Any]] = {}
+
+    async def lookup(self, host: str, port: int, family: int) -> list[Any]:
+        """Return what the system says of a name, as :func:`socket.getaddrinfo`."""
+        key = (host, port, family)
+        pending = self._pending.get(key)
+        if pending is None:
+            pending = asyncio.get_running_loop().run_in_executor(
+                self._threads,
+                lambda: socket.getaddrinfo(
+                    host, port, family=family, type=socket.SOCK_STREAM
+                ),
+            )
+            self._pending[key] = pending
+            pending.add_done_callback(lambda done: self._looked_up(key, done))
+        # Whoever gives up waiting must not end the lookup for the others.
+        found: list[Any] = await asyncio.shield(pending)
+        return found
+
+    def _looked_up(self, key: tuple[str, int, int], done: asyncio.Future[Any]) -> None:
+        del self._pending[key]
+        if not done.cancelled():
+            done.exception()  # seen, even if nobody waits for it any more
+
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_UNSPEC,
+    ) -> list[ResolveResult]:
+        """Return the allowed addresses of a name.
+
+        Raises:
+            AddressRefused: It has addresses, none of them allowed.
+            OSError: It cannot be resolved.
+        """
+        found = await self.lookup(host, port, family)
+        allowed = [
+            _result(host, info) for info in found if self._policy.allows(info[4][0])
+        ]
+        if found and not allowed:
+            raise AddressRefused("the name leads to no address that may be notified")
+        return allowed
+
+    async def close(self) -> None:
+        """Let the threads go; lookups under way end by themselves."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _result(host: str, info: Any) -> ResolveResult:
+    family, _, protocol, _, address = info
+    numeric = address[0]
+    if family == socket.AF_INET6 and address[3] and "%" not in numeric:
+        numeric = f"{numeric}%{address[3]}"
+    return ResolveResult(
+        hostname=host,
+        host=numeric,
+        port=address[1],
+        family=family,
+        proto=protocol,
+        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+    )

@@ -1,0 +1,262 @@
+"""Subscription filters: ``options.filter``, so that a subscriber gets less.
+
+A filter is an object: each key is a JSON pointer (RFC 6901) into the message
+body, each value an object of conditions on the member found there. A message
+matches if every condition holds::
+
+    {"/status": {"any_of": ["paid", "sent"]},
+     "/total": {"at_least": 10, "below": 100},
+     "/customer/name": {"prefix": "A"},
+     "/test": {"exists": false}}
+
+JSON pointers rather than dotted paths: member names may contain dots. A condition
+on a member that is missing, or of another type, does not hold. Numbers compare
+by value (1 equals 1.0); true and false are no numbers.
+
+The cost of a match is bounded: one decoding of the body, then at most 32
+predicates of at most 16 steps each; no patterns that could run away.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from zaqarserver.errors import BadRequest
+
+MAX_PREDICATES: Final = 32
+MAX_DEPTH: Final = 16
+MAX_TEXT: Final = 1024
+MAX_CHOICES: Final = 100
+
+_BAD_ESCAPE = re.compile(r"~(?![01])")
+_INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
+
+
+class _Missing:
+    """What is found where there is nothing."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = _Missing()
+
+
+class Predicate(msgspec.Struct, frozen=True):
+    """One condition on one member of the body.
+
+    Attributes:
+        pointer: The member, as a JSON pointer.
+        operator: What is asked of it.
+        operand: What it is compared with.
+    """
+
+    pointer: str
+    operator: str
+    operand: Any
+
+    def holds(self, value: Any) -> bool:
+        """Return whether the condition holds for what was found."""
+        return _OPERATORS[self.operator].holds(value, self.operand)
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What became of one predicate.
+
+    Attributes:
+        predicate: The predicate.
+        found: The value in the body, or :data:`MISSING`.
+        holds: Whether it holds.
+    """
+
+    predicate: Predicate
+    found: Any
+    holds: bool
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """A filter that was checked; make it with :func:`compile_filter`."""
+
+    predicates: tuple[Predicate, ...]
+
+    def matches(self, body: bytes) -> bool:
+        """Return whether the message with this body (JSON text) is wanted."""
+        document = _decoded(body)
+        return all(
+            predicate.holds(_find(document, predicate.pointer))
+            for predicate in self.predicates
+        )
+
+    def explain(self, body: bytes) -> list[Verdict]:
+        """Return what each predicate found in the body and said to it."""
+        document = _decoded(body)
+        return list(_verdicts(self.predicates, document))
+
+
+def compile_filter(raw: Any) -> Filter:
+    """Check a filter and make it ready to use.
+
+    Args:
+        raw: The value of ``options.filter``.
+
+    Raises:
+        BadRequest: It is no filter; the text names the member that is wrong.
+    """
+    if not isinstance(raw, Mapping):
+        raise BadRequest(
+            "filter must be an object of JSON pointers and their conditions."
+        )
+    predicates: list[Predicate] = []
+    for pointer, conditions in raw.items():
+        _check_pointer(pointer)
+        if not isinstance(conditions, Mapping) or not conditions:
+            raise BadRequest(
+                f"filter[{pointer!r}] must be an object with at least one of "
+                f"{', '.join(_OPERATORS)}."
+            )
+        for operator, operand in conditions.items():
+            _check_condition(pointer, operator, operand)
+            predicates.append(Predicate(pointer, operator, operand))
+    if not 0 < len(predicates) <= MAX_PREDICATES:
+        raise BadRequest(
+            f"filter must have from 1 to {MAX_PREDICATES} conditions, "
+            f"not {len(predicates)}."
+        )
+    return Filter(tuple(predicates))
+
+
+def _check_pointer(pointer: Any) -> None:
+    if not isinstance(pointer, str) or len(pointer) > MAX_TEXT:
+        raise BadRequest(f"filter: a key must be text of at most {MAX_TEXT}.")
+    if pointer and not pointer.startswith("/"):
+        raise BadRequest(
+            f"filter[{pointer!r}]: a key must be a JSON pointer such as /status."
+        )
+    if _BAD_ESCAPE.search(pointer):
+        raise BadRequest(f"filter[{pointer!r}]: write ~ as ~0 and / as ~1.")
+    if pointer.count("/") > MAX_DEPTH:
+        raise BadRequest(
+            f"filter[{pointer!r}] must not go deeper than {MAX_DEPTH} members."
+        )
+
+
+def _check_condition(pointer: str, operator: Any, operand: Any) -> None:
+    where = f"filter[{pointer!r}]"
+    known = _OPERATORS.get(operator)
+    if known is None:
+        raise BadRequest(f"{where}: {operator!r} is none of {', '.join(_OPERATORS)}.")
+    if not known.takes(operand):
+        raise BadRequest(f"{where}.{operator} must be {known.wants}.")
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        # Valid JSON with numbers or nesting that nobody can compare with.
+        return MISSING
+
+
+def _verdicts(predicates: tuple[Predicate, ...], document: Any) -> Iterator[Verdict]:
+    for predicate in predicates:
+        found = _find(document, predicate.pointer)
+        yield Verdict(predicate, found, predicate.holds(found))
+
+
+def _find(document: Any, pointer: str) -> Any:
+    found = document
+    for step in pointer.split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, dict) and name in found:
+            found = found[name]
+        elif (
+            isinstance(found, list)
+            and _INDEX.fullmatch(name)
+            and int(name) < len(found)
+        ):
+            found = found[int(name)]
+        else:
+            return MISSING
+    return found
+
+
+# -- operators --------------------------------------------------------------
+
+
+class _Operator(msgspec.Struct, frozen=True):
+    """An operator: what it takes and when it holds.
+
+    Attributes:
+        wants: The operand in words.
+        takes: Whether an operand is one.
+        holds: Whether the condition holds, of the found value and the operand.
+    """
+
+    wants: str
+    takes: Callable[[Any], bool]
+    holds: Callable[[Any, Any], bool]
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int or (type(value) is float and math.isfinite(value))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_TEXT
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or type(value) is bool or _is_number(value) or _is_text(value)
+
+
+def _is_choice(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and 0 < len(value) <= MAX_CHOICES
+        and all(map(_is_scalar, value))
+    )
+
+
+def _equal(found: Any, wanted: Any) -> bool:
+    if _is_number(found) and _is_number(wanted):
+        return bool(found == wanted)
+    return type(found) is type(wanted) and bool(found == wanted)
+
+
+def _numeric(compare: Callable[[Any, Any], bool]) -> _Operator:
+    return _Operator(
+        "a number",
+        _is_number,
+        lambda found, wanted: _is_number(found) and compare(found, wanted),
+    )
+
+
+_SCALAR = f"text of at most {MAX_TEXT}, a number, true, false or null"
+
+_OPERATORS: Final[dict[str, _Operator]] = {
+    "equals": _Operator(_SCALAR, _is_scalar, _equal),
+    "any_of": _Operator(
+        f"a list of 1 to {MAX_CHOICES} values, each {_SCALAR}",
+        _is_choice,
+        lambda found, wanted: any(_equal(found, one) for one in wanted),
+    ),
+    "prefix": _Operator(
+        f"text of at most {MAX_TEXT}",
+        _is_text,
+        lambda found, wanted: isinstance(found, str) and found.startswith(wanted),
+    ),
+    "at_least": _numeric(lambda found, wanted: bool(found >= wanted)),
+    "above": _numeric(lambda found, wanted: bool(found > wanted)),
+    "at_most": _numeric(lambda found, wanted: bool(found <= wanted)),
+    "below": _numeric(lambda found, wanted: bool(found < wanted)),
+    "exists": _Operator(
+        "true or false",
+        lambda operand: type(operand) is bool,
+        lambda found, wanted: (found is not MISSING) is wanted,
+    ),
+}
