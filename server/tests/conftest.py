@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import falcon.testing
@@ -17,6 +18,7 @@ from zaqarserver.context import NoNotices, Server, Settings
 from zaqarserver.http import make_app
 from zaqarserver.metrics import Metrics
 from zaqarserver.policy import RulePolicy
+from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.sqlite import SQLiteStorage
 
 CLIENT = "3381af922b9e11e3b19171861300734c"
@@ -40,11 +42,14 @@ class Api:
     """A server in this process; ``now`` is its clock."""
 
     def __init__(self, conf: cfg.ConfigOpts, settings: Settings) -> None:
+        stages = load_pipeline(conf.storage.message_pipeline, conf.transport)
         self.now = 1_000_000.0
         self.loop = asyncio.new_event_loop()
         self.storage = SQLiteStorage.from_uri("sqlite://:memory:", {})
         self.run(self.storage.open())
-        self.server = Server(settings, self.storage, RulePolicy(conf), NoNotices())
+        self.server = Server(
+            settings, self.storage, RulePolicy(conf), NoNotices(), stages
+        )
         self.app = make_app(self.server, NoAuth(), Metrics(), clock=lambda: self.now)
         self._conductor = falcon.testing.ASGIConductor(self._serve)
 
@@ -117,12 +122,14 @@ class Api:
 
 
 @pytest.fixture
-def make_api() -> Iterator[Callable[..., Api]]:
-    """Make in-process servers with these settings."""
+def make_api(tmp_path: Path) -> Iterator[Callable[..., Api]]:
+    """Make in-process servers with these settings, or lines of a configuration."""
     made: list[Api] = []
 
-    def make(**settings: Any) -> Api:
-        conf = config.load([])
+    def make(options: str = "", **settings: Any) -> Api:
+        path = tmp_path / "zaqarserver.conf"
+        path.write_text(options)
+        conf = config.load(["--config-file", str(path)])
         api = Api(conf, Settings(**settings))
         made.append(api)
         return api

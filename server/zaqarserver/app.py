@@ -26,6 +26,7 @@ from zaqarserver.http.protocol import BoundedHttp, close_slow
 from zaqarserver.metrics import Metrics
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.policy import RulePolicy
+from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.base import Durability, Storage
 from zaqarserver.websocket import FrameEdge
 from zaqarserver.websocket.protocol import DroppableWebSocket
@@ -140,10 +141,15 @@ class Application:
         self._conf = conf
         self.storage = load_storage(conf)
         self.metrics = Metrics()
+        stages = load_pipeline(conf.storage.message_pipeline, conf.transport)
         self.server = Server(
-            config.settings_of(conf), self.storage, RulePolicy(conf), NoNotices()
+            config.settings_of(conf),
+            self.storage,
+            RulePolicy(conf),
+            NoNotices(),
+            stages,
         )
-        hub = Hub()
+        hub = Hub(stages.read)
         self.storage.watch(hub.posted, lambda: None)
         self.app = dispatcher(
             make_app(self.server, NoAuth(), self.metrics),

@@ -135,6 +135,11 @@ STORAGE_OPTS: list[cfg.Opt] = [
         ],
         help="How durable SQLite makes a message before it is acknowledged.",
     ),
+    cfg.ListOpt(
+        "message_pipeline",
+        default=["json_schema", "encryption"],
+        help="The stages that each message goes through, in the order of posting.",
+    ),
 ]
 
 
@@ -158,6 +163,18 @@ TRANSPORT_OPTS: list[cfg.Opt] = [
     _transport("max_claim_grace", "The longest grace, seconds.", 60),
     _transport("default_subscription_ttl", "Seconds that a subscription lives.", 60),
     _transport("max_subscriptions_per_page", "The largest page of subscriptions.", 1),
+    cfg.StrOpt(
+        "message_encryption_key",
+        default="",
+        secret=True,
+        help="The key text, at least 16 characters, that encrypts the messages of "
+        "queues with _enable_encrypt_messages. Without it there are none.",
+    ),
+    cfg.ListOpt(
+        "message_encryption_old_keys",
+        default=[],
+        help="Earlier key texts, to read what was encrypted with them.",
+    ),
     cfg.ListOpt(
         "subscriber_types",
         default=list(_BASE.subscriber_types),

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from zaqarserver.stages.pipeline import Pipeline
 from zaqarserver.storage.base import Storage
 from zaqarserver.storage.subscriptions import Subscription
 
@@ -114,12 +115,14 @@ class Server(msgspec.Struct, frozen=True):
         storage: The open store.
         policy: The access rules.
         notices: The notifier.
+        stages: The message filters.
     """
 
     settings: Settings
     storage: Storage
     policy: Policy
     notices: Notices
+    stages: Pipeline = Pipeline()
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):

@@ -8,7 +8,7 @@ import msgspec
 
 from zaqarserver.context import Context
 from zaqarserver.fields import Fields, QueueName, body, path, query
-from zaqarserver.operations.messages import is_delayed, queue_metadata
+from zaqarserver.operations.messages import is_delayed, queue_metadata, readable
 from zaqarserver.operations.metadata import dead_letter
 from zaqarserver.storage.base import Claim
 
@@ -50,7 +50,7 @@ def _or_default(value: int | msgspec.UnsetType, default: int) -> int:
 async def claim_create(ctx: Context, args: ClaimCreate) -> Claim | None:
     """Claim the oldest free messages; ``None`` if there are none."""
     metadata = await queue_metadata(ctx, args.queue_name)
-    return await ctx.storage.claim_create(
+    claim = await ctx.storage.claim_create(
         ctx.project,
         args.queue_name,
         ttl=_or_default(args.ttl, ctx.settings.default_claim_ttl),
@@ -60,6 +60,11 @@ async def claim_create(ctx: Context, args: ClaimCreate) -> Claim | None:
         include_delayed=not is_delayed(metadata),
         dead_letter=dead_letter(metadata),
     )
+    return None if claim is None else _readable(ctx, args.queue_name, claim)
+
+
+def _readable(ctx: Context, queue: str, claim: Claim) -> Claim:
+    return msgspec.structs.replace(claim, messages=readable(ctx, queue, claim.messages))
 
 
 class ClaimRef(Fields):
@@ -71,9 +76,10 @@ class ClaimRef(Fields):
 
 async def claim_get(ctx: Context, args: ClaimRef) -> Claim:
     """Return a live claim with the messages that it still holds."""
-    return await ctx.storage.claim_get(
+    claim = await ctx.storage.claim_get(
         ctx.project, args.queue_name, args.claim_id, ctx.now
     )
+    return _readable(ctx, args.queue_name, claim)
 
 
 class ClaimUpdate(Fields):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -69,18 +69,37 @@ async def message_post(ctx: Context, args: MessagePost) -> list[str]:
         )
     ttl = metadata.get("_default_message_ttl") or settings.default_message_ttl
     delay = metadata.get("_default_message_delay") or 0
-    messages = [
-        NewMessage(
-            bytes(message.body),
+    stages = ctx.server.stages
+    messages = []
+    for index, message in enumerate(args.messages):
+        body = bytes(message.body)
+        kept = stages.post(ctx.project, args.queue_name, metadata, body)
+        if kept is None:
+            continue
+        new = NewMessage(
+            kept,
             ttl if message.ttl is msgspec.UNSET else message.ttl,
             _delay(ctx, index, message, delay) if delay else 0,
-            checksum(message.body) if settings.enable_checksum else None,
+            checksum(body) if settings.enable_checksum else None,
         )
-        for index, message in enumerate(args.messages)
-    ]
+        messages.append(new)
+    if not messages:
+        return []
     return await ctx.storage.message_post(
         ctx.project, args.queue_name, ctx.client_id, messages, ctx.now
     )
+
+
+def readable(ctx: Context, queue: str, found: Sequence[Message]) -> list[Message]:
+    """Return stored messages with their bodies as they were posted."""
+    stages = ctx.server.stages
+    result = []
+    for message in found:
+        body = stages.read(ctx.project, queue, message.body)
+        if body is not message.body:
+            message = msgspec.structs.replace(message, body=body)  # noqa: PLW2901
+        result.append(message)
+    return result
 
 
 def _delay(ctx: Context, index: int, message: PostedMessage, default: int) -> int:
@@ -119,7 +138,7 @@ async def message_list(ctx: Context, args: MessageList) -> list[Message]:
     if not args.include_delayed:
         metadata = await queue_metadata(ctx, args.queue_name)
         args.include_delayed = not is_delayed(metadata)
-    return await ctx.storage.message_list(
+    found = await ctx.storage.message_list(
         ctx.project,
         args.queue_name,
         marker=args.marker,
@@ -129,6 +148,7 @@ async def message_list(ctx: Context, args: MessageList) -> list[Message]:
         include_claimed=args.include_claimed,
         include_delayed=args.include_delayed,
     )
+    return readable(ctx, args.queue_name, found)
 
 
 class MessageGet(Fields):
@@ -147,7 +167,7 @@ async def message_get(ctx: Context, args: MessageGet) -> Message:
         raise MessageNotFound(
             f"There is no message {args.message_id} in queue {args.queue_name}."
         )
-    return found[0]
+    return readable(ctx, args.queue_name, found)[0]
 
 
 class MessageGetMany(Fields):
@@ -167,9 +187,10 @@ class MessageGetMany(Fields):
 
 async def message_get_many(ctx: Context, args: MessageGetMany) -> list[Message]:
     """Return the messages with these ids; unknown ones are skipped."""
-    return await ctx.storage.message_get(
+    found = await ctx.storage.message_get(
         ctx.project, args.queue_name, args.message_ids, ctx.now
     )
+    return readable(ctx, args.queue_name, found)
 
 
 class MessageDelete(Fields):
@@ -233,13 +254,14 @@ async def message_delete_many(
         if with_claims and args.claim_ids:
             raise BadRequest("pop goes without claim_ids.", title="Unable to delete")
         metadata = await queue_metadata(ctx, args.queue_name)
-        return await ctx.storage.message_pop(
+        popped = await ctx.storage.message_pop(
             ctx.project,
             args.queue_name,
             args.pop,
             ctx.now,
             include_delayed=not is_delayed(metadata),
         )
+        return readable(ctx, args.queue_name, popped)
     if with_claims and not args.claim_ids:
         raise BadRequest(
             "ids needs claim_ids on this server.", title="Unable to delete"

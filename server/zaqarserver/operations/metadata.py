@@ -88,11 +88,6 @@ def _check_encryption(value: Any) -> None:
         return
     if type(value) is not bool:
         raise BadRequest("_enable_encrypt_messages must be true or false.")
-    if value:
-        raise BadRequest(
-            "_enable_encrypt_messages cannot be true: this server has no "
-            "encryption key."
-        )
 
 
 def check_retry_policy(policy: Any) -> None:

@@ -93,8 +93,13 @@ class QueueCreate(Fields):
 async def queue_create(ctx: Context, args: QueueCreate) -> bool:
     """Create a queue; return False, changing nothing, if it exists."""
     metadata = args.metadata or {}
-    attributes.check_reserved(metadata, ctx.settings, args.queue_name)
+    _check_metadata(ctx, args.queue_name, metadata)
     return await ctx.storage.queue_create(ctx.project, args.queue_name, metadata)
+
+
+def _check_metadata(ctx: Context, queue: str, metadata: Metadata) -> None:
+    attributes.check_reserved(metadata, ctx.settings, queue)
+    ctx.server.stages.check_metadata(metadata)
 
 
 async def queue_get(ctx: Context, args: QueueRef) -> Metadata | None:
@@ -121,7 +126,7 @@ async def queue_update(ctx: Context, args: QueueUpdate) -> Metadata:
         if queue is None:
             raise QueueNotFound(f"There is no queue {name}.")
         metadata = attributes.apply_patch(queue.metadata, changes, ctx.settings)
-        attributes.check_reserved(metadata, ctx.settings, name)
+        _check_metadata(ctx, name, metadata)
         if metadata == queue.metadata:
             return metadata
         try:
