@@ -190,7 +190,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=Program.NAME,
         usage="%(prog)s [options] <command> [arguments]",
-        description="Work with the queues, messages and claims of a messaging service.",
+        description="Work with the queues, messages, claims and subscriptions of a "
+        "messaging service.",
         add_help=False,
         allow_abbrev=False,
     )

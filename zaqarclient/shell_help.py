@@ -20,7 +20,12 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 """
 
 #: Groups of commands by their first word; the rest is about the service.
-_TITLES: Final = {"queue": "Queues", "message": "Messages", "claim": "Claims"}
+_TITLES: Final = {
+    "queue": "Queues",
+    "message": "Messages",
+    "claim": "Claims",
+    "subscription": "Subscriptions",
+}
 
 _BASH: Final = """\
 _zaqar() {{

@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -23,6 +24,17 @@ def integer(minimum: int) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def seconds(text: str) -> float:
+    """Argument type: a time in seconds, 0 or more, fractions allowed."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return number
 
 
 def load_json(text: str | bytes) -> Any:
@@ -68,6 +80,30 @@ def json_or_text(text: str) -> Any:
         if text.lstrip().startswith(("{", "[", '"')):
             raise argparse.ArgumentTypeError(not_json(error)) from None
         return text
+
+
+def text_or_file(text: str) -> str:
+    """Argument type: a text, or the text of a file for ``@file``."""
+    if not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise argparse.ArgumentTypeError(f"cannot read {text[1:]}: {reason}") from None
+
+
+def json_or_file(text: str) -> Any:
+    """Argument type: a JSON document, or ``@file`` for the one in a file."""
+    return json_value(text_or_file(text))
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Argument type: a JSON object, or ``@file`` for the one in a file."""
+    value = json_or_file(text)
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError("a JSON object is expected")
+    return value
 
 
 def key_value(text: str) -> tuple[str, str]:

@@ -44,7 +44,7 @@ class Pages:
             items = list(page)
             yield from items
             given += len(items)
-            marker = _next_marker(page._links)  # noqa: SLF001 - its public place
+            marker = next_marker(page._links)  # noqa: SLF001 - its public place
             if not items or marker is None or marker in seen:
                 return
             if not self._goes_on(given):
@@ -68,7 +68,8 @@ def _present(**params: Any) -> dict[str, Any]:
     return {name: value for name, value in params.items() if value is not None}
 
 
-def _next_marker(links: list[dict[str, Any]]) -> str | None:
+def next_marker(links: list[dict[str, Any]]) -> str | None:
+    """Return where the next page begins by the links of one, None at the end."""
     for link in links:
         if link.get("rel") == "next":
             query = parse_qs(urlsplit(str(link["href"])).query)

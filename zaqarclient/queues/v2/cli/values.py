@@ -47,6 +47,12 @@ def body_text(body: Any) -> str:
     return body if isinstance(body, str) else compact(body)
 
 
+def one_line(value: Any) -> str:
+    """Return the text of a value in one line that cannot steer a terminal."""
+    text = str(_as_shown(value))
+    return "" if value is None else text.replace("\n", "\\n").replace("\t", "\\t")
+
+
 def _as_data(value: Any) -> Any:
     return value.value if isinstance(value, Body) else value
 

@@ -18,7 +18,7 @@ from zaqarclient.queues.v2.cli.commands import COMMANDS, PREFIXED_ONLY
 
 GROUP = "openstack.messaging.v2"
 
-# cli.md 1.1, the rows of this part; "message post" prints ids by now.
+# cli.md 1.1, but for pools and flavors; "message post" prints ids by now.
 CONTRACT = {
     "messaging_queue_list": ("ListQueues", Lister),
     "messaging_queue_create": ("CreateQueue", ShowOne),
@@ -34,6 +34,11 @@ CONTRACT = {
     "messaging_claim_query": ("QueryClaim", Lister),
     "messaging_claim_renew": ("RenewClaim", Lister),
     "messaging_claim_release": ("ReleaseClaim", Command),
+    "messaging_subscription_create": ("CreateSubscription", ShowOne),
+    "messaging_subscription_update": ("UpdateSubscription", ShowOne),
+    "messaging_subscription_delete": ("DeleteSubscription", Command),
+    "messaging_subscription_show": ("ShowSubscription", ShowOne),
+    "messaging_subscription_list": ("ListSubscriptions", Lister),
     "messaging_ping": ("Ping", ShowOne),
     "messaging_health": ("Health", Command),
     "messaging_homedoc": ("HomeDoc", Command),

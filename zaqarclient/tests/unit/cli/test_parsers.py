@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,6 +120,92 @@ ACCEPTED = [
         {"queue_name": "q", "ttl": 60, "command": ["wc", "-c"], "count": None},
     ),
     ("claim run", ["q", "--", "wc", "--ttl"], {"command": ["wc", "--ttl"]}),
+    (
+        "message tail",
+        ["q"],
+        {
+            "queue_name": "q",
+            "follow": False,
+            "since": None,
+            "new": False,
+            "filter": None,
+            "limit": None,
+            "echo": True,
+            "timeout": None,
+            "formatter": "table",
+            "columns": None,
+        },
+    ),
+    (
+        "message tail",
+        ["q", "--follow", "--since", "m", "--limit", "3", "--no-echo"],
+        {"follow": True, "since": "m", "limit": 3, "echo": False},
+    ),
+    (
+        "message tail",
+        ["q", "--new", "--timeout", "1.5", "-f", "json", "-c", "ID", "-c", "Claim ID"],
+        {"new": True, "timeout": 1.5, "columns": ["ID", "Claim ID"]},
+    ),
+    (
+        "subscription create",
+        ["q", "http://x", "600"],
+        {"queue_name": "q", "subscriber": "http://x", "ttl": 600, "options": {}},
+    ),
+    ("subscription create", ["q", "u"], {"ttl": None, "ttl_option": None}),
+    ("subscription create", ["q", "u", "--ttl", "60"], {"ttl_option": 60}),
+    (
+        "subscription create",
+        ["q", "u", "--options", '{"a": 1}', "600"],
+        {"ttl": 600, "options": {"a": 1}},
+    ),
+    (
+        "subscription create",
+        ["q", "u", "--post-data", "t", "--post-header", "A=b", "--post-header", "C="],
+        {"post_data": "t", "post_headers": [("A", "b"), ("C", "")]},
+    ),
+    (
+        "subscription create",
+        ["q", "u", "--filter", '{"/a": {}}', "--retry-policy", '{"maximum_delay": 9}'],
+        {"filter": {"/a": {}}, "retry_policy": {"maximum_delay": 9}},
+    ),
+    (
+        "subscription list",
+        ["q"],
+        {"queue_name": "q", "marker": None, "limit": None},
+    ),
+    ("subscription list", ["q", "--marker", "m", "--limit", "5"], {"limit": 5}),
+    ("subscription list", ["q", "--all"], {"limit": 0}),
+    ("subscription show", ["q", "s"], {"queue_name": "q", "subscription_id": "s"}),
+    (
+        "subscription update",
+        ["q", "s"],
+        {"subscription_id": "s", "subscriber": None, "ttl": None, "options": None},
+    ),
+    (
+        "subscription update",
+        ["q", "s", "--subscriber", "u", "--ttl", "60", "--options", "{}"],
+        {"subscriber": "u", "ttl": 60, "options": {}},
+    ),
+    (
+        "subscription delete",
+        ["q", "s", "t", "-y"],
+        {"subscription_id": ["s", "t"], "yes": True},
+    ),
+    (
+        "subscription confirm",
+        ["q", "s"],
+        {"subscription_id": ["s"], "refuse": False},
+    ),
+    (
+        "subscription explain",
+        ["q", "s", "--message", "null"],
+        {"subscription_id": "s", "filter": None, "message": None},
+    ),
+    (
+        "subscription explain",
+        ["q", "--filter", "{}", "--message-id", "m"],
+        {"subscription_id": None, "filter": {}, "message_id": "m"},
+    ),
     ("ping", [], {"columns": []}),
     ("health", [], {"formatter": "json"}),
     ("homedoc", [], {"formatter": "json"}),
@@ -151,6 +238,28 @@ REFUSED = [
     ("message post", ["q", "--body", '{"a"'], "not valid JSON"),
     ("message post", ["q", "--text", "a", "--body", "b"], "not allowed with"),
     ("message pop", ["q", "--limit", "0"], "0 is less than 1"),
+    ("message tail", ["q", "--since", "a", "--new"], "not allowed with"),
+    ("message tail", ["q", "--timeout", "-1"], "'-1' is not a number of seconds"),
+    ("message tail", ["q", "--timeout", "nan"], "is not a number of seconds"),
+    ("message tail", ["q", "--filter", "{}"], "a filter has 1 to 32 conditions"),
+    ("message tail", ["q", "--filter", '{"a": 1}'], "'a' is not a JSON pointer"),
+    ("message tail", ["q", "--filter", "{"], "not valid JSON"),
+    ("message tail", ["q", "-f", "yaml"], "invalid choice: 'yaml'"),
+    ("message tail", ["q", "-c", "Name"], "invalid choice: 'Name'"),
+    ("subscription create", ["q"], "required: <subscriber>"),
+    ("subscription create", ["q", "u", "soon"], "'soon' is not an integer"),
+    ("subscription create", ["q", "u", "1", "2"], "unrecognized arguments: 2"),
+    (
+        "subscription create",
+        ["q", "u", "--options", '{"a"'],
+        "not valid JSON: Expecting ':' delimiter at column 5",
+    ),
+    ("subscription create", ["q", "u", "--options", "[]"], "a JSON object is expected"),
+    ("subscription create", ["q", "u", "--options", "@/no/file"], "cannot read /no"),
+    ("subscription create", ["q", "u", "--post-header", "A"], "of the form key=value"),
+    ("subscription list", ["q", "--limit", "abc"], "'abc' is not an integer"),
+    ("subscription update", ["q", "s", "--ttl", "x"], "'x' is not an integer"),
+    ("subscription explain", ["q", "s"], "--message --message-id is required"),
     ("claim create", ["q", "--ttl", "1.5"], "'1.5' is not an integer"),
     ("claim query", ["q"], "required: <claim_id>"),
     ("claim run", ["q"], "required: <command>"),
@@ -190,10 +299,39 @@ def test_every_command_takes_a_client_id(parse: Callable[..., Any], name: str) -
         "claim renew": ["q", "c"],
         "claim release": ["q", "c"],
         "claim run": ["q", "true"],
+        "subscription create": ["q", "http://x"],
+        "subscription show": ["q", "s"],
+        "subscription update": ["q", "s"],
+        "subscription delete": ["q", "s"],
+        "subscription confirm": ["q", "s"],
+        "subscription explain": ["q", "s", "--message", "1"],
     }
     few = [] if " " not in name or name == "queue list" else ["q"]
     arguments = [*words.get(name, few), "--client-id", "some"]
     assert parse(name, *arguments).client_id == "some"
+
+
+@pytest.mark.parametrize("name", ["--options", "--filter", "--retry-policy"])
+def test_an_object_can_come_from_a_file(
+    parse: Callable[..., Any], tmp_path: Path, name: str
+) -> None:
+    file = tmp_path / "object.json"
+    file.write_text('{"ä": 1}', encoding="utf-8")
+    parsed = parse("subscription create", "q", "u", name, f"@{file}")
+    assert vars(parsed)[name.strip("-").replace("-", "_")] == {"ä": 1}
+
+
+def test_what_a_webhook_gets_can_come_from_a_file(
+    parse: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "template"
+    file.write_text("é\n", encoding="utf-8")
+    words = ["subscription update", "q", "s", "--post-data", f"@{file}"]
+    assert parse(*words).post_data == "é\n"
+    file.write_bytes(b"\xff")
+    with pytest.raises(SystemExit):
+        parse(*words)
+    assert f"cannot read {file}: " in capsys.readouterr().err
 
 
 def test_the_client_id_comes_from_the_environment(

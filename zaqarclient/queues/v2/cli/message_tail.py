@@ -1,0 +1,167 @@
+"""The command that prints messages as they come."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from zaqarclient.queues.v2.cli import lines, options
+from zaqarclient.queues.v2.cli.base import Command
+from zaqarclient.queues.v2.cli.filters import Filter, FilterError
+from zaqarclient.queues.v2.cli.tail import Tail, TimePause, newest
+from zaqarclient.queues.v2.cli.values import Body
+
+if TYPE_CHECKING:
+    from zaqarclient.queues.v2.message import Message
+    from zaqarclient.queues.v2.queues import Queue
+
+_COLUMNS: Final = ("ID", "Body", "TTL", "Age", "Claim ID", "Checksum")
+
+#: What people get who choose no columns.
+_FOR_PEOPLE: Final = ("ID", "Age", "Body")
+
+
+class TailMessages(Command):
+    """Print the messages of a queue, and with --follow those that come.
+
+    Messages stay in the queue. Each is printed once, in the order of the
+    queue, also claimed and delayed ones. To go on later where a run ended,
+    give the last id that it printed as --since.
+
+    With --follow the command ends at --limit, at --timeout or by Ctrl-C. Where
+    the service is reached over WebSocket (ws:// or wss://) it tells of new
+    messages at once. Otherwise it is asked: a quarter of a second after a
+    message, then in pauses twice as long each, up to 5 seconds. If it goes
+    away for a while, nothing is lost or printed twice.
+    """
+
+    example = """message tail orders --follow -f json \\
+      --filter '{"/status": {"equals": "paid"}}'"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the name, what to print of the queue and how."""
+        options.add_queue_name(parser)
+        parser.add_argument(
+            "--follow",
+            action="store_true",
+            help="Go on at the end of the queue, and print messages as they come",
+        )
+        _add_choice(parser)
+        parser.add_argument(
+            "--timeout",
+            metavar="<seconds>",
+            type=options.seconds,
+            help="With --follow: end when no message was printed for so long",
+        )
+        parser.add_argument(
+            "-f",
+            "--format",
+            dest="formatter",
+            metavar="<format>",
+            choices=sorted(lines.FORMATS),
+            default="table",
+            help="json: an object a line; value: the values with blanks between; "
+            "table: for people (default: table)",
+        )
+        parser.add_argument(
+            "-c",
+            "--column",
+            dest="columns",
+            metavar="<column>",
+            choices=_COLUMNS,
+            action="append",
+            help="Print this column. Can be repeated (default: all; in a table ID, "
+            "Age and Body)",
+        )
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Print the messages."""
+        if parsed_args.timeout is not None and not parsed_args.follow:
+            self.usage_error("--timeout has a meaning only with --follow")
+        queue = self.queue(parsed_args.queue_name)
+        columns = parsed_args.columns
+        if not columns:
+            columns = _FOR_PEOPLE if parsed_args.formatter == "table" else _COLUMNS
+        out = lines.FORMATS[parsed_args.formatter](self.app.stdout, columns)
+        tail = self._tail(queue, parsed_args)
+        messages = iter(tail)
+        if parsed_args.follow:
+            pause = TimePause(time.sleep)
+            messages = tail.follow(pause, time.monotonic, parsed_args.timeout)
+        for message in islice(messages, parsed_args.limit or None):
+            out.print(_row(message))
+
+    def _tail(self, queue: Queue, parsed_args: argparse.Namespace) -> Tail:
+        marker = newest(queue.stats) if parsed_args.new else parsed_args.since
+        wanted = parsed_args.filter
+
+        def fetch(**params: Any) -> Any:
+            return queue.messages(
+                echo=parsed_args.echo,
+                include_claimed=True,
+                include_delayed=True,
+                **params,
+            )
+
+        return Tail(
+            fetch,
+            lambda message: wanted is None or wanted.matches(message.body),
+            marker,
+            lambda why: self.hint(f"{why} Trying again."),
+        )
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which messages to print."""
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument(
+        "--since",
+        metavar="<message_id>",
+        help="Begin behind this message (default: at the oldest one)",
+    )
+    begin.add_argument(
+        "--new",
+        action="store_true",
+        help="Begin behind the newest message: print only those to come",
+    )
+    parser.add_argument(
+        "--filter",
+        metavar="<filter>",
+        type=_filter,
+        help="Print only messages that match this filter, a JSON object as "
+        'subscriptions have; "@FILE" reads it from a file. See "subscription '
+        'explain"',
+    )
+    parser.add_argument(
+        "--limit",
+        metavar="<limit>",
+        type=options.integer(0),
+        help="End after so many messages; 0 sets no limit (default: 0)",
+    )
+    parser.add_argument(
+        "--echo",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="Also messages that this client posted",
+    )
+
+
+def _filter(text: str) -> Filter:
+    """Argument type: a filter, or ``@file`` for the one in a file."""
+    try:
+        return Filter(options.json_or_file(text))
+    except FilterError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _row(message: Message) -> dict[str, Any]:
+    return {
+        "ID": message.id,
+        "Body": Body(message.body),
+        "TTL": message.ttl,
+        "Age": message.age,
+        "Claim ID": message.claim_id,
+        "Checksum": message.checksum,
+    }

@@ -1,0 +1,163 @@
+"""Reading a queue to its end, and on as messages come.
+
+Messages are read page after page, each page beginning behind the last message
+of the one before. So each message comes once, in the order of the queue, with
+its id, whatever happens to the connection in between. What differs from wire
+to wire is only what ends a pause: time, or a push of the service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from zaqarclient.queues.v2.cli.paging import PAGE_SIZE, next_marker
+from zaqarclient.transport import errors
+
+if TYPE_CHECKING:
+    from zaqarclient.queues.v2.message import Message
+
+#: The first pause after a message, in seconds; each further one is twice as long.
+LEAST_PAUSE: Final = 0.25
+
+#: The longest pause where nothing tells of new messages, in seconds.
+MOST_PAUSE: Final = 5.0
+
+#: The longest pause where the service tells: in case it could not, in seconds.
+MOST_PAUSE_WITH_PUSH: Final = 30.0
+
+#: Failures that pass: somebody who follows a queue waits for their end.
+_PASSING: Final = (
+    errors.NetworkError,
+    errors.TooManyRequests,
+    errors.BadGateway,
+    errors.ServiceUnavailableError,
+    errors.GatewayTimeout,
+)
+
+
+class Pause(Protocol):
+    """What ends between two looks at the queue."""
+
+    #: The longest pause to make, in seconds.
+    most: float
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long; return early, and True, if messages may have come."""
+
+
+class TimePause:
+    """A pause that only time ends.
+
+    Args:
+        sleep: Waits some seconds.
+    """
+
+    most = MOST_PAUSE
+
+    def __init__(self, sleep: Callable[[float], None]) -> None:
+        self._sleep = sleep
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long."""
+        self._sleep(seconds)
+        return False
+
+
+class Tail:
+    """The messages of a queue behind a marker, and those to come.
+
+    Args:
+        fetch: Asks for one page with ``limit`` and, unless None, ``marker``,
+            and returns the iterator of it.
+        wanted: Says if a message is to be given.
+        marker: Where to begin: behind this message.
+        warn: Tells a person that the service does not answer for now.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[..., Any],
+        wanted: Callable[[Message], bool],
+        marker: str | None = None,
+        warn: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self._fetch = fetch
+        self._wanted = wanted
+        self._marker = marker
+        self._warn = warn
+        self._read_before = False
+        self._failing = False
+
+    def __iter__(self) -> Iterator[Message]:
+        """Give the messages to the end of the queue; again, those that came since.
+
+        Raises:
+            zaqarclient.errors.ZaqarError: The service failed.
+        """
+        full = True
+        while full:
+            items = self._page()
+            full = len(items) >= PAGE_SIZE
+            yield from filter(self._wanted, items)
+
+    def follow(
+        self, pause: Pause, clock: Callable[[], float], idle: float | None = None
+    ) -> Iterator[Message]:
+        """Give the messages and then those that come, for ever.
+
+        Pauses begin short after a message and get longer. Once the service
+        has answered, failures that pass do not end it: it looks again.
+
+        Args:
+            pause: Waits between two looks.
+            clock: Tells the time, in seconds.
+            idle: End when no message was given for so many seconds.
+
+        Raises:
+            zaqarclient.errors.ZaqarError: The service failed for good, or at
+                the first look.
+        """
+        last, seconds = clock(), LEAST_PAUSE
+        while True:
+            before = self._marker
+            for message in self._look():
+                yield message
+                last = clock()
+            if self._marker != before:
+                seconds = LEAST_PAUSE
+            left = float("inf") if idle is None else idle - (clock() - last)
+            if left <= 0:
+                return
+            rung = pause.wait(min(seconds, left))
+            seconds = LEAST_PAUSE if rung else min(seconds * 2, pause.most)
+
+    def _look(self) -> Iterator[Message]:
+        """Give the messages that came; nothing while the service is away."""
+        try:
+            yield from self
+        except _PASSING as error:
+            if not self._read_before:
+                raise
+            if not self._failing:
+                self._failing = True
+                self._warn(str(error))
+
+    def _page(self) -> list[Message]:
+        where = {} if self._marker is None else {"marker": self._marker}
+        page = self._fetch(limit=PAGE_SIZE, **where)
+        items: list[Message] = list(page)
+        self._read_before, self._failing = True, False
+        if items:
+            self._marker = next_marker(page._links) or items[-1].id  # noqa: SLF001 - its public place
+        return items
+
+
+def newest(statistics: dict[str, Any]) -> str | None:
+    """Return the id of the newest message by the counters of its queue.
+
+    None if there is no message.
+    """
+    message = statistics["messages"].get("newest") or {}
+    href = str(message.get("href") or message.get("id") or "")
+    return href.partition("?")[0].rpartition("/")[2] or None
