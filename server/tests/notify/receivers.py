@@ -97,10 +97,10 @@ class Receiver:
     async def _one(self, line, reader, writer) -> None:
         headers = {}
         while (field := await reader.readline()).strip():
-            name, _, value = field.decode().partition(":")
+            name, _, value = field.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
         content = await reader.readexactly(int(headers.get("content-length", 0)))
-        request = Request(line.decode().strip(), headers, content)
+        request = Request(line.decode("latin-1").strip(), headers, content)
         self.requests.append(request)
         if self.on_request is not None:
             self.on_request(request)
@@ -121,7 +121,10 @@ class Receiver:
 
 @contextlib.asynccontextmanager
 async def receiving(
-    *answers: Answer, tls: ssl.SSLContext | None = None
+    *answers: Answer,
+    tls: ssl.SSLContext | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
 ) -> AsyncIterator[Receiver]:
     """Run a receiver; without answers it says 200."""
     receiver = Receiver(*answers)
@@ -131,7 +134,7 @@ async def receiving(
         tasks.add(asyncio.current_task())
         await receiver.serve(reader, writer)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(serve, host, port, ssl=tls)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield receiver

@@ -196,7 +196,7 @@ async def test_an_unknown_name_is_tried_again(webhooks, parcel):
 
 
 async def test_what_speaks_no_tls_is_tried_again(webhooks, parcel):
-    deliverer = await webhooks()
+    deliverer = await webhooks(connect_timeout=0.2)
     async with receiving() as receiver:
         url = receiver.url().replace("http:", "https:")
         outcome = await deliverer.deliver(parcel(url))
