@@ -16,6 +16,10 @@ LOG_PAGES = 2_000
 #: under constant load only then the whole log is copied, and begins anew.
 LOG_LIMIT = 16_000
 
+#: Pages in the log from which on the writer even waits for a checkpoint under
+#: way: a slow disk then slows down posts, instead of filling up.
+LOG_MAXIMUM = 2 * LOG_LIMIT
+
 
 def copy_log(db: apsw.Connection) -> bool:
     """Copy what can be copied without waiting for anybody.
@@ -47,11 +51,17 @@ class Checkpointer(threading.Thread):
         super().__init__(name="sqlite-checkpointer", daemon=True)
         self._db = db
         self._wake = threading.Event()
+        self._working = threading.Lock()
         self._ending = False
 
     def wake(self) -> None:
         """Tell that the log has grown."""
         self._wake.set()
+
+    def wait(self) -> None:
+        """Wait until no checkpoint is under way."""
+        with self._working:
+            return
 
     def finish(self) -> None:
         """End the thread and wait for it."""
@@ -66,5 +76,6 @@ class Checkpointer(threading.Thread):
             self._wake.clear()
             if self._ending:
                 break
-            copy_log(self._db)
+            with self._working:
+                copy_log(self._db)
         self._db.close()

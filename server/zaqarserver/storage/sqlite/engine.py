@@ -11,6 +11,7 @@ import apsw
 from zaqarserver.errors import Unavailable
 from zaqarserver.storage.sqlite.checkpoint import (
     LOG_LIMIT,
+    LOG_MAXIMUM,
     LOG_PAGES,
     Checkpointer,
     copy_log,
@@ -119,9 +120,12 @@ class Engine:
     def _take_part(self) -> None:
         """Copy the log while nothing is added; called between two batches.
 
-        If the checkpointer is still at work, the next batch tries again; if a
-        long reader is in the way, after some more growth.
+        If the checkpointer is still at work, the next batch tries again, and
+        waits for it in the end; if a long reader is in the way, it tries again
+        after some more growth.
         """
+        if self.log_pages >= LOG_MAXIMUM and self._checkpointer is not None:
+            self._checkpointer.wait()
         if copy_log(self.ledger.db):
             self._copied_at = self.log_pages
 

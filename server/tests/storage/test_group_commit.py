@@ -1,0 +1,123 @@
+"""Operations that wait together are committed together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from zaqarserver.errors import ClaimNotLive
+from zaqarserver.storage.base import NewMessage
+from zaqarserver.storage.sqlite import SQLiteStorage
+from zaqarserver.storage.testing.suite import (
+    NOW,
+    PROJECT,
+    QUEUE,
+    everything,
+    post,
+    post_one,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+class Commits:
+    """Counts the transactions."""
+
+    def __init__(self, storage: SQLiteStorage) -> None:
+        assert storage._engine is not None
+        self.count = 0
+        storage._engine.ledger.db.set_commit_hook(self._note)
+
+    def _note(self) -> bool:
+        self.count += 1
+        return False
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def storage(tmp_path: Path) -> AsyncIterator[SQLiteStorage]:
+    store = SQLiteStorage.from_uri(f"sqlite://{tmp_path}/store.db", {})
+    await store.open()
+    await store.queue_create(PROJECT, QUEUE, {})
+    yield store
+    await store.close()
+
+
+async def test_concurrent_posts_share_commits(storage: SQLiteStorage) -> None:
+    commits = Commits(storage)
+    await asyncio.gather(*(post_one(storage) for _ in range(200)))
+    assert commits.count < 20
+    assert len(await everything(storage)) == 200
+
+
+async def test_each_post_alone_is_committed_when_it_returns(
+    storage: SQLiteStorage,
+) -> None:
+    commits = Commits(storage)
+    for number in range(1, 6):
+        await post_one(storage)
+        assert commits.count == number
+
+
+async def test_what_changes_nothing_writes_nothing(
+    storage: SQLiteStorage, tmp_path: Path
+) -> None:
+    message_id = await post_one(storage)
+    log = tmp_path / "store.db-wal"
+    before = log.read_bytes()
+    await storage.message_delete(PROJECT, QUEUE, "unknown", None, NOW)
+    with pytest.raises(ClaimNotLive):
+        await storage.message_delete(PROJECT, QUEUE, message_id, "unknown", NOW)
+    assert await storage.message_pop(PROJECT, "missing", 1, NOW) == []
+    assert await storage.sweep(NOW) == 0
+    assert log.read_bytes() == before
+
+
+async def test_a_refused_operation_spoils_no_other_of_its_batch(
+    storage: SQLiteStorage,
+) -> None:
+    message_id = await post_one(storage)
+    commits = Commits(storage)
+    results = await asyncio.gather(
+        post(storage, b"2"),
+        storage.message_delete(PROJECT, QUEUE, message_id, "unknown", NOW),
+        post(storage, b"3"),
+        return_exceptions=True,
+    )
+    assert isinstance(results[1], ClaimNotLive)
+    assert len(await everything(storage)) == 3
+    assert commits.count == 1
+
+
+async def test_what_is_cancelled_before_it_ran_never_runs(
+    storage: SQLiteStorage,
+) -> None:
+    task = asyncio.create_task(post_one(storage))
+    await asyncio.sleep(0)  # the task waits for its turn now
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await post_one(storage)
+    assert len(await everything(storage)) == 1
+
+
+async def test_others_run_while_a_long_post_is_stored(storage: SQLiteStorage) -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while not long.done():
+            turns += 1
+            await asyncio.sleep(0)
+
+    messages = [NewMessage(b"x", 600)] * 20_000
+    long = asyncio.create_task(storage.message_post(PROJECT, QUEUE, "c", messages, NOW))
+    await other()
+    assert len(set(await long)) == 20_000
+    assert turns > 10
