@@ -24,10 +24,12 @@ model ``hypothesis``: the extra ``test``. For readable failures call
 from zaqarserver.storage.testing.claims import ClaimContract
 from zaqarserver.storage.testing.deadletters import DeadLetterContract
 from zaqarserver.storage.testing.deletes import DeleteContract
+from zaqarserver.storage.testing.deliveries import DeliveryContract
 from zaqarserver.storage.testing.life import LifeContract
 from zaqarserver.storage.testing.messages import MessageContract
 from zaqarserver.storage.testing.queues import QueueContract
 from zaqarserver.storage.testing.stats import StatsContract
+from zaqarserver.storage.testing.subscriptions import SubscriptionContract
 from zaqarserver.storage.testing.tenancy import TenancyContract
 
 
@@ -40,6 +42,8 @@ class StorageContract(
     DeadLetterContract,
     StatsContract,
     TenancyContract,
+    SubscriptionContract,
+    DeliveryContract,
 ):
     """All of the contract."""
 
