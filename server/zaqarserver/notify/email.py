@@ -1,0 +1,329 @@
+"""Mail subscribers: one mail a message (``notifications`` section 8).
+
+A subscriber is ``mailto:ADDRESS[,ADDRESS...][?subject=TEXT]``. Addresses and
+subject are percent-decoded after RFC 6068 and checked afterwards, so that nothing
+encoded gets past the check; other members of the query are ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import email.utils
+import logging
+import quopri
+import re
+import shlex
+import ssl
+from collections.abc import Mapping
+from email.header import Header
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+import aiosmtplib
+import msgspec
+
+from zaqarserver.errors import BadRequest, SettingsError
+from zaqarserver.notify.deliverer import (
+    Delivered,
+    Deliverer,
+    Failed,
+    Outcome,
+    Parcel,
+    Retry,
+)
+from zaqarserver.notify.payload import SUBSCRIPTION_CONFIRMATION
+from zaqarserver.notify.settings import NotifySettings
+from zaqarserver.notify.subscription_options import check_header_value
+from zaqarserver.storage.subscriptions import Subscription
+
+LOG = logging.getLogger(__name__)
+
+MAX_RECIPIENTS = 20
+_MAX_LINE = 998  # RFC 5322
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LOCAL = re.compile(rf"(?=.{{1,64}}$){_ATOM}(\.{_ATOM})*")
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_DOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
+
+# Statuses of a mail command (sysexits) that no second try will change: bad data,
+# unknown user, unknown host.
+_FINAL_EXITS = frozenset((65, 67, 68))
+
+_LINK_MEMBERS = (
+    ("Signature", "URL-Signature"),
+    ("Methods", "URL-Methods"),
+    ("Paths", "URL-Paths"),
+    ("Project", "X-Project-ID"),
+    ("Expires", "URL-Expires"),
+    ("Url", "WSGISubscribeURL"),
+    ("Queue", "queue_name"),
+)
+
+
+class Mail(msgspec.Struct, frozen=True):
+    """A mail, checked.
+
+    Attributes:
+        sender: The value of the header ``from``.
+        recipients: The addresses.
+        subject: The value of the header ``subject``.
+        text: The body.
+    """
+
+    sender: str
+    recipients: tuple[str, ...]
+    subject: str
+    text: str
+
+    @property
+    def envelope_sender(self) -> str:
+        """The bare address of the sender; empty is the null sender."""
+        return email.utils.parseaddr(self.sender)[1]
+
+    def encoded(self) -> bytes:
+        """Return the mail as it is handed over, with LF as line ends.
+
+        ASCII text goes as it is; other text is UTF-8 in base64, and text with
+        lines that mail servers would cut is quoted-printable.
+        """
+        text = self.text.replace("\r\n", "\n").replace("\r", "\n")
+        charset, encoding, content = "us-ascii", "7bit", text
+        if not text.isascii():
+            charset, encoding = "utf-8", "base64"
+            content = base64.encodebytes(text.encode()).decode()
+        elif any(len(line) > _MAX_LINE for line in text.split("\n")):
+            encoding = "quoted-printable"
+            content = quopri.encodestring(text.encode()).decode()
+        lines = (
+            f'Content-Type: text/plain; charset="{charset}"',
+            "MIME-Version: 1.0",
+            f"Content-Transfer-Encoding: {encoding}",
+            f"to: {', '.join(self.recipients)}",
+            f"from: {_header(self.sender)}",
+            f"subject: {_header(self.subject)}",
+            "",
+            content,
+        )
+        return "\n".join(lines).encode("ascii")
+
+
+def _header(value: str) -> str:
+    if value.isascii() and len(value) < _MAX_LINE // 2:
+        return value
+    name, address = email.utils.parseaddr(value)
+    if name and address.isascii() and "@" in address:
+        return f"{Header(name, 'utf-8').encode()} <{address}>"
+    return Header(value, "utf-8").encode()
+
+
+def recipients_of(subscriber: str) -> tuple[tuple[str, ...], str | None]:
+    """Return the addresses of a ``mailto`` URI, and its subject if it has one.
+
+    Raises:
+        BadRequest: There is no address, too many, or one that is not valid.
+    """
+    parts = urlsplit(subscriber)
+    addresses = tuple(_address(unquote(text).strip()) for text in parts.path.split(","))
+    if len(addresses) > MAX_RECIPIENTS:
+        raise BadRequest(f"a mailto may name at most {MAX_RECIPIENTS} addresses")
+    subjects = parse_qs(parts.query, keep_blank_values=True).get("subject")
+    return addresses, None if subjects is None else subjects[0]
+
+
+def _address(text: str) -> str:
+    local, _, domain = text.rpartition("@")
+    with contextlib.suppress(UnicodeError):
+        domain = domain.encode("idna").decode("ascii")
+    if not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(domain):
+        raise BadRequest("the subscriber has an address that is not valid")
+    return f"{local}@{domain}"
+
+
+def confirmation_link(base: str, found: Mapping[str, Any]) -> str:
+    """Return the link of a confirmation mail, with its values percent-encoded.
+
+    Args:
+        base: ``external_confirmation_url``.
+        found: The members of the confirmation.
+    """
+    query = "&".join(
+        f"{name}={quote(str(found.get(key, '')), safe='/:')}"
+        for name, key in _LINK_MEMBERS
+    )
+    return f"{base}?{query}"
+
+
+class MailDeliverer(Deliverer):
+    """Sends to ``mailto`` subscribers, by a command or by SMTP.
+
+    The retry policies of queue and subscription are about webhooks; mail that
+    could not be handed over follows the default one.
+    """
+
+    follows_policy = False
+
+    def __init__(self, settings: NotifySettings) -> None:
+        super().__init__(settings)
+        self._command = shlex.split(settings.smtp_command)
+        self._tls: ssl.SSLContext | None = None
+        if settings.smtp_mode == "self_local":
+            self._tls = _smtp_tls(settings)
+        elif not self._command:
+            raise SettingsError("[notification] smtp_command must name a command.")
+        for template in (
+            settings.subscription_confirmation_email_template,
+            settings.unsubscribe_confirmation_email_template,
+        ):
+            _check_template(template)
+
+    def endpoint(self, subscription: Subscription) -> str:  # noqa: ARG002
+        """Return the one way that all mail goes, whoever gets it."""
+        return "mail"
+
+    async def deliver(self, parcel: Parcel) -> Outcome:
+        """Hand one mail over; refusals by address or content are final."""
+        try:
+            mail = self._mail(parcel)
+        except BadRequest as error:
+            return Failed(error.description)
+        except ValueError:
+            return Failed("the subscriber is not a valid URI")
+        try:
+            async with asyncio.timeout(self.settings.smtp_timeout):
+                if self.settings.smtp_mode == "self_local":
+                    return await self._send(mail)
+                return await self._run(mail)
+        except TimeoutError:
+            return Retry("timeout")
+
+    def _mail(self, parcel: Parcel) -> Mail:
+        addresses, subject = recipients_of(parcel.subscription.subscriber)
+        if parcel.confirmation is not None:
+            return self._confirmation(addresses, parcel.confirmation)
+        options = parcel.subscription.options
+        if subject is None:
+            subject = options.get("subject", "")
+        return Mail(
+            sender=check_header_value("from", options.get("from", "")),
+            recipients=addresses,
+            subject=check_header_value("subject", subject),
+            text=parcel.payload.decode("ascii"),
+        )
+
+    def _confirmation(
+        self, addresses: tuple[str, ...], found: Mapping[str, Any]
+    ) -> Mail:
+        settings = self.settings
+        if not settings.external_confirmation_url:
+            raise BadRequest(
+                "a confirmation mail needs [notification] external_confirmation_url"
+            )
+        template = settings.unsubscribe_confirmation_email_template
+        if found["Message_Type"] == SUBSCRIPTION_CONFIRMATION:
+            template = settings.subscription_confirmation_email_template
+        return Mail(
+            sender=template["sender"],
+            recipients=addresses,
+            subject=template["topic"],
+            text=template["body"].format(
+                found["queue_name"],
+                found["X-Project-ID"],
+                confirmation_link(settings.external_confirmation_url, found),
+            ),
+        )
+
+    async def _run(self, mail: Mail) -> Outcome:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+        except OSError as error:
+            LOG.warning("smtp_command cannot be run: %s", error.strerror)
+            return Retry("smtp_command cannot be run")
+        try:
+            # A command may end without reading all: its status tells.
+            await process.communicate(mail.encoded())
+        finally:
+            await _end(process)
+        if process.returncode == 0:
+            return Delivered()
+        reason = f"smtp_command ended with {process.returncode}"
+        final = process.returncode in _FINAL_EXITS
+        return Failed(reason) if final else Retry(reason)
+
+    async def _send(self, mail: Mail) -> Outcome:
+        settings = self.settings
+        client = aiosmtplib.SMTP(
+            hostname=settings.smtp_host,
+            port=settings.smtp_port,
+            username=settings.smtp_user_name,
+            password=settings.smtp_user_password,
+            timeout=settings.smtp_timeout,
+            use_tls=settings.smtp_tls == "implicit",
+            start_tls=settings.smtp_tls == "starttls",
+            tls_context=self._tls,
+        )
+        try:
+            # Ends with QUIT. Whom a server refuses beside others that it takes is
+            # not tried again: the others would get the mail twice.
+            async with client:
+                await client.sendmail(
+                    mail.envelope_sender, mail.recipients, mail.encoded()
+                )
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            return _refused(min(one.code for one in error.recipients))
+        except aiosmtplib.SMTPAuthenticationError:
+            LOG.warning("the mail server refused smtp_user_name")
+            return Retry("the mail server refused the login")
+        except aiosmtplib.SMTPResponseException as error:
+            return _refused(error.code)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            return Retry(f"no mail server: {type(error).__name__}")
+        return Delivered()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Leave no process behind, whatever ended the wait for it."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def _refused(code: int) -> Outcome:
+    reason = f"the mail server answered {code}"
+    return Failed(reason) if code >= 500 else Retry(reason)
+
+
+def _smtp_tls(settings: NotifySettings) -> ssl.SSLContext | None:
+    if not settings.smtp_host:
+        raise SettingsError(
+            "[notification] smtp_mode = self_local needs the smtp_host to send to."
+        )
+    if settings.smtp_tls == "none":
+        return None
+    try:
+        return ssl.create_default_context(cafile=settings.smtp_ca_file)
+    except OSError as error:
+        raise SettingsError(
+            f"[notification] smtp_ca_file: {settings.smtp_ca_file} cannot be used: "
+            f"{error}."
+        ) from error
+
+
+def _check_template(template: Mapping[str, str]) -> None:
+    """Find what would fail each confirmation mail now, not at the first one."""
+    try:
+        template["body"].format("queue", "project", "link")
+        check_header_value("topic", template["topic"])
+        check_header_value("sender", template["sender"])
+    except (LookupError, ValueError, BadRequest) as error:
+        raise SettingsError(
+            "[notification] a confirmation email template needs topic, sender and "
+            f"body, the body with no placeholders but {{0}}, {{1}} and {{2}}: {error}"
+        ) from error
