@@ -75,6 +75,13 @@ class AuthBackend(abc.ABC):
         """Return whether the endpoint can be found without being given."""
         return session is not None
 
+    def renew(self, session: Any) -> None:  # noqa: B027 - most have nothing to renew
+        """Forget a token that was refused, if there can be another.
+
+        Args:
+            session: The keystoneauth1 session of the client, or None.
+        """
+
     def close(self) -> None:
         """Close the connection; the next request opens a new one."""
         with self._lock:
@@ -153,10 +160,20 @@ class NoAuth(AuthBackend):
     ) -> Request:
         """Name the project, and take the endpoint from the session if need be."""
         request.headers["X-Project-Id"] = self.project_id() or NOAUTH_PROJECT
-        connection = self.connect(request, request.session)
-        if not request.endpoint and request.session is not None:
-            request.endpoint = connection.endpoint() or ""
+        if uses_http(request):
+            connection = self.connect(request, request.session)
+            if not request.endpoint and request.session is not None:
+                request.endpoint = connection.endpoint() or ""
         return request
+
+
+def uses_http(request: Request) -> bool:
+    """Return whether a request needs a connection of this backend's.
+
+    Those to a WebSocket have their own; the libraries of HTTP are not loaded
+    for them.
+    """
+    return not request.endpoint.startswith(("ws://", "wss://"))
 
 
 def is_true(value: object) -> bool:

@@ -66,14 +66,32 @@ class KeystoneAuth(base.AuthBackend):
         else:
             self._send_token(request, token)
         request.headers["X-Auth-Token"] = str(token)
-        project = self.project_id()
+        project = self.project_id() or self._project_of_token(request)
         if project:
             request.headers["X-Project-Id"] = project
         request.verify = not base.is_true(self.option("insecure"))
         request.cert = self.option("cacert")
         return request
 
+    def renew(self, session: Any) -> None:
+        """Make the session fetch a new token, unless the token was given."""
+        source = self._session if session is None else session
+        if source is not None and self.option("auth_token", "token") is None:
+            source.invalidate()
+
+    def _project_of_token(self, request: Request) -> str | None:
+        """Return the project that frames have to name, which HTTP need not."""
+        source = self._session if request.session is None else request.session
+        if base.uses_http(request) or source is None:
+            return None
+        from zaqarclient.auth import session as ks  # noqa: PLC0415 - heavy
+
+        with ks.typed_errors():
+            return cast("str | None", source.get_project_id())
+
     def _send_token(self, request: Request, token: object) -> None:
+        if not base.uses_http(request):
+            return
         from zaqarclient.auth import session as ks  # noqa: PLC0415 - heavy
 
         plugin = ks.static_token(request.endpoint, str(token))
@@ -93,9 +111,9 @@ class KeystoneAuth(base.AuthBackend):
                 request.endpoint = self._known_endpoint(session)
         if not found:
             raise errors.AuthenticationFailed("the session gives no token")
-        if token is None:
+        if token is None and base.uses_http(request):
             self.connect(request, session, authenticated=True)
-        else:
+        elif token is not None:
             self._send_token(request, token)
         return cast("object", found)
 

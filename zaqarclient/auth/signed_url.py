@@ -42,7 +42,8 @@ class SignedURLAuth(base.AuthBackend):
         request.headers["URL-Signature"] = str(self.conf["signature"])
         # The project is part of what was signed.
         request.headers["X-Project-Id"] = self.project_id() or ""
-        self.connect(request, request.session)
+        if base.uses_http(request):
+            self.connect(request, request.session)
         return request
 
 

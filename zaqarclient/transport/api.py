@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from zaqarclient import errors
 
-__all__ = ["Api", "Retry"]
+if TYPE_CHECKING:
+    from zaqarclient.transport.request import Request
+
+__all__ = ["Api", "Frame", "Retry"]
 
 
 class Retry(enum.Enum):
@@ -28,6 +31,23 @@ class Retry(enum.Enum):
 
     NEVER = "never"
     """The caller wants to know how things stand now."""
+
+
+class Frame(NamedTuple):
+    """A request as the WebSocket has it.
+
+    Attributes:
+        action: What to do.
+        body: All of its arguments; None for no body at all.
+        rule: When it may be sent again.
+        read: Makes status and body of the answer over HTTP from those of the
+            answer in a frame.
+    """
+
+    action: str
+    body: dict[str, Any] | None
+    rule: Retry
+    read: Callable[[int, Any], tuple[int, Any]]
 
 
 class Api:
@@ -74,6 +94,17 @@ class Api:
         """Return when a failed call of this operation may be sent again."""
         method = self.get_schema(operation).get("method", "GET")
         return Retry.UNACCEPTED if method in {"POST", "PATCH"} else Retry.SAFE
+
+    def frame(self, request: Request) -> Frame:
+        """Return a request as the WebSocket has it.
+
+        Raises:
+            zaqarclient.errors.InvalidOperation: There is no such operation, or
+                the API has no WebSocket.
+        """
+        raise errors.InvalidOperation(
+            f"API {self.label} has no WebSocket for {request.operation!r}"
+        )
 
     def validate(self, operation: str, params: Mapping[str, Any]) -> bool:
         """Return whether the arguments of an operation have the right shape.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from zaqarclient.transport import errors
 
@@ -12,7 +12,18 @@ if TYPE_CHECKING:
     from zaqarclient.transport.request import Request
     from zaqarclient.transport.response import Response
 
-__all__ = ["Transport"]
+__all__ = ["Credentials", "Transport"]
+
+
+class Credentials(Protocol):
+    """Prepares a request: says where to, and who asks."""
+
+    def __call__(self, *, renewed: bool = False) -> Request:
+        """Return a request without a call.
+
+        Args:
+            renewed: Whether the token that was used last was refused.
+        """
 
 
 class Transport(abc.ABC):
@@ -25,6 +36,8 @@ class Transport(abc.ABC):
         options: The same.
         http_to_zaqar: The class of the error for each status that has its
             own (contract, SDK section 18).
+        credentials: Set by a client, for a transport that has to open a
+            connection while no request is there; None if nobody can tell.
     """
 
     http_to_zaqar: ClassVar[Mapping[int, type[errors.TransportError]]] = (
@@ -33,6 +46,7 @@ class Transport(abc.ABC):
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         self.options: Mapping[str, Any] = options or {}
+        self.credentials: Credentials | None = None
 
     @abc.abstractmethod
     def send(self, request: Request) -> Response:

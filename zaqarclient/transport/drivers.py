@@ -21,6 +21,8 @@ _BUILT_IN = {
     (API_GROUP, "queues.v2"): "zaqarclient.queues.v2.api:V2",
     (TRANSPORT_GROUP, "http.v2"): "zaqarclient.transport.http:HttpTransport",
     (TRANSPORT_GROUP, "https.v2"): "zaqarclient.transport.http:HttpTransport",
+    (TRANSPORT_GROUP, "ws.v2"): "zaqarclient.transport.ws:WebsocketTransport",
+    (TRANSPORT_GROUP, "wss.v2"): "zaqarclient.transport.ws:WebsocketTransport",
 }
 
 

@@ -52,7 +52,8 @@ class TransportError(ZaqarError):
         text: The raw answer when it was not the service's error document.
         status: The status of the answer; `code` if the error was made by hand.
         request_id: The ``X-OpenStack-Request-ID`` of the answer, to look for
-            in the server's log; None if there was none.
+            in the server's log; over WebSocket the id that the request had.
+            None if there was none.
         retry_after: How many seconds the server asks to wait, or None.
     """
 

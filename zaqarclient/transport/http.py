@@ -64,18 +64,12 @@ class HttpTransport(base.Transport):
                 more, or no usable answer came.
         """
         target = _target(request)
-        retries = self.options.get("retries")
-        retries = retry.DEFAULT_RETRIES if retries is None else int(retries)
-        sent = 0
-        while True:
-            sent += 1
-            try:
-                return self._send_once(request, target)
-            except errors.TransportError as error:
-                delay = retry.retry_delay(error, target.rule, sent, retries)
-                if delay is None:
-                    raise
-            self.sleep(delay)
+        return retry.persist(
+            lambda: self._send_once(request, target),
+            target.rule,
+            self.options.get("retries"),
+            self.sleep,
+        )
 
     def close(self) -> None:
         """Close the transport's own connections."""

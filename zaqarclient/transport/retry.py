@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING, TypeVar
 
 from zaqarclient.transport import errors
 from zaqarclient.transport.api import Retry
 
-__all__ = ["DEFAULT_RETRIES", "retry_delay"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["DEFAULT_RETRIES", "jittered", "persist", "retry_delay"]
+
+T = TypeVar("T")
 
 DEFAULT_RETRIES = 3
 
@@ -17,6 +23,54 @@ _LONGEST_RETRY_AFTER = 30.0
 
 _NOTHING_CHANGED = frozenset({429, 503})
 _PASSING = frozenset({429, 502, 503, 504})
+
+
+def persist(
+    attempt: Callable[[], T],
+    rule: Retry,
+    retries: object,
+    sleep: Callable[[float], object],
+) -> T:
+    """Return what an attempt returns, trying again where that is safe.
+
+    Args:
+        attempt: Sends the call once.
+        rule: What the operation allows.
+        retries: How many times it may be sent again at most; None for 3.
+        sleep: Waits some seconds.
+
+    Raises:
+        zaqarclient.transport.errors.TransportError: The last attempt failed.
+    """
+    most = DEFAULT_RETRIES if retries is None else int(str(retries))
+    sent = 0
+    while True:
+        sent += 1
+        try:
+            return attempt()
+        except errors.TransportError as error:
+            delay = retry_delay(error, rule, sent, most)
+            if delay is None:
+                raise
+        sleep(delay)
+
+
+def jittered(first: float, times: int, longest: float) -> float:
+    """Return a pause in seconds that doubles each time, up to a bound.
+
+    Args:
+        first: The first pause.
+        times: How many pauses there were.
+        longest: The bound.
+
+    Returns:
+        Between half of the pause and all of it, so that many clients do not
+        come back at once.
+    """
+    # The exponent is bounded too: a pause may be asked for without end.
+    pause = min(first * 2.0 ** min(times, 30), longest)
+    # Not a secret: it only spreads the load.
+    return pause * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 def retry_delay(
@@ -40,9 +94,7 @@ def retry_delay(
         return None
     if error.retry_after is not None and error.retry_after > _LONGEST_RETRY_AFTER:
         return None
-    pause: float = min(_FIRST_PAUSE * 2 ** (sent - 1), _LONGEST_PAUSE)
-    # Not a secret: it only spreads the load.
-    pause *= random.uniform(0.5, 1.0)  # noqa: S311
+    pause = jittered(_FIRST_PAUSE, sent - 1, _LONGEST_PAUSE)
     return max(pause, error.retry_after or 0.0)
 
 

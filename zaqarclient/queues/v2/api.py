@@ -10,8 +10,11 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from zaqarclient.transport.api import Api, Retry
+from zaqarclient.errors import InvalidOperation
+from zaqarclient.queues.v2 import frames
+from zaqarclient.transport.api import Api, Frame, Retry
 from zaqarclient.transport.request import Request
 
 __all__ = ["JSON_PATCH", "OPERATIONS", "V2", "Call", "Operation"]
@@ -76,6 +79,32 @@ class Operation(NamedTuple):
     def path_names(self) -> tuple[str, ...]:
         """The arguments of the path."""
         return tuple(_PATH_NAME.findall(self.path))
+
+    @property
+    def frame(self) -> frames.FrameSide:
+        """How the operation looks on the WebSocket."""
+        return frames.SIDES.get(self.name, frames.FrameSide())
+
+    def frame_body(self, params: Mapping[str, Any], content: Any) -> dict[str, Any]:
+        """Return the body of the operation's frame.
+
+        Args:
+            params: The arguments of path and query.
+            content: The body over HTTP, decoded; None for none.
+        """
+        side = self.frame
+        known = {*self.path_names, *self.query}
+        named = {k: v for k, v in params.items() if k in known or not side.filters}
+        body = {side.names.get(k, k): v for k, v in named.items()}
+        if side.filters and len(named) < len(params):
+            rest = {k: v for k, v in params.items() if k not in known}
+            body[side.filters] = frames.filters_of(rest)
+        whole = side.names.get(self.whole or "")
+        if whole and content is not None:
+            body[whole] = content
+        elif content is not None:
+            body.update(content)
+        return body
 
     def schema(self) -> dict[str, Any]:
         """Return the row as `Api` wants it."""
@@ -251,6 +280,56 @@ class V2(Api):
         if "pop" in params:
             return OPERATIONS["message_pop"].retry
         return OPERATIONS[operation].retry
+
+    def frame(self, request: Request) -> Frame:
+        """Return a request as the WebSocket has it.
+
+        Raises:
+            zaqarclient.errors.InvalidOperation: There is no such operation, or
+                nothing reads this path.
+        """
+        operation, given = request.operation, request.params
+        if not operation:
+            operation, given = _operation_of(request.ref)
+        self.get_schema(operation)
+        row = OPERATIONS[operation]
+        params = frames.arguments_of(row.query, given)
+        content = json.loads(request.content) if request.content else None
+
+        def read(status: int, body: Any) -> tuple[int, Any]:
+            failed = status >= 400 and not _is_document(body)
+            answer = frames.Answer(status, body)
+            return answer if failed else row.frame.reader(params, answer)
+
+        return Frame(
+            row.frame.action or operation,
+            row.frame_body(params, content),
+            self.retry(operation, params),
+            read,
+        )
+
+
+def _is_document(body: object) -> bool:
+    """Whether an answer says more than what went wrong."""
+    return isinstance(body, dict) and "error" not in body
+
+
+def _operation_of(ref: str) -> tuple[str, dict[str, Any]]:
+    """Return the operation that reads a path, with its arguments.
+
+    Raises:
+        InvalidOperation: None does.
+    """
+    parts = urlsplit(ref)
+    path = parts.path.lstrip("/").removeprefix("v2/")
+    query = dict(parse_qsl(parts.query))
+    for row in _ROWS:
+        pattern = _PATH_NAME.sub(r"(?P<\1>[^/]+)", row.path)
+        found = re.fullmatch(pattern, path) if row.method == "GET" else None
+        if found and (row.name != "message_list" or "ids" not in query):
+            names = {name: unquote(text) for name, text in found.groupdict().items()}
+            return row.name, {**query, **names}
+    raise InvalidOperation(f"no operation reads {ref!r}")
 
 
 class Call(NamedTuple):

@@ -277,12 +277,16 @@ class Client:
 
     def _request_and_transport(self) -> tuple[Request, Transport]:
         """Return a new request with everything but the call, and the transport."""
+        request = self._prepared()
+        return request, self._get_transport(request)
+
+    def _prepared(self) -> Request:
         request = Request(
             service_root(self._url or ""), api=self.api_version, session=self.session
         )
         self._authenticated(request)
         request.headers["Client-ID"] = self.client_uuid
-        return request, self._get_transport(request)
+        return request
 
     def _get_transport(self, request: Request) -> Transport:
         """Return the transport for the endpoint; always the same one."""
@@ -290,10 +294,18 @@ class Client:
         with self._lock:
             if scheme not in self._transports:
                 # Found through the module: callers put their own there.
-                self._transports[scheme] = transport.get_transport_for(
+                opened = transport.get_transport_for(
                     request, version=self.api_version, options=self.conf
                 )
+                opened.credentials = self._credentials
+                self._transports[scheme] = opened
             return self._transports[scheme]
+
+    def _credentials(self, *, renewed: bool = False) -> Request:
+        """Return a request without a call, for who logs in by itself."""
+        if renewed:
+            self._auth_backend().renew(self.session)
+        return self._prepared()
 
     def _authenticated(self, request: Request) -> Request:
         return self._auth_backend().authenticate(self.api_version, request)

@@ -1,0 +1,218 @@
+"""The WebSocket side of the operations.
+
+A frame has all arguments of an operation in one body, and its answer has no
+paths and no links. The readers here give an answer the shape of the one over
+HTTP, so that flows and resources need not know the wire (contract, WebSocket
+sections 6 and 10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import urlencode
+
+__all__ = ["SIDES", "Answer", "FrameSide", "arguments_of", "filters_of"]
+
+
+class Answer(NamedTuple):
+    """Status and body of an answer."""
+
+    status: int
+    body: Any
+
+
+Arguments: TypeAlias = Mapping[str, Any]
+Reader: TypeAlias = Callable[[Arguments, Answer], Answer]
+"""Makes the answer of HTTP from the arguments and the answer of the frame."""
+
+
+def _plain(_arguments: Arguments, answer: Answer) -> Answer:
+    """Both wires say the same, but HTTP has no sentences and nothing in a 204."""
+    told = answer.status == 204 or isinstance(answer.body, str)
+    return Answer(answer.status, None if told else answer.body)
+
+
+class FrameSide(NamedTuple):
+    """How an operation looks in frames, where that differs from HTTP.
+
+    Attributes:
+        action: The name of the action, if not that of the operation.
+        names: The member of the body for each argument of another name.
+        filters: The member that holds the arguments that the row does not
+            name; None to leave them beside the rest.
+        reader: Makes the answer of HTTP from that of the frame.
+    """
+
+    action: str = ""
+    names: Mapping[str, str] = {}
+    filters: str | None = None
+    reader: Reader = _plain
+
+
+def arguments_of(query: Mapping[str, Any], given: Arguments) -> dict[str, Any]:
+    """Return arguments with the types that frames want.
+
+    Args:
+        query: The JSON Schema of those whose type is known.
+        given: The arguments, perhaps as texts of a link.
+    """
+    return {
+        name: _typed(query.get(name, {}).get("type"), value)
+        for name, value in given.items()
+    }
+
+
+def _typed(kind: object, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if kind == "integer" and value.isdecimal():
+        return int(value)
+    if kind == "boolean" and value.lower() in {"true", "false"}:
+        return value.lower() == "true"
+    if kind == ["array", "string"]:
+        return value.split(",")
+    return value
+
+
+def filters_of(given: Arguments) -> dict[str, list[str]]:
+    """Return each argument as the list of texts that a filter is in a frame."""
+    return {
+        name: [str(one) for one in value]
+        if isinstance(value, list | tuple)
+        else str(value).split(",")
+        for name, value in given.items()
+    }
+
+
+# -- readers ------------------------------------------------------------------
+
+
+def _queue_path(arguments: Arguments) -> str:
+    return f"/v2/queues/{arguments['queue_name']}"
+
+
+def _next_link(path: str, arguments: Arguments, marker: str) -> list[dict[str, str]]:
+    """Return the link to the page behind the marker, as HTTP answers have it."""
+    query = {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in arguments.items()
+        if name not in {"queue_name", "marker"}
+    }
+    href = f"{path}?{urlencode({**query, 'marker': marker}, doseq=True)}"
+    return [{"rel": "next", "href": href}]
+
+
+def _with_href(arguments: Arguments, message: Mapping[str, Any]) -> dict[str, Any]:
+    shown = dict(message)
+    claim_id = shown.pop("claim_id", None)
+    claim = f"?claim_id={claim_id}" if claim_id else ""
+    href = f"{_queue_path(arguments)}/messages/{shown['id']}{claim}"
+    return {**shown, "href": href}
+
+
+def _messages(arguments: Arguments, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [_with_href(arguments, message) for message in body.get("messages") or ()]
+
+
+def _queue_list(arguments: Arguments, answer: Answer) -> Answer:
+    queues = [
+        {**queue, "href": f"/v2/queues/{queue['name']}"}
+        for queue in answer.body["queues"]
+    ]
+    links = []
+    if queues:
+        links = _next_link("/v2/queues", arguments, queues[-1]["name"])
+    return Answer(answer.status, {**answer.body, "queues": queues, "links": links})
+
+
+def _queue_get_stats(arguments: Arguments, answer: Answer) -> Answer:
+    """Over HTTP a queue that does not exist has no messages."""
+    counts = dict(answer.body["messages"])
+    for edge in ("oldest", "newest"):
+        if edge in counts:
+            found = dict(counts[edge])
+            href = f"{_queue_path(arguments)}/messages/{found.pop('id')}"
+            counts[edge] = {"href": href, **found}
+    return Answer(200, {"messages": counts})
+
+
+def _message_post(arguments: Arguments, answer: Answer) -> Answer:
+    path = f"{_queue_path(arguments)}/messages"
+    ids = answer.body["message_ids"]
+    return Answer(answer.status, {"resources": [f"{path}/{id_}" for id_ in ids]})
+
+
+def _message_list(arguments: Arguments, answer: Answer) -> Answer:
+    found = _messages(arguments, answer.body)
+    links = []
+    if found:
+        path = f"{_queue_path(arguments)}/messages"
+        links = _next_link(path, arguments, found[-1]["id"])
+    return Answer(answer.status, {"messages": found, "links": links})
+
+
+def _message_get(arguments: Arguments, answer: Answer) -> Answer:
+    return Answer(answer.status, _with_href(arguments, answer.body["messages"]))
+
+
+def _message_get_many(arguments: Arguments, answer: Answer) -> Answer:
+    """Over HTTP it is an error if there is none of the messages."""
+    found = _messages(arguments, answer.body)
+    if not found:
+        name = arguments["queue_name"]
+        return Answer(404, {"error": f"Queue {name} has none of these messages."})
+    return Answer(answer.status, {"messages": found})
+
+
+def _claim_create(arguments: Arguments, answer: Answer) -> Answer:
+    found = _messages(arguments, answer.body)
+    return Answer(answer.status, {"messages": found} if found else None)
+
+
+def _claim_get(arguments: Arguments, answer: Answer) -> Answer:
+    href = f"{_queue_path(arguments)}/claims/{arguments['claim_id']}"
+    found = _messages(arguments, answer.body)
+    return Answer(answer.status, {**answer.body, "href": href, "messages": found})
+
+
+def _subscription_list(arguments: Arguments, answer: Answer) -> Answer:
+    found = answer.body["subscriptions"]
+    links = []
+    if found:
+        path = f"{_queue_path(arguments)}/subscriptions"
+        links = _next_link(path, arguments, found[-1]["id"])
+    return Answer(answer.status, {"subscriptions": found, "links": links})
+
+
+def _subscription_create(_arguments: Arguments, answer: Answer) -> Answer:
+    identity = answer.body["subscription_id"]
+    return Answer(answer.status, {"subscription_id": identity})
+
+
+def _nothing(_arguments: Arguments, answer: Answer) -> Answer:
+    return Answer(answer.status, None)
+
+
+_IDS = {"ids": "message_ids"}
+
+SIDES: Mapping[str, FrameSide] = {
+    "queue_list": FrameSide(filters="filters", reader=_queue_list),
+    "queue_exists": FrameSide("queue_get", reader=_nothing),
+    "queue_create": FrameSide(names={"metadata": "metadata"}),
+    "queue_update": FrameSide(names={"metadata": "operations"}),
+    "queue_get_stats": FrameSide(reader=_queue_get_stats),
+    "message_post": FrameSide(reader=_message_post),
+    "message_list": FrameSide(reader=_message_list),
+    "message_get": FrameSide(reader=_message_get),
+    "message_get_many": FrameSide(names=_IDS, reader=_message_get_many),
+    "message_delete_many": FrameSide(names=_IDS),
+    "message_pop": FrameSide("message_delete_many"),
+    "claim_create": FrameSide(reader=_claim_create),
+    "claim_get": FrameSide(reader=_claim_get),
+    "subscription_list": FrameSide(reader=_subscription_list),
+    "subscription_create": FrameSide(reader=_subscription_create),
+    "homedoc": FrameSide("homedoc_get"),
+}
+"""The operations that differ, by name. An argument that is the whole body over
+HTTP is spread over the body of the frame unless it has a name here."""

@@ -1,0 +1,220 @@
+"""One open WebSocket connection, shared by whoever has something to ask.
+
+A thread reads all frames: answers go to who asked, notifications wait until
+somebody takes them. So nothing that is pushed is ever mistaken for an answer,
+the service's pings are answered while nobody asks, and a broken connection is
+noticed when it breaks.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+import uuid
+from collections import deque
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeAlias
+
+from zaqarclient.transport import errors
+
+__all__ = ["REQUEST_ID", "Channel", "Frame", "Wire", "is_answer"]
+
+_LOG = logging.getLogger(__name__)
+
+REQUEST_ID = "X-Request-ID"
+"""The header of a frame that its answer repeats."""
+
+_CAPACITY = 1000
+"""Notifications that wait to be taken before no more are read."""
+
+_CLOSING_SECONDS = 2.0
+
+Frame: TypeAlias = dict[str, Any]
+
+
+class Wire(Protocol):
+    """Sends and receives texts; raises only ``TransportError``."""
+
+    def send(self, text: str) -> None:
+        """Send a text."""
+
+    def receive(self) -> str:
+        """Wait for a text; an error once the connection has ended."""
+
+    def begin_closing(self) -> None:
+        """Tell the other side; `receive` ends with an error when it agrees."""
+
+    def break_off(self) -> None:
+        """Make `receive` end with an error, now."""
+
+    def release(self) -> None:
+        """Give the socket back; only for who receives, after the end."""
+
+
+class Channel:
+    """Asks over one connection, from any number of threads.
+
+    Args:
+        wire: The open connection.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._sending = threading.Lock()
+        self._changed = threading.Condition()
+        self._waiting: dict[str, Future[Frame]] = {}
+        self._notifications: deque[Any] = deque()
+        self._lost: str | None = None
+        self._closing = False
+        self._reader = threading.Thread(
+            target=self._read, name="zaqar-websocket", daemon=True
+        )
+        self._reader.start()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection still stands, as far as is known."""
+        return self._lost is None
+
+    def ask(self, frame: Frame, timeout: float) -> Frame:
+        """Send a frame and return its answer.
+
+        Args:
+            frame: The frame, without an id of its own.
+            timeout: Seconds to wait for the answer.
+
+        Raises:
+            zaqarclient.transport.errors.NetworkError: No answer came.
+        """
+        request_id = f"req-{uuid.uuid4()}"
+        headers = {**frame["headers"], REQUEST_ID: request_id}
+        text = json.dumps({**frame, "headers": headers})
+        slot: Future[Frame] = Future()
+        # Services that repeat no id answer in the order of the frames.
+        with self._sending:
+            with self._changed:
+                if self._lost is not None:
+                    raise errors.ConnectionFailed(description=self._lost, unsent=True)
+                self._waiting[request_id] = slot
+                self._changed.notify_all()
+            try:
+                self._wire.send(text)
+            except errors.TransportError:
+                # Half a frame may have left: nothing more can follow it.
+                self._wire.break_off()
+                raise
+        try:
+            return slot.result(timeout)
+        except TimeoutError:
+            # The slot stays, to take the answer that may still come.
+            slot.cancel()
+            raise errors.TimedOut(
+                description=f"no answer within {timeout:g} seconds", transient=False
+            ) from None
+
+    def notification(self, timeout: float | None) -> Any:
+        """Return the next notification, waiting for it.
+
+        Args:
+            timeout: Seconds; None to wait as long as the connection stands.
+
+        Raises:
+            TimeoutError: None came in time.
+            zaqarclient.transport.errors.ConnectionFailed: The connection has
+                ended, and what came before was taken.
+        """
+        ends = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while not self._notifications:
+                if self._lost is not None:
+                    raise errors.ConnectionFailed(description=self._lost)
+                left = None if ends is None else ends - time.monotonic()
+                if left is not None and left <= 0:
+                    raise TimeoutError
+                self._changed.wait(left)
+            found = self._notifications.popleft()
+            self._changed.notify_all()
+        return found
+
+    def close(self) -> None:
+        """End the connection; whoever waits for something gets an error."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._wire.begin_closing()
+        self._reader.join(_CLOSING_SECONDS)
+        if self._reader.is_alive():
+            self._wire.break_off()
+            self._reader.join(_CLOSING_SECONDS)
+
+    def forget(self) -> None:
+        """Give up this process's copy of the connection, after a fork."""
+        self._wire.release()
+
+    def _read(self) -> None:
+        try:
+            while True:
+                self._take(_decoded(self._wire.receive()))
+        except errors.TransportError as error:
+            self._end(error.description or error.sentence)
+        finally:
+            self._wire.release()
+
+    def _take(self, frame: Any) -> None:
+        if is_answer(frame):
+            slot = self._asked(frame)
+            if slot is None:
+                _LOG.warning("An answer came to a question that nobody asked.")
+            elif slot.set_running_or_notify_cancel():
+                slot.set_result(frame)
+            return
+        with self._changed:
+            while self._is_full():
+                self._changed.wait()
+            self._notifications.append(frame)
+            self._changed.notify_all()
+
+    def _is_full(self) -> bool:
+        """Whether to let the service wait: it may then drop the connection."""
+        asked = any(not slot.cancelled() for slot in self._waiting.values())
+        full = len(self._notifications) >= _CAPACITY
+        return full and not asked and not self._closing
+
+    def _asked(self, frame: Frame) -> Future[Frame] | None:
+        repeated = frame["request"]
+        headers = repeated.get("headers") if isinstance(repeated, dict) else None
+        request_id = frame["headers"].get(REQUEST_ID)
+        if request_id is None and isinstance(headers, dict):
+            request_id = headers.get(REQUEST_ID)
+        with self._changed:
+            if request_id is None and self._waiting:
+                request_id = next(iter(self._waiting))
+            return self._waiting.pop(str(request_id), None)
+
+    def _end(self, reason: str) -> None:
+        with self._changed:
+            self._lost = reason
+            waiting, self._waiting = self._waiting, {}
+            self._changed.notify_all()
+        for slot in waiting.values():
+            if slot.set_running_or_notify_cancel():
+                slot.set_exception(errors.ConnectionFailed(description=reason))
+
+
+def is_answer(frame: Any) -> bool:
+    """Return whether a frame is an answer, and no notification."""
+    return (
+        isinstance(frame, dict)
+        and isinstance(frame.get("headers"), dict)
+        and "request" in frame
+    )
+
+
+def _decoded(text: str) -> Any:
+    """Return a frame; subscriptions may ask for texts that are not JSON."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,91 @@
+"""What a WebSocket connection is opened with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from zaqarclient.auth.base import is_true
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from zaqarclient.transport.request import Request
+
+__all__ = ["Login", "frame_headers"]
+
+_SPELLING = {
+    name.lower(): name
+    for name in (
+        "Client-ID",
+        "X-Project-ID",
+        "X-Auth-Token",
+        "URL-Signature",
+        "URL-Expires",
+        "URL-Methods",
+        "URL-Paths",
+    )
+}
+_HTTP_ONLY = frozenset({"accept", "content-type", "content-length"})
+_LISTS = frozenset({"URL-Methods", "URL-Paths"})
+
+
+class Login(NamedTuple):
+    """Where a connection goes, and who opens it.
+
+    Attributes:
+        endpoint: The URL.
+        token: The token to authenticate with; None for none.
+        headers: The headers of each frame.
+        verify: False, True or the path of CA certificates to check against.
+    """
+
+    endpoint: str
+    token: str | None
+    headers: Mapping[str, Any]
+    verify: bool | str
+
+    @classmethod
+    def of(
+        cls, request: Request, auth_opts: Mapping[str, Any], client_id: str
+    ) -> Login:
+        """Return what a request says, and where it says nothing the options.
+
+        Args:
+            request: The request that needs a connection.
+            auth_opts: The client's ``auth_opts``.
+            client_id: Who asks, if the request does not say it.
+        """
+        options = auth_opts.get("options") or {}
+        headers = {"Client-ID": client_id, **frame_headers(request.headers)}
+        token = headers.pop("X-Auth-Token", None) or _option(options, "auth_token")
+        if auth_opts.get("backend") in {"noauth", "signed-url"}:
+            token = None
+        project = _option(options, "project_id")
+        if project:
+            headers.setdefault("X-Project-ID", project)
+        return cls(request.endpoint, token, headers, _verification(request, options))
+
+
+def frame_headers(headers: Mapping[str, str]) -> dict[str, Any]:
+    """Return headers as frames have them: in one spelling, without HTTP's own."""
+    found: dict[str, Any] = {}
+    for name, value in headers.items():
+        if name.lower() not in _HTTP_ONLY:
+            spelled = _SPELLING.get(name.lower(), name)
+            several = spelled in _LISTS and isinstance(value, str)
+            found[spelled] = value.split(",") if several else value
+    return found
+
+
+def _option(options: Mapping[str, Any], name: str) -> Any:
+    return options.get(name) or options.get(f"os_{name}") or None
+
+
+def _verification(request: Request, options: Mapping[str, Any]) -> bool | str:
+    if not request.verify or is_true(_option(options, "insecure")):
+        return False
+    cacert = request.cert or _option(options, "cacert")
+    if cacert is not None:
+        return str(cacert)
+    given = getattr(request.session, "verify", True)
+    return given if isinstance(given, bool | str) else True

@@ -1,0 +1,112 @@
+"""The subscriptions of a connection to itself.
+
+The service ends them with the connection and at the end of their ttl, without
+a word (contract, WebSocket section 8). So they are made again on the next
+connection, and renewed in time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from zaqarclient.transport import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["Pushes"]
+
+_DEFAULT_TTL = 3600.0
+_RENEWED_AFTER = 2 / 3
+"""The part of the ttl after which a subscription is renewed."""
+
+
+class _Push(NamedTuple):
+    """One subscription: how it was asked for, and when to renew it."""
+
+    body: Mapping[str, Any]
+    subscription_id: str
+    due: float
+
+
+class Pushes:
+    """Remembers the subscriptions of a connection to itself.
+
+    Args:
+        ask: Does an action on the open connection and returns the body of its
+            answer; raises ``TransportError`` for a status from 400.
+        clock: Counts seconds.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[str, Mapping[str, Any]], Any],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._made: dict[str, _Push] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._made)
+
+    def note(self, action: str, body: Mapping[str, Any] | None, answer: Any) -> None:
+        """Take note of what an action that succeeded did to subscriptions."""
+        body = body or {}
+        if action == "subscription_create" and not body.get("subscriber"):
+            self._remember(body, answer)
+        elif action == "subscription_delete":
+            self._made.pop(body.get("subscription_id", ""), None)
+
+    def forget(self) -> None:
+        """Forget all."""
+        self._made = {}
+
+    def restore(self) -> None:
+        """Make all of them again, on a new connection."""
+        for push in list(self._made.values()):
+            self._again(push)
+
+    def wait(self) -> float | None:
+        """Return how many seconds remain to the next renewal, None for none."""
+        if not self._made:
+            return None
+        first = min(push.due for push in self._made.values())
+        return max(0.0, first - self._clock())
+
+    def renew(self) -> None:
+        """Renew those whose time it is."""
+        now = self._clock()
+        for push in [one for one in self._made.values() if one.due <= now]:
+            self._renew(push)
+
+    def _renew(self, push: _Push) -> None:
+        reference = {
+            "queue_name": push.body["queue_name"],
+            "subscription_id": push.subscription_id,
+        }
+        ttl = push.body.get("ttl") or int(_DEFAULT_TTL)
+        try:
+            self._ask("subscription_update", {**reference, "ttl": ttl})
+        except errors.TransportError as error:
+            if isinstance(error, errors.NetworkError):
+                raise
+            # A service without this action, or the subscription is gone.
+            with contextlib.suppress(errors.RequestRefused):
+                self._ask("subscription_delete", reference)
+            self._again(push)
+        else:
+            due = self._clock() + ttl * _RENEWED_AFTER
+            self._made[push.subscription_id] = push._replace(due=due)
+
+    def _again(self, push: _Push) -> None:
+        answer = self._ask("subscription_create", push.body)
+        self._made.pop(push.subscription_id, None)
+        self._remember(push.body, answer)
+
+    def _remember(self, body: Mapping[str, Any], answer: Any) -> None:
+        identity = str(answer["subscription_id"])
+        due = self._clock() + float(body.get("ttl") or _DEFAULT_TTL) * _RENEWED_AFTER
+        self._made[identity] = _Push(body, identity, due)

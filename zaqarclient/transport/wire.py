@@ -1,0 +1,167 @@
+"""The one module that knows ``websocket``."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import websocket
+
+from zaqarclient import version
+from zaqarclient.errors import EndpointNotFound
+from zaqarclient.transport import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Connection", "SocketWire", "connect"]
+
+_CONNECT_SECONDS = 10.0
+_IDLE_SECONDS = 20.0
+"""Silence after which the other side is asked whether it still lives; half of
+what proxies commonly allow."""
+
+Connection = websocket.WebSocket
+
+
+def connect(
+    endpoint: str, *, timeout: float, verify: bool | str, product: str | None = None
+) -> Connection:
+    """Open a connection.
+
+    Args:
+        endpoint: The URL, ``ws://`` or ``wss://``.
+        timeout: Seconds to wait, 10 at most.
+        verify: Whether, or against which CA certificates, those of the service
+            are checked.
+        product: What the ``User-Agent`` begins with.
+
+    Raises:
+        zaqarclient.transport.errors.TransportError: It could not be opened.
+        zaqarclient.errors.EndpointNotFound: It is not a URL to connect to.
+    """
+    own = f"python-zaqarclient/{version.__version__}"
+    with _typed_errors(endpoint, unsent=True):
+        connection = websocket.create_connection(
+            endpoint,
+            timeout=min(timeout, _CONNECT_SECONDS),
+            sslopt=_tls(verify),
+            header={"User-Agent": f"{product} {own}" if product else own},
+            suppress_origin=True,
+            enable_multithread=True,
+            # A redirect could lead the token anywhere.
+            redirect_limit=0,
+        )
+    if connection.getstatus() != 101:
+        SocketWire(connection, endpoint, timeout).release()
+        raise errors.ConnectionFailed(
+            description=f"{endpoint}: redirected elsewhere", transient=False
+        )
+    return connection
+
+
+class SocketWire:
+    """A connection as `Channel` wants it.
+
+    Args:
+        connection: The open connection.
+        endpoint: Its URL, for the words of errors.
+        timeout: Seconds to wait for the other side to take or send something;
+            it is asked for a sign of life after 20 at most.
+    """
+
+    def __init__(self, connection: Connection, endpoint: str, timeout: float) -> None:
+        self._connection = connection
+        self._endpoint = endpoint
+        self._socket: Any = connection.sock
+        connection.settimeout(min(timeout, _IDLE_SECONDS))
+
+    def send(self, text: str) -> None:
+        """Send a text."""
+        with _typed_errors(self._endpoint):
+            self._connection.send(text)
+
+    def receive(self) -> str:
+        """Wait for a text; an error once the connection has ended."""
+        asked = False
+        with _typed_errors(self._endpoint):
+            while True:
+                try:
+                    opcode, data = self._connection.recv_data(control_frame=True)
+                except websocket.WebSocketTimeoutException:
+                    if asked:
+                        raise
+                    asked = True
+                    self._connection.ping()
+                    continue
+                asked = False
+                if opcode == websocket.ABNF.OPCODE_TEXT:
+                    return str(data, "utf-8")
+                if opcode == websocket.ABNF.OPCODE_CLOSE:
+                    raise websocket.WebSocketException(_why_closed(data))
+
+    def begin_closing(self) -> None:
+        """Tell the other side."""
+        with contextlib.suppress(OSError, websocket.WebSocketException):
+            self._connection.send_close()
+
+    def break_off(self) -> None:
+        """Make `receive` end, now."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        """Give the socket back."""
+        self._socket.close()
+
+
+def _tls(verify: bool | str) -> dict[str, Any]:
+    if verify is True:
+        return {}
+    if verify is False:
+        return {"cert_reqs": ssl.CERT_NONE, "check_hostname": False}
+    return {"ca_cert_path" if Path(verify).is_dir() else "ca_certs": verify}
+
+
+def _why_closed(data: bytes) -> str:
+    code = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005
+    reason = data[2:].decode(errors="replace")
+    return f"the service closed the connection: {code} {reason}".rstrip()
+
+
+@contextlib.contextmanager
+def _typed_errors(endpoint: str, *, unsent: bool = False) -> Iterator[None]:
+    """Turn the errors of ``websocket`` and of sockets into this client's.
+
+    Raises:
+        zaqarclient.transport.errors.TransportError: Anything went wrong.
+        zaqarclient.errors.EndpointNotFound: The URL is none.
+    """
+    try:
+        yield
+    except websocket.WebSocketBadStatusException as error:
+        known = errors.error_class(error.status_code) or errors.ServerFault
+        raise known(
+            None,
+            f"{endpoint} does not take WebSocket connections",
+            status=error.status_code,
+        ) from error
+    except (websocket.WebSocketTimeoutException, TimeoutError) as error:
+        words = "no connection" if unsent else "no answer, not even to a ping"
+        raise errors.TimedOut(
+            description=f"{endpoint}: {words}", unsent=unsent
+        ) from error
+    except ssl.SSLError as error:
+        raise errors.ConnectionFailed(
+            description=f"{endpoint}: {error}", transient=False
+        ) from error
+    except (OSError, websocket.WebSocketException) as error:
+        words = getattr(error, "strerror", None) or str(error)
+        raise errors.ConnectionFailed(
+            description=f"{endpoint}: {words}", unsent=unsent
+        ) from error
+    except ValueError as error:
+        raise EndpointNotFound(f"{endpoint!r}: {error}") from error

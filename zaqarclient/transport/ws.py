@@ -1,0 +1,353 @@
+"""The WebSocket transport (contract, SDK section 17.5; WebSocket sections 1-8)."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import logging
+import os
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Self
+
+from zaqarclient.errors import InvalidOperation
+from zaqarclient.transport import base, errors, retry, wire
+from zaqarclient.transport.api import Frame, Retry
+from zaqarclient.transport.channel import REQUEST_ID, Channel
+from zaqarclient.transport.login import Login
+from zaqarclient.transport.pushes import Pushes
+from zaqarclient.transport.response import Response
+from zaqarclient.transport.turns import Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from zaqarclient.transport.request import Request
+
+__all__ = ["WebsocketTransport"]
+
+_LOG = logging.getLogger(__name__)
+
+_TITLE = "Websocket Transport Error"
+_TIMEOUT = 60.0
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 30.0
+
+
+class WebsocketTransport(base.Transport):
+    """Sends requests as frames over one connection, kept open.
+
+    It connects at the first request and, if there is a token, authenticates
+    first. It may be used from several threads, whose requests travel side by
+    side. A connection that broke is opened again for the next request or by
+    `recv`, with all subscriptions of the connection to itself.
+
+    Args:
+        options: The configuration of the client; ``auth_opts``, ``timeout``,
+            ``retries``, ``client_uuid`` and ``user_agent`` are read.
+
+    Attributes:
+        sleep: Waits some seconds between two attempts.
+        on_reconnect: Called without arguments each time that subscriptions
+            were made again on a new connection: what was posted in between
+            was not pushed.
+    """
+
+    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(options)
+        self.sleep = time.sleep
+        self.on_reconnect: Callable[[], object] | None = None
+        self._auth_opts: Mapping[str, Any] = self.options.get("auth_opts") or {}
+        self._client_id = str(self.options.get("client_uuid") or uuid.uuid4())
+        self._timeout = float(self.options.get("timeout") or _TIMEOUT)
+        self._login: Login | None = None
+        self._channel: Channel | Turns | None = None
+        self._pushes = Pushes(self._ask)
+        self._lock = threading.RLock()
+        self._stopped = threading.Event()
+        self._process = os.getpid()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def send(self, request: Request) -> Response:
+        """Send a request and wait for its answer, again where that is safe.
+
+        A request without an API is sent as it stands: the operation is the
+        action, the content the body, and the answer's body comes back
+        unchanged.
+
+        Raises:
+            zaqarclient.transport.errors.TransportError: The status was 400 or
+                more, or no answer came.
+        """
+        frame = _frame_of(request)
+        return retry.persist(
+            lambda: self._send_once(request, frame),
+            frame.rule,
+            self.options.get("retries"),
+            self.sleep,
+        )
+
+    def recv(self, timeout: float | None = None) -> Any:
+        """Return the next notification, waiting for it.
+
+        A broken connection is opened again, with its subscriptions, for as
+        long as it takes. What was posted in between is not pushed.
+
+        Args:
+            timeout: Seconds to wait; None to wait without end.
+
+        Returns:
+            The frame, read as JSON; its text if it is not JSON.
+
+        Raises:
+            zaqarclient.transport.errors.TimedOut: None came in time.
+            zaqarclient.transport.errors.TransportError: The connection has
+                ended and there is nothing to reconnect for, or the service
+                refuses the subscriptions.
+            zaqarclient.errors.InvalidOperation: Nothing was sent yet.
+        """
+        ends = None if timeout is None else time.monotonic() + timeout
+        stopped = self._stopped
+        while True:
+            if self._channel is None:
+                raise InvalidOperation("there is no connection: subscribe first")
+            wait = _shorter(_left(ends), self._pushes.wait())
+            try:
+                return self._channel.notification(wait)
+            except TimeoutError:
+                if ends is not None and time.monotonic() >= ends:
+                    raise _no_notification(timeout) from None
+                with contextlib.suppress(errors.NetworkError):
+                    self._pushes.renew()
+            except errors.NetworkError as error:
+                if stopped.is_set() or not self._pushes:
+                    raise
+                self._reopen(error, ends, stopped)
+
+    def cleanup(self) -> None:
+        """Close the connection; the same as `close`."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection and with it its subscriptions.
+
+        The next request opens a new one.
+        """
+        self._stopped.set()
+        with self._lock:
+            self._stopped = threading.Event()
+            self._pushes.forget()
+            channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
+
+    def _send_once(self, request: Request, frame: Frame) -> Response:
+        login = Login.of(request, self._auth_opts, self._client_id)
+        try:
+            return self._exchange(login, request, frame)
+        except errors.UnauthorizedError:
+            if self.credentials is None:
+                raise
+        fresh = Login.of(
+            self.credentials(renewed=True), self._auth_opts, self._client_id
+        )
+        if fresh.token == login.token:
+            return self._exchange(login, request, frame)
+        return self._exchange(fresh, request, frame)
+
+    def _exchange(self, login: Login, request: Request, frame: Frame) -> Response:
+        sent: dict[str, Any] = {"action": frame.action, "headers": login.headers}
+        if frame.body is not None:
+            sent["body"] = frame.body
+        reply = self._channel_for(login).ask(sent, self._timeout)
+        headers = reply["headers"]
+        status, body = frame.read(int(headers["status"]), reply.get("body", ""))
+        _raise_for_status(status, body, headers)
+        with self._lock:
+            self._pushes.note(frame.action, frame.body, body)
+        content = None if body is None else json.dumps(body)
+        return Response(request, content, headers, status)
+
+    def _ask(self, action: str, body: Mapping[str, Any] | None) -> Any:
+        """Do something on the connection that is open, as who opened it."""
+        channel, login = self._channel, self._login
+        if channel is None or login is None:
+            raise errors.ConnectionFailed(description="closed", unsent=True)
+        frame: dict[str, Any] = {"action": action, "headers": login.headers}
+        if body is not None:
+            frame["body"] = body
+        else:
+            frame["headers"] = {**login.headers, "X-Auth-Token": login.token}
+        reply = channel.ask(frame, self._timeout)
+        headers, answer = reply["headers"], reply.get("body", "")
+        _raise_for_status(int(headers["status"]), answer, headers)
+        return answer
+
+    # -- the connection -------------------------------------------------------
+
+    def _create_connection(self, endpoint: str) -> Any:
+        """Open a connection.
+
+        Raises:
+            zaqarclient.transport.errors.TransportError: It could not be
+                opened.
+        """
+        return wire.connect(
+            endpoint,
+            timeout=self._timeout,
+            verify=True if self._login is None else self._login.verify,
+            product=self.options.get("user_agent"),
+        )
+
+    def _channel_for(self, login: Login) -> Channel | Turns:
+        """Return the open connection, opened if need be."""
+        if self._process != os.getpid():
+            self._after_fork()
+        with self._lock:
+            channel, current = self._channel, self._login
+            if (
+                channel is None
+                or current is None
+                or not channel.is_open
+                or current.endpoint != login.endpoint
+            ):
+                return self._open(login)
+            self._login = login
+            if login.token is not None and login.token != current.token:
+                self._authenticate()
+            return channel
+
+    def _open(self, login: Login) -> Channel | Turns:
+        old, self._login = self._channel, login
+        if old is not None:
+            old.close()
+        connection = self._create_connection(login.endpoint)
+        channel: Channel | Turns
+        if isinstance(connection, wire.Connection):
+            socket_wire = wire.SocketWire(connection, login.endpoint, self._timeout)
+            channel = Channel(socket_wire)
+        else:
+            channel = Turns(connection, self.recv)
+        self._channel = channel
+        try:
+            if login.token is not None:
+                self._authenticate()
+            self._restore()
+        except BaseException:
+            channel.close()
+            raise
+        return channel
+
+    def _authenticate(self) -> None:
+        self._ask("authenticate", None)
+
+    def _restore(self) -> None:
+        if not self._pushes:
+            return
+        self._pushes.restore()
+        _LOG.warning(
+            "Connected and subscribed again; notifications of messages posted "
+            "in between are lost."
+        )
+        if self.on_reconnect is not None:
+            self.on_reconnect()
+
+    def _reopen(
+        self, error: errors.NetworkError, ends: float | None, stopped: threading.Event
+    ) -> None:
+        """Connect again, pausing longer each time.
+
+        Raises:
+            zaqarclient.transport.errors.TransportError: It was not possible
+                until the end, or the service refuses.
+        """
+        reason: errors.TransportError = error
+        for times in itertools.count():
+            left = _left(ends)
+            if left is not None and left <= 0:
+                raise reason
+            _LOG.warning("%s Connecting again.", reason)
+            pause = retry.jittered(_FIRST_PAUSE, times, _LONGEST_PAUSE)
+            if stopped.wait(pause if left is None else min(pause, left)):
+                raise reason
+            try:
+                self._channel_for(self._current_login())
+            except errors.TransportError as failure:
+                if not _is_passing(failure):
+                    raise
+                reason = failure
+            else:
+                return
+
+    def _current_login(self) -> Login:
+        if self.credentials is not None:
+            request = self.credentials()
+            return Login.of(request, self._auth_opts, self._client_id)
+        if self._login is None:
+            raise InvalidOperation("there is no connection: subscribe first")
+        return self._login
+
+    def _after_fork(self) -> None:
+        """Leave the parent its connection: two processes must not share one."""
+        self._process = os.getpid()
+        self._lock = threading.RLock()
+        self._stopped = threading.Event()
+        self._pushes.forget()
+        if self._channel is not None:
+            self._channel.forget()
+            self._channel = None
+
+
+def _frame_of(request: Request) -> Frame:
+    if request.api is not None:
+        return request.api.frame(request)
+    content = json.loads(request.content) if request.content else None
+    if request.params:
+        content = {**request.params, **(content or {})}
+    return Frame(request.operation, content, Retry.UNACCEPTED, _unchanged)
+
+
+def _unchanged(status: int, body: Any) -> tuple[int, Any]:
+    return status, body
+
+
+def _raise_for_status(status: int, body: Any, headers: Mapping[str, Any]) -> None:
+    error = errors.error_class(status)
+    if error is None:
+        return
+    document = body if isinstance(body, dict) else {"error": body}
+    detail = str(document.get("exception") or "")
+    words = document.get("error") or detail
+    raise error(
+        _TITLE,
+        words if isinstance(words, str) else json.dumps(body),
+        status=status,
+        # What a service has under an id of its own is in its log.
+        request_id=detail if detail.startswith("req-") else headers.get(REQUEST_ID),
+    )
+
+
+def _is_passing(error: errors.TransportError) -> bool:
+    """Whether it may be better a while later."""
+    if isinstance(error, errors.NetworkError):
+        return error.transient or error.unsent
+    return error.status is None or error.status == 429 or error.status >= 500
+
+
+def _left(ends: float | None) -> float | None:
+    return None if ends is None else ends - time.monotonic()
+
+
+def _shorter(one: float | None, other: float | None) -> float | None:
+    return min((wait for wait in (one, other) if wait is not None), default=None)
+
+
+def _no_notification(timeout: float | None) -> errors.TimedOut:
+    return errors.TimedOut(description=f"no notification within {timeout:g} seconds")
