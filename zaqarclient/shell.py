@@ -22,6 +22,7 @@ from zaqarclient import shell_connection, shell_help
 from zaqarclient.queues import cli
 from zaqarclient.queues.v2.cli.broken_pipe import discard_output
 from zaqarclient.queues.v2.cli.commands import COMMANDS
+from zaqarclient.queues.v2.cli.failures import without_users
 from zaqarclient.transport.errors import NetworkError
 from zaqarclient.version import __version__
 
@@ -48,6 +49,14 @@ _FORMATS: Final = {
     "cliff.formatter.list": ("csv", "json", "table", "value", "yaml"),
     "cliff.formatter.show": ("json", "shell", "table", "value", "yaml"),
 }
+
+
+class LineFormatter(logging.Formatter):
+    """What is logged, without the passwords that people write into URLs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record, a traceback included."""
+        return without_users(super().format(record))
 
 
 class UsageError(Exception):
@@ -153,7 +162,8 @@ class Program:
     def report_timings(self) -> None:
         """Print how long each request took, on the error stream."""
         for method, url, seconds in self.client_manager.timings():
-            print(f"{seconds:8.3f} s  {method} {url}", file=self.stderr)
+            line = f"{seconds:8.3f} s  {method} {without_users(url)}"
+            print(line, file=self.stderr)
 
     def _check_version(self) -> None:
         version = self.options.os_queues_api_version
@@ -294,7 +304,7 @@ def _configure_logging(program: Program) -> None:
     options = program.options
     loud = options.debug or options.verbose_level > 2
     handler = logging.StreamHandler(program.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(LineFormatter("%(message)s"))
     own, root = logging.getLogger("zaqarclient"), logging.getLogger()
     own.setLevel(logging.INFO if options.verbose_level > 1 else logging.WARNING)
     if loud:

@@ -19,7 +19,7 @@ from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.cli import needs_authentication
 from zaqarclient.queues.v2.cli import client_id, values
 from zaqarclient.queues.v2.cli.broken_pipe import discard_output
-from zaqarclient.queues.v2.cli.failures import unreachable
+from zaqarclient.queues.v2.cli.failures import unreachable, without_users
 from zaqarclient.transport.errors import NetworkError
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Command(command.Command):
     def hint(self, text: str) -> None:
         """Print a line beside the data, on the error stream, unless ``-q``."""
         if getattr(self.app.options, "verbose_level", 1):
-            print(text, file=self.app.stderr, flush=True)
+            print(without_users(text), file=self.app.stderr, flush=True)
 
     def confirm(self, question: str, parsed_args: argparse.Namespace) -> None:
         """Ask before something that cannot be undone, on a terminal only.

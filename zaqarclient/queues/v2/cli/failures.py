@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from zaqarclient.transport.errors import NetworkError
+
+#: What stands before the host of a URL: a user, and most often a password.
+_USER: Final = re.compile(r"(?<=//)[^/\s'\"]*@")
 
 
 class Unreachable(Exception):
@@ -15,7 +21,12 @@ def unreachable(error: NetworkError) -> Unreachable:
     path = _url(error).partition("://")[2].partition("/")[2]
     service = "Zaqar at " if not path or path.startswith("v2/") else ""
     where_and_why = (error.description or error.text or str(error)).rstrip(".")
-    return Unreachable(f"cannot reach {service}{where_and_why}")
+    return Unreachable(without_users(f"cannot reach {service}{where_and_why}"))
+
+
+def without_users(text: str) -> str:
+    """Return a text without the users and passwords of the URLs in it."""
+    return _USER.sub("", text)
 
 
 def _url(error: BaseException) -> str:

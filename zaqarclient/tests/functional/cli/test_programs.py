@@ -74,6 +74,30 @@ def test_a_service_that_is_down_is_named_with_the_reason(
     assert done == (1, "", reason)
 
 
+@pytest.mark.parametrize("program", ["zaqar", "openstack"])
+def test_a_password_in_a_url_is_not_repeated(process: Run, program: str) -> None:
+    endpoint = NOBODY.replace("//", "//me:hidden@")
+    done = process(program, "queue", "list", OS_QUEUES_ENDPOINT=endpoint)
+    reason = f"cannot reach Zaqar at {NOBODY}: Connection refused\n"
+    assert done == (1, "", reason)
+
+
+@pytest.mark.parametrize(
+    ("words", "start"),
+    [
+        (["--debug", "--timing", "queue", "list"], "http://me:hidden@"),
+        (["queue", "list"], "//me:hidden@"),
+        (["ping"], "http://me:hidden@"),
+    ],
+)
+def test_a_password_in_a_url_stays_out_of_what_is_told_beside_the_data(
+    zaqar: Run, server: Any, words: list[str], start: str
+) -> None:
+    endpoint = server.url.replace("http://", start)
+    done = zaqar("--os-queues-endpoint", endpoint, *words)
+    assert "hidden" not in done.out + done.err
+
+
 def test_a_ping_says_by_its_status_that_the_service_is_down(zaqar: Run) -> None:
     assert zaqar("ping", "-f", "json") == (0, '{\n  "Pingable": true\n}\n', "")
     done = zaqar("--os-queues-endpoint", NOBODY, "ping", "-f", "json")

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from zaqarclient.queues.v2.cli import attributes, options, values
-from zaqarclient.queues.v2.cli.failures import unreachable
+from zaqarclient.queues.v2.cli.failures import unreachable, without_users
 from zaqarclient.queues.v2.cli.progress import Progress
 from zaqarclient.queues.v2.cli.service import healthy
 from zaqarclient.transport.errors import ConnectionFailed
@@ -87,6 +87,20 @@ def test_a_failed_connection_says_whereto_and_why(url: str, shown: str) -> None:
     request = requests.Request("GET", url)
     error.__cause__.__context__ = requests.ConnectionError(request=request)
     assert str(unreachable(error)) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("at https://me:se@cr@h.example/v2: no", "at https://h.example/v2: no"),
+        ("'//me:pw@h' is no URL", "'//h' is no URL"),
+        ("ws://tok@h:1 and wss://a:b@c", "ws://h:1 and wss://c"),
+        ("mailto:a@b.example stays", "mailto:a@b.example stays"),
+        ("http://h/x?mail=a@b stays", "http://h/x?mail=a@b stays"),
+    ],
+)
+def test_users_and_passwords_are_taken_out_of_urls(text: str, shown: str) -> None:
+    assert without_users(text) == shown
 
 
 @pytest.mark.parametrize(
