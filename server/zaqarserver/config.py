@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from oslo_config import cfg
@@ -277,4 +278,5 @@ def storage_uri(conf: cfg.ConfigOpts) -> str:
     if conf.storage.uri:
         return str(conf.storage.uri)
     home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
-    return f"sqlite:///{Path(home).absolute() / 'zaqarserver' / 'zaqar.db'}"
+    path = Path(home).absolute() / "zaqarserver" / "zaqar.db"
+    return f"sqlite:///{quote(str(path))}"

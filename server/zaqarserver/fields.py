@@ -10,6 +10,7 @@ one transport only.
 from __future__ import annotations
 
 import enum
+import functools
 import re
 import types
 import typing
@@ -127,6 +128,7 @@ def members(struct: type[msgspec.Struct]) -> Iterator[Member]:
         yield Member(field.name, spec, hint, not field.required)
 
 
+@functools.lru_cache(maxsize=4096)
 def check_queue_name(name: str, title: str = "Invalid queue identification") -> None:
     """Refuse what is not a queue name (``rest-v2`` 1.10).
 

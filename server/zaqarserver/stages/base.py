@@ -24,7 +24,7 @@ with, in its distribution's metadata::
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import msgspec
 
@@ -52,6 +52,10 @@ class Stage:
 
     #: Whether bodies change on the way out; if not, reads skip the stage.
     reads = False
+
+    #: The key in a queue's metadata that switches the stage on; posts to other
+    #: queues skip it. ``None``: every post goes through.
+    switch: ClassVar[str | None] = None
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:

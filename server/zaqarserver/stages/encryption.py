@@ -44,6 +44,7 @@ class Encryption(Stage):
     """
 
     reads = True
+    switch = SWITCH
 
     def __init__(self, keys: tuple[str, ...]) -> None:
         derived = [_derive(text) for text in keys]

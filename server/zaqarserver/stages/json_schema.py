@@ -25,6 +25,8 @@ class JsonSchema(Stage):
     fetch anything.
     """
 
+    switch = KEY
+
     def check_metadata(self, metadata: Mapping[str, Any]) -> None:
         """Refuse what is no JSON Schema."""
         schema = metadata.get(KEY)

@@ -44,15 +44,14 @@ class Pipeline:
         Raises:
             BadRequest: A stage refuses it.
         """
-        if not self._posting:
-            return body
-        place = Place(project, queue, metadata)
-        kept: bytes | None = body
         for stage in self._posting:
+            if stage.switch is not None and stage.switch not in metadata:
+                continue
+            kept = stage.post(Place(project, queue, metadata), body)
             if kept is None:
-                break
-            kept = stage.post(place, kept)
-        return kept
+                return None
+            body = kept
+        return body
 
     def read(self, project: str, queue: str, body: bytes) -> bytes:
         """Return a stored body as it was posted."""

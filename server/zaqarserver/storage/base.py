@@ -30,155 +30,36 @@ Rules that hold for every method:
 from __future__ import annotations
 
 import abc
-import enum
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-import msgspec
-
+from zaqarserver.storage.records import (
+    Capability,
+    Claim,
+    DeadLetter,
+    Durability,
+    Edge,
+    Message,
+    Metadata,
+    NewMessage,
+    Queue,
+    QueueStats,
+)
 from zaqarserver.storage.subscriptions import SubscriptionStorage
 
-Metadata = dict[str, Any]
-
-
-class Capability(enum.StrEnum):
-    """What a store can promise (``rest-v2`` 2.13)."""
-
-    FIFO = "FIFO"
-    CLAIMS = "CLAIMS"
-    DURABILITY = "DURABILITY"
-    AOD = "AOD"
-    HIGH_THROUGHPUT = "HIGH_THROUGHPUT"
-
-
-class Durability(enum.StrEnum):
-    """What a successful return means for the data.
-
-    ``POWER_LOSS``: it survives the machine losing power. ``PROCESS_CRASH``: it
-    survives the server being killed, but the last moments may be lost with the
-    machine. ``MEMORY``: it is gone when the process ends.
-    """
-
-    POWER_LOSS = "power_loss"
-    PROCESS_CRASH = "process_crash"
-    MEMORY = "memory"
-
-
-class Queue(msgspec.Struct, frozen=True):
-    """A stored queue.
-
-    Attributes:
-        name: The queue's name.
-        metadata: The stored metadata only, without defaults. Nested values may
-            be shared with the driver: copy before changing them.
-        revision: Changes with every change of the metadata; never comes back,
-            not even when the queue is deleted and made again.
-    """
-
-    name: str
-    metadata: Metadata
-    revision: int
-
-
-class NewMessage(msgspec.Struct, frozen=True, gc=False):
-    """A message to store.
-
-    Attributes:
-        body: The body's bytes, given back unchanged.
-        ttl: Seconds to live from ``now``.
-        delay: Seconds from ``now`` during which the message is hidden on a
-            delayed queue; 0 is not delayed.
-        checksum: Kept with the message and given back, or ``None``.
-    """
-
-    body: bytes
-    ttl: int
-    delay: int = 0
-    checksum: str | None = None
-
-
-class Message(msgspec.Struct, frozen=True, gc=False):
-    """A stored message as it is at ``now``.
-
-    Attributes:
-        id: Opaque, URL-safe, unguessable, sorts in acceptance order.
-        body: As posted.
-        ttl: Seconds; raised by claims, see :meth:`Storage.claim_create`.
-        age: Whole seconds since posting, never negative.
-        claim_id: The live claim that holds the message, or ``None``.
-        claim_count: How many claims have taken the message so far.
-        checksum: As posted, or ``None``.
-    """
-
-    id: str
-    body: bytes
-    ttl: int
-    age: int
-    claim_id: str | None = None
-    claim_count: int = 0
-    checksum: str | None = None
-
-
-class Claim(msgspec.Struct, frozen=True):
-    """A live claim and the messages that it still holds, oldest first.
-
-    Attributes:
-        id: Opaque, URL-safe, unguessable.
-        ttl: Seconds from creation or the last renewal.
-        grace: Seconds that the messages outlive the claim.
-        age: Whole seconds since creation or the last renewal.
-        messages: What the claim holds now; never empty.
-    """
-
-    id: str
-    ttl: int
-    grace: int
-    age: int
-    messages: Sequence[Message]
-
-
-class Edge(msgspec.Struct, frozen=True, gc=False):
-    """The oldest or newest live message of a queue, for statistics.
-
-    Attributes:
-        id: The message's id.
-        created: When it was posted, seconds since the epoch.
-        age: Whole seconds since then.
-    """
-
-    id: str
-    created: float
-    age: int
-
-
-class QueueStats(msgspec.Struct, frozen=True, gc=False):
-    """Counts of the live messages of a queue.
-
-    Attributes:
-        free: Not under a live claim; delayed messages count here.
-        claimed: Under a live claim.
-        oldest: The first live message in order, claimed or not.
-        newest: The last one.
-    """
-
-    free: int = 0
-    claimed: int = 0
-    oldest: Edge | None = None
-    newest: Edge | None = None
-
-
-class DeadLetter(msgspec.Struct, frozen=True, gc=False):
-    """What happens to messages that were claimed too often (``rest-v2`` 5.6).
-
-    Attributes:
-        queue: The queue, of the same project, that takes them; made on demand.
-        max_claim_count: How many claims a message may get, at least 1.
-        ttl: Seconds to live from the move, or ``None`` to leave the expiry alone.
-    """
-
-    queue: str
-    max_claim_count: int
-    ttl: int | None = None
+__all__ = [
+    "Capability",
+    "Claim",
+    "DeadLetter",
+    "Durability",
+    "Edge",
+    "Message",
+    "Metadata",
+    "NewMessage",
+    "Queue",
+    "QueueStats",
+    "Storage",
+]
 
 
 class Storage(SubscriptionStorage):

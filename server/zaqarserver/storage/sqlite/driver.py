@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, Self, TypeVar
 
-import apsw
-
-from zaqarserver.errors import ClaimNotFound, Unavailable
+from zaqarserver.errors import ClaimNotFound
 from zaqarserver.storage.base import (
     Capability,
     Claim,
@@ -22,58 +19,27 @@ from zaqarserver.storage.base import (
     QueueStats,
     Storage,
 )
-from zaqarserver.storage.sqlite import claims, deliveries, queues, subscriptions
+from zaqarserver.storage.sqlite import claims, deliveries, queues
 from zaqarserver.storage.sqlite import messages as stored
 from zaqarserver.storage.sqlite import statements as sql
-from zaqarserver.storage.sqlite.engine import Engine
+from zaqarserver.storage.sqlite.access import translated
 from zaqarserver.storage.sqlite.ids import decode_seq
-from zaqarserver.storage.sqlite.ledger import Entry, Ledger
-from zaqarserver.storage.sqlite.location import Location, parse_location
+from zaqarserver.storage.sqlite.ledger import Entry
+from zaqarserver.storage.sqlite.location import parse_location
 from zaqarserver.storage.sqlite.messages import Again, Wanted
 from zaqarserver.storage.sqlite.statements import Row
-from zaqarserver.storage.subscriptions import (
-    Delivery,
-    Posted,
-    Subscription,
-    SubscriptionChange,
-)
+from zaqarserver.storage.sqlite.subscriber_driver import SubscriptionsOnSQLite
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class _Translated:
-    """Turns what SQLite raises while reading into ``Unavailable``."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, _type: object, error: BaseException | None, _tb: object) -> None:
-        if isinstance(error, apsw.Error):
-            raise Unavailable(f"the store failed: {error}") from error
-
-
-_translated = _Translated()
-
-
-def _nobody(*_news: object) -> None:
-    """Stand in for those who did not ask to be told."""
-
-
-class SQLiteStorage(Storage):
+class SQLiteStorage(SubscriptionsOnSQLite, Storage):
     """A store in one file, or in memory for tests and trials.
 
     Args:
         location: Where it is.
     """
-
-    def __init__(self, location: Location) -> None:
-        self._location = location
-        self._engine: Engine | None = None
-        self._posted: Callable[[Posted], None] = _nobody
-        self._noticed: Callable[[], None] = _nobody
 
     @classmethod
     def from_uri(cls, uri: str, options: Mapping[str, str]) -> Self:
@@ -98,28 +64,15 @@ class SQLiteStorage(Storage):
 
     # -- life ---------------------------------------------------------------
 
-    async def open(self) -> None:
-        """Open the file and take its lock."""
-        if self._engine is None:
-            self._engine = Engine(self._location, self._tell)
-
-    async def close(self) -> None:
-        """Commit what was accepted, copy the log, let go of the file."""
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            await engine.writer.drain()
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(None, engine.release)
-
     async def ping(self) -> None:
         """Commit a small change and read it."""
         await self._run(queues.pulse)
-        with _translated:
+        with translated:
             sql.fetch(self._reader, sql.STORE_RESERVED)
 
     async def sweep(self, now: float) -> int:
         """Remove up to a few hundred rows."""
-        with _translated:
+        with translated:
             due = sql.fetch(self._reader, sql.BACKLOG_NEXT_DUE, (now,))
             ended = deliveries.dead(self._reader, now)
         if not due and ended is None:
@@ -162,14 +115,14 @@ class SQLiteStorage(Storage):
         metadata: Mapping[str, Sequence[Any]] | None = None,
     ) -> list[Queue]:
         """Walk over the primary key."""
-        with _translated:
+        with translated:
             return await queues.list_queues(
                 self._reader, project, marker or "", limit, name or "", metadata or {}
             )
 
     async def queue_count(self, project: str) -> int:
         """Read the maintained counter."""
-        with _translated:
+        with translated:
             return queues.count(self._reader, project)
 
     async def queue_stats(self, project: str, queue: str, now: float) -> QueueStats:
@@ -177,7 +130,7 @@ class SQLiteStorage(Storage):
         entry = await self._settled(project, queue, now)
         if entry is None:
             return QueueStats()
-        with _translated:
+        with translated:
             ledger = self._open_engine.ledger
             return await queues.stats(self._reader, ledger, entry.backlog, now)
 
@@ -217,7 +170,7 @@ class SQLiteStorage(Storage):
         walk = stored.choose_walk(claimed=include_claimed, delayed=include_delayed)
         found: list[Row] = []
         while position is not None:
-            with _translated:
+            with translated:
                 rows, position = walk.step(
                     self._reader,
                     entry.backlog,
@@ -238,7 +191,7 @@ class SQLiteStorage(Storage):
         entry = self._entry(project, queue)
         if entry is None:
             return []
-        with _translated:
+        with translated:
             found = [
                 stored.get_message(self._reader, entry.backlog, one, now)
                 for one in dict.fromkeys(ids)
@@ -329,7 +282,7 @@ class SQLiteStorage(Storage):
         entry = self._entry(project, queue)
         if entry is None:
             raise ClaimNotFound(f"no live claim {claim_id!r}")
-        with _translated:
+        with translated:
             return claims.get(self._reader, entry.backlog, claim_id, now)
 
     async def claim_update(
@@ -352,147 +305,7 @@ class SQLiteStorage(Storage):
         """Free the claim's rows."""
         await self._run(claims.delete, project, queue, claim_id, now)
 
-    # -- subscriptions --------------------------------------------------------
-
-    async def subscription_create(
-        self,
-        project: str,
-        source: str,
-        *,
-        subscriber: str,
-        ttl: int,
-        options: dict[str, Any],
-        now: float,
-        confirmed: bool = False,
-        volatile: bool = False,
-    ) -> tuple[Subscription, bool]:
-        """Insert a row, and the queue's."""
-        wish = subscriptions.Wish(
-            project, source, subscriber, ttl, options, confirmed, volatile
-        )
-        return await self._run(subscriptions.create, wish, now)
-
-    async def subscription_list(
-        self,
-        project: str,
-        source: str,
-        *,
-        marker: str | None,
-        limit: int,
-        now: float,
-    ) -> list[Subscription]:
-        """Walk over an index."""
-        with _translated:
-            return subscriptions.list_subscriptions(
-                self._reader, project, source, marker, limit, now
-            )
-
-    async def subscription_get(
-        self, project: str, source: str, subscription_id: str, now: float
-    ) -> Subscription | None:
-        """Read by primary key."""
-        with _translated:
-            row = subscriptions.find(
-                self._reader, project, source, subscription_id, now
-            )
-        return None if row is None else subscriptions.read_subscription(row, now)
-
-    async def subscription_update(
-        self,
-        project: str,
-        source: str,
-        subscription_id: str,
-        change: SubscriptionChange,
-        now: float,
-    ) -> Subscription:
-        """Change the row."""
-        return await self._run(
-            subscriptions.update, project, source, subscription_id, change, now
-        )
-
-    async def subscription_delete(
-        self, project: str, source: str, subscription_id: str
-    ) -> None:
-        """Mark the row; the sweeper removes its deliveries."""
-        await self._run(subscriptions.delete, project, source, subscription_id)
-
-    async def subscription_purge(self, project: str, source: str) -> None:
-        """Mark the rows, some at a time."""
-        await self._run_steps(subscriptions.purge, project, source)
-
-    def watch(
-        self, posted: Callable[[Posted], None], noticed: Callable[[], None]
-    ) -> None:
-        """Remember whom to tell."""
-        self._posted = posted
-        self._noticed = noticed
-
-    def _tell(self, posted: list[Posted], noticed: bool) -> None:
-        for post in posted:
-            self._posted(post)
-        if noticed:
-            self._noticed()
-
-    async def delivery_take(
-        self, now: float, *, limit: int, lease: float, confirmed_only: bool
-    ) -> list[Delivery]:
-        """Spread notices, then give out what is due."""
-        taking = deliveries.Taking(now, limit, lease, confirmed_only)
-        return await self._run(deliveries.take, taking)
-
-    async def delivery_settle(
-        self, key: int, *, position: int, attempt: int, due: float | None
-    ) -> None:
-        """Change or remove the row."""
-        await self._run(deliveries.settle, key, position, attempt, due)
-
-    async def delivery_due(self, now: float) -> float | None:
-        """Read the least of an index."""
-        del now
-        with _translated:
-            return deliveries.next_due(self._reader)
-
     # -- how ----------------------------------------------------------------
-
-    @property
-    def _open_engine(self) -> Engine:
-        if self._engine is None:
-            raise Unavailable("the store is closed")
-        return self._engine
-
-    @property
-    def _reader(self) -> apsw.Connection:
-        return self._open_engine.reader
-
-    def _entry(self, project: str, queue: str) -> Entry | None:
-        """Return a queue as committed."""
-        engine = self._open_engine
-        with _translated:
-            return engine.ledger.committed_entry(engine.reader, project, queue)
-
-    def _run(
-        self,
-        function: Callable[Concatenate[Ledger, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> asyncio.Future[T]:
-        """Run a function of the modules beside, with the ledger, and commit."""
-        engine = self._open_engine
-        return engine.writer.submit(
-            functools.partial(function, engine.ledger, *args, **kwargs)
-        )
-
-    def _run_steps(
-        self,
-        function: Callable[Concatenate[Ledger, P], Generator[None, None, T]],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> asyncio.Future[T]:
-        """Run a function that yields between its steps, and commit."""
-        engine = self._open_engine
-        return engine.writer.submit_steps(
-            functools.partial(function, engine.ledger, *args, **kwargs)
-        )
 
     async def _again(self, attempt: Callable[[int], asyncio.Future[T | Again]]) -> T:
         """Make attempts until one is done; others run in between."""
@@ -505,7 +318,7 @@ class SQLiteStorage(Storage):
         """Return a queue after time has done its work on the rows at ``now``."""
         engine = self._open_engine
         while (entry := self._entry(project, queue)) is not None:
-            with _translated:
+            with translated:
                 due = engine.ledger.committed_due(engine.reader, entry.backlog)
             if now < due:
                 break

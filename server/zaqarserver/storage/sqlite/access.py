@@ -1,0 +1,114 @@
+"""The open store as the parts of the driver reach it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Generator
+from typing import Concatenate, ParamSpec, TypeVar
+
+import apsw
+
+from zaqarserver.errors import Unavailable
+from zaqarserver.storage.sqlite.engine import Engine
+from zaqarserver.storage.sqlite.ledger import Entry, Ledger
+from zaqarserver.storage.sqlite.location import Location
+from zaqarserver.storage.subscriptions import Posted
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Translated:
+    """Turns what SQLite raises while reading into ``Unavailable``."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _type: object, error: BaseException | None, _tb: object) -> None:
+        if isinstance(error, apsw.Error):
+            raise Unavailable(f"the store failed: {error}") from error
+
+
+translated = _Translated()
+
+
+def _nobody(*_news: object) -> None:
+    """Stand in for those who did not ask to be told."""
+
+
+class Access:
+    """Opens and closes the store, and runs what is to be committed.
+
+    Args:
+        location: Where it is.
+    """
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self._engine: Engine | None = None
+        self._posted: Callable[[Posted], None] = _nobody
+        self._noticed: Callable[[], None] = _nobody
+
+    async def open(self) -> None:
+        """Open the file and take its lock."""
+        if self._engine is None:
+            self._engine = Engine(self._location, self._tell)
+
+    async def close(self) -> None:
+        """Commit what was accepted, copy the log, let go of the file."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.writer.drain()
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(None, engine.release)
+
+    # -- how ----------------------------------------------------------------
+
+    @property
+    def _open_engine(self) -> Engine:
+        if self._engine is None:
+            raise Unavailable("the store is closed")
+        return self._engine
+
+    @property
+    def _reader(self) -> apsw.Connection:
+        return self._open_engine.reader
+
+    def _entry(self, project: str, queue: str) -> Entry | None:
+        """Return a queue as committed."""
+        engine = self._open_engine
+        with translated:
+            return engine.ledger.committed_entry(engine.reader, project, queue)
+
+    def _run(
+        self,
+        function: Callable[Concatenate[Ledger, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> asyncio.Future[T]:
+        """Run a function of the modules beside, with the ledger, and commit."""
+        engine = self._open_engine
+        return engine.writer.submit(
+            functools.partial(function, engine.ledger, *args, **kwargs)
+        )
+
+    def _run_steps(
+        self,
+        function: Callable[Concatenate[Ledger, P], Generator[None, None, T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> asyncio.Future[T]:
+        """Run a function that yields between its steps, and commit."""
+        engine = self._open_engine
+        return engine.writer.submit_steps(
+            functools.partial(function, engine.ledger, *args, **kwargs)
+        )
+
+    def _tell(self, posted: list[Posted], noticed: bool) -> None:
+        for post in posted:
+            self._posted(post)
+        if noticed:
+            self._noticed()
