@@ -9,6 +9,8 @@ import pytest
 
 from zaqarclient.queues.v2 import client as v2_client
 from zaqarclient.tests.http_stub import HttpStub
+from zaqarclient.tests.ws_stub import WebsocketStub
+from zaqarclient.transport.ws import WebsocketTransport
 
 NOAUTH: dict[str, Any] = {
     "auth_opts": {"backend": "noauth", "options": {"os_project_id": "4f2a"}}
@@ -20,6 +22,21 @@ def stub() -> Iterator[HttpStub]:
     """A stand-in for the service, on a real socket."""
     with HttpStub().running() as running:
         yield running
+
+
+@pytest.fixture
+def ws_stub() -> Iterator[WebsocketStub]:
+    """A stand-in for the service on WebSocket, on a real socket."""
+    with WebsocketStub().running() as running:
+        yield running
+
+
+@pytest.fixture
+def ws_transport() -> Iterator[WebsocketTransport]:
+    """A transport that does not pause between attempts."""
+    with WebsocketTransport(NOAUTH) as transport:
+        transport.sleep = lambda _seconds: None
+        yield transport
 
 
 @pytest.fixture

@@ -28,9 +28,9 @@ Reader: TypeAlias = Callable[[Arguments, Answer], Answer]
 
 
 def _plain(_arguments: Arguments, answer: Answer) -> Answer:
-    """Both wires say the same, but HTTP has no sentences and nothing in a 204."""
-    told = answer.status == 204 or isinstance(answer.body, str)
-    return Answer(answer.status, None if told else answer.body)
+    """Both wires say the same, but HTTP has no sentences and no empty bodies."""
+    nothing = answer.status == 204 or isinstance(answer.body, str) or not answer.body
+    return Answer(answer.status, None if nothing else answer.body)
 
 
 class FrameSide(NamedTuple):

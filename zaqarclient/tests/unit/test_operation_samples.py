@@ -12,9 +12,12 @@ from zaqarclient.queues.v2 import core, operations
 from zaqarclient.queues.v2.api import OPERATIONS, V2, Call
 from zaqarclient.queues.v2.client import Client
 from zaqarclient.tests.http_stub import Answer, HttpStub
+from zaqarclient.tests.ws_stub import WebsocketStub
+from zaqarclient.tests.ws_stub import answer as ws_answer
 from zaqarclient.transport import errors
 from zaqarclient.transport.http import HttpTransport
 from zaqarclient.transport.request import Request
+from zaqarclient.transport.ws import WebsocketTransport
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -79,6 +82,28 @@ def test_a_call_goes_out_as_its_sample_says(
     else:
         transport.send(request)
     assert_seen(stub, document)
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+def test_a_call_over_websocket_goes_out_as_its_sample_says_and_gives_the_same(
+    operation: str, ws_stub: WebsocketStub, ws_transport: WebsocketTransport
+) -> None:
+    document = sample(operation)
+    asked, reply = document["websocket"]["request"], document["websocket"]["reply"]
+    ws_stub.reply = lambda frame: ws_answer(
+        frame, reply["headers"]["status"], reply["body"]
+    )
+    request = Request(ws_stub.url, api=2)
+    Call(operation, document["arguments"]).bind(request)
+    response = ws_transport.send(request)
+    (frame,) = ws_stub.frames
+    assert (frame["action"], frame["body"]) == (asked["action"], asked["body"])
+    if operation == "queue_get":
+        # Frames show the metadata as they are stored, without defaults.
+        assert response.deserialized_content == reply["body"]
+    else:
+        expected = document["rest"]["reply"]["body"]
+        assert response.deserialized_content == expected
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))
