@@ -72,7 +72,7 @@ async def smtp(certificate):
 
         def authenticate(server, session, envelope, mechanism, data):
             given = (data.login.decode(), data.password.decode())
-            return AuthResult(success=given == user)
+            return AuthResult(success=given == user, handled=False)
 
         def protocol():
             return SMTP(
