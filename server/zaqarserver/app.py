@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import ipaddress
 import logging
 import signal
 import socket
@@ -18,10 +17,11 @@ import uvicorn
 from oslo_config import cfg
 
 from zaqarserver import __version__, config
-from zaqarserver.auth import NoAuth
+from zaqarserver.auth import NoAuth, is_loopback_host
 from zaqarserver.context import NoNotices, Server
 from zaqarserver.errors import SettingsError, StartupError, Unavailable
 from zaqarserver.http import make_app
+from zaqarserver.http.app import Cors
 from zaqarserver.http.protocol import BoundedHttp, close_slow
 from zaqarserver.metrics import Metrics
 from zaqarserver.notify.websocket import Hub
@@ -66,19 +66,12 @@ def check_exposure(conf: cfg.ConfigOpts) -> None:
         return
     for group in ("server", "websocket"):
         host = conf[group].host
-        if not _is_loopback(host):
+        if not is_loopback_host(host):
             raise SettingsError(
                 f"[{group}] host = {host} can be reached from other machines and "
                 "there is no authentication. Listen on 127.0.0.1, or say --insecure "
                 "to give everybody full access."
             )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def dispatcher(rest: Any, frames: FrameEdge) -> Callable[[Any, Any, Any], Any]:
@@ -121,6 +114,37 @@ class _Uvicorn(uvicorn.Server):
         self._ready.set()
 
 
+_EXPOSED = (
+    "X-Auth-Token",
+    "X-Subject-Token",
+    "X-Service-Token",
+    "X-OpenStack-Request-ID",
+)
+
+
+def _cors(conf: cfg.ConfigOpts) -> Cors | None:
+    origins = conf.cors.allowed_origin
+    if not origins:
+        return None
+    shown = "*" if "*" in origins else origins
+    return Cors(
+        allow_origins=shown,
+        expose_headers=_EXPOSED,
+        allow_credentials=shown if conf.cors.allow_credentials else None,
+    )
+
+
+def _origins(conf: cfg.ConfigOpts) -> frozenset[str] | None:
+    """Return which web pages may open WebSockets; ``None`` for all.
+
+    Where callers authenticate, a foreign page lacks the token. Where they do not,
+    any page that a developer looks at could use the server on the same machine.
+    """
+    if conf.auth_strategy or "*" in conf.cors.allowed_origin:
+        return None
+    return frozenset(conf.cors.allowed_origin)
+
+
 def _push_base(conf: cfg.ConfigOpts) -> str:
     """Return what the subscribers of push subscriptions begin with."""
     host = conf.websocket.host
@@ -152,8 +176,15 @@ class Application:
         hub = Hub(stages.read)
         self.storage.watch(hub.posted, lambda: None)
         self.app = dispatcher(
-            make_app(self.server, NoAuth(), self.metrics),
-            FrameEdge(self.server, NoAuth(), self.metrics, hub, _push_base(conf)),
+            make_app(self.server, NoAuth(), self.metrics, cors=_cors(conf)),
+            FrameEdge(
+                self.server,
+                NoAuth(),
+                self.metrics,
+                hub,
+                _push_base(conf),
+                _origins(conf),
+            ),
         )
         self._ready = asyncio.Event()
 

@@ -8,6 +8,7 @@ that is why such a server listens on loopback only unless told otherwise.
 from __future__ import annotations
 
 import functools
+import ipaddress
 import uuid
 from collections.abc import Mapping
 from typing import Protocol
@@ -59,6 +60,14 @@ def header_text(value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         return value.decode("latin-1")
+
+
+def is_loopback_host(host: str | None) -> bool:
+    """Whether a host name or address is this machine's own."""
+    try:
+        return host is not None and ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class NoAuth:

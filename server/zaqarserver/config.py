@@ -144,6 +144,21 @@ STORAGE_OPTS: list[cfg.Opt] = [
 ]
 
 
+CORS_OPTS: list[cfg.Opt] = [
+    cfg.ListOpt(
+        "allowed_origin",
+        default=[],
+        help="Origins of web pages that may use the service from a browser, such as "
+        "https://app.example; * for all.",
+    ),
+    cfg.BoolOpt(
+        "allow_credentials",
+        default=False,
+        help="Whether those pages may send credentials of the browser's.",
+    ),
+]
+
+
 def _transport(name: str, text: str, minimum: int = 0) -> cfg.Opt:
     return cfg.IntOpt(name, default=getattr(_BASE, name), min=minimum, help=text)
 
@@ -205,6 +220,7 @@ GROUPS: dict[str, list[cfg.Opt]] = {
     "websocket": WEBSOCKET_OPTS,
     "storage": STORAGE_OPTS,
     "transport": TRANSPORT_OPTS,
+    "cors": CORS_OPTS,
 }
 
 

@@ -260,3 +260,69 @@ def test_json_logs_are_json_lines_with_a_request_id(impatient):
     assert len(ready) == 1
     assert impatient.url in ready[0]["message"]
     assert all({"time", "level", "logger", "request_id"} <= set(e) for e in entries)
+
+
+# -- web pages ---------------------------------------------------------------------
+
+
+def preflight(server, origin):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "client-id,x-project-id",
+    }
+    connection.request("OPTIONS", QUEUE + "/messages", headers=asked)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    assert answer.status == 200
+    return dict(answer.getheaders())
+
+
+@pytest.fixture(scope="module")
+def open_to_pages(server_factory):
+    """A server that lets one web page in."""
+    return server_factory(options="[cors]\nallowed_origin = https://app.example")
+
+
+def test_no_page_is_let_in_by_default(server):
+    assert not any(
+        name.lower().startswith("access-control")
+        for name in preflight(server, "https://app.example")
+    )
+
+
+def test_a_page_that_is_named_is_let_in_and_no_other(open_to_pages):
+    headers = preflight(open_to_pages, "https://app.example")
+    assert headers["access-control-allow-origin"] == "https://app.example"
+    assert "POST" in headers["access-control-allow-methods"]
+    assert "client-id" in headers["access-control-allow-headers"]
+    assert "access-control-allow-origin" not in preflight(
+        open_to_pages, "https://evil.example"
+    )
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (None, b"101"),
+        ("https://app.example", b"101"),
+        ("http://localhost:3000", b"101"),
+        ("http://127.0.0.1:9000", b"101"),
+        ("https://evil.example", b"403"),
+        ("http://localhost.evil.example", b"403"),
+        ("null", b"403"),
+    ],
+)
+def test_pages_from_elsewhere_open_no_socket_without_authentication(
+    open_to_pages, origin, status
+):
+    extra = f"Origin: {origin}\r\n" if origin else ""
+    with connect(open_to_pages) as peer:
+        peer.sendall(
+            "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            f"Sec-WebSocket-Version: 13\r\n{extra}\r\n".encode()
+        )
+        assert peer.recv(65536).split()[1] == status

@@ -21,6 +21,7 @@ from zaqarserver.operations import BoundOperation, Reply, bind
 from zaqarserver.operations.service import VERSIONS
 
 App = falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]
+Cors = falcon.CORSMiddleware[Any, Any]
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -132,9 +133,18 @@ def make_app(
     authenticator: Authenticator,
     metrics: Metrics,
     clock: Callable[[], float] = time.time,
+    cors: Cors | None = None,
 ) -> App:
-    """Make the ASGI application that serves REST."""
-    app = falcon.asgi.App()
+    """Make the ASGI application that serves REST.
+
+    Args:
+        server: The parts of the server.
+        authenticator: Says who callers are.
+        metrics: Counts requests.
+        clock: Seconds since the epoch.
+        cors: Lets web pages in; without it browsers keep them out.
+    """
+    app = falcon.asgi.App(middleware=[] if cors is None else [cors])
     app.req_options.auto_parse_qs_csv = False
     app.add_error_handler(Exception, _on_any_error)
     app.add_error_handler(falcon.HTTPError, _on_http_error)

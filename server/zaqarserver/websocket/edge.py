@@ -11,10 +11,17 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
-from zaqarserver.auth import MAX_PROJECT, Authenticator, ClientIds, Identity
+from zaqarserver.auth import (
+    MAX_PROJECT,
+    Authenticator,
+    ClientIds,
+    Identity,
+    is_loopback_host,
+)
 from zaqarserver.context import Context, Listener, Server
 from zaqarserver.errors import BadRequest, RequestError, Unavailable
 from zaqarserver.fields import Fields
@@ -55,9 +62,11 @@ class FrameEdge:
         metrics: Metrics,
         hub: Hub,
         base_uri: str,
+        origins: frozenset[str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._hub = hub
+        self._origins = origins
         self._base_uri = base_uri
         self._server = server
         self._authenticator = authenticator
@@ -69,6 +78,9 @@ class FrameEdge:
     async def serve(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one connection from its handshake to its end."""
         await receive()
+        if not self._admits(dict(scope["headers"]).get(b"origin")):
+            await send({"type": "websocket.close"})
+            return
         await send({"type": "websocket.accept"})
         drop = scope["extensions"][DROP]
         connection = Connection(send, self._hub, self._base_uri, drop)
@@ -80,6 +92,13 @@ class FrameEdge:
         finally:
             await connection.finish()
             await self._unsubscribe(connection)
+
+    def _admits(self, origin: bytes | None) -> bool:
+        """Say whether a web page of this origin may connect."""
+        if origin is None or self._origins is None:
+            return True
+        text = origin.decode("latin-1")
+        return text in self._origins or is_loopback_host(urlsplit(text).hostname)
 
     async def _unsubscribe(self, connection: Connection) -> None:
         """End the push subscriptions of a connection that ended."""
