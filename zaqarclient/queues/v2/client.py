@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from zaqarclient import auth, errors, transport
 from zaqarclient.auth.base import ConnectionOptions
@@ -12,6 +12,7 @@ from zaqarclient.queues.v2 import (
     driver,
     flavor,
     iterator,
+    listener,
     operations,
     pool,
     subscription,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.pool import Pool
     from zaqarclient.queues.v2.subscription import Subscription
     from zaqarclient.transport.base import Transport
+    from zaqarclient.transport.ws import WebsocketTransport
 
 __all__ = ["Client"]
 
@@ -149,7 +151,7 @@ class Client:
         return self.queues_module.Queue(self, ref, **kwargs)
 
     def queues(
-        self, **params: Any
+        self, /, **params: Any
     ) -> tuple[iterator.Listing[v2_queues.Queue], int | None]:
         """Return one page of the project's queues, by name.
 
@@ -167,7 +169,7 @@ class Client:
         create = self.queues_module.create_object(self)
         return self._iterator(page, "queues", create), page.get("count")
 
-    def iter_queues(self, **params: Any) -> iterator.Listing[v2_queues.Queue]:
+    def iter_queues(self, /, **params: Any) -> iterator.Listing[v2_queues.Queue]:
         """Return all queues, page by page as they are used up.
 
         Args:
@@ -176,7 +178,7 @@ class Client:
         found, _ = self.queues(**params)
         return found.stream()
 
-    def subscription(self, queue_name: str, **kwargs: Any) -> Subscription:
+    def subscription(self, /, queue_name: str, **kwargs: Any) -> Subscription:
         """Subscribe to a queue, or read an existing subscription.
 
         Args:
@@ -186,7 +188,7 @@ class Client:
         return subscription.Subscription(self, queue_name, **kwargs)
 
     def subscriptions(
-        self, queue_name: str, **params: Any
+        self, /, queue_name: str, **params: Any
     ) -> iterator.Listing[Subscription]:
         """Return one page of the subscriptions of a queue.
 
@@ -197,7 +199,57 @@ class Client:
         page = self._run(operations.subscription_list(queue_name, **params))
         return self._iterator(page, "subscriptions", subscription.create_object(self))
 
-    def pool(self, ref: str, **kwargs: Any) -> Pool:
+    def listen(
+        self,
+        *queue_names: str,
+        ttl: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        on_reconnect: Callable[[], object] | None = None,
+    ) -> listener.Listener:
+        """Listen to queues: be told of each message when it is posted.
+
+        Args:
+            *queue_names: The queues.
+            ttl: Seconds that the subscriptions last unless renewed, at least
+                60; the service's default if None. They are renewed in time.
+            options: Options of the subscriptions, as ``filter`` or
+                ``post_data``.
+            timeout: Seconds without a notification after which iterating
+                ends; None to wait for ever.
+            on_reconnect: Called after each reconnection: what was posted in
+                between was not pushed.
+
+        Returns:
+            An iterator of notifications; close it, or use it in a ``with``
+            statement, to end the subscriptions.
+
+        Raises:
+            zaqarclient.errors.InvalidOperation: The service is not reached
+                over WebSocket.
+        """
+        request = self._prepared()
+        scheme = transport.scheme_of(request.endpoint)
+        if scheme not in {"ws", "wss"}:
+            raise errors.InvalidOperation(
+                f"listening needs the service's WebSocket, not {request.endpoint}: "
+                "give a URL that begins with ws:// or wss://"
+            )
+        own = transport.get_transport_for(
+            request, version=self.api_version, options=self.conf
+        )
+        own.credentials = self._credentials
+        return listener.Listener(
+            cast("WebsocketTransport", own),
+            self._prepared,
+            queue_names,
+            ttl=ttl,
+            options=options,
+            timeout=timeout,
+            on_reconnect=on_reconnect,
+        )
+
+    def pool(self, /, ref: str, **kwargs: Any) -> Pool:
         """Create or replace a pool, unless ``auto_create`` is False.
 
         Args:
@@ -206,7 +258,7 @@ class Client:
         """
         return pool.Pool(self, ref, **kwargs)
 
-    def pools(self, **params: Any) -> iterator.Listing[Pool]:
+    def pools(self, /, **params: Any) -> iterator.Listing[Pool]:
         """Return one page of pools, by name.
 
         Args:
@@ -216,7 +268,7 @@ class Client:
         page = self._run(operations.pool_list(**params))
         return self._iterator(page, "pools", pool.create_object(self))
 
-    def flavor(self, ref: str, **kwargs: Any) -> Flavor:
+    def flavor(self, /, ref: str, **kwargs: Any) -> Flavor:
         """Create or replace a flavor, unless ``auto_create`` is False.
 
         Args:
@@ -225,7 +277,7 @@ class Client:
         """
         return flavor.Flavor(self, ref, **kwargs)
 
-    def flavors(self, **params: Any) -> iterator.Listing[Flavor]:
+    def flavors(self, /, **params: Any) -> iterator.Listing[Flavor]:
         """Return one page of flavors, by name.
 
         Args:

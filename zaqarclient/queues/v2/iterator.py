@@ -51,7 +51,7 @@ class Listing(Generic[T]):
         return self
 
     def __next__(self) -> T:
-        if not self._items and self._streaming:
+        if self.needs_page:
             self._read_next_page()
         if not self._items:
             raise StopIteration
@@ -75,6 +75,11 @@ class Listing(Generic[T]):
         """
         self._streaming = enabled
         return self
+
+    @property
+    def needs_page(self) -> bool:
+        """Whether the next item has to be asked for."""
+        return self._streaming and not self._items
 
     def _take(self, page: Mapping[str, Any] | Sequence[Any] | None) -> None:
         if page is None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from zaqarclient.queues.v2 import operations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from zaqarclient.queues.v2 import queues
 
-__all__ = ["Message", "create_object"]
+__all__ = ["Message", "create_object", "documents_of", "ids_of"]
 
 
 class Message:
@@ -88,3 +89,31 @@ def create_object(parent: queues.Queue) -> Callable[[Mapping[str, Any]], Message
     return lambda document: Message(
         parent, **{"ttl": None, "age": None, "body": None, **document}
     )
+
+
+def documents_of(messages: object) -> list[Mapping[str, Any]]:
+    """Return one message or several as a list of them.
+
+    Raises:
+        ValueError: It is not a dict or dicts.
+    """
+    if isinstance(messages, Mapping):
+        return [messages]
+    if isinstance(messages, Iterable) and not isinstance(messages, str | bytes):
+        several = list(messages)
+        if all(isinstance(one, Mapping) for one in several):
+            return several
+    raise ValueError(
+        "a message is a dict with the key 'body', several are a list of them"
+    )
+
+
+def ids_of(ids: Iterable[Any]) -> list[str]:
+    """Return the ids, also where a list of them stands for one."""
+    flat: list[str] = []
+    for one in ids:
+        if isinstance(one, str):
+            flat.append(one)
+        else:
+            flat.extend(one)
+    return flat

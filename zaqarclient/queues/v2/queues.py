@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from zaqarclient.queues.v2.client import Client
+    from zaqarclient.queues.v2.listener import Listener
     from zaqarclient.queues.v2.operations.flow import Document, Flow
 
 __all__ = ["QUEUE_NAME_REGEX", "Queue", "create_object"]
@@ -196,7 +197,9 @@ class Queue:
         Raises:
             ValueError: It is not a dict or dicts, or not JSON.
         """
-        return self._run(operations.message_post(self._name, _checked(messages)))
+        return self._run(
+            operations.message_post(self._name, message_resource.documents_of(messages))
+        )
 
     def message(self, message_id: str) -> message_resource.Message:
         """Return one message.
@@ -208,7 +211,7 @@ class Queue:
         return self.message_module.create_object(self)(document)
 
     def messages(
-        self, *ids: str, **params: Any
+        self, /, *ids: str, **params: Any
     ) -> iterator.Listing[message_resource.Message]:
         """Return one page of messages, or those with these ids.
 
@@ -226,13 +229,15 @@ class Queue:
                 there.
         """
         if ids:
-            page = self._run(operations.message_get_many(self._name, _flat(ids)))
+            page = self._run(
+                operations.message_get_many(self._name, message_resource.ids_of(ids))
+            )
         else:
             page = self._run(operations.message_list(self._name, **params))
         return self._iterator(page)
 
     def iter_messages(
-        self, **params: Any
+        self, /, **params: Any
     ) -> iterator.Listing[message_resource.Message]:
         """Return all messages, page by page as they are used up.
 
@@ -266,7 +271,7 @@ class Queue:
             claim_ids: The claims that they are under, for services that are
                 set to check.
         """
-        ids_once = dict.fromkeys(_flat(ids))
+        ids_once = dict.fromkeys(message_resource.ids_of(ids))
         self._run(operations.message_delete_many(self._name, ids_once, claim_ids))
 
     def pop(self, count: int = 1) -> iterator.Listing[message_resource.Message]:
@@ -339,6 +344,23 @@ class Queue:
         create = subscription_resource.create_object(self.client)
         return iterator.Listing(self.client, page, "subscriptions", create)
 
+    def listen(
+        self,
+        *,
+        ttl: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        on_reconnect: Callable[[], object] | None = None,
+    ) -> Listener:
+        """Listen to this queue; the arguments are those of `Client.listen`."""
+        return self.client.listen(
+            str(self._name),
+            ttl=ttl,
+            options=options,
+            timeout=timeout,
+            on_reconnect=on_reconnect,
+        )
+
     def _iterator(self, page: Document) -> iterator.Listing[message_resource.Message]:
         return iterator.Listing(
             self.client, page, "messages", self.message_module.create_object(self)
@@ -370,26 +392,3 @@ def _check_name(name: object) -> None:
         )
     if len(text) > _NAME_LENGTH:
         raise ValueError(f"The queue name may have {_NAME_LENGTH} characters at most")
-
-
-def _checked(messages: object) -> list[Mapping[str, Any]]:
-    if isinstance(messages, Mapping):
-        return [messages]
-    if isinstance(messages, Iterable) and not isinstance(messages, str | bytes):
-        several = list(messages)
-        if all(isinstance(one, Mapping) for one in several):
-            return several
-    raise ValueError(
-        "a message is a dict with the key 'body', several are a list of them"
-    )
-
-
-def _flat(ids: Iterable[Any]) -> list[str]:
-    """Return the ids, also where a list of them stands for one."""
-    flat: list[str] = []
-    for one in ids:
-        if isinstance(one, str):
-            flat.append(one)
-        else:
-            flat.extend(one)
-    return flat

@@ -1,0 +1,170 @@
+"""Being told of new messages over WebSocket, as they are posted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from zaqarclient import errors
+from zaqarclient.queues.v2 import driver, operations
+from zaqarclient.transport import errors as transport_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from zaqarclient.transport.request import Request
+    from zaqarclient.transport.ws import WebsocketTransport
+
+__all__ = ["Listener", "Notification"]
+
+
+class Notification(NamedTuple):
+    """What the service says about one new message.
+
+    It does not claim the message, and has no id of it: to take messages off
+    a queue, claim or pop when a notification comes.
+
+    Attributes:
+        queue_name: The queue; None if the subscription's ``post_data`` leaves
+            it out.
+        body: The body of the message, or all that came if ``post_data``
+            makes something else of it.
+        ttl: Seconds that the message lives, if said.
+        document: All that came.
+    """
+
+    queue_name: str | None
+    body: Any
+    ttl: int | None
+    document: Any
+
+    @classmethod
+    def of(cls, document: Any) -> Notification:
+        """Return the notification that a frame holds."""
+        if isinstance(document, dict) and "Message_Type" in document:
+            return cls(
+                document.get("queue_name"),
+                document.get("body"),
+                document.get("ttl"),
+                document,
+            )
+        return cls(None, document, None, document)
+
+
+class Listener:
+    """Subscriptions of one connection to itself, and what is pushed over it.
+
+    It has a connection of its own, whose end ends the subscriptions. If the
+    connection breaks it is opened again, for as long as it takes, and
+    subscribed again: what was posted in between is not pushed, so
+    `on_reconnect` is the place to look through the queues. Subscriptions are
+    renewed before their ttl ends.
+
+    Iterating waits for one notification after the other, until nothing came
+    for `timeout` seconds or the listener is closed. One thread at a time may
+    wait; any may close.
+
+    Args:
+        transport: A transport of its own; closed with the listener.
+        prepare: Returns a new request for it.
+        queue_names: The queues.
+        ttl: Seconds that the subscriptions last unless renewed, at least 60.
+        options: Options of the subscriptions, as ``filter`` or ``post_data``.
+        timeout: Seconds without a notification that end the iteration; None
+            to wait for ever.
+        on_reconnect: Called without arguments each time it has subscribed
+            again, in the thread that waits.
+
+    Raises:
+        ValueError: There is no queue.
+        zaqarclient.errors.ZaqarError: It could not subscribe.
+    """
+
+    def __init__(
+        self,
+        transport: WebsocketTransport,
+        prepare: Callable[[], Request],
+        queue_names: tuple[str, ...],
+        *,
+        ttl: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        on_reconnect: Callable[[], object] | None = None,
+    ) -> None:
+        if not queue_names:
+            raise ValueError("name at least one queue to listen to")
+        self._transport = transport
+        self._prepare = prepare
+        self._timeout = timeout
+        self._closed = threading.Event()
+        data = {
+            **({} if ttl is None else {"ttl": ttl}),
+            **({} if options is None else {"options": dict(options)}),
+        }
+        try:
+            for name in dict.fromkeys(queue_names):
+                self._subscribe(name, data)
+        except BaseException:
+            self.close()
+            raise
+        transport.on_reconnect = on_reconnect
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Notification:
+        found = self.get(self._timeout)
+        if found is None:
+            raise StopIteration
+        return found
+
+    def get(self, timeout: float | None = None) -> Notification | None:
+        """Return the next notification, waiting for it.
+
+        Args:
+            timeout: Seconds to wait; None to wait for ever.
+
+        Returns:
+            The notification; None if none came in time or the listener was
+            closed.
+
+        Raises:
+            zaqarclient.errors.ZaqarError: The connection broke, and the
+                service does not let it subscribe again.
+        """
+        if self._closed.is_set():
+            return None
+        ends = None if timeout is None else time.monotonic() + timeout
+        try:
+            return Notification.of(self._transport.recv(timeout))
+        except transport_errors.TimedOut:
+            if ends is None:
+                raise
+            return None
+        except (transport_errors.NetworkError, errors.InvalidOperation):
+            if self._closed.is_set() or (ends and time.monotonic() >= ends):
+                return None
+            raise
+
+    def each(self, handle: Callable[[Notification], object]) -> None:
+        """Call a function with each notification, until the iteration ends."""
+        for notification in self:
+            handle(notification)
+
+    def close(self) -> None:
+        """End the subscriptions and the connection; an iteration ends too."""
+        self._closed.set()
+        self._transport.close()
+
+    def _subscribe(self, queue_name: str, data: Mapping[str, Any]) -> None:
+        driver.drive(
+            lambda: (self._prepare(), self._transport),
+            operations.subscription_create(queue_name, data),
+        )
