@@ -18,6 +18,7 @@ from zaqarserver.context import NoNotices, Server, Settings
 from zaqarserver.http import make_app
 from zaqarserver.metrics import Metrics
 from zaqarserver.policy import RulePolicy
+from zaqarserver.signing import Signer
 from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.sqlite import SQLiteStorage
 
@@ -48,7 +49,12 @@ class Api:
         self.storage = SQLiteStorage.from_uri("sqlite://:memory:", {})
         self.run(self.storage.open())
         self.server = Server(
-            settings, self.storage, RulePolicy(conf), NoNotices(), stages
+            settings,
+            self.storage,
+            RulePolicy(conf),
+            NoNotices(),
+            stages,
+            Signer(conf.signed_url.secret_key),
         )
         self.app = make_app(self.server, NoAuth(), Metrics(), clock=lambda: self.now)
         self._conductor = falcon.testing.ASGIConductor(self._serve)

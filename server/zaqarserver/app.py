@@ -26,6 +26,7 @@ from zaqarserver.http.protocol import BoundedHttp, close_slow
 from zaqarserver.metrics import Metrics
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.policy import RulePolicy
+from zaqarserver.signing import Signer
 from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.base import Durability, Storage
 from zaqarserver.websocket import FrameEdge
@@ -172,6 +173,7 @@ class Application:
             RulePolicy(conf),
             NoNotices(),
             stages,
+            Signer(conf.signed_url.secret_key),
         )
         hub = Hub(stages.read)
         self.storage.watch(hub.posted, lambda: None)

@@ -159,6 +159,18 @@ CORS_OPTS: list[cfg.Opt] = [
 ]
 
 
+SIGNED_URL_OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "secret_key",
+        default="",
+        secret=True,
+        help="The key that pre-signed access is signed with. Without it nothing is "
+        "signed, and subscribers cannot be asked to confirm. A new key ends all "
+        "access that was signed with the old one.",
+    ),
+]
+
+
 def _transport(name: str, text: str, minimum: int = 0) -> cfg.Opt:
     return cfg.IntOpt(name, default=getattr(_BASE, name), min=minimum, help=text)
 
@@ -221,6 +233,7 @@ GROUPS: dict[str, list[cfg.Opt]] = {
     "storage": STORAGE_OPTS,
     "transport": TRANSPORT_OPTS,
     "cors": CORS_OPTS,
+    "signed_url": SIGNED_URL_OPTS,
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from zaqarserver.signing import Signer
 from zaqarserver.stages.pipeline import Pipeline
 from zaqarserver.storage.base import Storage
 from zaqarserver.storage.subscriptions import Subscription
@@ -116,6 +117,7 @@ class Server(msgspec.Struct, frozen=True):
         policy: The access rules.
         notices: The notifier.
         stages: The message filters.
+        signer: Makes and checks pre-signed access.
     """
 
     settings: Settings
@@ -123,6 +125,7 @@ class Server(msgspec.Struct, frozen=True):
     policy: Policy
     notices: Notices
     stages: Pipeline = Pipeline()
+    signer: Signer = Signer("")
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):

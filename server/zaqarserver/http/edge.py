@@ -13,7 +13,14 @@ from typing import Any
 
 import falcon.asgi
 
-from zaqarserver.auth import MAX_PROJECT, Authenticator, ClientIds, Headers
+from zaqarserver.auth import (
+    MAX_PROJECT,
+    Authenticator,
+    ClientIds,
+    Headers,
+    Identity,
+    header_text,
+)
 from zaqarserver.context import Context, Server
 from zaqarserver.errors import BadRequest, NotFound
 from zaqarserver.fields import Fields, check_queue_name
@@ -32,6 +39,7 @@ from zaqarserver.http.replies import (
 from zaqarserver.log import new_request_id, request_id_var
 from zaqarserver.metrics import Metrics
 from zaqarserver.operations import Body, BoundOperation, Reply, call
+from zaqarserver.signing import Signature
 
 
 class Route:
@@ -108,7 +116,9 @@ class RestEdge:
         try:
             query = read_query(request)
             headers = read_headers(request)
-            context = self._admit(route, headers, path, request_id)
+            context = self._admit(
+                route, method, headers, path, request.path, request_id
+            )
             operation = route.find(method, query)
             name = operation.row.name
             reply = await self._run(
@@ -121,16 +131,39 @@ class RestEdge:
             "rest", name, reply.status, time.perf_counter() - started
         )
 
+    def _is_admitted(
+        self, headers: Headers, method: str, path: str, now: float
+    ) -> bool:
+        """Say whether a request's signature is genuine and covers it."""
+        parts = [
+            header_text(headers.get(name, b""))
+            for name in (
+                b"url-paths",
+                b"url-methods",
+                b"x-project-id",
+                b"url-expires",
+                b"url-signature",
+            )
+        ]
+        if not all(parts):
+            return False
+        paths, methods, *rest = parts
+        grant = Signature(paths.split(","), methods.split(","), *rest)
+        return self._server.signer.admits(grant, method, path, now)
+
     def _admit(
         self,
         route: Route,
+        method: str,
         headers: Headers,
         path: Mapping[str, str],
+        request_path: str,
         request_id: str,
     ) -> Context:
         """Check what every request needs, in the order of ``rest-v2`` 1.9."""
-        if b"url-signature" in headers:
-            # Without a signing key no signature is valid, an empty one least.
+        now = self._clock()
+        signed = b"url-signature" in headers
+        if signed and not self._is_admitted(headers, method, request_path, now):
             raise NotFound(title="404 Not Found")
         check_length(headers)
         accept = headers.get(b"accept")
@@ -138,7 +171,11 @@ class RestEdge:
             extra = (b"application/json-home",) if route.is_home else ()
             check_accept(accept, *extra)
         client_id = self._client_ids.read(headers)
-        identity = self._authenticator.identify(headers)
+        identity = (
+            Identity(header_text(headers[b"x-project-id"]))
+            if signed
+            else self._authenticator.identify(headers)
+        )
         if route.names_queue:
             check_queue_name(path["queue_name"])
             if len(identity.project) > MAX_PROJECT:
@@ -150,7 +187,7 @@ class RestEdge:
             self._server,
             identity.project,
             client_id,
-            self._clock(),
+            now,
             request_id,
             identity.roles,
             identity.user_id,

@@ -20,6 +20,7 @@ from zaqarserver.operations import (
     queues,
     rest,
     service,
+    sharing,
     subscriptions,
 )
 from zaqarserver.operations.row import Body, BoundOperation, Operation, Reply
@@ -148,6 +149,16 @@ OPERATIONS: tuple[Operation, ...] = (
         status=204,
         body=Body.OPTIONAL,
         summary="Remove all messages or subscriptions of a queue.",
+    ),
+    Operation(
+        name="signed_url_create",
+        method="POST",
+        path=QUEUE + "/share",
+        fields=sharing.SignedUrlCreate,
+        policy="queues:share",
+        handler=sharing.signed_url_create,
+        body=Body.REQUIRED,
+        summary="Sign access to a queue for somebody without credentials.",
     ),
     Operation(
         name="message_post",

@@ -1,0 +1,198 @@
+"""Pre-signed access over REST (``rest-v2`` 2.8, ``notifications`` 10)."""
+
+import datetime as dt
+
+import pytest
+from zaqarserver.signing import compute
+
+Q = "/v2/queues/orders"
+OPTIONS = "[signed_url]\nsecret_key = s3cret\n"
+
+
+@pytest.fixture
+def api(make_api):
+    """A server with a signing key."""
+    return make_api(OPTIONS)
+
+
+def share(api, queue="orders", **grant):
+    answer = api.post(f"/v2/queues/{queue}/share", grant)
+    assert answer.status == 200, answer.content
+    return answer.json
+
+
+def headers_of(grant, **other):
+    return {
+        "URL-Signature": grant["signature"],
+        "URL-Expires": grant["expires"],
+        "URL-Methods": ",".join(grant["methods"]),
+        "URL-Paths": ",".join(grant["paths"]),
+        "X-Project-ID": grant["project"],
+        **other,
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "paths", "methods", "project", "expires", "signature"),
+    [
+        (
+            "s3cret",
+            ["/v2/queues/orders/claims", "/v2/queues/orders/messages"],
+            ["DELETE", "GET"],
+            "4f2a",
+            "2031-03-03T09:00:00",
+            "5ef3ebc4c19ce6079d2f47e81ba528b996e214bca6866df86bf9a8ffc7fb69cc",
+        ),
+        (
+            "s3cr3t-key",
+            ["/v2/queues/orders/messages", "/v2/queues/orders/claims"],
+            ["POST", "GET"],
+            "4b1d0c",
+            "2031-05-04T03:02:01",
+            "2cd1e4141bbd243345a4d70d1738d901d4a9fba7a08e843c81c69facf8abe3c0",
+        ),
+        (
+            "s3cr3t-key",
+            ["/v2/queues/orders/messages"],
+            ["GET"],
+            "4b1d0c",
+            "2031-05-04T03:02:01",
+            "bf5927b3bd7405c5b7a9ed18f1e6c27f9eeb7b466f8c7f4dcc6cabadc422f566",
+        ),
+    ],
+)
+def test_signatures_are_those_that_all_clients_know(
+    key, paths, methods, project, expires, signature
+):
+    assert compute(key, paths, methods, project, expires) == signature
+
+
+def test_a_grant_comes_back_sorted_and_ends_after_a_day_by_default(api):
+    grant = share(api, paths=["messages", "claims"], methods=["POST", "GET"])
+    assert grant["paths"] == [Q + "/claims", Q + "/messages"]
+    assert grant["methods"] == ["GET", "POST"]
+    assert grant["project"] == "4f2a"
+    end = dt.datetime.fromtimestamp(api.now + 86400, dt.UTC)
+    assert grant["expires"] == end.strftime("%Y-%m-%dT%H:%M:%S")
+    assert api.get("/v2/queues").json["queues"] == []
+    assert share(api, paths=[], methods=[])["methods"] == ["GET"]
+
+
+@pytest.mark.parametrize(
+    ("given", "signed"),
+    [
+        ("2100-05-31T19:00:17+02", "2100-05-31T17:00:17"),
+        ("2100-05-31T19:00:17.999999", "2100-05-31T19:00:17"),
+        ("2100-05-31 19:00:17Z", "2100-05-31T19:00:17"),
+        ("2100-05-31", "2100-05-31T00:00:00"),
+    ],
+)
+def test_moments_are_brought_into_one_form(api, given, signed):
+    assert share(api, expires=given)["expires"] == signed
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        "x",
+        {"paths": ["messages", "stats"]},
+        {"paths": "messages"},
+        {"paths": [1]},
+        {"methods": "GET"},
+        {"methods": [1]},
+        {"methods": ["GET,POST"]},
+        {"expires": 4102444800},
+        {"expires": "4102444800"},
+        {"expires": "soon"},
+        {"expires": "1970-01-01"},
+        {"expires": ["2100-01-01"]},
+        {"project_id": "x"},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_granted_is_refused(api, body):
+    assert api.post(Q + "/share", body).status == 400
+
+
+def test_a_server_without_a_key_signs_nothing_and_believes_nothing(make_api):
+    api = make_api()
+    assert api.post(Q + "/share", {}).status == 400
+    forged = {
+        "signature": compute(
+            "", [Q + "/messages"], ["GET"], "4f2a", "2100-01-01T00:00:00"
+        ),
+        "expires": "2100-01-01T00:00:00",
+        "methods": ["GET"],
+        "paths": [Q + "/messages"],
+        "project": "4f2a",
+    }
+    assert api.get(Q + "/messages", headers=headers_of(forged)).status == 404
+
+
+def test_a_grant_opens_its_paths_and_what_is_below_with_its_methods(api):
+    grant = headers_of(share(api, methods=["GET", "POST"]), **{"X-Roles": "admin"})
+    posted = api.post(Q + "/messages", {"messages": [{"body": 1}]}, headers=grant)
+    assert posted.status == 201
+    where = posted.json["resources"][0]
+    assert api.get(where, headers=grant).status == 200
+    assert api.get(Q + "/messages?echo=1", headers=grant).json["messages"] != []
+    for method, path in (
+        ("DELETE", where),
+        ("GET", Q),
+        ("GET", Q + "/stats"),
+        ("POST", Q + "/claims"),
+        ("POST", Q + "/share"),
+        ("GET", "/v2/queues"),
+        ("GET", "/v2/queues/ordersX/messages"),
+        ("GET", Q + "/messagesX"),
+    ):
+        answer = api.request(
+            method, path, {} if method == "POST" else None, headers=grant
+        )
+        assert answer.status == 404, (method, path)
+        assert answer.json == {"title": "404 Not Found"}
+
+
+def test_a_dot_in_a_queue_name_is_no_wildcard(api):
+    grant = headers_of(share(api, "a.b"))
+    assert api.get("/v2/queues/a.b/messages", headers=grant).status == 200
+    assert api.get("/v2/queues/axb/messages", headers=grant).status == 404
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"URL-Signature": ""},
+        {"URL-Signature": "0" * 64},
+        {"URL-Signature": "é"},
+        {"URL-Expires": "2100-01-01T00:00:00"},
+        {"URL-Expires": "soon"},
+        {"URL-Expires": ""},
+        {"URL-Methods": "GET,DELETE"},
+        {"URL-Paths": Q + "/messages," + Q},
+        {"X-Project-ID": "other"},
+        {"X-Project-ID": ""},
+    ],
+    ids=str,
+)
+def test_a_grant_that_was_changed_finds_nothing(api, change):
+    grant = headers_of(share(api))
+    assert api.get(Q + "/messages", headers=grant).status == 200
+    assert api.get(Q + "/messages", headers={**grant, **change}).status == 404
+
+
+def test_a_grant_ends(api):
+    moment = dt.datetime.fromtimestamp(api.now + 100, dt.UTC)
+    grant = headers_of(share(api, expires=moment.isoformat()))
+    api.now += 99
+    assert api.get(Q + "/messages", headers=grant).status == 200
+    api.now += 1
+    assert api.get(Q + "/messages", headers=grant).status == 404
+
+
+def test_a_grant_carries_no_roles(make_api):
+    api = make_api(OPTIONS, message_delete_with_claim_id=True)
+    (id_,) = api.post_bodies("orders", 1)
+    grant = headers_of(share(api, methods=["DELETE"]), **{"X-Roles": "admin"})
+    assert api.delete(f"{Q}/messages/{id_}", headers=grant).status == 400

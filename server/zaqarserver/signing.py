@@ -1,0 +1,153 @@
+"""Pre-signed access: what is signed, and who may use it (``rest-v2`` 2.8).
+
+A signature grants some methods on some paths of one project until some moment.
+It stands for a caller without roles.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from zaqarserver.errors import BadRequest
+
+KINDS = ("messages", "claims", "subscriptions")
+DEFAULT_SECONDS = 86400
+_FORMAT = "%Y-%m-%dT%H:%M:%S"
+_MOMENT = re.compile(
+    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?"
+    r"(?:Z|[+-]\d\d(?::?\d\d)?)?)?",
+    re.ASCII,
+)
+
+
+class Signature(msgspec.Struct, frozen=True):
+    """A signed grant.
+
+    Attributes:
+        paths: The paths, sorted.
+        methods: The methods, sorted.
+        project: The project.
+        expires: UTC as ``%Y-%m-%dT%H:%M:%S``.
+        signature: Lower-case hex digits.
+    """
+
+    paths: list[str]
+    methods: list[str]
+    project: str
+    expires: str
+    signature: str
+
+
+def compute(
+    key: str, paths: Sequence[str], methods: Sequence[str], project: str, expires: str
+) -> str:
+    """Return the signature of a grant.
+
+    The parts are joined by a backslash and an n, two characters: that is the
+    form that all clients know.
+    """
+    text = r"\n".join(
+        [",".join(sorted(paths)), ",".join(sorted(methods)), project, expires]
+    )
+    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def parse_moment(text: str) -> dt.datetime:
+    """Return an ISO 8601 moment in UTC, to the second.
+
+    Raises:
+        BadRequest: It is none.
+    """
+    wrong = BadRequest("expires must be a date and time such as 2031-03-03T09:00:00.")
+    if _MOMENT.fullmatch(text) is None:
+        raise wrong
+    try:
+        moment = dt.datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=dt.UTC)
+        return moment.astimezone(dt.UTC).replace(microsecond=0)
+    except (ValueError, OverflowError):
+        raise wrong from None
+
+
+class Signer:
+    """Makes and checks signatures with the server's key.
+
+    Args:
+        key: ``[signed_url] secret_key``; empty makes none and accepts none.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    @property
+    def can_sign(self) -> bool:
+        """Whether there is a key."""
+        return bool(self._key)
+
+    def sign(
+        self,
+        paths: Sequence[str],
+        methods: Sequence[str],
+        project: str,
+        expires: float,
+    ) -> Signature:
+        """Sign a grant.
+
+        Args:
+            paths: The paths.
+            methods: The methods.
+            project: The project.
+            expires: When it ends, seconds since the epoch.
+
+        Raises:
+            BadRequest: The server has no key.
+        """
+        if not self._key:
+            raise BadRequest(
+                "This server signs nothing: it has no [signed_url] secret_key."
+            )
+        moment = dt.datetime.fromtimestamp(int(expires), dt.UTC).strftime(_FORMAT)
+        chosen, allowed = sorted(set(paths)), sorted(set(methods))
+        return Signature(
+            chosen,
+            allowed,
+            project,
+            moment,
+            compute(self._key, chosen, allowed, project, moment),
+        )
+
+    def admits(self, grant: Signature, method: str, path: str, now: float) -> bool:
+        """Say whether a presented grant is genuine and covers a request.
+
+        Args:
+            grant: As presented.
+            method: The request's method.
+            path: The request's path, decoded.
+            now: Seconds since the epoch.
+        """
+        try:
+            expires = parse_moment(grant.expires)
+        except BadRequest:
+            return False
+        wanted = compute(
+            self._key,
+            grant.paths,
+            grant.methods,
+            grant.project,
+            expires.strftime(_FORMAT),
+        )
+        genuine = hmac.compare_digest(wanted.encode(), grant.signature.encode())
+        return (
+            genuine
+            and bool(self._key)
+            and expires.timestamp() > now
+            and method in grant.methods
+            and any(path == one or path.startswith(one + "/") for one in grant.paths)
+        )
