@@ -1,0 +1,130 @@
+"""From a subscription to the deliverer of its kind, and what is counted of it."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Final
+
+from zaqarserver.notify.deliverer import (
+    Delivered,
+    Deliverer,
+    Failed,
+    Outcome,
+    Parcel,
+    Retry,
+)
+from zaqarserver.notify.settings import NotifySettings
+from zaqarserver.storage.subscriptions import Subscription
+
+LOG = logging.getLogger(__name__)
+
+GROUP: Final = "zaqarserver.notify"
+
+
+def load_deliverers(settings: NotifySettings) -> dict[str, Deliverer]:
+    """Make the deliverer of each kind that is installed, by URI scheme.
+
+    Raises:
+        SettingsError: A deliverer refuses its settings.
+    """
+    made: dict[type[Deliverer], Deliverer] = {}
+    found: dict[str, Deliverer] = {}
+    for entry in entry_points(group=GROUP):
+        kind: type[Deliverer] = entry.load()
+        if kind not in made:
+            made[kind] = kind(settings)
+        found[entry.name] = made[kind]
+    return found
+
+
+class Counts:
+    """How many messages met which end, by kind of subscriber.
+
+    The events are ``sent``, ``failed`` (given up), ``retried`` (put off after a
+    failure), ``expired`` (dropped, the message had ended), ``filtered`` (not
+    wanted, by filter or stage) and ``gone`` (the subscriber wants nothing more).
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[str, str], int] = {}
+
+    def add(self, event: str, kind: str) -> None:
+        """Count one more."""
+        key = (event, kind)
+        self._numbers[key] = self._numbers.get(key, 0) + 1
+
+    def numbers(self) -> dict[tuple[str, str], int]:
+        """Return the numbers since the start by event and kind."""
+        return dict(self._numbers)
+
+
+class Dispatch:
+    """Hands parcels to deliverers; nothing a deliverer does gets past it.
+
+    Args:
+        deliverers: The deliverers by URI scheme.
+    """
+
+    def __init__(self, deliverers: Mapping[str, Deliverer]) -> None:
+        self._deliverers = dict(deliverers)
+        self.counts = Counts()
+
+    def kind(self, subscription: Subscription) -> str:
+        """Return the scheme of the subscriber, or ``unknown``."""
+        scheme = subscription.subscriber.partition(":")[0].lower()
+        return scheme if scheme in self._deliverers else "unknown"
+
+    def deliverer(self, subscription: Subscription) -> Deliverer | None:
+        """Return who sends to this subscriber."""
+        return self._deliverers.get(self.kind(subscription))
+
+    def endpoint(self, subscription: Subscription) -> str:
+        """Return what gets slow together with this subscriber."""
+        deliverer = self.deliverer(subscription)
+        return "unknown" if deliverer is None else deliverer.endpoint(subscription)
+
+    async def send(self, parcel: Parcel) -> Outcome:
+        """Send a parcel; whatever goes wrong becomes an outcome."""
+        deliverer = self.deliverer(parcel.subscription)
+        if deliverer is None:
+            return Failed("nothing is installed for this kind of subscriber")
+        try:
+            outcome = await deliverer.deliver(parcel)
+        # A deliverer may be anybody's code: its defects must not stop the others.
+        except Exception as error:  # noqa: BLE001
+            log_defect(named(parcel.subscription), error)
+            return Retry("internal error")
+        if isinstance(outcome, Delivered):
+            self.counts.add("sent", self.kind(parcel.subscription))
+        return outcome
+
+    async def open(self) -> None:
+        """Open each deliverer once."""
+        for deliverer in dict.fromkeys(self._deliverers.values()):
+            await deliverer.open()
+
+    async def close(self) -> None:
+        """Close each deliverer once."""
+        for deliverer in dict.fromkeys(self._deliverers.values()):
+            await deliverer.close()
+
+
+def named(subscription: Subscription) -> str:
+    """Return what a log line calls a subscription.
+
+    The subscriber's URI may hold passwords or tokens, so it is not named.
+    """
+    return f"subscription {subscription.id} of {subscription.source}"
+
+
+def log_defect(what: str, error: Exception) -> None:
+    """Log an error that nobody expected: its type and place, not its text.
+
+    The text may quote what was being sent.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    LOG.error("%s: %s%s", what, type(error).__qualname__, place)

@@ -1,0 +1,326 @@
+"""The outbox worker: takes deliveries from the store, sends and settles them.
+
+The schedule is the store's: what has to wait for a retry is given back with the
+time at which it is due, and holds nothing here. What is being sent is under a
+lease that is renewed while this process lives; if it dies, the store gives the
+delivery out again. So each message is sent at least once: a crash between the
+sending and the settling sends it twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from zaqarserver.errors import Unavailable
+from zaqarserver.notify.clock import Clock, SystemClock
+from zaqarserver.notify.deliverer import Failed, Gone, Retry
+from zaqarserver.notify.dispatch import Dispatch, load_deliverers, log_defect, named
+from zaqarserver.notify.sending import QueueMetadata, Readable, Sender
+from zaqarserver.notify.settings import NotifySettings
+from zaqarserver.notify.slots import Slots
+from zaqarserver.storage.subscriptions import (
+    Delivery,
+    Noticed,
+    Subscription,
+    SubscriptionStorage,
+)
+
+LOG = logging.getLogger(__name__)
+
+LEASE: Final = 15.0  # seconds; what a dead process holds is free after it
+_TICK = LEASE / 3
+_BATCH = 100
+_STORE_WAITS = (0.5, 30.0)  # seconds between tries while the store is away
+_IDLE = 1.0  # seconds; due, the store says, but nothing to be had
+
+
+class _Taken:
+    """A delivery that this process holds."""
+
+    __slots__ = ("attempt", "delivery", "lease", "position", "settled", "turn")
+
+    def __init__(self, delivery: Delivery, lease: float) -> None:
+        self.delivery = delivery
+        self.lease = lease
+        self.position = delivery.position
+        self.attempt = delivery.attempt
+        self.settled = False
+        # One word to the store at a time: a renewal must not overtake the end.
+        self.turn = asyncio.Lock()
+
+
+class Notifier:
+    """Tells subscribers of messages.
+
+    Args:
+        storage: The store; :meth:`noticed` is to be given to its ``watch``.
+        settings: The settings.
+        queue_metadata: Returns the metadata of a queue by project and name, for
+            its retry policy, or ``None``; may raise ``Unavailable``.
+        readable: Returns the body of a message as JSON text, by project, queue
+            and message: decrypted, and through the stages. ``None`` drops it.
+        clock: The time.
+        dispatch: The deliverers; by default all that are installed.
+
+    Raises:
+        SettingsError: A deliverer refuses its settings.
+    """
+
+    def __init__(
+        self,
+        storage: SubscriptionStorage,
+        settings: NotifySettings,
+        *,
+        queue_metadata: QueueMetadata,
+        readable: Readable,
+        clock: Clock | None = None,
+        dispatch: Dispatch | None = None,
+    ) -> None:
+        self._storage = storage
+        self._settings = settings
+        self.clock: Clock = clock or SystemClock()
+        self.dispatch = dispatch or Dispatch(load_deliverers(settings))
+        self._sender = Sender(self.dispatch, self.clock, queue_metadata, readable)
+        self.slots = Slots(
+            settings.max_notifier_workers,
+            settings.max_deliveries_per_endpoint,
+            self.clock,
+            self.noticed,
+        )
+        self._held: dict[int, _Taken] = {}
+        self._wake = asyncio.Event()
+        self._chores: list[asyncio.Task[None]] = []
+
+    def noticed(self) -> None:
+        """Look whether there is something to send; call it on the event loop."""
+        self._wake.set()
+
+    def counters(self) -> dict[tuple[str, str], int]:
+        """Return how many messages met which end, by event and kind.
+
+        The events are those of :class:`zaqarserver.notify.dispatch.Counts`.
+        """
+        return self.dispatch.counts.numbers()
+
+    async def start(self) -> None:
+        """Begin to send; the store is open."""
+        await self.dispatch.open()
+        self._chores = [
+            asyncio.create_task(self._forever(self._take_and_wait)),
+            asyncio.create_task(self._forever(self._renew)),
+        ]
+
+    async def stop(self) -> None:
+        """Take nothing more, let what is being sent end for a short while.
+
+        What was not sent stays in the store and is due at once. Safe to repeat.
+        """
+        chores, self._chores = self._chores, []
+        for chore in chores:
+            chore.cancel()
+        await asyncio.gather(*chores, return_exceptions=True)
+        await self.slots.close(self._settings.drain_timeout)
+        left, self._held = list(self._held.values()), {}
+        for taken in left:
+            with contextlib.suppress(Unavailable):
+                await self._tell(taken, self.clock.now(), last=True)
+        await self.dispatch.close()
+
+    # -- taking -------------------------------------------------------------
+
+    async def _forever(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Repeat a chore; while the store is away, less and less often."""
+        wait = 0.0
+        while True:
+            try:
+                await step()
+            except Unavailable as error:
+                LOG.warning("notifications wait for the store: %s", error)
+            # A driver is anybody's code; one defect must not end all deliveries.
+            except Exception as error:  # noqa: BLE001
+                log_defect("notifications stand still", error)
+            else:
+                wait = 0.0
+                continue
+            wait = _longer(wait)
+            await self._sleep(wait)
+
+    async def _take_and_wait(self) -> None:
+        self._wake.clear()
+        await self._until(await self._take())
+
+    async def _take(self) -> float | None:
+        """Take what there is room for; return when to look again."""
+        while room := min(self.slots.room, _BATCH):
+            now = self.clock.now()
+            taken = await self._storage.delivery_take(
+                now,
+                limit=room,
+                lease=LEASE,
+                confirmed_only=self._settings.require_confirmation,
+            )
+            for delivery in taken:
+                await self._place(delivery, now + LEASE)
+            if len(taken) == room:
+                continue
+            due = await self._storage.delivery_due(now)
+            if due is None or due > now:
+                return due
+            if not taken:
+                return now + _IDLE
+        return None  # a slot that gets free wakes us
+
+    async def _place(self, delivery: Delivery, lease: float) -> None:
+        """Give a delivery to the slots, or back to the store for a while."""
+        if delivery.key in self._held:
+            return
+        taken = _Taken(delivery, lease)
+        self._held[delivery.key] = taken
+        endpoint = self.dispatch.endpoint(delivery.subscription)
+        wait = self.slots.offer(endpoint, lambda: self._work(taken))
+        if wait is not None:
+            del self._held[delivery.key]
+            await self._tell(taken, self.clock.now() + wait, last=True)
+
+    async def _until(self, due: float | None) -> None:
+        """Wait until something was noticed, or until ``due``."""
+        if due is None:
+            await self._wake.wait()
+            return
+        timer = self.clock.call_at(due, self.noticed)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait for so long, whatever is noticed."""
+        over = asyncio.Event()
+        end = self.clock.now() + seconds
+        while self.clock.now() < end:
+            over.clear()
+            timer = self.clock.call_at(end, over.set)
+            try:
+                await over.wait()
+            finally:
+                timer.cancel()
+
+    async def _renew(self) -> None:
+        """Keep the leases of what is held, after a while."""
+        await self._sleep(_TICK)
+        for taken in list(self._held.values()):
+            lease = self.clock.now() + LEASE
+            if lease - taken.lease >= _TICK:
+                await self._tell(taken, lease)
+                taken.lease = lease
+
+    # -- sending ------------------------------------------------------------
+
+    async def _work(self, taken: _Taken) -> bool:
+        """Send the messages of a delivery in order; the job of a slot.
+
+        Returns:
+            Whether the endpoint is well.
+        """
+        try:
+            well = await self._deliver(taken)
+        # Whatever it is: the lease ends and the delivery comes up again.
+        except Exception as error:  # noqa: BLE001
+            log_defect(named(taken.delivery.subscription), error)
+            well = False
+        # Not reached when cancelled: stop() gives back what is still held.
+        self._held.pop(taken.delivery.key, None)
+        return well
+
+    async def _deliver(self, taken: _Taken) -> bool:
+        subscription = taken.delivery.subscription
+        well = True
+        for message in taken.delivery.messages[taken.position :]:
+            if self.clock.now() >= taken.lease:
+                return True  # somebody else may have it by now
+            attempt = taken.attempt + 1
+            outcome = await self._sender.send(subscription, message, attempt)
+            if isinstance(outcome, Gone):
+                await self._end(subscription)
+                return True
+            if isinstance(outcome, Retry):
+                due = await self._sender.again(
+                    subscription, message, attempt, outcome.after
+                )
+                if due is not None:
+                    self._count("retried", subscription)
+                    taken.attempt = attempt
+                    await self._settle(taken, due)
+                    return False
+            well = not isinstance(outcome, Retry)
+            if isinstance(outcome, Retry | Failed):
+                self._give_up(subscription, message, attempt, outcome.reason)
+            taken.position += 1
+            taken.attempt = 0
+        await self._settle(taken, None)
+        return well
+
+    def _count(self, event: str, subscription: Subscription) -> None:
+        self.dispatch.counts.add(event, self.dispatch.kind(subscription))
+
+    def _give_up(
+        self, subscription: Subscription, message: Noticed, attempt: int, reason: str
+    ) -> None:
+        self._count("failed", subscription)
+        LOG.warning(
+            "gave up on message %s for %s after attempt %d: %s",
+            message.id,
+            named(subscription),
+            attempt,
+            reason,
+        )
+
+    async def _end(self, subscription: Subscription) -> None:
+        """Remove a subscription whose subscriber wants nothing more."""
+        self._count("gone", subscription)
+        LOG.info("%s: its subscriber is gone, it is removed", named(subscription))
+        await self._insist(
+            lambda: self._storage.subscription_delete(
+                subscription.project, subscription.source, subscription.id
+            )
+        )
+
+    async def _settle(self, taken: _Taken, due: float | None) -> None:
+        """Tell the store how a delivery went, until it has heard.
+
+        Otherwise what was sent would be sent again.
+        """
+        await self._insist(lambda: self._tell(taken, due, last=True))
+
+    async def _tell(
+        self, taken: _Taken, due: float | None, *, last: bool = False
+    ) -> None:
+        async with taken.turn:
+            if taken.settled:
+                return
+            await self._storage.delivery_settle(
+                taken.delivery.key,
+                position=taken.position,
+                attempt=taken.attempt,
+                due=due,
+            )
+            taken.settled = last
+
+    async def _insist(self, say: Callable[[], Awaitable[None]]) -> None:
+        wait = 0.0
+        while True:
+            try:
+                return await say()
+            except Unavailable as error:
+                wait = _longer(wait)
+                LOG.warning("the store has not heard of a delivery: %s", error)
+                await self._sleep(wait)
+
+
+def _longer(wait: float) -> float:
+    shortest, longest = _STORE_WAITS
+    return min(max(shortest, 2 * wait), longest)
