@@ -1,0 +1,586 @@
+"""The outbox worker on a store in memory, with a clock that tests move."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from zaqarserver.errors import Unavailable
+from zaqarserver.notify.deliverer import Delivered, Failed, Gone, Retry
+from zaqarserver.notify.dispatch import Dispatch
+from zaqarserver.notify.settings import NotifySettings
+from zaqarserver.notify.worker import LEASE, Notifier
+
+from .doubles import FakeClock, MemoryStore, Obedient, always, turns
+
+pytestmark = pytest.mark.anyio
+
+# Times of the attempts under the default policy, in seconds.
+DEFAULT_TIMES = [0, 0, 0, 0, 5, 10, 15, 20, 30, 45, 65, 90, 120, 150, 180]
+HOURS = 24 * 3600
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def store(clock):
+    return MemoryStore(clock)
+
+
+@pytest.fixture
+def deliverer(clock):
+    return Obedient(clock)
+
+
+@pytest.fixture
+async def notifiers(clock, store, deliverer):
+    """Make started notifiers on the store."""
+    made = []
+
+    async def queue_metadata(project, source):
+        return None
+
+    async def readable(project, source, message):
+        return message.body
+
+    async def make(
+        metadata=queue_metadata, readable=readable, kinds=("http",), **settings
+    ):
+        notifier = Notifier(
+            store,
+            NotifySettings(**{"drain_timeout": 0.0, **settings}),
+            queue_metadata=metadata,
+            readable=readable,
+            clock=clock,
+            dispatch=Dispatch(dict.fromkeys(kinds, deliverer)),
+        )
+        made.append(notifier)
+        store.noticed = notifier.noticed
+        await notifier.start()
+        await turns()
+        return notifier
+
+    yield make
+    for notifier in made:
+        await notifier.stop()
+
+
+async def hang(parcel=None):
+    """Answer nothing, as long as somebody waits."""
+    await asyncio.Event().wait()
+
+
+async def test_each_subscriber_gets_each_message_in_order(notifiers, store, deliverer):
+    notifier = await notifiers()
+    for host in "abc":
+        store.subscribe(f"http://{host}/")
+    store.post(b"1", b"2")
+    store.post(b"3")
+    await turns()
+    for host in "abc":
+        assert deliverer.bodies(host) == [1, 2, 3]
+    assert store.rows == {}
+    assert notifier.counters() == {("sent", "http"): 9}
+
+
+async def test_what_was_posted_before_the_start_is_sent(notifiers, store, deliverer):
+    store.subscribe("http://a/")
+    store.post(b"1")
+    await notifiers()
+    assert deliverer.bodies() == [1]
+
+
+async def test_a_failing_subscriber_is_tried_on_schedule_then_given_up(
+    notifiers, store, deliverer, clock
+):
+    deliverer.behave = always(Retry("status 500"))
+    notifier = await notifiers()
+    store.subscribe("http://a/")
+    store.post(b"1", ttl=HOURS)
+    await clock.advance(1000)
+    assert deliverer.times == DEFAULT_TIMES
+    assert [parcel.attempt for parcel in deliverer.sent] == list(range(1, 16))
+    assert len({parcel.id for parcel in deliverer.sent}) == 1
+    assert store.rows == {}
+    assert notifier.counters() == {("retried", "http"): 14, ("failed", "http"): 1}
+
+
+async def test_after_giving_up_a_message_the_next_one_is_sent(
+    notifiers, store, deliverer, clock
+):
+    deliverer.behave = lambda parcel: (
+        Retry("no") if b"bad" in parcel.payload else Delivered()
+    )
+    await notifiers()
+    store.subscribe("http://a/")
+    store.post(b'"bad"', b"2", ttl=HOURS)
+    store.post(b"3", ttl=HOURS)
+    await clock.advance(1000)
+    assert deliverer.bodies() == ["bad"] * 15 + [2, 3]
+    assert deliverer.times[-2:] == [180, 180]
+
+
+async def test_a_final_failure_is_not_tried_again(notifiers, store, deliverer, clock):
+    deliverer.behave = always(Failed("status 404"))
+    notifier = await notifiers()
+    store.subscribe("http://a/")
+    store.post(b"1", b"2")
+    await clock.advance(1000)
+    assert deliverer.bodies() == [1, 2]
+    assert notifier.counters() == {("failed", "http"): 2}
+
+
+async def test_a_retry_that_waits_holds_no_slot(notifiers, store, deliverer, clock):
+    deliverer.behave = lambda parcel: (
+        Retry("no") if "sick" in parcel.subscription.subscriber else Delivered()
+    )
+    notifier = await notifiers(max_notifier_workers=2)
+    free = notifier.slots.room
+    for number in range(20):
+        store.subscribe(f"http://sick{number}/")
+    store.subscribe("http://well/")
+    store.post(b"1", ttl=HOURS)
+    await clock.advance(3)
+    assert notifier.slots.room == free
+    store.post(b"2", ttl=HOURS)
+    await turns()
+    assert deliverer.bodies("well") == [1, 2]
+
+
+async def test_a_subscriber_may_ask_to_be_left_alone(
+    notifiers, store, deliverer, clock
+):
+    answers = [Retry("status 429", 17.0), Delivered()]
+
+    def answer(parcel):
+        return answers.pop(0)
+
+    deliverer.behave = answer
+    await notifiers()
+    store.subscribe("http://a/")
+    store.post(b"1")
+    await clock.advance(100)
+    assert deliverer.times == [0, 17]
+
+
+@pytest.mark.parametrize(
+    ("of_queue", "of_subscription", "times"),
+    [
+        (None, {"maximum_delay_retries": 0, "retries_with_no_delay": 0}, 12),
+        ({"retries_with_no_delay": 0}, None, 12),
+        ({"retries_with_no_delay": 1}, {"retries_with_no_delay": 0}, 12),
+        (
+            {"retries_with_no_delay": 1, "ignore_subscription_override": True},
+            {"retries_with_no_delay": 0},
+            13,
+        ),
+    ],
+)
+async def test_policies_of_queue_and_subscription_count(
+    notifiers, store, deliverer, clock, of_queue, of_subscription, times
+):
+    async def metadata(project, source):
+        return {"_retry_policy": of_queue}
+
+    deliverer.behave = always(Retry("no"))
+    await notifiers(metadata=metadata)
+    options = {} if of_subscription is None else {"_retry_policy": of_subscription}
+    store.subscribe("http://a/", **options)
+    store.post(b"1", ttl=HOURS)
+    await clock.advance(1000)
+    no_delay = (of_subscription or {}).get("maximum_delay_retries") == 0
+    assert len(deliverer.sent) == times - (3 if no_delay else 0)
+
+
+async def test_kinds_without_policies_follow_the_default(
+    notifiers, store, deliverer, clock
+):
+    deliverer.behave = always(Retry("no"))
+    deliverer.follows_policy = False
+    await notifiers(kinds=["mailto"])
+    store.subscribe("mailto:a@x.example", _retry_policy={"retries_with_no_delay": 0})
+    store.post(b"1", ttl=HOURS)
+    await clock.advance(1000)
+    assert deliverer.times == DEFAULT_TIMES
+
+
+async def test_a_message_that_ended_meanwhile_is_dropped(
+    notifiers, store, deliverer, clock
+):
+    deliverer.behave = lambda parcel: Retry("no") if parcel.attempt < 5 else Delivered()
+    store.subscribe("http://a/")
+    store.post(b"1", ttl=60)
+    await clock.advance(60)
+    notifier = await notifiers()
+    assert deliverer.sent == []
+    assert store.rows == {}
+    assert notifier.counters() == {("expired", "http"): 1}
+
+
+async def test_no_retry_is_planned_after_the_messages_end(
+    notifiers, store, deliverer, clock
+):
+    deliverer.behave = always(Retry("status 503", 3600.0))
+    await notifiers()
+    store.subscribe("http://a/")
+    store.post(b"1", b"2", ttl=60)
+    await turns()
+    assert deliverer.bodies() == [1, 2]
+    assert store.rows == {}
+
+
+async def test_a_subscriber_that_is_gone_is_removed(notifiers, store, deliverer):
+    deliverer.behave = always(Gone())
+    notifier = await notifiers()
+    store.subscribe("http://a/")
+    store.post(b"1", b"2")
+    await turns()
+    store.post(b"3")
+    await turns()
+    assert deliverer.bodies() == [1]
+    assert store.subscriptions == {}
+    assert notifier.counters() == {("gone", "http"): 1}
+
+
+async def test_only_matching_messages_are_sent(notifiers, store, deliverer):
+    notifier = await notifiers()
+    store.subscribe("http://a/", filter={"/kind": {"equals": "x"}})
+    store.post(b'{"kind": "y"}', b'{"kind": "x"}', b"3")
+    await turns()
+    assert deliverer.bodies() == [{"kind": "x"}]
+    assert notifier.counters() == {("sent", "http"): 1, ("filtered", "http"): 2}
+
+
+async def test_a_stored_filter_that_is_wrong_sends_nothing(notifiers, store, deliverer):
+    notifier = await notifiers()
+    store.subscribe("http://a/", filter="all")
+    store.post(b"1")
+    await turns()
+    assert deliverer.sent == []
+    assert store.rows == {}
+    assert notifier.counters() == {("failed", "http"): 1}
+
+
+async def test_messages_are_made_readable_and_stages_may_drop_them(
+    notifiers, store, deliverer
+):
+    async def readable(project, source, message):
+        return None if message.body == b"secret" else b'"plain"'
+
+    notifier = await notifiers(readable=readable)
+    store.subscribe("http://a/")
+    store.post(b"cipher", b"secret")
+    await turns()
+    assert deliverer.bodies() == ["plain"]
+    assert notifier.counters() == {("sent", "http"): 1, ("filtered", "http"): 1}
+
+
+async def test_a_message_that_cannot_be_read_is_tried_again(
+    notifiers, store, deliverer, clock, caplog
+):
+    keys = []
+
+    async def readable(project, source, message):
+        if not keys:
+            raise LookupError("no key for s3cret")
+        return b"1"
+
+    await notifiers(readable=readable)
+    store.subscribe("http://a/")
+    store.post(b"cipher")
+    await clock.advance(3)
+    keys.append("key")
+    await clock.advance(3)
+    assert deliverer.bodies() == [1]
+    assert "LookupError" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+async def test_unconfirmed_subscribers_get_nothing_if_that_is_required(
+    notifiers, store, deliverer
+):
+    await notifiers(require_confirmation=True)
+    store.subscribe("http://a/", confirmed=False)
+    store.subscribe("http://b/", confirmed=True)
+    store.post(b"1")
+    await turns()
+    assert deliverer.bodies("a") == []
+    assert deliverer.bodies("b") == [1]
+
+
+async def test_a_kind_that_is_not_installed_fails_for_good(notifiers, store):
+    notifier = await notifiers()
+    store.subscribe("carrier-pigeon:home")
+    store.post(b"1")
+    await turns()
+    assert store.rows == {}
+    assert notifier.counters() == {("failed", "unknown"): 1}
+
+
+async def test_a_deliverer_that_breaks_is_tried_again_and_stops_nobody(
+    notifiers, store, deliverer, clock, caplog
+):
+    def behave(parcel):
+        if "sick" in parcel.subscription.subscriber and parcel.attempt < 3:
+            raise RuntimeError("while sending s3cret")
+        return Delivered()
+
+    deliverer.behave = behave
+    await notifiers()
+    store.subscribe("http://sick/")
+    store.subscribe("http://well/")
+    store.post(b"1")
+    await turns()
+    assert deliverer.bodies("well") == [1]
+    assert deliverer.bodies("sick") == [1, 1, 1]
+    assert "RuntimeError" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+async def test_logs_name_no_payload_and_no_address(notifiers, store, deliverer, caplog):
+    caplog.set_level(logging.DEBUG)
+    deliverer.behave = always(Failed("status 400"))
+    await notifiers()
+    subscription = store.subscribe("http://user:s3cret@a/?token=s3cret")
+    store.post(b'"s3cret"')
+    await turns()
+    assert subscription.id in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+# -- fairness ---------------------------------------------------------------
+
+
+async def test_hanging_endpoints_do_not_hold_up_the_others(
+    notifiers, store, deliverer, clock
+):
+    deliverer.behave = lambda parcel: (
+        hang() if "sick" in parcel.subscription.subscriber else Delivered()
+    )
+    await notifiers(max_notifier_workers=4)
+    for number in range(2):
+        store.subscribe(f"http://sick{number}/")
+    store.subscribe("http://well/")
+    store.post(b"1")
+    await clock.advance(3)
+    for number in range(2, 5):
+        store.post(str(number).encode())
+        await turns()
+    assert deliverer.bodies("well") == [1, 2, 3, 4]
+
+
+async def test_one_endpoint_gets_no_more_than_its_share(
+    notifiers, store, deliverer, clock
+):
+    free = asyncio.Event()
+
+    async def slow(parcel=None):
+        await free.wait()
+        return Delivered()
+
+    deliverer.behave = lambda parcel: (
+        slow() if "slow" in parcel.subscription.subscriber else Delivered()
+    )
+    await notifiers(max_notifier_workers=8, max_deliveries_per_endpoint=2)
+    for number in range(30):
+        store.subscribe(f"http://slow/{number}")
+    store.subscribe("http://well/")
+    store.post(b"1", ttl=HOURS)
+    await clock.advance(1.5)
+    assert len(deliverer.bodies("slow")) == 2
+    assert deliverer.bodies("well") == [1]
+    free.set()
+    await clock.advance(120)
+    assert len(deliverer.bodies("slow")) == 30
+    assert store.rows == {}
+
+
+async def test_endpoints_that_fail_get_half_of_the_slots_at_most(
+    notifiers, store, deliverer, clock
+):
+    asked = 0
+
+    async def fail_then_hang(parcel):
+        nonlocal asked
+        if parcel.attempt == 1:
+            return Retry("no")
+        asked += 1
+        return await hang()
+
+    deliverer.behave = fail_then_hang
+    await notifiers(max_notifier_workers=4)
+    for number in range(10):
+        store.subscribe(f"http://sick{number}/")
+    store.post(b"1")
+    await turns()
+    assert asked == 2
+
+
+# -- the store, leases and ends ---------------------------------------------
+
+
+async def test_a_store_that_is_away_is_asked_again(notifiers, store, deliverer, clock):
+    store.away = True
+    await notifiers()
+    store.subscribe("http://a/")
+    store.post(b"1")
+    await clock.advance(60)
+    assert deliverer.sent == []
+    store.away = False
+    await clock.advance(60)
+    assert deliverer.bodies() == [1]
+
+
+async def test_a_defect_of_the_store_does_not_end_the_deliveries(
+    notifiers, store, deliverer, clock, monkeypatch, caplog
+):
+    take, broken = store.delivery_take, [True]
+
+    async def delivery_take(now, **named):
+        if broken:
+            raise ZeroDivisionError(broken.pop())
+        return await take(now, **named)
+
+    monkeypatch.setattr(store, "delivery_take", delivery_take)
+    await notifiers()
+    store.subscribe("http://a/")
+    store.post(b"1")
+    await clock.advance(5)
+    assert deliverer.bodies() == [1]
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_what_was_sent_is_settled_once_the_store_is_back(
+    notifiers, store, deliverer, clock
+):
+    def behave(parcel):
+        store.away = True
+        return Delivered()
+
+    deliverer.behave = behave
+    await notifiers()
+    store.subscribe("http://a/")
+    store.post(b"1")
+    await clock.advance(60)
+    store.away = False
+    deliverer.behave = always(Delivered())
+    await clock.advance(60)
+    assert deliverer.bodies() == [1]
+    assert store.rows == {}
+
+
+async def test_the_lease_is_kept_while_sending_takes_long(
+    notifiers, store, deliverer, clock
+):
+    free = asyncio.Event()
+
+    async def slow(parcel=None):
+        await free.wait()
+        return Delivered()
+
+    deliverer.behave = slow
+    await notifiers()
+    await notifiers()  # a second server on the same store
+    store.subscribe("http://a/")
+    store.post(b"1")
+    await clock.advance(10 * LEASE)
+    assert deliverer.bodies() == [1]
+    free.set()
+    await turns()
+    assert store.rows == {}
+
+
+async def test_a_crash_between_sending_and_settling_sends_again(
+    notifiers, store, deliverer, clock
+):
+    first = await notifiers()
+    first._storage = Crashed(store)
+    store.subscribe("http://a/")
+    store.post(b"1", b"2")
+    await turns()
+    assert deliverer.bodies() == [1, 2]
+    await notifiers()
+    assert deliverer.bodies() == [1, 2]  # still under its lease
+    await clock.advance(LEASE)
+    assert deliverer.bodies() == [1, 2, 1, 2]
+    assert store.rows == {}
+
+
+class Crashed:
+    """The store as a process sees it that dies before it can settle."""
+
+    def __init__(self, store):
+        self.delivery_take = store.delivery_take
+        self.delivery_due = store.delivery_due
+
+    async def delivery_settle(self, key, **named):
+        raise Unavailable("crashed")
+
+
+async def test_retries_go_on_after_a_restart_where_they_were(
+    notifiers, store, deliverer, clock
+):
+    deliverer.behave = always(Retry("no"))
+    store.subscribe("http://a/")
+    store.post(b"1", ttl=HOURS)
+    first = await notifiers()
+    await clock.advance(12)
+    await first.stop()
+    await notifiers()
+    await clock.advance(1000)
+    assert deliverer.times == DEFAULT_TIMES
+    assert [parcel.attempt for parcel in deliverer.sent] == list(range(1, 16))
+
+
+async def test_what_is_being_sent_may_end_when_the_notifier_stops(
+    notifiers, store, deliverer
+):
+    free = asyncio.Event()
+
+    async def slow(parcel=None):
+        await free.wait()
+        return Delivered()
+
+    deliverer.behave = slow
+    notifier = await notifiers(drain_timeout=30.0)
+    store.subscribe("http://a/")
+    store.post(b"1")
+    await turns()
+    stopping = asyncio.create_task(notifier.stop())
+    await turns()
+    assert not stopping.done()
+    free.set()
+    await stopping
+    assert store.rows == {}
+
+
+async def test_what_was_not_sent_when_the_notifier_stops_is_due_at_once(
+    notifiers, store, deliverer
+):
+    deliverer.behave = hang
+    notifier = await notifiers(max_deliveries_per_endpoint=1)
+    for number in range(3):
+        store.subscribe(f"http://a/{number}")
+    store.post(b"1")
+    await turns()
+    assert len(deliverer.sent) == 1
+    await notifier.stop()
+    await notifier.stop()
+    deliverer.behave = always(Delivered())
+    await notifiers()
+    assert len(deliverer.sent) == 4
+    assert store.rows == {}
+
+
+async def test_more_than_fits_is_taken_bit_by_bit(notifiers, store, deliverer):
+    await notifiers(max_notifier_workers=2)
+    for number in range(300):
+        store.subscribe(f"http://h{number}/")
+    store.post(b"1")
+    while store.rows:
+        await turns()
+    assert len(deliverer.sent) == 300
