@@ -24,11 +24,14 @@ from zaqarserver.http import make_app
 from zaqarserver.http.app import Cors
 from zaqarserver.http.protocol import BoundedHttp, close_slow
 from zaqarserver.metrics import Metrics
-from zaqarserver.notify.websocket import Hub
+from zaqarserver.notify.subscription_options import check_options
+from zaqarserver.notify.websocket import Hub, admits
+from zaqarserver.notify.worker import Notifier
 from zaqarserver.policy import RulePolicy
 from zaqarserver.signing import Signer
 from zaqarserver.stages.pipeline import load_pipeline
-from zaqarserver.storage.base import Durability, Storage
+from zaqarserver.storage.base import Durability, Metadata, Storage
+from zaqarserver.storage.subscriptions import Noticed
 from zaqarserver.websocket import FrameEdge
 from zaqarserver.websocket.protocol import DroppableWebSocket
 
@@ -158,6 +161,14 @@ def _host_and_port(listener: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+class _Notices(NoNotices):
+    """What handlers need of the notifier."""
+
+    def check_options(self, options: Any) -> None:
+        """Refuse options of a subscription that could not be followed."""
+        check_options(options)
+
+
 class Application:
     """A server from its start to its end."""
 
@@ -171,12 +182,19 @@ class Application:
             config.settings_of(conf),
             self.storage,
             RulePolicy(conf),
-            NoNotices(),
+            _Notices(),
             stages,
             Signer(conf.signed_url.secret_key),
         )
-        hub = Hub(stages.read)
-        self.storage.watch(hub.posted, lambda: None)
+        hub = Hub(stages.read, admits)
+        self.notifier = Notifier(
+            self.storage,
+            config.notify_settings_of(conf),
+            queue_metadata=self._metadata,
+            readable=self._readable,
+        )
+        self.metrics.watch_notifications(self.notifier.counters)
+        self.storage.watch(hub.posted, self.notifier.noticed)
         self.app = dispatcher(
             make_app(self.server, NoAuth(), self.metrics, cors=_cors(conf)),
             FrameEdge(
@@ -189,6 +207,13 @@ class Application:
             ),
         )
         self._ready = asyncio.Event()
+
+    async def _metadata(self, project: str, queue: str) -> Metadata | None:
+        found = await self.storage.queue_get(project, queue)
+        return None if found is None else found.metadata
+
+    async def _readable(self, project: str, queue: str, message: Noticed) -> bytes:
+        return self.server.stages.read(project, queue, message.body)
 
     async def run(self) -> None:
         """Open the store, serve until a signal says stop, close the store.
@@ -206,8 +231,10 @@ class Application:
             raise StartupError(f"the store cannot be reached: {error}") from error
         _calm_collector()
         try:
+            await self.notifier.start()
             await self._serve(listeners)
         finally:
+            await self.notifier.stop()
             await self.storage.close()
             LOG.info("stopped")
 

@@ -19,6 +19,8 @@ from oslo_config import cfg
 from zaqarserver import __version__
 from zaqarserver.context import Settings
 from zaqarserver.errors import SettingsError
+from zaqarserver.notify.options import NOTIFICATION_OPTS
+from zaqarserver.notify.settings import NotifySettings
 
 _BASE = Settings()
 
@@ -234,6 +236,7 @@ GROUPS: dict[str, list[cfg.Opt]] = {
     "transport": TRANSPORT_OPTS,
     "cors": CORS_OPTS,
     "signed_url": SIGNED_URL_OPTS,
+    "notification": NOTIFICATION_OPTS,
 }
 
 
@@ -309,3 +312,18 @@ def storage_uri(conf: cfg.ConfigOpts) -> str:
     home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
     path = Path(home).absolute() / "zaqarserver" / "zaqar.db"
     return f"sqlite:///{quote(str(path))}"
+
+
+def notify_settings_of(conf: cfg.ConfigOpts) -> NotifySettings:
+    """Return what the notifier reads of the configuration.
+
+    Without authentication only callers on this machine are served; what they can
+    reach here by themselves, webhooks may reach as well.
+    """
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(NotifySettings):
+        value = conf.notification[field.name]
+        values[field.name] = tuple(value) if isinstance(value, list) else value
+    if not conf.auth_strategy and not conf.insecure:
+        values["allowed_networks"] += ("127.0.0.0/8", "::1/128")
+    return NotifySettings(**values)

@@ -64,8 +64,8 @@ class Policy(Protocol):
 class Notices(Protocol):
     """What subscriptions need of the notifier."""
 
-    def check_filter(self, raw: Any) -> None:
-        """Refuse a subscription filter that makes no sense.
+    def check_options(self, options: Any) -> None:
+        """Refuse options of a subscription that could not be followed.
 
         Raises:
             BadRequest: The text names the wrong member.
@@ -83,8 +83,8 @@ class Notices(Protocol):
 class NoNotices:
     """The notices of a server that notifies nobody."""
 
-    def check_filter(self, raw: Any) -> None:
-        """Take any filter."""
+    def check_options(self, options: Any) -> None:
+        """Take any options."""
 
     async def ask_to_confirm(self, subscription: Subscription, now: float) -> None:
         """Ask nobody."""

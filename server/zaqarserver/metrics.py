@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -42,6 +42,7 @@ class Metrics(Collector):
         self._requests: defaultdict[tuple[str, str, int], int] = defaultdict(int)
         self._timings: defaultdict[str, _Timings] = defaultdict(_Timings)
         self._swept = 0
+        self._notifications: Callable[[], Mapping[tuple[str, str], int]] = dict
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -57,6 +58,12 @@ class Metrics(Collector):
     def count_swept(self, rows: int) -> None:
         """Count dead rows that the sweeper removed."""
         self._swept += rows
+
+    def watch_notifications(
+        self, numbers: Callable[[], Mapping[tuple[str, str], int]]
+    ) -> None:
+        """Name who knows how many notifications met which end, by end and kind."""
+        self._notifications = numbers
 
     def collect(self) -> Iterator[Metric]:
         """Make the metric objects of all that was counted."""
@@ -74,6 +81,14 @@ class Metrics(Collector):
             requests.add_metric([transport, operation, str(status)], count)
         yield requests
         yield self._histogram()
+        notifications = CounterMetricFamily(
+            "zaqar_notifications",
+            "Messages for subscribers by what became of them.",
+            labels=["event", "kind"],
+        )
+        for (event, kind), count in self._notifications().items():
+            notifications.add_metric([event, kind], count)
+        yield notifications
         yield CounterMetricFamily(
             "zaqar_swept_rows", "Dead rows removed from the store.", value=self._swept
         )

@@ -71,7 +71,7 @@ def test_ttl_and_options_have_defaults(api):
         ({"subscriber": HOOK, "options": {"subject": "a\nb: c"}}, "subject"),
         (
             {"subscriber": HOOK, "options": {"_retry_policy": {"minimum_delay": 29}}},
-            "_retry_policy",
+            "minimum_delay",
         ),
         ({"subscriber": HOOK, "ttl": "60"}, "must be an integer"),
         ({"subscriber": HOOK, "ttl": 60.5}, "must be an integer"),

@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 
 from zaqarserver.notify import payload
+from zaqarserver.notify.filters import compile_filter
 from zaqarserver.storage.subscriptions import Posted, Subscription
 
 LOG = logging.getLogger(__name__)
@@ -27,6 +28,12 @@ class Socket(Protocol):
 
     def push(self, text: bytes) -> None:
         """Send a payload without waiting, in the connection's own encoding."""
+
+
+def admits(subscription: Subscription, body: bytes) -> bool:
+    """Apply the subscription's filter, if it has one."""
+    raw = subscription.options.get("filter")
+    return raw is None or compile_filter(raw).matches(body)
 
 
 class _Listener(msgspec.Struct, frozen=True):

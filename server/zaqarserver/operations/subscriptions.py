@@ -12,7 +12,6 @@ import msgspec
 from zaqarserver.context import Context
 from zaqarserver.errors import BadRequest, SubscriptionNotFound
 from zaqarserver.fields import Fields, QueueName, document, path, query
-from zaqarserver.operations.metadata import check_retry_policy
 from zaqarserver.storage.subscriptions import Subscription, SubscriptionChange
 
 LEAST_TTL = 60  # seconds
@@ -72,24 +71,8 @@ def _check_ttl(value: Any, now: float) -> int:
 
 
 def _check_options(ctx: Context, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise BadRequest("Options must be a dict.")
-    for key in ("post_data", "from", "subject", "trust_id"):
-        if key in value and not isinstance(value[key], str):
-            raise BadRequest(f"options.{key} must be a text.")
-    for key in ("from", "subject"):
-        if any(sign in value.get(key, "") for sign in "\r\n"):
-            raise BadRequest(f"options.{key} must be one line.")
-    headers = value.get("post_headers", {})
-    if not isinstance(headers, dict) or not all(
-        isinstance(text, str) for text in headers.values()
-    ):
-        raise BadRequest("options.post_headers must be an object of texts.")
-    if value.get("_retry_policy") is not None:
-        check_retry_policy(value["_retry_policy"])
-    if value.get("filter") is not None:
-        ctx.server.notices.check_filter(value["filter"])
-    return value
+    ctx.server.notices.check_options(value)
+    return dict(value)
 
 
 # -- operations --------------------------------------------------------------
