@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from zaqarclient.queues.v2.cli import lines, options
 from zaqarclient.queues.v2.cli.base import Command
 from zaqarclient.queues.v2.cli.filters import Filter, FilterError
-from zaqarclient.queues.v2.cli.tail import Tail, TimePause, newest
+from zaqarclient.queues.v2.cli.tail import Pause, Tail, TimePause, newest
 from zaqarclient.queues.v2.cli.values import Body
+from zaqarclient.transport.errors import NetworkError, TransportError
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.message import Message
@@ -85,13 +86,30 @@ class TailMessages(Command):
         if not columns:
             columns = _FOR_PEOPLE if parsed_args.formatter == "table" else _COLUMNS
         out = lines.FORMATS[parsed_args.formatter](self.app.stdout, columns)
+        # Listening begins before the first look, so that nothing falls between
+        # the two.
+        pause = self._pause(queue) if parsed_args.follow else None
         tail = self._tail(queue, parsed_args)
         messages = iter(tail)
-        if parsed_args.follow:
-            pause = TimePause(time.sleep)
+        if pause is not None:
             messages = tail.follow(pause, time.monotonic, parsed_args.timeout)
         for message in islice(messages, parsed_args.limit or None):
             out.print(_row(message))
+
+    def _pause(self, queue: Queue) -> Pause:
+        """Return what the service allows for: a bell, or only time."""
+        # Only who follows a queue over WebSocket needs it.
+        from zaqarclient.queues.v2.cli.push import PushPause  # noqa: PLC0415
+
+        client = self.client
+        if PushPause.serves(client):
+            try:
+                return PushPause(client, str(queue.name))
+            except TransportError as error:
+                if isinstance(error, NetworkError):
+                    raise
+                self.hint(f"{error} It is asked instead.")
+        return TimePause(time.sleep)
 
     def _tail(self, queue: Queue, parsed_args: argparse.Namespace) -> Tail:
         marker = newest(queue.stats) if parsed_args.new else parsed_args.since

@@ -130,7 +130,9 @@ class Tail:
             if left <= 0:
                 return
             rung = pause.wait(min(seconds, left))
-            seconds = LEAST_PAUSE if rung else min(seconds * 2, pause.most)
+            # Nobody tells of messages while the service is away.
+            most = MOST_PAUSE if self._failing else pause.most
+            seconds = LEAST_PAUSE if rung else min(seconds * 2, most)
 
     def _look(self) -> Iterator[Message]:
         """Give the messages that came; nothing while the service is away."""

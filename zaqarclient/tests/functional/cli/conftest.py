@@ -23,6 +23,14 @@ PROGRAMS = Path(sysconfig.get_path("scripts"))
 
 _NUMBERS = itertools.count()
 
+#: Mark of the modules whose tests hold over HTTP and over WebSocket.
+BOTH_WIRES = pytest.mark.parametrize("endpoint", ["http", "ws"], indirect=True)
+
+
+def is_websocket(endpoint: str) -> bool:
+    """Say which wire an endpoint is of, where the two answer differently."""
+    return endpoint.startswith("ws")
+
 
 class Done(NamedTuple):
     """A command that has ended."""
@@ -41,7 +49,15 @@ Run = Callable[..., Done]
 
 
 @pytest.fixture
-def environment(server: Any, tmp_path: Path) -> dict[str, str]:
+def endpoint(request: pytest.FixtureRequest, server: Any) -> str:
+    """The URL of the server; a module of tests for both wires asks for ``ws``."""
+    wire = getattr(request, "param", "http")
+    url: str = server.url if wire == "http" else server.websocket_url
+    return url
+
+
+@pytest.fixture
+def environment(endpoint: str, tmp_path: Path) -> dict[str, str]:
     """The variables of a user of the server, in a project of the test's own."""
     kept = {
         name: value
@@ -49,7 +65,7 @@ def environment(server: Any, tmp_path: Path) -> dict[str, str]:
         if not name.startswith(("OS_", "XDG_"))
     }
     return kept | {
-        "OS_QUEUES_ENDPOINT": server.url,
+        "OS_QUEUES_ENDPOINT": endpoint,
         "OS_QUEUES_PROJECT_ID": f"cli-{os.getpid()}-{next(_NUMBERS)}",
         "XDG_STATE_HOME": str(tmp_path / "state"),
         # openstack reads clouds.yaml from there, and only from there.
@@ -106,3 +122,36 @@ def process(environment: dict[str, str]) -> Run:
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run
+
+
+@pytest.fixture
+def running(
+    environment: dict[str, str],
+) -> Callable[..., contextlib.AbstractContextManager[subprocess.Popen[str]]]:
+    """Start a program: ``with running("zaqar", "message", "tail", "q") as it:``."""
+
+    @contextlib.contextmanager
+    def start(
+        program: str, *words: str, **extra: str
+    ) -> Iterator[subprocess.Popen[str]]:
+        with subprocess.Popen(
+            [str(PROGRAMS / program), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment | extra,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    return start
+
+
+@pytest.fixture(params=["http", "ws"])
+def wire(request: pytest.FixtureRequest, server: Any) -> dict[str, str]:
+    """The variable that leads a program to the server, over each wire."""
+    url = server.url if request.param == "http" else server.websocket_url
+    return {"OS_QUEUES_ENDPOINT": url}

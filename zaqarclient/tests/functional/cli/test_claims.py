@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from zaqarclient.tests.functional.cli.conftest import Run
+from zaqarclient.tests.functional.cli.conftest import BOTH_WIRES, Run
+
+pytestmark = BOTH_WIRES
 
 
 @pytest.fixture

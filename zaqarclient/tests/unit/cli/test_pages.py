@@ -41,8 +41,14 @@ def words_of(line: str) -> list[str]:
 
 @pytest.mark.parametrize("line", sorted(set(shown())))
 def test_a_command_on_a_page_can_be_typed_as_it_stands(
-    parse: Callable[..., Any], line: str
+    parse: Callable[..., Any],
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Options are read from their file when they are parsed.
+    (tmp_path / "hook.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
     words = words_of(line)
     end = words.index("--") if "--" in words else len(words)
     options, rest = shell.build_parser().parse_known_args(words[:end])
