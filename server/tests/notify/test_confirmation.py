@@ -1,0 +1,204 @@
+"""Confirmation requests (``notifications`` section 7)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+
+import msgspec
+import pytest
+from zaqarserver.notify.confirmation import MAX_PENDING, Confirmations
+from zaqarserver.notify.deliverer import Delivered, Failed, Gone, Retry
+from zaqarserver.notify.dispatch import Dispatch
+from zaqarserver.notify.settings import NotifySettings
+from zaqarserver.notify.slots import Slots
+
+from .doubles import NOW, FakeClock, MemoryStore, Obedient, always, turns
+
+pytestmark = pytest.mark.anyio
+
+
+def sign(paths, methods, project, expires):
+    text = "\\n".join([",".join(paths), ",".join(methods), project, expires])
+    return hmac.new(b"s3cr3t-key", text.encode(), hashlib.sha256).hexdigest()
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def deliverer(clock):
+    return Obedient(clock)
+
+
+@pytest.fixture
+def subscribe(clock):
+    return MemoryStore(clock).subscribe
+
+
+@pytest.fixture
+async def make(clock, deliverer):
+    """Make confirmations that are sent by the deliverer."""
+    slots = []
+
+    def make(sign=sign, **settings):
+        slots.append(Slots(4, 2, clock, lambda: None))
+        settings = {
+            "require_confirmation": True,
+            "public_url": "http://api.example:8888",
+            **settings,
+        }
+        return Confirmations(
+            NotifySettings(**settings),
+            sign,
+            dispatch=Dispatch({"http": deliverer}),
+            slots=slots[0],
+            clock=clock,
+        )
+
+    yield make
+    for one in slots:
+        await one.close(0)
+
+
+async def test_a_new_subscriber_is_asked(make, subscribe, deliverer):
+    subscription = subscribe("http://a/", confirmed=False)
+    make().subscribed(subscription)
+    await turns()
+    (parcel,) = deliverer.sent
+    found = json.loads(parcel.payload)
+    assert found == parcel.confirmation
+    path = f"/v2/queues/orders/subscriptions/{subscription.id}/confirm"
+    assert found["Message_Type"] == "SubscriptionConfirmation"
+    assert found["URL-Paths"] == path
+    assert found["URL-Methods"] == "PUT"
+    assert found["URL-Expires"] == "1970-01-12T14:46:40"  # NOW and the ttl
+    assert found["X-Project-ID"] == "4f2a"
+    assert found["WSGISubscribeURL"] == f"http://api.example:8888{path}"
+    assert found["URL-Signature"] == sign([path], ["PUT"], "4f2a", found["URL-Expires"])
+
+
+async def test_who_left_is_told_how_to_come_back(make, subscribe, deliverer):
+    make().unsubscribed(subscribe("http://a/", confirmed=False), 7200)
+    await turns()
+    (parcel,) = deliverer.sent
+    assert parcel.confirmation["Message_Type"] == "UnsubscribeConfirmation"
+    assert parcel.confirmation["URL-Expires"] == "1970-01-12T15:46:40"
+
+
+async def test_who_agreed_is_not_asked_again(make, subscribe, deliverer):
+    make().subscribed(subscribe("http://a/", confirmed=True))
+    await turns()
+    assert deliverer.sent == []
+
+
+async def test_nobody_is_asked_unless_confirmation_is_required(
+    make, subscribe, deliverer
+):
+    confirmations = make(require_confirmation=False)
+    confirmations.subscribed(subscribe("http://a/", confirmed=False))
+    confirmations.unsubscribed(subscribe("http://b/", confirmed=False), 60)
+    await turns()
+    assert deliverer.sent == []
+
+
+async def test_without_a_key_nobody_can_be_asked(make, subscribe, deliverer, caplog):
+    make(sign=None).subscribed(subscribe("http://a/", confirmed=False))
+    await turns()
+    assert deliverer.sent == []
+    assert "secret_key is not set" in caplog.text
+
+
+async def test_a_request_is_tried_again_on_the_default_schedule(
+    make, subscribe, deliverer, clock, caplog
+):
+    deliverer.behave = always(Retry("status 500"))
+    make().subscribed(subscribe("http://a/", confirmed=False))
+    await clock.advance(1000)
+    assert deliverer.times == [0, 0, 0, 0, 5, 10, 15, 20, 30, 45, 65, 90, 120, 150, 180]
+    assert len({parcel.id for parcel in deliverer.sent}) == 1
+    assert [parcel.attempt for parcel in deliverer.sent] == list(range(1, 16))
+    assert "was not asked: status 500" in caplog.text
+    assert deliverer.sent[0].confirmation["URL-Signature"] not in caplog.text
+
+
+async def test_a_request_that_got_through_is_not_repeated(
+    make, subscribe, deliverer, clock
+):
+    answers = [Retry("no", 17.0), Delivered()]
+
+    def answer(parcel):
+        return answers.pop(0)
+
+    deliverer.behave = answer
+    make().subscribed(subscribe("http://a/", confirmed=False))
+    await clock.advance(1000)
+    assert deliverer.times == [0, 17]
+
+
+@pytest.mark.parametrize("outcome", [Failed("status 404"), Gone()])
+async def test_a_final_failure_ends_the_request(
+    make, subscribe, deliverer, clock, outcome
+):
+    deliverer.behave = always(outcome)
+    make().subscribed(subscribe("http://a/", confirmed=False))
+    await clock.advance(1000)
+    assert len(deliverer.sent) == 1
+
+
+async def test_no_attempt_is_planned_after_the_signature_ends(
+    make, subscribe, deliverer, clock
+):
+    deliverer.behave = always(Retry("no", 100.0))
+    subscription = subscribe("http://a/", confirmed=False)
+    make().subscribed(msgspec.structs.replace(subscription, ttl=60))
+    await clock.advance(1000)
+    assert deliverer.times == [0]
+
+
+async def test_a_newer_request_replaces_the_one_that_waits(
+    make, subscribe, deliverer, clock
+):
+    deliverer.behave = always(Retry("no", 50.0))
+    confirmations = make()
+    subscription = subscribe("http://a/", confirmed=False)
+    confirmations.subscribed(subscription)
+    await clock.advance(10)
+    deliverer.behave = always(Delivered())
+    confirmations.subscribed(subscription)
+    await clock.advance(1000)
+    assert deliverer.times == [0, 10]
+    assert deliverer.sent[0].id != deliverer.sent[1].id
+
+
+async def test_closing_forgets_what_waits(make, subscribe, deliverer, clock):
+    deliverer.behave = always(Retry("no", 50.0))
+    confirmations = make()
+    confirmations.subscribed(subscribe("http://a/", confirmed=False))
+    await clock.advance(10)
+    confirmations.close()
+    await clock.advance(1000)
+    assert deliverer.times == [0]
+
+
+async def test_requests_to_one_endpoint_wait_for_their_turn(
+    make, subscribe, deliverer, clock
+):
+    confirmations = make()
+    for number in range(40):
+        confirmations.subscribed(subscribe(f"http://a/{number}", confirmed=False))
+    await clock.advance(60)
+    assert len({parcel.subscription.id for parcel in deliverer.sent}) == 40
+
+
+async def test_what_waits_is_bounded(make, subscribe, deliverer, clock, caplog):
+    deliverer.behave = always(Retry("no", 50.0))
+    confirmations = make()
+    for number in range(MAX_PENDING + 1):
+        confirmations.subscribed(subscribe(f"http://h{number}/", confirmed=False))
+    assert "too many confirmations wait" in caplog.text
+    assert clock.now() == NOW
+    confirmations.close()
