@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,10 +15,19 @@ from typing import Any
 import websocket
 from websocket import ABNF
 
+from zaqarclient.transport.request import Request
+
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 Frame = dict[str, Any]
 Answer = Callable[[Frame], Any]
+
+NOTIFICATION = {
+    "ttl": 60,
+    "body": {"n": 1},
+    "Message_Type": "Notification",
+    "queue_name": "orders",
+}
 
 
 def answer(frame: Frame, status: int = 200, body: Any = None) -> Frame:
@@ -31,6 +41,20 @@ def answer(frame: Frame, status: int = 200, body: Any = None) -> Frame:
         "body": {} if body is None else body,
         "headers": headers,
     }
+
+
+def raw(stub: WebsocketStub, action: str, **body: Any) -> Request:
+    """A request without an API, as callers of the transport itself make them."""
+    return Request(stub.url, action, content=json.dumps(body))
+
+
+def lists(frame: Frame) -> Frame:
+    return answer(frame, 200, {"queues": []})
+
+
+def posted(frame: Frame) -> Frame:
+    body = frame["body"]["messages"][0]["body"]
+    return answer(frame, 201, {"message_ids": [f"m{body}"]})
 
 
 class Peer:
@@ -89,20 +113,25 @@ class WebsocketStub:
             to say nothing.
         frames: What arrived.
         peers: The connections, in order.
-        pongs: The payloads of pongs.
+        pings: How many pings came.
+        closes: How many connections were closed in good order.
+        answers_pings: Whether it does as it has to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads: list[threading.Thread] = []
         self._sockets: list[socket.socket] = [self._listener]
         self.changed = threading.Condition()
-        self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}"
+        scheme = "ws" if tls is None else "wss"
+        self.url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
         self.reply: Answer = answer
         self.frames: list[Frame] = []
         self.peers: list[Peer] = []
         self.closes = 0
         self.pings = 0
+        self.answers_pings = True
 
     @property
     def actions(self) -> list[str]:
@@ -141,6 +170,9 @@ class WebsocketStub:
 
     def _serve(self, near: socket.socket) -> None:
         with contextlib.suppress(OSError, websocket.WebSocketException):
+            if self._tls is not None:
+                near = self._tls.wrap_socket(near, server_side=True)
+                self._sockets.append(near)
             peer = Peer(near)
             self.peers.append(peer)
             while True:
@@ -160,7 +192,7 @@ class WebsocketStub:
             self.closes += opcode == ABNF.OPCODE_CLOSE
             self.pings += opcode == ABNF.OPCODE_PING
             self.changed.notify_all()
-        if opcode == ABNF.OPCODE_PING:
+        if opcode == ABNF.OPCODE_PING and self.answers_pings:
             peer.send_raw(ABNF.OPCODE_PONG, data)
         for one in said if isinstance(said, list) else [said]:
             if one is not None:

@@ -31,6 +31,8 @@ __all__ = ["WebsocketTransport"]
 _LOG = logging.getLogger(__name__)
 
 _TITLE = "Websocket Transport Error"
+_SHOWN = 200
+"""Characters of an answer that nobody understands."""
 _TIMEOUT = 60.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
@@ -49,7 +51,10 @@ class WebsocketTransport(base.Transport):
             ``retries``, ``client_uuid`` and ``user_agent`` are read.
 
     Attributes:
-        sleep: Waits some seconds between two attempts.
+        sleep: Waits some seconds between two attempts of a call.
+        pause: Returns how many seconds `recv` waits before it connects again,
+            from how often it has tried; around 0.5 s doubled each time, at
+            most 30.
         on_reconnect: Called without arguments each time that subscriptions
             were made again on a new connection: what was posted in between
             was not pushed.
@@ -58,6 +63,7 @@ class WebsocketTransport(base.Transport):
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(options)
         self.sleep = time.sleep
+        self.pause: Callable[[int], float] = _pause
         self.on_reconnect: Callable[[], object] | None = None
         self._auth_opts: Mapping[str, Any] = self.options.get("auth_opts") or {}
         self._client_id = str(self.options.get("client_uuid") or uuid.uuid4())
@@ -168,7 +174,13 @@ class WebsocketTransport(base.Transport):
             sent["body"] = frame.body
         reply = self._channel_for(login).ask(sent, self._timeout)
         headers = reply["headers"]
-        status, body = frame.read(int(headers["status"]), reply.get("body", ""))
+        try:
+            status, body = frame.read(int(headers["status"]), reply.get("body", ""))
+        except (KeyError, TypeError, ValueError) as error:
+            text = json.dumps(reply.get("body"))[:_SHOWN]
+            raise errors.ServerFault(
+                _TITLE, "An answer of no known form.", text
+            ) from error
         _raise_for_status(status, body, headers)
         with self._lock:
             self._pushes.note(frame.action, frame.body, body)
@@ -274,7 +286,7 @@ class WebsocketTransport(base.Transport):
             if left is not None and left <= 0:
                 raise reason
             _LOG.warning("%s Connecting again.", reason)
-            pause = retry.jittered(_FIRST_PAUSE, times, _LONGEST_PAUSE)
+            pause = self.pause(times)
             if stopped.wait(pause if left is None else min(pause, left)):
                 raise reason
             try:
@@ -305,6 +317,10 @@ class WebsocketTransport(base.Transport):
             self._channel = None
 
 
+def _pause(times: int) -> float:
+    return retry.jittered(_FIRST_PAUSE, times, _LONGEST_PAUSE)
+
+
 def _frame_of(request: Request) -> Frame:
     if request.api is not None:
         return request.api.frame(request)
@@ -327,7 +343,7 @@ def _raise_for_status(status: int, body: Any, headers: Mapping[str, Any]) -> Non
     words = document.get("error") or detail
     raise error(
         _TITLE,
-        words if isinstance(words, str) else json.dumps(body),
+        words if isinstance(words, str) and words else json.dumps(body),
         status=status,
         # What a service has under an id of its own is in its log.
         request_id=detail if detail.startswith("req-") else headers.get(REQUEST_ID),

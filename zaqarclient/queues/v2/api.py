@@ -297,9 +297,7 @@ class V2(Api):
         content = json.loads(request.content) if request.content else None
 
         def read(status: int, body: Any) -> tuple[int, Any]:
-            failed = status >= 400 and not _is_document(body)
-            answer = frames.Answer(status, body)
-            return answer if failed else row.frame.reader(params, answer)
+            return row.frame.read(params, frames.Answer(status, body))
 
         return Frame(
             row.frame.action or operation,
@@ -307,11 +305,6 @@ class V2(Api):
             self.retry(operation, params),
             read,
         )
-
-
-def _is_document(body: object) -> bool:
-    """Whether an answer says more than what went wrong."""
-    return isinstance(body, dict) and "error" not in body
 
 
 def _operation_of(ref: str) -> tuple[str, dict[str, Any]]:

@@ -42,12 +42,25 @@ class FrameSide(NamedTuple):
         filters: The member that holds the arguments that the row does not
             name; None to leave them beside the rest.
         reader: Makes the answer of HTTP from that of the frame.
+        answers_missing: Whether a 404 may hold an answer, where HTTP has no
+            404.
     """
 
     action: str = ""
     names: Mapping[str, str] = {}
     filters: str | None = None
     reader: Reader = _plain
+    answers_missing: bool = False
+
+    def read(self, arguments: Arguments, answer: Answer) -> Answer:
+        """Return the answer of HTTP; one that is an error stays as it is."""
+        if answer.status >= 400 and not self._is_empty(answer):
+            return answer
+        return self.reader(arguments, answer)
+
+    def _is_empty(self, answer: Answer) -> bool:
+        missing = self.answers_missing and answer.status == 404
+        return missing and isinstance(answer.body, dict) and "error" not in answer.body
 
 
 def arguments_of(query: Mapping[str, Any], given: Arguments) -> dict[str, Any]:
@@ -201,7 +214,7 @@ SIDES: Mapping[str, FrameSide] = {
     "queue_exists": FrameSide("queue_get", reader=_nothing),
     "queue_create": FrameSide(names={"metadata": "metadata"}),
     "queue_update": FrameSide(names={"metadata": "operations"}),
-    "queue_get_stats": FrameSide(reader=_queue_get_stats),
+    "queue_get_stats": FrameSide(reader=_queue_get_stats, answers_missing=True),
     "message_post": FrameSide(reader=_message_post),
     "message_list": FrameSide(reader=_message_list),
     "message_get": FrameSide(reader=_message_get),

@@ -1,0 +1,341 @@
+"""Answers that find who asked, and connections that break."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from websocket import ABNF
+
+from zaqarclient.errors import InvalidOperation
+from zaqarclient.queues.v2.client import Client
+from zaqarclient.tests.conftest import NOAUTH
+from zaqarclient.tests.http_stub import Answer, HttpStub
+from zaqarclient.tests.ws_stub import (
+    NOTIFICATION,
+    Frame,
+    WebsocketStub,
+    answer,
+    lists,
+    posted,
+    raw,
+)
+from zaqarclient.transport import errors
+from zaqarclient.transport.ws import WebsocketTransport
+
+MakeClient = Callable[..., Client]
+
+
+@pytest.fixture
+def client(ws_stub: WebsocketStub, make_client: MakeClient) -> Client:
+    client = make_client(ws_stub.url)
+    client.transport().sleep = lambda _seconds: None
+    return client
+
+
+# -- answers -----------------------------------------------------------------------
+
+
+def post(client: Client, body: Any) -> Any:
+    return client.queue("orders").post({"body": body})["resources"]
+
+
+def without_ids(said: Frame) -> Frame:
+    """An answer of a service that repeats nothing of the request."""
+    return {**said, "request": {}, "headers": {"status": said["headers"]["status"]}}
+
+
+def only_echoed(said: Frame) -> Frame:
+    """An answer that has the id where the request is repeated."""
+    return {**said, "headers": {"status": said["headers"]["status"]}}
+
+
+@pytest.mark.parametrize("form", [dict, only_echoed])
+def test_answers_in_any_order_reach_who_asked(
+    ws_stub: WebsocketStub, client: Client, form: Callable[[Frame], Frame]
+) -> None:
+    held: list[Frame] = []
+
+    def reply(frame: Frame) -> Any:
+        held.append(form(posted(frame)))
+        return held[::-1] if len(held) == 8 else None
+
+    ws_stub.reply = reply
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda number: post(client, number), range(8)))
+    assert found == [[f"/v2/queues/orders/messages/m{n}"] for n in range(8)]
+    assert len(ws_stub.peers) == 1
+
+
+def test_answers_without_ids_belong_to_the_frames_in_order(
+    ws_stub: WebsocketStub, client: Client
+) -> None:
+    held: list[Frame] = []
+
+    def reply(frame: Frame) -> Any:
+        held.append(without_ids(posted(frame)))
+        return held if len(held) == 4 else None
+
+    ws_stub.reply = reply
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda number: post(client, number), range(4)))
+    assert found == [[f"/v2/queues/orders/messages/m{n}"] for n in range(4)]
+
+
+def test_an_answer_that_comes_too_late_is_nobody_elses(
+    ws_stub: WebsocketStub, make_client: MakeClient
+) -> None:
+    client = make_client(ws_stub.url, timeout=0.1)
+    late: list[Frame] = []
+
+    def reply(frame: Frame) -> Any:
+        late.append(without_ids(posted(frame)))
+        return late if len(late) == 2 else None
+
+    ws_stub.reply = reply
+    with pytest.raises(errors.TimedOut, match=r"no answer within 0\.1 seconds"):
+        post(client, 1)
+    assert post(client, 2) == ["/v2/queues/orders/messages/m2"]
+    assert len(ws_stub.frames) == 2
+
+
+def test_a_notification_is_never_an_answer(
+    ws_stub: WebsocketStub, client: Client
+) -> None:
+    ws_stub.reply = lambda frame: [NOTIFICATION, posted(frame), "not JSON"]
+    transport: Any = client.transport()
+    assert post(client, 7) == ["/v2/queues/orders/messages/m7"]
+    assert transport.recv(5) == NOTIFICATION
+    assert transport.recv(5) == "not JSON"
+    with pytest.raises(errors.TimedOut, match="no notification within 0 seconds"):
+        transport.recv(0)
+
+
+def test_an_answer_arrives_behind_more_notifications_than_are_kept(
+    ws_stub: WebsocketStub, client: Client
+) -> None:
+    transport: Any = client.transport()
+    many = [{**NOTIFICATION, "body": number} for number in range(1500)]
+    ws_stub.reply = lambda frame: [*many, posted(frame), *many]
+    post(client, 1)
+    ws_stub.reply = posted
+    post(client, 2)
+    found = [transport.recv(5)["body"] for _ in range(3000)]
+    assert found == [*range(1500), *range(1500)]
+
+
+def test_an_answer_to_no_question_is_dropped(
+    ws_stub: WebsocketStub, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    stray = {"request": {}, "body": {}, "headers": {"status": 200, "X-Request-ID": "x"}}
+    ws_stub.reply = lambda frame: [stray, posted(frame)]
+    assert post(client, 1)
+    assert "nobody asked" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        *((code, kind) for code, kind in errors.BY_STATUS.items() if code != 401),
+        (418, errors.RequestRefused),
+        (599, errors.ServerFault),
+    ],
+)
+def test_each_status_raises_the_class_that_it_raises_over_http(
+    ws_stub: WebsocketStub,
+    make_client: MakeClient,
+    status: int,
+    kind: type[errors.TransportError],
+) -> None:
+    ws_stub.reply = lambda frame: answer(frame, status, {"error": "Because."})
+    with pytest.raises(errors.TransportError) as caught:
+        make_client(ws_stub.url, retries=0).queues()
+    assert type(caught.value) is kind
+    assert (caught.value.status, caught.value.description) == (status, "Because.")
+    assert caught.value.title == "Websocket Transport Error"
+    assert caught.value.request_id == ws_stub.frames[0]["headers"]["X-Request-ID"]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"error": None, "exception": "It broke."}, "It broke."),
+        ({"error": "Unexpected error.", "exception": "req-7"}, "Unexpected error."),
+        ("Subscription orders not created.", "Subscription orders not created."),
+        ({"odd": 1}, '{"odd": 1}'),
+    ],
+)
+def test_the_words_of_an_error_are_found(
+    ws_stub: WebsocketStub, client: Client, body: Any, words: str
+) -> None:
+    ws_stub.reply = lambda frame: answer(frame, 409, body)
+    with pytest.raises(errors.ConflictError) as caught:
+        client.queue("q", force_create=True)
+    assert caught.value.description == words
+
+
+def test_an_answer_of_another_form_is_an_error_of_the_service(
+    ws_stub: WebsocketStub, client: Client
+) -> None:
+    ws_stub.reply = lambda frame: answer(frame, 201, {"odd": 1})
+    with pytest.raises(errors.ServerFault, match="no known form") as caught:
+        post(client, 1)
+    assert '"odd": 1' in (caught.value.text or "")
+
+
+def test_counters_of_a_missing_queue_are_zeros(
+    ws_stub: WebsocketStub, client: Client
+) -> None:
+    zeros = {"messages": {"claimed": 0, "free": 0, "total": 0}}
+    ws_stub.reply = lambda frame: answer(frame, 404, zeros)
+    assert client.queue("q").stats == zeros
+
+
+# -- connections that break --------------------------------------------------------
+
+
+def drops(stub: WebsocketStub, times: int) -> None:
+    """Make the stub break the first connections at their first frame."""
+
+    def reply(frame: Frame) -> Any:
+        if len(stub.frames) <= times:
+            stub.peers[-1].drop()
+            return None
+        listing = frame["action"] == "queue_list"
+        return lists(frame) if listing else posted(frame)
+
+    stub.reply = reply
+
+
+def test_a_safe_call_is_sent_again_over_a_new_connection(
+    ws_stub: WebsocketStub, client: Client
+) -> None:
+    drops(ws_stub, 2)
+    assert client.queues()[1] is None
+    assert len(ws_stub.peers) == 3
+
+
+def test_a_post_whose_answer_was_lost_is_not_sent_again(
+    ws_stub: WebsocketStub, client: Client
+) -> None:
+    drops(ws_stub, 1)
+    with pytest.raises(errors.ConnectionFailed):
+        post(client, 1)
+    assert len(ws_stub.frames) == 1
+    assert post(client, 2)
+
+
+def test_a_connection_that_ended_while_idle_is_opened_again(
+    ws_stub: WebsocketStub, client: Client
+) -> None:
+    ws_stub.reply = posted
+    transport: Any = client.transport()
+    post(client, 1)
+    reason = (4003).to_bytes(2, "big") + b"Authentication expired."
+    ws_stub.peers[0].send_raw(ABNF.OPCODE_CLOSE, reason)
+    with pytest.raises(errors.ConnectionFailed, match="4003 Authentication expired"):
+        transport.recv(5)
+    assert post(client, 2)
+    assert len(ws_stub.peers) == 2
+
+
+def test_a_service_that_is_not_there_was_sent_nothing(make_client: MakeClient) -> None:
+    with WebsocketStub().running() as gone:
+        pass
+    with pytest.raises(errors.ConnectionFailed, match="refused") as caught:
+        make_client(gone.url, retries=0).queues()
+    assert caught.value.unsent
+
+
+def test_a_silent_service_is_noticed_while_nobody_asks(ws_stub: WebsocketStub) -> None:
+    ws_stub.answers_pings = False
+    with WebsocketTransport({**NOAUTH, "timeout": 0.1}) as transport:
+        transport.send(raw(ws_stub, "queue_list"))
+        with pytest.raises(errors.ConnectionFailed, match="not even to a ping"):
+            transport.recv(5)
+    assert ws_stub.pings == 1
+
+
+def test_an_idle_connection_is_kept_by_pings(ws_stub: WebsocketStub) -> None:
+    with WebsocketTransport({**NOAUTH, "timeout": 0.05}) as transport:
+        transport.send(raw(ws_stub, "queue_list"))
+        ws_stub.wait_until(lambda: ws_stub.pings >= 3)
+        ws_stub.peers[0].send(NOTIFICATION)
+        assert transport.recv(5) == NOTIFICATION
+    assert len(ws_stub.peers) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (404, errors.ResourceNotFound),
+        (502, errors.BadGateway),
+        (200, errors.ServerFault),
+    ],
+)
+def test_a_server_without_websocket_is_named(
+    stub: HttpStub,
+    make_client: MakeClient,
+    status: int,
+    kind: type[errors.TransportError],
+) -> None:
+    stub.default = Answer(status, "Hello")
+    client = make_client(stub.url.replace("http", "ws"), retries=0)
+    with pytest.raises(kind, match="does not take WebSocket connections"):
+        client.queues()
+
+
+def test_a_redirect_is_not_followed(stub: HttpStub, make_client: MakeClient) -> None:
+    stub.default = Answer(302, None, {"Location": "ws://127.0.0.1:1/"})
+    client = make_client(stub.url.replace("http", "ws"), retries=0)
+    with pytest.raises(errors.ConnectionFailed, match=r"(?i)redirect"):
+        client.queues()
+    assert len(stub.seen) == 1
+
+
+# -- the end -----------------------------------------------------------------------
+
+
+def test_closing_says_goodbye_ends_the_thread_and_allows_more(
+    ws_stub: WebsocketStub, client: Client
+) -> None:
+    ws_stub.reply = lists
+    before = threading.active_count()
+    client.queues()
+    client.close()
+    ws_stub.wait_until(lambda: ws_stub.closes == 1)
+    names = {thread.name for thread in threading.enumerate()}
+    assert "zaqar-websocket" not in names
+    assert threading.active_count() <= before + 1
+    client.queues()
+    assert len(ws_stub.peers) == 2
+
+
+def test_closing_ends_a_wait_for_notifications(ws_stub: WebsocketStub) -> None:
+    transport = WebsocketTransport(NOAUTH)
+    created = {"subscription_id": "s1"}
+    ws_stub.reply = lambda frame: answer(frame, 201, created)
+    transport.send(raw(ws_stub, "subscription_create", queue_name="q"))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(transport.recv)
+        transport.close()
+        with pytest.raises((errors.ConnectionFailed, InvalidOperation)):
+            waiting.result(5)
+    assert len(ws_stub.peers) == 1
+
+
+def test_waiting_without_a_connection_makes_no_sense() -> None:
+    with pytest.raises(InvalidOperation, match="subscribe first"):
+        WebsocketTransport().recv(1)
+
+
+def test_another_process_uses_no_connection_of_its_parent(
+    ws_stub: WebsocketStub, ws_transport: WebsocketTransport
+) -> None:
+    ws_transport.send(raw(ws_stub, "queue_list"))
+    ws_transport._process = -1
+    ws_transport.send(raw(ws_stub, "queue_list"))
+    assert len(ws_stub.peers) == 2
