@@ -18,12 +18,13 @@ from oslo_config import cfg
 
 from zaqarserver import __version__, config
 from zaqarserver.auth import NoAuth, is_loopback_host
-from zaqarserver.context import NoNotices, Server
+from zaqarserver.context import Server
 from zaqarserver.errors import SettingsError, StartupError, Unavailable
 from zaqarserver.http import make_app
 from zaqarserver.http.app import Cors
 from zaqarserver.http.protocol import BoundedHttp, close_slow
 from zaqarserver.metrics import Metrics
+from zaqarserver.notify.confirmation import Confirmations
 from zaqarserver.notify.subscription_options import check_options
 from zaqarserver.notify.websocket import Hub, admits
 from zaqarserver.notify.worker import Notifier
@@ -31,7 +32,7 @@ from zaqarserver.policy import RulePolicy
 from zaqarserver.signing import Signer
 from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.base import Durability, Metadata, Storage
-from zaqarserver.storage.subscriptions import Noticed
+from zaqarserver.storage.subscriptions import Noticed, Subscription
 from zaqarserver.websocket import FrameEdge
 from zaqarserver.websocket.protocol import DroppableWebSocket
 
@@ -161,12 +162,24 @@ def _host_and_port(listener: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-class _Notices(NoNotices):
+class _Notices:
     """What handlers need of the notifier."""
+
+    def __init__(self, confirmations: Confirmations, ttl: int) -> None:
+        self._confirmations = confirmations
+        self._ttl = ttl
 
     def check_options(self, options: Any) -> None:
         """Refuse options of a subscription that could not be followed."""
         check_options(options)
+
+    def subscribed(self, subscription: Subscription) -> None:
+        """Ask a new subscriber whether it wants messages, if that is required."""
+        self._confirmations.subscribed(subscription)
+
+    def unsubscribed(self, subscription: Subscription) -> None:
+        """Tell a subscriber that it gets nothing more, if it had to agree."""
+        self._confirmations.unsubscribed(subscription, self._ttl)
 
 
 class Application:
@@ -178,21 +191,19 @@ class Application:
         self.storage = load_storage(conf)
         self.metrics = Metrics()
         stages = load_pipeline(conf.storage.message_pipeline, conf.transport)
+        signer = Signer(conf.signed_url.secret_key)
+        settings = config.settings_of(conf)
+        self.notifier = self._make_notifier()
+        self.confirmations = self._make_confirmations(signer)
         self.server = Server(
-            config.settings_of(conf),
+            settings,
             self.storage,
             RulePolicy(conf),
-            _Notices(),
+            _Notices(self.confirmations, settings.default_subscription_ttl),
             stages,
-            Signer(conf.signed_url.secret_key),
+            signer,
         )
         hub = Hub(stages.read, admits)
-        self.notifier = Notifier(
-            self.storage,
-            config.notify_settings_of(conf),
-            queue_metadata=self._metadata,
-            readable=self._readable,
-        )
         self.metrics.watch_notifications(self.notifier.counters)
         self.storage.watch(hub.posted, self.notifier.noticed)
         self.app = dispatcher(
@@ -207,6 +218,23 @@ class Application:
             ),
         )
         self._ready = asyncio.Event()
+
+    def _make_notifier(self) -> Notifier:
+        return Notifier(
+            self.storage,
+            config.notify_settings_of(self._conf),
+            queue_metadata=self._metadata,
+            readable=self._readable,
+        )
+
+    def _make_confirmations(self, signer: Signer) -> Confirmations:
+        return Confirmations(
+            config.notify_settings_of(self._conf),
+            signer.sign_text if signer.can_sign else None,
+            dispatch=self.notifier.dispatch,
+            slots=self.notifier.slots,
+            clock=self.notifier.clock,
+        )
 
     async def _metadata(self, project: str, queue: str) -> Metadata | None:
         found = await self.storage.queue_get(project, queue)
@@ -234,6 +262,7 @@ class Application:
             await self.notifier.start()
             await self._serve(listeners)
         finally:
+            self.confirmations.close()
             await self.notifier.stop()
             await self.storage.close()
             LOG.info("stopped")

@@ -71,13 +71,11 @@ class Notices(Protocol):
             BadRequest: The text names the wrong member.
         """
 
-    async def ask_to_confirm(self, subscription: Subscription, now: float) -> None:
+    def subscribed(self, subscription: Subscription) -> None:
         """Ask a new subscriber whether it wants messages, if that is required."""
 
-    async def confirm_unsubscription(
-        self, subscription: Subscription, now: float
-    ) -> None:
-        """Tell a subscriber that it gets no more messages, if that is required."""
+    def unsubscribed(self, subscription: Subscription) -> None:
+        """Tell a subscriber that it gets nothing more, if it had to agree."""
 
 
 class NoNotices:
@@ -86,12 +84,10 @@ class NoNotices:
     def check_options(self, options: Any) -> None:
         """Take any options."""
 
-    async def ask_to_confirm(self, subscription: Subscription, now: float) -> None:
+    def subscribed(self, subscription: Subscription) -> None:
         """Ask nobody."""
 
-    async def confirm_unsubscription(
-        self, subscription: Subscription, now: float
-    ) -> None:
+    def unsubscribed(self, subscription: Subscription) -> None:
         """Tell nobody."""
 
 

@@ -123,6 +123,16 @@ class Signer:
             compute(self._key, chosen, allowed, project, moment),
         )
 
+    def sign_text(
+        self,
+        paths: Sequence[str],
+        methods: Sequence[str],
+        project: str,
+        expires: str,
+    ) -> str:
+        """Return the signature alone, for an expiry in its written form."""
+        return compute(self._key, paths, methods, project, expires)
+
     def admits(self, grant: Signature, method: str, path: str, now: float) -> bool:
         """Say whether a presented grant is genuine and covers a request.
 

@@ -12,10 +12,13 @@ class Receivers:
 
     A temper says how a server behaves: ``good`` answers 204, ``error`` answers
     500, ``silent`` never answers, ``broken`` closes in the middle of its answer.
+    What :attr:`answers` holds for a port is answered first.
     """
 
     def __init__(self):
         self.received = {}
+        self.requests = {}
+        self.answers = {}
         self._loop = asyncio.new_event_loop()
         self._servers = {}
         self._tasks = set()
@@ -57,6 +60,7 @@ class Receivers:
         port = server.sockets[0].getsockname()[1]
         self._servers[port] = server
         self.received.setdefault(port, [])
+        self.requests.setdefault(port, [])
         return port
 
     async def _shut(self, port):
@@ -75,7 +79,12 @@ class Receivers:
         )
         body = await reader.readexactly(length)
         port = writer.get_extra_info("sockname")[1]
-        self.received[port].append((time.time(), json.loads(body)["body"]))
+        headers = dict(
+            line.split(": ", 1) for line in head.decode().split("\r\n")[1:] if line
+        )
+        self.requests[port].append((headers, body))
+        with contextlib.suppress(ValueError, KeyError):
+            self.received[port].append((time.time(), json.loads(body)["body"]))
         if temper == "silent":
             await asyncio.Event().wait()
         if temper == "broken":
@@ -83,6 +92,8 @@ class Receivers:
             await writer.drain()
             return False
         status = b"500 No" if temper == "error" else b"204 Yes"
+        if self.answers.get(port):
+            status = self.answers[port].pop(0)
         writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
         await writer.drain()
         return True

@@ -159,7 +159,7 @@ async def subscription_create(ctx: Context, args: SubscriptionCreate) -> Subscri
         if created:
             listener.listen(subscription)
     elif not subscription.confirmed:
-        await ctx.server.notices.ask_to_confirm(subscription, ctx.now)
+        ctx.server.notices.subscribed(subscription)
     return Subscribed(subscription, created)
 
 
@@ -227,7 +227,7 @@ async def subscription_update(ctx: Context, args: SubscriptionUpdate) -> None:
         ctx.now,
     )
     if "subscriber" in named:
-        await ctx.server.notices.ask_to_confirm(changed, ctx.now)
+        ctx.server.notices.subscribed(changed)
 
 
 async def subscription_delete(ctx: Context, args: SubscriptionRef) -> None:
@@ -264,4 +264,4 @@ async def subscription_confirm(ctx: Context, args: SubscriptionConfirm) -> None:
         ctx.now,
     )
     if not confirmed:
-        await ctx.server.notices.confirm_unsubscription(changed, ctx.now)
+        ctx.server.notices.unsubscribed(changed)
