@@ -129,7 +129,7 @@ class WebsocketTransport(base.Transport):
                 return self._channel.notification(wait)
             except TimeoutError:
                 if ends is not None and time.monotonic() >= ends:
-                    raise _no_notification(timeout) from None
+                    raise _no_notification() from None
                 with contextlib.suppress(errors.NetworkError):
                     self._pushes.renew()
             except errors.NetworkError as error:
@@ -277,14 +277,14 @@ class WebsocketTransport(base.Transport):
         """Connect again, pausing longer each time.
 
         Raises:
-            zaqarclient.transport.errors.TransportError: It was not possible
-                until the end, or the service refuses.
+            zaqarclient.transport.errors.TransportError: It was not possible in
+                time, or the service refuses.
         """
         reason: errors.TransportError = error
         for times in itertools.count():
             left = _left(ends)
             if left is not None and left <= 0:
-                raise reason
+                raise _no_notification() from reason
             _LOG.warning("%s Connecting again.", reason)
             pause = self.pause(times)
             if stopped.wait(pause if left is None else min(pause, left)):
@@ -352,8 +352,8 @@ def _raise_for_status(status: int, body: Any, headers: Mapping[str, Any]) -> Non
 
 def _is_passing(error: errors.TransportError) -> bool:
     """Whether it may be better a while later."""
-    if isinstance(error, errors.NetworkError):
-        return error.transient or error.unsent
+    if isinstance(error, errors.ConnectionFailed):
+        return error.transient
     return error.status is None or error.status == 429 or error.status >= 500
 
 
@@ -365,5 +365,5 @@ def _shorter(one: float | None, other: float | None) -> float | None:
     return min((wait for wait in (one, other) if wait is not None), default=None)
 
 
-def _no_notification(timeout: float | None) -> errors.TimedOut:
-    return errors.TimedOut(description=f"no notification within {timeout:g} seconds")
+def _no_notification() -> errors.TimedOut:
+    return errors.TimedOut(description="no notification came in time")

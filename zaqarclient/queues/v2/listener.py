@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from zaqarclient import errors
@@ -141,15 +140,12 @@ class Listener:
         """
         if self._closed.is_set():
             return None
-        ends = None if timeout is None else time.monotonic() + timeout
         try:
             return Notification.of(self._transport.recv(timeout))
         except transport_errors.TimedOut:
-            if ends is None:
-                raise
             return None
         except (transport_errors.NetworkError, errors.InvalidOperation):
-            if self._closed.is_set() or (ends and time.monotonic() >= ends):
+            if self._closed.is_set():
                 return None
             raise
 

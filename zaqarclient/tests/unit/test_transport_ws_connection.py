@@ -110,7 +110,7 @@ def test_a_notification_is_never_an_answer(
     assert post(client, 7) == ["/v2/queues/orders/messages/m7"]
     assert transport.recv(5) == NOTIFICATION
     assert transport.recv(5) == "not JSON"
-    with pytest.raises(errors.TimedOut, match="no notification within 0 seconds"):
+    with pytest.raises(errors.TimedOut, match="no notification"):
         transport.recv(0)
 
 
