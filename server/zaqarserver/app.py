@@ -206,16 +206,17 @@ class Application:
         hub = Hub(stages.read, admits)
         self.metrics.watch_notifications(self.notifier.counters)
         self.storage.watch(hub.posted, self.notifier.noticed)
+        self.frames = FrameEdge(
+            self.server,
+            NoAuth(),
+            self.metrics,
+            hub,
+            _push_base(conf),
+            _origins(conf),
+        )
         self.app = dispatcher(
             make_app(self.server, NoAuth(), self.metrics, cors=_cors(conf)),
-            FrameEdge(
-                self.server,
-                NoAuth(),
-                self.metrics,
-                hub,
-                _push_base(conf),
-                _origins(conf),
-            ),
+            self.frames,
         )
         self._ready = asyncio.Event()
 
@@ -383,3 +384,6 @@ class Application:
             )
             if closed:
                 LOG.info("closed %d connections that sent no whole request", closed)
+            idle = self.frames.close_idle(self._conf.websocket.idle_timeout)
+            if idle:
+                LOG.info("closed %d WebSockets that were silent", idle)

@@ -119,6 +119,13 @@ WEBSOCKET_OPTS: list[cfg.Opt] = [
         min=1,
         help="Seconds between pings; a peer that does not answer one is dropped.",
     ),
+    cfg.IntOpt(
+        "idle_timeout",
+        default=3600,
+        min=1,
+        help="Seconds after which a connection is closed that sends nothing and is "
+        "subscribed to nothing.",
+    ),
 ]
 
 STORAGE_OPTS: list[cfg.Opt] = [

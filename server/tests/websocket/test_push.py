@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from .frames import CLIENT, post
+from .frames import CLIENT, Socket, post
 
 TEXT = {
     "ttl": 120,
@@ -178,3 +178,18 @@ def test_pushes_in_messagepack_are_maps(connect):
     post(poster, {"sku": 7}, ttl=120)
     _, data = peer.peer.recv_data()
     assert msgspec.msgpack.decode(data) == TEXT
+
+
+def test_a_silent_connection_is_closed_unless_it_listens(server_factory):
+    server = server_factory(options="[websocket]\nidle_timeout = 1")
+    silent = Socket(server.websocket_url)
+    listening = Socket(server.websocket_url)
+    subscribe(listening)
+    frame = silent.peer.recv_frame()
+    assert int.from_bytes(frame.data[:2], "big") == 1001
+    poster = Socket(server.websocket_url)
+    post(poster, 1)
+    assert listening.receive()[1]["body"] == 1
+    for one in (silent, listening, poster):
+        one.peer.shutdown()
+    server.stop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
@@ -28,6 +29,7 @@ MAX_CONCURRENT = 64
 MAX_WAITING = 1000
 MAX_WAITING_BYTES = 8 * 1024 * 1024
 TOO_SLOW = 1008
+IDLE = 1001
 
 
 class Connection:
@@ -36,6 +38,7 @@ class Connection:
     Attributes:
         uri: What its push subscriptions show as their subscriber.
         subscriptions: The push subscriptions that were made through it.
+        heard: When its last frame came, on the monotonic clock.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Connection:
     ) -> None:
         self.uri = f"{base_uri}/{uuid.uuid4()}"
         self.subscriptions: list[Subscription] = []
+        self.heard = time.monotonic()
         self._send = send
         self._hub = hub
         self._drop = drop
@@ -90,6 +94,15 @@ class Connection:
         finally:
             self._answering -= 1
             self._flush()
+
+    def close_if_idle(self, since: float) -> bool:
+        """Close it if it is silent since a moment and waits for nothing."""
+        idle = self.heard < since and not self.subscriptions and not self._tasks
+        if idle and not self._answering and not self._closed:
+            self._closed = True
+            self._drop(IDLE, "Nothing came for too long.")
+            return True
+        return False
 
     async def finish(self) -> None:
         """Forget what waits; let requests under way end."""

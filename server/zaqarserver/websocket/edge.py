@@ -74,6 +74,7 @@ class FrameEdge:
         self._metrics = metrics
         self._clock = clock
         self._operations = bind(server.settings)
+        self._connections: set[Connection] = set()
 
     async def serve(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one connection from its handshake to its end."""
@@ -84,12 +85,15 @@ class FrameEdge:
         await send({"type": "websocket.accept"})
         drop = scope["extensions"][DROP]
         connection = Connection(send, self._hub, self._base_uri, drop)
+        self._connections.add(connection)
         try:
             while (message := await receive())["type"] == "websocket.receive":
+                connection.heard = time.monotonic()
                 await self._take(connection, message)
         except ConnectionError:
             LOG.debug("a peer went away while it was answered")
         finally:
+            self._connections.discard(connection)
             await connection.finish()
             await self._unsubscribe(connection)
 
@@ -99,6 +103,18 @@ class FrameEdge:
             return True
         text = origin.decode("latin-1")
         return text in self._origins or is_loopback_host(urlsplit(text).hostname)
+
+    def close_idle(self, older_than: float) -> int:
+        """Close connections that are silent and listen to nothing.
+
+        Args:
+            older_than: Seconds that a connection may be silent.
+
+        Returns:
+            How many were closed.
+        """
+        since = time.monotonic() - older_than
+        return sum(one.close_if_idle(since) for one in list(self._connections))
 
     async def _unsubscribe(self, connection: Connection) -> None:
         """End the push subscriptions of a connection that ended."""
