@@ -103,7 +103,10 @@ class Connection:
 
         if self._auth_type == "none":
             conf = cli.noauth_conf(
-                {"queues_project_id": self._options.os_queues_project_id}
+                {
+                    "queues_project_id": self._options.os_queues_project_id,
+                    "queues_roles": self._options.os_queues_roles,
+                }
             )
             endpoint: str | None = self._endpoint or DEFAULT_ENDPOINT
         else:
@@ -129,7 +132,7 @@ class Connection:
         options = self._options
         cert = (options.os_cert, options.os_key) if options.os_key else options.os_cert
         anonymous = self._auth_type == "none"
-        opened = session.Session(
+        return session.Session(
             auth=None if anonymous else self._plugin(),
             verify=False if options.insecure else (options.os_cacert or True),
             cert=cert,
@@ -137,9 +140,6 @@ class Connection:
             app_version=__version__,
             collect_timing=options.timing,
         )
-        if anonymous:
-            cli.name_roles(opened, options.os_queues_roles)
-        return opened
 
     def timings(self) -> list[tuple[str, str, float]]:
         """Return method, URL and seconds of each request so far."""
@@ -152,6 +152,8 @@ class Connection:
 
     def close(self) -> None:
         """Close the connections, if any were opened."""
+        if "messaging" in self.__dict__:
+            self.messaging.close()
         if "session" in self.__dict__:
             self.session.session.close()
 

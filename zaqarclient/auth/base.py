@@ -149,8 +149,8 @@ class AuthBackend(abc.ABC):
 class NoAuth(AuthBackend):
     """For servers that ask for no token: only the project is named.
 
-    Options: ``os_project_id`` or ``project_id``; also ``insecure`` and
-    ``cacert``.
+    Options: ``os_project_id`` or ``project_id``; ``roles`` to act in, with
+    commas between; also ``insecure`` and ``cacert``.
     """
 
     def authenticate(
@@ -160,6 +160,9 @@ class NoAuth(AuthBackend):
     ) -> Request:
         """Name the project, and take the endpoint from the session if need be."""
         request.headers["X-Project-Id"] = self.project_id() or NOAUTH_PROJECT
+        roles = self.option("roles")
+        if roles:
+            request.headers["X-Roles"] = str(roles)
         if uses_http(request):
             connection = self.connect(request, request.session)
             if not request.endpoint and request.session is not None:

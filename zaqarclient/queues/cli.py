@@ -128,7 +128,6 @@ def make_client(instance: Any) -> Client:
     if not needs_authentication(config):
         # openstack looks there for timings, and for connections to close.
         instance.session = _session(instance)
-        name_roles(instance.session, config.get("queues_roles"))
         conf = noauth_conf(config)
         return client.Client(endpoint, int(version), conf, instance.session)
     instance.setup_auth()
@@ -140,7 +139,6 @@ def make_client(instance: Any) -> Client:
         )
     if config.get("auth_type") == "none":
         conf = noauth_conf(config)
-        name_roles(instance.session, config.get("queues_roles"))
     else:
         auth = config.get("auth") or {}
         project = config.get("queues_project_id") or auth.get("project_id")
@@ -154,15 +152,12 @@ def noauth_conf(config: dict[str, Any]) -> dict[str, Any]:
     return {
         "auth_opts": {
             "backend": "noauth",
-            "options": {"os_project_id": project},
+            "options": {
+                "os_project_id": project,
+                "os_roles": config.get("queues_roles"),
+            },
         },
     }
-
-
-def name_roles(session: Any, roles: str | None) -> None:
-    """Have a session without credentials name the roles of its user."""
-    if roles:
-        session.session.headers["X-Roles"] = roles
 
 
 def _session(instance: Any) -> Any:

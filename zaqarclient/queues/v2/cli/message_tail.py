@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import ExitStack
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -86,17 +87,18 @@ class TailMessages(Command):
         if not columns:
             columns = _FOR_PEOPLE if parsed_args.formatter == "table" else _COLUMNS
         out = lines.FORMATS[parsed_args.formatter](self.app.stdout, columns)
-        # Listening begins before the first look, so that nothing falls between
-        # the two.
-        pause = self._pause(queue) if parsed_args.follow else None
-        tail = self._tail(queue, parsed_args)
-        messages = iter(tail)
-        if pause is not None:
-            messages = tail.follow(pause, time.monotonic, parsed_args.timeout)
-        for message in islice(messages, parsed_args.limit or None):
-            out.print(_row(message))
+        with ExitStack() as stack:
+            # Listening begins before the first look, so that nothing falls
+            # between the two.
+            pause = self._pause(queue, stack) if parsed_args.follow else None
+            tail = self._tail(queue, parsed_args)
+            messages = iter(tail)
+            if pause is not None:
+                messages = tail.follow(pause, time.monotonic, parsed_args.timeout)
+            for message in islice(messages, parsed_args.limit or None):
+                out.print(_row(message))
 
-    def _pause(self, queue: Queue) -> Pause:
+    def _pause(self, queue: Queue, stack: ExitStack) -> Pause:
         """Return what the service allows for: a bell, or only time."""
         # Only who follows a queue over WebSocket needs it.
         from zaqarclient.queues.v2.cli.push import PushPause  # noqa: PLC0415
@@ -104,7 +106,7 @@ class TailMessages(Command):
         client = self.client
         if PushPause.serves(client):
             try:
-                return PushPause(client, str(queue.name))
+                return stack.enter_context(PushPause(client, str(queue.name)))
             except TransportError as error:
                 if isinstance(error, NetworkError):
                     raise

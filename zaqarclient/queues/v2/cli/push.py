@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Self
 
-from zaqarclient.queues.v2 import operations
 from zaqarclient.queues.v2.cli.tail import MOST_PAUSE_WITH_PUSH
 from zaqarclient.transport import scheme_of
-from zaqarclient.transport.errors import NetworkError, TimedOut
+from zaqarclient.transport.errors import NetworkError
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.client import Client
@@ -21,7 +20,8 @@ _NOTICE: Final = 1.0
 class PushPause:
     """A pause that ends when the service pushes something of a queue.
 
-    What is pushed has no id, so it serves as a bell only.
+    What is pushed has no id, so it serves as a bell only. Leaving the context
+    ends the subscription.
 
     Args:
         client: A client of an endpoint of WebSocket.
@@ -35,13 +35,14 @@ class PushPause:
     most = MOST_PAUSE_WITH_PUSH
 
     def __init__(self, client: Client, queue_name: str) -> None:
-        # Any: of the transports only that of WebSocket has what is used here.
-        transport: Any = client.transport()
-        self._transport = transport
-        transport.on_reconnect = self._on_reconnect
         self._reconnected = False
-        # Without a subscriber it is this connection that subscribes.
-        client._run(operations.subscription_create(queue_name, {}))  # noqa: SLF001 - the SDK's subscriptions have a subscriber
+        self._listener = client.listen(queue_name, on_reconnect=self._on_reconnect)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
 
     @staticmethod
     def serves(client: Client) -> bool:
@@ -56,24 +57,17 @@ class PushPause:
             if left <= 0:
                 return False
             try:
-                self._transport.recv(min(left, _NOTICE))
-            except TimedOut:
-                continue
+                rung = self._listener.get(min(left, _NOTICE)) is not None
             except NetworkError:
                 time.sleep(max(0.0, ends - time.monotonic()))
                 return False
-            self._silence()
-            return True
+            if rung:
+                # One look finds all that was pushed up to now.
+                while self._listener.get(0) is not None:
+                    pass
+                return True
         self._reconnected = False
         return True
-
-    def _silence(self) -> None:
-        """Take what else was pushed: one look finds all of it."""
-        try:
-            while True:
-                self._transport.recv(0)
-        except NetworkError:
-            return
 
     def _on_reconnect(self) -> None:
         self._reconnected = True

@@ -12,14 +12,13 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from zaqarclient.queues.v2.cli.commands import COMMANDS
-from zaqarclient.tests.functional.cli.conftest import PROGRAMS, Run
+from zaqarclient.tests.functional.cli.conftest import BOTH_WIRES, PROGRAMS, Run
 
 ZAQAR = str(PROGRAMS / "zaqar")
 
@@ -126,6 +125,7 @@ def test_the_home_document_is_sorted_json(zaqar: Run) -> None:
     assert done.out == json.dumps(done.data, indent=2, sort_keys=True) + "\n"
 
 
+@BOTH_WIRES
 def test_health_is_for_administrators(zaqar: Run) -> None:
     done = zaqar("health")
     assert (done.status, done.out) == (1, "")
@@ -442,132 +442,3 @@ def test_credentials_that_do_not_fit_together_are_explained(
     assert (done.status, done.out) == (1, "")
     assert text in done.err.replace("_", "-")
     assert len(done.err.splitlines()) == 1
-
-
-STORY: list[tuple[str, list[str]]] = [
-    ("messaging queue create", ["q", "--property", "a=1"]),
-    ("queue list", []),
-    ("messaging queue list", ["--detailed"]),
-    ("queue show", ["q"]),
-    ("queue exists", ["q"]),
-    ("queue set", ["q", "--property", "b=2"]),
-    ("queue unset", ["q", "--property", "b"]),
-    ("messaging queue set metadata", ["q", '{"c": 3}']),
-    ("messaging queue get metadata", ["q"]),
-    ("messaging message post", ["q", '[{"body": {"n": 1}}, {"body": 2}]']),
-    ("message list", ["q", "--echo"]),
-    ("messaging queue stats", ["q"]),
-    ("messaging claim create", ["q", "--ttl", "300", "--grace", "60", "--limit", "1"]),
-    ("claim release", ["q", "unknown"]),
-    ("claim run", ["q", "--", "true"]),
-    ("message pop", ["q"]),
-    ("message delete", ["q", "unknown"]),
-    ("messaging queue purge", ["q", "--client-id=" + "0" * 32]),
-    ("messaging queue delete", ["q"]),
-    ("messaging health", []),
-    ("messaging ping", []),
-    ("messaging homedoc", []),
-]
-
-#: These need an id that is known.
-REFUSED = {
-    "message show": ["q", "unknown"],
-    "claim query": ["q", "unknown"],
-    "claim renew": ["q", "unknown"],
-}
-
-_DRIVER = """
-import contextlib, io, json, sys
-from openstackclient.shell import OpenStackShell
-done = []
-for words in json.load(sys.stdin):
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            status = OpenStackShell().run(words)
-        except SystemExit as ended:
-            status = ended.code
-    done.append([status, out.getvalue(), err.getvalue()])
-json.dump(done, sys.stdout)
-"""
-
-Story = Callable[[list[list[str]]], list[tuple[int, str, str]]]
-
-
-@pytest.fixture
-def openstack(environment: dict[str, str]) -> Story:
-    """Run commands of ``openstack`` one after the other in one process."""
-
-    def run(story: list[list[str]]) -> list[tuple[int, str, str]]:
-        done = subprocess.run(
-            [sys.executable, "-c", _DRIVER],
-            input=json.dumps(story).encode(),
-            capture_output=True,
-            env=environment | {"OS_QUEUES_ROLES": "admin"},
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        return [tuple(one) for one in json.loads(done.stdout)]
-
-    return run
-
-
-def test_openstack_runs_every_command_under_long_and_short_names(
-    openstack: Story,
-) -> None:
-    told = {name.removeprefix("messaging ") for name, _ in STORY}
-    told |= {name.removeprefix("messaging ") for name in REFUSED}
-    # Signing needs a server with a secret.
-    assert told == set(COMMANDS) - {"queue signed url"}
-    done = openstack([[*name.split(), *words] for name, words in STORY])
-    failed = {
-        name: result
-        for (name, _), result in zip(STORY, done, strict=True)
-        if result[0] != 0
-    }
-    assert failed == {}
-
-
-def test_openstack_ends_with_1_and_one_line_where_the_service_refuses(
-    openstack: Story,
-) -> None:
-    done = openstack([[*name.split(), *words] for name, words in REFUSED.items()])
-    for status, out, err in done:
-        assert (status, out) == (1, "")
-        assert err.startswith("There is no such")
-
-
-def test_openstack_tells_timings_also_without_credentials(process: Run) -> None:
-    done = process("openstack", "--timing", "queue", "list")
-    assert (done.status, done.err) == (0, "")
-    assert "/v2/queues" in done.out
-
-
-def test_openstack_reaches_a_server_without_authentication_as_it_always_could(
-    process: Run, server: Any
-) -> None:
-    words = ["--os-auth-type", "none", "--os-endpoint", server.url]
-    done = process("openstack", *words, "queue", "list", OS_QUEUES_ENDPOINT="")
-    assert (done.status, done.err) == (0, "")
-
-
-@pytest.mark.parametrize(
-    ("version", "status", "text"),
-    [("2.0", 0, ""), ("3", 2, "messaging API version 3 does not exist")],
-)
-def test_openstack_takes_version_endpoint_and_project_from_clouds_yaml(
-    process: Run, server: Any, tmp_path: Path, version: str, status: int, text: str
-) -> None:
-    clouds = tmp_path / "clouds.yaml"
-    cloud = {"queues_endpoint": server.url, "queues_api_version": version}
-    clouds.write_text(json.dumps({"clouds": {"here": cloud}}))
-    variables = {"OS_CLIENT_CONFIG_FILE": str(clouds), "OS_QUEUES_ENDPOINT": ""}
-    done = process("openstack", "--os-cloud", "here", "queue", "list", **variables)
-    assert done.status == status
-    assert text in done.err
-
-
-def test_openstack_says_that_an_old_api_version_was_removed(process: Run) -> None:
-    done = process("openstack", "--os-queues-api-version", "1.1", "queue", "list")
-    assert done.status == 2
-    assert "messaging API version 1.1 was removed: use version 2" in done.err
