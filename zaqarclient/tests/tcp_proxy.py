@@ -14,6 +14,7 @@ class CountingProxy:
     Attributes:
         url: Where it listens.
         connections: How many connections it accepted.
+        answer_is_held: Set while an answer is held back.
     """
 
     def __init__(self, port: int) -> None:
@@ -23,6 +24,17 @@ class CountingProxy:
         self._threads: list[threading.Thread] = []
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.connections = 0
+        self.answer_is_held = threading.Event()
+        self._open_again = threading.Event()
+        self._open_again.set()
+
+    def hold_answers(self) -> None:
+        """Keep what the far side sends from now on."""
+        self._open_again.clear()
+
+    def let_answers_go(self) -> None:
+        """Pass on what was kept, and all that follows."""
+        self._open_again.set()
 
     @contextlib.contextmanager
     def running(self) -> Iterator[CountingProxy]:
@@ -30,6 +42,7 @@ class CountingProxy:
         try:
             yield self
         finally:
+            self.let_answers_go()
             for opened in (self._listener, *self._open):
                 with contextlib.suppress(OSError):
                     opened.shutdown(socket.SHUT_RDWR)
@@ -54,12 +67,14 @@ class CountingProxy:
             for side in (near, far):
                 side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open += [near, far]
-            self._start(self._pump, near, far)
-            self._start(self._pump, far, near)
+            self._start(self._pump, near, far, False)
+            self._start(self._pump, far, near, True)
 
-    @staticmethod
-    def _pump(source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                if answers and not self._open_again.is_set():
+                    self.answer_is_held.set()
+                    self._open_again.wait()
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
