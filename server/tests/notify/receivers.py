@@ -132,7 +132,8 @@ async def receiving(
 
     async def serve(reader, writer):
         tasks.add(asyncio.current_task())
-        await receiver.serve(reader, writer)
+        with contextlib.suppress(asyncio.CancelledError):  # the end of the test
+            await receiver.serve(reader, writer)
 
     server = await asyncio.start_server(serve, host, port, ssl=tls)
     receiver.port = server.sockets[0].getsockname()[1]

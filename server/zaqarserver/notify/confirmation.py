@@ -13,8 +13,6 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from zaqarserver.notify import payload
 from zaqarserver.notify.clock import Clock, Timer
 from zaqarserver.notify.deliverer import Delivered, Parcel, Retry
@@ -32,24 +30,38 @@ MAX_PENDING: Final = 1000
 _METHODS = ("PUT",)
 
 
-class _Request(msgspec.Struct):
-    """A request on its way.
+class _Request:
+    """A request on its way: a job for the slots.
 
-    Attributes:
+    Args:
+        owner: Who sends it.
         subscription: Whom it asks.
-        id: The same in every attempt.
         found: What is sent, by member.
-        attempt: From 1.
         expires: When its signature ends.
-        timer: Brings it back for the next attempt.
     """
 
-    subscription: Subscription
-    id: str
-    found: dict[str, Any]
-    attempt: int
-    expires: float
-    timer: Timer | None = None
+    def __init__(
+        self,
+        owner: Confirmations,
+        subscription: Subscription,
+        found: dict[str, Any],
+        expires: float,
+    ) -> None:
+        self._owner = owner
+        self.subscription = subscription
+        self.found = found
+        self.expires = expires
+        self.id = f"confirm-{secrets.token_hex(16)}"  # the same in every attempt
+        self.attempt = 1
+        self.timer: Timer | None = None
+
+    async def run(self) -> bool:
+        """Send it."""
+        return await self._owner.send(self)
+
+    async def put_off(self, seconds: float) -> None:
+        """Offer it again after a while."""
+        self._owner.send_later(self, seconds)
 
 
 class Confirmations:
@@ -128,15 +140,10 @@ class Confirmations:
             return
         expires = self._clock.now() + ttl
         signed = self._signed(self._sign, subscription, expires)
-        request = _Request(
-            subscription=subscription,
-            id=f"confirm-{secrets.token_hex(16)}",
-            found=payload.confirmation(
-                message_type, subscription.source, signed, self._settings.public_url
-            ),
-            attempt=1,
-            expires=expires,
+        found = payload.confirmation(
+            message_type, subscription.source, signed, self._settings.public_url
         )
+        request = _Request(self, subscription, found, expires)
         self._pending[subscription.id] = request
         self._offer(request)
 
@@ -160,24 +167,25 @@ class Confirmations:
             request.timer.cancel()
 
     def _offer(self, request: _Request) -> None:
-        """Send a request as soon as there is a slot."""
-        endpoint = self._dispatch.endpoint(request.subscription)
-        wait = self._slots.offer(endpoint, lambda: self._send(request))
-        if wait is not None:
-            self._later(request, self._clock.now() + wait)
+        self._slots.offer(self._dispatch.endpoint(request.subscription), request)
 
-    def _later(self, request: _Request, due: float) -> None:
-        def again() -> None:
+    def send_later(self, request: _Request, seconds: float) -> None:
+        """Send a request after so many seconds, unless a newer one replaced it."""
+        if self._pending.get(request.subscription.id) is request:
+            self._wake_at(request, self._clock.now() + seconds)
+
+    def _wake_at(self, request: _Request, due: float) -> None:
+        def wake() -> None:
             # A clock may call early.
             if self._clock.now() < due:
-                self._later(request, due)
+                self._wake_at(request, due)
             else:
                 self._offer(request)
 
-        request.timer = self._clock.call_at(due, again)
+        request.timer = self._clock.call_at(due, wake)
 
-    async def _send(self, request: _Request) -> bool:
-        """Send a request; the job of a slot."""
+    async def send(self, request: _Request) -> bool:
+        """Send a request, in a slot; return whether the endpoint is well."""
         outcome = await self._dispatch.send(
             Parcel(
                 subscription=request.subscription,
@@ -206,10 +214,10 @@ class Confirmations:
         waits = schedule(DEFAULT)
         if request.attempt > len(waits):
             return False
-        due = self._clock.now() + max(float(waits[request.attempt - 1]), outcome.after)
-        if due >= request.expires:
+        seconds = max(float(waits[request.attempt - 1]), outcome.after)
+        if self._clock.now() + seconds >= request.expires:
             return False
         request.attempt += 1
         self._dispatch.counts.add("retried", self._dispatch.kind(request.subscription))
-        self._later(request, due)
+        self.send_later(request, seconds)
         return True

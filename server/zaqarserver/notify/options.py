@@ -16,11 +16,12 @@ _WORKER_OPTS: list[cfg.Opt] = [
     cfg.IntOpt(
         "max_notifier_workers",
         default=_BASE.max_notifier_workers,
-        min=1,
+        min=2,
         max=10000,
-        help="How many notifications may be on their way at the same time. One "
-        "that waits for a retry is not counted, and endpoints that failed last "
-        "time get at most half of them.",
+        help="How many notifications may be on their way at the same time. They "
+        "are no threads; one that waits for a retry is not counted. Endpoints that "
+        "failed last time get at most half of them, and what takes longer than "
+        "two seconds makes room for others, up to as many again.",
     ),
     cfg.IntOpt(
         "max_deliveries_per_endpoint",

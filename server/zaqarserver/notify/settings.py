@@ -26,7 +26,7 @@ class NotifySettings(msgspec.Struct, frozen=True, kw_only=True):
     :mod:`zaqarserver.notify.options`.
     """
 
-    max_notifier_workers: int = 50
+    max_notifier_workers: int = 100
     max_deliveries_per_endpoint: int = 8
     require_confirmation: bool = False
     external_confirmation_url: str | None = None

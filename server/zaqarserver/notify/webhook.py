@@ -110,7 +110,7 @@ class WebhookDeliverer(Deliverer):
                 socket_factory=self._policy.socket,
                 use_dns_cache=False,
                 ssl=self._tls,
-                limit=settings.max_notifier_workers,
+                limit=0,  # the slots are the limit
                 keepalive_timeout=_KEEP_ALIVE,
             ),
             timeout=aiohttp.ClientTimeout(

@@ -39,11 +39,20 @@ _IDLE = 1.0  # seconds; due, the store says, but nothing to be had
 
 
 class _Taken:
-    """A delivery that this process holds."""
+    """A delivery that this process holds: a job for the slots."""
 
-    __slots__ = ("attempt", "delivery", "lease", "position", "settled", "turn")
+    __slots__ = (
+        "_notifier",
+        "attempt",
+        "delivery",
+        "lease",
+        "position",
+        "settled",
+        "turn",
+    )
 
-    def __init__(self, delivery: Delivery, lease: float) -> None:
+    def __init__(self, notifier: Notifier, delivery: Delivery, lease: float) -> None:
+        self._notifier = notifier
         self.delivery = delivery
         self.lease = lease
         self.position = delivery.position
@@ -51,6 +60,14 @@ class _Taken:
         self.settled = False
         # One word to the store at a time: a renewal must not overtake the end.
         self.turn = asyncio.Lock()
+
+    async def run(self) -> bool:
+        """Send what is left of it."""
+        return await self._notifier.work(self)
+
+    async def put_off(self, seconds: float) -> None:
+        """Give it back to the store for a while."""
+        await self._notifier.give_back(self, seconds)
 
 
 class Notifier:
@@ -124,10 +141,8 @@ class Notifier:
             chore.cancel()
         await asyncio.gather(*chores, return_exceptions=True)
         await self.slots.close(self._settings.drain_timeout)
-        left, self._held = list(self._held.values()), {}
-        for taken in left:
-            with contextlib.suppress(Unavailable):
-                await self._tell(taken, self.clock.now(), last=True)
+        for taken in list(self._held.values()):
+            await self.give_back(taken, 0)
         await self.dispatch.close()
 
     # -- taking -------------------------------------------------------------
@@ -164,7 +179,7 @@ class Notifier:
                 confirmed_only=self._settings.require_confirmation,
             )
             for delivery in taken:
-                await self._place(delivery, now + LEASE)
+                self._place(delivery, now + LEASE)
             if len(taken) == room:
                 continue
             due = await self._storage.delivery_due(now)
@@ -174,17 +189,20 @@ class Notifier:
                 return now + _IDLE
         return None  # a slot that gets free wakes us
 
-    async def _place(self, delivery: Delivery, lease: float) -> None:
-        """Give a delivery to the slots, or back to the store for a while."""
-        if delivery.key in self._held:
-            return
-        taken = _Taken(delivery, lease)
-        self._held[delivery.key] = taken
-        endpoint = self.dispatch.endpoint(delivery.subscription)
-        wait = self.slots.offer(endpoint, lambda: self._work(taken))
-        if wait is not None:
-            del self._held[delivery.key]
-            await self._tell(taken, self.clock.now() + wait, last=True)
+    def _place(self, delivery: Delivery, lease: float) -> None:
+        if delivery.key not in self._held:
+            taken = _Taken(self, delivery, lease)
+            self._held[delivery.key] = taken
+            self.slots.offer(self.dispatch.endpoint(delivery.subscription), taken)
+
+    async def give_back(self, taken: _Taken, seconds: float) -> None:
+        """Let a delivery come up again after so many seconds.
+
+        If the store does not hear of it, it comes up when its lease ends.
+        """
+        self._held.pop(taken.delivery.key, None)
+        with contextlib.suppress(Unavailable):
+            await self._tell(taken, self.clock.now() + seconds, last=True)
 
     async def _until(self, due: float | None) -> None:
         """Wait until something was noticed, or until ``due``."""
@@ -220,8 +238,8 @@ class Notifier:
 
     # -- sending ------------------------------------------------------------
 
-    async def _work(self, taken: _Taken) -> bool:
-        """Send the messages of a delivery in order; the job of a slot.
+    async def work(self, taken: _Taken) -> bool:
+        """Send the messages of a delivery in order, in a slot.
 
         Returns:
             Whether the endpoint is well.
