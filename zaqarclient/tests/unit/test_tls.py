@@ -20,6 +20,7 @@ from keystoneauth1 import session as ks_session
 from zaqarclient.queues.v2.client import Client
 from zaqarclient.tests.conftest import NOAUTH
 from zaqarclient.tests.http_stub import HttpStub
+from zaqarclient.tests.ws_stub import WebsocketStub, lists
 from zaqarclient.transport import errors
 
 MakeClient = Callable[..., Client]
@@ -109,4 +110,51 @@ def test_a_given_session_checks_as_it_was_told_to(
     session = ks_session.Session(verify=str(certificate))
     make_client(service.url, session=session).queues()
     assert len(service.seen) == 1
+    session.session.close()
+
+
+# -- WebSocket -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def websocket(certificate: Path) -> Iterator[WebsocketStub]:
+    """A stand-in for the service that speaks WebSocket over TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with WebsocketStub(context).running() as running:
+        running.reply = lists
+        yield running
+
+
+def test_an_unknown_certificate_opens_no_websocket(
+    websocket: WebsocketStub, make_client: MakeClient
+) -> None:
+    client = make_client(websocket.url)
+    with pytest.raises(errors.ConnectionFailed, match="certificate verify failed"):
+        client.queues()
+    assert websocket.frames == []
+
+
+@pytest.mark.parametrize("backend", ["noauth", "keystone"])
+def test_the_certificate_of_a_websocket_is_checked_against_the_named_authority(
+    backend: str, websocket: WebsocketStub, make_client: MakeClient, certificate: Path
+) -> None:
+    auth_opts = options(cacert=str(certificate), auth_token="t")
+    make_client(websocket.url, auth_opts={**auth_opts, "backend": backend}).queues()
+    assert websocket.actions[-1] == "queue_list"
+
+
+def test_checking_the_certificate_of_a_websocket_can_be_switched_off(
+    websocket: WebsocketStub, make_client: MakeClient
+) -> None:
+    make_client(websocket.url, auth_opts=options(insecure=True)).queues()
+    assert websocket.actions == ["queue_list"]
+
+
+def test_a_given_session_says_how_to_check_the_certificate_of_a_websocket(
+    websocket: WebsocketStub, make_client: MakeClient, certificate: Path
+) -> None:
+    session = ks_session.Session(verify=str(certificate))
+    make_client(websocket.url, session=session).queues()
+    assert websocket.actions == ["queue_list"]
     session.session.close()
