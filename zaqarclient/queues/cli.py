@@ -70,8 +70,9 @@ def build_option_parser(parser: _Parser) -> _Parser:
         "--os-queues-endpoint",
         metavar="<url>",
         default=os.environ.get("OS_QUEUES_ENDPOINT") or None,
-        help="URL of the messaging service; the catalog is not asked, and a "
-        "server without authentication needs nothing else "
+        help="URL of the messaging service, of HTTP or WebSocket (ws://); the "
+        "catalog is not asked, and a server without authentication needs nothing "
+        "else "
         "(Env: OS_QUEUES_ENDPOINT)",
     )
     parser.add_argument(

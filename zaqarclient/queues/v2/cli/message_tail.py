@@ -110,7 +110,7 @@ class TailMessages(Command):
             except TransportError as error:
                 if isinstance(error, NetworkError):
                     raise
-                self.hint(f"{error} It is asked instead.")
+                self.hint(f"The service does not push here, so it is asked: {error}")
         return TimePause(time.sleep)
 
     def _tail(self, queue: Queue, parsed_args: argparse.Namespace) -> Tail:

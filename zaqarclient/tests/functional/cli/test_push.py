@@ -1,0 +1,85 @@
+"""A pause that a push of the service ends, over a real connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from zaqarclient.queues.v2.cli.push import PushPause
+from zaqarclient.queues.v2.client import Client
+from zaqarclient.tests.functional.cli.conftest import Run
+
+#: Longer than any test takes: a pause that ends early was ended by a push.
+LONG = 300.0
+
+
+@pytest.fixture
+def client(
+    environment: dict[str, str], make_client: Callable[..., Client], server: Any
+) -> Client:
+    options = {"os_project_id": environment["OS_QUEUES_PROJECT_ID"]}
+    auth = {"backend": "noauth", "options": options}
+    return make_client(server.websocket_url, auth_opts=auth)
+
+
+@pytest.fixture
+def pause(client: Client) -> Iterator[PushPause]:
+    with PushPause(client, "q") as listening:
+        yield listening
+
+
+def test_a_message_ends_a_pause(zaqar: Run, pause: PushPause) -> None:
+    assert pause.wait(0) is False
+    zaqar("message", "post", "q", "1")
+    assert pause.wait(LONG) is True
+
+
+def test_a_message_of_another_queue_does_not(zaqar: Run, pause: PushPause) -> None:
+    zaqar("message", "post", "other", "1")
+    assert pause.wait(0.05) is False
+    zaqar("message", "post", "q", "1")
+    assert pause.wait(LONG) is True
+
+
+def test_the_subscription_ends_with_the_command(
+    zaqar: Run, process: Run, server: Any
+) -> None:
+    zaqar("message", "post", "q", "1")
+    tail = ["message", "tail", "q", "--follow", "--timeout", "0"]
+    wire = {"OS_QUEUES_ENDPOINT": server.websocket_url}
+    assert process("zaqar", *tail, **wire).status == 0
+    left = ["subscription", "list", "q", "-f", "json"]
+    # The service hears of the end of a connection a moment later.
+    assert any(zaqar(*left).data == [] for _ in range(200))
+
+
+def test_a_connection_that_broke_ends_a_pause_when_it_is_back(
+    server_factory: Callable[..., Any], make_client: Callable[..., Client]
+) -> None:
+    own = server_factory()
+    with PushPause(make_client(own.websocket_url), "q") as pause:
+        own.kill()
+        own.start()
+        assert pause.wait(LONG) is True
+
+
+def test_only_websocket_can_push(
+    make_client: Callable[..., Client], server: Any
+) -> None:
+    assert PushPause.serves(make_client(server.websocket_url))
+    assert not PushPause.serves(make_client(server.url))
+
+
+def test_a_service_that_lets_nobody_listen_is_asked_instead(
+    server_factory: Callable[..., Any], zaqar: Run
+) -> None:
+    own = server_factory(options="[transport]\nsubscriber_types = mailto")
+    word = ["--os-queues-endpoint", own.websocket_url]
+    (only,) = zaqar(*word, "message", "post", "q", "1", "-f", "value").out.split()
+    tail = ["message", "tail", "q", "--follow", "--timeout", "0.1", "-f", "value"]
+    done = zaqar(*word, *tail, "-c", "ID")
+    assert (done.status, done.out) == (0, f"{only}\n")
+    assert "must be supported in the list" in done.err
+    assert done.err.startswith("The service does not push here, so it is asked: ")
