@@ -90,6 +90,7 @@ def test_who_is_subscribed_already_keeps_what_it_has_and_is_told(
     [
         (["ftp://example.com"], "must be supported in the list"),
         ([HOOK, "59"], "at least 60 seconds"),
+        ([HOOK, "--filter", '{"status": {"equals": 1}}'], "must be a JSON pointer"),
         ([HOOK, "--retry-policy", '{"retry_backoff_function": 5}'], "backoff"),
     ],
 )
