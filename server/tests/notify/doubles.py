@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 from zaqarserver.errors import Unavailable
-from zaqarserver.notify.deliverer import Delivered, Deliverer
+from zaqarserver.notify import payload
+from zaqarserver.notify.deliverer import Delivered, Deliverer, Parcel
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.storage.subscriptions import Delivery, Noticed, Subscription
 
@@ -35,6 +36,26 @@ def always(outcome):
         return outcome
 
     return behave
+
+
+def parcel_of(subscriber, *, body=b'{"event": "started"}', attempt=1, **options):
+    """Make a parcel for a subscriber with these options."""
+    return Parcel(
+        subscription=Subscription(
+            id="s1",
+            project=PROJECT,
+            source="backups",
+            subscriber=subscriber,
+            ttl=3600,
+            age=0,
+            options=options,
+            confirmed=True,
+        ),
+        id="m1",
+        payload=payload.notification("backups", body, 300),
+        attempt=attempt,
+        now=NOW,
+    )
 
 
 class _Timer:

@@ -10,6 +10,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
+import pytest
+
+# The loop of the standard library and the one that the server runs on.
+LOOPS = [
+    pytest.param(("asyncio", {"use_uvloop": uvloop}), id=name)
+    for name, uvloop in (("asyncio", False), ("uvloop", True))
+]
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

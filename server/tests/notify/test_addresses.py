@@ -20,9 +20,15 @@ from zaqarserver.notify.deliverer import Delivered, Failed, Retry
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.webhook import WebhookDeliverer
 
-from .receivers import receiving, status
+from .receivers import LOOPS, receiving, status
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=LOOPS)
+def anyio_backend(request):
+    return request.param
+
 
 CONNECTS: list[tuple] = []
 

@@ -6,6 +6,7 @@ import asyncio
 import email
 import email.policy
 import json
+import re
 import socket
 import stat
 import sys
@@ -14,6 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
+from hypothesis import given
+from hypothesis import strategies as st
 from zaqarserver.errors import BadRequest, SettingsError
 from zaqarserver.notify import payload
 from zaqarserver.notify.deliverer import Delivered, Failed, Retry
@@ -21,8 +24,16 @@ from zaqarserver.notify.email import MailDeliverer, confirmation_link, recipient
 from zaqarserver.notify.settings import NotifySettings
 
 from .certificates import make_certificate
+from .doubles import parcel_of
+from .receivers import LOOPS
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=LOOPS)
+def anyio_backend(request):
+    return request.param
+
 
 # The test server does not see that its port speaks nothing but TLS.
 IMPLICIT_TLS = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring")
@@ -224,6 +235,34 @@ async def test_nothing_can_be_put_into_the_header(command, parcel, subscriber, o
     assert not kept.exists()
 
 
+addresses = st.builds(
+    "{}@x.example{}".format, st.text("ab.%0\r\n", max_size=6), st.text()
+)
+
+
+@given(
+    subscriber=addresses,
+    options=st.fixed_dictionaries(
+        {}, optional={"from": st.text(), "subject": st.text()}
+    ),
+)
+def test_whatever_is_asked_for_the_header_has_six_lines_of_ours(subscriber, options):
+    try:
+        mail = deliverer()._mail(parcel_of(f"mailto:{subscriber}", **options))
+    except (BadRequest, ValueError):
+        return  # refused
+    head = mail.encoded().partition(b"\n\n")[0].decode("ascii")
+    names = [line.partition(":")[0] for line in re.split(r"\n(?! )", head)]
+    assert names == [
+        "Content-Type",
+        "MIME-Version",
+        "Content-Transfer-Encoding",
+        "to",
+        "from",
+        "subject",
+    ]
+
+
 async def test_what_is_not_ascii_is_encoded(command, parcel):
     kept, settings = command()
     options = {"from": "Jörg <j@x.example>", "subject": "Grüße"}
@@ -256,6 +295,12 @@ async def test_the_status_of_the_command_decides(command, parcel, status, outcom
     _, settings = command(status)
     made = parcel("mailto:joe@x.example")
     assert await deliverer(**settings).deliver(made) == outcome
+
+
+async def test_a_command_that_does_not_read_is_judged_by_its_status(parcel):
+    made = parcel("mailto:joe@x.example", body=json.dumps("x" * 1_000_000).encode())
+    assert await deliverer(smtp_command="true").deliver(made) == Delivered()
+    assert isinstance(await deliverer(smtp_command="false").deliver(made), Retry)
 
 
 async def test_a_command_that_hangs_is_ended(command, parcel):

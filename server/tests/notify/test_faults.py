@@ -12,9 +12,15 @@ from zaqarserver.notify.worker import Notifier
 from zaqarserver.storage.base import NewMessage
 from zaqarserver.storage.sqlite import SQLiteStorage
 
-from .receivers import cut, never, receiving, slam, status
+from .receivers import LOOPS, cut, never, receiving, slam, status
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=LOOPS)
+def anyio_backend(request):
+    return request.param
+
 
 POSTS = 10
 # Retries at once, as many as it takes.

@@ -18,9 +18,15 @@ from zaqarserver.notify.webhook import (
     signing_key,
 )
 
-from .receivers import cut, endless, never, receiving, slam, status
+from .receivers import LOOPS, cut, endless, never, receiving, slam, status
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=LOOPS)
+def anyio_backend(request):
+    return request.param
+
 
 KEY = "whsec_" + base64.b64encode(b"k" * 32).decode()
 LOCAL = ("127.0.0.0/8",)

@@ -246,8 +246,7 @@ class MailDeliverer(Deliverer):
             LOG.warning("smtp_command cannot be run: %s", error.strerror)
             return Retry("smtp_command cannot be run")
         try:
-            # A command may end without reading all: its status tells.
-            await process.communicate(mail.encoded())
+            await _feed(process, mail.encoded())
         finally:
             await _end(process)
         if process.returncode == 0:
@@ -285,6 +284,14 @@ class MailDeliverer(Deliverer):
         except (aiosmtplib.SMTPException, OSError) as error:
             return Retry(f"no mail server: {type(error).__name__}")
         return Delivered()
+
+
+async def _feed(process: asyncio.subprocess.Process, content: bytes) -> None:
+    """Write to a command and wait for its end; it may end without reading all."""
+    # What a closed pipe raises depends on the event loop. The status will tell.
+    with contextlib.suppress(ConnectionError, RuntimeError):
+        await process.communicate(content)
+    await process.wait()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

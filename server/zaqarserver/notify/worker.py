@@ -31,7 +31,7 @@ from zaqarserver.storage.subscriptions import (
 
 LOG = logging.getLogger(__name__)
 
-LEASE: Final = 15.0  # seconds; what a dead process holds is free after it
+LEASE: Final = 10.0  # seconds; what a dead process holds is free after it
 _TICK = LEASE / 3
 _BATCH = 100
 _STORE_WAITS = (0.5, 30.0)  # seconds between tries while the store is away
