@@ -93,7 +93,8 @@ _WEBHOOK_OPTS: list[cfg.Opt] = [
         default=_BASE.webhook_signing_key,
         secret=True,
         help="The key that webhook requests are signed with (webhook-signature, "
-        "standard webhooks): whsec_ and 24 to 64 random bytes in base64. Without "
+        "standard webhooks): 24 to 64 random bytes in base64, with or without the "
+        "prefix that standard webhooks gives its secrets. Without "
         "it requests are not signed.",
     ),
     cfg.ListOpt(
