@@ -9,8 +9,8 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test checks serve lint types layers docs bench format \
-        clean distclean
+.PHONY: help venv demo test checks browser serve lint types layers docs bench \
+        format clean distclean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,9 @@ test: venv  ## every check and every test; the last line is pytest's
 	test -z "$$failed" || echo "== failed so far:$$failed (the tests follow)"; \
 	echo "== tests"; \
 	$(BIN)/pytest $(ARGS) && test -z "$$failed"
+
+browser: venv  ## a web page in a headless Chromium, against a real server
+	@$(BIN)/pytest server/tests/browser $(ARGS)
 
 serve: venv  ## run a server that keeps its messages (under $XDG_STATE_HOME)
 	@echo "Try it in another terminal: .venv/bin/zaqar message post orders '{\"body\": 1}'"
@@ -50,8 +53,10 @@ docs: venv  ## build the documentation in doc/build/html; a warning is an error
 	@$(BIN)/sphinx-build -q -W --keep-going -n -b html doc/source doc/build/html
 	@echo "doc/build/html/index.html"
 
-bench: venv  ## measure this machine: load, then growth, then start-up cost
+bench: venv  ## measure this machine: load, WebSockets, growth, start-up cost
 	@$(BIN)/python benchmarks/load.py $(ARGS)
+	@$(BIN)/python benchmarks/frames.py
+	@$(BIN)/python benchmarks/push.py
 	@$(BIN)/python benchmarks/scale.py
 	@$(BIN)/python benchmarks/startup.py
 

@@ -81,7 +81,7 @@ def running_server(directory: str | None = None) -> Iterator[Server]:
         config = Path(home, "zaqar.conf")
         config.write_text(
             f"[server]\nhost = 127.0.0.1\nport = {port}\n"
-            "[websocket]\nport = 0\n"
+            f"[websocket]\nport = {_free_port()}\n"
             f"[storage]\nuri = sqlite:///{home}/store.db\n"
         )
         log = Path(home, "server.log")
