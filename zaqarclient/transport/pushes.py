@@ -94,7 +94,7 @@ class Pushes:
             if isinstance(error, errors.NetworkError):
                 raise
             # A service without this action, or the subscription is gone.
-            with contextlib.suppress(errors.RequestRefused):
+            with contextlib.suppress(errors.TransportError):
                 self._ask("subscription_delete", reference)
             self._again(push)
         else:

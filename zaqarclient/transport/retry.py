@@ -28,7 +28,7 @@ _PASSING = frozenset({429, 502, 503, 504})
 def persist(
     attempt: Callable[[], T],
     rule: Retry,
-    retries: object,
+    retries: float | str | None,
     sleep: Callable[[float], object],
 ) -> T:
     """Return what an attempt returns, trying again where that is safe.
@@ -42,7 +42,7 @@ def persist(
     Raises:
         zaqarclient.transport.errors.TransportError: The last attempt failed.
     """
-    most = DEFAULT_RETRIES if retries is None else int(str(retries))
+    most = DEFAULT_RETRIES if retries is None else int(retries)
     sent = 0
     while True:
         sent += 1

@@ -122,15 +122,16 @@ class WebsocketTransport(base.Transport):
         ends = None if timeout is None else time.monotonic() + timeout
         stopped = self._stopped
         while True:
-            if self._channel is None:
+            channel = self._channel
+            if channel is None:
                 raise InvalidOperation("there is no connection: subscribe first")
             wait = _shorter(_left(ends), self._pushes.wait())
             try:
-                return self._channel.notification(wait)
+                return channel.notification(wait)
             except TimeoutError:
                 if ends is not None and time.monotonic() >= ends:
                     raise _no_notification() from None
-                with contextlib.suppress(errors.NetworkError):
+                with self._lock, contextlib.suppress(errors.NetworkError):
                     self._pushes.renew()
             except errors.NetworkError as error:
                 if stopped.is_set() or not self._pushes:
@@ -233,7 +234,7 @@ class WebsocketTransport(base.Transport):
                 return self._open(login)
             self._login = login
             if login.token is not None and login.token != current.token:
-                self._authenticate()
+                self._authenticate(otherwise=current)
             return channel
 
     def _open(self, login: Login) -> Channel | Turns:
@@ -257,8 +258,13 @@ class WebsocketTransport(base.Transport):
             raise
         return channel
 
-    def _authenticate(self) -> None:
-        self._ask("authenticate", None)
+    def _authenticate(self, otherwise: Login | None = None) -> None:
+        try:
+            self._ask("authenticate", None)
+        except BaseException:
+            # On a connection that stands, who was known before still is.
+            self._login = otherwise or self._login
+            raise
 
     def _restore(self) -> None:
         if not self._pushes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import inspect
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +47,7 @@ __all__ = [
 
 _LOG = logging.getLogger(__name__)
 
+C = TypeVar("C", bound="Callable[..., object]")
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
@@ -262,12 +264,11 @@ def awaited_as(
 ) -> Callable[Concatenate[Resource[R], P], Coroutine[Any, Any, T]]:
     """Return a method as a coroutine that gives its result another class."""
 
-    @functools.wraps(method)
     async def call(self: Resource[R], /, *args: P.args, **kwargs: P.kwargs) -> T:
         found = await self._run(lambda resource: method(resource, *args, **kwargs))
         return wrap(self._workers, found)
 
-    return call
+    return _described(call, method, wrap.__name__)
 
 
 def listed(
@@ -275,7 +276,6 @@ def listed(
 ) -> Callable[Concatenate[Resource[R], P], AsyncListing[T]]:
     """Return a method that lists as one whose items are read by ``async for``."""
 
-    @functools.wraps(method)
     def call(
         self: Resource[R], /, *args: P.args, **kwargs: P.kwargs
     ) -> AsyncListing[T]:
@@ -286,4 +286,13 @@ def listed(
             functools.partial(wrap, workers),
         )
 
+    return _described(call, method, f"AsyncListing[{wrap.__name__}]")
+
+
+def _described(call: C, method: Callable[..., object], result: str) -> C:
+    """Give a function the description of a method, but another result."""
+    functools.update_wrapper(call, method)
+    known = inspect.signature(method)
+    shown = known.replace(return_annotation=result)
+    call.__signature__ = shown  # type: ignore[attr-defined]
     return call

@@ -216,6 +216,28 @@ def test_a_refused_token_is_an_error_and_the_connection_is_closed(
     assert set(ws_stub.actions) == {"authenticate"}
 
 
+def test_a_new_token_that_is_refused_is_presented_again_next_time(
+    ws_stub: WebsocketStub,
+) -> None:
+    def send(transport: WebsocketTransport, token: str) -> None:
+        asked = raw(ws_stub, "queue_list")
+        asked.headers["X-Auth-Token"] = token
+        transport.send(asked)
+
+    ws_stub.reply = refuses("bad")
+    with WebsocketTransport() as transport:
+        send(transport, "good")
+        for _ in range(2):
+            with pytest.raises(errors.UnauthorizedError):
+                send(transport, "bad")
+        send(transport, "good")
+    assert ws_stub.actions == [
+        *("authenticate", "queue_list"),
+        *("authenticate", "authenticate", "queue_list"),
+    ]
+    assert len(ws_stub.peers) == 1
+
+
 def test_a_refused_token_of_a_password_is_replaced_once(
     ws_stub: WebsocketStub,
 ) -> None:
