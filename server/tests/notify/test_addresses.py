@@ -84,7 +84,6 @@ async def webhooks():
     yield make
     for deliverer in made:
         await deliverer.close()
-        await deliverer.resolver.close()
 
 
 HOSTS = [

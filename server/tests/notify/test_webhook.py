@@ -48,7 +48,6 @@ async def webhooks():
     yield make
     for deliverer in made:
         await deliverer.close()
-        await deliverer.resolver.close()
 
 
 async def test_a_message_is_one_request_with_the_object_as_its_content(

@@ -494,6 +494,50 @@ async def test_the_lease_is_kept_while_sending_takes_long(
     assert store.rows == {}
 
 
+async def test_a_lease_that_ran_out_while_the_server_stood_still_sends_once(
+    notifiers, store, deliverer, clock
+):
+    free = asyncio.Event()
+
+    async def slow(parcel):
+        await free.wait()
+        return Delivered()
+
+    deliverer.behave = slow
+    notifier = await notifiers()
+    store.subscribe("http://a/")
+    store.post(b"1", b"2")
+    await turns()
+    clock.time += 2 * LEASE  # nobody ran meanwhile
+    notifier.noticed()
+    await turns()
+    free.set()
+    await turns()
+    assert deliverer.bodies() == [1, 2]
+    assert store.rows == {}
+
+
+async def test_who_lost_its_lease_sends_nothing_more(
+    notifiers, store, deliverer, clock
+):
+    free = asyncio.Event()
+
+    async def slow(parcel):
+        await free.wait()
+        return Delivered()
+
+    deliverer.behave = slow
+    await notifiers()
+    store.subscribe("http://a/")
+    store.post(b"1", b"2")
+    await turns()
+    clock.time += 2 * LEASE  # nobody ran meanwhile, and another server took it
+    await store.delivery_take(clock.now(), limit=1, lease=LEASE, confirmed_only=False)
+    free.set()
+    await turns()
+    assert deliverer.bodies() == [1]
+
+
 async def test_a_crash_between_sending_and_settling_sends_again(
     notifiers, store, deliverer, clock
 ):

@@ -19,7 +19,7 @@ from zaqarserver.notify.clock import Clock
 LONG: Final = 2.0  # seconds after which sending counts as slow
 _WINDOW = 2  # jobs that are held in all, for each slot
 _SICK = 10_000  # endpoints that are remembered as failing
-_PUT_OFF = (1.0, 30.0)  # seconds
+_PUT_OFF = (1.0, 60.0)  # seconds
 
 
 class Job(Protocol):
@@ -39,12 +39,13 @@ class Job(Protocol):
 class _Endpoint:
     """What is sent, or waits to be sent, to one endpoint."""
 
-    __slots__ = ("active", "last", "name", "queued", "sick", "waiting")
+    __slots__ = ("active", "away", "last", "name", "queued", "sick", "waiting")
 
     def __init__(self, name: str, *, sick: bool) -> None:
         self.name = name
         self.sick = sick
         self.active = 0
+        self.away = 0  # put off, and not seen again so far
         self.queued = False
         self.last = 0.0
         self.waiting: deque[Job] = deque()
@@ -150,7 +151,9 @@ class Slots:
             job = place.waiting.pop()
             self._left(place)
             shortest, longest = _PUT_OFF
-            wait = place.last * (len(place.waiting) + 1) / self._per_endpoint
+            place.away += 1
+            ahead = len(place.waiting) + place.away
+            wait = place.last * ahead / self._per_endpoint
             seconds = min(max(shortest, wait), longest)
             self._track(job.put_off(seconds), self._errands)
         self._forget(place)
@@ -177,6 +180,7 @@ class Slots:
         job = place.waiting.popleft()
         self._left(place)
         place.active += 1
+        place.away = max(0, place.away - 1)
         lane = _Lane(slow=place.sick)
         self._slow += lane.slow
         task = self._track(self._run(place, job, lane), self._tasks)

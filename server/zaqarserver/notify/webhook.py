@@ -123,10 +123,13 @@ class WebhookDeliverer(Deliverer):
         )
 
     async def close(self) -> None:
-        """End the connections."""
+        """End the connections and lookups."""
         if self._session is not None:
             await self._session.close()
             self._session = None
+        if self.resolver is not None:
+            await self.resolver.close()
+            self.resolver = None
 
     def endpoint(self, subscription: Subscription) -> str:
         """Return the URL's scheme, host and port."""

@@ -190,17 +190,24 @@ class Notifier:
         return None  # a slot that gets free wakes us
 
     def _place(self, delivery: Delivery, lease: float) -> None:
-        if delivery.key not in self._held:
-            taken = _Taken(self, delivery, lease)
-            self._held[delivery.key] = taken
-            self.slots.offer(self.dispatch.endpoint(delivery.subscription), taken)
+        held = self._held.get(delivery.key)
+        if held is not None and not held.settled:
+            held.lease = lease  # it ran out, and we got it again
+            return
+        taken = _Taken(self, delivery, lease)
+        self._held[delivery.key] = taken
+        self.slots.offer(self.dispatch.endpoint(delivery.subscription), taken)
+
+    def _let_go(self, taken: _Taken) -> None:
+        if self._held.get(taken.delivery.key) is taken:
+            del self._held[taken.delivery.key]
 
     async def give_back(self, taken: _Taken, seconds: float) -> None:
         """Let a delivery come up again after so many seconds.
 
         If the store does not hear of it, it comes up when its lease ends.
         """
-        self._held.pop(taken.delivery.key, None)
+        self._let_go(taken)
         with contextlib.suppress(Unavailable):
             await self._tell(taken, self.clock.now() + seconds, last=True)
 
@@ -251,7 +258,7 @@ class Notifier:
             log_defect(named(taken.delivery.subscription), error)
             well = False
         # Not reached when cancelled: stop() gives back what is still held.
-        self._held.pop(taken.delivery.key, None)
+        self._let_go(taken)
         return well
 
     async def _deliver(self, taken: _Taken) -> bool:
@@ -335,7 +342,7 @@ class Notifier:
                 return await say()
             except Unavailable as error:
                 wait = _longer(wait)
-                LOG.warning("the store has not heard of a delivery: %s", error)
+                LOG.debug("the store has not heard of a delivery: %s", error)
                 await self._sleep(wait)
 
 
