@@ -162,11 +162,10 @@ class WebsocketTransport(base.Transport):
         except errors.UnauthorizedError:
             if self.credentials is None:
                 raise
-        fresh = Login.of(
-            self.credentials(renewed=True), self._auth_opts, self._client_id
-        )
-        if fresh.token == login.token:
-            return self._exchange(login, request, frame)
+            renewed = self.credentials(renewed=True)
+            fresh = Login.of(renewed, self._auth_opts, self._client_id)
+            if fresh.token == login.token:
+                raise
         return self._exchange(fresh, request, frame)
 
     def _exchange(self, login: Login, request: Request, frame: Frame) -> Response:
