@@ -1,0 +1,186 @@
+"""A server in this process that both transports reach, with one clock for all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import falcon.testing
+import msgspec
+from zaqarserver import config
+from zaqarserver.auth import NoAuth
+from zaqarserver.context import NoNotices, Server
+from zaqarserver.http import make_app
+from zaqarserver.metrics import Metrics
+from zaqarserver.notify.subscription_options import check_options
+from zaqarserver.notify.websocket import Hub
+from zaqarserver.policy import RulePolicy
+from zaqarserver.signing import Signer
+from zaqarserver.stages.pipeline import load_pipeline
+from zaqarserver.storage.sqlite import SQLiteStorage
+from zaqarserver.websocket import FrameEdge
+from zaqarserver.websocket.protocol import DROP
+
+T = TypeVar("T")
+
+#: Seconds of real time that an answer may take; a test that waits longer hangs.
+PATIENCE = 20.0
+STARTED = 1_000_000.0
+
+
+class HttpAnswer(msgspec.Struct):
+    """What came back for one REST request."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class Notices(NoNotices):
+    """Checks options as the server does, and asks nobody."""
+
+    def check_options(self, options: Any) -> None:
+        """Refuse options that could not be followed."""
+        check_options(options)
+
+
+class Bench:
+    """A server with one store behind both edges.
+
+    Attributes:
+        now: Its clock, in seconds since the epoch. Tests move it forward.
+    """
+
+    def __init__(self, directory: Path, uri: str, options: str = "") -> None:
+        path = directory / "zaqarserver.conf"
+        path.write_text(options)
+        conf = config.load(["--config-file", str(path)])
+        stages = load_pipeline(conf.storage.message_pipeline, conf.transport)
+        self.now = STARTED
+        self._runner = asyncio.Runner()
+        self.storage = SQLiteStorage.from_uri(uri, {})
+        self.run(self.storage.open())
+        hub = Hub(stages.read)
+        self.storage.watch(hub.posted, lambda: None)
+        self.server = Server(
+            settings=config.settings_of(conf),
+            storage=self.storage,
+            policy=RulePolicy(conf),
+            notices=Notices(),
+            stages=stages,
+            signer=Signer(conf.signed_url.secret_key),
+        )
+        self._app = make_app(self.server, NoAuth(), Metrics(), clock=self._clock)
+        self._edge = FrameEdge(
+            self.server, NoAuth(), Metrics(), hub, "http://push", clock=self._clock
+        )
+        self._conductor = falcon.testing.ASGIConductor(self._serve_http)
+
+    def _clock(self) -> float:
+        return self.now
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end on the server's loop."""
+        return self._runner.run(work)
+
+    def close(self) -> None:
+        """Close the store."""
+        self.run(self.storage.close())
+        self._runner.close()
+
+    async def _serve_http(self, scope: Any, receive: Any, send: Any) -> None:
+        # Headers come as iterators here; a server passes lists.
+        if scope["type"] == "http":
+            scope = {**scope, "headers": [tuple(pair) for pair in scope["headers"]]}
+        await self._app(scope, receive, send)
+
+    def http(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> HttpAnswer:
+        """Send one REST request; ``target`` is its path and query."""
+        path, _, query = target.partition("?")
+        found = self.run(
+            self._conductor.simulate_request(
+                method, path, query_string=query, body=body, headers=dict(headers)
+            )
+        )
+        return HttpAnswer(found.status_code, found.headers, found.content)
+
+    def dial(self) -> Dialog:
+        """Open a WebSocket connection."""
+        return Dialog(self)
+
+    async def serve_frames(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one WebSocket connection to its end."""
+        await self._edge.serve(scope, receive, send)
+
+
+class Dialog:
+    """One WebSocket connection: frames go in, answers come out.
+
+    Attributes:
+        dropped: The code with which the server dropped it, if it did.
+    """
+
+    def __init__(self, bench: Bench) -> None:
+        self.dropped: int | None = None
+        self._bench = bench
+        self._sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._serving: asyncio.Task[None] | None = None
+        bench.run(self._open())
+
+    async def _open(self) -> None:
+        scope = {
+            "type": "websocket",
+            "headers": [],
+            "extensions": {DROP: self._drop},
+        }
+        self._serving = asyncio.create_task(
+            self._bench.serve_frames(scope, self._sent.get, self._received.put)
+        )
+        await self._sent.put({"type": "websocket.connect"})
+        accepted = await self._receive()
+        assert accepted == {"type": "websocket.accept"}
+
+    def _drop(self, code: int, reason: str) -> None:
+        self.dropped = code
+        self._sent.put_nowait({"type": "websocket.disconnect", "code": code})
+
+    async def _receive(self) -> dict[str, Any]:
+        assert self._serving is not None
+        answer = asyncio.ensure_future(self._received.get())
+        done, _ = await asyncio.wait(
+            {answer, self._serving},
+            timeout=PATIENCE,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if answer in done:
+            return answer.result()
+        answer.cancel()
+        if self._serving in done:
+            # Shows why the server gave the connection up.
+            self._serving.result()
+            raise AssertionError("the server ended the connection")
+        raise AssertionError(f"no answer after {PATIENCE} seconds")
+
+    def send(self, data: bytes, *, binary: bool) -> None:
+        """Send one frame without waiting for its answer."""
+        content = {"bytes": data} if binary else {"text": data.decode()}
+        self._sent.put_nowait({"type": "websocket.receive", **content})
+
+    def receive(self) -> dict[str, Any]:
+        """Return the next message that the server sends."""
+        return self._bench.run(self._receive())
+
+    def close(self) -> None:
+        """Go away, as a client does."""
+        self._bench.run(self._close())
+
+    async def _close(self) -> None:
+        assert self._serving is not None
+        await self._sent.put({"type": "websocket.disconnect", "code": 1000})
+        async with asyncio.timeout(PATIENCE):
+            await self._serving

@@ -1,0 +1,75 @@
+"""The service: REST, JSON frames and MessagePack frames, on two stores."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .bench import Bench
+from .over_frames import OverFrames
+from .over_rest import OverRest
+from .service import Service
+
+KEYS = """
+[transport]
+message_encryption_key = 0123456789abcdef0123456789abcdef
+[signed_url]
+secret_key = s3cret
+"""
+
+TRANSPORTS: dict[str, Callable[[Bench, str], Service]] = {
+    "rest": OverRest,
+    "json": lambda bench, project: OverFrames(bench, project, binary=False),
+    "msgpack": lambda bench, project: OverFrames(bench, project, binary=True),
+}
+
+
+@pytest.fixture(scope="session", params=["memory", "file"])
+def bench(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Bench]:
+    """A server on each kind of store; each test acts in projects of its own."""
+    directory = tmp_path_factory.mktemp("bench")
+    place = ":memory:" if request.param == "memory" else f"/{directory}/zaqar.db"
+    made = Bench(directory, f"sqlite://{place}", KEYS)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> Callable[[Bench, str], Service]:
+    """What makes a service over one transport."""
+    return TRANSPORTS[request.param]
+
+
+@pytest.fixture
+def service(
+    bench: Bench, transport: Callable[[Bench, str], Service]
+) -> Iterator[Service]:
+    """The service over each transport, on each store, in a new project."""
+    made = transport(bench, uuid.uuid4().hex)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def make_service(
+    transport: Callable[[Bench, str], Service], tmp_path: Path
+) -> Iterator[Callable[..., Service]]:
+    """Make services of their own with lines of configuration, in memory."""
+    made: list[Any] = []
+
+    def make(options: str = "") -> Service:
+        bench = Bench(tmp_path, "sqlite://:memory:", options)
+        made.insert(0, bench)
+        service = transport(bench, uuid.uuid4().hex)
+        made.insert(0, service)
+        return service
+
+    yield make
+    for one in made:
+        one.close()

@@ -1,0 +1,282 @@
+"""The service over WebSocket: one envelope an action (``websocket-v2``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from .bench import Bench
+from .service import (
+    CLASSES,
+    NO_STATS,
+    OK,
+    Answer,
+    Claim,
+    Message,
+    Popped,
+    Service,
+    Stats,
+    plain_metadata,
+)
+
+#: A request about as large as this may be echoed without its body.
+LARGE = 250_000
+
+
+class OverFrames(Service):
+    """A caller that speaks in frames of one encoding."""
+
+    frames = True
+
+    def __init__(self, bench: Bench, project: str, *, binary: bool) -> None:
+        super().__init__(bench, project)
+        self._binary = binary
+        self._dialog = bench.dial()
+
+    def close(self) -> None:
+        self._dialog.close()
+
+    def _exchange(self, action: str, body: Any) -> tuple[int, Any]:
+        """Send one request and return status and body of its answer."""
+        frame = {"action": action, "headers": self._headers, "body": body}
+        if self._binary:
+            sent = msgspec.msgpack.encode(frame)
+            self._dialog.send(sent, binary=True)
+            answer = msgspec.msgpack.decode(self._dialog.receive()["bytes"])
+        else:
+            sent = json.dumps(frame).encode()
+            self._dialog.send(sent, binary=False)
+            answer = json.loads(self._dialog.receive()["text"])
+        assert set(answer) == {"request", "body", "headers"}
+        echoed = answer["request"].pop("body")
+        assert echoed == ({} if len(sent) > LARGE and echoed == {} else body)
+        assert answer["request"] == {
+            "action": action,
+            "headers": self._headers,
+            "api": "v2",
+        }
+        assert set(answer["headers"]) == {"status"}
+        return answer["headers"]["status"], answer["body"]
+
+    def _ask(
+        self,
+        action: str,
+        read: Callable[[Any], Any] = lambda _: None,
+        /,
+        **body: Any,
+    ) -> Answer:
+        status, value = self._exchange(action, body)
+        kind = CLASSES.get(status)
+        assert kind is not None, (action, status, value)
+        if kind == OK:
+            return Answer(OK, read(value))
+        assert isinstance(value, str) or value["error"]
+        return Answer(kind)
+
+    def _page(
+        self,
+        key: str,
+        action: str,
+        read: Callable[[Any], list[Any]],
+        /,
+        **body: Any,
+    ) -> Answer:
+        """Ask for a page; the last ``key`` in it is the marker of the next."""
+        answer = self._ask(action, read, **body)
+        if answer.status != OK or not answer.value:
+            return answer
+        last = msgspec.to_builtins(answer.value[-1])[key]
+        return Answer(
+            OK,
+            answer.value,
+            lambda: self._page(key, action, read, **{**body, "marker": last}),
+        )
+
+    # -- service and queues -----------------------------------------------------
+
+    def ping(self) -> Answer:
+        return self._ask("ping")
+
+    def queue_create(self, queue: str, metadata: Any = None) -> Answer:
+        body = {"queue_name": queue}
+        if metadata is not None:
+            body["metadata"] = metadata
+        status, value = self._exchange("queue_create", body)
+        if status in (201, 204):
+            assert value == f"Queue {queue} created."
+            return Answer(OK, status == 201)
+        return Answer(CLASSES[status])
+
+    def queue_list(self, **options: Any) -> Answer:
+        def read(document: Any) -> list[Any]:
+            items = document["queues"]
+            for item in items:
+                if "metadata" in item:
+                    item["metadata"] = plain_metadata(item["metadata"])
+            return items
+
+        return self._page("name", "queue_list", read, **options)
+
+    def queue_get(self, queue: str) -> Answer:
+        return self._ask("queue_get", plain_metadata, queue_name=queue)
+
+    def queue_update(self, queue: str, operations: Any) -> Answer:
+        return self._ask(
+            "queue_update", plain_metadata, queue_name=queue, operations=operations
+        )
+
+    def queue_delete(self, queue: str) -> Answer:
+        return self._ask("queue_delete", queue_name=queue)
+
+    def queue_get_stats(self, queue: str) -> Answer:
+        body = {"queue_name": queue}
+        status, value = self._exchange("queue_get_stats", body)
+        if status == 404:
+            # A missing queue: the counts come all the same, as a not-found.
+            assert value == {"messages": {"claimed": 0, "free": 0, "total": 0}}
+            return Answer(OK, NO_STATS)
+        if status != 200:
+            return Answer(CLASSES[status])
+        return Answer(OK, msgspec.convert(value["messages"], Stats))
+
+    def queue_purge(self, queue: str, **options: Any) -> Answer:
+        return self._ask("queue_purge", queue_name=queue, **options)
+
+    def signed_url_create(self, queue: str, **grant: Any) -> Answer:
+        body = {**grant, "queue_name": queue}
+        return self._ask("signed_url_create", lambda document: document, **body)
+
+    # -- messages ---------------------------------------------------------------
+
+    @staticmethod
+    def _message(item: Any, claim: str | None = None) -> Message:
+        assert item.pop("claim_id") == claim
+        return Message(**item)
+
+    def _messages(self, claim: str | None = None) -> Callable[[Any], list[Message]]:
+        def read(document: Any) -> list[Message]:
+            return [self._message(item, claim) for item in document["messages"]]
+
+        return read
+
+    def message_post(self, queue: str, messages: Any) -> Answer:
+        return self._ask(
+            "message_post",
+            lambda document: document["message_ids"],
+            queue_name=queue,
+            messages=messages,
+        )
+
+    def message_list(self, queue: str, **options: Any) -> Answer:
+        return self._page(
+            "id", "message_list", self._messages(), queue_name=queue, **options
+        )
+
+    def message_get(self, queue: str, message_id: str) -> Answer:
+        return self._ask(
+            "message_get",
+            lambda document: self._message(document["messages"]),
+            queue_name=queue,
+            message_id=message_id,
+        )
+
+    def message_get_many(self, queue: str, message_ids: Sequence[str]) -> Answer:
+        return self._ask(
+            "message_get_many",
+            self._messages(),
+            queue_name=queue,
+            message_ids=list(message_ids),
+        )
+
+    def message_delete(
+        self, queue: str, message_id: str, claim_id: str | None = None
+    ) -> Answer:
+        body = {"queue_name": queue, "message_id": message_id}
+        if claim_id is not None:
+            body["claim_id"] = claim_id
+        return self._ask("message_delete", **body)
+
+    def message_delete_many(self, queue: str, **options: Any) -> Answer:
+        def read(document: Any) -> list[Popped] | None:
+            if document == {}:
+                return None
+            for item in document["messages"]:
+                assert item.pop("claim_id") is None
+            return [Popped(**item) for item in document["messages"]]
+
+        return self._ask("message_delete_many", read, queue_name=queue, **options)
+
+    # -- claims -------------------------------------------------------------------
+
+    def claim_create(self, queue: str, **options: Any) -> Answer:
+        def read(document: Any) -> Claim | None:
+            id_ = document["claim_id"]
+            if id_ is None:
+                assert "messages" not in document
+                return None
+            return Claim(id_, self._messages(id_)(document))
+
+        return self._ask("claim_create", read, queue_name=queue, **options)
+
+    def claim_get(self, queue: str, claim_id: str) -> Answer:
+        def read(document: Any) -> Claim:
+            messages = self._messages(claim_id)(document)
+            return Claim(claim_id, messages, document["ttl"], document["age"])
+
+        return self._ask("claim_get", read, queue_name=queue, claim_id=claim_id)
+
+    def claim_update(self, queue: str, claim_id: str, **options: Any) -> Answer:
+        return self._ask("claim_update", queue_name=queue, claim_id=claim_id, **options)
+
+    def claim_delete(self, queue: str, claim_id: str) -> Answer:
+        return self._ask("claim_delete", queue_name=queue, claim_id=claim_id)
+
+    # -- subscriptions --------------------------------------------------------------
+
+    def subscription_list(self, queue: str, **options: Any) -> Answer:
+        return self._page(
+            "id",
+            "subscription_list",
+            lambda document: document["subscriptions"],
+            queue_name=queue,
+            **options,
+        )
+
+    def subscription_create(self, queue: str, document: Any) -> Answer:
+        return self._ask(
+            "subscription_create",
+            lambda made: made["subscription_id"],
+            **{**document, "queue_name": queue},
+        )
+
+    def subscription_get(self, queue: str, subscription_id: str) -> Answer:
+        return self._ask(
+            "subscription_get",
+            lambda document: document,
+            queue_name=queue,
+            subscription_id=subscription_id,
+        )
+
+    def subscription_update(
+        self, queue: str, subscription_id: str, changes: Any
+    ) -> Answer:
+        place = {"queue_name": queue, "subscription_id": subscription_id}
+        return self._ask("subscription_update", **{**changes, **place})
+
+    def subscription_delete(self, queue: str, subscription_id: str) -> Answer:
+        return self._ask(
+            "subscription_delete", queue_name=queue, subscription_id=subscription_id
+        )
+
+    def subscription_confirm(
+        self, queue: str, subscription_id: str, confirmed: Any
+    ) -> Answer:
+        return self._ask(
+            "subscription_confirm",
+            queue_name=queue,
+            subscription_id=subscription_id,
+            confirmed=confirmed,
+        )

@@ -1,0 +1,127 @@
+"""A rule that says no holds on both transports; nothing changes (``rest-v2`` 6.2)."""
+
+import json
+
+import pytest
+from zaqarserver.operations import OPERATIONS
+
+from .service import FORBIDDEN, OK
+
+HOOK = "http://x.example/"
+NEW = "http://new.example/"
+PATCH = [{"op": "add", "path": "/metadata/team", "value": "x"}]
+MESSAGES = [{"body": "more"}]
+
+
+class World:
+    """A project with one of everything, and the actions that a caller may try."""
+
+    def __init__(self, service):
+        self.service = service
+        service.queue_create("orders", {"team": "billing"})
+        self.claimed, self.free = service.post("orders", "held", "free")
+        self.claim = service.claim_create("orders", limit=1).result.id
+        self.subscription = service.subscribe("orders", HOOK)
+
+    def attempts(self):
+        """Return the actions behind each rule; what ends things comes last."""
+        service = self.service
+        free, claim, mine = self.free, self.claim, self.subscription
+        many = service.message_delete_many
+        return {
+            "ping:get": [service.ping],
+            "queues:get_all": [service.queue_list],
+            "queues:create": [lambda: service.queue_create("new")],
+            "queues:get": [lambda: service.queue_get("orders")],
+            "queues:update": [lambda: service.queue_update("orders", PATCH)],
+            "queues:stats": [lambda: service.queue_get_stats("orders")],
+            "queues:share": [lambda: service.signed_url_create("orders")],
+            "messages:create": [
+                lambda: service.message_post("orders", MESSAGES),
+                lambda: service.message_post("new", MESSAGES),
+            ],
+            "messages:get_all": [
+                lambda: service.message_list("orders"),
+                lambda: service.message_get_many("orders", [free]),
+            ],
+            "messages:get": [lambda: service.message_get("orders", free)],
+            "messages:delete": [lambda: service.message_delete("orders", free)],
+            "messages:delete_all": [
+                lambda: many("orders", message_ids=[free]),
+                lambda: many("orders", pop=1),
+            ],
+            "claims:create": [lambda: service.claim_create("orders")],
+            "claims:get": [lambda: service.claim_get("orders", claim)],
+            "claims:update": [lambda: service.claim_update("orders", claim, ttl=60)],
+            "claims:delete": [lambda: service.claim_delete("orders", claim)],
+            "subscription:get_all": [lambda: service.subscription_list("orders")],
+            "subscription:create": [
+                lambda: service.subscription_create("orders", {"subscriber": NEW})
+            ],
+            "subscription:get": [lambda: service.subscription_get("orders", mine)],
+            "subscription:update": [
+                lambda: service.subscription_update("orders", mine, {"ttl": 60})
+            ],
+            "subscription:confirm": [
+                lambda: service.subscription_confirm("orders", mine, confirmed=True)
+            ],
+            "subscription:delete": [
+                lambda: service.subscription_delete("orders", mine)
+            ],
+            "queues:purge": [lambda: service.queue_purge("orders")],
+            "queues:delete": [lambda: service.queue_delete("orders")],
+        }
+
+    def everything(self):
+        """Return all that the store holds of the project."""
+        service = self.service.as_caller(roles="auditor")
+        return (
+            service.queue_list(detailed=True).result,
+            service.queue_get_stats("orders").result,
+            service.message_list("orders", echo=True, include_claimed=True).result,
+            service.claim_get("orders", self.claim).result,
+            service.subscription_list("orders").result,
+        )
+
+
+#: Administrators alone may ask for the service's health: tested with the process.
+ELSEWHERE = {"health:get"}
+RULES = sorted({row.policy for row in OPERATIONS if row.policy is not None} - ELSEWHERE)
+SIGNING = "[signed_url]\nsecret_key = s3cret\n"
+
+
+@pytest.fixture
+def denied(make_service, tmp_path):
+    """Make a world where one rule denies everybody but an auditor."""
+
+    def make(*rules):
+        path = tmp_path / "policy.yaml"
+        path.write_text(json.dumps(dict.fromkeys(rules, "role:auditor")))
+        options = f"{SIGNING}[oslo_policy]\npolicy_file = {path}\n"
+        service = make_service(options)
+        world = World(service.as_caller(roles="auditor"))
+        world.service = service
+        return world
+
+    return make
+
+
+def test_every_rule_is_tried(denied):
+    assert set(denied().attempts()) == set(RULES)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_that_says_no_is_obeyed_and_nothing_changes(denied, rule):
+    world = denied(rule)
+    before = world.everything()
+    for attempt in world.attempts()[rule]:
+        assert attempt().status == FORBIDDEN
+    assert world.everything() == before
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_denies_nothing_but_its_own_actions(denied, rule):
+    world = denied(rule)
+    for name, attempts in world.attempts().items():
+        for attempt in attempts if name != rule else ():
+            assert attempt().status == OK, name
