@@ -1,4 +1,4 @@
-"""A story of the whole path: a server, the commands, the SDK.
+"""A story of the whole path: a server, the commands, the SDK, notifications.
 
 Each chapter is a function; to tell more, write one and add it to ``STORY``.
 """
@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from postbox import postbox
 from stage import DemoError, Stage, server
 
 
@@ -66,12 +67,52 @@ def dead_letter(stage: Stage) -> None:
     stage.run("zaqar message list mail.failed --echo -c Body")
 
 
+def websocket(stage: Stage) -> None:
+    """Show a subscriber over WebSocket."""
+    stage.chapter(
+        "Told at once",
+        "A program subscribes over WebSocket; what is posted from now on is pushed.",
+    )
+    listener = stage.start("listener.py")
+    listener.show()
+    stage.run("""zaqar message post news '{"body": {"headline": "Tea is ready"}}'""")
+    listener.show()
+
+
+def webhook_and_mail(stage: Stage) -> None:
+    """Show a webhook and a mail."""
+    stage.chapter(
+        "A webhook and a mailbox",
+        "The server tells them, again and again if need be, also after a restart.\n"
+        "The webhook wants urgent news only, and checks the signature.",
+    )
+    receiver = stage.start("receiver.py", shown=False)
+    url = receiver.show().split()[-1]
+    stage.run(
+        f"""zaqar subscription create news {url}"""
+        """ --filter '{"/urgent": {"equals": true}}'"""
+    )
+    stage.run(
+        """zaqar subscription create news 'mailto:ops@example.com?subject=News'"""
+        """ --options '{"from": "zaqar@example.com"}'"""
+    )
+    stage.run(
+        """zaqar message post news"""
+        """ '{"body": {"headline": "No more tea", "urgent": true}}'"""
+    )
+    receiver.show()
+    receiver.show()
+    stage.show_mail()
+
+
 STORY: list[Callable[[Stage], None]] = [
     post_and_list,
     claim_and_delete,
     openstack,
     sdk,
     dead_letter,
+    websocket,
+    webhook_and_mail,
 ]
 
 
@@ -84,9 +125,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     started = time.monotonic()
     try:
-        with server() as url:
+        with postbox() as mails, server(mails.port) as url, Stage(url, mails) as stage:
             print(f"A zaqarserver runs on {url}, with a store that is thrown away.")
-            stage = Stage(url)
             for chapter in STORY:
                 chapter(stage)
     except DemoError as error:

@@ -5,21 +5,31 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import queue
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
+
+from postbox import Postbox
 
 HERE = Path(__file__).resolve().parent
 #: The programs of the environment that runs this, before all others.
 BIN = Path(sys.executable).parent
 START_SECONDS = 30.0
+#: How long the story waits for something that has to come.
+PATIENCE = 30.0
+#: What webhooks are signed with; a real one is random and secret.
+SIGNING_KEY = "whsec_bm90LWEtc2VjcmV0LWp1c3QtdGhlLWRlbW8="
 
 
 class DemoError(Exception):
@@ -31,14 +41,70 @@ def _paint(code: str, text: str) -> str:
     return f"\033[{code}m{text}\033[0m" if wanted else text
 
 
+class Program:
+    """A program that runs in the background of the story.
+
+    Args:
+        script: Its name.
+        environment: Its variables.
+    """
+
+    def __init__(self, script: str, environment: dict[str, str]) -> None:
+        self._script = script
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / script)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        if self._process.stdout is not None:
+            for line in self._process.stdout:
+                self._lines.put(line.rstrip())
+        self._lines.put(None)
+
+    def show(self) -> str:
+        """Wait for the next line that it prints, show it and return it.
+
+        Raises:
+            DemoError: It ended, or printed nothing for long.
+        """
+        try:
+            line = self._lines.get(timeout=PATIENCE)
+        except queue.Empty:
+            line = None
+        if line is None:
+            raise DemoError(f"{self._script} printed no more")
+        print(f"{_paint('1;33', self._script + ':')} {line}", flush=True)
+        return line
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait()
+        self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
 class Stage:
     """Shows and runs the steps of a story.
 
     Attributes:
         environment: The variables that all programs are started with.
+        postbox: Takes the mail of the server.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, postbox: Postbox) -> None:
+        self.postbox = postbox
+        self._programs: list[Program] = []
         self.environment = {
             **{name: value for name, value in os.environ.items() if name[:3] != "OS_"},
             "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", os.defpath)]),
@@ -46,7 +112,15 @@ class Stage:
             "OS_QUEUES_PROJECT_ID": "demo",
             # Else the commands make one and keep it in the home directory.
             "OS_MESSAGE_CLIENT_ID": str(uuid.uuid4()),
+            "WEBHOOK_SIGNING_KEY": SIGNING_KEY,
         }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for program in self._programs:
+            program.stop()
 
     def chapter(self, title: str, text: str) -> None:
         """Begin a part of the story."""
@@ -67,10 +141,36 @@ class Stage:
         Raises:
             DemoError: It failed.
         """
-        print(f"\n{_paint('1', '$ python ' + script)}")
-        source = (HERE / script).read_text().rstrip()
-        print(_paint("2", "\n".join(f"  | {line}" for line in source.splitlines())))
+        self._show_source(script, f"python {script}")
         self._run([sys.executable, str(HERE / script)], f"python {script}")
+
+    def start(self, script: str, *, shown: bool = True) -> Program:
+        """Show a script of this directory and run it in the background."""
+        command = f"python {script} &"
+        if shown:
+            self._show_source(script, command)
+        else:
+            print(f"\n{_paint('1', '$ ' + command)}", flush=True)
+        self._programs.append(Program(script, self.environment))
+        return self._programs[-1]
+
+    def show_mail(self) -> None:
+        """Wait for the next mail and show it.
+
+        Raises:
+            DemoError: None came for long.
+        """
+        mail = self.postbox.next_mail(PATIENCE)
+        if mail is None:
+            raise DemoError("no mail came")
+        for line in mail.splitlines():
+            print(f"{_paint('1;33', 'mail:')} {line}", flush=True)
+
+    def _show_source(self, script: str, command: str) -> None:
+        print(f"\n{_paint('1', '$ ' + command)}")
+        source = (HERE / script).read_text().rstrip()
+        lines = "\n".join(f"  | {line}" for line in source.splitlines())
+        print(_paint("2", lines), flush=True)
 
     def _run(self, arguments: list[str], shown: str) -> str:
         done = subprocess.run(
@@ -112,22 +212,51 @@ def _wait(process: subprocess.Popen[bytes], log: Path) -> int:
     raise DemoError(f"the server did not start:\n{log.read_text()}")
 
 
+def _configuration(home: str, mail_port: int) -> str:
+    return f"""
+[server]
+host = 127.0.0.1
+port = 0
+
+[websocket]
+port = {_free_port()}
+
+[storage]
+uri = sqlite:///{home}/zaqar.db
+
+[notification]
+# Webhooks may go to this machine: they may not, unless it is said.
+allowed_networks = 127.0.0.1/32
+webhook_signing_key = {SIGNING_KEY}
+smtp_mode = self_local
+smtp_host = 127.0.0.1
+smtp_port = {mail_port}
+smtp_tls = none
+"""
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 @contextlib.contextmanager
-def server() -> Iterator[str]:
+def server(mail_port: int) -> Iterator[str]:
     """Run a server on a free port with a store that is thrown away; give its URL.
 
     It is stopped at the end, however that comes.
+
+    Args:
+        mail_port: Where on loopback it hands mail over.
 
     Raises:
         DemoError: It did not start, or did not end well.
     """
     with tempfile.TemporaryDirectory(prefix="zaqar-demo-") as home:
         config = Path(home, "zaqar.conf")
-        config.write_text(
-            "[server]\nhost = 127.0.0.1\nport = 0\n"
-            "[websocket]\nport = 0\n"
-            f"[storage]\nuri = sqlite:///{home}/zaqar.db\n"
-        )
+        config.write_text(_configuration(home, mail_port))
         log = Path(home, "server.log")
         with log.open("wb") as output:
             process = subprocess.Popen(

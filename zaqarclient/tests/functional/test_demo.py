@@ -41,11 +41,18 @@ def test_the_story_runs_to_its_end_and_shows_what_it_did():
         assert f"$ {command}" in done.stdout
     assert "done: {'item': 'scones', 'count': 3}" in done.stdout
     assert "to: nobody" in done.stdout.split("zaqar message list mail.failed")[1]
-    assert_nothing_listens(url_of(done.stdout))
+    for told in (
+        "listener.py: told of {'headline': 'Tea is ready'}",
+        "receiver.py: {'ttl': 3600, 'body': {'headline': 'No more tea', ",
+        'mail: {"ttl": 3600, "body": {"headline": "No more tea", ',
+    ):
+        assert told in done.stdout
+    for url in (url_of(done.stdout), url_of(done.stdout.split("receiving on")[1])):
+        assert_nothing_listens(url)
 
 
 def test_a_step_that_fails_ends_the_story_with_an_error_and_stops_the_server(tmp_path):
-    for name in ("demo.py", "stage.py"):
+    for name in ("demo.py", "postbox.py", "stage.py"):
         (tmp_path / name).write_text((DEMO / name).read_text())
     (tmp_path / "worker.py").write_text("raise SystemExit('no work today')\n")
     done = subprocess.run(
