@@ -11,6 +11,7 @@ from zaqarserver.errors import SettingsError
 from zaqarserver.notify.deliverer import Delivered, Failed, Gone, Retry
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.webhook import (
+    Target,
     WebhookDeliverer,
     outcome_of,
     retry_after,
@@ -18,6 +19,7 @@ from zaqarserver.notify.webhook import (
     signing_key,
 )
 
+from .certificates import make_certificate
 from .receivers import LOOPS, cut, endless, never, receiving, slam, status
 
 pytestmark = pytest.mark.anyio
@@ -192,6 +194,40 @@ async def test_nobody_listening_is_tried_again(webhooks, parcel):
         pass
     outcome = await deliverer.deliver(parcel(receiver.url()))
     assert outcome == Retry("no answer: ClientConnectorError")
+
+
+async def test_https_needs_a_certificate_that_somebody_vouches_for(
+    webhooks, parcel, tmp_path
+):
+    context, ca_file = make_certificate(tmp_path)
+    async with receiving(tls=context) as receiver:
+        made = parcel(receiver.url(host="localhost").replace("http:", "https:"))
+        trusting = await webhooks(webhook_ca_file=ca_file)
+        assert await trusting.deliver(made) == Delivered()
+        wary = await webhooks()
+        outcome = await wary.deliver(made)
+    assert outcome == Retry("no answer: ClientConnectorCertificateError")
+    assert len(receiver.requests) == 1
+
+
+class WithToken(WebhookDeliverer):
+    """A kind that builds on webhooks: another scheme, and a header of its own."""
+
+    async def target(self, parcel):
+        url = parcel.subscription.subscriber.removeprefix("token+")
+        return Target(url, {"X-Auth-Token": "t0ken"})
+
+
+async def test_a_kind_may_build_on_webhooks(parcel):
+    deliverer = WithToken(NotifySettings(allowed_networks=LOCAL))
+    await deliverer.open()
+    async with receiving() as receiver:
+        headers = {"X-Auth-Token": "of one's own"}
+        await deliverer.deliver(parcel("token+" + receiver.url()))
+        await deliverer.deliver(parcel("token+" + receiver.url(), post_headers=headers))
+    await deliverer.close()
+    tokens = [request.headers["x-auth-token"] for request in receiver.requests]
+    assert tokens == ["t0ken", "of one's own"]
 
 
 async def test_an_unknown_name_is_tried_again(webhooks, parcel):

@@ -38,6 +38,7 @@ from zaqarserver.notify.subscription_options import check_post_data, check_post_
 from zaqarserver.storage.subscriptions import Subscription
 
 _PUT_OFF = frozenset((429, 503))
+_UNUSABLE = "the subscriber's URL or headers cannot be used"
 _CHUNK = 16384
 _KEEP_ALIVE = 15.0  # seconds
 
@@ -154,14 +155,13 @@ class WebhookDeliverer(Deliverer):
             return await self._send(parcel, await self.target(parcel))
         except BadRequest as error:
             return Failed(error.description)
-        except ValueError:
-            return Failed("the subscriber's URL or headers cannot be used")
         except TimeoutError:
             return Retry("timeout")
+        # Before ValueError: a certificate that is not trusted is one as well.
         except aiohttp.ClientError as error:
-            if _refused(error):
-                return Failed("the address is not one that may be notified")
-            return Retry(f"no answer: {type(error).__name__}")
+            return _outcome_of_error(error)
+        except ValueError:
+            return Failed(_UNUSABLE)
 
     async def _send(self, parcel: Parcel, target: Target) -> Outcome:
         if self._session is None:
@@ -226,9 +226,12 @@ def _content(parcel: Parcel) -> bytes:
     return substituted(parcel.payload, post_data, keep=parcel.confirmation is not None)
 
 
-def _refused(error: aiohttp.ClientError) -> bool:
-    cause: BaseException | None = getattr(error, "os_error", error)
-    return isinstance(cause, AddressRefused)
+def _outcome_of_error(error: aiohttp.ClientError) -> Outcome:
+    if isinstance(error, aiohttp.InvalidURL):
+        return Failed(_UNUSABLE)
+    if isinstance(getattr(error, "os_error", error), AddressRefused):
+        return Failed("the address is not one that may be notified")
+    return Retry(f"no answer: {type(error).__name__}")
 
 
 def outcome_of(status: int, asked: float = 0.0) -> Outcome:
