@@ -196,6 +196,20 @@ async def test_policies_of_queue_and_subscription_count(
     assert len(deliverer.sent) == times - (3 if no_delay else 0)
 
 
+async def test_a_policy_that_cannot_be_looked_up_is_the_default(
+    notifiers, store, deliverer, clock
+):
+    async def metadata(project, source):
+        raise Unavailable("the store is away")
+
+    deliverer.behave = always(Retry("no"))
+    await notifiers(metadata=metadata)
+    store.subscribe("http://a/")
+    store.post(b"1", ttl=HOURS)
+    await clock.advance(1000)
+    assert deliverer.times == DEFAULT_TIMES
+
+
 async def test_kinds_without_policies_follow_the_default(
     notifiers, store, deliverer, clock
 ):
@@ -451,6 +465,26 @@ async def test_a_defect_of_the_store_does_not_end_the_deliveries(
     store.post(b"1")
     await clock.advance(5)
     assert deliverer.bodies() == [1]
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_defect_while_settling_leaves_the_delivery_to_its_lease(
+    notifiers, store, deliverer, clock, monkeypatch, caplog
+):
+    settle, broken = store.delivery_settle, [True]
+
+    async def delivery_settle(key, **named):
+        if broken:
+            raise ZeroDivisionError(broken.pop())
+        await settle(key, **named)
+
+    monkeypatch.setattr(store, "delivery_settle", delivery_settle)
+    await notifiers()
+    store.subscribe("http://a/")
+    store.post(b"1")
+    await clock.advance(LEASE)
+    assert deliverer.bodies() == [1, 1]
+    assert store.rows == {}
     assert "ZeroDivisionError" in caplog.text
 
 
