@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from zaqarclient.errors import InvalidOperation
 from zaqarclient.queues.v2 import frames
@@ -315,7 +315,9 @@ def _operation_of(ref: str) -> tuple[str, dict[str, Any]]:
     """
     parts = urlsplit(ref)
     path = parts.path.lstrip("/").removeprefix("v2/")
-    query = dict(parse_qsl(parts.query))
+    query: dict[str, Any] = {}
+    for name, values in parse_qs(parts.query, keep_blank_values=True).items():
+        query[name] = values if len(values) > 1 else values[0]
     for row in _ROWS:
         pattern = _PATH_NAME.sub(r"(?P<\1>[^/]+)", row.path)
         found = re.fullmatch(pattern, path) if row.method == "GET" else None

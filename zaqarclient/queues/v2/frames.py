@@ -110,10 +110,15 @@ def _next_link(path: str, arguments: Arguments, marker: str) -> list[dict[str, s
     query = {
         name: str(value).lower() if isinstance(value, bool) else value
         for name, value in arguments.items()
-        if name not in {"queue_name", "marker"}
+        if name != "marker"
     }
     href = f"{path}?{urlencode({**query, 'marker': marker}, doseq=True)}"
     return [{"rel": "next", "href": href}]
+
+
+def _query_of(arguments: Arguments) -> dict[str, Any]:
+    """Return the arguments of a list in a queue that are not in its path."""
+    return {name: value for name, value in arguments.items() if name != "queue_name"}
 
 
 def _with_href(arguments: Arguments, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,7 +166,7 @@ def _message_list(arguments: Arguments, answer: Answer) -> Answer:
     links = []
     if found:
         path = f"{_queue_path(arguments)}/messages"
-        links = _next_link(path, arguments, found[-1]["id"])
+        links = _next_link(path, _query_of(arguments), found[-1]["id"])
     return Answer(answer.status, {"messages": found, "links": links})
 
 
@@ -194,7 +199,7 @@ def _subscription_list(arguments: Arguments, answer: Answer) -> Answer:
     links = []
     if found:
         path = f"{_queue_path(arguments)}/subscriptions"
-        links = _next_link(path, arguments, found[-1]["id"])
+        links = _next_link(path, _query_of(arguments), found[-1]["id"])
     return Answer(answer.status, {"subscriptions": found, "links": links})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -332,10 +333,20 @@ def test_waiting_without_a_connection_makes_no_sense() -> None:
         WebsocketTransport().recv(1)
 
 
-def test_another_process_uses_no_connection_of_its_parent(
-    ws_stub: WebsocketStub, ws_transport: WebsocketTransport
+def test_a_forked_process_opens_a_connection_of_its_own(
+    ws_stub: WebsocketStub, client: Client
 ) -> None:
-    ws_transport.send(raw(ws_stub, "queue_list"))
-    ws_transport._process = -1
-    ws_transport.send(raw(ws_stub, "queue_list"))
+    ws_stub.reply = lists
+    client.queues()
+    pid = os.fork()
+    if pid == 0:
+        failed = 1
+        try:
+            client.queues()
+            failed = 0
+        finally:
+            os._exit(failed)
+    assert os.waitpid(pid, 0)[1] == 0
+    client.queues()
+    assert len(ws_stub.frames) == 3
     assert len(ws_stub.peers) == 2
