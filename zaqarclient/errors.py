@@ -12,8 +12,8 @@ The tree; the statuses are those of ``zaqarclient.transport.errors``::
     └── transport.errors.TransportError
         ├── one class a status       400, 401, 403, 404, 405, 406, 409, ...
         └── NetworkError             no usable answer came back
-            ├── ConnectionFailed     also a ``requests`` ConnectionError
-            └── TimedOut             also a ``requests`` Timeout
+            ├── ConnectionFailed     over HTTP also a ``requests`` ConnectionError
+            └── TimedOut             over HTTP also a ``requests`` Timeout
 
 Bad arguments of a call (a queue name with a blank in it, a message that is
 not JSON) raise ``ValueError`` before anything is sent.

@@ -57,7 +57,8 @@ class Login(NamedTuple):
         """
         options = auth_opts.get("options") or {}
         headers = {"Client-ID": client_id, **frame_headers(request.headers)}
-        token = headers.pop("X-Auth-Token", None) or _option(options, "auth_token")
+        token = headers.pop("X-Auth-Token", None)
+        token = token or _option(options, "auth_token") or _option(options, "token")
         if auth_opts.get("backend") in {"noauth", "signed-url"}:
             token = None
         project = _option(options, "project_id")

@@ -7,6 +7,7 @@ import socket
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import websocket
 
@@ -44,7 +45,8 @@ def connect(
         zaqarclient.errors.EndpointNotFound: It is not a URL to connect to.
     """
     own = f"python-zaqarclient/{version.__version__}"
-    with _typed_errors(endpoint, unsent=True):
+    shown = _shown(endpoint)
+    with _typed_errors(shown, unsent=True):
         connection = websocket.create_connection(
             endpoint,
             timeout=min(timeout, _CONNECT_SECONDS),
@@ -58,7 +60,7 @@ def connect(
     if connection.getstatus() != 101:
         SocketWire(connection, endpoint, timeout).release()
         raise errors.ConnectionFailed(
-            description=f"{endpoint}: redirected elsewhere", transient=False
+            description=f"{shown}: redirected elsewhere", transient=False
         )
     return connection
 
@@ -75,7 +77,7 @@ class SocketWire:
 
     def __init__(self, connection: Connection, endpoint: str, timeout: float) -> None:
         self._connection = connection
-        self._endpoint = endpoint
+        self._endpoint = _shown(endpoint)
         self._socket: Any = connection.sock
         connection.settimeout(min(timeout, _IDLE_SECONDS))
 
@@ -116,6 +118,12 @@ class SocketWire:
     def release(self) -> None:
         """Give the socket back."""
         self._socket.close()
+
+
+def _shown(endpoint: str) -> str:
+    """Return a URL without the user and password that it may have."""
+    parts = urlsplit(endpoint)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _tls(verify: bool | str) -> dict[str, Any]:

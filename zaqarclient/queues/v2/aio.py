@@ -328,6 +328,7 @@ class AsyncClient(Resource[sync_client.Client]):
             )
 
         listener = AsyncListener(start, timeout)
+        self._listeners = [one for one in self._listeners if not one.closed]
         self._listeners.append(listener)
         return listener
 

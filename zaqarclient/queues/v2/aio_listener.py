@@ -25,6 +25,9 @@ class AsyncListener:
     Args:
         start: Subscribes, and returns the listener.
         timeout: Seconds without a notification that end the iteration.
+
+    Attributes:
+        closed: Whether it was closed.
     """
 
     def __init__(self, start: Callable[[], Listener], timeout: float | None) -> None:
@@ -34,7 +37,7 @@ class AsyncListener:
         self._workers = Workers(1)
         self._listener: Listener | None = None
         self._kept: deque[Notification] = deque()
-        self._closed = False
+        self.closed = False
 
     async def __aenter__(self) -> Self:
         await self._started()
@@ -62,7 +65,7 @@ class AsyncListener:
             The notification; None if none came in time or the listener was
             closed.
         """
-        if self._closed:
+        if self.closed:
             return None
         listener = await self._started()
         return await self._workers.run(
@@ -76,7 +79,7 @@ class AsyncListener:
 
     def shut(self) -> None:
         """Do the same, blocking."""
-        self._closed = True
+        self.closed = True
         if self._listener is not None:
             self._listener.close()
         self._workers.close()

@@ -232,8 +232,8 @@ class Client:
         scheme = transport.scheme_of(request.endpoint)
         if scheme not in {"ws", "wss"}:
             raise errors.InvalidOperation(
-                f"listening needs the service's WebSocket, not {request.endpoint}: "
-                "give a URL that begins with ws:// or wss://"
+                "listening needs the service's WebSocket: give a URL that begins "
+                f"with ws:// or wss://, not {scheme}://"
             )
         own = transport.get_transport_for(
             request, version=self.api_version, options=self.conf

@@ -251,6 +251,15 @@ def test_a_service_that_is_not_there_was_sent_nothing(make_client: MakeClient) -
     assert caught.value.unsent
 
 
+def test_a_password_in_the_url_is_not_told(make_client: MakeClient) -> None:
+    with WebsocketStub().running() as gone:
+        pass
+    client = make_client(gone.url.replace("ws://", "ws://alice:secret@"), retries=0)
+    with pytest.raises(errors.ConnectionFailed, match=r"ws://127\.0\.0\.1") as caught:
+        client.queues()
+    assert "secret" not in str(caught.value)
+
+
 def test_a_silent_service_is_noticed_while_nobody_asks(ws_stub: WebsocketStub) -> None:
     ws_stub.answers_pings = False
     with WebsocketTransport({**NOAUTH, "timeout": 0.1}) as transport:
