@@ -68,7 +68,7 @@ def test_the_first_lines_over_websocket_post_and_read(
 def test_a_loop_over_a_listener_prints_what_is_posted(
     server: Any, conf: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = block("sdk-websocket", "zaqar.listen").replace("timeout=60", "timeout=1")
+    code = block("sdk-websocket", "zaqar.listen").replace("timeout=60", "timeout=2")
     with Client(server.websocket_url, conf=conf) as zaqar:
 
         class Posting:
@@ -150,7 +150,7 @@ def test_the_worker_on_asyncio_deletes_what_it_handled(
 def test_listening_on_asyncio_prints_what_is_posted(
     server: Any, conf: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = block("sdk-asyncio", "def hear").replace("timeout=60", "timeout=1")
+    code = block("sdk-asyncio", "def hear").replace("timeout=60", "timeout=2")
 
     async def main() -> None:
         names = run(code, {}, server)

@@ -52,7 +52,7 @@ def test_one_connection_subscribes_to_each_queue_once(
 def test_notifications_are_yielded_until_none_comes(
     ws_stub: WebsocketStub, client: Client
 ) -> None:
-    with client.queue("orders").listen(timeout=0.1) as listener:
+    with client.queue("orders").listen(timeout=0.5) as listener:
         ws_stub.peers[0].send(NOTIFICATION)
         ws_stub.peers[0].send({"own": "form"})
         ws_stub.peers[0].send("a text")
@@ -66,7 +66,7 @@ def test_notifications_are_yielded_until_none_comes(
 
 def test_a_function_is_called_with_each(ws_stub: WebsocketStub, client: Client) -> None:
     seen: list[Any] = []
-    with client.listen("orders", timeout=0.1) as listener:
+    with client.listen("orders", timeout=0.5) as listener:
         ws_stub.peers[0].send(NOTIFICATION)
         listener.each(lambda notification: seen.append(notification.body))
     assert seen == [{"n": 1}]
