@@ -1,7 +1,8 @@
 """The reference of operations and of policy rules, from the server's table.
 
 ``.. zaqar-operations::`` writes one section a resource and one entry an
-operation; ``.. zaqar-policies::`` writes the table of rules.
+operation, with its form on both transports; ``.. zaqar-policies::`` writes the
+table of rules.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ TITLES = {
     "queue": "Queues",
     "message": "Messages",
     "claim": "Claims",
+    "subscription": "Subscriptions",
+    "signed": "Pre-signed access",
 }
 
 
@@ -107,12 +110,9 @@ def field_rows(struct: type[msgspec.Struct], prefix: str = "") -> Iterator[list[
     for member in members(struct):
         if member.spec.source is Source.EDGE:
             continue
-        name = member.spec.rest_name or member.name
-        nameless = member.spec.source in (Source.DOCUMENT, Source.OTHERS)
-        place = "body" if prefix else PLACES[member.spec.source]
         yield [
-            "" if nameless else f"``{prefix}{name}``",
-            place,
+            rest_place(member, prefix),
+            frame_place(member, prefix),
             type_name(member.type),
             bounds(member),
             default(struct, member),
@@ -120,7 +120,22 @@ def field_rows(struct: type[msgspec.Struct], prefix: str = "") -> Iterator[list[
         ]
         item = _item(member.type)
         if item is not None:
-            yield from field_rows(item, f"{prefix}{name}[].")
+            yield from field_rows(item, f"{prefix}{member.name}[].")
+
+
+def rest_place(member: Member, prefix: str) -> str:
+    """Say where a REST request has a field."""
+    if member.spec.source in (Source.DOCUMENT, Source.OTHERS):
+        return PLACES[member.spec.source]
+    place = "body" if prefix else PLACES[member.spec.source]
+    return f"``{prefix}{member.spec.rest_name or member.name}``, {place}"
+
+
+def frame_place(member: Member, prefix: str) -> str:
+    """Say which member of a frame's body a field is."""
+    if member.spec.spread:
+        return "members of their own"
+    return f"``{prefix}{member.name}``"
 
 
 def _item(hint: Any) -> type[msgspec.Struct] | None:
@@ -136,22 +151,26 @@ def entry(row: Operation) -> Iterator[str]:
     yield from (f".. _{row.name}:", "", row.name, "~" * len(row.name), "")
     when = f" with the parameter ``{row.when}``" if row.when else ""
     methods = f"{row.method}`` and ``HEAD" if row.head else row.method
-    yield from (f"``{methods}`` ``{row.path}``{when}", "", row.summary, "")
-    facts = [f"Success: {row.status}"]
+    yield from (row.summary, "")
+    facts = [
+        f"REST: ``{methods}`` ``{row.path}``{when}",
+        f"WebSocket: action ``{row.name}``",
+        f"Success: {row.status}",
+    ]
     if row.policy:
         facts.append(f"Policy rule: ``{row.policy}``")
     if row.admin:
         facts.append("Only with ``admin_mode``")
     if row.body is not Body.NONE:
-        facts.append(f"Body: {row.body.value}, at most {setting(row.limit)} bytes")
+        facts.append(f"REST body: {row.body.value}, at most {setting(row.limit)} bytes")
     if row.content_type:
-        facts.append(f"Content-Type: ``{row.content_type}``")
+        facts.append(f"REST Content-Type: ``{row.content_type}``")
     yield from (f"* {fact}" for fact in facts)
     yield ""
     rows = list(field_rows(row.fields))
     if rows:
-        head = ["Field", "In", "Type", "Bounds", "Default", "Meaning"]
-        yield from list_table([head, *rows], "20 12 12 20 10 26")
+        head = ["REST", "Frame", "Type", "Bounds", "Default", "Meaning"]
+        yield from list_table([head, *rows], "20 16 11 18 10 25")
 
 
 class _Generated(SphinxDirective):
@@ -160,7 +179,8 @@ class _Generated(SphinxDirective):
     def note_sources(self) -> None:
         """Have the page written anew when the table, or this file, changes."""
         server = Path(fields.__file__).parent
-        for source in (__file__, *server.glob("*.py"), *server.glob("operations/*.py")):
+        tables = (*server.glob("*.py"), *server.glob("operations/*.py"))
+        for source in (__file__, *tables):
             self.env.note_dependency(str(source))
 
 

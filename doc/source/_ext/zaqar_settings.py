@@ -10,6 +10,7 @@ from oslo_config import cfg, types
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from zaqarserver import config
+from zaqarserver.notify import options as notification
 
 NAMES = {
     types.String: "string",
@@ -78,7 +79,7 @@ class Settings(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the sections."""
-        for source in (__file__, config.__file__):
+        for source in (__file__, config.__file__, notification.__file__):
             self.env.note_dependency(str(source))
         lines: list[str] = []
         for group, options in config.list_opts():
