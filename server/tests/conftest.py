@@ -17,7 +17,6 @@ from zaqarserver.auth import NoAuth
 from zaqarserver.context import NoNotices, Server, Settings
 from zaqarserver.http import make_app
 from zaqarserver.metrics import Metrics
-from zaqarserver.notify.subscription_options import check_options
 from zaqarserver.policy import RulePolicy
 from zaqarserver.signing import Signer
 from zaqarserver.stages.pipeline import load_pipeline
@@ -40,13 +39,6 @@ class Answer(msgspec.Struct):
         return json.loads(self.content)
 
 
-class Notices(NoNotices):
-    """Checks options as the server does, and asks nobody."""
-
-    def check_options(self, options: Any) -> None:
-        check_options(options)
-
-
 class Api:
     """A server in this process; ``now`` is its clock."""
 
@@ -60,7 +52,7 @@ class Api:
             settings,
             self.storage,
             RulePolicy(conf),
-            Notices(),
+            NoNotices(),
             stages,
             Signer(conf.signed_url.secret_key),
         )

@@ -25,7 +25,6 @@ from zaqarserver.http.app import Cors
 from zaqarserver.http.protocol import BoundedHttp, close_slow
 from zaqarserver.metrics import Metrics
 from zaqarserver.notify.confirmation import Confirmations
-from zaqarserver.notify.subscription_options import check_options
 from zaqarserver.notify.websocket import Hub, admits
 from zaqarserver.notify.worker import Notifier
 from zaqarserver.policy import RulePolicy
@@ -168,10 +167,6 @@ class _Notices:
     def __init__(self, confirmations: Confirmations, ttl: int) -> None:
         self._confirmations = confirmations
         self._ttl = ttl
-
-    def check_options(self, options: Any) -> None:
-        """Refuse options of a subscription that could not be followed."""
-        check_options(options)
 
     def subscribed(self, subscription: Subscription) -> None:
         """Ask a new subscriber whether it wants messages, if that is required."""

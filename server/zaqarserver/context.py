@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -64,13 +64,6 @@ class Policy(Protocol):
 class Notices(Protocol):
     """What subscriptions need of the notifier."""
 
-    def check_options(self, options: Any) -> None:
-        """Refuse options of a subscription that could not be followed.
-
-        Raises:
-            BadRequest: The text names the wrong member.
-        """
-
     def subscribed(self, subscription: Subscription) -> None:
         """Ask a new subscriber whether it wants messages, if that is required."""
 
@@ -80,9 +73,6 @@ class Notices(Protocol):
 
 class NoNotices:
     """The notices of a server that notifies nobody."""
-
-    def check_options(self, options: Any) -> None:
-        """Take any options."""
 
     def subscribed(self, subscription: Subscription) -> None:
         """Ask nobody."""

@@ -6,6 +6,7 @@ frame. They see to types; bounds are :class:`~zaqarserver.fields.Checker`'s.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Union
@@ -25,6 +26,12 @@ _BOOLEANS = {
 # (One leading character class: the search then runs at memory speed.)
 _SUSPECT = re.compile(rb"[0-9](?:[0-9]{18}|[eE][+]?[0-9]{3})")
 _INT64 = range(-(2**63), 2**63)
+#: Levels of arrays and objects that a document may have. What comes in is shown
+#: again within the few levels of an answer, and decoders give up near a thousand.
+MAX_DEPTH = 500
+# A string, also one that does not end; possessive, so that no text is read twice.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 # -- query strings ----------------------------------------------------------
 
@@ -110,7 +117,8 @@ def check_json(data: bytes) -> None:
     """Refuse JSON text that is not UTF-8 or has values outside our range.
 
     Integers of more than 64 bits, numbers beyond a double and lone surrogates
-    are refused at any depth (``rest-v2`` 1.6); syntax is the decoder's matter.
+    are refused at any depth (``rest-v2`` 1.6), and so are more than ``MAX_DEPTH``
+    levels; syntax is the decoder's matter.
 
     Raises:
         BadRequest: The text has one.
@@ -120,12 +128,21 @@ def check_json(data: bytes) -> None:
             data.decode()
         except UnicodeDecodeError as error:
             raise _bad_body(f"not UTF-8 at byte {error.start}") from None
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+        _check_depth(data)
     if _SUSPECT.search(data) is not None:
         try:
             value = msgspec.json.decode(data)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise _bad_body(str(error)) from None
         _check_numbers(value)
+
+
+def _check_depth(data: bytes) -> None:
+    brackets = _STRING.sub(b"", data).translate(None, _NO_BRACKETS)
+    steps = (1 if bracket in b"[{" else -1 for bracket in brackets)
+    if max(itertools.accumulate(steps), default=0) > MAX_DEPTH:
+        raise _bad_body(f"it has more than {MAX_DEPTH} levels")
 
 
 def _check_numbers(value: Any) -> None:

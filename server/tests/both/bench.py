@@ -14,7 +14,6 @@ from zaqarserver.auth import NoAuth
 from zaqarserver.context import NoNotices, Server
 from zaqarserver.http import make_app
 from zaqarserver.metrics import Metrics
-from zaqarserver.notify.subscription_options import check_options
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.policy import RulePolicy
 from zaqarserver.signing import Signer
@@ -36,14 +35,6 @@ class HttpAnswer(msgspec.Struct):
     status: int
     headers: Mapping[str, str]
     content: bytes
-
-
-class Notices(NoNotices):
-    """Checks options as the server does, and asks nobody."""
-
-    def check_options(self, options: Any) -> None:
-        """Refuse options that could not be followed."""
-        check_options(options)
 
 
 class Bench:
@@ -68,7 +59,7 @@ class Bench:
             settings=config.settings_of(conf),
             storage=self.storage,
             policy=RulePolicy(conf),
-            notices=Notices(),
+            notices=NoNotices(),
             stages=stages,
             signer=Signer(conf.signed_url.secret_key),
         )

@@ -1,5 +1,7 @@
 """Messages: post, list, show, delete, pop, delay (``rest-v2`` 2.7, 4, 5)."""
 
+import json
+
 import pytest
 
 from .service import (
@@ -95,6 +97,23 @@ def test_a_post_that_is_wrong_in_one_place_stores_nothing(service, messages):
     service.post("orders", "there")
     assert service.message_post("orders", messages).status == BAD_REQUEST
     assert service.bodies("orders") == ["there"]
+
+
+def nested(levels):
+    return json.loads("[" * levels + "]" * levels)
+
+
+def test_a_document_has_at_most_500_levels_and_comes_back_whole(service):
+    service.post("orders", nested(490), "[" * 600)
+    assert service.bodies("orders") == [nested(490), "[" * 600]
+    refused = service.message_post("orders", [{"body": nested(499)}])
+    assert refused.status == BAD_REQUEST
+    refused = service.queue_create("deep", {"a": nested(500)})
+    assert refused.status == BAD_REQUEST
+    assert service.queue_create("deep", {"a": nested(490)}).result is True
+    assert service.queue_list(detailed=True).result[0]["metadata"]["a"] == nested(490)
+    service.post("orders", [[]] * 600)
+    assert len(service.bodies("orders")) == 3
 
 
 @pytest.mark.parametrize("ttl", [60, 1209600])

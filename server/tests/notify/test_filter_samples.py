@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from zaqarserver.errors import BadRequest
-from zaqarserver.notify.filters import compile_filter
+from zaqarserver.subscribers.filters import compile_filter
 
 ROOT = Path(__file__).parents[3]
 SAMPLES = json.loads(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from zaqarserver.errors import BadRequest
-from zaqarserver.notify.filters import (
+from zaqarserver.subscribers.filters import (
     MAX_CHOICES,
     MAX_DEPTH,
     MAX_PREDICATES,

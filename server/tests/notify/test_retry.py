@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from zaqarserver.errors import BadRequest
-from zaqarserver.notify.retry import (
+from zaqarserver.subscribers.retry import (
     DEFAULT,
     RetryPolicy,
     check_policy,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from zaqarserver.errors import BadRequest
-from zaqarserver.notify.subscription_options import (
+from zaqarserver.subscribers.options import (
     MAX_HEADER,
     MAX_HEADERS,
     MAX_PLACEHOLDERS,

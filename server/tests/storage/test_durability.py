@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from zaqarserver.storage.base import NewMessage
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.testing.suite import everything
 
@@ -58,3 +59,27 @@ async def test_a_killed_writer_loses_nothing_acknowledged(tmp_path: Path) -> Non
         ids = [acknowledged[number] for number in sorted(acknowledged)]
         window = 8
         assert all(a < b for a, b in zip(ids, ids[2 * window :], strict=False))
+
+
+async def test_what_was_being_delivered_at_a_crash_is_due_again_at_once(tmp_path):
+    path = tmp_path / "zaqar.db"
+    store = SQLiteStorage.from_uri(f"sqlite:///{path}", {})
+    await store.open()
+    await store.subscription_create(
+        "p", "q", subscriber="http://x/", ttl=60, options={}, now=0.0
+    )
+    await store.message_post("p", "q", "c", [NewMessage(b"1", 60)], 0.0)
+    (taken,) = await store.delivery_take(
+        0.0, limit=10, lease=30.0, confirmed_only=False
+    )
+    await store.close()
+    await store.open()
+    (again,) = await store.delivery_take(
+        1.0, limit=10, lease=30.0, confirmed_only=False
+    )
+    assert again.key == taken.key
+    await store.delivery_settle(again.key, position=0, attempt=1, due=20.0)
+    await store.close()
+    await store.open()
+    assert await store.delivery_due(1.0) == 20.0
+    await store.close()

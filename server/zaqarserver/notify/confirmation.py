@@ -17,10 +17,10 @@ from zaqarserver.notify import payload
 from zaqarserver.notify.clock import Clock, Timer
 from zaqarserver.notify.deliverer import Delivered, Parcel, Retry
 from zaqarserver.notify.dispatch import Dispatch, named
-from zaqarserver.notify.retry import DEFAULT, schedule
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.slots import Slots
 from zaqarserver.storage.subscriptions import Subscription
+from zaqarserver.subscribers.retry import DEFAULT, schedule
 
 LOG = logging.getLogger(__name__)
 

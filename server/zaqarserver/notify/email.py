@@ -35,8 +35,8 @@ from zaqarserver.notify.deliverer import (
 )
 from zaqarserver.notify.payload import SUBSCRIPTION_CONFIRMATION
 from zaqarserver.notify.settings import NotifySettings
-from zaqarserver.notify.subscription_options import check_header_value
 from zaqarserver.storage.subscriptions import Subscription
+from zaqarserver.subscribers.options import check_header_value
 
 LOG = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-PLACEHOLDER = '"$zaqar_message$"'
+from zaqarserver.subscribers.options import PLACEHOLDER
 
 NOTIFICATION = "Notification"
 SUBSCRIPTION_CONFIRMATION = "SubscriptionConfirmation"

@@ -12,9 +12,9 @@ from zaqarserver.notify import payload
 from zaqarserver.notify.clock import Clock
 from zaqarserver.notify.deliverer import Failed, Outcome, Parcel, Retry
 from zaqarserver.notify.dispatch import Dispatch, log_defect, named
-from zaqarserver.notify.filters import compile_filter
-from zaqarserver.notify.retry import DEFAULT, choose, schedule
 from zaqarserver.storage.subscriptions import Noticed, Subscription
+from zaqarserver.subscribers.filters import compile_filter
+from zaqarserver.subscribers.retry import DEFAULT, choose, schedule
 
 QueueMetadata = Callable[[str, str], Awaitable[Mapping[str, Any] | None]]
 Readable = Callable[[str, str, Noticed], Awaitable[bytes | None]]

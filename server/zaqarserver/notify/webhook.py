@@ -34,8 +34,8 @@ from zaqarserver.notify.deliverer import (
 )
 from zaqarserver.notify.payload import substituted
 from zaqarserver.notify.settings import NotifySettings
-from zaqarserver.notify.subscription_options import check_post_data, check_post_headers
 from zaqarserver.storage.subscriptions import Subscription
+from zaqarserver.subscribers.options import check_post_data, check_post_headers
 
 _PUT_OFF = frozenset((429, 503))
 _UNUSABLE = "the subscriber's URL or headers cannot be used"

@@ -14,8 +14,8 @@ from typing import Protocol
 import msgspec
 
 from zaqarserver.notify import payload
-from zaqarserver.notify.filters import compile_filter
 from zaqarserver.storage.subscriptions import Posted, Subscription
+from zaqarserver.subscribers.filters import compile_filter
 
 LOG = logging.getLogger(__name__)
 

@@ -9,16 +9,8 @@ from zaqarserver.context import Settings
 from zaqarserver.errors import BadRequest, Conflict
 from zaqarserver.fields import check_integer, check_queue_name
 from zaqarserver.storage.base import DeadLetter, Metadata
+from zaqarserver.subscribers.retry import check_policy
 
-_BACKOFF = ("linear", "arithmetic", "exponential", "geometric")
-_RETRY_INTEGERS = (
-    "retries_with_no_delay",
-    "minimum_delay_retries",
-    "minimum_delay",
-    "maximum_delay",
-    "maximum_delay_retries",
-)
-_LEAST_SPREAD = 10  # seconds between minimum_delay and maximum_delay
 _TITLE = "Invalid API request"
 
 
@@ -66,8 +58,7 @@ def check_reserved(metadata: Mapping[str, Any], settings: Settings, queue: str) 
     flavor = metadata.get("_flavor")
     if flavor is not None and not (isinstance(flavor, str) and flavor):
         raise BadRequest("_flavor must be the name of a flavor.")
-    if metadata.get("_retry_policy") is not None:
-        check_retry_policy(metadata["_retry_policy"])
+    _check_retry_policy(metadata.get("_retry_policy"))
 
 
 def _check_dead_letter_queue(target: Any, queue: str) -> None:
@@ -90,35 +81,13 @@ def _check_encryption(value: Any) -> None:
         raise BadRequest("_enable_encrypt_messages must be true or false.")
 
 
-def check_retry_policy(policy: Any) -> None:
-    """Refuse a webhook retry policy that cannot be followed (``rest-v2`` 3.3).
-
-    Raises:
-        BadRequest: It is not an object, or a member is wrong.
-    """
-    if not isinstance(policy, dict):
-        raise BadRequest("_retry_policy must be an object.")
-    for key in _RETRY_INTEGERS:
-        if policy.get(key) is not None:
-            check_integer(f"_retry_policy.{key}", policy[key], 0, 2**31 - 1)
-    function = policy.get("retry_backoff_function")
-    if function is not None and function not in _BACKOFF:
-        raise BadRequest(
-            "_retry_policy.retry_backoff_function must be one of "
-            f"{', '.join(_BACKOFF)}."
-        )
-    override = policy.get("ignore_subscription_override")
-    if override is not None and type(override) is not bool:
-        raise BadRequest(
-            "_retry_policy.ignore_subscription_override must be true or false."
-        )
-    low, high = policy.get("minimum_delay"), policy.get("maximum_delay")
-    spread = (30 if high is None else high) - (5 if low is None else low)
-    if spread < _LEAST_SPREAD:
-        raise BadRequest(
-            "_retry_policy.maximum_delay must exceed minimum_delay by at least "
-            f"{_LEAST_SPREAD} seconds."
-        )
+def _check_retry_policy(policy: Any) -> None:
+    if policy is None:
+        return
+    try:
+        check_policy(policy)
+    except BadRequest as error:
+        raise BadRequest(f"_retry_policy: {error.description}") from None
 
 
 def dead_letter(metadata: Mapping[str, Any]) -> DeadLetter | None:

@@ -13,6 +13,7 @@ from zaqarserver.context import Context
 from zaqarserver.errors import BadRequest, SubscriptionNotFound
 from zaqarserver.fields import Fields, QueueName, document, path, query
 from zaqarserver.storage.subscriptions import Subscription, SubscriptionChange
+from zaqarserver.subscribers.options import check_options
 
 LEAST_TTL = 60  # seconds
 _LAST_MOMENT = dt.datetime(9999, 12, 31, tzinfo=dt.UTC).timestamp()
@@ -68,11 +69,6 @@ def _check_ttl(value: Any, now: float) -> int:
             "the year 10000."
         )
     return value
-
-
-def _check_options(ctx: Context, value: Any) -> dict[str, Any]:
-    ctx.server.notices.check_options(value)
-    return dict(value)
 
 
 # -- operations --------------------------------------------------------------
@@ -136,7 +132,8 @@ async def subscription_create(ctx: Context, args: SubscriptionCreate) -> Subscri
         raise BadRequest("Subscriptions must be a dict.")
     ttl = given.get("ttl", ctx.settings.default_subscription_ttl)
     ttl = _check_ttl(ttl, ctx.now)
-    options = _check_options(ctx, given.get("options", {}))
+    options = given.get("options", {})
+    check_options(options)
     types = ctx.settings.subscriber_types
     listener = None
     if ctx.listener is not None and not given.get("subscriber"):
@@ -218,7 +215,7 @@ async def subscription_update(ctx: Context, args: SubscriptionUpdate) -> None:
     if "ttl" in named:
         _check_ttl(named["ttl"], ctx.now)
     if "options" in named:
-        _check_options(ctx, named["options"])
+        check_options(named["options"])
     changed = await ctx.storage.subscription_update(
         ctx.project,
         args.queue_name,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 import uuid
 from collections import deque
@@ -20,6 +21,8 @@ from zaqarserver.notify.websocket import Hub
 from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.websocket.frames import to_binary
 
+LOG = logging.getLogger(__name__)
+
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
@@ -29,6 +32,7 @@ MAX_CONCURRENT = 64
 MAX_WAITING = 1000
 MAX_WAITING_BYTES = 8 * 1024 * 1024
 TOO_SLOW = 1008
+FAILED = 1011
 IDLE = 1001
 
 
@@ -76,6 +80,11 @@ class Connection:
         async def run() -> None:
             try:
                 await work
+            except ConnectionError:
+                LOG.debug("a peer went away while it was answered")
+            except Exception:
+                LOG.exception("an answer could not be sent")
+                self.fail()
             finally:
                 self._slots.release()
 
@@ -103,6 +112,11 @@ class Connection:
             self._drop(IDLE, "Nothing came for too long.")
             return True
         return False
+
+    def fail(self) -> None:
+        """Close it, since an answer is missing that its client waits for."""
+        self._closed = True
+        self._drop(FAILED, "The server met an error.")
 
     async def finish(self) -> None:
         """Forget what waits; let requests under way end."""
@@ -184,6 +198,6 @@ def _push_frame(text: bytes, *, binary: bool) -> Message:
     if binary:
         try:
             return _frame(text, binary=True)
-        except msgspec.MsgspecError:
-            pass
+        except (msgspec.MsgspecError, RecursionError, OverflowError):
+            pass  # no JSON, or JSON that has no MessagePack form
     return _frame(text, binary=False)

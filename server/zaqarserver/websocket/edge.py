@@ -92,6 +92,9 @@ class FrameEdge:
                 await self._take(connection, message)
         except ConnectionError:
             LOG.debug("a peer went away while it was answered")
+        except Exception:
+            LOG.exception("a frame could not be answered")
+            connection.fail()
         finally:
             self._connections.discard(connection)
             await connection.finish()

@@ -132,12 +132,13 @@ def text_of_binary(data: bytes) -> bytes:
     try:
         value = msgspec.msgpack.decode(data)
         _check_plain(value)
+        # With the separators that text clients use, so that sizes are the same.
+        text = json.dumps(value, ensure_ascii=False)
     except (msgspec.MsgspecError, ValueError, RecursionError, TypeError) as error:
         raise FrameError(
             400, f"Can't decode binary (MessagePack) request. EXC: {error}"
         ) from None
-    # With the separators that text clients use, so that sizes are the same.
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _check_plain(value: Any) -> None:

@@ -61,7 +61,12 @@ DELIVERY_UPDATE = "UPDATE delivery SET position = ?, attempt = ? WHERE id = ?"
 DELIVERY_DELETE = "DELETE FROM delivery WHERE id = ?"
 DELIVERY_ANY = "SELECT 1 FROM delivery WHERE subscription = ? LIMIT 1"
 DELIVERY_OF = "SELECT id, notice FROM delivery WHERE subscription = ? LIMIT ?"
-SUBSCRIPTION_DUE = "UPDATE subscription SET due = ? WHERE seq = ? AND expires > 0"
+SUBSCRIPTION_DUE = (
+    "UPDATE subscription SET due = ?, leased = 0 WHERE seq = ? AND expires > 0"
+)
+SUBSCRIPTION_LEASE = "UPDATE subscription SET due = ?, leased = 1 WHERE seq = ?"
+#: One process has the store: what was out when it opens is nobody's any more.
+LEASES_END = "UPDATE subscription SET due = 0, leased = 0 WHERE leased = 1"
 NEXT_DUE = "SELECT min(due) FROM subscription WHERE due IS NOT NULL"
 DEAD = (
     "SELECT seq, project, source, expires FROM subscription WHERE expires <= ? LIMIT 1"
@@ -144,7 +149,7 @@ def _oldest(ledger: Ledger, row: Row, taking: Taking) -> Delivery | None:
     if not rows or expires <= taking.now:
         ledger.db.execute(SUBSCRIPTION_DUE, (None, subscription))
         return None
-    ledger.db.execute(SUBSCRIPTION_DUE, (taking.now + taking.lease, subscription))
+    ledger.db.execute(SUBSCRIPTION_LEASE, (taking.now + taking.lease, subscription))
     key, position, attempt, messages = rows[0]
     return Delivery(
         key, read_subscription(row, taking.now), _decode(messages), position, attempt

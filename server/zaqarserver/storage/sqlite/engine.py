@@ -16,6 +16,7 @@ from zaqarserver.storage.sqlite.checkpoint import (
     Checkpointer,
     copy_log,
 )
+from zaqarserver.storage.sqlite.deliveries import LEASES_END
 from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.sqlite.location import FileLock, Location, prepare_file
 from zaqarserver.storage.sqlite.schema import check_library, prepare_schema
@@ -79,6 +80,7 @@ class Engine:
         db = self._connect(str(path))
         prepare_schema(db, str(path))
         db.execute(BURY_VOLATILE)
+        db.execute(LEASES_END)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
         db.execute(f"PRAGMA cache_size = -{_CACHE}")

@@ -12,7 +12,8 @@ CREATE TABLE subscription (
     options    TEXT NOT NULL,           -- JSON object
     confirmed  INTEGER NOT NULL,
     volatile   INTEGER NOT NULL,        -- 1: ends with the process
-    due        REAL                     -- when to look at its oldest delivery; NULL: none
+    due        REAL,                    -- when to look at its oldest delivery; NULL: none
+    leased     INTEGER NOT NULL DEFAULT 0  -- 1: the delivery is out, due ends the lease
 ) STRICT;
 
 CREATE UNIQUE INDEX subscription_subscriber

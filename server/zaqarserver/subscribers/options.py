@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from zaqarserver.errors import BadRequest
-from zaqarserver.notify.filters import compile_filter
-from zaqarserver.notify.payload import PLACEHOLDER
-from zaqarserver.notify.retry import check_policy
+from zaqarserver.subscribers.filters import compile_filter
+from zaqarserver.subscribers.retry import check_policy
 
+#: What ``post_data`` has where the message is to be, quotes included.
+PLACEHOLDER: Final = '"$zaqar_message$"'
 MAX_HEADERS: Final = 32
 MAX_HEADER: Final = 4096
 MAX_PLACEHOLDERS: Final = 8
