@@ -23,6 +23,8 @@ from zaqarserver.notify.options import NOTIFICATION_OPTS
 from zaqarserver.notify.settings import NotifySettings
 
 _BASE = Settings()
+#: The server's own page behind the links of confirmation mails.
+CONFIRM_PAGE = "/confirm"
 
 DEFAULT_OPTS: list[cfg.Opt] = [
     cfg.StrOpt(
@@ -333,4 +335,7 @@ def notify_settings_of(conf: cfg.ConfigOpts) -> NotifySettings:
         values[field.name] = tuple(value) if isinstance(value, list) else value
     if not conf.auth_strategy and not conf.insecure:
         values["allowed_networks"] += ("127.0.0.0/8", "::1/128")
+    if not values["external_confirmation_url"] and values["public_url"]:
+        page = values["public_url"].rstrip("/") + CONFIRM_PAGE
+        values["external_confirmation_url"] = page
     return NotifySettings(**values)

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import email
 import functools
 import http.server
 import json
@@ -20,6 +21,7 @@ import websocket
 PAGE = Path(__file__).parents[3] / "doc/source/user/examples/browser.html"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PATIENCE = 30.0
+CLIENT = "3381af922b9e11e3b19171861300734c"
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +149,21 @@ def post(server, body):
     )
 
 
+def ask(server, method, path, body=None):
+    """Ask the service as its owner."""
+    headers = {
+        "Client-ID": CLIENT,
+        "X-Project-ID": "web",
+        "Content-Type": "application/json",
+    }
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(  # noqa: S310 - loopback
+        server.url + path, data, headers, method=method
+    )
+    with urllib.request.urlopen(request) as answer:  # noqa: S310 - loopback
+        return json.load(answer)
+
+
 def items(name):
     return f"[...document.querySelectorAll('#{name} li')].map(i => i.textContent)"
 
@@ -183,3 +200,46 @@ def test_a_page_of_another_origin_gets_no_answer_over_rest(tab, site, server):
         ".then(() => 'read', () => 'kept out')"
     )
     assert outcome == "kept out"
+
+
+def test_opening_the_link_of_a_mail_decides_nothing_and_a_button_does(
+    tab, server_factory, tmp_path
+):
+    script = tmp_path / "sendmail"
+    script.write_text(
+        f"#!/bin/sh\ncat > {tmp_path}/part\nmv {tmp_path}/part {tmp_path}/mail\n"
+    )
+    script.chmod(0o700)
+    server = server_factory(
+        options=f"[signed_url]\nsecret_key = s3cret\n[notification]\n"
+        f"require_confirmation = true\nsmtp_command = {script}\n"
+        "public_url = http://public.example\n"
+    )
+    subscribed = ask(
+        server,
+        "POST",
+        "/v2/queues/news/subscriptions",
+        {"subscriber": "mailto:joe@mail.example"},
+    )
+    where = f"/v2/queues/news/subscriptions/{subscribed['subscription_id']}"
+    deadline = time.monotonic() + PATIENCE
+    while not (tmp_path / "mail").exists():
+        assert time.monotonic() < deadline, "no mail came"
+        time.sleep(0.01)  # waits for another process, up to the deadline
+    mail = email.message_from_bytes((tmp_path / "mail").read_bytes())
+    link = mail.get_payload().partition("below: ")[2].strip()
+    assert link.startswith("http://public.example/confirm?")
+    tab.call("Page.navigate", url=link.replace("http://public.example", server.url))
+    tab.wait_for("document.getElementById('queue')?.textContent", "news")
+    assert ask(server, "GET", where)["confirmed"] is False
+    tab.evaluate("document.getElementById('yes').click()")
+    outcome = "document.getElementById('outcome').textContent.slice(0, 4)"
+    tab.wait_for(outcome, "Done")
+    assert ask(server, "GET", where)["confirmed"] is True
+    tab.screenshot(tmp_path / "confirm.png")
+    tab.evaluate("document.getElementById('no').click()")
+    tab.wait_for(
+        "document.getElementById('outcome').textContent.slice(6, 13)", "nothing"
+    )
+    assert ask(server, "GET", where)["confirmed"] is False
+    server.stop()

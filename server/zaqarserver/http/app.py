@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import time
 from collections.abc import Callable, Sequence
+from importlib import resources
 from typing import Any
 
 import falcon
 import falcon.asgi
 
 from zaqarserver.auth import Authenticator
+from zaqarserver.config import CONFIRM_PAGE
 from zaqarserver.context import Server
 from zaqarserver.errors import RequestError
 from zaqarserver.http.edge import RestEdge, Route
@@ -95,6 +99,46 @@ class _MetricsPage(_Page):
         response.data = self._metrics.page()
 
 
+class _ConfirmPage(_Page):
+    """The page behind the link of a confirmation mail.
+
+    It decides nothing by being opened: programs that follow the links of mails
+    must not subscribe anybody.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        page = resources.files(__package__).joinpath("confirm.html").read_text()
+        self._page = page.encode()
+        parts = {
+            f"{kind}-src": _digest(
+                page.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
+            )
+            for kind, tag in (("script", "script"), ("style", "style"))
+        }
+        self._policy = "; ".join(
+            ["default-src 'none'", "connect-src 'self'", "frame-ancestors 'none'"]
+            + [f"{name} '{digest}'" for name, digest in parts.items()]
+        )
+
+    async def on_get(
+        self, _request: falcon.asgi.Request, response: falcon.asgi.Response
+    ) -> None:
+        """Show the page."""
+        headers = {
+            "Content-Security-Policy": self._policy,
+            "Referrer-Policy": "no-referrer",
+            "Cache-Control": "no-store",
+        }
+        reply = Reply(200, None, headers, "text/html; charset=utf-8")
+        write(response, reply, new_request_id())
+        response.data = self._page
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
 async def _on_http_error(
     _request: falcon.asgi.Request,
     response: falcon.asgi.Response,
@@ -151,6 +195,7 @@ def make_app(
     edge = RestEdge(server, authenticator, metrics, clock)
     app.add_route("/", _Root())
     app.add_route("/metrics", _MetricsPage(metrics))
+    app.add_route(CONFIRM_PAGE, _ConfirmPage())
     for route in routes(list(bind(server.settings).values())):
         app.add_route(route.path, _Resource(edge, route))
     return app

@@ -40,7 +40,8 @@ _WORKER_OPTS: list[cfg.Opt] = [
         "external_confirmation_url",
         default=_BASE.external_confirmation_url,
         help="The page that confirmation mails link to. Opening it must change "
-        "nothing: mail scanners open links. Without it no such mail is sent.",
+        "nothing: mail scanners open links. By default the server's own page below "
+        "public_url; without either no such mail is sent.",
     ),
     cfg.URIOpt(
         "public_url",
