@@ -8,6 +8,7 @@ their answers carry the id.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -49,6 +50,7 @@ LOG = logging.getLogger(__name__)
 Receive = Callable[[], Awaitable[Message]]
 
 _REQUEST_ID = "X-Request-ID"
+_LOGGABLE = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _NO_BODY_NEEDED = frozenset({"queue_list", "authenticate", "ping", "health"})
 
 
@@ -173,9 +175,11 @@ class FrameEdge:
         self, connection: Connection, request: Request, *, binary: bool
     ) -> None:
         started = time.perf_counter()
-        request_id = new_request_id()
-        request_id_var.set(request_id)
         own_id = request.headers.get(_REQUEST_ID)
+        # A client that names its requests finds them in the log by that name.
+        named = isinstance(own_id, str) and _LOGGABLE.fullmatch(own_id)
+        request_id = own_id if named else new_request_id()
+        request_id_var.set(request_id)
         with connection.answering():
             if request.action == "authenticate":
                 status, body = 200, {"message": "Authentified."}
