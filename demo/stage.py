@@ -225,8 +225,6 @@ port = {_free_port()}
 uri = sqlite:///{home}/zaqar.db
 
 [notification]
-# Webhooks may go to this machine: they may not, unless it is said.
-allowed_networks = 127.0.0.1/32
 webhook_signing_key = {SIGNING_KEY}
 smtp_mode = self_local
 smtp_host = 127.0.0.1

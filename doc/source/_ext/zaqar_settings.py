@@ -53,6 +53,8 @@ def default(option: cfg.Opt) -> str:
         value = str(value).lower()
     if isinstance(value, list):
         value = ",".join(map(str, value))
+    if isinstance(value, dict):
+        value = ",".join(f"{key}:{text}" for key, text in value.items())
     return f"``{value}``" if value != "" else "empty"
 
 
