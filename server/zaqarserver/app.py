@@ -153,7 +153,8 @@ def _push_base(conf: cfg.ConfigOpts) -> str:
     """Return what the subscribers of push subscriptions begin with."""
     host = conf.websocket.host
     shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{conf.websocket.port}"
+    port = conf.websocket.port
+    return f"http://{shown}:{port}" if port else f"http://{shown}"
 
 
 def _host_and_port(listener: socket.socket) -> str:
@@ -164,13 +165,18 @@ def _host_and_port(listener: socket.socket) -> str:
 class _Notices:
     """What handlers need of the notifier."""
 
-    def __init__(self, confirmations: Confirmations, ttl: int) -> None:
+    def __init__(self, confirmations: Confirmations, hub: Hub, ttl: int) -> None:
         self._confirmations = confirmations
+        self._hub = hub
         self._ttl = ttl
 
     def subscribed(self, subscription: Subscription) -> None:
         """Ask a new subscriber whether it wants messages, if that is required."""
         self._confirmations.subscribed(subscription)
+
+    def changed(self, subscription: Subscription) -> None:
+        """Follow a change of a subscription that a connection listens to."""
+        self._hub.change(subscription)
 
     def unsubscribed(self, subscription: Subscription) -> None:
         """Tell a subscriber that it gets nothing more, if it had to agree."""
@@ -190,15 +196,15 @@ class Application:
         settings = config.settings_of(conf)
         self.notifier = self._make_notifier()
         self.confirmations = self._make_confirmations(signer)
+        hub = Hub(stages.read, admits)
         self.server = Server(
             settings,
             self.storage,
             RulePolicy(conf),
-            _Notices(self.confirmations, settings.default_subscription_ttl),
+            _Notices(self.confirmations, hub, settings.default_subscription_ttl),
             stages,
             signer,
         )
-        hub = Hub(stages.read, admits)
         self.metrics.watch_notifications(self.notifier.counters)
         self.storage.watch(hub.posted, self.notifier.noticed)
         self.frames = FrameEdge(

@@ -67,6 +67,9 @@ class Notices(Protocol):
     def subscribed(self, subscription: Subscription) -> None:
         """Ask a new subscriber whether it wants messages, if that is required."""
 
+    def changed(self, subscription: Subscription) -> None:
+        """Follow a change of a subscription that a connection listens to."""
+
     def unsubscribed(self, subscription: Subscription) -> None:
         """Tell a subscriber that it gets nothing more, if it had to agree."""
 
@@ -76,6 +79,9 @@ class NoNotices:
 
     def subscribed(self, subscription: Subscription) -> None:
         """Ask nobody."""
+
+    def changed(self, subscription: Subscription) -> None:
+        """Follow nothing."""
 
     def unsubscribed(self, subscription: Subscription) -> None:
         """Tell nobody."""

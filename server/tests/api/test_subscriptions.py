@@ -61,6 +61,7 @@ def test_ttl_and_options_have_defaults(api):
         ({"subscriber": "http://a:99999/"}, "subscriber"),
         ({"subscriber": "http://[::1/"}, "subscriber"),
         ({"subscriber": "mailto:nobody"}, "subscriber"),
+        ({"subscriber": "trust+http://x.example/"}, "Keystone"),
         ({"subscriber": HOOK, "options": 1}, "must be a dict"),
         ({"subscriber": HOOK, "options": "123"}, "must be a dict"),
         ({"subscriber": HOOK, "options": []}, "must be a dict"),

@@ -111,6 +111,7 @@ class OverRest(Service):
                     item["metadata"] = plain_metadata(item["metadata"])
             return items
 
+        options.update(options.pop("filters", {}))
         return self._page("/v2/queues" + _query(options), read)
 
     def queue_get(self, queue: str) -> Answer:

@@ -4,6 +4,7 @@ import json
 
 import msgspec
 from hypothesis import strategies as st
+from zaqarserver.fields import Source, members
 from zaqarserver.operations import OPERATIONS
 
 from .service import CLIENT
@@ -35,7 +36,48 @@ MEMBERS = [
     *("size", "_default_message_ttl", "_max_claim_count", "_dead_letter_queue"),
     *("_retry_policy", "_json_schema", "filter", "post_data", "methods"),
 ]
-NAMES = st.sampled_from(["a", "b", "slow", "..", "x" * 65, "é", ""])
+NAMES = st.sampled_from([*"abababab", "x" * 65, ".."])
+BOOLEANS = st.booleans()
+TTLS = st.sampled_from([60, 300, 59, 43200, 1209600])
+#: What members of requests are, mostly.
+GOOD = {
+    "queue_name": NAMES,
+    "resource_types": st.lists(
+        st.sampled_from(["messages", "subscriptions", "x"]), max_size=2
+    ),
+    "subscriber": st.sampled_from(["http://x.example/", "mailto:a@b.example", "f:x"]),
+    **dict.fromkeys(["message_ids", "claim_ids"], st.lists(TEXT, max_size=21)),
+    **dict.fromkeys(["message_id", "claim_id", "subscription_id", "marker"], TEXT),
+    **dict.fromkeys(["echo", "include_claimed", "include_delayed"], BOOLEANS),
+    **dict.fromkeys(["detailed", "with_count", "confirmed"], BOOLEANS),
+    **dict.fromkeys(["limit", "pop"], st.sampled_from([1, 10, 20, 0, 21])),
+    **dict.fromkeys(["ttl", "grace"], TTLS),
+    "filters": st.dictionaries(TEXT, st.lists(TEXT, max_size=2), max_size=2),
+    "name": TEXT,
+}
+#: The members of documents that stand beside the queue's name.
+SPREAD = {
+    "subscription": ["subscriber", "ttl", "options"],
+    "changes": ["subscriber", "ttl", "options"],
+    "answer": ["confirmed"],
+    "grant": ["paths", "methods", "expires"],
+}
+
+
+def members_of(action):
+    """Return the members that an action's body may and must have."""
+    found = {"may": [], "must": []}
+    row = next((row for row in OPERATIONS if row.name == action), None)
+    for member in members(row.fields) if row is not None else ():
+        if member.spec.source is not Source.EDGE:
+            names = SPREAD.get(member.name, [member.name])
+            found["may" if member.optional else "must"] += names
+    return found
+
+
+def mostly(usual, *others):
+    """Return what makes the usual in three cases of four, else one of the others."""
+    return st.integers(0, 3).flatmap(lambda turn: usual if turn else st.one_of(*others))
 
 
 def values(leaves, keys):
@@ -51,54 +93,68 @@ def values(leaves, keys):
 
 def frames(anything):
     """Return what makes frames: likely ones, and ones that are wrong at any level."""
-    message = st.fixed_dictionaries(
-        {}, optional={"body": anything, "ttl": anything, "delay": anything}
+    message = mostly(
+        st.fixed_dictionaries({"body": anything}, optional={"ttl": TTLS}),
+        st.fixed_dictionaries(
+            {}, optional={"body": anything, "ttl": anything, "delay": anything}
+        ),
     )
     change = st.fixed_dictionaries(
         {},
         optional={
-            "op": st.sampled_from(["add", "remove", "replace"]) | anything,
-            "path": st.sampled_from(["/metadata/a", "/metadata/_x"]) | anything,
+            "op": mostly(st.sampled_from(["add", "remove", "replace"]), anything),
+            "path": mostly(st.sampled_from(["/metadata/a", "/metadata/_x"]), anything),
             "value": anything,
         },
     )
-    likely = {
-        "queue_name": NAMES,
-        "messages": st.lists(message, max_size=3),
+    some = st.dictionaries(st.sampled_from(MEMBERS), anything, max_size=3)
+    good = {
+        **GOOD,
+        "messages": st.lists(message, min_size=1, max_size=3),
         "operations": st.lists(change, max_size=3),
-        "metadata": st.dictionaries(st.sampled_from(MEMBERS), anything, max_size=3),
-        "subscriber": st.just("http://x.example/"),
-        "message_ids": st.lists(TEXT, max_size=22),
-        "options": st.dictionaries(st.sampled_from(MEMBERS), anything, max_size=3),
-        "limit": st.integers(-1, 22),
-        "pop": st.integers(-1, 22),
+        "metadata": some,
+        "options": some,
     }
-    body = st.lists(st.sampled_from(MEMBERS), max_size=5, unique=True).flatmap(
-        lambda names: st.fixed_dictionaries(
-            {name: likely.get(name, anything) | anything for name in names}
+
+    def body_of(action):
+        known = members_of(action)
+        parts = [
+            {name: good.get(name, anything) for name in known[kind]}
+            for kind in ("must", "may")
+        ]
+        right = st.fixed_dictionaries(parts[0], optional=parts[1])
+        wrong = st.sampled_from([*parts[0], *parts[1], "other"])
+        one_wrong = st.builds(
+            lambda body, name, value: {**body, name: value}, right, wrong, anything
         )
-    )
-    named = st.builds(lambda inner, name: {**inner, "queue_name": name}, body, NAMES)
+        return mostly(right, one_wrong)
+
+    def frame_of(action):
+        return st.fixed_dictionaries(
+            {"action": st.just(action), "headers": sent, "body": body_of(action)}
+        )
+
     headers = st.dictionaries(
         st.sampled_from([*HEADERS, "X-Auth-Token", "X-Request-ID", "X-Roles", "Date"])
         | st.sampled_from(["URL-Signature", "URL-Expires", "URL-Methods", "URL-Paths"]),
         anything,
         max_size=3,
     )
-    sent = st.just(HEADERS) | headers.map(lambda extra: {**HEADERS, **extra}) | headers
-    likely_frame = st.fixed_dictionaries(
-        {"action": st.sampled_from(ACTIONS), "headers": sent, "body": named | body}
+    more = headers.map(lambda extra: {**extra, **HEADERS})
+    sent = st.sampled_from([st.just(HEADERS)] * 3 + [more, headers]).flatmap(
+        lambda chosen: chosen
     )
     odd_frame = st.fixed_dictionaries(
         {},
         optional={
             "action": st.sampled_from(ACTIONS) | anything,
             "headers": sent | anything,
-            "body": body | anything,
+            "body": some | anything,
             "api": anything,
         },
     )
-    return likely_frame | likely_frame | odd_frame | anything
+    likely_frame = st.sampled_from(ACTIONS).flatmap(frame_of)
+    return mostly(likely_frame, odd_frame, anything)
 
 
 JSON_FRAMES = frames(values(PLAIN | JSON_ONLY, TEXT | st.sampled_from(MEMBERS)))
@@ -116,7 +172,7 @@ def broken(documents):
         INDEX,
         st.binary(min_size=1, max_size=3),
     )
-    return documents | documents | cut | changed | st.binary(max_size=40)
+    return mostly(documents, cut, changed, st.binary(max_size=40))
 
 
 INDEX = st.integers(0, 400)

@@ -145,6 +145,19 @@ def test_queues_are_found_by_a_part_of_their_name_taken_literally(service):
     assert names(service.queue_list(name=".")) == ["a.b"]
 
 
+def test_queues_are_found_by_what_is_stored_about_them_page_by_page(service):
+    for number in range(9):
+        metadata = {"team": "a" if number % 2 else "b", "size": number % 3}
+        service.queue_create(f"q{number}", metadata)
+    both = {"team": ["a"], "size": ["1", "2"]}
+    pages = service.pages(service.queue_list(filters=both, limit=1))
+    found = [queue["name"] for page in pages for queue in page]
+    assert found == ["q1", "q5", "q7"]
+    assert service.queue_list(filters={"nothing": ["a"]}).result == []
+    defaults = {"_default_message_ttl": ["3600"]}
+    assert service.queue_list(filters=defaults).result == []
+
+
 @pytest.mark.parametrize("limit", [-1, 0, 21, 10**12])
 def test_pages_have_one_to_twenty_items(service, limit):
     service.post("orders", 1)

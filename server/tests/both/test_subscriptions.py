@@ -76,7 +76,6 @@ def test_what_makes_no_sense_is_refused_and_makes_nothing(service, document):
         "HTTP://x.example",
         "https://x.example:1/a?b=c",
         "mailto:a@b.example?subject=hi",
-        "trust+https://x.example/",
     ],
 )
 def test_known_kinds_of_subscriber_are_kept_as_typed(service, uri):

@@ -7,6 +7,7 @@ import email
 import email.policy
 import json
 import re
+import shlex
 import socket
 import stat
 import sys
@@ -120,11 +121,15 @@ def command(tmp_path):
 
     def make(status=0, *, lines=""):
         kept = tmp_path / "kept"
-        script = tmp_path / "sendmail"
-        script.write_text(
-            f"#!{sys.executable}\nimport pathlib, sys\n{lines}\n"
+        program = tmp_path / "program.py"
+        program.write_text(
+            f"import pathlib, sys\n{lines}\n"
             f"pathlib.Path({str(kept)!r}).write_bytes(sys.stdin.buffer.read())\n"
             f"sys.exit({status} if sys.argv[1:] == ['-t', '-oi'] else 99)\n"
+        )
+        script = tmp_path / "sendmail"
+        script.write_text(
+            f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {program} "$@"\n'
         )
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
         return kept, {"smtp_command": f"{script} -t -oi"}

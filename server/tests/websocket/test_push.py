@@ -193,3 +193,20 @@ def test_a_silent_connection_is_closed_unless_it_listens(server_factory):
     for one in (silent, listening, poster):
         one.peer.shutdown()
     server.stop()
+
+
+def test_a_change_of_a_push_subscription_is_followed(connect):
+    peer, poster = connect(), connect()
+    id_ = subscribe(peer)
+    where = {"queue_name": "orders", "subscription_id": id_}
+    wanted = {"filter": {"/n": {"at_least": 5}}}
+    assert peer.do("subscription_update", **where, options=wanted)[0] == 204
+    post(poster, {"n": 1}, {"n": 7})
+    assert peer.receive()[1]["body"] == {"n": 7}
+    hook = "http://hook.example/"
+    assert peer.do("subscription_update", **where, subscriber=hook)[0] == 204
+    post(poster, {"n": 8})
+    peer.do("queue_list")  # its answer comes next: nothing was pushed before it
+    peer.peer.close()
+    shown = poster.do("subscription_get", **where)[1]
+    assert shown["subscriber"] == hook

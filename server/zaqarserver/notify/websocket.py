@@ -29,6 +29,9 @@ class Socket(Protocol):
     def push(self, text: bytes) -> None:
         """Send a payload without waiting, in the connection's own encoding."""
 
+    def forget(self, subscription: Subscription) -> None:
+        """Leave a subscription alone when the connection ends."""
+
 
 def admits(subscription: Subscription, body: bytes) -> bool:
     """Apply the subscription's filter, if it has one."""
@@ -65,6 +68,17 @@ class Hub:
     def remove(self, subscription: Subscription) -> None:
         """Stop sending."""
         self._listeners.pop(subscription.id, None)
+
+    def change(self, subscription: Subscription) -> None:
+        """Follow new options; with another subscriber it is no push any more."""
+        listener = self._listeners.get(subscription.id)
+        if listener is None:
+            return
+        if subscription.subscriber == listener.subscription.subscriber:
+            self.add(subscription, listener.socket)
+        else:
+            self.remove(subscription)
+            listener.socket.forget(subscription)
 
     def __len__(self) -> int:
         return len(self._listeners)

@@ -35,6 +35,11 @@ def _check_subscriber(value: Any, types: tuple[str, ...]) -> str:
             "The subscriber type of subscription must be supported in the list "
             f"[{', '.join(types)}]."
         )
+    if scheme.lower().startswith("trust+"):
+        raise BadRequest(
+            "trust+http and trust+https subscribers need authentication by Keystone, "
+            "which this server has not."
+        )
     if not rest or any(ord(sign) <= 32 or ord(sign) == 127 for sign in value):
         raise BadRequest(
             "subscriber must be a URI without blanks, and not only a scheme."
@@ -223,6 +228,7 @@ async def subscription_update(ctx: Context, args: SubscriptionUpdate) -> None:
         SubscriptionChange(**named),
         ctx.now,
     )
+    ctx.server.notices.changed(changed)
     if "subscriber" in named:
         ctx.server.notices.subscribed(changed)
 

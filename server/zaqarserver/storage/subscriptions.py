@@ -167,7 +167,8 @@ class SubscriptionStorage(abc.ABC):
     ) -> Subscription:
         """Change a live subscription and return it.
 
-        A new subscriber takes effect for deliveries under way as well.
+        A new subscriber takes effect for deliveries under way as well, and ends
+        being volatile.
 
         Raises:
             SubscriptionNotFound: There is no such live subscription.

@@ -51,6 +51,7 @@ class Connection:
         hub: Hub,
         base_uri: str,
         drop: Callable[[int, str], None],
+        join: Callable[[bool], None],
     ) -> None:
         self.uri = f"{base_uri}/{uuid.uuid4()}"
         self.subscriptions: list[Subscription] = []
@@ -58,6 +59,8 @@ class Connection:
         self._send = send
         self._hub = hub
         self._drop = drop
+        self._join = join
+        self._aside = 0
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._tasks: set[asyncio.Task[None]] = set()
         self._binary_pushes = False
@@ -76,6 +79,8 @@ class Connection:
     async def run_aside(self, work: Awaitable[None]) -> None:
         """Run a request beside others, once there is a place for it."""
         await self._slots.acquire()
+        self._aside += 1
+        self._join(self._aside > 1)
 
         async def run() -> None:
             try:
@@ -86,6 +91,8 @@ class Connection:
                 LOG.exception("an answer could not be sent")
                 self.fail()
             finally:
+                self._aside -= 1
+                self._join(self._aside > 1)
                 self._slots.release()
 
         self._keep(asyncio.create_task(run()))
@@ -140,6 +147,12 @@ class Connection:
         self._binary_pushes = binary
         self.subscriptions.append(subscription)
         self._hub.add(subscription, self)
+
+    def forget(self, subscription: Subscription) -> None:
+        """Leave a subscription alone that belongs to somebody else by now."""
+        self.subscriptions = [
+            one for one in self.subscriptions if one.id != subscription.id
+        ]
 
     def push(self, text: bytes) -> None:
         """Queue a push; a client that does not read is dropped."""

@@ -43,7 +43,7 @@ from zaqarserver.websocket.frames import (
     schema_error,
     text_of_binary,
 )
-from zaqarserver.websocket.protocol import DROP
+from zaqarserver.websocket.protocol import DROP, JOIN
 
 LOG = logging.getLogger(__name__)
 
@@ -52,6 +52,10 @@ Receive = Callable[[], Awaitable[Message]]
 _REQUEST_ID = "X-Request-ID"
 _LOGGABLE = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _NO_BODY_NEEDED = frozenset({"queue_list", "authenticate", "ping", "health"})
+
+
+def _never(_joins: bool) -> None:
+    """Send each answer by itself, where the wire knows no other way."""
 
 
 class FrameEdge:
@@ -85,8 +89,10 @@ class FrameEdge:
             await send({"type": "websocket.close"})
             return
         await send({"type": "websocket.accept"})
-        drop = scope["extensions"][DROP]
-        connection = Connection(send, self._hub, self._base_uri, drop)
+        steer = scope["extensions"]
+        connection = Connection(
+            send, self._hub, self._base_uri, steer[DROP], steer.get(JOIN, _never)
+        )
         self._connections.add(connection)
         try:
             while (message := await receive())["type"] == "websocket.receive":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import (
@@ -14,17 +15,72 @@ from websockets.http11 import Request
 PATIENCE = 5.0
 #: The member of the scope's extensions that drops the connection.
 DROP = "zaqar.drop"
+#: The member that says whether answers are to be sent together.
+JOIN = "zaqar.join"
+
+
+class _Joining:
+    """A transport that can send what one turn of the loop writes in one piece.
+
+    Worth it while several answers are on their way: one system call for all of
+    them. A lone answer goes out at once.
+    """
+
+    __slots__ = ("_loop", "_parts", "joins", "plain")
+
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.plain = transport
+        self.joins = False
+        self._loop = loop
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Send, or keep for the end of this turn."""
+        if self._parts:
+            self._parts.append(data)
+        elif self.joins:
+            self._parts.append(data)
+            self._loop.call_soon(self.flush)
+        else:
+            self.plain.write(data)
+
+    def flush(self) -> None:
+        """Send what was kept."""
+        if self._parts:
+            parts, self._parts = self._parts, []
+            self.plain.write(b"".join(parts))
+
+    def close(self) -> None:
+        """Send what was kept, then close."""
+        self.flush()
+        self.plain.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
 
 
 class DroppableWebSocket(WebSocketsSansIOProtocol):
     """A connection that can be closed although its peer does not read."""
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Put the joining transport in the place of the plain one."""
+        super().connection_made(transport)
+        joining = _Joining(self.transport, self.loop)
+        self.transport = joining  # type: ignore[assignment]  # a stand-in
+
     def handle_connect(self, event: Request) -> None:
-        """Give the application the means to drop the connection."""
+        """Give the application the means to steer the connection."""
         super().handle_connect(event)
         scope: Any = getattr(self, "scope", None)
         if scope is not None:
             scope["extensions"][DROP] = self.drop
+            scope["extensions"][JOIN] = self.join
+
+    def join(self, joins: bool) -> None:
+        """Send the answers of one turn of the loop together, or each at once."""
+        self.transport.joins = joins  # type: ignore[attr-defined]
 
     def drop(self, code: int, reason: str) -> None:
         """Close now: with a code if the peer reads on, by force if it does not."""

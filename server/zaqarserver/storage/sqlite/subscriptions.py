@@ -37,7 +37,8 @@ INSERT = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 UPDATE = """
-    UPDATE subscription SET subscriber = ?2, ttl = ?3, options = ?4, confirmed = ?5,
+    UPDATE subscription SET volatile = volatile AND subscriber = ?2, subscriber = ?2,
+                            ttl = ?3, options = ?4, confirmed = ?5,
                             expires = coalesce(?6, expires)
      WHERE seq = ?1
 """
