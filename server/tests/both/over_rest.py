@@ -31,7 +31,8 @@ def _query(options: Mapping[str, Any]) -> str:
             return "true" if value else "false"
         return ",".join(value) if isinstance(value, list) else str(value)
 
-    return "?" + urlencode({key: text(value) for key, value in options.items()})
+    pairs = {key: text(value) for key, value in options.items()}
+    return "?" + urlencode(pairs, safe=",")
 
 
 def _last(path: str) -> str:

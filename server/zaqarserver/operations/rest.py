@@ -87,7 +87,9 @@ def _next_link(
     path: str, parameters: Mapping[str, Any], marker: str
 ) -> list[dict[str, str]]:
     pairs = [
-        f"{quote(key, safe='')}={_text(value)}" for key, value in parameters.items()
+        f"{quote(key, safe='')}={_text(one)}"
+        for key, value in parameters.items()
+        for one in (value if isinstance(value, list) else [value])
     ]
     pairs.append(f"marker={_text(marker)}")
     return [{"rel": "next", "href": f"{path}?{'&'.join(pairs)}"}]
@@ -111,12 +113,8 @@ def queue_list(ctx: Context, args: queues.QueueList, page: queues.QueuePage) -> 
         items.append(item)
     answer: dict[str, Any] = {"queues": items, "links": []}
     if items:
-        # Several values of one filter travel as a comma list.
-        filters = {
-            key: ",".join(values) for key, values in (args.filters or {}).items()
-        }
         answer["links"] = _next_link(
-            "/v2/queues", {**filters, **_sent(args)}, items[-1]["name"]
+            "/v2/queues", {**(args.filters or {}), **_sent(args)}, items[-1]["name"]
         )
     if page.count is not None:
         answer["count"] = page.count
