@@ -273,6 +273,7 @@ def test_deleting_needs_either_ids_or_pop(api, query):
         ("claimed", None, 403),
         ("claimed", "own", 204),
         ("claimed", "live", 403),
+        ("claimed", "malformed", 400),
     ],
 )
 def test_who_may_delete_a_message(api, holder, sent, status):

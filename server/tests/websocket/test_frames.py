@@ -195,6 +195,13 @@ def test_a_request_id_comes_back_with_its_answer(socket):
         assert answer["headers"] == {"status": 201, "X-Request-ID": f"r{number}"}
 
 
+@pytest.mark.parametrize("named", [7, None, {"a": 1}])
+def test_a_request_id_is_a_text(socket, named):
+    headers = {**socket.headers, "X-Request-ID": named}
+    status, answer = socket.ask("queue_list", headers=headers)
+    assert (status, answer["error"]) == (400, "Schema validation failed.")
+
+
 def test_a_message_in_fragments_is_put_together(socket):
     frame = json.dumps({"action": "queue_list", "headers": socket.headers, "body": {}})
     first = websocket.ABNF(

@@ -259,9 +259,10 @@ class Storage(SubscriptionStorage):
         """Delete a message; nothing happens if it does not exist.
 
         Raises:
-            MessageClaimed: It is under a live claim other than ``claim_id``.
-            ClaimNotLive: ``claim_id`` is given, and the message is under no
-                live claim.
+            MessageClaimed: It is under a live claim, and ``claim_id`` is not
+                given or is another live claim of the queue.
+            ClaimNotLive: ``claim_id`` is given and is no live claim of the
+                queue, or the message is under none.
         """
 
     @abc.abstractmethod

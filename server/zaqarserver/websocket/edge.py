@@ -51,7 +51,9 @@ Receive = Callable[[], Awaitable[Message]]
 
 _REQUEST_ID = "X-Request-ID"
 _LOGGABLE = re.compile(r"[\w.:-]{1,64}", re.ASCII)
-_NO_BODY_NEEDED = frozenset({"queue_list", "authenticate", "ping", "health"})
+_NO_BODY_NEEDED = frozenset(
+    {"queue_list", "authenticate", "ping", "health", "homedoc_get"}
+)
 
 
 def _never(_joins: bool) -> None:
@@ -175,6 +177,8 @@ class FrameEdge:
         for name in needed:
             if not isinstance(request.headers.get(name), str):
                 raise schema_error(f"headers: {name} is needed, a text")
+        if not isinstance(request.headers.get(_REQUEST_ID, ""), str):
+            raise schema_error(f"headers: {_REQUEST_ID} must be a text")
         return request
 
     async def _serve_request(
@@ -184,7 +188,7 @@ class FrameEdge:
         own_id = request.headers.get(_REQUEST_ID)
         # A client that names its requests finds them in the log by that name.
         request_id = new_request_id()
-        if isinstance(own_id, str) and _LOGGABLE.fullmatch(own_id):
+        if own_id and _LOGGABLE.fullmatch(own_id):
             request_id = own_id
         request_id_var.set(request_id)
         with connection.answering():
@@ -196,7 +200,7 @@ class FrameEdge:
                 status, body = await self._run(request, request_id, listener)
                 repeated = request.echo()
             await connection.send(
-                answer(repeated, status, body, None if own_id is None else str(own_id)),
+                answer(repeated, status, body, own_id),
                 binary=binary,
             )
         self._metrics.count_request(

@@ -328,6 +328,8 @@ def delete(
         if claim_id is not None:
             raise ClaimNotLive("the claim has expired or does not hold the message")
     elif claim_id is None or not _matches(claim_id, held.claim_id):
+        if claim_id is not None and not _is_live(ledger, entry.backlog, claim_id, now):
+            raise ClaimNotLive("the claim is unknown or has expired")
         raise MessageClaimed("the message is claimed; name its claim to delete it")
     remove(ledger, entry.backlog, [held])
 
@@ -382,6 +384,14 @@ def take_free(ledger: Ledger, backlog: int, wanted: Wanted) -> list[Row] | Again
     if rows:
         ledger.raise_floor(backlog, rows[-1][0])
     return rows
+
+
+def _is_live(ledger: Ledger, backlog: int, claim_id: str, now: float) -> bool:
+    seq = decode_seq(claim_id)
+    if seq is None:
+        return False
+    rows = sql.fetch(ledger.db, sql.CLAIM_FIND, (seq, backlog, now))
+    return bool(rows) and same_id(claim_id, seq, rows[0][0])
 
 
 def _matches(given: str, holder: str) -> bool:

@@ -166,11 +166,13 @@ class Model:
         if message is None:
             return
         holder = self.holder(key, message)
-        if holder is None and claim_id is not None:
+        if holder == claim_id:
+            self.shelf(key).messages.remove(message)
+            return
+        holders = {self.holder(key, one) for one in self.live(key)} - {None}
+        if claim_id is not None and (holder is None or claim_id not in holders):
             raise ClaimNotLive
-        if holder != claim_id:
-            raise MessageClaimed
-        self.shelf(key).messages.remove(message)
+        raise MessageClaimed
 
     def delete_many(
         self, key: Key, ids: Sequence[str], claim_ids: Sequence[str] | None
