@@ -22,7 +22,7 @@ from zaqarserver.context import Server
 from zaqarserver.errors import SettingsError, StartupError, Unavailable
 from zaqarserver.http import make_app
 from zaqarserver.http.app import Cors
-from zaqarserver.http.protocol import BoundedHttp, close_slow
+from zaqarserver.http.protocol import bounded_http, close_slow
 from zaqarserver.metrics import Metrics
 from zaqarserver.notify.confirmation import Confirmations
 from zaqarserver.notify.websocket import Hub, admits
@@ -301,7 +301,7 @@ class Application:
         settings = uvicorn.Config(
             self.app,
             loop="none",
-            http=BoundedHttp,
+            http=bounded_http(server.max_connections),
             interface="asgi3",
             ws=DroppableWebSocket,
             ws_max_size=2 * transport.max_messages_post_size + 65536,
@@ -314,7 +314,6 @@ class Application:
             server_header=False,
             proxy_headers=False,
             backlog=2048,
-            limit_concurrency=server.max_connections,
             timeout_keep_alive=server.keep_alive,
             timeout_graceful_shutdown=server.graceful_timeout,
         )

@@ -211,6 +211,23 @@ def test_a_peer_that_sends_no_whole_request_is_let_go(impatient, start):
     assert request(impatient, "GET", "/v2/ping")[0] == 204
 
 
+def test_a_connection_too_many_is_told_so_in_json(server_factory):
+    server = server_factory(options="[server]\nmax_connections = 2")
+    with connect(server) as first, connect(server) as second:
+        for peer in (first, second):
+            peer.sendall(f"GET /v2/ping HTTP/1.1\r\n{HEAD}\r\n".encode())
+            assert peer.recv(65536).startswith(b"HTTP/1.1 204 ")
+        with connect(server) as third:
+            third.sendall(f"GET /v2/ping HTTP/1.1\r\n{HEAD}\r\n".encode())
+            answer = read_to_end(third)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After: 1" in head
+    assert b"X-OpenStack-Request-ID: req-" in head
+    assert json.loads(body)["title"] == "Service Unavailable"
+    server.stop()
+
+
 # -- signals and logs --------------------------------------------------------------
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from zaqarserver.log import new_request_id
+
 MAX_HEAD = 65536  # bytes of request line and headers
 
 _REASONS = {
@@ -21,7 +23,11 @@ _REASONS = {
         "431 Request Header Fields Too Large",
         f"The request line and headers may have {MAX_HEAD} bytes.",
     ),
+    503: ("503 Service Unavailable", "There are too many connections now."),
 }
+
+
+_MORE = {503: "Retry-After: 1\r\n"}
 
 
 class _Corked:
@@ -65,8 +71,12 @@ class _Corked:
 class BoundedHttp(HttpToolsProtocol):
     """One connection."""
 
+    #: How many connections may be open, WebSockets included; 0 is any number.
+    max_connections = 0
+
     _in_head = True
     _head_bytes = 0
+    _one_too_many = False
     #: When the request under way, or the connection, began.
     began = 0.0
 
@@ -74,10 +84,15 @@ class BoundedHttp(HttpToolsProtocol):
         """Start the clock of a peer that may stay silent."""
         self.began = time.monotonic()
         super().connection_made(transport)
+        most = self.max_connections
+        self._one_too_many = 0 < most < len(self.connections)
         self.transport = _Corked(transport)  # type: ignore[assignment]  # a stand-in
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came in, unless the head outgrew its bound."""
+        """Parse what came in, unless it is one connection or byte too many."""
+        if self._one_too_many:
+            self._refuse(503)
+            return
         if self._in_head:
             self._head_bytes += len(data)
             # A body may share a packet with its head: what follows the head
@@ -135,10 +150,17 @@ class BoundedHttp(HttpToolsProtocol):
         body = f'{{"title": "{reason[4:]}", "description": "{description}"}}'
         head = (
             f"HTTP/1.1 {reason}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\nVary: Accept\r\nConnection: close\r\n\r\n"
+            f"Content-Length: {len(body)}\r\nVary: Accept\r\nConnection: close\r\n"
+            f"X-OpenStack-Request-ID: {new_request_id()}\r\n"
+            f"{_MORE.get(status, '')}\r\n"
         )
         self.transport.write((head + body).encode())
         self.transport.close()
+
+
+def bounded_http(most: int) -> type[BoundedHttp]:
+    """Return the protocol with a bound on the connections."""
+    return type("BoundedHttp", (BoundedHttp,), {"max_connections": most})
 
 
 def close_slow(connections: set[Any], older_than: float) -> int:
