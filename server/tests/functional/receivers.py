@@ -21,7 +21,7 @@ class Receivers:
         self.answers = {}
         self._loop = asyncio.new_event_loop()
         self._servers = {}
-        self._tasks = set()
+        self._served = {}
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
 
@@ -47,14 +47,16 @@ class Receivers:
     async def _open(self, temper, port):
         async def serve(reader, writer):
             task = asyncio.current_task()
-            self._tasks.add(task)
+            self._served[task] = writer.transport
             try:
                 with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                     while await self._answer(temper, reader, writer):
                         pass
+            except asyncio.CancelledError:
+                pass  # the end of the test
             finally:
-                self._tasks.discard(task)
-                writer.close()
+                writer.transport.abort()
+                del self._served[task]
 
         server = await asyncio.start_server(serve, "127.0.0.1", port)
         port = server.sockets[0].getsockname()[1]
@@ -65,10 +67,22 @@ class Receivers:
 
     async def _shut(self, port):
         self._servers.pop(port).close()
-        tasks = list(self._tasks) if not self._servers else []
+        if not self._servers:
+            await self._end()
+
+    async def _end(self):
+        await self._turns()  # what was accepted last begins to be served
+        tasks = list(self._served)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._turns()
+
+    @staticmethod
+    async def _turns():
+        """Let the loop do what was put off."""
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     async def _answer(self, temper, reader, writer):
         head = await reader.readuntil(b"\r\n\r\n")

@@ -135,10 +135,10 @@ async def receiving(
 ) -> AsyncIterator[Receiver]:
     """Run a receiver; without answers it says 200."""
     receiver = Receiver(*answers)
-    tasks = set()
+    tasks = {}
 
     async def serve(reader, writer):
-        tasks.add(asyncio.current_task())
+        tasks[asyncio.current_task()] = writer.transport
         with contextlib.suppress(asyncio.CancelledError):  # the end of the test
             await receiver.serve(reader, writer)
 
@@ -148,6 +148,16 @@ async def receiving(
         yield receiver
     finally:
         server.close()
+        await turns()  # what was accepted last begins to be served
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for transport in tasks.values():
+            transport.abort()  # also those whose peers read no more
+        await turns()
+
+
+async def turns() -> None:
+    """Let the loop do what was put off."""
+    for _ in range(3):
+        await asyncio.sleep(0)
