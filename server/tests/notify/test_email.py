@@ -26,7 +26,7 @@ from zaqarserver.notify.settings import NotifySettings
 
 from .certificates import make_certificate
 from .doubles import parcel_of
-from .receivers import LOOPS
+from .receivers import LOOPS, turns
 
 pytestmark = pytest.mark.anyio
 
@@ -76,7 +76,7 @@ def certificate(tmp_path_factory):
 @pytest.fixture
 async def smtp(certificate):
     """Run SMTP servers; return a mailbox and the settings to reach it."""
-    servers = []
+    servers, sessions = [], []
 
     async def start(tls="none", *, user=None):
         context, ca_file = certificate
@@ -87,7 +87,7 @@ async def smtp(certificate):
             return AuthResult(success=given == user, handled=False)
 
         def protocol():
-            return SMTP(
+            made = SMTP(
                 mailbox,
                 hostname="localhost",
                 tls_context=context if tls == "starttls" else None,
@@ -96,6 +96,8 @@ async def smtp(certificate):
                 auth_required=bool(user),
                 auth_require_tls=tls != "implicit",
             )
+            sessions.append(made)
+            return made
 
         server = await asyncio.get_running_loop().create_server(
             protocol, "127.0.0.1", 0, ssl=context if tls == "implicit" else None
@@ -113,6 +115,11 @@ async def smtp(certificate):
     yield start
     for server in servers:
         server.close()
+    await turns()  # what was accepted last begins to be served
+    for session in sessions:
+        if session.transport is not None:
+            session.transport.abort()
+    await turns()
 
 
 @pytest.fixture
