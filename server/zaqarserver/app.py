@@ -194,8 +194,20 @@ class Application:
         stages = load_pipeline(conf.storage.message_pipeline, conf.transport)
         signer = Signer(conf.signed_url.secret_key)
         settings = config.settings_of(conf)
-        self.notifier = self._make_notifier()
-        self.confirmations = self._make_confirmations(signer)
+        notify_settings = config.notify_settings_of(conf)
+        self.notifier = Notifier(
+            self.storage,
+            notify_settings,
+            queue_metadata=self._metadata,
+            readable=self._readable,
+        )
+        self.confirmations = Confirmations(
+            notify_settings,
+            signer.sign_text if signer.can_sign else None,
+            dispatch=self.notifier.dispatch,
+            slots=self.notifier.slots,
+            clock=self.notifier.clock,
+        )
         hub = Hub(stages.read, admits)
         self.server = Server(
             settings,
@@ -220,23 +232,6 @@ class Application:
             self.frames,
         )
         self._ready = asyncio.Event()
-
-    def _make_notifier(self) -> Notifier:
-        return Notifier(
-            self.storage,
-            config.notify_settings_of(self._conf),
-            queue_metadata=self._metadata,
-            readable=self._readable,
-        )
-
-    def _make_confirmations(self, signer: Signer) -> Confirmations:
-        return Confirmations(
-            config.notify_settings_of(self._conf),
-            signer.sign_text if signer.can_sign else None,
-            dispatch=self.notifier.dispatch,
-            slots=self.notifier.slots,
-            clock=self.notifier.clock,
-        )
 
     async def _metadata(self, project: str, queue: str) -> Metadata | None:
         found = await self.storage.queue_get(project, queue)

@@ -80,8 +80,8 @@ class Receivers:
 
     @staticmethod
     async def _turns():
-        """Let the loop do what was put off."""
-        for _ in range(3):
+        """Let the loop do what was put off: accepting alone takes several turns."""
+        for _ in range(20):
             await asyncio.sleep(0)
 
     async def _answer(self, temper, reader, writer):

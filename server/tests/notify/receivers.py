@@ -158,6 +158,6 @@ async def receiving(
 
 
 async def turns() -> None:
-    """Let the loop do what was put off."""
-    for _ in range(3):
+    """Let the loop do what was put off: accepting alone takes several turns."""
+    for _ in range(20):
         await asyncio.sleep(0)

@@ -187,9 +187,8 @@ class FrameEdge:
         started = time.perf_counter()
         own_id = request.headers.get(_REQUEST_ID)
         # A client that names its requests finds them in the log by that name.
-        request_id = new_request_id()
-        if own_id and _LOGGABLE.fullmatch(own_id):
-            request_id = own_id
+        named = bool(own_id and _LOGGABLE.fullmatch(own_id))
+        request_id = str(own_id) if named else new_request_id()
         request_id_var.set(request_id)
         with connection.answering():
             if request.action == "authenticate":
