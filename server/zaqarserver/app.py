@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
 import logging
-import signal
-import socket
 import time
-from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
-from typing import Any
 
-import uvicorn
 from oslo_config import cfg
 
-from zaqarserver import __version__, config
+from zaqarserver import __version__, config, serving
 from zaqarserver.auth import NoAuth, is_loopback_host
 from zaqarserver.context import Server
 from zaqarserver.errors import SettingsError, StartupError, Unavailable
 from zaqarserver.http import make_app
 from zaqarserver.http.app import Cors
-from zaqarserver.http.protocol import bounded_http, close_slow
 from zaqarserver.metrics import Metrics
 from zaqarserver.notify.confirmation import Confirmations
 from zaqarserver.notify.websocket import Hub, admits
@@ -33,12 +25,10 @@ from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.base import Durability, Metadata, Storage
 from zaqarserver.storage.subscriptions import Noticed, Subscription
 from zaqarserver.websocket import FrameEdge
-from zaqarserver.websocket.protocol import DroppableWebSocket
 
 LOG = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 0.5
-_SLOW_CHECK_SECONDS = 1.0
 
 
 def load_storage(conf: cfg.ConfigOpts) -> Storage:
@@ -78,46 +68,6 @@ def check_exposure(conf: cfg.ConfigOpts) -> None:
             )
 
 
-def dispatcher(rest: Any, frames: FrameEdge) -> Callable[[Any, Any, Any], Any]:
-    """Return an ASGI application that serves REST and WebSockets."""
-
-    def app(scope: Any, receive: Any, send: Any) -> Any:
-        if scope["type"] == "websocket":
-            return frames.serve(scope, receive, send)
-        return rest(scope, receive, send)
-
-    return app
-
-
-def _calm_collector() -> None:
-    """Leave what was loaded alone, and look for garbage less often.
-
-    Requests make hardly any reference cycles; the default thresholds spend a
-    tenth of a busy server's time looking for them.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
-
-
-class _Uvicorn(uvicorn.Server):
-    """Uvicorn that leaves signals to us and tells when it listens."""
-
-    def __init__(self, settings: uvicorn.Config, ready: asyncio.Event) -> None:
-        super().__init__(settings)
-        self._ready = ready
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone: a drained server ends with status 0."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
-        await super().startup(sockets)
-        self._ready.set()
-
-
 _EXPOSED = (
     "X-Auth-Token",
     "X-Subject-Token",
@@ -155,11 +105,6 @@ def _push_base(conf: cfg.ConfigOpts) -> str:
     shown = f"[{host}]" if ":" in host else host
     port = conf.websocket.port
     return f"http://{shown}:{port}" if port else f"http://{shown}"
-
-
-def _host_and_port(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class _Notices:
@@ -227,11 +172,7 @@ class Application:
             _push_base(conf),
             _origins(conf),
         )
-        self.app = dispatcher(
-            make_app(self.server, NoAuth(), self.metrics, cors=_cors(conf)),
-            self.frames,
-        )
-        self._ready = asyncio.Event()
+        self.rest = make_app(self.server, NoAuth(), self.metrics, cors=_cors(conf))
 
     async def _metadata(self, project: str, queue: str) -> Metadata | None:
         found = await self.storage.queue_get(project, queue)
@@ -246,110 +187,33 @@ class Application:
         Raises:
             StartupError: The store or the address cannot be used.
         """
-        listeners = [self._listen("server")]
-        frames = self._listen_for_frames()
-        if frames is not None:
-            listeners.append(frames)
+        listeners = serving.listen_all(self._conf)
         try:
             await self.storage.open()
         except Unavailable as error:
             raise StartupError(f"the store cannot be reached: {error}") from error
-        _calm_collector()
+        serving.calm_collector()
         try:
             await self.notifier.start()
-            await self._serve(listeners)
+            await serving.serve(
+                self._conf,
+                self.rest,
+                self.frames,
+                listeners,
+                ready=lambda: self._announce(serving.places(listeners)),
+                chores=[self._sweep()],
+            )
         finally:
             self.confirmations.close()
             await self.notifier.stop()
             await self.storage.close()
             LOG.info("stopped")
 
-    def _listen(self, group: str) -> socket.socket:
-        settings = self._conf[group]
-        try:
-            address = socket.getaddrinfo(
-                settings.host, settings.port, type=socket.SOCK_STREAM
-            )[0]
-            listener = socket.socket(address[0], socket.SOCK_STREAM)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address[4])
-        except OSError as error:
-            raise StartupError(
-                f"cannot listen on {settings.host} port {settings.port}: "
-                f"{error.strerror}"
-            ) from error
-        return listener
-
-    def _listen_for_frames(self) -> socket.socket | None:
-        """Listen for WebSockets; do without if only the default port is taken."""
-        try:
-            return self._listen("websocket")
-        except StartupError as error:
-            place = self._conf.get_location("port", "websocket")
-            if place is None or place.location is not cfg.Locations.opt_default:
-                raise
-            LOG.warning("%s; WebSockets are served on the REST port only", error)
-            return None
-
-    def _uvicorn(self) -> _Uvicorn:
-        server, transport = self._conf.server, self._conf.transport
-        settings = uvicorn.Config(
-            self.app,
-            loop="none",
-            http=bounded_http(server.max_connections),
-            interface="asgi3",
-            ws=DroppableWebSocket,
-            ws_max_size=2 * transport.max_messages_post_size + 65536,
-            ws_per_message_deflate=False,
-            ws_ping_interval=float(self._conf.websocket.ping_interval),
-            ws_ping_timeout=float(self._conf.websocket.ping_interval),
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            backlog=2048,
-            timeout_keep_alive=server.keep_alive,
-            timeout_graceful_shutdown=server.graceful_timeout,
-        )
-        return _Uvicorn(settings, self._ready)
-
-    async def _serve(self, listeners: list[socket.socket]) -> None:
-        web = self._uvicorn()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop, web, number)
-        chores = [
-            asyncio.create_task(self._announce(listeners)),
-            asyncio.create_task(self._sweep()),
-            asyncio.create_task(self._close_slow(web)),
-        ]
-        try:
-            await web.serve(sockets=listeners)
-        finally:
-            for chore in chores:
-                chore.cancel()
-            await asyncio.gather(*chores, return_exceptions=True)
-
-    @staticmethod
-    def _stop(web: _Uvicorn, number: int) -> None:
-        if web.should_exit:
-            LOG.warning("second signal: not waiting for requests under way")
-            web.force_exit = True
-            return
-        LOG.info("%s: draining", signal.Signals(number).name)
-        web.should_exit = True
-
-    async def _announce(self, listeners: list[socket.socket]) -> None:
-        await self._ready.wait()
-        places = [
-            f"{scheme}://{_host_and_port(listener)}"
-            for scheme, listener in zip(("http", "ws"), listeners, strict=False)
-        ]
+    def _announce(self, places: str) -> None:
         LOG.info(
             "zaqarserver %s ready on %s, storage %s, durability %s",
             __version__,
-            " and ".join(places),
+            places,
             config.storage_uri(self._conf),
             self.storage.durability.value,
         )
@@ -370,15 +234,3 @@ class Application:
                     await asyncio.sleep(0)
             except Unavailable as error:
                 LOG.warning("sweep put off: %s", error)
-
-    async def _close_slow(self, web: Any) -> None:
-        while True:
-            await asyncio.sleep(_SLOW_CHECK_SECONDS)
-            closed = close_slow(
-                web.server_state.connections, self._conf.server.request_timeout
-            )
-            if closed:
-                LOG.info("closed %d connections that sent no whole request", closed)
-            idle = self.frames.close_idle(self._conf.websocket.idle_timeout)
-            if idle:
-                LOG.info("closed %d WebSockets that were silent", idle)

@@ -36,21 +36,28 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
         project: The project that it acts in.
         roles: Its roles, lower case.
         user_id: Its user, empty if unknown.
+        token: The token that says so, empty without one. A secret: it is used to
+            act for the caller (trusts), never stored or logged.
+        expires: When it ceases to be valid, seconds since the epoch, or ``None``
+            if it does not.
     """
 
     project: str
     roles: tuple[str, ...] = ()
     user_id: str = ""
+    token: str = ""
+    expires: float | None = None
 
 
 class Authenticator(Protocol):
     """Decides who sent a request."""
 
-    def identify(self, headers: Headers) -> Identity:
+    async def identify(self, headers: Headers) -> Identity:
         """Return the caller's identity.
 
         Raises:
             RequestError: The caller is nobody that is let in.
+            Unavailable: Who it is cannot be found out now.
         """
 
 
@@ -73,7 +80,7 @@ def is_loopback_host(host: str | None) -> bool:
 class NoAuth:
     """Takes the request's word for the project and the roles."""
 
-    def identify(self, headers: Headers) -> Identity:
+    async def identify(self, headers: Headers) -> Identity:
         """Return what the request says of itself.
 
         Raises:

@@ -132,6 +132,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
         roles: The caller's roles, lower case.
         user_id: The caller's user, or empty without authentication.
         listener: The connection that asks, if it can be subscribed itself.
+        token: The caller's token, or empty; a secret, see :mod:`zaqarserver.auth`.
     """
 
     server: Server
@@ -142,6 +143,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     roles: tuple[str, ...] = ()
     user_id: str = ""
     listener: Listener | None = None
+    token: str = ""
 
     @property
     def storage(self) -> Storage:

@@ -116,7 +116,7 @@ class RestEdge:
         try:
             query = read_query(request)
             headers = read_headers(request)
-            context = self._admit(
+            context = await self._admit(
                 route, method, headers, path, request.path, request_id
             )
             operation = route.find(method, query)
@@ -151,7 +151,7 @@ class RestEdge:
         grant = Signature(paths.split(","), methods.split(","), *rest)
         return self._server.signer.admits(grant, method, path, now)
 
-    def _admit(
+    async def _admit(
         self,
         route: Route,
         method: str,
@@ -174,7 +174,7 @@ class RestEdge:
         identity = (
             Identity(header_text(headers[b"x-project-id"]))
             if signed
-            else self._authenticator.identify(headers)
+            else await self._authenticator.identify(headers)
         )
         if route.names_queue:
             check_queue_name(path["queue_name"])
@@ -191,6 +191,8 @@ class RestEdge:
             request_id,
             identity.roles,
             identity.user_id,
+            None,
+            identity.token,
         )
 
     async def _run(

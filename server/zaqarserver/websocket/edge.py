@@ -213,7 +213,7 @@ class FrameEdge:
         try:
             # Types first: a malformed frame is refused before anything else.
             values = self._values(operation, request.body or EMPTY)
-            context = self._context(request, request_id, listener)
+            context = await self._context(request, request_id, listener)
 
             async def arguments() -> Fields:
                 return values
@@ -251,7 +251,7 @@ class FrameEdge:
             raise _explain(error) from None
         return operation.row.fields(**values)
 
-    def _context(
+    async def _context(
         self, request: Request, request_id: str, listener: Listener
     ) -> Context:
         headers = request.headers
@@ -262,7 +262,7 @@ class FrameEdge:
             raise FrameError(
                 400, error.description, "badly formed hexadecimal UUID string"
             ) from None
-        identity = self._identify(headers)
+        identity = await self._identify(headers)
         if len(identity.project) > MAX_PROJECT:
             raise BadRequest(f"A project id has at most {MAX_PROJECT} characters.")
         return Context(
@@ -274,10 +274,11 @@ class FrameEdge:
             identity.roles,
             identity.user_id,
             listener,
+            identity.token,
         )
 
-    def _identify(self, headers: dict[str, Any]) -> Identity:
-        return self._authenticator.identify(
+    async def _identify(self, headers: dict[str, Any]) -> Identity:
+        return await self._authenticator.identify(
             {
                 name.lower().encode(): value.encode()
                 for name, value in headers.items()

@@ -1,0 +1,1 @@
+"""The rows of the operation table, a module for each resource."""

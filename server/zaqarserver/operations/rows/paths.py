@@ -1,0 +1,11 @@
+"""The paths of REST (``rest-v2`` 2.0) and the media type of a change."""
+
+QUEUES = "/v2/queues"
+QUEUE = "/v2/queues/{queue_name}"
+MESSAGES = QUEUE + "/messages"
+MESSAGE = MESSAGES + "/{message_id}"
+CLAIMS = QUEUE + "/claims"
+CLAIM = CLAIMS + "/{claim_id}"
+SUBSCRIPTIONS = QUEUE + "/subscriptions"
+SUBSCRIPTION = SUBSCRIPTIONS + "/{subscription_id}"
+PATCH_TYPE = "application/openstack-messaging-v2.0-json-patch"

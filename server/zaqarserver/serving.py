@@ -1,0 +1,199 @@
+"""Listening and serving: sockets, uvicorn, signals, and the chores beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any
+
+import uvicorn
+from oslo_config import cfg
+
+from zaqarserver.errors import StartupError
+from zaqarserver.http.protocol import bounded_http, close_slow
+from zaqarserver.websocket import FrameEdge
+from zaqarserver.websocket.protocol import DroppableWebSocket
+
+LOG = logging.getLogger(__name__)
+
+_SLOW_CHECK_SECONDS = 1.0
+_BACKLOG = 2048
+
+
+def dispatcher(rest: Any, frames: FrameEdge) -> Callable[[Any, Any, Any], Any]:
+    """Return an ASGI application that serves REST and WebSockets."""
+
+    def app(scope: Any, receive: Any, send: Any) -> Any:
+        if scope["type"] == "websocket":
+            return frames.serve(scope, receive, send)
+        return rest(scope, receive, send)
+
+    return app
+
+
+def calm_collector() -> None:
+    """Leave what was loaded alone, and look for garbage less often.
+
+    Requests make hardly any reference cycles; the default thresholds spend a
+    tenth of a busy server's time looking for them.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+def listen(conf: cfg.ConfigOpts, group: str) -> socket.socket:
+    """Bind the address of ``[server]`` or ``[websocket]``.
+
+    Raises:
+        StartupError: The address is wrong or taken.
+    """
+    settings = conf[group]
+    try:
+        address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM
+        )[0]
+        listener = socket.socket(address[0], socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address[4])
+    except OSError as error:
+        raise StartupError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}"
+        ) from error
+    return listener
+
+
+def listen_all(conf: cfg.ConfigOpts) -> list[socket.socket]:
+    """Bind the addresses of both transports.
+
+    WebSockets are done without (the REST port takes them too) if only their
+    default port is taken.
+
+    Raises:
+        StartupError: An address is wrong or taken.
+    """
+    listeners = [listen(conf, "server")]
+    try:
+        listeners.append(listen(conf, "websocket"))
+    except StartupError as error:
+        place = conf.get_location("port", "websocket")
+        if place is None or place.location is not cfg.Locations.opt_default:
+            listeners[0].close()
+            raise
+        LOG.warning("%s; WebSockets are served on the REST port only", error)
+    return listeners
+
+
+def places(listeners: Sequence[socket.socket]) -> str:
+    """Say where a server listens."""
+    return " and ".join(
+        f"{scheme}://{_host_and_port(listener)}"
+        for scheme, listener in zip(("http", "ws"), listeners, strict=False)
+    )
+
+
+def _host_and_port(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class _Uvicorn(uvicorn.Server):
+    """Uvicorn that leaves signals to us and tells when it listens."""
+
+    def __init__(self, settings: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(settings)
+        self._ready = ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone: a drained server ends with status 0."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        self._ready()
+
+
+def _uvicorn(conf: cfg.ConfigOpts, app: Any, ready: Callable[[], None]) -> _Uvicorn:
+    server, transport = conf.server, conf.transport
+    settings = uvicorn.Config(
+        app,
+        loop="none",
+        http=bounded_http(server.max_connections),
+        interface="asgi3",
+        ws=DroppableWebSocket,
+        ws_max_size=2 * transport.max_messages_post_size + 65536,
+        ws_per_message_deflate=False,
+        ws_ping_interval=float(conf.websocket.ping_interval),
+        ws_ping_timeout=float(conf.websocket.ping_interval),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=server.keep_alive,
+        timeout_graceful_shutdown=server.graceful_timeout,
+    )
+    return _Uvicorn(settings, ready)
+
+
+def _stop(web: _Uvicorn, number: int) -> None:
+    if web.should_exit:
+        LOG.warning("second signal: not waiting for requests under way")
+        web.force_exit = True
+        return
+    LOG.info("%s: draining", signal.Signals(number).name)
+    web.should_exit = True
+
+
+async def _close_slow(conf: cfg.ConfigOpts, web: Any, frames: FrameEdge) -> None:
+    while True:
+        await asyncio.sleep(_SLOW_CHECK_SECONDS)
+        closed = close_slow(web.server_state.connections, conf.server.request_timeout)
+        if closed:
+            LOG.info("closed %d connections that sent no whole request", closed)
+        idle = frames.close_idle(conf.websocket.idle_timeout)
+        if idle:
+            LOG.info("closed %d WebSockets that were silent", idle)
+
+
+async def serve(
+    conf: cfg.ConfigOpts,
+    rest: Any,
+    frames: FrameEdge,
+    listeners: list[socket.socket],
+    *,
+    ready: Callable[[], None],
+    chores: Sequence[Coroutine[Any, Any, None]] = (),
+) -> None:
+    """Serve both transports until a signal says stop and requests are done.
+
+    Args:
+        conf: The settings.
+        rest: The application of the REST API.
+        frames: The WebSocket edge.
+        listeners: Bound sockets.
+        ready: Called once connections are accepted.
+        chores: What else runs meanwhile; cancelled at the end.
+    """
+    web = _uvicorn(conf, dispatcher(rest, frames), ready)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, web, number)
+    running = [
+        asyncio.create_task(chore)
+        for chore in (*chores, _close_slow(conf, web, frames))
+    ]
+    try:
+        await web.serve(sockets=listeners)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
