@@ -1,5 +1,4 @@
-"""The part of the storage contract about a project's account: what it has shared
-and what it uses.
+"""The part of the storage contract about accounts: what projects share and use.
 
 A *grant* is the record of a pre-signed URL. Signatures stand by themselves
 (``rest-v2`` 2.8): a grant need not be on record to be valid. The record lets its
