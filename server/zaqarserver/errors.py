@@ -15,7 +15,8 @@ The tree, with the status that each becomes on both transports::
     │   │   └── SubscriptionNotFound 404
     │   ├── Conflict            409
     │   │   └── SubscriptionExists   409
-    │   └── UnsupportedMediaType 415
+    │   ├── UnsupportedMediaType 415
+    │   └── TooManyRequests     429  over the project's rate; wait and try again
     ├── Unavailable             503  the store cannot serve now; try again
     ├── QueueChanged                 the queue changed since it was read
     └── StartupError                 the server cannot start
@@ -114,6 +115,21 @@ class UnsupportedMediaType(RequestError):
 
     status = 415
     title = "415 Unsupported Media Type"
+
+
+class TooManyRequests(RequestError):
+    """The project sends more than its rate; nothing was done, waiting helps.
+
+    Attributes:
+        retry_after: Whole seconds, at least 1, after which there is room again.
+    """
+
+    status = 429
+    title = "Too many requests"
+
+    def __init__(self, description: str, *, retry_after: int) -> None:
+        super().__init__(description)
+        self.retry_after = retry_after
 
 
 class Unavailable(ZaqarServerError):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from zaqarserver.context import Context
+from zaqarserver.context import Context, Server
 from zaqarserver.errors import BadRequest
 from zaqarserver.fields import Fields, QueueName, document
 from zaqarserver.signing import DEFAULT_SECONDS, KINDS, Signature, parse_moment
@@ -46,6 +46,24 @@ async def signed_url_create(ctx: Context, args: SignedUrlCreate) -> Signature:
     expires = _expires(given, ctx.now)
     paths = [f"/v2/queues/{args.queue_name}/{kind}" for kind in kinds]
     return ctx.server.signer.sign(paths, methods, ctx.project, expires)
+
+
+async def is_open(
+    server: Server, presented: Signature, method: str, path: str, now: float
+) -> bool:
+    """Say whether a presented signature lets a request in: both edges ask here.
+
+    It does if it is genuine, has not ended, and covers the method and the path.
+
+    Args:
+        server: The parts of the server.
+        presented: As it came with the request, in any order.
+        method: The request's method; for a frame, that of its action's row.
+        path: The request's path, decoded; for a frame, that of its action's row
+            with the frame's queue, message, and so on put in.
+        now: Seconds since the epoch.
+    """
+    return server.signer.admits(presented, method, path, now)
 
 
 def _texts(given: Mapping[str, Any], key: str) -> list[str]:
