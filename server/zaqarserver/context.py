@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from zaqarserver import spaces
 from zaqarserver.signing import Signer
 from zaqarserver.stages.pipeline import Pipeline
 from zaqarserver.storage.base import Storage
@@ -133,6 +134,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
         user_id: The caller's user, or empty without authentication.
         listener: The connection that asks, if it can be subscribed itself.
         token: The caller's token, or empty; a secret, see :mod:`zaqarserver.auth`.
+        topics: Whether the operation is about topics, not queues.
     """
 
     server: Server
@@ -144,6 +146,17 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     user_id: str = ""
     listener: Listener | None = None
     token: str = ""
+    topics: bool = False
+
+    @property
+    def space(self) -> str:
+        """What the store takes as the project: of its queues, or of its topics."""
+        return spaces.space_of(self.project, topics=self.topics)
+
+    @property
+    def source(self) -> str:
+        """What the operation is about, in a word: ``queue`` or ``topic``."""
+        return "topic" if self.topics else "queue"
 
     @property
     def storage(self) -> Storage:

@@ -25,3 +25,8 @@ def project_of(space: str) -> str:
 def is_of_topics(space: str) -> bool:
     """Whether a space holds topics."""
     return space.endswith(_TOPICS)
+
+
+def path_of(space: str) -> str:
+    """Return the REST path of a space's queues or topics."""
+    return "/v2/topics" if is_of_topics(space) else "/v2/queues"

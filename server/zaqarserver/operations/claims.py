@@ -51,7 +51,7 @@ async def claim_create(ctx: Context, args: ClaimCreate) -> Claim | None:
     """Claim the oldest free messages; ``None`` if there are none."""
     metadata = await queue_metadata(ctx, args.queue_name)
     claim = await ctx.storage.claim_create(
-        ctx.project,
+        ctx.space,
         args.queue_name,
         ttl=_or_default(args.ttl, ctx.settings.default_claim_ttl),
         grace=_or_default(args.grace, ctx.settings.default_claim_grace),
@@ -77,7 +77,7 @@ class ClaimRef(Fields):
 async def claim_get(ctx: Context, args: ClaimRef) -> Claim:
     """Return a live claim with the messages that it still holds."""
     claim = await ctx.storage.claim_get(
-        ctx.project, args.queue_name, args.claim_id, ctx.now
+        ctx.space, args.queue_name, args.claim_id, ctx.now
     )
     return _readable(ctx, args.queue_name, claim)
 
@@ -94,7 +94,7 @@ class ClaimUpdate(Fields):
 async def claim_update(ctx: Context, args: ClaimUpdate) -> None:
     """Renew a claim; what is left out goes back to the default."""
     await ctx.storage.claim_update(
-        ctx.project,
+        ctx.space,
         args.queue_name,
         args.claim_id,
         ttl=_or_default(args.ttl, ctx.settings.default_claim_ttl),
@@ -105,4 +105,4 @@ async def claim_update(ctx: Context, args: ClaimUpdate) -> None:
 
 async def claim_delete(ctx: Context, args: ClaimRef) -> None:
     """Release a claim: what it held is free at once."""
-    await ctx.storage.claim_delete(ctx.project, args.queue_name, args.claim_id, ctx.now)
+    await ctx.storage.claim_delete(ctx.space, args.queue_name, args.claim_id, ctx.now)

@@ -26,7 +26,7 @@ from zaqarserver.storage.base import Message, NewMessage
 
 async def queue_metadata(ctx: Context, queue: str) -> Mapping[str, Any]:
     """Return a queue's stored metadata; empty if the queue does not exist."""
-    found = await ctx.storage.queue_get(ctx.project, queue)
+    found = await ctx.storage.queue_get(ctx.space, queue)
     return {} if found is None else found.metadata
 
 
@@ -86,7 +86,7 @@ async def message_post(ctx: Context, args: MessagePost) -> list[str]:
     if not messages:
         return []
     return await ctx.storage.message_post(
-        ctx.project, args.queue_name, ctx.client_id, messages, ctx.now
+        ctx.space, args.queue_name, ctx.client_id, messages, ctx.now
     )
 
 
@@ -139,7 +139,7 @@ async def message_list(ctx: Context, args: MessageList) -> list[Message]:
         metadata = await queue_metadata(ctx, args.queue_name)
         args.include_delayed = not is_delayed(metadata)
     found = await ctx.storage.message_list(
-        ctx.project,
+        ctx.space,
         args.queue_name,
         marker=args.marker,
         limit=args.limit,
@@ -161,7 +161,7 @@ class MessageGet(Fields):
 async def message_get(ctx: Context, args: MessageGet) -> Message:
     """Return one message, claimed or not."""
     found = await ctx.storage.message_get(
-        ctx.project, args.queue_name, [args.message_id], ctx.now
+        ctx.space, args.queue_name, [args.message_id], ctx.now
     )
     if not found:
         raise MessageNotFound(
@@ -188,7 +188,7 @@ class MessageGetMany(Fields):
 async def message_get_many(ctx: Context, args: MessageGetMany) -> list[Message]:
     """Return the messages with these ids; unknown ones are skipped."""
     found = await ctx.storage.message_get(
-        ctx.project, args.queue_name, args.message_ids, ctx.now
+        ctx.space, args.queue_name, args.message_ids, ctx.now
     )
     return readable(ctx, args.queue_name, found)
 
@@ -210,7 +210,7 @@ async def message_delete(ctx: Context, args: MessageDelete) -> None:
     ):
         raise BadRequest("claim_id is needed to delete a message on this server.")
     await ctx.storage.message_delete(
-        ctx.project, args.queue_name, args.message_id, args.claim_id, ctx.now
+        ctx.space, args.queue_name, args.message_id, args.claim_id, ctx.now
     )
 
 
@@ -255,7 +255,7 @@ async def message_delete_many(
             raise BadRequest("pop goes without claim_ids.", title="Unable to delete")
         metadata = await queue_metadata(ctx, args.queue_name)
         popped = await ctx.storage.message_pop(
-            ctx.project,
+            ctx.space,
             args.queue_name,
             args.pop,
             ctx.now,
@@ -267,7 +267,7 @@ async def message_delete_many(
             "ids needs claim_ids on this server.", title="Unable to delete"
         )
     await ctx.storage.message_delete_many(
-        ctx.project,
+        ctx.space,
         args.queue_name,
         args.message_ids or [],
         args.claim_ids if with_claims else None,

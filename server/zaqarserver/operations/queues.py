@@ -54,13 +54,13 @@ async def queue_list(ctx: Context, args: QueueList) -> QueuePage:
     if args.filters:
         wanted = {key: _filter_values(texts) for key, texts in args.filters.items()}
     queues = await ctx.storage.queue_list(
-        ctx.project,
+        ctx.space,
         marker=args.marker,
         limit=args.limit,
         name=args.name,
         metadata=wanted,
     )
-    count = await ctx.storage.queue_count(ctx.project) if args.with_count else None
+    count = await ctx.storage.queue_count(ctx.space) if args.with_count else None
     return QueuePage(queues, count)
 
 
@@ -94,7 +94,7 @@ async def queue_create(ctx: Context, args: QueueCreate) -> bool:
     """Create a queue; return False, changing nothing, if it exists."""
     metadata = args.metadata or {}
     _check_metadata(ctx, args.queue_name, metadata)
-    return await ctx.storage.queue_create(ctx.project, args.queue_name, metadata)
+    return await ctx.storage.queue_create(ctx.space, args.queue_name, metadata)
 
 
 def _check_metadata(ctx: Context, queue: str, metadata: Metadata) -> None:
@@ -104,7 +104,7 @@ def _check_metadata(ctx: Context, queue: str, metadata: Metadata) -> None:
 
 async def queue_get(ctx: Context, args: QueueRef) -> Metadata | None:
     """Return the stored metadata, or ``None`` for a queue that does not exist."""
-    queue = await ctx.storage.queue_get(ctx.project, args.queue_name)
+    queue = await ctx.storage.queue_get(ctx.space, args.queue_name)
     return None if queue is None else queue.metadata
 
 
@@ -122,7 +122,7 @@ async def queue_update(ctx: Context, args: QueueUpdate) -> Metadata:
     changes = attributes.parse_patch(args.operations)
     name = args.queue_name
     for _ in range(_UPDATE_TRIES):
-        queue = await ctx.storage.queue_get(ctx.project, name)
+        queue = await ctx.storage.queue_get(ctx.space, name)
         if queue is None:
             raise QueueNotFound(f"There is no queue {name}.")
         metadata = attributes.apply_patch(queue.metadata, changes, ctx.settings)
@@ -130,7 +130,7 @@ async def queue_update(ctx: Context, args: QueueUpdate) -> Metadata:
         if metadata == queue.metadata:
             return metadata
         try:
-            await ctx.storage.queue_update(ctx.project, name, metadata, queue.revision)
+            await ctx.storage.queue_update(ctx.space, name, metadata, queue.revision)
         except QueueChanged:
             continue
         return metadata
@@ -139,14 +139,14 @@ async def queue_update(ctx: Context, args: QueueUpdate) -> Metadata:
 
 async def queue_delete(ctx: Context, args: QueueRef) -> None:
     """Delete a queue with its messages and claims, if it exists."""
-    await ctx.storage.queue_delete(ctx.project, args.queue_name)
+    await ctx.storage.queue_delete(ctx.space, args.queue_name)
 
 
 async def queue_get_stats(ctx: Context, args: QueueRef) -> QueueStats | None:
     """Count a queue's messages; ``None`` for a queue that does not exist."""
-    if await ctx.storage.queue_get(ctx.project, args.queue_name) is None:
+    if await ctx.storage.queue_get(ctx.space, args.queue_name) is None:
         return None
-    return await ctx.storage.queue_stats(ctx.project, args.queue_name, ctx.now)
+    return await ctx.storage.queue_stats(ctx.space, args.queue_name, ctx.now)
 
 
 class QueuePurge(Fields):
@@ -168,6 +168,6 @@ async def queue_purge(ctx: Context, args: QueuePurge) -> None:
                 f"resource_types: {kind!r} is not one of {', '.join(RESOURCE_TYPES)}."
             )
     if "messages" in wanted:
-        await ctx.storage.message_purge(ctx.project, args.queue_name)
+        await ctx.storage.message_purge(ctx.space, args.queue_name)
     if "subscriptions" in wanted:
-        await ctx.storage.subscription_purge(ctx.project, args.queue_name)
+        await ctx.storage.subscription_purge(ctx.space, args.queue_name)

@@ -97,7 +97,7 @@ class SubscriptionList(Fields):
 async def subscription_list(ctx: Context, args: SubscriptionList) -> list[Subscription]:
     """List a queue's live subscriptions in the order of their creation."""
     return await ctx.storage.subscription_list(
-        ctx.project,
+        ctx.space,
         args.queue_name,
         marker=args.marker,
         limit=args.limit,
@@ -149,7 +149,7 @@ async def subscription_create(ctx: Context, args: SubscriptionCreate) -> Subscri
     else:
         subscriber = _check_subscriber(given["subscriber"], types)
     subscription, created = await ctx.storage.subscription_create(
-        ctx.project,
+        ctx.space,
         args.queue_name,
         subscriber=subscriber,
         ttl=ttl,
@@ -175,7 +175,7 @@ class SubscriptionRef(Fields):
 async def subscription_get(ctx: Context, args: SubscriptionRef) -> Subscription:
     """Show a subscription."""
     found = await ctx.storage.subscription_get(
-        ctx.project, args.queue_name, args.subscription_id, ctx.now
+        ctx.space, args.queue_name, args.subscription_id, ctx.now
     )
     if found is None:
         raise SubscriptionNotFound(
@@ -222,7 +222,7 @@ async def subscription_update(ctx: Context, args: SubscriptionUpdate) -> None:
     if "options" in named:
         check_options(named["options"])
     changed = await ctx.storage.subscription_update(
-        ctx.project,
+        ctx.space,
         args.queue_name,
         args.subscription_id,
         SubscriptionChange(**named),
@@ -236,7 +236,7 @@ async def subscription_update(ctx: Context, args: SubscriptionUpdate) -> None:
 async def subscription_delete(ctx: Context, args: SubscriptionRef) -> None:
     """Remove a subscription, if it exists."""
     await ctx.storage.subscription_delete(
-        ctx.project, args.queue_name, args.subscription_id
+        ctx.space, args.queue_name, args.subscription_id
     )
 
 
@@ -260,7 +260,7 @@ async def subscription_confirm(ctx: Context, args: SubscriptionConfirm) -> None:
             title="Unable to confirm subscription",
         )
     changed = await ctx.storage.subscription_update(
-        ctx.project,
+        ctx.space,
         args.queue_name,
         args.subscription_id,
         SubscriptionChange(confirmed=confirmed),
