@@ -7,7 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from zaqarclient import auth, errors, transport
-from zaqarclient.auth.base import ConnectionOptions
+from zaqarclient.queues.v2 import conf as v2_conf
 from zaqarclient.queues.v2 import (
     driver,
     flavor,
@@ -18,7 +18,6 @@ from zaqarclient.queues.v2 import (
     subscription,
 )
 from zaqarclient.queues.v2 import queues as v2_queues
-from zaqarclient.transport import drivers
 from zaqarclient.transport.request import Request, service_root
 
 if TYPE_CHECKING:
@@ -46,7 +45,8 @@ class Client:
 
     Args:
         url: The service, as ``http://127.0.0.1:8888``; with a session or
-            ``auth_url`` it may be left to the service catalog.
+            ``auth_url`` it may be left to the service catalog. A signed URL in
+            one line (``zaqar+https://…``) is the service and the credentials.
         version: 2, in any of its spellings.
         conf: A mapping; keys that are not listed are ignored.
 
@@ -75,7 +75,8 @@ class Client:
 
     Raises:
         zaqarclient.errors.ZaqarError: The version is not 2.
-        ValueError: ``timeout`` or ``retries`` is not a number in bounds.
+        ValueError: ``timeout`` or ``retries`` is not a number in bounds, or the
+            signed URL is not one.
     """
 
     queues_module = v2_queues
@@ -87,17 +88,13 @@ class Client:
         conf: Mapping[str, Any] | None = None,
         session: Any = None,
     ) -> None:
-        self.conf: Mapping[str, Any] = {} if conf is None else conf
-        self.api_version = _version_two(version)
+        url, self.conf = v2_conf.resolved(url, conf)
+        self.api_version = v2_conf.version_two(version)
         self.auth_opts: Mapping[str, Any] = self.conf.get("auth_opts") or {}
-        self.client_uuid: str = self._configured_uuid() or uuid.uuid4().hex
+        self.client_uuid: str = v2_conf.client_id_of(self.conf) or uuid.uuid4().hex
         self.session = session
         self._url = url
-        self._options = ConnectionOptions(
-            timeout=_number(self.conf, "timeout", above=0),
-            user_agent=self.conf.get("user_agent"),
-        )
-        _number(self.conf, "retries", above=-1)
+        self._options = v2_conf.connection_options(self.conf)
         self._lock = threading.RLock()
         self._backend: AuthBackend | None = None
         self._transports: dict[str, Transport] = {}
@@ -368,30 +365,3 @@ class Client:
                 self._backend = auth.get_backend(**self.auth_opts)
                 self._backend.connection_options = self._options
             return self._backend
-
-    def _configured_uuid(self) -> str | None:
-        options = self.auth_opts.get("options") or {}
-        return self.conf.get("client_uuid") or options.get("client_uuid") or None
-
-
-def _version_two(version: object) -> int:
-    try:
-        number = 2 if version is None else drivers.api_version(version)
-    except ValueError:
-        number = 0
-    if number != 2:
-        raise errors.ZaqarError(f"Unknown client version: {version!r}")
-    return number
-
-
-def _number(conf: Mapping[str, Any], name: str, *, above: float) -> float | None:
-    value = conf.get(name)
-    if value is None:
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = above
-    if not above < number < float("inf"):
-        raise ValueError(f"{name} must be a number above {above}, not {value!r}")
-    return number
