@@ -14,12 +14,14 @@ from zaqarclient.auth.signed_url import (
     is_signed_url,
     parse_signed_url,
 )
-from zaqarclient.queues.client import Client as FC
-from zaqarclient.queues.v2.client import Client as V2C
+from zaqarclient.queues import client as factory
+from zaqarclient.queues.v2 import client as v2_client
 from zaqarclient.tests.http_stub import Answer, HttpStub
 from zaqarclient.tests.ws_stub import WebsocketStub
 from zaqarclient.tests.ws_stub import answer as ws_answer
 
+FC = factory.Client
+V2C = v2_client.Client
 SIGNATURE = "5ef3ebc4c19ce6079d2f47e81ba528b996e214bca6866df86bf9a8ffc7fb69cc"
 DOCUMENT = {
     "paths": ["/v2/queues/orders/claims", "/v2/queues/orders/messages"],
