@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import time
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from oslo_config import cfg
 
-from zaqarserver import __version__, config, serving
+from zaqarserver import __version__, activation, config, serving
 from zaqarserver.auth import NoAuth, is_loopback_host
 from zaqarserver.context import Server
 from zaqarserver.errors import SettingsError, StartupError, Unavailable
@@ -181,13 +184,18 @@ class Application:
     async def _readable(self, project: str, queue: str, message: Noticed) -> bytes:
         return self.server.stages.read(project, queue, message.body)
 
-    async def run(self) -> None:
+    async def run(
+        self, sockets: Mapping[str, socket.socket], lifeline: int | None = None
+    ) -> None:
         """Open the store, serve until a signal says stop, close the store.
 
+        Args:
+            sockets: Bound, by what they are for.
+            lifeline: A descriptor that ends when the server is to stop.
+
         Raises:
-            StartupError: The store or the address cannot be used.
+            StartupError: The store cannot be used.
         """
-        listeners = serving.listen_all(self._conf)
         try:
             await self.storage.open()
         except Unavailable as error:
@@ -199,8 +207,9 @@ class Application:
                 self._conf,
                 self.rest,
                 self.frames,
-                listeners,
-                ready=lambda: self._announce(serving.places(listeners)),
+                list(sockets.values()),
+                ready=lambda: self._announce(serving.places(sockets)),
+                lifeline=lifeline,
                 chores=[self._sweep()],
             )
         finally:
@@ -210,6 +219,7 @@ class Application:
             LOG.info("stopped")
 
     def _announce(self, places: str) -> None:
+        activation.notify(os.environ, "READY=1")
         LOG.info(
             "zaqarserver %s ready on %s, storage %s, durability %s",
             __version__,

@@ -50,6 +50,13 @@ DEFAULT_OPTS: list[cfg.Opt] = [
 ]
 
 CLI_OPTS: list[cfg.Opt] = [
+    cfg.IntOpt(
+        "workers",
+        default=1,
+        min=1,
+        help="Server processes on the same port. More than one needs a store that "
+        "processes share, such as redis://HOST. SIGHUP replaces them one by one.",
+    ),
     cfg.BoolOpt(
         "insecure",
         default=False,
@@ -94,6 +101,17 @@ SERVER_OPTS: list[cfg.Opt] = [
         default=4096,
         min=1,
         help="Connections at once; more are answered 503.",
+    ),
+    cfg.HostAddressOpt(
+        "metrics_host",
+        default="127.0.0.1",
+        help="The address of the additional port for metrics.",
+    ),
+    cfg.PortOpt(
+        "metrics_port",
+        default=0,
+        help="A port on which only this process answers, for its /metrics; 0 for "
+        "none. With several workers each has the next port.",
     ),
 ]
 

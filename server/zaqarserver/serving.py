@@ -8,7 +8,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
 import uvicorn
@@ -53,47 +53,67 @@ def listen(conf: cfg.ConfigOpts, group: str) -> socket.socket:
     Raises:
         StartupError: The address is wrong or taken.
     """
-    settings = conf[group]
+    return _bind(conf[group].host, conf[group].port)
+
+
+def _bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     try:
-        address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM
-        )[0]
+        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(address[0], socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address[4])
     except OSError as error:
         raise StartupError(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}"
+            f"cannot listen on {host} port {port}: {error.strerror}"
         ) from error
     return listener
 
 
-def listen_all(conf: cfg.ConfigOpts) -> list[socket.socket]:
-    """Bind the addresses of both transports.
+def listen_all(
+    conf: cfg.ConfigOpts, given: Mapping[str, socket.socket], worker: int | None
+) -> dict[str, socket.socket]:
+    """Bind the addresses of both transports, and the one of the metrics.
 
     WebSockets are done without (the REST port takes them too) if only their
     default port is taken.
 
+    Args:
+        conf: The settings.
+        given: Sockets that this process was started with, by group.
+        worker: Which worker this is, since each has a port for its own metrics;
+            ``None`` for their supervisor, which has none.
+
+    Returns:
+        The sockets by what they are for: ``server``, ``websocket``, ``metrics``.
+
     Raises:
         StartupError: An address is wrong or taken.
     """
-    listeners = [listen(conf, "server")]
-    try:
-        listeners.append(listen(conf, "websocket"))
-    except StartupError as error:
-        place = conf.get_location("port", "websocket")
-        if place is None or place.location is not cfg.Locations.opt_default:
-            listeners[0].close()
-            raise
-        LOG.warning("%s; WebSockets are served on the REST port only", error)
-    return listeners
+    found = dict(given) or {"server": listen(conf, "server")}
+    if not given:
+        try:
+            found["websocket"] = listen(conf, "websocket")
+        except StartupError as error:
+            place = conf.get_location("port", "websocket")
+            if place is None or place.location is not cfg.Locations.opt_default:
+                found["server"].close()
+                raise
+            LOG.warning("%s; WebSockets are served on the REST port only", error)
+    if conf.server.metrics_port and worker is not None:
+        port = conf.server.metrics_port + worker
+        # A worker and its successor have the same port for a moment.
+        found["metrics"] = _bind(conf.server.metrics_host, port, shared=True)
+    return found
 
 
-def places(listeners: Sequence[socket.socket]) -> str:
+def places(sockets: Mapping[str, socket.socket]) -> str:
     """Say where a server listens."""
+    schemes = {"websocket": "ws"}
     return " and ".join(
-        f"{scheme}://{_host_and_port(listener)}"
-        for scheme, listener in zip(("http", "ws"), listeners, strict=False)
+        f"{schemes.get(name, 'http')}://{_host_and_port(one)}"
+        for name, one in sockets.items()
     )
 
 
@@ -153,6 +173,12 @@ def _stop(web: _Uvicorn, number: int) -> None:
     web.should_exit = True
 
 
+def _abandoned(loop: asyncio.AbstractEventLoop, web: _Uvicorn, lifeline: int) -> None:
+    loop.remove_reader(lifeline)
+    LOG.warning("the supervisor is gone: draining")
+    web.should_exit = True
+
+
 async def _close_slow(conf: cfg.ConfigOpts, web: Any, frames: FrameEdge) -> None:
     while True:
         await asyncio.sleep(_SLOW_CHECK_SECONDS)
@@ -171,6 +197,7 @@ async def serve(
     listeners: list[socket.socket],
     *,
     ready: Callable[[], None],
+    lifeline: int | None = None,
     chores: Sequence[Coroutine[Any, Any, None]] = (),
 ) -> None:
     """Serve both transports until a signal says stop and requests are done.
@@ -181,12 +208,15 @@ async def serve(
         frames: The WebSocket edge.
         listeners: Bound sockets.
         ready: Called once connections are accepted.
+        lifeline: A descriptor that ends when the server is to stop.
         chores: What else runs meanwhile; cancelled at the end.
     """
     web = _uvicorn(conf, dispatcher(rest, frames), ready)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, web, number)
+    if lifeline is not None:
+        loop.add_reader(lifeline, _abandoned, loop, web, lifeline)
     running = [
         asyncio.create_task(chore)
         for chore in (*chores, _close_slow(conf, web, frames))

@@ -95,6 +95,11 @@ class Storage(SubscriptionStorage):
     def durability(self) -> Durability:
         """What a successful return means; known once the store is open."""
 
+    @property
+    def shareable(self) -> bool:
+        """Whether several server processes may have the store open at once."""
+        return False
+
     # -- life ---------------------------------------------------------------
 
     @abc.abstractmethod
