@@ -59,12 +59,24 @@ class AccountStorage(abc.ABC):
 
     @abc.abstractmethod
     async def grant_add(
-        self, project: str, queue: str, grant: Grant, now: float
-    ) -> None:
+        self, project: str, queue: str, grant: Grant, *, most: int, now: float
+    ) -> Grant | None:
         """Put a grant on record until it expires.
 
         A grant that is on record already stays as it is, revoked or not. The queue
         need not exist and is not made.
+
+        Args:
+            project: The project.
+            queue: The queue that it was made for.
+            grant: The grant; what it says of revocation counts for nothing.
+            most: How many grants that have not expired the queue may have, revoked
+                ones included.
+            now: The time.
+
+        Returns:
+            The grant as it is on record; ``None``, having changed nothing, if it is
+            not and the queue has ``most`` already.
         """
 
     @abc.abstractmethod
