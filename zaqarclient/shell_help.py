@@ -25,6 +25,8 @@ _TITLES: Final = {
     "message": "Messages",
     "claim": "Claims",
     "subscription": "Subscriptions",
+    "pool": "Pools",
+    "flavor": "Flavors",
 }
 
 _BASH: Final = """\

@@ -235,7 +235,7 @@ _ROWS = (
     ),
     Operation("pool_list", "GET", "pools", query=_DETAILED_PAGE),
     Operation("pool_create", "PUT", "pools/{pool_name}", whole="pool_data", body=_POOL),
-    Operation("pool_get", "GET", "pools/{pool_name}"),
+    Operation("pool_get", "GET", "pools/{pool_name}", query={"detailed": _BOOLEAN}),
     Operation(
         "pool_update", "PATCH", "pools/{pool_name}", whole="pool_data", body=_POOL
     ),

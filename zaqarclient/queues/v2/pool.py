@@ -71,10 +71,15 @@ class Pool:
         """Delete the pool; a missing one is no error."""
         driver.run(self.client, operations.pool_delete(self.name))
 
-    def get(self) -> dict[str, Any]:
-        """Return the pool as the service sees it."""
+    def get(self, *, detailed: bool = False) -> dict[str, Any]:
+        """Return the pool as the service sees it.
+
+        Args:
+            detailed: Also ask for its ``options``.
+        """
+        query = {"detailed": True} if detailed else {}
         document: dict[str, Any] = driver.run(
-            self.client, operations.pool_get(self.name)
+            self.client, operations.pool_get(self.name, **query)
         )
         return document
 

@@ -23,6 +23,7 @@ from zaqarclient.queues.v2.cli.failures import unreachable, without_users
 from zaqarclient.transport.errors import NetworkError
 
 if TYPE_CHECKING:
+    from zaqarclient.queues.v2.cli.paging import Pages
     from zaqarclient.queues.v2.client import Client
     from zaqarclient.queues.v2.queues import Queue
 
@@ -172,6 +173,11 @@ class _Displaying(Command):
 
 class Lister(_Displaying, lister.Lister):
     """A command that prints a table of rows."""
+
+    def tell_next_page(self, pages: Pages) -> None:
+        """Say where the next page of a listing begins, if there is one."""
+        if pages.next_marker:
+            self.hint(f"Next page: --marker {pages.next_marker} (or --all)")
 
     def produce_output(
         self,

@@ -47,11 +47,28 @@ COMMANDS: Final[dict[str, Entry]] = {
     "subscription delete": Entry("subscription", "DeleteSubscription"),
     "subscription confirm": Entry("subscription", "ConfirmSubscription"),
     "subscription explain": Entry("subscription_explain", "ExplainSubscription"),
+    "pool create": Entry("pool", "CreatePool"),
+    "pool show": Entry("pool", "ShowPool"),
+    "pool update": Entry("pool", "UpdatePool"),
+    "pool delete": Entry("pool", "DeletePool"),
+    "pool list": Entry("pool", "ListPools"),
+    "flavor create": Entry("flavor", "CreateFlavor"),
+    "flavor show": Entry("flavor", "ShowFlavor"),
+    "flavor update": Entry("flavor", "UpdateFlavor"),
+    "flavor delete": Entry("flavor", "DeleteFlavor"),
+    "flavor list": Entry("flavor", "ListFlavors"),
     "ping": Entry("service", "Ping"),
     "health": Entry("service", "Health"),
     "homedoc": Entry("service", "HomeDoc"),
 }
 
 #: Commands that ``openstack`` knows only with the ``messaging`` prefix: alone,
-#: these words say too little there.
-PREFIXED_ONLY: Final = frozenset({"ping", "health", "homedoc"})
+#: these words say too little there (its own ``flavor`` is one of servers).
+PREFIXED_ONLY: Final = frozenset(
+    {
+        "ping",
+        "health",
+        "homedoc",
+        *(name for name in COMMANDS if name.startswith("flavor ")),
+    }
+)

@@ -77,9 +77,8 @@ class ListMessages(Lister):
         for message in pages:
             empty = False
             yield _row(message)
-        if pages.next_marker:
-            self.hint(f"Next page: --marker {pages.next_marker} (or --all)")
-        elif empty and not echo:
+        self.tell_next_page(pages)
+        if empty and not echo:
             self.hint("No messages of other clients (--echo shows your own).")
 
 

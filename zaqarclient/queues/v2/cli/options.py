@@ -120,6 +120,33 @@ def property_value(text: str) -> tuple[str, Any]:
     return key, json_or_text(value)
 
 
+def add_option(
+    parser: argparse.ArgumentParser, name: str, *others: str, **settings: Any
+) -> None:
+    """Add an option that may also be written as earlier versions spell it.
+
+    Args:
+        parser: Where to add it.
+        name: The option, ``--like-this``; ``--like_this`` is understood too, but
+            not told about.
+        *others: Further spellings.
+        **settings: As for `argparse.ArgumentParser.add_argument`.
+    """
+    parser.add_argument(name, *others, **settings)
+    old = "--" + name.removeprefix("--").replace("-", "_")
+    # Left out, either spelling leaves the default of the first.
+    hidden = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+    parser.add_argument(old, **settings | hidden)
+
+
+def names(text: str) -> list[str]:
+    """Argument type: names with commas between, at least one."""
+    found = [name.strip() for name in text.split(",")]
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of names: a,b")
+    return found
+
+
 def add_queue_name(parser: argparse.ArgumentParser) -> None:
     """Add the name of the one queue that a command works on."""
     parser.add_argument("queue_name", metavar="<queue_name>", help="Name of the queue")

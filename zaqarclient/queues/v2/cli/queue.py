@@ -33,8 +33,8 @@ class ListQueues(Lister):
             action="store_true",
             help="Also show the metadata and the address of each queue",
         )
-        parser.add_argument(
-            "--with_count",
+        options.add_option(
+            parser,
             "--with-count",
             action="store_true",
             help="Also tell how many queues the project has; a line on the "
@@ -80,8 +80,7 @@ class ListQueues(Lister):
         ]
         if parsed_args.with_count:
             self.hint(f"Queues in the project: {counts[0] or 0}")
-        if pages.next_marker:
-            self.hint(f"Next page: --marker {pages.next_marker} (or --all)")
+        self.tell_next_page(pages)
         columns = ("Name", "Metadata_Dict", "Href") if detailed else ("Name",)
         return columns, rows
 
@@ -231,8 +230,8 @@ class PurgeQueue(Command):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the name, the kinds of things and ``--yes``."""
         options.add_queue_name(parser)
-        parser.add_argument(
-            "--resource_types",
+        options.add_option(
+            parser,
             "--resource-types",
             "--resource-type",
             metavar="<resource_types>",

@@ -108,8 +108,7 @@ class ListSubscriptions(Lister):
 
         pages = Pages(fetch, parsed_args.limit, parsed_args.marker)
         rows = [_fields(subscription, _COLUMNS) for subscription in pages]
-        if pages.next_marker:
-            self.hint(f"Next page: --marker {pages.next_marker} (or --all)")
+        self.tell_next_page(pages)
         return _COLUMNS, rows
 
 

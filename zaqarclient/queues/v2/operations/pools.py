@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.operations.flow import Document, Flow
 
 
-def pool_get(pool_name: str) -> Flow[Any]:
-    """Return one pool."""
-    return (yield from flow.read("pool_get", pool_name=pool_name))
+def pool_get(pool_name: str, **query: Any) -> Flow[Any]:
+    """Return one pool; with ``detailed`` its options too."""
+    return (yield from flow.read("pool_get", pool_name=pool_name, **query))
 
 
 def pool_create(pool_name: str, pool_data: Mapping[str, Any]) -> Flow[None]:

@@ -18,7 +18,7 @@ from zaqarclient.queues.v2.cli.commands import COMMANDS, PREFIXED_ONLY
 
 GROUP = "openstack.messaging.v2"
 
-# cli.md 1.1, but for pools and flavors; "message post" prints ids by now.
+# cli.md 1.1, all 32; "message post" prints ids by now.
 CONTRACT = {
     "messaging_queue_list": ("ListQueues", Lister),
     "messaging_queue_create": ("CreateQueue", ShowOne),
@@ -39,6 +39,16 @@ CONTRACT = {
     "messaging_subscription_delete": ("DeleteSubscription", Command),
     "messaging_subscription_show": ("ShowSubscription", ShowOne),
     "messaging_subscription_list": ("ListSubscriptions", Lister),
+    "messaging_pool_create": ("CreatePool", ShowOne),
+    "messaging_pool_show": ("ShowPool", ShowOne),
+    "messaging_pool_update": ("UpdatePool", ShowOne),
+    "messaging_pool_delete": ("DeletePool", Command),
+    "messaging_pool_list": ("ListPools", Lister),
+    "messaging_flavor_create": ("CreateFlavor", ShowOne),
+    "messaging_flavor_show": ("ShowFlavor", ShowOne),
+    "messaging_flavor_update": ("UpdateFlavor", ShowOne),
+    "messaging_flavor_delete": ("DeleteFlavor", Command),
+    "messaging_flavor_list": ("ListFlavors", Lister),
     "messaging_ping": ("Ping", ShowOne),
     "messaging_health": ("Health", Command),
     "messaging_homedoc": ("HomeDoc", Command),
@@ -59,6 +69,10 @@ HEAVY = (
     "oslo_utils",
     "pbr",
 )
+
+
+def test_the_contract_has_32_names() -> None:
+    assert len(CONTRACT) == 32
 
 
 @pytest.mark.parametrize(("name", "expected"), CONTRACT.items())

@@ -206,6 +206,47 @@ ACCEPTED = [
         ["q", "--filter", "{}", "--message-id", "m"],
         {"subscription_id": None, "filter": {}, "message_id": "m"},
     ),
+    (
+        "pool create",
+        ["ssd", "redis://a", "0"],
+        {
+            "pool_name": "ssd",
+            "pool_uri": "redis://a",
+            "pool_weight": 0,
+            "flavor": None,
+            "pool_options": {},
+        },
+    ),
+    (
+        "pool create",
+        ["ssd", "redis://a", "9", "--flavor", "f", "--pool_options", '{"a": 1}'],
+        {"pool_weight": 9, "flavor": "f", "pool_options": {"a": 1}},
+    ),
+    ("pool show", ["ssd"], {"pool_name": "ssd"}),
+    (
+        "pool update",
+        ["ssd"],
+        {"pool_uri": None, "pool_weight": None, "flavor": None, "pool_options": None},
+    ),
+    (
+        "pool update",
+        ["ssd", "--pool_uri", "u", "--pool_weight", "0", "--pool-options", "{}"],
+        {"pool_uri": "u", "pool_weight": 0, "pool_options": {}},
+    ),
+    ("pool delete", ["ssd"], {"pool_name": "ssd"}),
+    ("pool list", [], {"marker": None, "limit": None, "detailed": False}),
+    ("pool list", ["--marker", "a", "--limit", "2", "--detailed"], {"limit": 2}),
+    ("flavor create", ["f"], {"flavor_name": "f", "pool_list": None}),
+    ("flavor create", ["f", "--pool_list", "a,b"], {"pool_list": ["a", "b"]}),
+    ("flavor show", ["f"], {"flavor_name": "f"}),
+    ("flavor update", ["f"], {"pool_list": None, "capabilities": None}),
+    (
+        "flavor update",
+        ["f", "--pool-list", "a", "--capabilities", '{"b": 1}'],
+        {"pool_list": ["a"], "capabilities": {"b": 1}},
+    ),
+    ("flavor delete", ["f"], {"flavor_name": "f"}),
+    ("flavor list", [], {"marker": None, "limit": None, "detailed": False}),
     ("ping", [], {"columns": []}),
     ("health", [], {"formatter": "json"}),
     ("homedoc", [], {"formatter": "json"}),
@@ -260,6 +301,16 @@ REFUSED = [
     ("subscription list", ["q", "--limit", "abc"], "'abc' is not an integer"),
     ("subscription update", ["q", "s", "--ttl", "x"], "'x' is not an integer"),
     ("subscription explain", ["q", "s"], "--message --message-id is required"),
+    ("pool create", ["ssd", "redis://a"], "required: <pool_weight>"),
+    ("pool create", ["ssd", "redis://a", "-1"], "-1 is less than 0"),
+    (
+        "pool create",
+        ["ssd", "redis://a", "1", "--pool_options", "{"],
+        "not valid JSON: Expecting property name",
+    ),
+    ("pool list", ["--limit", "abc"], "'abc' is not an integer"),
+    ("flavor create", ["f", "--pool-list", "a,,b"], "'a,,b' is not a list of names"),
+    ("flavor update", ["f", "--capabilities", "{"], "not valid JSON"),
     ("claim create", ["q", "--ttl", "1.5"], "'1.5' is not an integer"),
     ("claim query", ["q"], "required: <claim_id>"),
     ("claim run", ["q"], "required: <command>"),
@@ -305,8 +356,10 @@ def test_every_command_takes_a_client_id(parse: Callable[..., Any], name: str) -
         "subscription delete": ["q", "s"],
         "subscription confirm": ["q", "s"],
         "subscription explain": ["q", "s", "--message", "1"],
+        "pool create": ["p", "u", "1"],
     }
-    few = [] if " " not in name or name == "queue list" else ["q"]
+    few = [] if name in {"ping", "health", "homedoc", "queue list"} else ["q"]
+    few = [] if name in {"pool list", "flavor list"} else few
     arguments = [*words.get(name, few), "--client-id", "some"]
     assert parse(name, *arguments).client_id == "some"
 

@@ -169,7 +169,7 @@ def complete(line: str) -> list[str]:
         ("zaqar q", ["queue"]),
         ("zaqar queue st", ["stats"]),
         ("zaqar queue get ", ["metadata"]),
-        ("zaqar queue list --with", ["--with-count", "--with_count"]),
+        ("zaqar queue list --with", ["--with-count"]),
         ("zaqar message post orders --li", ["--lines"]),
         ("zaqar claim run orders --keep", ["--keep-going"]),
         ("zaqar --os-queues-e", ["--os-queues-endpoint"]),
