@@ -7,18 +7,24 @@ The tree, with the status that each becomes on both transports::
     │   ├── BadRequest          400  wrong field, header, body
     │   │   └── ClaimNotLive    400  the claim named in a delete is gone
     │   ├── Forbidden           403  policy said no
-    │   │   └── MessageClaimed  403  somebody else holds the message
+    │   │   ├── MessageClaimed  403  somebody else holds the message
+    │   │   └── PoolInUse       403  the pool has queues, or a flavor needs it
     │   ├── NotFound            404
     │   │   ├── QueueNotFound   404
     │   │   ├── MessageNotFound 404
     │   │   ├── ClaimNotFound   404
-    │   │   └── SubscriptionNotFound 404
+    │   │   ├── SubscriptionNotFound 404
+    │   │   ├── PoolNotFound    404
+    │   │   └── FlavorNotFound  404
     │   ├── Conflict            409
-    │   │   └── SubscriptionExists   409
+    │   │   ├── SubscriptionExists   409
+    │   │   └── PoolExists      409  another pool has this URI
     │   ├── UnsupportedMediaType 415
     │   └── TooManyRequests     429  over the project's rate; wait and try again
     ├── Unavailable             503  the store cannot serve now; try again
+    │   └── QueueMoving         503  the queue is being moved, or has left the store
     ├── QueueChanged                 the queue changed since it was read
+    ├── CatalogChanged               pools or flavors changed since they were read
     └── StartupError                 the server cannot start
         ├── SettingsError            a setting is missing or wrong
         └── StoreRefused             the store is newer, damaged or in use
@@ -76,6 +82,12 @@ class MessageClaimed(Forbidden):
     title = "Unable to delete"
 
 
+class PoolInUse(Forbidden):
+    """The pool cannot be removed: it has queues, or is the last of a flavor."""
+
+    title = "Unable to delete"
+
+
 class NotFound(RequestError):
     """What the request names does not exist for this caller."""
 
@@ -99,6 +111,14 @@ class SubscriptionNotFound(NotFound):
     """No such live subscription of the queue."""
 
 
+class PoolNotFound(NotFound):
+    """No such pool."""
+
+
+class FlavorNotFound(NotFound):
+    """The project has no such flavor."""
+
+
 class Conflict(RequestError):
     """The request contradicts what is stored."""
 
@@ -108,6 +128,10 @@ class Conflict(RequestError):
 
 class SubscriptionExists(Conflict):
     """The queue has a subscription of this subscriber already."""
+
+
+class PoolExists(Conflict):
+    """Another pool has the same URI."""
 
 
 class UnsupportedMediaType(RequestError):
@@ -144,8 +168,20 @@ class Unavailable(ZaqarServerError):
         self.retry_after = retry_after
 
 
+class QueueMoving(Unavailable):
+    """The queue is being moved to another store, or was.
+
+    Raised by a store that has to give a queue up, or has not got all of it yet; see
+    :mod:`zaqarserver.storage.moving`.
+    """
+
+
 class QueueChanged(ZaqarServerError):
     """The queue was changed or deleted since the caller read it."""
+
+
+class CatalogChanged(ZaqarServerError):
+    """Pools or flavors were changed since the caller read them."""
 
 
 class StartupError(ZaqarServerError):
