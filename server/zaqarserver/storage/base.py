@@ -33,6 +33,7 @@ import abc
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+from zaqarserver.storage.accounts import AccountStorage
 from zaqarserver.storage.records import (
     Capability,
     Claim,
@@ -62,8 +63,8 @@ __all__ = [
 ]
 
 
-class Storage(SubscriptionStorage):
-    """A store of queues, messages, claims and subscriptions.
+class Storage(SubscriptionStorage, AccountStorage):
+    """A store of queues, messages, claims, subscriptions and grants.
 
     Drivers are found by the scheme of the ``[storage] uri`` through the entry
     point group ``zaqarserver.storage``.

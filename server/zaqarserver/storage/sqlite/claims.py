@@ -12,16 +12,11 @@ from zaqarserver.storage.base import Claim, DeadLetter, Message
 from zaqarserver.storage.sqlite import statements as sql
 from zaqarserver.storage.sqlite.ids import decode_seq, encode_id, same_id
 from zaqarserver.storage.sqlite.ledger import Ledger
-from zaqarserver.storage.sqlite.messages import (
-    Again,
-    Wanted,
-    read_message,
-    release,
-    take_free,
-)
+from zaqarserver.storage.sqlite.messages import Again, Wanted, release, take_free
 from zaqarserver.storage.sqlite.statements import Row
+from zaqarserver.storage.sqlite.walks import read_message
 
-_CLAIMS, _EXPIRES = 5, 8
+_BODY, _CLAIMS, _EXPIRES = 2, 5, 8
 
 
 class Terms(msgspec.Struct, frozen=True, gc=False):
@@ -69,7 +64,7 @@ def create(
     seq, secret = ledger.sequence.take(now)
     messages = _hold(ledger, rows, seq, encode_id(seq, secret), terms, now)
     _insert(ledger, entry.backlog, (seq, secret), terms, now)
-    ledger.count(entry.backlog, 0, len(rows))
+    ledger.count(entry.backlog, claimed=len(rows))
     return Claim(encode_id(seq, secret), terms.ttl, terms.grace, 0, messages)
 
 
@@ -139,8 +134,9 @@ def _move_exhausted(
         ledger.db.execute(sql.MESSAGE_MOVE, (row[0], target, ttl, expires))
         ledger.lower_due(target, expires)
         ledger.lower_floor(target, row[0])
-    ledger.count(backlog, -len(exhausted), 0)
-    ledger.count(target, len(exhausted), 0)
+    size = sum(len(row[_BODY]) for row in exhausted)
+    ledger.count(backlog, -len(exhausted), size=-size)
+    ledger.count(target, len(exhausted), size=size)
     return [row for row in rows if row[_CLAIMS] < most]
 
 

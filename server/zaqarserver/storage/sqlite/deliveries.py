@@ -200,12 +200,14 @@ def sweep(ledger: Ledger, now: float, room: int) -> int:
     row = dead(ledger.db, now)
     if row is None:
         return 0
-    subscription, project, source, _ = row
+    subscription, project, source, expires = row
     rows = fetch(ledger.db, DELIVERY_OF, (subscription, room))
     for key, notice in rows:
         _finish(ledger, key, notice)
     if len(rows) < room:
         ledger.db.execute(SUBSCRIPTION_DELETE, (subscription,))
         ledger.forget_audience(project, source)
+        if expires > 0:  # what was deleted was taken off then
+            ledger.tally.add(project, subscriptions=-1)
         return len(rows) + 1
     return len(rows)

@@ -19,10 +19,11 @@ from zaqarserver.storage.base import (
     QueueStats,
     Storage,
 )
-from zaqarserver.storage.sqlite import claims, deliveries, queues
+from zaqarserver.storage.sqlite import claims, deliveries, grants, queues, walks
 from zaqarserver.storage.sqlite import messages as stored
 from zaqarserver.storage.sqlite import statements as sql
 from zaqarserver.storage.sqlite.access import translated
+from zaqarserver.storage.sqlite.account_driver import AccountsOnSQLite
 from zaqarserver.storage.sqlite.ids import decode_seq
 from zaqarserver.storage.sqlite.ledger import Entry
 from zaqarserver.storage.sqlite.location import parse_location
@@ -34,7 +35,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class SQLiteStorage(SubscriptionsOnSQLite, Storage):
+class SQLiteStorage(SubscriptionsOnSQLite, AccountsOnSQLite, Storage):
     """A store in one file, or in memory for tests and trials.
 
     Args:
@@ -74,8 +75,9 @@ class SQLiteStorage(SubscriptionsOnSQLite, Storage):
         """Remove up to a few hundred rows."""
         with translated:
             due = sql.fetch(self._reader, sql.BACKLOG_NEXT_DUE, (now,))
-            ended = deliveries.dead(self._reader, now)
-        if not due and ended is None:
+            ended = deliveries.dead(self._reader, now) is not None
+            ended = ended or grants.any_dead(self._reader, now)
+        if not due and not ended:
             return 0
         return await self._run_steps(queues.sweep, now)
 
@@ -121,9 +123,8 @@ class SQLiteStorage(SubscriptionsOnSQLite, Storage):
             )
 
     async def queue_count(self, project: str) -> int:
-        """Read the maintained counter."""
-        with translated:
-            return queues.count(self._reader, project)
+        """Answer from memory."""
+        return self._open_engine.ledger.tally.of(project).queues
 
     async def queue_stats(self, project: str, queue: str, now: float) -> QueueStats:
         """Read the maintained counters and take off what has expired."""
@@ -167,7 +168,7 @@ class SQLiteStorage(SubscriptionsOnSQLite, Storage):
         entry = await self._settled(project, queue, now)
         if entry is None:
             return []
-        walk = stored.choose_walk(claimed=include_claimed, delayed=include_delayed)
+        walk = walks.choose_walk(claimed=include_claimed, delayed=include_delayed)
         found: list[Row] = []
         while position is not None:
             with translated:
@@ -182,7 +183,7 @@ class SQLiteStorage(SubscriptionsOnSQLite, Storage):
             found += rows
             if position is not None:
                 await asyncio.sleep(0)
-        return [stored.read_message(row, now) for row in found]
+        return [walks.read_message(row, now) for row in found]
 
     async def message_get(
         self, project: str, queue: str, ids: Sequence[str], now: float
@@ -193,7 +194,7 @@ class SQLiteStorage(SubscriptionsOnSQLite, Storage):
             return []
         with translated:
             found = [
-                stored.get_message(self._reader, entry.backlog, one, now)
+                walks.get_message(self._reader, entry.backlog, one, now)
                 for one in dict.fromkeys(ids)
             ]
         return [message for message in found if message is not None]
@@ -230,7 +231,7 @@ class SQLiteStorage(SubscriptionsOnSQLite, Storage):
         include_delayed: bool = False,
     ) -> list[Message]:
         """Delete the first free rows."""
-        walk = stored.choose_walk(claimed=False, delayed=include_delayed)
+        walk = walks.choose_walk(claimed=False, delayed=include_delayed)
         return await self._again(
             lambda at: self._run(
                 stored.pop, project, queue, Wanted(limit, now, walk, at)
@@ -263,7 +264,7 @@ class SQLiteStorage(SubscriptionsOnSQLite, Storage):
         if self._entry(project, queue) is None:
             return None
         terms = claims.Terms(ttl, grace)
-        walk = stored.choose_walk(claimed=False, delayed=include_delayed)
+        walk = walks.choose_walk(claimed=False, delayed=include_delayed)
         return await self._again(
             lambda at: self._run(
                 claims.create,

@@ -21,6 +21,8 @@ from zaqarserver.storage.base import Metadata
 from zaqarserver.storage.sqlite import statements as sql
 from zaqarserver.storage.sqlite.audience import Audience, load_audience
 from zaqarserver.storage.sqlite.ids import RESERVED_TICKS, Sequence
+from zaqarserver.storage.sqlite.revocations import Revocations
+from zaqarserver.storage.sqlite.tally import Tally
 from zaqarserver.storage.subscriptions import Posted
 
 #: How many queues (also missing ones) and backlogs are remembered.
@@ -61,6 +63,8 @@ class Ledger:
     Attributes:
         db: The writer's connection.
         sequence: Gives out ids.
+        tally: What each project keeps.
+        revoked: The grants that were revoked.
         posted: What the open transaction posted to volatile subscriptions.
         noticed: Whether it made something due for delivery.
     """
@@ -68,12 +72,14 @@ class Ledger:
     def __init__(self, db: apsw.Connection) -> None:
         self.db = db
         self.sequence = Sequence(sql.fetch(db, sql.STORE_RESERVED)[0][0])
+        self.tally = Tally(db)
+        self.revoked = Revocations(db)
         self._counting: Counter[int] = Counter()
         self._entries: OrderedDict[_Key, Entry | None] = OrderedDict()
         self._changed_entries: dict[_Key, Entry | None] = {}
         self._due: dict[int, float] = {}
         self._changed_due: dict[int, float] = {}
-        self._volume: dict[int, tuple[int, int]] = {}
+        self._volume: dict[int, tuple[int, int, int]] = {}
         self._floor: dict[int, int] = {}
         self._audiences: OrderedDict[_Key, Audience] = OrderedDict()
         self.posted: list[Posted] = []
@@ -109,12 +115,12 @@ class Ledger:
 
     def create(self, project: str, queue: str, metadata: Metadata) -> Entry:
         """Make a queue that does not exist."""
-        entry = Entry(self.new_backlog(), self.sequence.secret(), metadata)
+        entry = Entry(self.new_backlog(project), self.sequence.secret(), metadata)
         self.db.execute(
             sql.QUEUE_INSERT,
             (project, queue, entry.backlog, entry.revision, _encode(metadata)),
         )
-        self.db.execute(sql.PROJECT_ADD, (project,))
+        self.tally.add(project, queues=1)
         self._changed_entries[project, queue] = entry
         return entry
 
@@ -129,9 +135,8 @@ class Ledger:
     def remove(self, project: str, queue: str, entry: Entry) -> None:
         """Remove a queue that exists; its rows are left to the sweeper."""
         self.db.execute(sql.QUEUE_DELETE, (project, queue))
-        self.db.execute(sql.PROJECT_TAKE, (project,))
-        self.db.execute(sql.PROJECT_TIDY, (project,))
-        self.bury(entry.backlog)
+        self.tally.add(project, queues=-1)
+        self.bury(project, entry.backlog)
         self._changed_entries[project, queue] = None
 
     def _remember(self, key: _Key, entry: Entry | None) -> Entry | None:
@@ -142,21 +147,37 @@ class Ledger:
 
     # -- backlogs -----------------------------------------------------------
 
-    def new_backlog(self) -> int:
+    def new_backlog(self, project: str) -> int:
         """Make an empty backlog and return its number."""
-        number: int = sql.fetch(self.db, sql.BACKLOG_INSERT)[0][0]
+        number: int = sql.fetch(self.db, sql.BACKLOG_INSERT, (project,))[0][0]
         self._changed_due[number] = math.inf
         return number
 
-    def bury(self, backlog: int) -> None:
-        """Give a backlog to the sweeper."""
-        self.db.execute(sql.BACKLOG_BURY, (backlog,))
+    def bury(self, project: str, backlog: int) -> None:
+        """Give a backlog to the sweeper; what is in it counts no more."""
+        messages, size = sql.fetch(self.db, sql.BACKLOG_BURY, (backlog,))[0]
+        unwritten = self._volume.get(backlog, (0, 0, 0))
+        self.tally.add(
+            project, messages=-messages - unwritten[0], size=-size - unwritten[2]
+        )
         self._changed_due[backlog] = -math.inf
 
-    def count(self, backlog: int, messages: int, claimed: int) -> None:
-        """Note how many rows came or went; written once a transaction."""
-        old = self._volume.get(backlog, (0, 0))
-        self._volume[backlog] = (old[0] + messages, old[1] + claimed)
+    def count(
+        self, backlog: int, messages: int = 0, claimed: int = 0, size: int = 0
+    ) -> None:
+        """Note how many rows, and bytes of bodies, came or went.
+
+        It is written once a transaction.
+        """
+        old = self._volume.get(backlog, (0, 0, 0))
+        self._volume[backlog] = (old[0] + messages, old[1] + claimed, old[2] + size)
+
+    def keep(
+        self, project: str, backlog: int, messages: int, size: int, claimed: int = 0
+    ) -> None:
+        """Note the same of what a project keeps; negative for what it lost."""
+        self.count(backlog, messages, claimed, size)
+        self.tally.add(project, messages=messages, size=size)
 
     def due(self, backlog: int) -> float:
         """Return a time before which nothing in the backlog changes by itself."""
@@ -246,8 +267,8 @@ class Ledger:
     def flush(self) -> None:
         """Write what is kept back until the end of the transaction."""
         self.write_due()
-        for backlog, (messages, claimed) in self._volume.items():
-            self.db.execute(sql.BACKLOG_COUNT, (messages, claimed, backlog))
+        for backlog, volume in self._volume.items():
+            self.db.execute(sql.BACKLOG_COUNT, (*volume, backlog))
         self._volume.clear()
         if self.sequence.last > self.sequence.reserved:
             self.sequence.reserved = self.sequence.last + RESERVED_TICKS
@@ -261,6 +282,8 @@ class Ledger:
 
     def committed(self) -> None:
         """Let readers see what the transaction changed."""
+        self.tally.committed()
+        self.revoked.committed()
         for key, entry in self._changed_entries.items():
             self._remember(key, entry)
             self._entries.move_to_end(key)
@@ -278,6 +301,8 @@ class Ledger:
         Numbers that were given out are not given out again; the file has to be
         told anew.
         """
+        self.tally.rolled_back()
+        self.revoked.rolled_back()
         self._changed_entries.clear()
         self._changed_due.clear()
         self._volume.clear()

@@ -1,12 +1,10 @@
-"""What is done to messages inside a transaction, and how they are read."""
+"""What is done to messages inside a transaction."""
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Generator, Sequence
 from typing import NamedTuple
-
-import apsw
 
 from zaqarserver.errors import ClaimNotLive, MessageClaimed
 from zaqarserver.storage.base import Message, NewMessage
@@ -15,9 +13,7 @@ from zaqarserver.storage.sqlite.deliveries import note
 from zaqarserver.storage.sqlite.ids import decode_seq, encode_id, same_id
 from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.sqlite.statements import Row
-
-#: How many rows one statement looks at (well below a millisecond).
-STEP = 1000
+from zaqarserver.storage.sqlite.walks import Walk, read_message
 
 #: How many rows are inserted between two looks at the clock.
 POST_STEP = 200
@@ -54,107 +50,6 @@ class Again(NamedTuple):
     position: int
 
 
-# -- reading ----------------------------------------------------------------
-
-
-def read_message(row: Row, now: float) -> Message:
-    """Make a message of a row of ``MESSAGE_COLUMNS``."""
-    seq, secret, body, ttl, created, claims, checksum = row[:7]
-    claim_seq, claim_secret = row[9:11]
-    return Message(
-        id=encode_id(seq, secret),
-        body=body,
-        ttl=ttl,
-        age=max(0, int(now - created)),
-        claim_id=None if claim_seq is None else encode_id(claim_seq, claim_secret),
-        claim_count=claims,
-        checksum=checksum,
-    )
-
-
-#: What a step of a walk gives: rows, and where to go on, ``None`` at its end.
-Step = tuple[list[Row], int | None]
-
-
-class Walk:
-    """A way through the messages of a backlog, some states of it.
-
-    Args:
-        states: Which states, see :mod:`statements`.
-        newest_first: Walk backwards.
-        columns: What to read of each message.
-    """
-
-    def __init__(
-        self,
-        *states: int,
-        newest_first: bool = False,
-        columns: str = sql.MESSAGE_COLUMNS,
-    ) -> None:
-        self._scan = sql.scan_messages(
-            states, newest_first=newest_first, columns=columns
-        )
-        self._end = sql.scan_end(states, newest_first=newest_first)
-
-    def step(
-        self,
-        db: apsw.Connection,
-        backlog: int,
-        after: tuple[int, int],
-        now: float,
-        limit: int,
-        exclude_client: str | None = None,
-    ) -> Step:
-        """Find live messages among the next :data:`STEP` rows.
-
-        Args:
-            db: The connection.
-            backlog: The backlog.
-            after: Where to start, for free and claimed rows and for delayed.
-            now: The time.
-            limit: How many to find.
-            exclude_client: Leave out what this client has posted.
-
-        Returns:
-            The rows, and where to go on, ``None`` if they are as many as asked
-            for or nothing is left.
-        """
-        bindings = (backlog, *after, now, exclude_client, limit, max(STEP, limit))
-        rows = sql.fetch(db, self._scan, bindings)
-        if len(rows) >= limit:
-            return rows, None
-        end = sql.fetch(db, self._end, bindings)
-        return rows, end[0][0] if end else None
-
-
-WALK_FREE = Walk(sql.FREE)
-WALK_FREE_DELAYED = Walk(sql.FREE, sql.DELAYED)
-WALK_FREE_CLAIMED = Walk(sql.FREE, sql.CLAIMED)
-WALK_ALL = Walk(*sql.STATES)
-WALK_OLDEST = Walk(*sql.STATES, columns=sql.EDGE_COLUMNS)
-WALK_NEWEST = Walk(*sql.STATES, columns=sql.EDGE_COLUMNS, newest_first=True)
-
-
-def choose_walk(*, claimed: bool, delayed: bool) -> Walk:
-    """Return the walk for a list."""
-    if claimed:
-        return WALK_ALL if delayed else WALK_FREE_CLAIMED
-    return WALK_FREE_DELAYED if delayed else WALK_FREE
-
-
-def get_message(
-    db: apsw.Connection, backlog: int, message_id: str, now: float
-) -> Message | None:
-    """Read a live message by its id."""
-    seq = decode_seq(message_id)
-    if seq is None:
-        return None
-    rows = sql.fetch(db, sql.MESSAGE_GET, (seq, backlog, now))
-    if not rows or not same_id(message_id, seq, rows[0][1]):
-        return None
-    return read_message(rows[0], now)
-
-
 # -- posting ----------------------------------------------------------------
 
 
@@ -172,9 +67,8 @@ def post_many(
     for start in range(0, len(messages), POST_STEP):
         if start:
             yield
-        _insert(
-            ledger, entry.backlog, client_id, messages[start:][:POST_STEP], now, ids
-        )
+        some = messages[start:][:POST_STEP]
+        _insert(ledger, project, entry.backlog, client_id, some, now, ids)
     note(ledger, project, queue, messages, ids, now)
     return ids
 
@@ -190,13 +84,14 @@ def post(
     """Insert messages in one go."""
     entry = ledger.entry(project, queue) or ledger.create(project, queue, {})
     ids: list[str] = []
-    _insert(ledger, entry.backlog, client_id, messages, now, ids)
+    _insert(ledger, project, entry.backlog, client_id, messages, now, ids)
     note(ledger, project, queue, messages, ids, now)
     return ids
 
 
 def _insert(
     ledger: Ledger,
+    project: str,
     backlog: int,
     client_id: str,
     messages: Sequence[NewMessage],
@@ -204,6 +99,7 @@ def _insert(
     ids: list[str],
 ) -> None:
     due = ledger.due(backlog)
+    size = 0
     for new in messages:
         seq, secret = ledger.sequence.take(now)
         expires = now + new.ttl
@@ -225,10 +121,11 @@ def _insert(
                 new.body,
             ),
         )
+        size += len(new.body)
         due = min(due, expires if visible is None else min(expires, visible))
         ids.append(encode_id(seq, secret))
     ledger.lower_due(backlog, due)
-    ledger.count(backlog, len(messages), 0)
+    ledger.keep(project, backlog, len(messages), size)
 
 
 # -- what time does ---------------------------------------------------------
@@ -265,7 +162,7 @@ def release(ledger: Ledger, backlog: int, claim: int) -> int:
             ledger.lower_floor(backlog, seq)
         else:
             ledger.lower_due(backlog, visible)
-    ledger.count(backlog, 0, -len(rows))
+    ledger.count(backlog, claimed=-len(rows))
     return len(rows)
 
 
@@ -277,11 +174,13 @@ class Held(NamedTuple):
 
     Attributes:
         seq: The message.
+        size: Bytes of its body.
         claim: The claim named in its row, live or not.
         claim_id: The id of the live claim, or ``None``.
     """
 
     seq: int
+    size: int
     claim: int | None
     claim_id: str | None
 
@@ -294,11 +193,13 @@ def find_held(ledger: Ledger, backlog: int, message_id: str, now: float) -> Held
     rows = sql.fetch(ledger.db, sql.MESSAGE_HOLDER, (seq, backlog, now))
     if not rows or not same_id(message_id, seq, rows[0][0]):
         return None
-    _, claim, live, secret = rows[0]
-    return Held(seq, claim, None if live is None else encode_id(live, secret))
+    _, size, claim, live, secret = rows[0]
+    return Held(seq, size, claim, None if live is None else encode_id(live, secret))
 
 
-def remove(ledger: Ledger, backlog: int, messages: Sequence[Held]) -> None:
+def remove(
+    ledger: Ledger, project: str, backlog: int, messages: Sequence[Held]
+) -> None:
     """Delete messages, and the claims that hold nothing any more."""
     for message in messages:
         ledger.db.execute(sql.MESSAGE_DELETE, (message.seq,))
@@ -306,7 +207,8 @@ def remove(ledger: Ledger, backlog: int, messages: Sequence[Held]) -> None:
     for claim in set(claims):
         if not sql.fetch(ledger.db, sql.CLAIM_HOLDS, (claim,)):
             ledger.db.execute(sql.CLAIM_DELETE, (claim,))
-    ledger.count(backlog, -len(messages), -len(claims))
+    size = sum(message.size for message in messages)
+    ledger.keep(project, backlog, -len(messages), -size, -len(claims))
 
 
 def delete(
@@ -331,7 +233,7 @@ def delete(
         if claim_id is not None and not _is_live(ledger, entry.backlog, claim_id, now):
             raise ClaimNotLive("the claim is unknown or has expired")
         raise MessageClaimed("the message is claimed; name its claim to delete it")
-    remove(ledger, entry.backlog, [held])
+    remove(ledger, project, entry.backlog, [held])
 
 
 def delete_many(
@@ -353,7 +255,7 @@ def delete_many(
             holder = held.claim_id
             if holder is None or not any(_matches(c, holder) for c in claim_ids):
                 raise MessageClaimed("a message is not under one of the claims named")
-    remove(ledger, entry.backlog, messages)
+    remove(ledger, project, entry.backlog, messages)
 
 
 def pop(
@@ -366,7 +268,8 @@ def pop(
     taken = take_free(ledger, entry.backlog, wanted)
     if isinstance(taken, Again):
         return taken
-    remove(ledger, entry.backlog, [Held(row[0], None, None) for row in taken])
+    gone = [Held(row[0], len(row[2]), None, None) for row in taken]
+    remove(ledger, project, entry.backlog, gone)
     return [read_message(row, wanted.now) for row in taken]
 
 

@@ -12,17 +12,12 @@ import msgspec
 
 from zaqarserver.errors import QueueChanged
 from zaqarserver.storage.base import Edge, Metadata, Queue, QueueStats
-from zaqarserver.storage.sqlite import deliveries
+from zaqarserver.storage.sqlite import deliveries, grants
 from zaqarserver.storage.sqlite import statements as sql
 from zaqarserver.storage.sqlite.ids import encode_id
 from zaqarserver.storage.sqlite.ledger import Entry, Ledger
-from zaqarserver.storage.sqlite.messages import (
-    WALK_NEWEST,
-    WALK_OLDEST,
-    Step,
-    Walk,
-    settle,
-)
+from zaqarserver.storage.sqlite.messages import settle
+from zaqarserver.storage.sqlite.walks import WALK_NEWEST, WALK_OLDEST, Step, Walk
 
 #: How many backlogs one sweep visits at most, how many rows it removes, and
 #: about how many bytes of bodies in one visit.
@@ -81,18 +76,12 @@ def purge(ledger: Ledger, project: str, queue: str) -> None:
     """Give a queue an empty backlog."""
     entry = ledger.entry(project, queue)
     if entry is not None:
-        ledger.bury(entry.backlog)
-        fresh = msgspec.structs.replace(entry, backlog=ledger.new_backlog())
+        ledger.bury(project, entry.backlog)
+        fresh = msgspec.structs.replace(entry, backlog=ledger.new_backlog(project))
         ledger.replace(project, queue, fresh)
 
 
 # -- reading ----------------------------------------------------------------
-
-
-def count(db: apsw.Connection, project: str) -> int:
-    """Return how many queues a project has."""
-    rows = sql.fetch(db, sql.PROJECT_QUEUES, (project,))
-    return rows[0][0] if rows else 0
 
 
 async def list_queues(
@@ -267,27 +256,28 @@ class Snapshot:
 def sweep(ledger: Ledger, now: float) -> Generator[None, None, int]:
     """Remove some dead rows; return how many, at least 1 if more is to be done."""
     removed = deliveries.sweep(ledger, now, SWEEP_ROWS)
+    removed += grants.sweep(ledger, now, SWEEP_ROWS)
     for _ in range(SWEEP_VISITS):
+        if removed >= SWEEP_ROWS:
+            break
         ledger.write_due()
         rows = sql.fetch(ledger.db, sql.BACKLOG_NEXT_DUE, (now,))
         if not rows or ledger.unsweepable(rows[0][0]):
             return removed
-        backlog, dead = rows[0]
+        backlog, dead, project = rows[0]
         room = SWEEP_ROWS - removed
         if dead:
             removed += _sweep_dead(ledger, backlog, room)
         elif settle(ledger, backlog, now):
-            removed += _sweep_live(ledger, backlog, now, room)
+            removed += _sweep_live(ledger, project, backlog, now, room)
         else:
-            break
-        if removed >= SWEEP_ROWS:
             break
         yield
     return max(removed, 1)
 
 
 def _sweep_dead(ledger: Ledger, backlog: int, room: int) -> int:
-    gone = _remove(ledger, sql.MESSAGE_ANY, (backlog,), room)
+    gone, _ = _remove(ledger, sql.MESSAGE_ANY, (backlog,), room)
     if gone:
         return gone
     claims = sql.fetch(ledger.db, sql.CLAIM_ANY, (backlog, room))
@@ -297,15 +287,23 @@ def _sweep_dead(ledger: Ledger, backlog: int, room: int) -> int:
     return len(claims)
 
 
-def _sweep_live(ledger: Ledger, backlog: int, now: float, room: int) -> int:
-    gone = _remove(ledger, sql.MESSAGE_EXPIRED, (backlog, now), room)
-    ledger.count(backlog, -gone, 0)
+def _sweep_live(
+    ledger: Ledger, project: str, backlog: int, now: float, room: int
+) -> int:
+    gone, size = _remove(ledger, sql.MESSAGE_EXPIRED, (backlog, now), room)
+    ledger.keep(project, backlog, -gone, -size)
     ledger.find_due(backlog)
     return gone
 
 
-def _remove(ledger: Ledger, find: str, bindings: tuple[Any, ...], room: int) -> int:
-    """Delete the first rows that ``find`` gives, up to so many rows and bytes."""
+def _remove(
+    ledger: Ledger, find: str, bindings: tuple[Any, ...], room: int
+) -> tuple[int, int]:
+    """Delete the first rows that ``find`` gives, up to so many rows and bytes.
+
+    Returns:
+        How many rows, and bytes of bodies, are gone.
+    """
     chosen: list[tuple[int]] = []
     size = 0
     for seq, length in sql.fetch(ledger.db, find, (*bindings, room)):
@@ -314,4 +312,4 @@ def _remove(ledger: Ledger, find: str, bindings: tuple[Any, ...], room: int) -> 
         if size > SWEEP_BYTES:
             break
     ledger.db.executemany(sql.MESSAGE_DELETE, chosen)
-    return len(chosen)
+    return len(chosen), size

@@ -11,14 +11,15 @@ from zaqarserver.errors import StoreRefused, Unavailable
 from zaqarserver.storage.sqlite.statements import fetch
 
 #: The version after all steps, kept in ``PRAGMA user_version``.
-VERSION = 2
+VERSION = 3
 
 #: Kept in ``PRAGMA application_id``: tells our files from other programs'.
 APPLICATION_ID = 0x5A617172  # "Zaqr"
 
 #: What turns a file of one version into the next: SQL by the version it leaves.
 STEPS: Mapping[int, str] = {
-    1: resources.files(__package__).joinpath("migrate_1_2.sql").read_text(),
+    version: resources.files(__package__).joinpath(name).read_text()
+    for version, name in ((1, "migrate_1_2.sql"), (2, "migrate_2_3.sql"))
 }
 
 #: Releases before these can damage a file in WAL mode when a checkpoint and a

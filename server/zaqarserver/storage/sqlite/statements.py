@@ -50,26 +50,23 @@ QUEUE_LIST = """
      ORDER BY name
      LIMIT ?4
 """
-PROJECT_QUEUES = "SELECT queues FROM project WHERE name = ?"
-PROJECT_ADD = """
-    INSERT INTO project (name, queues) VALUES (?1, 1)
-    ON CONFLICT (name) DO UPDATE SET queues = queues + 1
-"""
-PROJECT_TAKE = "UPDATE project SET queues = queues - 1 WHERE name = ?"
-PROJECT_TIDY = "DELETE FROM project WHERE name = ? AND queues = 0"
 
 # -- backlogs ---------------------------------------------------------------
 
-BACKLOG_INSERT = "INSERT INTO backlog (due) VALUES (NULL) RETURNING id"
-BACKLOG_BURY = "UPDATE backlog SET dead = 1 WHERE id = ?"
+BACKLOG_INSERT = "INSERT INTO backlog (project, due) VALUES (?, NULL) RETURNING id"
+BACKLOG_BURY = "UPDATE backlog SET dead = 1 WHERE id = ? RETURNING messages, bytes"
 BACKLOG_DELETE = "DELETE FROM backlog WHERE id = ?"
-BACKLOG_COUNT = (
-    "UPDATE backlog SET messages = messages + ?, claimed = claimed + ? WHERE id = ?"
-)
+BACKLOG_COUNT = """
+    UPDATE backlog SET messages = messages + ?, claimed = claimed + ?,
+                       bytes = bytes + ?
+     WHERE id = ?
+"""
 BACKLOG_VOLUME = "SELECT messages, claimed FROM backlog WHERE id = ?"
 BACKLOG_DUE = "SELECT due FROM backlog WHERE id = ?"
 BACKLOG_SET_DUE = "UPDATE backlog SET due = ? WHERE id = ?"
-BACKLOG_NEXT_DUE = "SELECT id, dead FROM backlog WHERE due <= ? ORDER BY due LIMIT 1"
+BACKLOG_NEXT_DUE = (
+    "SELECT id, dead, project FROM backlog WHERE due <= ? ORDER BY due LIMIT 1"
+)
 BACKLOG_FIND_DUE = """
     SELECT (SELECT min(expires) FROM message WHERE backlog = ?1),
            (SELECT min(expires) FROM claim WHERE backlog = ?1),
@@ -94,7 +91,7 @@ MESSAGE_GET = f"""
      WHERE m.seq = ?1 AND m.backlog = ?2 AND m.expires > ?3
 """  # noqa: S608 - constants only
 MESSAGE_HOLDER = """
-    SELECT m.secret, m.claim, c.seq, c.secret
+    SELECT m.secret, length(m.body), m.claim, c.seq, c.secret
       FROM message m LEFT JOIN claim c ON c.seq = m.claim AND c.expires > ?3
      WHERE m.seq = ?1 AND m.backlog = ?2 AND m.expires > ?3
 """

@@ -117,7 +117,7 @@ def create(ledger: Ledger, wish: Wish, now: float) -> tuple[Subscription, bool]:
     if rows and rows[0][9] > now:
         return read_subscription(rows[0], now), False
     if rows:
-        ledger.db.execute(BURY, (rows[0][0],))
+        _bury(ledger, wish.project, rows[0][0])
     if ledger.entry(wish.project, wish.source) is None:
         ledger.create(wish.project, wish.source, {})
     seq, secret = ledger.sequence.take(now)
@@ -140,6 +140,7 @@ def create(ledger: Ledger, wish: Wish, now: float) -> tuple[Subscription, bool]:
         ),
     )
     ledger.forget_audience(wish.project, wish.source)
+    ledger.tally.add(wish.project, subscriptions=1)
     made = Subscription(
         encode_id(seq, secret),
         wish.project,
@@ -173,7 +174,7 @@ def update(
         if others and others[0][9] > now:
             raise SubscriptionExists("Such subscription already exists.")
         if others:
-            ledger.db.execute(BURY, (others[0][0],))
+            _bury(ledger, project, others[0][0])
     named = {
         name: getattr(change, name)
         for name in ("subscriber", "ttl", "options", "confirmed")
@@ -195,16 +196,22 @@ def update(
     return new
 
 
+def _bury(ledger: Ledger, project: str, seq: int) -> None:
+    ledger.db.execute(BURY, (seq,))
+    ledger.tally.add(project, subscriptions=-1)
+
+
 def delete(ledger: Ledger, project: str, source: str, subscription_id: str) -> None:
     """Leave a subscription and its deliveries to the sweeper."""
     row = find(ledger.db, project, source, subscription_id, 0)
     if row is not None:
-        ledger.db.execute(BURY, (row[0],))
+        _bury(ledger, project, row[0])
         ledger.forget_audience(project, source)
 
 
 def purge(ledger: Ledger, project: str, source: str) -> Generator[None, None, None]:
     """Leave all subscriptions of a source to the sweeper."""
-    while fetch(ledger.db, BURY_SOURCE, (project, source, STEP)):
+    while gone := fetch(ledger.db, BURY_SOURCE, (project, source, STEP)):
+        ledger.tally.add(project, subscriptions=-len(gone))
         yield
     ledger.forget_audience(project, source)
