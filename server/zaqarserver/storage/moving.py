@@ -1,0 +1,300 @@
+"""The part of the storage contract about moving a queue from store to store.
+
+A queue moves with its metadata, messages, claims, subscriptions and notices, under
+the ids that clients know. It is always in one store only: the old one is *sealed*,
+which freezes what it has, the new one *receives*, and says nothing of what it got
+until it is *opened*; then the old one lets go of its copy (*leaves*)::
+
+    source.queue_seal     target.queue_receive
+    source.queue_export → target.queue_import     page by page
+                 (the catalogue: the queue is in the target now)
+                          target.queue_open
+    source.queue_leave
+
+Each step may be repeated and may come late: it carries the epoch of the placement
+(:mod:`zaqarserver.storage.catalog`), and a store refuses a step of an older move
+than the last that it has seen of this queue.
+
+While a queue is sealed, being received, or gone by :meth:`~MovableStorage.queue_leave`
+or :meth:`~MovableStorage.queue_retire`, every method of the contract that names it
+raises :class:`~zaqarserver.errors.QueueMoving`, also those that read, and its
+deliveries are not given out (one that was may be settled). That is what keeps a
+server that remembers an old placement from using it. ``queue_list``, ``queue_count``
+and ``usage`` count a sealed queue, and not one that is being received or gone.
+
+**Ids.** Stores that exchange queues have ids of one form: 30 lower-case hexadecimal
+digits, of which the first 14 are a number that orders, in practice the microsecond of
+acceptance, and the others are random. After an import all new ids of the queue sort
+behind the imported ones.
+
+The rules of :mod:`zaqarserver.storage.base` hold here as well.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from zaqarserver.storage.records import Metadata
+from zaqarserver.storage.subscriptions import Noticed
+
+#: How long a store remembers that a queue has left it, in seconds. Nobody may
+#: remember a placement for as long as that.
+REMEMBERED_SECONDS = 86_400.0
+
+
+class QueueRecord(msgspec.Struct, frozen=True, tag="queue"):
+    """The queue itself; missing if it was deleted and only subscriptions are left.
+
+    Attributes:
+        metadata: As stored.
+    """
+
+    metadata: Metadata
+
+
+class ClaimRecord(msgspec.Struct, frozen=True, tag="claim"):
+    """A claim; comes before the messages that it holds.
+
+    Attributes:
+        id: The claim's id.
+        ttl: Seconds.
+        grace: Seconds.
+        created: When it was made or renewed, seconds since the epoch.
+    """
+
+    id: str
+    ttl: int
+    grace: int
+    created: float
+
+
+class MessageRecord(msgspec.Struct, frozen=True, tag="message"):
+    """A message; they come in their order.
+
+    Attributes:
+        id: The message's id.
+        body: As stored.
+        ttl: As shown.
+        created: When it was posted, seconds since the epoch.
+        expires: When it ends.
+        visible: Until when it is hidden, ``None`` if it is not delayed.
+        client_id: Who posted it.
+        checksum: As posted, or ``None``.
+        claim_count: How many claims have taken it.
+        claim_id: The claim that holds it, or ``None``.
+    """
+
+    id: str
+    body: bytes
+    ttl: int
+    created: float
+    expires: float
+    visible: float | None
+    client_id: str
+    checksum: str | None
+    claim_count: int
+    claim_id: str | None
+
+
+class SubscriptionRecord(msgspec.Struct, frozen=True, tag="subscription"):
+    """A subscription; they come in their order, after the messages.
+
+    Attributes:
+        id: The subscription's id.
+        subscriber: The URI.
+        ttl: Seconds.
+        created: When it was made.
+        expires: When it ends.
+        options: As given.
+        confirmed: Whether the subscriber agreed.
+        volatile: Whether it belongs to a connection.
+        due: When to look at its oldest delivery, ``None`` if it has none.
+    """
+
+    id: str
+    subscriber: str
+    ttl: int
+    created: float
+    expires: float
+    options: dict[str, Any]
+    confirmed: bool
+    volatile: bool
+    due: float | None
+
+
+class PendingDelivery(msgspec.Struct, frozen=True, array_like=True):
+    """How far the notice of a post got with one subscription.
+
+    Attributes:
+        subscription_id: The subscription.
+        position: How many of the messages are settled.
+        attempt: Failures so far of the one at ``position``.
+    """
+
+    subscription_id: str
+    position: int
+    attempt: int
+
+
+class NoticeRecord(msgspec.Struct, frozen=True, tag="notice"):
+    """The notice of a post; they come in the order of the posts, at last.
+
+    Attributes:
+        id: Names it among those of the queue, so that it is imported once.
+        messages: All messages of the post.
+        deliveries: The deliveries made of it that are not ended.
+        after: The id of the last subscription that it was made a delivery for, empty
+            if there was none yet; ``None`` if all are made.
+        until: The id of the last subscription that was there when the post came;
+            those later are not to be told of it.
+    """
+
+    id: str
+    messages: list[Noticed]
+    deliveries: list[PendingDelivery]
+    after: str | None
+    until: str
+
+
+Record = QueueRecord | ClaimRecord | MessageRecord | SubscriptionRecord | NoticeRecord
+
+
+class ExportPage(msgspec.Struct, frozen=True):
+    """Some of what a sealed queue has.
+
+    Attributes:
+        records: What to import, in this order.
+        following: Where the next page begins; ``None`` after the last one.
+    """
+
+    records: Sequence[Record]
+    following: str | None
+
+
+class SealKind(enum.StrEnum):
+    """Why a store refuses a queue."""
+
+    LEAVING = "leaving"
+    ARRIVING = "arriving"
+    GONE = "gone"
+
+
+class Seal(msgspec.Struct, frozen=True):
+    """A queue that a store refuses.
+
+    Attributes:
+        project: The project.
+        queue: The queue.
+        epoch: Of the placement that it was sealed, received or left for.
+        kind: Why it is refused.
+    """
+
+    project: str
+    queue: str
+    epoch: int
+    kind: SealKind
+
+
+class MovableStorage(abc.ABC):
+    """Gives queues to other stores, and takes queues from them.
+
+    Epochs only rise. Where a method says that it refuses, it returns False and has
+    changed nothing.
+    """
+
+    @abc.abstractmethod
+    async def queue_seal(self, project: str, queue: str, epoch: int) -> bool:
+        """Freeze a queue, or what is left of it, to be exported.
+
+        From the return on no other method changes anything of it but the sweeper,
+        which removes what has expired.
+
+        Refused if a step of a higher epoch was seen, or the queue is being received
+        or gone. Sealing a sealed queue raises its epoch.
+        """
+
+    @abc.abstractmethod
+    async def queue_receive(self, project: str, queue: str, epoch: int) -> bool:
+        """Get ready for a queue, dropping what the store has of it.
+
+        The store may have some if an earlier move did not come to its end. Refused
+        if a step of a higher epoch was seen, or the queue is in service here.
+        Repeated with the same epoch it keeps what was imported.
+        """
+
+    @abc.abstractmethod
+    async def queue_open(self, project: str, queue: str, epoch: int) -> bool:
+        """Put a queue into service: as it was received, sealed, or empty if gone.
+
+        Refused if a step of a higher epoch was seen; True, with nothing done, if the
+        queue is in service.
+        """
+
+    @abc.abstractmethod
+    async def queue_leave(
+        self, project: str, queue: str, epoch: int, now: float
+    ) -> bool:
+        """Drop what a sealed queue has, or what was received so far of one.
+
+        The store remembers for :data:`REMEMBERED_SECONDS` that it is gone. Refused
+        if it is neither, or was sealed or received for another epoch.
+        """
+
+    @abc.abstractmethod
+    async def queue_retire(
+        self, project: str, queue: str, epoch: int, now: float
+    ) -> bool:
+        """Make a queue gone that does not exist and has no live subscriptions.
+
+        Refused if it has, or if a step of a higher epoch was seen.
+        """
+
+    @abc.abstractmethod
+    async def queue_export(
+        self, project: str, queue: str, following: str | None, *, limit: int
+    ) -> ExportPage:
+        """Return what a sealed queue has, some at a time.
+
+        Messages that are not live may be left out. A call is short: a page may be
+        smaller than ``limit`` when its bodies are large, but for the last never empty.
+
+        Args:
+            project: The project.
+            queue: The queue.
+            following: Where to go on, ``None`` at the beginning.
+            limit: At most about so many records.
+
+        Raises:
+            QueueChanged: The queue is not sealed for leaving.
+        """
+
+    @abc.abstractmethod
+    async def queue_import(
+        self, project: str, queue: str, epoch: int, records: Sequence[Record]
+    ) -> None:
+        """Keep the records of an exported page.
+
+        What is there already is left alone, so that a page may be imported again.
+        Claim counts, ages, expiry and all else stay as they are in the records.
+
+        Raises:
+            QueueChanged: The queue is not being received for this epoch.
+        """
+
+    @abc.abstractmethod
+    async def queue_seals(
+        self, *, marker: tuple[str, str] | None, limit: int
+    ) -> list[Seal]:
+        """Return up to ``limit`` queues that leave or arrive, by project and name.
+
+        Those that are gone are not among them.
+
+        Args:
+            marker: Only those after this project and queue.
+            limit: At most so many, at least 1.
+        """
