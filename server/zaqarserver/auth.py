@@ -48,6 +48,18 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     token: str = ""
     expires: float | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a project that reads like the space of another's topics.
+
+        Raises:
+            BadRequest: Its id has a NUL (:mod:`zaqarserver.spaces`).
+        """
+        if "\0" in self.project:
+            raise BadRequest(
+                "A project id must not contain a NUL character.",
+                title="Invalid header value",
+            )
+
 
 class Authenticator(Protocol):
     """Decides who sent a request."""

@@ -23,7 +23,7 @@ from zaqarserver.errors import BadRequest
 
 Settings = Any  # the struct of zaqarserver.context; only attribute look-ups here
 
-QUEUE_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+SOURCE_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 
 class Source(enum.Enum):
@@ -47,7 +47,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
         source: Where REST carries it.
         minimum: The least integer, or the least number of list items.
         maximum: The greatest; a text names the setting that holds it.
-        name: Whether it is a queue name.
+        name: What it is the name of, ``queue`` or ``topic``, if it is a name.
         required: Whether a REST body, if there is one, must have it.
         rest_name: Its name in a REST query, if that is another one.
         spread: On the WebSocket, whether the members of the document stand beside
@@ -58,7 +58,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     source: Source = Source.BODY
     minimum: int | None = None
     maximum: int | str | None = None
-    name: bool = False
+    name: str = ""
     required: bool = False
     rest_name: str = ""
     spread: bool = False
@@ -86,7 +86,10 @@ def document(**spec: Any) -> Spec:
 
 
 QueueName = Annotated[
-    str, path(name=True, help="Name of the queue: 1 to 64 of A-Z a-z 0-9 _ - .")
+    str, path(name="queue", help="Name of the queue: 1 to 64 of A-Z a-z 0-9 _ - .")
+]
+TopicName = Annotated[
+    str, path(name="topic", help="Name of the topic: 1 to 64 of A-Z a-z 0-9 _ - .")
 ]
 
 
@@ -129,17 +132,21 @@ def members(struct: type[msgspec.Struct]) -> Iterator[Member]:
 
 
 @functools.lru_cache(maxsize=4096)
-def check_queue_name(name: str, title: str = "Invalid queue identification") -> None:
-    """Refuse what is not a queue name (``rest-v2`` 1.10).
+def check_name(name: str, kind: str = "queue") -> None:
+    """Refuse what is not the name of a queue or topic (``rest-v2`` 1.10).
+
+    Args:
+        name: The name.
+        kind: What it should be the name of: ``queue`` or ``topic``.
 
     Raises:
         BadRequest: It is not.
     """
-    if QUEUE_NAME.fullmatch(name) is None or name in (".", ".."):
+    if SOURCE_NAME.fullmatch(name) is None or name in (".", ".."):
         raise BadRequest(
-            "A queue name has 1 to 64 characters out of A-Z a-z 0-9 _ - . "
+            f"A {kind} name has 1 to 64 characters out of A-Z a-z 0-9 _ - . "
             "and is neither . nor ..",
-            title=title,
+            title=f"Invalid {kind} identification",
         )
 
 
@@ -160,7 +167,7 @@ class Checker:
     def __init__(self, struct: type[msgspec.Struct], settings: Settings) -> None:
         self._integers: list[tuple[str, int, int]] = []
         self._lists: list[tuple[str, int, int]] = []
-        self._names: list[str] = []
+        self._names: list[tuple[str, str]] = []
         self._nested: list[tuple[str, Checker]] = []
         for member in members(struct):
             self._add(member, settings)
@@ -173,7 +180,7 @@ class Checker:
             if not nested.is_empty:
                 self._nested.append((member.name, nested))
         if spec.name:
-            self._names.append(member.name)
+            self._names.append((member.name, spec.name))
         if spec.minimum is None:
             return
         maximum = spec.maximum
@@ -193,8 +200,8 @@ class Checker:
         Raises:
             BadRequest: A field is; the text names it and the bounds.
         """
-        for name in self._names:
-            check_queue_name(getattr(value, name))
+        for name, kind in self._names:
+            check_name(getattr(value, name), kind)
         for name, low, high in self._integers:
             number = getattr(value, name)
             if type(number) is int and not low <= number <= high:

@@ -35,7 +35,7 @@ def list_rules() -> list[oslo_policy.DocumentedRuleDefault]:
         oslo_policy.DocumentedRuleDefault(
             rule,
             _ADMIN if rule in _ADMIN_RULES else "",
-            " ".join(row.summary for row in rows),
+            " ".join(dict.fromkeys(row.summary for row in rows)),
             [{"path": row.path, "method": row.method} for row in rows],
         )
         for rule, rows in guarded.items()

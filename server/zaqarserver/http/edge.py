@@ -23,7 +23,7 @@ from zaqarserver.auth import (
 )
 from zaqarserver.context import Context, Server
 from zaqarserver.errors import BadRequest, NotFound
-from zaqarserver.fields import Fields, check_queue_name
+from zaqarserver.fields import Fields, check_name
 from zaqarserver.http.reading import (
     check_accept,
     check_length,
@@ -41,13 +41,16 @@ from zaqarserver.metrics import Metrics
 from zaqarserver.operations import Body, BoundOperation, Reply, call
 from zaqarserver.signing import Signature
 
+_SOURCES = ("queue", "topic")
+
 
 class Route:
     """One path with the operations behind its methods."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.names_queue = "{queue_name}" in path
+        # What the path names: a queue, a topic, or neither.
+        self.source = next((one for one in _SOURCES if f"{{{one}_name}}" in path), "")
         self.is_home = path == "/v2/"
         self._rows: dict[str, BoundOperation] = {}
         self._special: dict[str, list[tuple[str, BoundOperation]]] = {}
@@ -176,12 +179,12 @@ class RestEdge:
             if signed
             else await self._authenticator.identify(headers)
         )
-        if route.names_queue:
-            check_queue_name(path["queue_name"])
+        if route.source:
+            check_name(path[f"{route.source}_name"], route.source)
             if len(identity.project) > MAX_PROJECT:
                 raise BadRequest(
                     f"A project id has at most {MAX_PROJECT} characters.",
-                    title="Invalid queue identification",
+                    title=f"Invalid {route.source} identification",
                 )
         return Context(
             self._server,

@@ -19,6 +19,7 @@ from zaqarserver.notify.deliverer import Delivered, Parcel, Retry
 from zaqarserver.notify.dispatch import Dispatch, named
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.slots import Slots
+from zaqarserver.spaces import path_of, project_of
 from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.subscribers.retry import DEFAULT, schedule
 
@@ -151,15 +152,13 @@ class Confirmations:
     def _signed(
         sign: Sign, subscription: Subscription, expires: float
     ) -> payload.Signed:
-        path = (
-            f"/v2/queues/{subscription.source}/subscriptions/{subscription.id}/confirm"
-        )
+        space, source = subscription.project, subscription.source
+        path = f"{path_of(space)}/{source}/subscriptions/{subscription.id}/confirm"
+        project = project_of(space)
         until = dt.datetime.fromtimestamp(int(expires), dt.UTC)
         text = until.strftime("%Y-%m-%dT%H:%M:%S")
-        signature = sign((path,), _METHODS, subscription.project, text)
-        return payload.Signed(
-            signature, ",".join(_METHODS), path, subscription.project, text
-        )
+        signature = sign((path,), _METHODS, project, text)
+        return payload.Signed(signature, ",".join(_METHODS), path, project, text)
 
     def _forget(self, subscription_id: str) -> None:
         request = self._pending.pop(subscription_id, None)

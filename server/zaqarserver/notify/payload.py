@@ -76,15 +76,16 @@ def confirmation(
 
     Args:
         message_type: ``SubscriptionConfirmation`` or ``UnsubscribeConfirmation``.
-        queue: The source of the subscription.
+        queue: The source of the subscription, a queue or a topic.
         signed: The request that answers it.
         public_url: Where this server's REST API is reached from outside, without
             the path; ``None`` leaves ``WSGISubscribeURL`` out.
     """
-    text = f"You asked to receive messages of queue {queue}."
+    kind = "topic" if signed.paths.startswith("/v2/topics/") else "queue"
+    text = f"You asked to receive messages of {kind} {queue}."
     if message_type == UNSUBSCRIBE_CONFIRMATION:
         text = (
-            f"You no longer receive messages of queue {queue}. "
+            f"You no longer receive messages of {kind} {queue}. "
             "To subscribe again, confirm with confirmed=True."
         )
     found: dict[str, Any] = {

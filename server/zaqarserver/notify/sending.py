@@ -12,6 +12,7 @@ from zaqarserver.notify import payload
 from zaqarserver.notify.clock import Clock
 from zaqarserver.notify.deliverer import Failed, Outcome, Parcel, Retry
 from zaqarserver.notify.dispatch import Dispatch, log_defect, named
+from zaqarserver.spaces import project_of
 from zaqarserver.storage.subscriptions import Noticed, Subscription
 from zaqarserver.subscribers.filters import compile_filter
 from zaqarserver.subscribers.retry import DEFAULT, choose, schedule
@@ -59,9 +60,8 @@ class Sender:
         if message.expires <= self._clock.now():
             return self._drop("expired", subscription)
         try:
-            body = await self._readable(
-                subscription.project, subscription.source, message
-            )
+            project = project_of(subscription.project)
+            body = await self._readable(project, subscription.source, message)
             if body is None or not _wanted(subscription, body):
                 return self._drop("filtered", subscription)
             content = payload.notification(

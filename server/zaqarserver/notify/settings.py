@@ -6,14 +6,14 @@ import msgspec
 
 SUBSCRIPTION_TEMPLATE = {
     "topic": "Zaqar Notification - Subscription Confirmation",
-    "body": "Messages of queue {0} of project {1} are to be sent to this address. "
+    "body": "Messages of {0} in project {1} are to be sent to this address. "
     "Follow the link to agree; without that nothing will be sent. The link is "
     "below: {2}",
     "sender": "Zaqar Notifications <no-reply@openstack.org>",
 }
 UNSUBSCRIBE_TEMPLATE = {
     "topic": "Zaqar Notification - Unsubscribe Confirmation",
-    "body": "Messages of queue {0} of project {1} are no longer sent to this "
+    "body": "Messages of {0} in project {1} are no longer sent to this "
     "address. Follow the link to subscribe again. The link is below: {2}",
     "sender": "Zaqar Notifications <no-reply@openstack.org>",
 }

@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 
 from zaqarserver.notify import payload
+from zaqarserver.spaces import project_of
 from zaqarserver.storage.subscriptions import Posted, Subscription
 from zaqarserver.subscribers.filters import compile_filter
 
@@ -90,8 +91,9 @@ class Hub:
         ]
         if not listeners:
             return
+        project = project_of(post.project)
         for message in post.messages:
-            body = self._readable(post.project, post.source, message.body)
+            body = self._readable(project, post.source, message.body)
             text = payload.notification(post.source, body, message.ttl, message.delay)
             for listener in listeners:
                 subscription = listener.subscription

@@ -76,7 +76,7 @@ class Notifier:
     Args:
         storage: The store; :meth:`noticed` is to be given to its ``watch``.
         settings: The settings.
-        queue_metadata: Returns the metadata of a queue by project and name, for
+        queue_metadata: Returns the metadata of a queue by space and name, for
             its retry policy, or ``None``; may raise ``Unavailable``.
         readable: Returns the body of a message as JSON text, by project, queue
             and message: decrypted, and through the stages. ``None`` drops it.

@@ -22,6 +22,7 @@ from zaqarserver.operations.rows import (
     service,
     sharing,
     subscriptions,
+    topics,
 )
 
 __all__ = ["OPERATIONS", "Body", "BoundOperation", "Operation", "Reply", "bind", "call"]
@@ -33,6 +34,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *messages.ROWS,
     *claims.ROWS,
     *subscriptions.ROWS,
+    *topics.ROWS,
 )
 
 
@@ -70,4 +72,4 @@ async def call(
         context.server.policy.check(row.policy, context)
     values = await arguments()
     operation.checker.check(values)
-    return values, await row.handler(context, values)
+    return values, await row.handler(operation.scoped(context), values)

@@ -59,21 +59,22 @@ def _messages(found: Sequence[Message], claim_id: str | None = None) -> list[_Me
 # -- queues -----------------------------------------------------------------
 
 
-def queue_create(_ctx: Context, args: queues.QueueCreate, created: bool) -> Reply:
+def queue_create(ctx: Context, args: queues.QueueCreate, created: bool) -> Reply:
     """The same text for a new queue and for one that was there."""
-    return Reply(201 if created else 204, f"Queue {args.queue_name} created.")
+    return Reply(
+        201 if created else 204, f"{ctx.source.capitalize()} {args.queue_name} created."
+    )
 
 
 def queue_list(ctx: Context, args: queues.QueueList, page: queues.QueuePage) -> Reply:
     """The names, and the stored metadata when detailed."""
-    del ctx
     items = []
     for queue in page.queues:
         item: dict[str, Any] = {"name": queue.name}
         if args.detailed:
             item["metadata"] = queue.metadata
         items.append(item)
-    body: dict[str, Any] = {"queues": items}
+    body: dict[str, Any] = {f"{ctx.source}s": items}
     if page.count is not None:
         body["count"] = page.count
     return Reply(200, body)
@@ -86,12 +87,12 @@ def queue_get(_ctx: Context, _args: Any, stored: Metadata | None) -> Reply:
 
 def queue_update(ctx: Context, _args: Any, stored: Metadata) -> Reply:
     """The metadata as REST shows it after a change."""
-    return Reply(200, metadata.shown(stored, ctx.settings))
+    return Reply(200, metadata.shown(stored, ctx))
 
 
-def queue_delete(_ctx: Context, args: queues.QueueRef, _result: None) -> Reply:
+def queue_delete(ctx: Context, args: queues.QueueRef, _result: None) -> Reply:
     """A text, also for a queue that did not exist."""
-    return Reply(204, f"Queue {args.queue_name} removed.")
+    return Reply(204, f"{ctx.source.capitalize()} {args.queue_name} removed.")
 
 
 def _edge(edge: Edge) -> dict[str, Any]:
@@ -99,20 +100,15 @@ def _edge(edge: Edge) -> dict[str, Any]:
 
 
 def queue_get_stats(
-    _ctx: Context, _args: queues.QueueRef, stats: QueueStats | None
+    ctx: Context, _args: queues.QueueRef, stats: QueueStats | None
 ) -> Reply:
     """The counts; 404 with zeros for a missing queue."""
-    known = stats or QueueStats()
-    counts: dict[str, Any] = {
-        "claimed": known.claimed,
-        "free": known.free,
-        "total": known.claimed + known.free,
-    }
-    if known.oldest is not None:
-        counts["oldest"] = _edge(known.oldest)
-    if known.newest is not None:
-        counts["newest"] = _edge(known.newest)
-    return Reply(404 if stats is None else 200, {"messages": counts})
+    found = rest.counts(ctx, stats)
+    if stats is not None and stats.oldest is not None:
+        found["oldest"] = _edge(stats.oldest)
+    if stats is not None and stats.newest is not None:
+        found["newest"] = _edge(stats.newest)
+    return Reply(404 if stats is None else 200, {"messages": found})
 
 
 # -- messages ---------------------------------------------------------------

@@ -65,7 +65,8 @@ async def message_post(ctx: Context, args: MessagePost) -> list[str]:
     cap = metadata.get("_max_messages_post_size")
     if cap and args.size > cap:
         raise BadRequest(
-            f"The messages have {args.size} bytes; this queue takes {cap} at once."
+            f"The messages have {args.size} bytes; "
+            f"this {ctx.source} takes {cap} at once."
         )
     ttl = metadata.get("_default_message_ttl") or settings.default_message_ttl
     delay = metadata.get("_default_message_delay") or 0
@@ -165,7 +166,7 @@ async def message_get(ctx: Context, args: MessageGet) -> Message:
     )
     if not found:
         raise MessageNotFound(
-            f"There is no message {args.message_id} in queue {args.queue_name}."
+            f"There is no message {args.message_id} in {ctx.source} {args.queue_name}."
         )
     return readable(ctx, args.queue_name, found)[0]
 
@@ -193,6 +194,11 @@ async def message_get_many(ctx: Context, args: MessageGetMany) -> list[Message]:
     return readable(ctx, args.queue_name, found)
 
 
+def _needs_claims(ctx: Context) -> bool:
+    """Whether messages are deleted only with their claim; topics have none."""
+    return ctx.settings.message_delete_with_claim_id and not ctx.topics
+
+
 class MessageDelete(Fields):
     """One message to delete."""
 
@@ -203,11 +209,7 @@ class MessageDelete(Fields):
 
 async def message_delete(ctx: Context, args: MessageDelete) -> None:
     """Delete one message; a claimed one only with its claim."""
-    if (
-        ctx.settings.message_delete_with_claim_id
-        and args.claim_id is None
-        and not ctx.is_admin
-    ):
+    if _needs_claims(ctx) and args.claim_id is None and not ctx.is_admin:
         raise BadRequest("claim_id is needed to delete a message on this server.")
     await ctx.storage.message_delete(
         ctx.space, args.queue_name, args.message_id, args.claim_id, ctx.now
@@ -249,7 +251,7 @@ async def message_delete_many(
         raise BadRequest(
             "Give either ids or pop, and not both.", title="Unable to delete"
         )
-    with_claims = ctx.settings.message_delete_with_claim_id
+    with_claims = _needs_claims(ctx)
     if args.pop is not None:
         if with_claims and args.claim_ids:
             raise BadRequest("pop goes without claim_ids.", title="Unable to delete")

@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zaqarserver.context import Settings
+from zaqarserver.context import Context, Settings
 from zaqarserver.errors import BadRequest, Conflict
-from zaqarserver.fields import check_integer, check_queue_name
+from zaqarserver.fields import check_integer, check_name
 from zaqarserver.storage.base import DeadLetter, Metadata
 from zaqarserver.subscribers.retry import check_policy
 
 _TITLE = "Invalid API request"
 
 
-def shown_defaults(settings: Settings) -> Metadata:
-    """Return the attributes that every queue shows, with their defaults."""
-    return {
+def shown_defaults(ctx: Context) -> Metadata:
+    """Return the attributes that every queue or topic shows, with their defaults."""
+    settings = ctx.settings
+    defaults = {
         "_max_messages_post_size": settings.max_messages_post_size,
         "_default_message_ttl": settings.default_message_ttl,
         "_default_message_delay": settings.default_message_delay,
+    }
+    if ctx.topics:
+        return defaults
+    return {
+        **defaults,
         "_dead_letter_queue": None,
         "_dead_letter_queue_messages_ttl": None,
         "_max_claim_count": None,
@@ -27,9 +33,9 @@ def shown_defaults(settings: Settings) -> Metadata:
     }
 
 
-def shown(metadata: Mapping[str, Any] | None, settings: Settings) -> Metadata:
+def shown(metadata: Mapping[str, Any] | None, ctx: Context) -> Metadata:
     """Return stored metadata as clients see it, with the defaults filled in."""
-    result = shown_defaults(settings)
+    result = shown_defaults(ctx)
     for key, value in (metadata or {}).items():
         if value or key not in result:
             result[key] = value
@@ -67,7 +73,7 @@ def _check_dead_letter_queue(target: Any, queue: str) -> None:
     if not isinstance(target, str):
         raise BadRequest("_dead_letter_queue must be the name of a queue.")
     try:
-        check_queue_name(target)
+        check_name(target)
     except BadRequest as error:
         raise BadRequest(f"_dead_letter_queue: {error.description}") from None
     if target == queue:
@@ -144,7 +150,7 @@ def parse_patch(operations: Sequence[Any]) -> list[_Change]:
 
 
 def apply_patch(
-    metadata: Metadata, changes: Sequence[_Change], settings: Settings
+    metadata: Metadata, changes: Sequence[_Change], ctx: Context
 ) -> Metadata:
     """Return a copy of the metadata with the changes made, in order.
 
@@ -152,7 +158,7 @@ def apply_patch(
         Conflict: A change replaces or removes what is not there.
     """
     result = dict(metadata)
-    shown_always = shown_defaults(settings)
+    shown_always = shown_defaults(ctx)
     for change in changes:
         known = change.key in result or change.key in shown_always
         if change.op != "add" and not known:

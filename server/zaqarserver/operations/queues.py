@@ -124,8 +124,8 @@ async def queue_update(ctx: Context, args: QueueUpdate) -> Metadata:
     for _ in range(_UPDATE_TRIES):
         queue = await ctx.storage.queue_get(ctx.space, name)
         if queue is None:
-            raise QueueNotFound(f"There is no queue {name}.")
-        metadata = attributes.apply_patch(queue.metadata, changes, ctx.settings)
+            raise QueueNotFound(f"There is no {ctx.source} {name}.")
+        metadata = attributes.apply_patch(queue.metadata, changes, ctx)
         _check_metadata(ctx, name, metadata)
         if metadata == queue.metadata:
             return metadata
@@ -134,7 +134,7 @@ async def queue_update(ctx: Context, args: QueueUpdate) -> Metadata:
         except QueueChanged:
             continue
         return metadata
-    raise Unavailable(f"Queue {name} is being changed by many at once.")
+    raise Unavailable(f"The {ctx.source} {name} is being changed by many at once.")
 
 
 async def queue_delete(ctx: Context, args: QueueRef) -> None:

@@ -23,6 +23,7 @@ from zaqarserver.operations import (
     subscriptions,
 )
 from zaqarserver.operations.row import Reply
+from zaqarserver.spaces import path_of
 from zaqarserver.storage.base import Claim, Edge, Message, Metadata, QueueStats
 from zaqarserver.storage.subscriptions import Subscription
 
@@ -52,12 +53,12 @@ class _PoppedMessage(msgspec.Struct, gc=False):
     checksum: str | msgspec.UnsetType = msgspec.UNSET
 
 
-def _queue_path(name: str) -> str:
-    return f"/v2/queues/{name}"
+def _path(ctx: Context, name: str) -> str:
+    return f"{path_of(ctx.space)}/{name}"
 
 
-def _message(queue: str, message: Message) -> _Message:
-    href = f"/v2/queues/{queue}/messages/{message.id}"
+def _message(path: str, message: Message) -> _Message:
+    href = f"{path}/messages/{message.id}"
     if message.claim_id is not None:
         href = f"{href}?claim_id={message.claim_id}"
     return _Message(
@@ -70,8 +71,8 @@ def _message(queue: str, message: Message) -> _Message:
     )
 
 
-def _messages(queue: str, found: Sequence[Message]) -> list[_Message]:
-    return [_message(queue, message) for message in found]
+def _messages(path: str, found: Sequence[Message]) -> list[_Message]:
+    return [_message(path, message) for message in found]
 
 
 # -- links ------------------------------------------------------------------
@@ -107,30 +108,32 @@ def queue_list(ctx: Context, args: queues.QueueList, page: queues.QueuePage) -> 
     """A page of queues with the link to the next."""
     items = []
     for queue in page.queues:
-        item: dict[str, Any] = {"name": queue.name, "href": _queue_path(queue.name)}
+        item: dict[str, Any] = {"name": queue.name, "href": _path(ctx, queue.name)}
         if args.detailed:
-            item["metadata"] = metadata.shown(queue.metadata, ctx.settings)
+            item["metadata"] = metadata.shown(queue.metadata, ctx)
         items.append(item)
-    answer: dict[str, Any] = {"queues": items, "links": []}
+    answer: dict[str, Any] = {f"{ctx.source}s": items, "links": []}
     if items:
         answer["links"] = _next_link(
-            "/v2/queues", {**(args.filters or {}), **_sent(args)}, items[-1]["name"]
+            path_of(ctx.space),
+            {**(args.filters or {}), **_sent(args)},
+            items[-1]["name"],
         )
     if page.count is not None:
         answer["count"] = page.count
     return Reply(200, answer)
 
 
-def queue_create(_ctx: Context, args: queues.QueueCreate, created: bool) -> Reply:
+def queue_create(ctx: Context, args: queues.QueueCreate, created: bool) -> Reply:
     """201 for a new queue, 204 for one that was there."""
     return Reply(
-        201 if created else 204, None, {"Location": _queue_path(args.queue_name)}
+        201 if created else 204, None, {"Location": _path(ctx, args.queue_name)}
     )
 
 
 def queue_get(ctx: Context, _args: Any, stored: Metadata | None) -> Reply:
     """The metadata with the defaults of the attributes that always show."""
-    return Reply(200, metadata.shown(stored, ctx.settings))
+    return Reply(200, metadata.shown(stored, ctx))
 
 
 def timestamp(seconds: float) -> str:
@@ -139,37 +142,42 @@ def timestamp(seconds: float) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _edge(queue: str, edge: Edge) -> dict[str, Any]:
+def _edge(path: str, edge: Edge) -> dict[str, Any]:
     return {
-        "href": f"/v2/queues/{queue}/messages/{edge.id}",
+        "href": f"{path}/messages/{edge.id}",
         "age": edge.age,
         "created": timestamp(edge.created),
     }
 
 
+def counts(ctx: Context, stats: QueueStats | None) -> dict[str, Any]:
+    """Return what statistics begin with; of a topic, since nobody claims, the total."""
+    known = stats or QueueStats()
+    total = known.claimed + known.free
+    if ctx.topics and stats is not None:
+        return {"total": total}
+    return {"claimed": known.claimed, "free": known.free, "total": total}
+
+
 def queue_get_stats(
-    _ctx: Context, args: queues.QueueRef, stats: QueueStats | None
+    ctx: Context, args: queues.QueueRef, stats: QueueStats | None
 ) -> Reply:
     """The counts, and where the oldest and newest messages are."""
-    stats = stats or QueueStats()
-    counts: dict[str, Any] = {
-        "claimed": stats.claimed,
-        "free": stats.free,
-        "total": stats.claimed + stats.free,
-    }
-    if stats.oldest is not None:
-        counts["oldest"] = _edge(args.queue_name, stats.oldest)
-    if stats.newest is not None:
-        counts["newest"] = _edge(args.queue_name, stats.newest)
-    return Reply(200, {"messages": counts})
+    found = counts(ctx, stats)
+    path = _path(ctx, args.queue_name)
+    if stats is not None and stats.oldest is not None:
+        found["oldest"] = _edge(path, stats.oldest)
+    if stats is not None and stats.newest is not None:
+        found["newest"] = _edge(path, stats.newest)
+    return Reply(200, {"messages": found})
 
 
 # -- messages ---------------------------------------------------------------
 
 
-def message_post(_ctx: Context, args: messages.MessagePost, ids: list[str]) -> Reply:
+def message_post(ctx: Context, args: messages.MessagePost, ids: list[str]) -> Reply:
     """Where the new messages are, in posting order."""
-    path = f"/v2/queues/{args.queue_name}/messages"
+    path = f"{_path(ctx, args.queue_name)}/messages"
     return Reply(
         201,
         {"resources": [f"{path}/{id_}" for id_ in ids]},
@@ -178,30 +186,34 @@ def message_post(_ctx: Context, args: messages.MessagePost, ids: list[str]) -> R
 
 
 def message_list(
-    _ctx: Context, args: messages.MessageList, found: list[Message]
+    ctx: Context, args: messages.MessageList, found: list[Message]
 ) -> Reply:
     """A page of messages with the link to the next."""
     links = []
+    path = _path(ctx, args.queue_name)
     if found:
         sent = _sent(args)
         if args.include_delayed:
             sent["include_delayed"] = True
-        links = _next_link(f"/v2/queues/{args.queue_name}/messages", sent, found[-1].id)
-    return Reply(200, {"messages": _messages(args.queue_name, found), "links": links})
+        links = _next_link(f"{path}/messages", sent, found[-1].id)
+    return Reply(200, {"messages": _messages(path, found), "links": links})
 
 
-def message_get(_ctx: Context, args: messages.MessageGet, found: Message) -> Reply:
+def message_get(ctx: Context, args: messages.MessageGet, found: Message) -> Reply:
     """The message itself."""
-    return Reply(200, _message(args.queue_name, found))
+    return Reply(200, _message(_path(ctx, args.queue_name), found))
 
 
 def message_get_many(
-    _ctx: Context, args: messages.MessageGetMany, found: list[Message]
+    ctx: Context, args: messages.MessageGetMany, found: list[Message]
 ) -> Reply:
     """The messages that exist; 404 if none does."""
     if not found:
-        raise MessageNotFound(f"Queue {args.queue_name} has none of these messages.")
-    return Reply(200, {"messages": _messages(args.queue_name, found)})
+        raise MessageNotFound(
+            f"The {ctx.source} {args.queue_name} has none of these messages."
+        )
+    path = _path(ctx, args.queue_name)
+    return Reply(200, {"messages": _messages(path, found)})
 
 
 def message_delete_many(
@@ -228,28 +240,28 @@ def message_delete_many(
 # -- claims -----------------------------------------------------------------
 
 
-def claim_create(_ctx: Context, args: claims.ClaimCreate, claim: Claim | None) -> Reply:
+def claim_create(ctx: Context, args: claims.ClaimCreate, claim: Claim | None) -> Reply:
     """The claimed messages; 204 if there was nothing to claim."""
     if claim is None:
         return _NO_CONTENT
-    queue = args.queue_name
+    path = _path(ctx, args.queue_name)
     return Reply(
         201,
-        {"messages": _messages(queue, claim.messages)},
-        {"Location": f"/v2/queues/{queue}/claims/{claim.id}"},
+        {"messages": _messages(path, claim.messages)},
+        {"Location": f"{path}/claims/{claim.id}"},
     )
 
 
-def claim_get(_ctx: Context, args: claims.ClaimRef, claim: Claim) -> Reply:
+def claim_get(ctx: Context, args: claims.ClaimRef, claim: Claim) -> Reply:
     """The claim and what it still holds."""
-    queue = args.queue_name
+    path = _path(ctx, args.queue_name)
     return Reply(
         200,
         {
             "age": claim.age,
             "ttl": claim.ttl,
-            "href": f"/v2/queues/{queue}/claims/{claim.id}",
-            "messages": _messages(queue, claim.messages),
+            "href": f"{path}/claims/{claim.id}",
+            "messages": _messages(path, claim.messages),
         },
     )
 
@@ -270,24 +282,24 @@ def _subscription(found: Subscription) -> dict[str, Any]:
 
 
 def subscription_list(
-    _ctx: Context, args: subscriptions.SubscriptionList, found: list[Subscription]
+    ctx: Context, args: subscriptions.SubscriptionList, found: list[Subscription]
 ) -> Reply:
     """A page of subscriptions with the link to the next."""
     links = []
     if found:
-        path = f"/v2/queues/{args.queue_name}/subscriptions"
+        path = f"{_path(ctx, args.queue_name)}/subscriptions"
         links = _next_link(path, _sent(args), found[-1].id)
     items = [_subscription(item) for item in found]
     return Reply(200, {"subscriptions": items, "links": links})
 
 
 def subscription_create(
-    _ctx: Context,
+    ctx: Context,
     args: subscriptions.SubscriptionCreate,
     result: subscriptions.Subscribed,
 ) -> Reply:
     """The id, also of one that was there and is not confirmed."""
-    headers = {"Location": f"/v2/queues/{args.queue_name}/subscriptions"}
+    headers = {"Location": f"{_path(ctx, args.queue_name)}/subscriptions"}
     if not result.created and result.subscription.confirmed:
         body = {
             "title": "Resource conflict",
@@ -302,12 +314,16 @@ def subscription_get(_ctx: Context, _args: Any, found: Subscription) -> Reply:
     return Reply(200, _subscription(found))
 
 
-def subscription_changed(_ctx: Context, args: Any, _result: None) -> Reply:
+def subscription_update(ctx: Context, args: Any, _result: None) -> Reply:
     """Nothing, and where the subscription is."""
-    path = f"/v2/queues/{args.queue_name}/subscriptions/{args.subscription_id}"
-    if isinstance(args, subscriptions.SubscriptionConfirm):
-        path += "/confirm"
+    path = f"{_path(ctx, args.queue_name)}/subscriptions/{args.subscription_id}"
     return Reply(204, None, {"Location": path})
+
+
+def subscription_confirm(ctx: Context, args: Any, _result: None) -> Reply:
+    """Nothing, and the path of the request."""
+    path = f"{_path(ctx, args.queue_name)}/subscriptions/{args.subscription_id}"
+    return Reply(204, None, {"Location": f"{path}/confirm"})
 
 
 # -- service ----------------------------------------------------------------

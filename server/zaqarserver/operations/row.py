@@ -62,6 +62,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
             query parameter is present.
         admin: Whether the operation exists only with ``admin_mode``.
         head: Whether REST answers HEAD as well.
+        topics: Whether it is about topics: the handler, which is that of queues, is
+            given their space.
         summary: What it does, for the reference.
     """
 
@@ -80,6 +82,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     when: str | None = None
     admin: bool = False
     head: bool = False
+    topics: bool = False
     summary: str = ""
 
 
@@ -104,14 +107,20 @@ class BoundOperation:
         self.measured = "size" in row.fields.__struct_fields__
         self.sized = _sized_member(row.fields)
 
+    def scoped(self, context: Context) -> Context:
+        """Return the context as the handler and the renderers of the row get it."""
+        if self.row.topics:
+            return msgspec.structs.replace(context, topics=True)
+        return context
+
     def render(self, context: Context, arguments: Any, result: Any) -> Reply:
         """Make the REST answer of a result."""
         if self.row.render is not None:
-            return self.row.render(context, arguments, result)
+            return self.row.render(self.scoped(context), arguments, result)
         return Reply(self.row.status, result)
 
     def render_frame(self, context: Context, arguments: Any, result: Any) -> Reply:
         """Make the WebSocket answer of a result."""
         if self.row.frame is not None:
-            return self.row.frame(context, arguments, result)
+            return self.row.frame(self.scoped(context), arguments, result)
         return Reply(self.row.status, {} if result is None else result)

@@ -179,7 +179,7 @@ async def subscription_get(ctx: Context, args: SubscriptionRef) -> Subscription:
     )
     if found is None:
         raise SubscriptionNotFound(
-            f"Subscription {args.subscription_id} for queue {args.queue_name} "
+            f"Subscription {args.subscription_id} for {ctx.source} {args.queue_name} "
             "does not exist."
         )
     return found

@@ -52,7 +52,7 @@ Receive = Callable[[], Awaitable[Message]]
 _REQUEST_ID = "X-Request-ID"
 _LOGGABLE = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _NO_BODY_NEEDED = frozenset(
-    {"queue_list", "authenticate", "ping", "health", "homedoc_get"}
+    {"queue_list", "topic_list", "authenticate", "ping", "health", "homedoc_get"}
 )
 
 

@@ -1,0 +1,77 @@
+"""Topics: operations of queues, made over to topics (``rest-v2`` 2.11).
+
+A topic is a queue in a name space of its own (:mod:`zaqarserver.spaces`) that
+nobody claims from. Its rows are those of queues with other paths, names and rules;
+handlers ask :attr:`~zaqarserver.context.Context.topics` where topics differ.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Annotated, Any, cast
+
+import msgspec
+
+from zaqarserver.fields import Fields, TopicName, members
+from zaqarserver.operations.row import Operation
+
+# What is about claims, and the number of topics: these are no parameters here.
+_WITHOUT = frozenset({"include_claimed", "claim_id", "claim_ids", "with_count"})
+
+
+def of_topic(struct: type[Fields]) -> type[Fields]:
+    """Return the fields of an operation of queues as topics have them.
+
+    The name comes as ``topic_name``; handlers read it as ``queue_name`` all the same.
+    What topics lack has its default, and is no field.
+    """
+    fields: list[tuple[str, Any, Any]] = []
+    known: dict[str, Any] = {}
+    for member, field in zip(
+        members(struct), msgspec.structs.fields(struct), strict=True
+    ):
+        if member.name in Fields.__struct_fields__:
+            continue
+        if member.spec.name:
+            fields.append(("topic_name", TopicName, msgspec.NODEFAULT))
+            known[member.name] = property(attrgetter("topic_name"))
+        elif member.name in _WITHOUT:
+            known[member.name] = field.default
+        else:
+            help_ = _reworded(member.spec.help)
+            spec = msgspec.structs.replace(member.spec, help=help_)
+            default = field.default
+            if field.default_factory is not msgspec.NODEFAULT:
+                default = msgspec.field(default_factory=field.default_factory)
+            fields.append((member.name, Annotated[member.type, spec], default))
+    name = struct.__name__.replace("Queue", "Topic")
+    made: Any = msgspec.defstruct(
+        name, fields, bases=(Fields,), namespace=known, module=__name__, kw_only=True
+    )
+    return cast(type[Fields], made)
+
+
+def topic_row(row: Operation) -> Operation:
+    """Return the row that does for topics what this one does for queues."""
+    resource, _, verb = row.name.partition("_")
+    name = f"topic_{verb}" if resource == "queue" else f"topic_{row.name}"
+    return msgspec.structs.replace(
+        row,
+        name=name,
+        path=_reworded(row.path),
+        fields=of_topic(row.fields),
+        policy=row.policy and _reworded(row.policy),
+        summary=_reworded(row.summary),
+        topics=True,
+    )
+
+
+def _reworded(text: str) -> str:
+    words = (
+        (" and claims", ""),
+        ("; a claimed one only with its claim", ""),
+        ("queue", "topic"),
+    )
+    for ours, theirs in words:
+        text = text.replace(ours, theirs)
+    return text
