@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -229,6 +231,23 @@ def test_a_connection_too_many_is_told_so_in_json(server_factory):
 
 
 # -- signals and logs --------------------------------------------------------------
+
+
+def test_an_idle_connection_gets_one_more_answer_while_the_server_drains(
+    server_factory,
+):
+    server = server_factory()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    for expected in (None, "close"):
+        connection.request("GET", "/v2/ping", headers=HEADERS)
+        answer = connection.getresponse()
+        answer.read()
+        assert (answer.status, answer.getheader("Connection")) == (204, expected)
+        if expected is None:
+            os.kill(server.pid, signal.SIGTERM)
+            while is_open(server):
+                pass
+    assert server.stop() == 0
 
 
 def test_a_stop_lets_requests_under_way_finish_and_ends_with_zero(server_factory):

@@ -16,6 +16,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from zaqarserver.log import new_request_id
 
 MAX_HEAD = 65536  # bytes of request line and headers
+#: Seconds that an idle connection has for one more request while the server drains.
+LINGER = 0.5
 
 _REASONS = {
     400: ("400 Bad Request", "Invalid HTTP request"),
@@ -77,6 +79,7 @@ class BoundedHttp(HttpToolsProtocol):
     _in_head = True
     _head_bytes = 0
     _one_too_many = False
+    _draining = False
     #: When the request under way, or the connection, began.
     began = 0.0
 
@@ -117,6 +120,20 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         super().on_headers_complete()
+        if self._draining and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """End the connection with its next answer, or soon if no request comes.
+
+        A client that is about to send its next request on an idle connection would
+        see it broken; so it gets an answer with ``Connection: close`` instead.
+        """
+        self._draining = True
+        if self.cycle is None or not self.cycle.response_complete:
+            super().shutdown()
+        else:
+            self.loop.call_later(LINGER, super().shutdown)
 
     def on_message_complete(self) -> None:
         """Expect the next head."""
