@@ -220,6 +220,12 @@ TRANSPORT_OPTS: list[cfg.Opt] = [
     _transport("max_claim_grace", "The longest grace, seconds.", 60),
     _transport("default_subscription_ttl", "Seconds that a subscription lives.", 60),
     _transport("max_subscriptions_per_page", "The largest page of subscriptions.", 1),
+    _transport("max_signed_urls_per_page", "The largest page of signed URLs.", 1),
+    _transport(
+        "max_signed_urls_per_queue",
+        "How many signed URLs that have not expired, revoked ones included, a queue "
+        "may have.",
+    ),
     cfg.StrOpt(
         "message_encryption_key",
         default="",

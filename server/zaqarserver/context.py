@@ -42,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     message_delete_with_claim_id: bool = False
     default_subscription_ttl: int = 3600
     max_subscriptions_per_page: int = 20
+    max_signed_urls_per_page: int = 20
+    max_signed_urls_per_queue: int = 1000
     subscriber_types: tuple[str, ...] = (
         "http",
         "https",

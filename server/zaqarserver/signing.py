@@ -33,7 +33,7 @@ class Signature(msgspec.Struct, frozen=True):
         paths: The paths, sorted.
         methods: The methods, sorted.
         project: The project.
-        expires: UTC as ``%Y-%m-%dT%H:%M:%S``.
+        expires: UTC as ``%Y-%m-%dT%H:%M:%S``, without a zone.
         signature: Lower-case hex digits.
     """
 
@@ -56,6 +56,16 @@ def compute(
         [",".join(sorted(paths)), ",".join(sorted(methods)), project, expires]
     )
     return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def grant_id(signature: str) -> str:
+    """Return the id under which a signature is on record, which does not tell it."""
+    return hashlib.sha256(signature.encode()).hexdigest()[:32]
+
+
+def written(moment: float) -> str:
+    """Return a moment, in seconds since the epoch, as it is signed and shown."""
+    return dt.datetime.fromtimestamp(int(moment), dt.UTC).strftime(_FORMAT)
 
 
 def parse_moment(text: str) -> dt.datetime:
@@ -113,7 +123,7 @@ class Signer:
             raise BadRequest(
                 "This server signs nothing: it has no [signed_url] secret_key."
             )
-        moment = dt.datetime.fromtimestamp(int(expires), dt.UTC).strftime(_FORMAT)
+        moment = written(expires)
         chosen, allowed = sorted(set(paths)), sorted(set(methods))
         return Signature(
             chosen,

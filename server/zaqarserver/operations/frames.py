@@ -21,6 +21,7 @@ from zaqarserver.operations import (
     subscriptions,
 )
 from zaqarserver.operations.row import Reply
+from zaqarserver.storage.accounts import Grant
 from zaqarserver.storage.base import Claim, Edge, Message, Metadata, QueueStats
 from zaqarserver.storage.subscriptions import Subscription
 
@@ -181,6 +182,15 @@ def claim_update(_ctx: Context, args: claims.ClaimUpdate, _result: None) -> Repl
 def claim_delete(_ctx: Context, args: claims.ClaimRef, _result: None) -> Reply:
     """A text, also for a claim that did not exist."""
     return Reply(204, f"Claim {args.claim_id} deleted.")
+
+
+# -- signed URLs ------------------------------------------------------------
+
+
+def signed_url_list(ctx: Context, args: Any, found: list[Grant]) -> Reply:
+    """The signed URLs; the last id is the marker of the next page."""
+    body = rest.signed_url_list(ctx, args, found).body
+    return Reply(200, {"signed_urls": body["signed_urls"]})
 
 
 # -- subscriptions ------------------------------------------------------------

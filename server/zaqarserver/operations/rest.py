@@ -20,10 +20,13 @@ from zaqarserver.operations import (
     messages,
     metadata,
     queues,
+    sharing,
     subscriptions,
 )
 from zaqarserver.operations.row import Reply
+from zaqarserver.signing import written
 from zaqarserver.spaces import path_of
+from zaqarserver.storage.accounts import Grant
 from zaqarserver.storage.base import Claim, Edge, Message, Metadata, QueueStats
 from zaqarserver.storage.subscriptions import Subscription
 
@@ -324,6 +327,31 @@ def subscription_confirm(ctx: Context, args: Any, _result: None) -> Reply:
     """Nothing, and the path of the request."""
     path = f"{_path(ctx, args.queue_name)}/subscriptions/{args.subscription_id}"
     return Reply(204, None, {"Location": f"{path}/confirm"})
+
+
+# -- signed URLs ------------------------------------------------------------
+
+
+def _grant(found: Grant) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "paths": found.paths,
+        "methods": found.methods,
+        "created": written(found.created),
+        "expires": written(found.expires),
+        "revoked": found.revoked,
+    }
+
+
+def signed_url_list(
+    ctx: Context, args: sharing.SignedUrlList, found: list[Grant]
+) -> Reply:
+    """A page of signed URLs, without signatures, with the link to the next."""
+    links = []
+    if found:
+        path = f"{_path(ctx, args.queue_name)}/signed_urls"
+        links = _next_link(path, _sent(args), found[-1].id)
+    return Reply(200, {"signed_urls": [_grant(item) for item in found], "links": links})
 
 
 # -- service ----------------------------------------------------------------

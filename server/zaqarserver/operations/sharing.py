@@ -1,18 +1,34 @@
-"""Pre-signed URLs (``rest-v2`` 2.8)."""
+"""Pre-signed URLs: make, list, revoke, and let in (``rest-v2`` 2.8).
+
+A signature stands by itself. What is kept of it is a record (a *grant*), so that
+the owner of the queue sees what is out and can end it early.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
 
 from zaqarserver.context import Context, Server
-from zaqarserver.errors import BadRequest
-from zaqarserver.fields import Fields, QueueName, document
-from zaqarserver.signing import DEFAULT_SECONDS, KINDS, Signature, parse_moment
+from zaqarserver.errors import BadRequest, Conflict, NotFound
+from zaqarserver.fields import Fields, QueueName, document, path, query
+from zaqarserver.signing import (
+    DEFAULT_SECONDS,
+    KINDS,
+    Signature,
+    grant_id,
+    parse_moment,
+)
+from zaqarserver.spaces import space_of
+from zaqarserver.storage.accounts import Grant
 
 _KEYS = ("paths", "methods", "expires")
+_SIGNABLE = re.compile(
+    rf"/v2/(?P<resource>queues|topics)/(?P<name>[^/]+)/(?:{'|'.join(KINDS)})(?:/|\Z)"
+)
 
 
 class SignedUrlCreate(Fields):
@@ -45,7 +61,32 @@ async def signed_url_create(ctx: Context, args: SignedUrlCreate) -> Signature:
     methods = _texts(given, "methods") or ["GET"]
     expires = _expires(given, ctx.now)
     paths = [f"/v2/queues/{args.queue_name}/{kind}" for kind in kinds]
-    return ctx.server.signer.sign(paths, methods, ctx.project, expires)
+    signed = ctx.server.signer.sign(paths, methods, ctx.project, expires)
+    await _put_on_record(ctx, args.queue_name, signed)
+    return signed
+
+
+async def _put_on_record(ctx: Context, queue: str, signed: Signature) -> None:
+    grant = Grant(
+        grant_id(signed.signature),
+        signed.paths,
+        signed.methods,
+        ctx.now,
+        parse_moment(signed.expires).timestamp(),
+    )
+    most = ctx.settings.max_signed_urls_per_queue
+    kept = await ctx.storage.grant_add(
+        ctx.project, queue, grant, most=most, now=ctx.now
+    )
+    if kept is None:
+        raise Conflict(
+            f"Queue {queue} has {most} signed URLs that have not expired, and may not "
+            "have more. Revoked ones count until they expire: sign for shorter times."
+        )
+    if kept.revoked:
+        raise Conflict(
+            "This very signed URL was made before and revoked: choose another expires."
+        )
 
 
 async def is_open(
@@ -53,7 +94,9 @@ async def is_open(
 ) -> bool:
     """Say whether a presented signature lets a request in: both edges ask here.
 
-    It does if it is genuine, has not ended, and covers the method and the path.
+    It does if it is genuine, has not ended, covers the method and the path, and was
+    not revoked. Whatever was signed, it opens only messages, claims and
+    subscriptions: sharing and the rest of a queue are its owner's business.
 
     Args:
         server: The parts of the server.
@@ -63,7 +106,53 @@ async def is_open(
             with the frame's queue, message, and so on put in.
         now: Seconds since the epoch.
     """
-    return server.signer.admits(presented, method, path, now)
+    match = _SIGNABLE.match(path)
+    if match is None or not server.signer.admits(presented, method, path, now):
+        return False
+    space = space_of(presented.project, topics=match["resource"] == "topics")
+    id_ = grant_id(presented.signature)
+    return not await server.storage.grant_revoked(space, match["name"], id_, now)
+
+
+class SignedUrlList(Fields):
+    """The signed URLs of a queue."""
+
+    queue_name: QueueName
+    marker: Annotated[str | None, query(help="Only those after this id.")] = None
+    limit: Annotated[
+        int,
+        query(
+            minimum=1,
+            maximum="max_signed_urls_per_page",
+            help="Signed URLs a page.",
+        ),
+    ] = 10
+
+
+async def signed_url_list(ctx: Context, args: SignedUrlList) -> list[Grant]:
+    """List a queue's signed URLs that have not expired, by id."""
+    return await ctx.storage.grant_list(
+        ctx.project, args.queue_name, marker=args.marker, limit=args.limit, now=ctx.now
+    )
+
+
+class SignedUrlRef(Fields):
+    """One signed URL."""
+
+    queue_name: QueueName
+    signed_url_id: Annotated[str, path(help="Id of the signed URL, as listed.")]
+
+
+async def signed_url_revoke(ctx: Context, args: SignedUrlRef) -> None:
+    """Refuse a signed URL from the next request on."""
+    found = await ctx.storage.grant_revoke(
+        ctx.project, args.queue_name, args.signed_url_id, ctx.now
+    )
+    if not found:
+        raise NotFound(
+            f"Queue {args.queue_name} has no signed URL {args.signed_url_id} that has "
+            "not expired."
+        )
 
 
 def _texts(given: Mapping[str, Any], key: str) -> list[str]:
