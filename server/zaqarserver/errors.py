@@ -6,8 +6,10 @@ The tree, with the status that each becomes on both transports::
     ├── RequestError                 the caller can mend it
     │   ├── BadRequest          400  wrong field, header, body
     │   │   └── ClaimNotLive    400  the claim named in a delete is gone
+    │   ├── Unauthorized        401  nobody who is let in
     │   ├── Forbidden           403  policy said no
     │   │   ├── MessageClaimed  403  somebody else holds the message
+    │   │   ├── QuotaExceeded   403  the project has as much as it may have
     │   │   └── PoolInUse       403  the pool has queues, or a flavor needs it
     │   ├── NotFound            404
     │   │   ├── QueueNotFound   404
@@ -22,6 +24,7 @@ The tree, with the status that each becomes on both transports::
     │   ├── UnsupportedMediaType 415
     │   └── TooManyRequests     429  over the project's rate; wait and try again
     ├── Unavailable             503  the store cannot serve now; try again
+    │   └── IdentityUnavailable 503  who asks cannot be found out now
     │   └── QueueMoving         503  the queue is being moved, or has left the store
     ├── QueueChanged                 the queue changed since it was read
     ├── CatalogChanged               pools or flavors changed since they were read
@@ -69,6 +72,21 @@ class ClaimNotLive(BadRequest):
     title = "Unable to delete"
 
 
+class Unauthorized(RequestError):
+    """The caller did not prove who it is (``rest-v2`` 1.8).
+
+    Attributes:
+        challenge: What to answer in ``WWW-Authenticate``.
+    """
+
+    status = 401
+    title = "Unauthorized"
+
+    def __init__(self, description: str, *, challenge: str) -> None:
+        super().__init__(description)
+        self.challenge = challenge
+
+
 class Forbidden(RequestError):
     """The policy denies the operation to this caller."""
 
@@ -86,6 +104,16 @@ class PoolInUse(Forbidden):
     """The pool cannot be removed: it has queues, or is the last of a flavor."""
 
     title = "Unable to delete"
+
+
+class QuotaExceeded(Forbidden):
+    """The project has as much of something as it may have; nothing was done.
+
+    Not 429: waiting does not help, deleting does, so no client should try again by
+    itself.
+    """
+
+    title = "Quota exceeded"
 
 
 class NotFound(RequestError):
@@ -161,7 +189,10 @@ class Unavailable(ZaqarServerError):
 
     Attributes:
         retry_after: Seconds after which a client should try again.
+        public: What callers are told; the description is for the log.
     """
+
+    public: ClassVar[str] = "The store cannot serve now. Please try again."
 
     def __init__(self, description: str, *, retry_after: int = 1) -> None:
         super().__init__(description)
@@ -174,6 +205,12 @@ class QueueMoving(Unavailable):
     Raised by a store that has to give a queue up, or has not got all of it yet; see
     :mod:`zaqarserver.storage.moving`.
     """
+
+
+class IdentityUnavailable(Unavailable):
+    """Who asks cannot be found out now: the identity service does not answer."""
+
+    public = "The identity service does not answer now. Please try again."
 
 
 class QueueChanged(ZaqarServerError):
