@@ -30,7 +30,7 @@ NOTICE_INSERT = """
 """
 NOTICE_NEXT = """
     SELECT id, project, source, newest, reached FROM notice
-     WHERE reached IS NOT NULL ORDER BY id LIMIT 1
+     WHERE reached >= 0 ORDER BY id LIMIT 1
 """
 NOTICE_AUDIENCE = """
     SELECT seq FROM subscription
@@ -41,7 +41,7 @@ NOTICE_AUDIENCE = """
 NOTICE_REACHED = "UPDATE notice SET reached = ?, open = open + ? WHERE id = ?"
 NOTICE_CLOSE = "UPDATE notice SET open = open - 1 WHERE id = ?"
 NOTICE_TIDY = "DELETE FROM notice WHERE id = ? AND open = 0 AND reached IS NULL"
-NOTICE_WAITS = "SELECT 1 FROM notice WHERE reached IS NOT NULL LIMIT 1"
+NOTICE_WAITS = "SELECT 1 FROM notice WHERE reached >= 0 LIMIT 1"
 DELIVERY_INSERT = "INSERT INTO delivery (notice, subscription) VALUES (?, ?)"
 DELIVERY_WAKE = "UPDATE subscription SET due = ? WHERE seq = ? AND due IS NULL"
 DELIVERY_DUE = f"""

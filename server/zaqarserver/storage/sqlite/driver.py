@@ -24,6 +24,7 @@ from zaqarserver.storage.sqlite import messages as stored
 from zaqarserver.storage.sqlite import statements as sql
 from zaqarserver.storage.sqlite.access import translated
 from zaqarserver.storage.sqlite.account_driver import AccountsOnSQLite
+from zaqarserver.storage.sqlite.catalog_driver import CatalogOnSQLite
 from zaqarserver.storage.sqlite.ids import decode_seq
 from zaqarserver.storage.sqlite.ledger import Entry
 from zaqarserver.storage.sqlite.location import parse_location
@@ -35,7 +36,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class SQLiteStorage(SubscriptionsOnSQLite, AccountsOnSQLite, Storage):
+class SQLiteStorage(SubscriptionsOnSQLite, AccountsOnSQLite, CatalogOnSQLite, Storage):
     """A store in one file, or in memory for tests and trials.
 
     Args:

@@ -11,7 +11,7 @@ from zaqarserver.errors import StoreRefused, Unavailable
 from zaqarserver.storage.sqlite.statements import fetch
 
 #: The version after all steps, kept in ``PRAGMA user_version``.
-VERSION = 3
+VERSION = 4
 
 #: Kept in ``PRAGMA application_id``: tells our files from other programs'.
 APPLICATION_ID = 0x5A617172  # "Zaqr"
@@ -19,7 +19,11 @@ APPLICATION_ID = 0x5A617172  # "Zaqr"
 #: What turns a file of one version into the next: SQL by the version it leaves.
 STEPS: Mapping[int, str] = {
     version: resources.files(__package__).joinpath(name).read_text()
-    for version, name in ((1, "migrate_1_2.sql"), (2, "migrate_2_3.sql"))
+    for version, name in (
+        (1, "migrate_1_2.sql"),
+        (2, "migrate_2_3.sql"),
+        (3, "migrate_3_4.sql"),
+    )
 }
 
 #: Releases before these can damage a file in WAL mode when a checkpoint and a
