@@ -1,7 +1,7 @@
-"""The operations of version 2: one row each.
+"""Version 2 of the API: its operations as calls, requests and frames.
 
 Whatever sends an operation, over whichever wire, takes from here where each
-argument goes (contract, SDK section 16; REST section 2).
+argument goes (contract, SDK section 16).
 """
 
 from __future__ import annotations
@@ -14,256 +14,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from zaqarclient.errors import InvalidOperation
 from zaqarclient.queues.v2 import frames
+from zaqarclient.queues.v2.table import JSON_PATCH, OPERATIONS, PATH_NAME, Operation
 from zaqarclient.transport.api import Api, Frame, Retry
 from zaqarclient.transport.request import Request
 
 __all__ = ["JSON_PATCH", "OPERATIONS", "V2", "Call", "Operation"]
-
-JSON_PATCH = "application/openstack-messaging-v2.0-json-patch"
-"""The content type of a change of queue metadata (REST 2.4)."""
-
-_PATH_NAME = re.compile(r"\{(\w+)\}")
-
-_STRING = {"type": "string"}
-_INTEGER = {"type": "integer"}
-_BOOLEAN = {"type": "boolean"}
-_OBJECT = {"type": "object"}
-_ARRAY = {"type": "array"}
-
-_PAGE = {"marker": _STRING, "limit": _INTEGER}
-_DETAILED_PAGE = {**_PAGE, "detailed": _BOOLEAN}
-_LEASE = {"ttl": _INTEGER, "grace": _INTEGER}
-_IDS = {"type": ["array", "string"]}
-_POOL = {"uri": _STRING, "weight": _INTEGER, "flavor": _STRING, "options": _OBJECT}
-_FLAVOR = {"pool_list": _ARRAY, "capabilities": _OBJECT}
-
-_QUEUE = "queues/{queue_name}"
-_MESSAGES = "queues/{queue_name}/messages"
-_MESSAGE = "queues/{queue_name}/messages/{message_id}"
-_CLAIMS = "queues/{queue_name}/claims"
-_CLAIM = "queues/{queue_name}/claims/{claim_id}"
-_SUBSCRIPTIONS = "queues/{queue_name}/subscriptions"
-_SUBSCRIPTION = "queues/{queue_name}/subscriptions/{subscription_id}"
-
-
-class Operation(NamedTuple):
-    """One operation.
-
-    Attributes:
-        name: As in ``message_post``.
-        method: The HTTP method.
-        path: A template below ``/v2/``; each name in it is an argument.
-        query: The known arguments of the query, with their JSON Schema.
-        body: The known members of the body, with their JSON Schema.
-        whole: The argument that is the body as a whole, in place of members.
-        required: The arguments of the body that must be there.
-        spill: Where arguments go that no column names: ``query`` or ``body``.
-        sends_empty: Whether a body without members is sent as ``{}``.
-        content_type: Of the body.
-        retry: When a failed call may be sent again.
-    """
-
-    name: str
-    method: str
-    path: str
-    query: Mapping[str, Any] = {}
-    body: Mapping[str, Any] = {}
-    whole: str | None = None
-    required: tuple[str, ...] = ()
-    spill: str = "query"
-    sends_empty: bool = False
-    content_type: str = "application/json"
-    retry: Retry = Retry.SAFE
-
-    @property
-    def path_names(self) -> tuple[str, ...]:
-        """The arguments of the path."""
-        return tuple(_PATH_NAME.findall(self.path))
-
-    @property
-    def frame(self) -> frames.FrameSide:
-        """How the operation looks on the WebSocket."""
-        return frames.SIDES.get(self.name, frames.FrameSide())
-
-    def frame_body(self, params: Mapping[str, Any], content: Any) -> dict[str, Any]:
-        """Return the body of the operation's frame.
-
-        Args:
-            params: The arguments of path and query.
-            content: The body over HTTP, decoded; None for none.
-        """
-        side = self.frame
-        known = {*self.path_names, *self.query}
-        named = {k: v for k, v in params.items() if k in known or not side.filters}
-        body = {side.names.get(k, k): v for k, v in named.items()}
-        if side.filters and len(named) < len(params):
-            rest = {k: v for k, v in params.items() if k not in known}
-            body[side.filters] = frames.filters_of(rest)
-        whole = side.names.get(self.whole or "")
-        if whole and content is not None:
-            body[whole] = content
-        elif content is not None:
-            body.update(content)
-        return body
-
-    def schema(self) -> dict[str, Any]:
-        """Return the row as `Api` wants it."""
-        names = self.path_names
-        return {
-            "ref": self.path,
-            "method": self.method,
-            "required": [*names, *self.required],
-            "properties": {
-                **dict.fromkeys(names, _STRING),
-                **self.query,
-                **self.body,
-            },
-            # The rest are metadata filters, or metadata.
-            "additionalProperties": self.name in {"queue_list", "queue_create"},
-        }
-
-
-_ROWS = (
-    Operation(
-        "queue_list",
-        "GET",
-        "queues",
-        query={**_DETAILED_PAGE, "with_count": _BOOLEAN, "name": _STRING},
-    ),
-    Operation("queue_create", "PUT", _QUEUE, whole="metadata"),
-    Operation("queue_get", "GET", _QUEUE),
-    Operation("queue_exists", "HEAD", _QUEUE),
-    Operation("queue_delete", "DELETE", _QUEUE),
-    Operation(
-        "queue_update",
-        "PATCH",
-        _QUEUE,
-        whole="metadata",
-        content_type=JSON_PATCH,
-        # A second `remove` of the same key is a conflict.
-        retry=Retry.UNACCEPTED,
-    ),
-    Operation("queue_get_stats", "GET", f"{_QUEUE}/stats"),
-    Operation(
-        "queue_purge", "POST", f"{_QUEUE}/purge", body={"resource_types": _ARRAY}
-    ),
-    Operation(
-        "message_list",
-        "GET",
-        _MESSAGES,
-        query={
-            **_PAGE,
-            "echo": _BOOLEAN,
-            "include_claimed": _BOOLEAN,
-            "include_delayed": _BOOLEAN,
-        },
-    ),
-    Operation(
-        "message_post",
-        "POST",
-        _MESSAGES,
-        body={"messages": _ARRAY},
-        required=("messages",),
-        retry=Retry.UNACCEPTED,
-    ),
-    Operation("message_get", "GET", _MESSAGE),
-    Operation("message_get_many", "GET", _MESSAGES, query={"ids": _IDS}),
-    Operation("message_delete", "DELETE", _MESSAGE, query={"claim_id": _STRING}),
-    Operation(
-        "message_delete_many",
-        "DELETE",
-        _MESSAGES,
-        query={"ids": _IDS, "claim_ids": _IDS, "pop": _INTEGER},
-    ),
-    Operation(
-        "message_pop",
-        "DELETE",
-        _MESSAGES,
-        query={"pop": _INTEGER},
-        # The messages of a lost answer are gone; no more must follow them.
-        retry=Retry.UNACCEPTED,
-    ),
-    Operation(
-        "claim_create",
-        "POST",
-        _CLAIMS,
-        query={"limit": _INTEGER},
-        body=_LEASE,
-        spill="body",
-        sends_empty=True,
-        # The messages of a lost answer stay claimed until its ttl ends.
-        retry=Retry.UNACCEPTED,
-    ),
-    Operation("claim_get", "GET", _CLAIM),
-    Operation(
-        "claim_update", "PATCH", _CLAIM, body=_LEASE, spill="body", sends_empty=True
-    ),
-    Operation("claim_delete", "DELETE", _CLAIM),
-    Operation("subscription_list", "GET", _SUBSCRIPTIONS, query=_DETAILED_PAGE),
-    Operation(
-        "subscription_create",
-        "POST",
-        _SUBSCRIPTIONS,
-        whole="subscription_data",
-        body={"subscriber": _STRING, "ttl": _INTEGER, "options": _OBJECT},
-        # Sent twice, a confirmed one is a conflict with itself.
-        retry=Retry.UNACCEPTED,
-    ),
-    Operation("subscription_get", "GET", _SUBSCRIPTION),
-    Operation(
-        "subscription_update",
-        "PATCH",
-        _SUBSCRIPTION,
-        whole="subscription_data",
-        body={"subscriber": _STRING, "ttl": _INTEGER, "options": _OBJECT},
-    ),
-    Operation("subscription_delete", "DELETE", _SUBSCRIPTION),
-    Operation(
-        "subscription_confirm",
-        "PUT",
-        f"{_SUBSCRIPTION}/confirm",
-        body={"confirmed": _BOOLEAN},
-        required=("confirmed",),
-    ),
-    Operation(
-        "signed_url_create",
-        "POST",
-        f"{_QUEUE}/share",
-        body={"paths": _ARRAY, "methods": _ARRAY, "expires": _STRING},
-        spill="body",
-        sends_empty=True,
-    ),
-    Operation("pool_list", "GET", "pools", query=_DETAILED_PAGE),
-    Operation("pool_create", "PUT", "pools/{pool_name}", whole="pool_data", body=_POOL),
-    Operation("pool_get", "GET", "pools/{pool_name}", query={"detailed": _BOOLEAN}),
-    Operation(
-        "pool_update", "PATCH", "pools/{pool_name}", whole="pool_data", body=_POOL
-    ),
-    Operation("pool_delete", "DELETE", "pools/{pool_name}"),
-    Operation("flavor_list", "GET", "flavors", query=_DETAILED_PAGE),
-    Operation(
-        "flavor_create",
-        "PUT",
-        "flavors/{flavor_name}",
-        whole="flavor_data",
-        body=_FLAVOR,
-    ),
-    Operation("flavor_get", "GET", "flavors/{flavor_name}"),
-    Operation(
-        "flavor_update",
-        "PATCH",
-        "flavors/{flavor_name}",
-        whole="flavor_data",
-        body=_FLAVOR,
-    ),
-    Operation("flavor_delete", "DELETE", "flavors/{flavor_name}"),
-    Operation("ping", "GET", "ping", retry=Retry.NEVER),
-    Operation("health", "GET", "health"),
-    Operation("homedoc", "GET", ""),
-)
-
-OPERATIONS: Mapping[str, Operation] = {row.name: row for row in _ROWS}
-"""Every operation by its name."""
 
 
 class V2(Api):
@@ -271,7 +26,7 @@ class V2(Api):
 
     label: ClassVar[str] = "v2"
     schema: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        row.name: row.schema() for row in _ROWS
+        row.name: row.schema() for row in OPERATIONS.values()
     }
 
     def retry(self, operation: str, params: Mapping[str, Any]) -> Retry:
@@ -318,8 +73,8 @@ def _operation_of(ref: str) -> tuple[str, dict[str, Any]]:
     query: dict[str, Any] = {}
     for name, values in parse_qs(parts.query, keep_blank_values=True).items():
         query[name] = values if len(values) > 1 else values[0]
-    for row in _ROWS:
-        pattern = _PATH_NAME.sub(r"(?P<\1>[^/]+)", row.path)
+    for row in OPERATIONS.values():
+        pattern = PATH_NAME.sub(r"(?P<\1>[^/]+)", row.path)
         found = re.fullmatch(pattern, path) if row.method == "GET" else None
         if found and (row.name != "message_list" or "ids" not in query):
             names = {name: unquote(text) for name, text in found.groupdict().items()}
