@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from oslo_config import cfg
 
 from zaqarserver import __version__, activation, config, serving
-from zaqarserver.auth import NoAuth, is_loopback_host
+from zaqarserver.auth import Authenticator, NoAuth, is_loopback_host
 from zaqarserver.context import Server
 from zaqarserver.errors import SettingsError, StartupError, Unavailable
 from zaqarserver.http import make_app
@@ -23,6 +23,7 @@ from zaqarserver.notify.confirmation import Confirmations
 from zaqarserver.notify.websocket import Hub, admits
 from zaqarserver.notify.worker import Notifier
 from zaqarserver.policy import RulePolicy
+from zaqarserver.quota_options import quotas_of
 from zaqarserver.signing import Signer
 from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.base import Durability, Metadata, Storage
@@ -69,6 +70,26 @@ def check_exposure(conf: cfg.ConfigOpts) -> None:
                 "there is no authentication. Listen on 127.0.0.1, or say --insecure "
                 "to give everybody full access."
             )
+
+
+def load_authenticator(conf: cfg.ConfigOpts) -> Authenticator:
+    """Make what decides who callers are.
+
+    Raises:
+        SettingsError: Its settings are wrong, or what it needs is not installed.
+    """
+    if not conf.auth_strategy:
+        return NoAuth()
+    (found,) = entry_points(group="zaqarserver.auth", name=conf.auth_strategy)
+    try:
+        make = found.load()
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"auth_strategy = {conf.auth_strategy} needs more ({error.name}): "
+            f"pip install zaqarserver[{conf.auth_strategy}]"
+        ) from error
+    authenticator: Authenticator = make(conf)
+    return authenticator
 
 
 _EXPOSED = (
@@ -137,6 +158,7 @@ class Application:
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         check_exposure(conf)
         self._conf = conf
+        authenticator = load_authenticator(conf)
         self.storage = load_storage(conf)
         self.metrics = Metrics()
         stages = load_pipeline(conf.storage.message_pipeline, conf.transport)
@@ -164,18 +186,20 @@ class Application:
             _Notices(self.confirmations, hub, settings.default_subscription_ttl),
             stages,
             signer,
+            quotas_of(conf),
         )
         self.metrics.watch_notifications(self.notifier.counters)
+        self.metrics.watch_quotas(self.server.quotas.refused)
         self.storage.watch(hub.posted, self.notifier.noticed)
         self.frames = FrameEdge(
             self.server,
-            NoAuth(),
+            authenticator,
             self.metrics,
             hub,
             _push_base(conf),
             _origins(conf),
         )
-        self.rest = make_app(self.server, NoAuth(), self.metrics, cors=_cors(conf))
+        self.rest = make_app(self.server, authenticator, self.metrics, cors=_cors(conf))
 
     async def _metadata(self, project: str, queue: str) -> Metadata | None:
         found = await self.storage.queue_get(project, queue)

@@ -25,7 +25,11 @@ _PROJECT_HEADERS = (b"x-project-id", b"x-tenant-id", b"x-tenant")
 #: Headers that say who the caller is: sent twice they are refused, since two
 #: readers could take different ones.
 SINGLE_HEADERS = frozenset(
-    (*_PROJECT_HEADERS, b"client-id", b"x-auth-token", b"x-roles", b"x-user-id")
+    (
+        *_PROJECT_HEADERS,
+        *(b"client-id", b"x-auth-token", b"x-service-token"),
+        *(b"x-roles", b"x-user-id"),
+    )
 )
 
 
@@ -40,6 +44,9 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
             act for the caller (trusts), never stored or logged.
         expires: When it ceases to be valid, seconds since the epoch, or ``None``
             if it does not.
+        recheck: When it has to be found out again, which is sooner, or ``None``.
+        restricted: Whether it is good for some requests only: then each of them
+            has to be asked about, by its method and path.
     """
 
     project: str
@@ -47,6 +54,8 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     user_id: str = ""
     token: str = ""
     expires: float | None = None
+    recheck: float | None = None
+    restricted: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a project that reads like the space of another's topics.
@@ -62,10 +71,22 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
 
 
 class Authenticator(Protocol):
-    """Decides who sent a request."""
+    """Decides who sent a request.
 
-    async def identify(self, headers: Headers) -> Identity:
+    Attributes:
+        required: Whether a caller has to prove who it is. If so nothing is told
+            to strangers, not even which paths there are.
+    """
+
+    required: bool
+
+    async def identify(self, headers: Headers, method: str, path: str, /) -> Identity:
         """Return the caller's identity.
+
+        Args:
+            headers: The request's headers, names in lower case.
+            method: The request's method.
+            path: The request's path, decoded.
 
         Raises:
             RequestError: The caller is nobody that is let in.
@@ -92,7 +113,9 @@ def is_loopback_host(host: str | None) -> bool:
 class NoAuth:
     """Takes the request's word for the project and the roles."""
 
-    async def identify(self, headers: Headers) -> Identity:
+    required = False
+
+    async def identify(self, headers: Headers, _method: str, _path: str, /) -> Identity:
         """Return what the request says of itself.
 
         Raises:

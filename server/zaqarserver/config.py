@@ -32,6 +32,7 @@ DEFAULT_OPTS: list[cfg.Opt] = [
         default="",
         choices=[
             ("", "No authentication: requests are believed. Loopback only."),
+            ("keystone", "Keystone tokens, checked as [keystone_authtoken] says."),
         ],
         help="How callers are authenticated.",
     ),

@@ -17,6 +17,7 @@ from zaqarserver.config import CONFIRM_PAGE
 from zaqarserver.context import Server
 from zaqarserver.errors import RequestError
 from zaqarserver.http.edge import RestEdge, Route
+from zaqarserver.http.gate import METRICS_PAGE, Gate
 from zaqarserver.http.reading import check_accept, read_headers
 from zaqarserver.http.replies import VARY, error_reply, write
 from zaqarserver.log import new_request_id
@@ -188,13 +189,14 @@ def make_app(
         clock: Seconds since the epoch.
         cors: Lets web pages in; without it browsers keep them out.
     """
-    app = falcon.asgi.App(middleware=[] if cors is None else [cors])
+    gate = Gate(server, authenticator, metrics, clock)
+    app = falcon.asgi.App(middleware=[gate] if cors is None else [cors, gate])
     app.req_options.auto_parse_qs_csv = False
     app.add_error_handler(Exception, _on_any_error)
     app.add_error_handler(falcon.HTTPError, _on_http_error)
     edge = RestEdge(server, authenticator, metrics, clock)
     app.add_route("/", _Root())
-    app.add_route("/metrics", _MetricsPage(metrics))
+    app.add_route(METRICS_PAGE, _MetricsPage(metrics))
     app.add_route(CONFIRM_PAGE, _ConfirmPage())
     for route in routes(list(bind(server.settings).values())):
         app.add_route(route.path, _Resource(edge, route))

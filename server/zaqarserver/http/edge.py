@@ -1,8 +1,8 @@
 """The REST edge: from a request to one ``call`` and back (``rest-v2`` section 1).
 
-The edge finds the row, checks what every request needs in the order of
-``rest-v2`` 1.9, lifts path, query and body into the row's fields, and maps
-errors to answers. It holds no rule of an operation.
+Who asks was found out at the gate. The edge finds the row, checks what every
+request needs in the order of ``rest-v2`` 1.9, lifts path, query and body into the
+row's fields, and maps errors to answers. It holds no rule of an operation.
 """
 
 from __future__ import annotations
@@ -17,18 +17,14 @@ from zaqarserver.auth import (
     MAX_PROJECT,
     Authenticator,
     ClientIds,
-    Headers,
-    Identity,
-    header_text,
 )
 from zaqarserver.context import Context, Server
-from zaqarserver.errors import BadRequest, NotFound
+from zaqarserver.errors import BadRequest
 from zaqarserver.fields import Fields, check_name
 from zaqarserver.http.reading import (
     check_accept,
     check_length,
     read_body,
-    read_headers,
     read_query,
 )
 from zaqarserver.http.replies import (
@@ -36,10 +32,8 @@ from zaqarserver.http.replies import (
     error_reply,
     write,
 )
-from zaqarserver.log import new_request_id, request_id_var
 from zaqarserver.metrics import Metrics
 from zaqarserver.operations import Body, BoundOperation, Reply, call
-from zaqarserver.signing import Signature
 
 _SOURCES = ("queue", "topic")
 
@@ -113,72 +107,39 @@ class RestEdge:
     ) -> None:
         """Serve one request that matched a path."""
         started = time.perf_counter()
-        request_id = new_request_id()
-        request_id_var.set(request_id)
         name = "other"
         try:
             query = read_query(request)
-            headers = read_headers(request)
-            context = await self._admit(
-                route, method, headers, path, request.path, request_id
-            )
+            context = await self._admit(route, request, path)
             operation = route.find(method, query)
             name = operation.row.name
-            reply = await self._run(
-                operation, context, request, method, headers, query, path
-            )
+            reply = await self._run(operation, context, request, method, query, path)
         except Exception as error:  # noqa: BLE001 - the edge maps every error
             reply = error_reply(error, route.allow)
-        write(response, reply, request_id)
+        write(response, reply, request.context.request_id)
         self._metrics.count_request(
             "rest", name, reply.status, time.perf_counter() - started
         )
 
-    def _is_admitted(
-        self, headers: Headers, method: str, path: str, now: float
-    ) -> bool:
-        """Say whether a request's signature is genuine and covers it."""
-        parts = [
-            header_text(headers.get(name, b""))
-            for name in (
-                b"url-paths",
-                b"url-methods",
-                b"x-project-id",
-                b"url-expires",
-                b"url-signature",
-            )
-        ]
-        if not all(parts):
-            return False
-        paths, methods, *rest = parts
-        grant = Signature(paths.split(","), methods.split(","), *rest)
-        return self._server.signer.admits(grant, method, path, now)
-
     async def _admit(
         self,
         route: Route,
-        method: str,
-        headers: Headers,
+        request: falcon.asgi.Request,
         path: Mapping[str, str],
-        request_path: str,
-        request_id: str,
     ) -> Context:
         """Check what every request needs, in the order of ``rest-v2`` 1.9."""
-        now = self._clock()
-        signed = b"url-signature" in headers
-        if signed and not self._is_admitted(headers, method, request_path, now):
-            raise NotFound(title="404 Not Found")
+        headers = request.context.headers
         check_length(headers)
         accept = headers.get(b"accept")
         if accept is not None:
             extra = (b"application/json-home",) if route.is_home else ()
             check_accept(accept, *extra)
         client_id = self._client_ids.read(headers)
-        identity = (
-            Identity(header_text(headers[b"x-project-id"]))
-            if signed
-            else await self._authenticator.identify(headers)
-        )
+        identity = request.context.identity
+        if identity is None:
+            identity = await self._authenticator.identify(
+                headers, request.method, request.path
+            )
         if route.source:
             check_name(path[f"{route.source}_name"], route.source)
             if len(identity.project) > MAX_PROJECT:
@@ -190,8 +151,8 @@ class RestEdge:
             self._server,
             identity.project,
             client_id,
-            now,
-            request_id,
+            self._clock(),
+            request.context.request_id,
             identity.roles,
             identity.user_id,
             None,
@@ -204,7 +165,6 @@ class RestEdge:
         context: Context,
         request: falcon.asgi.Request,
         method: str,
-        headers: Headers,
         query: Mapping[str, Any],
         path: dict[str, str],
     ) -> Reply:
@@ -214,7 +174,7 @@ class RestEdge:
         async def arguments() -> Fields:
             values: dict[str, Any] = operation.query.read(query)
             if operation.body is not None:
-                document = await read_body(operation, request, headers)
+                document = await read_body(operation, request, request.context.headers)
                 if document:
                     values.update(operation.body.read(document))
                 elif operation.row.body is Body.REQUIRED:

@@ -8,7 +8,12 @@ from typing import Any
 import falcon.asgi
 import msgspec
 
-from zaqarserver.errors import RequestError, Unavailable, UnsupportedMediaType
+from zaqarserver.errors import (
+    RequestError,
+    Unauthorized,
+    Unavailable,
+    UnsupportedMediaType,
+)
 from zaqarserver.http.reading import NotAcceptable
 from zaqarserver.operations import Reply
 
@@ -34,6 +39,8 @@ _HELP_406 = {
 
 def error_reply(error: Exception, allow: str = "") -> Reply:
     """Turn an error into an answer; what was not raised on purpose is logged."""
+    if isinstance(error, Unauthorized):
+        return _unauthorized(error)
     if isinstance(error, RequestError):
         body: dict[str, Any] = {"title": error.title}
         if error.description:
@@ -47,12 +54,12 @@ def error_reply(error: Exception, allow: str = "") -> Reply:
             headers["Accept-Patch"] = "application/openstack-messaging-v2.0-json-patch"
         return Reply(error.status, body, headers)
     if isinstance(error, Unavailable):
-        LOG.warning("store unavailable: %s", error)
+        LOG.warning("cannot serve now: %s", error)
         return Reply(
             503,
             {
                 "title": "Service temporarily unavailable",
-                "description": "The store cannot serve now. Please try again.",
+                "description": error.public,
             },
             {**VARY, "Retry-After": str(error.retry_after)},
         )
@@ -66,6 +73,13 @@ def error_reply(error: Exception, allow: str = "") -> Reply:
         },
         VARY,
     )
+
+
+def _unauthorized(error: Unauthorized) -> Reply:
+    """Say in the words of all OpenStack services that a token is needed."""
+    body = {"code": error.status, "title": error.title, "message": error.description}
+    headers = {**VARY, "WWW-Authenticate": error.challenge}
+    return Reply(error.status, {"error": body}, headers)
 
 
 def write(response: falcon.asgi.Response, reply: Reply, request_id: str) -> None:

@@ -226,9 +226,8 @@ class FrameEdge:
             text = error.description or error.title
             return error.status, {"exception": text, "error": text}
         except Unavailable as error:
-            LOG.warning("store unavailable: %s", error)
-            text = "The store cannot serve now. Please try again."
-            return 503, {"exception": text, "error": text}
+            LOG.warning("cannot serve now: %s", error)
+            return 503, {"exception": error.public, "error": error.public}
         except Exception:
             LOG.exception("request failed")
             return 500, {"exception": request_id, "error": "Unexpected error."}
@@ -283,7 +282,9 @@ class FrameEdge:
                 name.lower().encode(): value.encode()
                 for name, value in headers.items()
                 if isinstance(value, str)
-            }
+            },
+            "POST",
+            "/",
         )
 
 

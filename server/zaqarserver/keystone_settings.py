@@ -1,0 +1,143 @@
+"""The settings of ``[keystone_authtoken]``, as ``keystonemiddleware`` reads them.
+
+Its options are registered beside the server's own and checked at the start, so
+that a slip of the pen is told then, by the option's name, and not as refused
+requests later.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from keystoneauth1 import exceptions, loading
+from keystonemiddleware import auth_token
+from oslo_config import cfg
+
+from zaqarserver.errors import SettingsError
+
+GROUP = "keystone_authtoken"
+#: Seconds that one request to Keystone may take unless ``http_connect_timeout``
+#: says otherwise; the middleware alone would wait for ever.
+REQUEST_SECONDS = 5
+#: The key under which the middleware finds the cache that it is to use.
+CACHE = "zaqarserver.cache"
+_FILES = ("cafile", "certfile", "keyfile")
+_DOCUMENTED_PLUGIN = "password"
+_WITH_PASSWORD = ("password", "v3password")
+_WITH_PASSWORD_NEEDED = (
+    "username or user_id",
+    "password",
+    "project_name or project_id or domain_name or domain_id or system_scope",
+)
+
+
+class Overrides(msgspec.Struct, frozen=True):
+    """What the middleware is told besides the settings.
+
+    Attributes:
+        options: Its options.
+        www_authenticate_uri: Where callers get tokens.
+        seconds: How long a verdict may be kept; 0 or less is not at all.
+        is_shared: Whether the middleware keeps verdicts in memcached.
+    """
+
+    options: dict[str, Any]
+    www_authenticate_uri: str
+    seconds: float
+    is_shared: bool
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return the options, with those of the most used plug-in, ``password``."""
+    ((_, options),) = auth_token.list_opts()
+    known = {option.dest for option in options}
+    plugin = loading.get_auth_plugin_conf_options(_DOCUMENTED_PLUGIN)
+    return [(GROUP, [*options, *(one for one in plugin if one.dest not in known)])]
+
+
+def prepare(conf: cfg.ConfigOpts) -> Overrides:
+    """Register the options, check their values, and fill in what is left open.
+
+    Raises:
+        SettingsError: A setting is missing or wrong; the text names it.
+    """
+    _register(conf)
+    settings = conf[GROUP]
+    _check_files(settings)
+    _check_memcached(settings)
+    auth_url = _check_login(conf)
+    uri = settings.www_authenticate_uri or auth_url
+    options = {
+        # Who is let in is decided in one place, and not put off.
+        "delay_auth_decision": False,
+        "www_authenticate_uri": uri,
+    }
+    if settings.http_connect_timeout is None:
+        options["http_connect_timeout"] = REQUEST_SECONDS
+    shared = bool(settings.memcached_servers)
+    if not shared:
+        options["cache"] = CACHE
+    return Overrides(options, uri, settings.token_cache_time, shared)
+
+
+def _register(conf: cfg.ConfigOpts) -> None:
+    for group, options in auth_token.list_opts():
+        conf.register_opts(options, group=group)
+        for option in options:
+            try:
+                _ = conf[group][option.dest]  # reading a value is what checks it
+            except cfg.Error as error:
+                raise SettingsError(f"[{group}] {option.dest}: {error}") from error
+
+
+def _check_files(settings: Any) -> None:
+    for name in _FILES:
+        path = settings[name]
+        if path and not Path(path).is_file():
+            raise SettingsError(f"[{GROUP}] {name}: there is no file {path}.")
+
+
+def _check_memcached(settings: Any) -> None:
+    if not settings.memcached_servers:
+        return
+    module, package = "memcache", "python-memcached"
+    if settings.memcache_sasl_enabled or settings.memcache_tls_enabled:
+        module, package = "bmemcached", "python-binary-memcached"
+    if importlib.util.find_spec(module) is None:
+        raise SettingsError(
+            f"[{GROUP}] memcached_servers: this needs pip install {package}"
+        )
+
+
+def _check_login(conf: cfg.ConfigOpts) -> str:
+    """Check how this server itself authenticates; return where it does.
+
+    Raises:
+        SettingsError: It is not said, or not completely.
+    """
+    group = conf[GROUP].auth_section or GROUP
+    name = conf[group].auth_type
+    if not name:
+        raise SettingsError(
+            f"[{group}] auth_type: say how this server authenticates to Keystone, "
+            "for example password."
+        )
+    try:
+        options = loading.get_auth_plugin_conf_options(name)
+    except exceptions.ClientException as error:
+        raise SettingsError(f"[{group}] auth_type: {error}.") from error
+    conf.register_opts(options, group=group)
+    given = {option.dest: conf[group][option.dest] for option in options}
+    needed = [option.dest for option in options if option.required]
+    if name in _WITH_PASSWORD:
+        needed += _WITH_PASSWORD_NEEDED
+    for choice in needed:
+        if not any(given[one] for one in choice.split(" or ")):
+            raise SettingsError(
+                f"[{group}] {choice} is needed: with it this server authenticates "
+                "to Keystone."
+            )
+    return str(given.get("auth_url", ""))
