@@ -145,7 +145,9 @@ def quote(text):
 def test_no_request_gets_more_than_an_error_body(
     target, method, template, segments, query, headers, document
 ):
-    path = template.replace("{queue_name}", quote(segments[0]))
+    path = template
+    for name in ("{queue_name}", "{topic_name}"):
+        path = path.replace(name, quote(segments[0]))
     for name in ("{message_id}", "{claim_id}"):
         path = path.replace(name, quote(segments[1]))
     if query:

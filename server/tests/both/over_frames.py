@@ -43,6 +43,7 @@ class OverFrames(Service):
 
     def _exchange(self, action: str, body: Any) -> tuple[int, Any]:
         """Send one request and return status and body of its answer."""
+        action, body = self._of_source(action, body)
         frame = {"action": action, "headers": self._headers, "body": body}
         if self._binary:
             sent = msgspec.msgpack.encode(frame)
@@ -58,6 +59,16 @@ class OverFrames(Service):
         if answer["request"] != shown:
             self._check_short_echo(answer, shown, len(sent))
         return answer["headers"]["status"], answer["body"]
+
+    def _of_source(self, action: str, body: Any) -> tuple[str, Any]:
+        """Return a request about queues as it is about topics, if it is to be."""
+        if self._source == "queue" or action == "ping":
+            return action, body
+        body = {
+            "topic_name" if key == "queue_name" else key: value
+            for key, value in body.items()
+        }
+        return "topic_" + action.removeprefix("queue_"), body
 
     @staticmethod
     def _check_short_echo(answer: Any, shown: Any, size: int) -> None:
@@ -114,13 +125,13 @@ class OverFrames(Service):
             body["metadata"] = metadata
         status, value = self._exchange("queue_create", body)
         if status in (201, 204):
-            assert value == f"Queue {queue} created."
+            assert value == f"{self._source.capitalize()} {queue} created."
             return Answer(OK, status == 201)
         return Answer(CLASSES[status])
 
     def queue_list(self, **options: Any) -> Answer:
         def read(document: Any) -> list[Any]:
-            items = document["queues"]
+            items = document[f"{self._source}s"]
             for item in items:
                 if "metadata" in item:
                     item["metadata"] = plain_metadata(item["metadata"])
@@ -148,7 +159,8 @@ class OverFrames(Service):
             return Answer(OK, NO_STATS)
         if status != 200:
             return Answer(CLASSES[status])
-        return Answer(OK, msgspec.convert(value["messages"], Stats))
+        counts = self._counts(value["messages"])
+        return Answer(OK, msgspec.convert(counts, Stats))
 
     def queue_purge(self, queue: str, **options: Any) -> Answer:
         return self._ask("queue_purge", queue_name=queue, **options)

@@ -85,11 +85,9 @@ class OverRest(Service):
         assert link["rel"] == "next"
         return Answer(OK, answer.value, lambda: self._page(link["href"], read))
 
-    @staticmethod
-    def _path(queue: str, *parts: str) -> str:
-        return "/v2/queues/" + "/".join(
-            quote(part, safe="") for part in (queue, *parts)
-        )
+    def _path(self, *parts: str) -> str:
+        steps = (f"/v2/{self._source}s", *(quote(part, safe="") for part in parts))
+        return "/".join(steps)
 
     # -- service and queues -----------------------------------------------------
 
@@ -105,7 +103,7 @@ class OverRest(Service):
 
     def queue_list(self, **options: Any) -> Answer:
         def read(document: Any) -> list[Any]:
-            items = document["queues"]
+            items = document[f"{self._source}s"]
             for item in items:
                 assert item.pop("href") == self._path(item["name"])
                 if "metadata" in item:
@@ -113,7 +111,7 @@ class OverRest(Service):
             return items
 
         options.update(options.pop("filters", {}))
-        return self._page("/v2/queues" + _query(options), read)
+        return self._page(self._path() + _query(options), read)
 
     def queue_get(self, queue: str) -> Answer:
         return self._answer(self._ask("GET", self._path(queue)), plain_metadata)
@@ -134,7 +132,7 @@ class OverRest(Service):
             oldest, newest = (
                 edge(counts.pop(name, None)) for name in ("oldest", "newest")
             )
-            return Stats(**counts, oldest=oldest, newest=newest)
+            return Stats(**self._counts(counts), oldest=oldest, newest=newest)
 
         return self._answer(self._ask("GET", self._path(queue, "stats")), read)
 

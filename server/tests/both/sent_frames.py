@@ -29,6 +29,7 @@ PACKED_ONLY = (
 ACTIONS = sorted({row.name for row in OPERATIONS} | {"authenticate"})
 MEMBERS = [
     *("queue_name", "metadata", "operations", "resource_types", "marker", "limit"),
+    "topic_name",
     *("detailed", "name", "with_count", "filters", "messages", "message_id"),
     *("message_ids", "echo", "include_claimed", "include_delayed", "pop", "ttl"),
     *("claim_id", "claim_ids", "grace", "subscription_id", "subscriber", "options"),
@@ -41,7 +42,7 @@ BOOLEANS = st.booleans()
 TTLS = st.sampled_from([60, 300, 59, 43200, 1209600])
 #: What members of requests are, mostly.
 GOOD = {
-    "queue_name": NAMES,
+    **dict.fromkeys(["queue_name", "topic_name"], NAMES),
     "resource_types": st.lists(
         st.sampled_from(["messages", "subscriptions", "x"]), max_size=2
     ),

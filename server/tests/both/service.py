@@ -141,6 +141,8 @@ class Service(abc.ABC):
         self.project: str | None = project
         self._client: str | None = CLIENT
         self._roles = ""
+        #: What the methods named after queues act on: ``queue`` or ``topic``.
+        self._source = "queue"
 
     def as_caller(self, **changes: Any) -> Self:
         """Return the same service for another project, client or roles."""
@@ -149,6 +151,12 @@ class Service(abc.ABC):
         other._client = changes.pop("client", self._client)
         other._roles = changes.pop("roles", self._roles)
         assert not changes
+        return other
+
+    def of_topics(self) -> Self:
+        """Return the same caller acting on topics with the methods of queues."""
+        other = copy.copy(self)
+        other._source = "topic"
         return other
 
     @property
@@ -188,6 +196,13 @@ class Service(abc.ABC):
         document = {"subscriber": subscriber, **members}
         id_: str = self.subscription_create(queue, document).result
         return id_
+
+    def _counts(self, counts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return statistics as of a queue: nobody claims from a topic (2.11)."""
+        if self._source == "queue":
+            return counts
+        assert "claimed" not in counts or counts["total"] == 0
+        return {"claimed": 0, "free": counts["total"], **counts}
 
     @staticmethod
     def pages(first: Answer) -> Iterator[list[Any]]:

@@ -21,6 +21,7 @@ class World:
     def __init__(self, service):
         self.service = service
         service.queue_create("orders", {"team": "billing"})
+        service.of_topics().queue_create("news", {"team": "press"})
         self.claimed, self.free = service.post("orders", "held", "free")
         self.claim = service.claim_create("orders", limit=1).result.id
         self.subscription = service.subscribe("orders", HOOK)
@@ -72,6 +73,20 @@ class World:
             ],
             "queues:purge": [lambda: service.queue_purge("orders")],
             "queues:delete": [lambda: service.queue_delete("orders")],
+            **self.attempts_at_topics(),
+        }
+
+    def attempts_at_topics(self):
+        """Return the same for the rules of topics."""
+        topics = self.service.of_topics()
+        return {
+            "topics:get_all": [topics.queue_list],
+            "topics:create": [lambda: topics.queue_create("new")],
+            "topics:get": [lambda: topics.queue_get("news")],
+            "topics:update": [lambda: topics.queue_update("news", PATCH)],
+            "topics:stats": [lambda: topics.queue_get_stats("news")],
+            "topics:purge": [lambda: topics.queue_purge("news")],
+            "topics:delete": [lambda: topics.queue_delete("news")],
         }
 
     def everything(self):
@@ -83,6 +98,7 @@ class World:
             service.message_list("orders", echo=True, include_claimed=True).result,
             service.claim_get("orders", self.claim).result,
             service.subscription_list("orders").result,
+            service.of_topics().queue_list(detailed=True).result,
         )
 
 
