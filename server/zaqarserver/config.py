@@ -21,6 +21,7 @@ from zaqarserver.context import Settings
 from zaqarserver.errors import SettingsError
 from zaqarserver.notify.options import NOTIFICATION_OPTS
 from zaqarserver.notify.settings import NotifySettings
+from zaqarserver.quota_options import QUOTA_OPTS
 
 _BASE = Settings()
 #: The server's own page behind the links of confirmation mails.
@@ -270,6 +271,7 @@ GROUPS: dict[str, list[cfg.Opt]] = {
     "transport": TRANSPORT_OPTS,
     "cors": CORS_OPTS,
     "signed_url": SIGNED_URL_OPTS,
+    "quota": QUOTA_OPTS,
     "notification": NOTIFICATION_OPTS,
 }
 

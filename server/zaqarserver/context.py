@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from zaqarserver import spaces
+from zaqarserver.quotas import Quotas
 from zaqarserver.signing import Signer
 from zaqarserver.stages.pipeline import Pipeline
 from zaqarserver.storage.base import Storage
@@ -113,6 +114,7 @@ class Server(msgspec.Struct, frozen=True):
         notices: The notifier.
         stages: The message filters.
         signer: Makes and checks pre-signed access.
+        quotas: What projects may use.
     """
 
     settings: Settings
@@ -121,6 +123,7 @@ class Server(msgspec.Struct, frozen=True):
     notices: Notices
     stages: Pipeline = Pipeline()
     signer: Signer = Signer("")
+    quotas: Quotas = msgspec.field(default_factory=Quotas)
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):

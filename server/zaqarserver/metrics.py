@@ -43,6 +43,7 @@ class Metrics(Collector):
         self._timings: defaultdict[str, _Timings] = defaultdict(_Timings)
         self._swept = 0
         self._notifications: Callable[[], Mapping[tuple[str, str], int]] = dict
+        self._refused: Mapping[str, int] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -64,6 +65,10 @@ class Metrics(Collector):
     ) -> None:
         """Name who knows how many notifications met which end, by end and kind."""
         self._notifications = numbers
+
+    def watch_quotas(self, refused: Mapping[str, int]) -> None:
+        """Name where it is counted how often which quota refused something."""
+        self._refused = refused
 
     def collect(self) -> Iterator[Metric]:
         """Make the metric objects of all that was counted."""
@@ -89,6 +94,14 @@ class Metrics(Collector):
         for (event, kind), count in self._notifications().items():
             notifications.add_metric([event, kind], count)
         yield notifications
+        quotas = CounterMetricFamily(
+            "zaqar_quota_refusals",
+            "Requests and sockets that a quota refused.",
+            labels=["quota"],
+        )
+        for quota, count in self._refused.items():
+            quotas.add_metric([quota], count)
+        yield quotas
         yield CounterMetricFamily(
             "zaqar_swept_rows", "Dead rows removed from the store.", value=self._swept
         )

@@ -20,7 +20,7 @@ from zaqarserver.operations import OPERATIONS, Operation
 LOG = logging.getLogger(__name__)
 
 _ADMIN = "role:admin"
-_ADMIN_RULES = frozenset({"health:get"})
+_ADMIN_RULES = frozenset({"health:get", "quota:get_project"})
 _MOST_VERDICTS = 10_000
 _RELOAD_SECONDS = 1.0
 

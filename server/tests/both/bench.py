@@ -16,6 +16,7 @@ from zaqarserver.http import make_app
 from zaqarserver.metrics import Metrics
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.policy import RulePolicy
+from zaqarserver.quota_options import quotas_of
 from zaqarserver.signing import Signer
 from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.sqlite import SQLiteStorage
@@ -62,6 +63,7 @@ class Bench:
             notices=NoNotices(),
             stages=stages,
             signer=Signer(conf.signed_url.secret_key),
+            quotas=quotas_of(conf),
         )
         self._app = make_app(self.server, NoAuth(), Metrics(), clock=self._clock)
         self._edge = FrameEdge(

@@ -13,6 +13,7 @@ from .service import (
     CLASSES,
     NO_STATS,
     OK,
+    TOO_MANY,
     Answer,
     Claim,
     Message,
@@ -93,7 +94,7 @@ class OverFrames(Service):
         if kind == OK:
             return Answer(OK, read(value))
         assert isinstance(value, str) or value["error"]
-        return Answer(kind)
+        return Answer(kind, value["retry_after"] if kind == TOO_MANY else None)
 
     def _page(
         self,
@@ -168,6 +169,26 @@ class OverFrames(Service):
     def signed_url_create(self, queue: str, **grant: Any) -> Answer:
         body = {**grant, "queue_name": queue}
         return self._ask("signed_url_create", lambda document: document, **body)
+
+    def signed_url_list(self, queue: str, **options: Any) -> Answer:
+        return self._page(
+            "id",
+            "signed_url_list",
+            lambda document: document["signed_urls"],
+            queue_name=queue,
+            **options,
+        )
+
+    def signed_url_revoke(self, queue: str, signed_url_id: str) -> Answer:
+        return self._ask(
+            "signed_url_revoke", queue_name=queue, signed_url_id=signed_url_id
+        )
+
+    def quota_show(self) -> Answer:
+        return self._ask("quota_show", lambda shown: shown)
+
+    def quota_show_project(self, project: str) -> Answer:
+        return self._ask("quota_show_project", lambda shown: shown, project_id=project)
 
     # -- messages ---------------------------------------------------------------
 

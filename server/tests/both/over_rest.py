@@ -12,6 +12,7 @@ from .service import (
     CLASSES,
     NOT_FOUND,
     OK,
+    TOO_MANY,
     Answer,
     Claim,
     Edge,
@@ -66,6 +67,8 @@ class OverRest(Service):
         status = CLASSES.get(found.status)
         assert status is not None, (found.status, found.content)
         document = json.loads(found.content) if found.content else None
+        if status == TOO_MANY:
+            return Answer(status, int(found.headers["retry-after"]))
         if status != OK:
             assert set(document) <= {"title", "description"}
             assert document["title"]
@@ -160,6 +163,21 @@ class OverRest(Service):
         if claim:
             assert held == claim
         return Message(**item)
+
+    def signed_url_list(self, queue: str, **options: Any) -> Answer:
+        target = self._path(queue, "signed_urls") + _query(options)
+        return self._page(target, lambda document: document["signed_urls"])
+
+    def signed_url_revoke(self, queue: str, signed_url_id: str) -> Answer:
+        target = self._path(queue, "signed_urls", signed_url_id)
+        return self._answer(self._ask("DELETE", target))
+
+    def quota_show(self) -> Answer:
+        return self._answer(self._ask("GET", "/v2/quotas"), lambda shown: shown)
+
+    def quota_show_project(self, project: str) -> Answer:
+        target = f"/v2/quotas/{quote(project, safe='')}"
+        return self._answer(self._ask("GET", target), lambda shown: shown)
 
     def message_post(self, queue: str, messages: Any) -> Answer:
         target = self._path(queue, "messages")

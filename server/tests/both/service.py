@@ -25,6 +25,8 @@ BAD_REQUEST = "bad_request"
 FORBIDDEN = "forbidden"
 NOT_FOUND = "not_found"
 CONFLICT = "conflict"
+#: Its value is the number of seconds to wait.
+TOO_MANY = "too_many"
 #: Any other status fails the test that got it: above all 500 and 503.
 CLASSES = {
     200: OK,
@@ -34,6 +36,7 @@ CLASSES = {
     403: FORBIDDEN,
     404: NOT_FOUND,
     409: CONFLICT,
+    429: TOO_MANY,
 }
 
 #: What REST shows of attributes that are not stored (``rest-v2`` 2.4).
@@ -99,7 +102,7 @@ class Answer:
 
     Attributes:
         status: One of the classes above.
-        value: What it returned; ``None`` for an error.
+        value: What it returned; ``None`` for most errors.
         following: Asks for the next page of a list.
     """
 
@@ -247,6 +250,21 @@ class Service(abc.ABC):
     @abc.abstractmethod
     def signed_url_create(self, queue: str, **grant: Any) -> Answer:
         """Give what whoever has no credentials may present."""
+
+    @abc.abstractmethod
+    def signed_url_list(self, queue: str, **options: Any) -> Answer:
+        """Give what is on record, without signatures."""
+
+    @abc.abstractmethod
+    def signed_url_revoke(self, queue: str, signed_url_id: str) -> Answer: ...
+
+    @abc.abstractmethod
+    def quota_show(self) -> Answer:
+        """Give limits and use."""
+
+    @abc.abstractmethod
+    def quota_show_project(self, project: str) -> Answer:
+        """Give limits and use of any project."""
 
     @abc.abstractmethod
     def message_post(self, queue: str, messages: Any) -> Answer:

@@ -25,11 +25,14 @@ class World:
         self.claimed, self.free = service.post("orders", "held", "free")
         self.claim = service.claim_create("orders", limit=1).result.id
         self.subscription = service.subscribe("orders", HOOK)
+        service.signed_url_create("orders")
+        (self.shared,) = service.signed_url_list("orders").result
 
     def attempts(self):
         """Return the actions behind each rule; what ends things comes last."""
         service = self.service
         free, claim, mine = self.free, self.claim, self.subscription
+        shared = self.shared["id"]
         many = service.message_delete_many
         return {
             "ping:get": [service.ping],
@@ -38,7 +41,12 @@ class World:
             "queues:get": [lambda: service.queue_get("orders")],
             "queues:update": [lambda: service.queue_update("orders", PATCH)],
             "queues:stats": [lambda: service.queue_get_stats("orders")],
-            "queues:share": [lambda: service.signed_url_create("orders")],
+            "queues:share": [
+                lambda: service.signed_url_create("orders", methods=["POST"]),
+                lambda: service.signed_url_list("orders"),
+                lambda: service.signed_url_revoke("orders", shared),
+            ],
+            "quota:get": [service.quota_show],
             "messages:create": [
                 lambda: service.message_post("orders", MESSAGES),
                 lambda: service.message_post("new", MESSAGES),
@@ -98,12 +106,14 @@ class World:
             service.message_list("orders", echo=True, include_claimed=True).result,
             service.claim_get("orders", self.claim).result,
             service.subscription_list("orders").result,
+            service.signed_url_list("orders").result,
             service.of_topics().queue_list(detailed=True).result,
         )
 
 
-#: Administrators alone may ask for the service's health: tested with the process.
-ELSEWHERE = {"health:get"}
+#: Administrators alone may ask for the service's health and others' quotas: tested
+#: with the process, and with quotas.
+ELSEWHERE = {"health:get", "quota:get_project"}
 RULES = sorted({row.policy for row in OPERATIONS if row.policy is not None} - ELSEWHERE)
 SIGNING = "[signed_url]\nsecret_key = s3cret\n"
 

@@ -19,6 +19,7 @@ from zaqarserver.operations.rows import (
     claims,
     messages,
     queues,
+    quotas,
     service,
     sharing,
     subscriptions,
@@ -29,6 +30,7 @@ __all__ = ["OPERATIONS", "Body", "BoundOperation", "Operation", "Reply", "bind",
 
 OPERATIONS: tuple[Operation, ...] = (
     *service.ROWS,
+    *quotas.ROWS,
     *queues.ROWS,
     *sharing.ROWS,
     *messages.ROWS,
@@ -52,7 +54,7 @@ async def call(
     context: Context,
     arguments: Callable[[], Awaitable[Fields]],
 ) -> tuple[Fields, Any]:
-    """Run one operation: policy, arguments, bounds, handler, in this order.
+    """Run one operation: rate, policy, arguments, bounds, handler, in this order.
 
     Args:
         operation: What to run.
@@ -68,6 +70,7 @@ async def call(
         Unavailable: The store cannot serve now.
     """
     row = operation.row
+    context.server.quotas.admit(context.project, context.now)
     if row.policy is not None:
         context.server.policy.check(row.policy, context)
     values = await arguments()

@@ -9,6 +9,12 @@ _PAGE = "{?marker,limit}"
 _QUEUE = "/v2/queues/{queue_name}"
 _MESSAGES = f"{_QUEUE}/messages"
 
+
+def _of_topic(rel: str) -> str:
+    """Return what a relation of queues is called for topics."""
+    return rel.replace("queue", "topic") if "queue" in rel else f"topic_{rel}"
+
+
 # rel, template, methods, whether it accepts a JSON post
 _PUBLIC: tuple[tuple[str, str, str, bool], ...] = (
     ("queues", "/v2/queues{?marker,limit,detailed}", "GET", False),
@@ -46,6 +52,12 @@ _PUBLIC: tuple[tuple[str, str, str, bool], ...] = (
     ),
     ("ping", "/v2/ping", "GET", False),
 )
+# Topics are queues without claims and signed URLs.
+_TOPICS = tuple(
+    (_of_topic(rel), template.replace("queue", "topic"), methods, accepts)
+    for rel, template, methods, accepts in _PUBLIC
+    if "queue" in template and "claims" not in template and rel != "queue_share"
+)
 _ADMIN: tuple[tuple[str, str, str, bool], ...] = (
     ("pools", "/v2/pools{?detailed,limit,marker}", "GET", False),
     ("pool", "/v2/pools/{pool_name}", "GET PUT PATCH DELETE", False),
@@ -55,6 +67,7 @@ _ADMIN: tuple[tuple[str, str, str, bool], ...] = (
 # What the variable ``limit`` counts, by rel.
 _LIMITS = {
     "queues": "queue_limit",
+    "topics": "queue_limit",
     "messages": "messages_limit",
     "post_claim": "claim_limit",
     "subscriptions_get": "subscription_limit",
@@ -69,7 +82,8 @@ def _entry(rel: str, template: str, methods: str, accepts: bool) -> dict[str, An
     names = [
         name for group in _VARIABLES.findall(template) for name in group.split(",")
     ]
-    special = {"limit": _LIMITS.get(rel, "limit"), "claim": "claim_id"}
+    kind = rel if rel in _LIMITS else rel.removeprefix("topic_")
+    special = {"limit": _LIMITS.get(kind, "limit"), "claim": "claim_id"}
     hints: dict[str, Any] = {
         "allow": methods.split(),
         "formats": {"application/json": {}},
@@ -85,7 +99,7 @@ def _entry(rel: str, template: str, methods: str, accepts: bool) -> dict[str, An
 
 def home_document(*, admin: bool) -> dict[str, Any]:
     """Return the home document; with the admin resources in admin mode."""
-    rows = _PUBLIC + _ADMIN if admin else _PUBLIC
+    rows = _PUBLIC + _TOPICS + (_ADMIN if admin else ())
     resources = {f"rel/{row[0]}": _entry(*row) for row in rows}
     if admin:
         resources["rel/health"] = {

@@ -21,6 +21,7 @@ from zaqarserver.fields import (
     path,
     query,
 )
+from zaqarserver.operations.quotas import Room
 from zaqarserver.storage.base import Message, NewMessage
 
 
@@ -86,9 +87,10 @@ async def message_post(ctx: Context, args: MessagePost) -> list[str]:
         messages.append(new)
     if not messages:
         return []
-    return await ctx.storage.message_post(
-        ctx.space, args.queue_name, ctx.client_id, messages, ctx.now
-    )
+    async with Room(ctx, args.queue_name, messages):
+        return await ctx.storage.message_post(
+            ctx.space, args.queue_name, ctx.client_id, messages, ctx.now
+        )
 
 
 def readable(ctx: Context, queue: str, found: Sequence[Message]) -> list[Message]:

@@ -10,6 +10,7 @@ from zaqarserver.context import Context
 from zaqarserver.errors import BadRequest, QueueChanged, QueueNotFound, Unavailable
 from zaqarserver.fields import Fields, QueueName, Source, Spec, body, document, query
 from zaqarserver.operations import metadata as attributes
+from zaqarserver.operations.quotas import Room
 from zaqarserver.storage.base import Metadata, Queue, QueueStats
 
 RESOURCE_TYPES = ("messages", "subscriptions")
@@ -94,7 +95,8 @@ async def queue_create(ctx: Context, args: QueueCreate) -> bool:
     """Create a queue; return False, changing nothing, if it exists."""
     metadata = args.metadata or {}
     _check_metadata(ctx, args.queue_name, metadata)
-    return await ctx.storage.queue_create(ctx.space, args.queue_name, metadata)
+    async with Room(ctx, args.queue_name):
+        return await ctx.storage.queue_create(ctx.space, args.queue_name, metadata)
 
 
 def _check_metadata(ctx: Context, queue: str, metadata: Metadata) -> None:

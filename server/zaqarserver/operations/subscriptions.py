@@ -12,6 +12,7 @@ import msgspec
 from zaqarserver.context import Context
 from zaqarserver.errors import BadRequest, SubscriptionNotFound
 from zaqarserver.fields import Fields, QueueName, document, path, query
+from zaqarserver.operations.quotas import Room
 from zaqarserver.storage.subscriptions import Subscription, SubscriptionChange
 from zaqarserver.subscribers.options import check_options
 
@@ -148,15 +149,16 @@ async def subscription_create(ctx: Context, args: SubscriptionCreate) -> Subscri
         raise BadRequest("Missing parameter subscriber in body.")
     else:
         subscriber = _check_subscriber(given["subscriber"], types)
-    subscription, created = await ctx.storage.subscription_create(
-        ctx.space,
-        args.queue_name,
-        subscriber=subscriber,
-        ttl=ttl,
-        options=options,
-        now=ctx.now,
-        volatile=listener is not None,
-    )
+    async with Room(ctx, args.queue_name, subscriptions=1):
+        subscription, created = await ctx.storage.subscription_create(
+            ctx.space,
+            args.queue_name,
+            subscriber=subscriber,
+            ttl=ttl,
+            options=options,
+            now=ctx.now,
+            volatile=listener is not None,
+        )
     if listener is not None:
         if created:
             listener.listen(subscription)

@@ -1,0 +1,162 @@
+"""Quotas: refuse what would exceed them, and show them.
+
+What a project keeps counts its queues and its topics together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from zaqarserver.context import Context
+from zaqarserver.errors import BadRequest
+from zaqarserver.fields import Fields, path
+from zaqarserver.quotas import STOCK, UNLIMITED, Limits
+from zaqarserver.spaces import space_of
+from zaqarserver.storage.accounts import Usage
+from zaqarserver.storage.base import NewMessage
+
+_PROJECT = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
+
+
+async def usage_of(ctx: Context, project: str) -> Usage:
+    """Return what a project keeps, queues and topics together."""
+    of_queues, of_topics = [
+        await ctx.storage.usage(space_of(project, topics=topics), ctx.now)
+        for topics in (False, True)
+    ]
+    return Usage(
+        of_queues.queues + of_topics.queues,
+        of_queues.messages + of_topics.messages,
+        of_queues.bytes + of_topics.bytes,
+        of_queues.subscriptions + of_topics.subscriptions,
+    )
+
+
+class Room:
+    """Room in the project's quotas for what is stored inside ``async with``.
+
+    Requests under way in this process leave each other room, so that together they
+    never exceed a quota. Other servers of the same store do not know of them: with
+    those a quota can be exceeded by what they are storing at the same moment.
+
+    Args:
+        ctx: Who stores.
+        queue: The queue or topic it is for, which is made if it does not exist.
+        messages: Messages to store.
+        subscriptions: How many subscriptions to make.
+
+    Raises:
+        QuotaExceeded: There is no room; nothing was stored.
+    """
+
+    __slots__ = ("_ctx", "_held", "_messages", "_queue", "_subscriptions")
+
+    def __init__(
+        self,
+        ctx: Context,
+        queue: str,
+        messages: Sequence[NewMessage] = (),
+        subscriptions: int = 0,
+    ) -> None:
+        self._ctx = ctx
+        self._queue = queue
+        self._messages = messages
+        self._subscriptions = subscriptions
+        self._held: Mapping[str, int] = {}
+
+    async def __aenter__(self) -> None:
+        ctx = self._ctx
+        quotas = ctx.server.quotas
+        limits = quotas.limits(ctx.project, ctx.now)
+        if not limits.limit_stock:
+            return
+        self._held = await self._wanted(limits)
+        quotas.hold(ctx.project, self._held)
+        try:
+            await self._check(limits)
+        except BaseException:
+            self._let_go()
+            raise
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._held:
+            self._ctx.server.quotas.let_go(self._ctx.project, self._held)
+
+    async def _wanted(self, limits: Limits) -> dict[str, int]:
+        """Return how much of what is limited this adds."""
+        ctx = self._ctx
+        there = await ctx.storage.queue_get(ctx.space, self._queue) is not None
+        wanted = {
+            "queues": 0 if there else 1,
+            "messages": len(self._messages),
+            "bytes": sum(len(message.body) for message in self._messages),
+            "subscriptions": self._subscriptions,
+        }
+        return {
+            kind: count
+            for kind, count in wanted.items()
+            if count and getattr(limits, kind) != UNLIMITED
+        }
+
+    async def _check(self, limits: Limits) -> None:
+        if not self._held:
+            return
+        ctx = self._ctx
+        quotas = ctx.server.quotas
+        usage = await usage_of(ctx, ctx.project)
+        for kind, wanted in self._held.items():
+            limit, used = getattr(limits, kind), getattr(usage, kind)
+            if used + quotas.held(ctx.project, kind) > limit:
+                raise quotas.exceeded(kind, limit, used, wanted)
+
+
+# -- operations --------------------------------------------------------------
+
+
+class QuotaShow(Fields):
+    """The caller's own project."""
+
+
+class QuotaShowProject(Fields):
+    """Any project."""
+
+    project_id: Annotated[str, path(help="Id of the project.")]
+
+
+async def quota_show(ctx: Context, _args: QuotaShow) -> dict[str, Any]:
+    """Show the limits of the caller's project, and what it uses."""
+    return await _shown(ctx, ctx.project)
+
+
+async def quota_show_project(ctx: Context, args: QuotaShowProject) -> dict[str, Any]:
+    """Show the limits of any project, and what it uses."""
+    if _PROJECT.fullmatch(args.project_id) is None:
+        raise BadRequest(
+            "project_id must have 1 to 256 characters, none of them a control one."
+        )
+    return await _shown(ctx, args.project_id)
+
+
+async def _shown(ctx: Context, project: str) -> dict[str, Any]:
+    quotas = ctx.server.quotas
+    limits = quotas.limits(project, ctx.now)
+    usage = await usage_of(ctx, project)
+    used = {kind: getattr(usage, kind) for kind in STOCK}
+    used["sockets"] = quotas.sockets(project)
+    rate = limits.requests_per_second
+    return {
+        "quotas": {
+            kind: {"limit": getattr(limits, kind), "used": count}
+            for kind, count in used.items()
+        },
+        "rate": {
+            "requests_per_second": rate,
+            "burst": UNLIMITED if rate == UNLIMITED else limits.bucket_size,
+            "remaining": quotas.remaining(project, ctx.now),
+        },
+    }

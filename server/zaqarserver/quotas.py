@@ -1,0 +1,309 @@
+"""What each project may use: how much it keeps, its sockets, its rate of requests.
+
+Nothing is limited unless ``[quota]`` says so. What a project *keeps* (queues,
+messages, bytes, subscriptions) the store counts, for all servers of the store. Sockets
+and the rate are counted here, so they hold for one server process.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from zaqarserver.errors import QuotaExceeded, SettingsError, TooManyRequests
+
+LOG = logging.getLogger(__name__)
+
+#: Says of a limit that there is none.
+UNLIMITED = -1
+#: What a project keeps, in the order in which it is checked and shown.
+STOCK = ("queues", "messages", "bytes", "subscriptions")
+#: Projects whose rate is remembered; a forgotten one has its whole burst again.
+MOST_BUCKETS = 10_000
+#: Seconds between two looks at the file of overrides.
+RELOAD_SECONDS = 1.0
+
+_Count = Annotated[int, msgspec.Meta(ge=UNLIMITED)]
+_Rate = Annotated[float, msgspec.Meta(ge=UNLIMITED)]
+_Burst = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of one project; -1 is none.
+
+    Attributes:
+        queues: Queues and topics.
+        messages: Messages in them.
+        bytes: Bytes of the messages' bodies, as stored.
+        subscriptions: Subscriptions.
+        sockets: WebSockets at once, for each server process.
+        requests_per_second: Requests a second over time, for each server process.
+        burst: Requests at once after a pause; 0 for as many as a second brings, at
+            least one.
+    """
+
+    queues: int = UNLIMITED
+    messages: int = UNLIMITED
+    bytes: int = UNLIMITED
+    subscriptions: int = UNLIMITED
+    sockets: int = UNLIMITED
+    requests_per_second: float = UNLIMITED
+    burst: int = 0
+
+    @property
+    def limit_stock(self) -> bool:
+        """Whether something that the project keeps is limited."""
+        return any(getattr(self, kind) != UNLIMITED for kind in STOCK)
+
+    @property
+    def bucket_size(self) -> int:
+        """Requests at once, at least 1."""
+        return self.burst or max(1, math.ceil(self.requests_per_second))
+
+
+class Override(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a project has in place of the limits for all; see :class:`Limits`."""
+
+    queues: _Count | msgspec.UnsetType = msgspec.UNSET
+    messages: _Count | msgspec.UnsetType = msgspec.UNSET
+    bytes: _Count | msgspec.UnsetType = msgspec.UNSET
+    subscriptions: _Count | msgspec.UnsetType = msgspec.UNSET
+    sockets: _Count | msgspec.UnsetType = msgspec.UNSET
+    requests_per_second: _Rate | msgspec.UnsetType = msgspec.UNSET
+    burst: _Burst | msgspec.UnsetType = msgspec.UNSET
+
+
+def merge(limits: Limits, override: Override) -> Limits:
+    """Return the limits of a project that has others than all.
+
+    Raises:
+        SettingsError: A rate is 0, which nobody could use.
+    """
+    named = {
+        name: getattr(override, name)
+        for name in Override.__struct_fields__
+        if getattr(override, name) is not msgspec.UNSET
+    }
+    merged = msgspec.structs.replace(limits, **named)
+    check_rate(merged.requests_per_second)
+    return merged
+
+
+def check_rate(requests_per_second: float) -> None:
+    """Refuse a rate that is neither a rate nor unlimited.
+
+    Raises:
+        SettingsError: It is not.
+    """
+    if requests_per_second != UNLIMITED and not 0 < requests_per_second < math.inf:
+        raise SettingsError(
+            "requests_per_second must be more than 0, or -1 for no limit"
+        )
+
+
+class Overrides:
+    """The limits of single projects, in a TOML file with a table for each.
+
+    Changes of the file are followed within a second. A file that cannot be used
+    when the server starts is an error; later it is logged, and what was known
+    holds on.
+
+    Args:
+        path: The file.
+        limits: The limits of all others.
+
+    Raises:
+        SettingsError: The file cannot be used.
+    """
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self._path = path
+        self._limits = limits
+        self._looked = -math.inf
+        self._seen: tuple[int, ...] = ()
+        self._known: Mapping[str, Limits] = {}
+        self._read()
+
+    def find(self, project: str, now: float) -> Limits:
+        """Return a project's limits."""
+        if abs(now - self._looked) >= RELOAD_SECONDS:
+            self._looked = now
+            try:
+                self._read()
+            except SettingsError as error:
+                LOG.error("quotas stay as they were: %s", error)  # noqa: TRY400 - one line says it all
+        return self._known.get(project, self._limits)
+
+    def _read(self) -> None:
+        """Read the file if it is another than last time."""
+        try:
+            found = self._path.stat()
+            seen = (found.st_mtime_ns, found.st_size, found.st_ino)
+            if seen == self._seen:
+                return
+            # Not read again and again while it is wrong: it has to change first.
+            self._seen = seen
+            text = self._path.read_bytes()
+            overrides = msgspec.toml.decode(text, type=dict[str, Override])
+        except OSError as error:
+            self._seen = ()
+            raise SettingsError(
+                f"[quota] overrides_file {self._path}: {error.strerror}"
+            ) from error
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise SettingsError(
+                f"[quota] overrides_file {self._path}: {error}"
+            ) from error
+        self._known = {
+            project: merge(self._limits, override)
+            for project, override in overrides.items()
+        }
+
+
+class _Bucket:
+    """The requests that a project may send at once now."""
+
+    __slots__ = ("filled", "tokens")
+
+    def __init__(self, tokens: float, filled: float) -> None:
+        self.tokens = tokens
+        self.filled = filled
+
+    def fill(self, limits: Limits, now: float) -> None:
+        """Add what time has brought; a clock that goes back brings nothing."""
+        passed = max(0.0, now - self.filled)
+        self.filled = now
+        brought = passed * limits.requests_per_second
+        self.tokens = min(limits.bucket_size, self.tokens + brought)
+
+
+class Quotas:
+    """Knows limits, and counts what the store does not.
+
+    Everything here takes the same time whatever the number of projects.
+
+    Args:
+        limits: For projects without others.
+        overrides: The others.
+
+    Attributes:
+        refused: How often each quota refused something, by its name.
+    """
+
+    def __init__(
+        self, limits: Limits | None = None, overrides: Overrides | None = None
+    ) -> None:
+        self._limits = limits or Limits()
+        self._overrides = overrides
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._sockets: Counter[str] = Counter()
+        self._held: dict[str, Counter[str]] = {}
+        self.refused: Counter[str] = Counter()
+
+    def limits(self, project: str, now: float) -> Limits:
+        """Return a project's limits.
+
+        Args:
+            project: The project.
+            now: Seconds; what counts is how much time passes between two calls.
+        """
+        if self._overrides is None:
+            return self._limits
+        return self._overrides.find(project, now)
+
+    # -- the rate -----------------------------------------------------------
+
+    def admit(self, project: str, now: float) -> None:
+        """Take one request off a project's rate.
+
+        Raises:
+            TooManyRequests: There is none left now.
+        """
+        limits = self.limits(project, now)
+        if limits.requests_per_second == UNLIMITED:
+            return
+        bucket = self._bucket(project, limits, now)
+        if bucket.tokens >= 1:
+            bucket.tokens -= 1
+            return
+        rate = limits.requests_per_second
+        wait = max(1, math.ceil((1 - bucket.tokens) / rate))
+        self.refused["requests"] += 1
+        raise TooManyRequests(
+            f"The project may send {rate:g} requests a second, {limits.bucket_size} at "
+            f"once: try again in {wait} s.",
+            retry_after=wait,
+        )
+
+    def remaining(self, project: str, now: float) -> int:
+        """Return how many requests a project may send at once now, -1 for any."""
+        limits = self.limits(project, now)
+        if limits.requests_per_second == UNLIMITED:
+            return UNLIMITED
+        return int(self._bucket(project, limits, now).tokens)
+
+    def _bucket(self, project: str, limits: Limits, now: float) -> _Bucket:
+        bucket = self._buckets.get(project)
+        if bucket is None:
+            bucket = self._buckets[project] = _Bucket(limits.bucket_size, now)
+            if len(self._buckets) > MOST_BUCKETS:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(project)
+        bucket.fill(limits, now)
+        return bucket
+
+    # -- sockets ------------------------------------------------------------
+
+    def open_socket(self, project: str, now: float) -> None:
+        """Count a WebSocket of a project; :meth:`close_socket` ends it.
+
+        Raises:
+            QuotaExceeded: The project has as many as it may have; then nothing was
+                counted.
+        """
+        limit, used = self.limits(project, now).sockets, self._sockets[project]
+        if limit != UNLIMITED and used >= limit:
+            raise self.exceeded("sockets", limit, used, 1)
+        self._sockets[project] += 1
+
+    def close_socket(self, project: str) -> None:
+        """Count a WebSocket no longer."""
+        self._sockets[project] -= 1
+        if not self._sockets[project]:
+            del self._sockets[project]
+
+    def sockets(self, project: str) -> int:
+        """Return how many WebSockets a project has in this process."""
+        return self._sockets.get(project, 0)
+
+    # -- what is being stored -------------------------------------------------
+
+    def hold(self, project: str, wanted: Mapping[str, int]) -> None:
+        """Count what is about to be stored, so that others leave room for it."""
+        self._held.setdefault(project, Counter()).update(wanted)
+
+    def let_go(self, project: str, wanted: Mapping[str, int]) -> None:
+        """Count it no longer: it is stored by now, or never will be."""
+        held = self._held[project]
+        held.subtract(wanted)
+        if not any(held.values()):
+            del self._held[project]
+
+    def held(self, project: str, kind: str) -> int:
+        """Return how much of a kind is about to be stored in this process."""
+        held = self._held.get(project)
+        return 0 if held is None else held[kind]
+
+    def exceeded(self, kind: str, limit: int, used: int, wanted: int) -> QuotaExceeded:
+        """Count a refusal and return the error that says so."""
+        self.refused[kind] += 1
+        return QuotaExceeded(
+            f"The quota of {kind} is {limit}: the project has {used}, and this would "
+            f"add {wanted}."
+        )
