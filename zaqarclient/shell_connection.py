@@ -84,7 +84,11 @@ class Connection:
     @property
     def configured(self) -> bool:
         """Whether anything says where the service is; else it is assumed."""
-        return self._auth_type != "none" or self._endpoint is not None
+        return bool(
+            self._options.signed_url
+            or self._auth_type != "none"
+            or self._endpoint is not None
+        )
 
     @cached_property
     def messaging(self) -> Client:
@@ -93,6 +97,8 @@ class Connection:
         Raises:
             zaqarclient.errors.ZaqarError: The options do not fit together.
         """
+        if self._options.signed_url:
+            return cli.signed_client(self._options.signed_url, self.session)
         if not self.configured and os.environ.get("OS_CLOUD"):
             # The cloud may be anywhere but at the default place.
             raise AuthenticationFailed(
@@ -131,7 +137,7 @@ class Connection:
 
         options = self._options
         cert = (options.os_cert, options.os_key) if options.os_key else options.os_cert
-        anonymous = self._auth_type == "none"
+        anonymous = self._options.signed_url or self._auth_type == "none"
         return session.Session(
             auth=None if anonymous else self._plugin(),
             verify=False if options.insecure else (options.os_cacert or True),

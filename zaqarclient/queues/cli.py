@@ -29,6 +29,16 @@ DEFAULT_QUEUES_API_VERSION = DEFAULT_API_VERSION
 DEFAULT_NOAUTH_PROJECT = "fake_project_id_for_noauth"
 
 
+class Secret(str):
+    """A text that ``--debug``, which shows all options, does not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Return something else."""
+        return "'***'"
+
+
 def api_version(text: str) -> str:
     """Return the major version that ``2``, ``2.0``, ``v2`` or ``v2.0`` mean.
 
@@ -91,20 +101,32 @@ def build_option_parser(parser: _Parser) -> _Parser:
         "authentication: admin may ask for its health; others ignore this "
         "(Env: OS_QUEUES_ROLES)",
     )
+    parser.add_argument(
+        "--signed-url",
+        metavar="<signed-url>",
+        type=Secret,
+        default=os.environ.get("ZAQAR_SIGNED_URL") or None,
+        help="Work on one queue with nothing but what `queue signed url --output "
+        "url` printed: the line itself, @FILE, or - for the first line of the "
+        "standard input. Whatever else says where the service is and who asks "
+        "is ignored (Env: ZAQAR_SIGNED_URL)",
+    )
     return parser
 
 
 def needs_authentication(config: dict[str, Any]) -> bool:
     """Say if a cloud configuration asks for authentication.
 
-    Naming the endpoint of the service is enough for a server without
-    authentication, so credentials are needed only when there are traces of
-    some, or when there is no endpoint.
+    Nobody with a signed URL needs more. Naming the endpoint of the service is
+    enough for a server without authentication, so credentials are needed only
+    when there are traces of some, or when there is no endpoint.
 
     Args:
         config: The merged options, environment and ``clouds.yaml`` of the
             program.
     """
+    if config.get("signed_url"):
+        return False
     if not config.get("queues_endpoint"):
         return True
     auth = config.get("auth") or {}
@@ -129,6 +151,8 @@ def make_client(instance: Any) -> Client:
     if not needs_authentication(config):
         # openstack looks there for timings, and for connections to close.
         instance.session = _session(instance)
+        if config.get("signed_url"):
+            return signed_client(config["signed_url"], instance.session)
         conf = noauth_conf(config)
         return client.Client(endpoint, int(version), conf, instance.session)
     instance.setup_auth()
@@ -145,6 +169,21 @@ def make_client(instance: Any) -> Client:
         project = config.get("queues_project_id") or auth.get("project_id")
         conf = {"auth_opts": {"options": {"os_project_id": project}}}
     return client.Client(endpoint, int(version), conf, instance.session)
+
+
+def signed_client(text: str, session: Any) -> Client:
+    """Return the client of somebody with a signed URL and nothing else.
+
+    Args:
+        text: The value of ``--signed-url``.
+        session: A keystoneauth1 session without credentials.
+
+    Raises:
+        zaqarclient.errors.ZaqarError: The text is no signed URL.
+    """
+    from zaqarclient.queues import signed  # noqa: PLC0415 - not at every start
+
+    return signed.SignedClient(signed.read(text), session)
 
 
 def noauth_conf(config: dict[str, Any]) -> dict[str, Any]:

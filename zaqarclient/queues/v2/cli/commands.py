@@ -28,7 +28,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "queue set metadata": Entry("queue_metadata", "SetQueueMetadata"),
     "queue get metadata": Entry("queue_metadata", "GetQueueMetadata"),
     "queue purge": Entry("queue", "PurgeQueue"),
-    "queue signed url": Entry("queue", "CreateSignedUrl"),
+    "queue signed url": Entry("signed_url", "CreateSignedUrl"),
     "message post": Entry("message_post", "PostMessages"),
     "message list": Entry("message", "ListMessages"),
     "message show": Entry("message", "ShowMessage"),

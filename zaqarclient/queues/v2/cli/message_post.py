@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zaqarclient.queues.v2.cli import bodies, options
 from zaqarclient.queues.v2.cli.base import LOG, Lister, is_terminal
 from zaqarclient.queues.v2.cli.progress import Progress
+from zaqarclient.transport.errors import ForbiddenError
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.queues import Queue
@@ -81,6 +82,7 @@ class PostMessages(Lister):
             help="How long messages that name no delay stay hidden; only for "
             "queues with a default delay (default: the queue's)",
         )
+        options.take_anywhere(parser, "messages")
 
     def take_action(
         self, parsed_args: argparse.Namespace
@@ -166,7 +168,10 @@ def _post_size(queue: Queue, messages: Iterable[bodies.Message | None]) -> int:
     """Return the largest post the queue takes; a lone message needs no look."""
     if isinstance(messages, list) and len(messages) == 1:
         return 1 << 62  # the service is going to say if it is too large
-    size = queue.metadata().get("_max_messages_post_size")
+    try:
+        size = queue.metadata().get("_max_messages_post_size")
+    except ForbiddenError:
+        size = None  # who may only post, as with a signed URL, cannot ask
     return int(size or _DEFAULT_POST_SIZE)
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,38 @@ def add_option(
     # Left out, either spelling leaves the default of the first.
     hidden = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
     parser.add_argument(old, **settings | hidden)
+
+
+def take_anywhere(parser: argparse.ArgumentParser, dest: str) -> None:
+    """Let the last positional stand behind options too, though it may be missing.
+
+    A positional that may be missing counts as missing for argparse as soon as
+    an option follows the one before it.
+
+    Args:
+        parser: The parser; changed.
+        dest: The name of the positional; None means missing.
+    """
+    parse = parser.parse_known_args
+    (action,) = (one for one in parser._actions if one.dest == dest)  # noqa: SLF001 - argparse has no other way
+
+    def parse_known_args(
+        args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        parsed, rest = parse(args, namespace)
+        last = rest[0] if len(rest) == 1 else "--"
+        if getattr(parsed, dest) is None and (last == "-" or last[:1] != "-"):
+            try:
+                setattr(parsed, dest, _converted(action, rest.pop()))
+            except argparse.ArgumentTypeError as error:
+                parser.error(f"argument {action.metavar}: {error}")
+        return parsed, rest
+
+    parser.parse_known_args = parse_known_args  # type: ignore[method-assign,assignment]  # this parser only
+
+
+def _converted(action: argparse.Action, text: str) -> Any:
+    return action.type(text) if callable(action.type) else text
 
 
 def names(text: str) -> list[str]:

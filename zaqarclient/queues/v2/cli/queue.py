@@ -17,8 +17,6 @@ from zaqarclient.queues.v2.cli.queue_metadata import set_keys
 
 Columns = tuple[str, ...]
 
-_SIGNED_PATHS = ("messages", "subscriptions", "claims")
-
 
 class ListQueues(Lister):
     """List the queues of the project, by name."""
@@ -250,62 +248,3 @@ class PurgeQueue(Command):
         self.queue(parsed_args.queue_name).purge(
             resource_types=parsed_args.resource_types
         )
-
-
-class CreateSignedUrl(ShowOne):
-    """Sign a URL that gives access to a queue without a token, for a time."""
-
-    example = "queue signed url orders --methods GET,POST --ttl-seconds 600"
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name and what the URL is to allow."""
-        options.add_queue_name(parser)
-        parser.add_argument(
-            "--paths",
-            metavar="<paths>",
-            type=_signed_paths,
-            default="messages",
-            help="What to give access to, with commas between: messages, claims, "
-            "subscriptions (default: messages)",
-        )
-        parser.add_argument(
-            "--ttl-seconds",
-            metavar="<ttl_seconds>",
-            type=options.integer(1),
-            help="How long the URL is valid (default: one day)",
-        )
-        parser.add_argument(
-            "--methods",
-            metavar="<methods>",
-            default="GET",
-            help="HTTP methods to allow, with commas between: GET, HEAD, OPTIONS, "
-            "POST, PUT, PATCH, DELETE (default: GET)",
-        )
-
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, tuple[Any, ...]]:
-        """Have the URL signed."""
-        signed = self.queue(parsed_args.queue_name).signed_url(
-            paths=parsed_args.paths.split(","),
-            ttl_seconds=parsed_args.ttl_seconds,
-            methods=parsed_args.methods.split(","),
-        )
-        return (
-            ("Paths", "Methods", "Expires", "Signature", "Project ID"),
-            (
-                ",".join(signed["paths"]),
-                ",".join(signed["methods"]),
-                signed["expires"],
-                signed["signature"],
-                signed["project"],
-            ),
-        )
-
-
-def _signed_paths(text: str) -> str:
-    wrong = sorted(set(text.split(",")).difference(_SIGNED_PATHS))
-    if wrong:
-        allowed = ", ".join(_SIGNED_PATHS)
-        raise argparse.ArgumentTypeError(f"{','.join(wrong)} is not one of {allowed}")
-    return text

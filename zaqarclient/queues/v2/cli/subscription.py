@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from zaqarclient.queues.v2.cli import options
@@ -58,7 +57,7 @@ class CreateSubscription(ShowOne):
             help=f"{_TTL_HELP} (default: the service's, 3600)",
         )
         add_subscription_options(parser, default={})
-        _take_ttl_anywhere(parser)
+        options.take_anywhere(parser, "ttl")
 
     def take_action(
         self, parsed_args: argparse.Namespace
@@ -265,22 +264,3 @@ class DeleteSubscription(Command):
 
 def _fields(subscription: Subscription, columns: Columns) -> tuple[Any, ...]:
     return tuple(getattr(subscription, column.lower()) for column in columns)
-
-
-def _take_ttl_anywhere(parser: argparse.ArgumentParser) -> None:
-    """Let the ttl stand behind options too, as it may where it is mandatory.
-
-    A positional that may be missing counts as missing for argparse as soon as
-    an option follows the one before it.
-    """
-    parse = parser.parse_known_args
-
-    def parse_known_args(
-        args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        parsed, rest = parse(args, namespace)
-        if parsed.ttl is None and len(rest) == 1 and rest[0].isdecimal():
-            parsed.ttl = int(rest.pop())
-        return parsed, rest
-
-    parser.parse_known_args = parse_known_args  # type: ignore[method-assign,assignment]  # this parser only

@@ -68,6 +68,7 @@ ACCEPTED = [
     ("message post", ["q"], {"queue_name": "q", "messages": None, "lines": False}),
     ("message post", ["q"], {"ttl": None, "delay": None, "text": None}),
     ("message post", ["q", '[{"body": 1}]'], {"messages": [{"body": 1}]}),
+    ("message post", ["q", "--ttl", "60", '{"body": 1}'], {"messages": {"body": 1}}),
     ("message post", ["q", "--body", '{"a": 1}'], {"body": {"a": 1}}),
     ("message post", ["q", "--body", "null"], {"body": None}),
     ("message post", ["q", "--body", "hello there"], {"body": "hello there"}),
@@ -265,6 +266,10 @@ REFUSED = [
     ("queue purge", ["q", "--resource-type", "pools"], "invalid choice: 'pools'"),
     ("queue signed url", ["q", "--paths", "stats"], "stats is not one of messages"),
     ("queue signed url", ["q", "--ttl-seconds", "0"], "0 is less than 1"),
+    ("queue signed url", ["q", "--methods", "GRAB"], "GRAB is not one of GET"),
+    ("queue signed url", ["q", "--output", "xml"], "invalid choice: 'xml'"),
+    ("message post", ["q", "--ttl", "60", "hello"], "<messages>: not valid JSON"),
+    ("subscription create", ["q", "u", "--ttl", "60", "soon"], "'soon' is not an in"),
     (
         "message post",
         ["q", '[{"body": 1]'],

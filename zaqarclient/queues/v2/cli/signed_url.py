@@ -1,0 +1,158 @@
+"""Commands on signed URLs, which give access to a queue without a token."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from zaqarclient.queues.v2.cli import options
+from zaqarclient.queues.v2.cli.base import CommandError, ShowOne
+
+if TYPE_CHECKING:
+    from zaqarclient.auth.signed_url import SignedURL
+
+Columns = tuple[str, ...]
+
+_PATHS: Final = ("messages", "subscriptions", "claims")
+_OUTPUTS: Final = ("curl", "env", "url")
+_METHODS: Final = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+
+
+class CreateSignedUrl(ShowOne):
+    """Sign a URL that gives access to a queue without a token, for a time.
+
+    With --output it is printed ready to be used: "url" is one line, for the
+    option --signed-url; "env" the same as a variable of a shell; "curl" a
+    command that needs no program of this service. Whoever has it may do what it
+    allows: keep it like a password.
+    """
+
+    example = """queue signed url orders --methods GET,POST --ttl-seconds 600
+  eval "$(zaqar queue signed url orders --methods POST --output env)\""""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the name, what the URL is to allow, and how to print it."""
+        options.add_queue_name(parser)
+        parser.add_argument(
+            "--paths",
+            metavar="<paths>",
+            type=_some_of(_PATHS),
+            default="messages",
+            help="What to give access to, with commas between: messages, claims, "
+            "subscriptions (default: messages)",
+        )
+        parser.add_argument(
+            "--ttl-seconds",
+            metavar="<ttl_seconds>",
+            type=options.integer(1),
+            help="How long the URL is valid (default: one day)",
+        )
+        parser.add_argument(
+            "--methods",
+            metavar="<methods>",
+            type=_some_of(_METHODS),
+            default="GET",
+            help="HTTP methods to allow, with commas between: GET, HEAD, OPTIONS, "
+            "POST, PUT, PATCH, DELETE (default: GET)",
+        )
+        parser.add_argument(
+            "--output",
+            choices=_OUTPUTS,
+            help="Print it ready to be used, in place of its parts",
+        )
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Columns, tuple[Any, ...]]:
+        """Have the URL signed."""
+        signed = self.queue(parsed_args.queue_name).signed_url(
+            paths=parsed_args.paths.split(","),
+            ttl_seconds=parsed_args.ttl_seconds,
+            methods=parsed_args.methods.split(","),
+        )
+        if parsed_args.output:
+            return ("Line",), (self._line(parsed_args.output, signed),)
+        return (
+            ("Paths", "Methods", "Expires", "Signature", "Project ID"),
+            (
+                ",".join(signed["paths"]),
+                ",".join(signed["methods"]),
+                signed["expires"],
+                signed["signature"],
+                signed["project"],
+            ),
+        )
+
+    def produce_output(
+        self,
+        parsed_args: argparse.Namespace,
+        column_names: Sequence[str],
+        data: Sequence[Any],
+    ) -> int:
+        """Print the parts, or the one line that was asked for."""
+        if not parsed_args.output:
+            return super().produce_output(parsed_args, column_names, data)
+        print(data[0], file=self.app.stdout)
+        return 0
+
+    def _line(self, output: str, document: Mapping[str, Any]) -> str:
+        from zaqarclient.auth import signed_url  # noqa: PLC0415 - only when needed
+
+        endpoint = self.client.api_url or ""
+        signed = signed_url.SignedURL.of(endpoint, document)
+        if output == "curl":
+            return _curl(signed, self.client.client_uuid)
+        line = signed_url.format_signed_url(signed)
+        return line if output == "url" else _export(line)
+
+
+def _some_of(known: Sequence[str]) -> Callable[[str], str]:
+    """Return an argument type: some of these words, with commas between."""
+
+    def parse(text: str) -> str:
+        wrong = sorted(set(text.split(",")).difference(known))
+        if wrong:
+            raise argparse.ArgumentTypeError(
+                f"{','.join(wrong)} is not one of {', '.join(known)}"
+            )
+        return text
+
+    return parse
+
+
+def _export(line: str) -> str:
+    return f"export ZAQAR_SIGNED_URL={shlex.quote(line)}"
+
+
+def _curl(signed: SignedURL, client_id: str) -> str:
+    """Return a command that does one thing of what a signed URL allows.
+
+    Raises:
+        CommandError: The endpoint is one of WebSocket, which curl cannot use.
+    """
+    if not signed.endpoint.startswith("http"):
+        raise CommandError(
+            "curl needs the HTTP endpoint of the service, not its WebSocket: name it "
+            "with --os-queues-endpoint"
+        )
+    method = "POST" if "POST" in signed.methods else signed.methods[0]
+    path = signed.paths[0]
+    for wanted in signed.paths:
+        path = wanted if wanted.endswith("/messages") else path
+    headers = {
+        "Client-ID": client_id,
+        "X-Project-ID": signed.project,
+        "URL-Paths": ",".join(signed.paths),
+        "URL-Methods": ",".join(signed.methods),
+        "URL-Expires": signed.expires,
+        "URL-Signature": signed.signature,
+    }
+    words = ["curl", "--fail-with-body", "--silent", "--show-error", "-X", method]
+    if method == "POST" and path.endswith("/messages"):
+        headers["Content-Type"] = "application/json"
+        words += ["-d", '{"messages": [{"body": "hello"}]}']
+    for name, value in headers.items():
+        words += ["-H", f"{name}: {value}"]
+    return shlex.join([*words, signed.endpoint + path])
