@@ -10,6 +10,7 @@ import msgspec
 
 from zaqarserver.errors import (
     RequestError,
+    TooManyRequests,
     Unauthorized,
     Unavailable,
     UnsupportedMediaType,
@@ -52,6 +53,8 @@ def error_reply(error: Exception, allow: str = "") -> Reply:
             headers["Allow"] = allow
         elif isinstance(error, UnsupportedMediaType):
             headers["Accept-Patch"] = "application/openstack-messaging-v2.0-json-patch"
+        elif isinstance(error, TooManyRequests):
+            headers["Retry-After"] = str(error.retry_after)
         return Reply(error.status, body, headers)
     if isinstance(error, Unavailable):
         LOG.warning("cannot serve now: %s", error)

@@ -24,7 +24,12 @@ from zaqarserver.auth import (
     is_loopback_host,
 )
 from zaqarserver.context import Context, Listener, Server
-from zaqarserver.errors import BadRequest, RequestError, Unavailable
+from zaqarserver.errors import (
+    BadRequest,
+    RequestError,
+    TooManyRequests,
+    Unavailable,
+)
 from zaqarserver.fields import Fields
 from zaqarserver.log import new_request_id, request_id_var
 from zaqarserver.metrics import Metrics
@@ -223,8 +228,7 @@ class FrameEdge:
         except FrameError as error:
             return error.status, error.body
         except RequestError as error:
-            text = error.description or error.title
-            return error.status, {"exception": text, "error": text}
+            return error.status, _told(error)
         except Unavailable as error:
             LOG.warning("cannot serve now: %s", error)
             return 503, {"exception": error.public, "error": error.public}
@@ -286,6 +290,15 @@ class FrameEdge:
             "POST",
             "/",
         )
+
+
+def _told(error: RequestError) -> dict[str, Any]:
+    """Return the body that says what cannot be done (``websocket-v2`` 4.1)."""
+    text = error.description or error.title
+    body: dict[str, Any] = {"exception": text, "error": text}
+    if isinstance(error, TooManyRequests):
+        body["retry_after"] = error.retry_after
+    return body
 
 
 def _size_of(body: bytes, member: str) -> int:
