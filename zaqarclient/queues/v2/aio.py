@@ -59,6 +59,11 @@ __all__ = [
 ]
 
 
+def _document(_workers: Workers, found: Document) -> Document:
+    """Return what is no object as it is."""
+    return found
+
+
 class AsyncMessage(Resource[sync_message.Message]):
     """A message that came from the service; see `Message`."""
 
@@ -182,6 +187,8 @@ class AsyncQueue(Resource[sync_queues.Queue]):
     delete_messages = awaited(sync_queues.Queue.delete_messages)
     pop = listed(AsyncMessage, sync_queues.Queue.pop)
     signed_url = awaited(sync_queues.Queue.signed_url)
+    signed_urls = listed(_document, sync_queues.Queue.signed_urls)
+    revoke_signed_url = awaited(sync_queues.Queue.revoke_signed_url)
     subscriptions = listed(AsyncSubscription, sync_queues.Queue.subscriptions)
 
     async def stats(self) -> Document:

@@ -65,6 +65,8 @@ subscription_delete = _core(operations.subscription_delete)
 subscription_list = _core(operations.subscription_list)
 
 signed_url_create = _core(operations.signed_url_create)
+signed_url_list = _core(operations.signed_url_list)
+signed_url_revoke = _core(operations.signed_url_revoke)
 
 pool_get = _core(operations.pool_get)
 pool_create = _core(operations.pool_create)

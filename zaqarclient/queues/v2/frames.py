@@ -194,13 +194,18 @@ def _claim_get(arguments: Arguments, answer: Answer) -> Answer:
     return Answer(answer.status, {**answer.body, "href": href, "messages": found})
 
 
-def _subscription_list(arguments: Arguments, answer: Answer) -> Answer:
-    found = answer.body["subscriptions"]
-    links = []
-    if found:
-        path = f"{_queue_path(arguments)}/subscriptions"
-        links = _next_link(path, _query_of(arguments), found[-1]["id"])
-    return Answer(answer.status, {"subscriptions": found, "links": links})
+def _items_of_queue(kind: str) -> Reader:
+    """Return the reader of a page of these items, whose last id is the marker."""
+
+    def read(arguments: Arguments, answer: Answer) -> Answer:
+        found = answer.body[kind]
+        links = []
+        if found:
+            path = f"{_queue_path(arguments)}/{kind}"
+            links = _next_link(path, _query_of(arguments), found[-1]["id"])
+        return Answer(answer.status, {kind: found, "links": links})
+
+    return read
 
 
 def _subscription_create(_arguments: Arguments, answer: Answer) -> Answer:
@@ -228,7 +233,8 @@ SIDES: Mapping[str, FrameSide] = {
     "message_pop": FrameSide("message_delete_many"),
     "claim_create": FrameSide(reader=_claim_create),
     "claim_get": FrameSide(reader=_claim_get),
-    "subscription_list": FrameSide(reader=_subscription_list),
+    "signed_url_list": FrameSide(reader=_items_of_queue("signed_urls")),
+    "subscription_list": FrameSide(reader=_items_of_queue("subscriptions")),
     "subscription_create": FrameSide(reader=_subscription_create),
     "homedoc": FrameSide("homedoc_get"),
 }

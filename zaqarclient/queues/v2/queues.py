@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zaqarclient.queues.v2 import claim as claim_resource
-from zaqarclient.queues.v2 import driver, iterator, operations
+from zaqarclient.queues.v2 import driver, iterator, names, operations
 from zaqarclient.queues.v2 import message as message_resource
 from zaqarclient.queues.v2 import subscription as subscription_resource
+from zaqarclient.queues.v2.names import QUEUE_NAME_REGEX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.operations.flow import Document, Flow
 
 __all__ = ["QUEUE_NAME_REGEX", "Queue", "create_object"]
-
-QUEUE_NAME_REGEX = re.compile(r"^[a-zA-Z0-9_\-.]+$")
-
-_NAME_LENGTH = 64
 
 T = TypeVar("T")
 
@@ -42,9 +38,6 @@ class Queue:
         auto_create: Without effect; kept for callers.
         force_create: Create the queue now.
 
-    Attributes:
-        client: The client.
-
     Raises:
         ValueError: The name is not a legal one.
     """
@@ -60,7 +53,7 @@ class Queue:
         auto_create: bool = True,  # noqa: ARG002 - the contract's
         force_create: bool = False,
     ) -> None:
-        _check_name(name)
+        names.check_name(name)
         self.client = client
         self._name = name
         self._href = href
@@ -197,9 +190,8 @@ class Queue:
         Raises:
             ValueError: It is not a dict or dicts, or not JSON.
         """
-        return self._run(
-            operations.message_post(self._name, message_resource.documents_of(messages))
-        )
+        documents = message_resource.documents_of(messages)
+        return self._run(operations.message_post(self._name, documents))
 
     def message(self, message_id: str) -> message_resource.Message:
         """Return one message.
@@ -229,12 +221,9 @@ class Queue:
                 there.
         """
         if ids:
-            page = self._run(
-                operations.message_get_many(self._name, message_resource.ids_of(ids))
-            )
-        else:
-            page = self._run(operations.message_list(self._name, **params))
-        return self._iterator(page)
+            known = message_resource.ids_of(ids)
+            return self._iterator(operations.message_get_many(self._name, known))
+        return self._iterator(operations.message_list(self._name, **params))
 
     def iter_messages(
         self, /, **params: Any
@@ -280,7 +269,7 @@ class Queue:
         Args:
             count: How many at most, 1 to 20.
         """
-        return self._iterator(self._run(operations.message_pop(self._name, count)))
+        return self._iterator(operations.message_pop(self._name, count))
 
     def claim(
         self,
@@ -326,6 +315,34 @@ class Queue:
         )
         return self._run(flow)
 
+    def signed_urls(
+        self, *, marker: str | None = None, limit: int | None = None
+    ) -> iterator.Listing[Document]:
+        """Return one page of what was signed for the queue and has not expired.
+
+        Args:
+            marker: An id to start behind.
+            limit: How many at most, 1 to 20.
+
+        Returns:
+            An iterator of dicts with ``id``, ``paths``, ``methods``,
+            ``created``, ``expires`` and ``revoked``; without signatures.
+        """
+        flow = operations.signed_url_list(self._name, marker=marker, limit=limit)
+        return iterator.Listing(self.client, self._run(flow), "signed_urls", dict)
+
+    def revoke_signed_url(self, id: str) -> None:  # noqa: A002 - as of a claim
+        """Have the service refuse a signed URL from the next request on.
+
+        Args:
+            id: Its id, from `signed_urls`.
+
+        Raises:
+            zaqarclient.transport.errors.ResourceNotFound: There is none that
+                has not expired.
+        """
+        self._run(operations.signed_url_revoke(self._name, id))
+
     def subscriptions(
         self,
         detailed: bool = False,
@@ -361,10 +378,11 @@ class Queue:
             on_reconnect=on_reconnect,
         )
 
-    def _iterator(self, page: Document) -> iterator.Listing[message_resource.Message]:
-        return iterator.Listing(
-            self.client, page, "messages", self.message_module.create_object(self)
-        )
+    def _iterator(
+        self, flow: Flow[Document]
+    ) -> iterator.Listing[message_resource.Message]:
+        create = self.message_module.create_object(self)
+        return iterator.Listing(self.client, self._run(flow), "messages", create)
 
     def _run(self, flow: Flow[T]) -> T:
         return driver.run(self.client, flow)
@@ -379,16 +397,3 @@ def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Queue]:
         metadata=document.get("metadata"),
         auto_create=False,
     )
-
-
-def _check_name(name: object) -> None:
-    text = "" if name is None else str(name)
-    if not text:
-        raise ValueError("Queue name does not have a value")
-    if not QUEUE_NAME_REGEX.fullmatch(text) or text in {".", ".."}:
-        raise ValueError(
-            "The queue name may only contain ASCII letters, digits, "
-            "underscores, dashes and dots"
-        )
-    if len(text) > _NAME_LENGTH:
-        raise ValueError(f"The queue name may have {_NAME_LENGTH} characters at most")

@@ -41,6 +41,7 @@ _CLAIMS = "queues/{queue_name}/claims"
 _CLAIM = "queues/{queue_name}/claims/{claim_id}"
 _SUBSCRIPTIONS = "queues/{queue_name}/subscriptions"
 _SUBSCRIPTION = "queues/{queue_name}/subscriptions/{subscription_id}"
+_SIGNED_URLS = "queues/{queue_name}/signed_urls"
 
 
 class Operation(NamedTuple):
@@ -230,6 +231,8 @@ _ROWS = (
         spill="body",
         sends_empty=True,
     ),
+    Operation("signed_url_list", "GET", _SIGNED_URLS, query=_PAGE),
+    Operation("signed_url_revoke", "DELETE", f"{_SIGNED_URLS}/{{signed_url_id}}"),
     Operation("pool_list", "GET", "pools", query=_DETAILED_PAGE),
     Operation("pool_create", "PUT", "pools/{pool_name}", whole="pool_data", body=_POOL),
     Operation("pool_get", "GET", "pools/{pool_name}", query={"detailed": _BOOLEAN}),

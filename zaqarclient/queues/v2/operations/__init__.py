@@ -53,12 +53,16 @@ from zaqarclient.queues.v2.operations.queues import (
     queue_purge,
     queue_replace_metadata,
     queue_update,
-    signed_url_create,
 )
 from zaqarclient.queues.v2.operations.service import (
     health,
     homedoc,
     ping,
+)
+from zaqarclient.queues.v2.operations.sharing import (
+    signed_url_create,
+    signed_url_list,
+    signed_url_revoke,
 )
 from zaqarclient.queues.v2.operations.subscriptions import (
     subscription_confirm,
@@ -110,6 +114,8 @@ __all__ = [
     "queue_replace_metadata",
     "queue_update",
     "signed_url_create",
+    "signed_url_list",
+    "signed_url_revoke",
     "subscription_confirm",
     "subscription_create",
     "subscription_delete",
