@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import keystone_service
 import pytest
 
 START_SECONDS = 30.0
@@ -136,3 +137,48 @@ def server(server_factory: Callable[..., Any]) -> ServerProcess:
     """A running server without authentication, shared by the session."""
     process: ServerProcess = server_factory(options="admin_mode = true")
     return process
+
+
+def _keystone_is_missing(why: object) -> None:
+    """Skip what needs Keystone; fail where it must not be missing."""
+    if os.environ.get("KEYSTONE_REQUIRED"):
+        pytest.fail(str(why), pytrace=False)
+    pytest.skip(str(why))
+
+
+@pytest.fixture(scope="session")
+def keystone(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[keystone_service.Keystone]:
+    """A running Keystone with two projects, ``alpha`` and ``beta``.
+
+    Its first use on a machine installs it from the package registry, into an
+    environment of its own that later sessions find.
+    """
+    try:
+        keystone_service.prepare()
+    except keystone_service.NoKeystone as error:
+        _keystone_is_missing(error)
+    service = keystone_service.from_template(tmp_path_factory.mktemp("keystone"))
+    try:
+        service.start()
+        yield service
+    finally:
+        service.stop()
+
+
+@pytest.fixture(scope="session")
+def keystone_server(
+    keystone: keystone_service.Keystone, server_factory: Callable[..., ServerProcess]
+) -> ServerProcess:
+    """A server that asks ``keystone``, and is in its catalog; shared."""
+    server = server_factory(
+        options=keystone.server_options(
+            "admin_mode = true\n"
+            "[notification]\nallowed_networks = 127.0.0.0/8\n"
+            "[storage]\nmessage_pipeline = zaqar.notification.notifier\n"
+            "[signed_url]\nsecret_key = one-that-only-tests-know\n"
+        )
+    )
+    keystone.publish(server.url, server.websocket_url)
+    return server

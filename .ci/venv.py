@@ -1,5 +1,8 @@
 """Bring ``.venv`` in line with the tree: nothing to do takes some milliseconds.
 
+``venv.py keystone`` does the same for ``.venv-keystone``, which holds the identity
+service that tests run: a service with dependencies of its own.
+
 Run by ``make`` under any Python >= 3.11 (see ``.ci/python``); uses the standard
 library only. Two runs at once are safe: the second waits for the first, and the
 lock goes away with its process.
@@ -16,24 +19,97 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
-STAMP = VENV / "fits"
-LOCK = ROOT / ".venv.lock"
-#: What decides about the content of the environment.
-INPUTS = ("setup.cfg", "server/setup.cfg", "pyproject.toml", "server/pyproject.toml")
-PACKAGES = ("-e", ".[test,lint,docs]", "-e", "./server[test]")
 
 
-def fingerprint() -> str:
-    """Return a digest of the inputs and of where the tree lies.
+class Environment:
+    """A virtual environment of the tree.
 
-    The place counts because scripts in an environment hold absolute paths: a
-    tree that was moved or copied gets a new one.
+    Args:
+        name: Its directory.
+        inputs: What decides about its content.
+        packages: What pip is told to install.
     """
-    digest = hashlib.sha256(str(ROOT).encode())
-    for name in INPUTS:
-        digest.update((ROOT / name).read_bytes())
-    return digest.hexdigest()
+
+    def __init__(
+        self, name: str, inputs: tuple[str, ...], packages: tuple[str, ...]
+    ) -> None:
+        self.name = name
+        self.path = ROOT / name
+        self.lock = ROOT / f"{name}.lock"
+        self._inputs = inputs
+        self._packages = packages
+        self._stamp = self.path / "fits"
+        self._python = self.path / "bin/python"
+
+    def fingerprint(self) -> str:
+        """Return a digest of the inputs and of where the tree lies.
+
+        The place counts because scripts in an environment hold absolute paths: a
+        tree that was moved or copied gets a new one.
+        """
+        digest = hashlib.sha256(str(ROOT).encode())
+        for name in self._inputs:
+            digest.update((ROOT / name).read_bytes())
+        return digest.hexdigest()
+
+    def belongs_here(self) -> bool:
+        """Return whether pip works in the environment and its scripts point to it.
+
+        The scripts of a tree that was moved or copied name the old place.
+        """
+        try:
+            here = str(self.path) in (self.path / "bin/pip").read_text()
+        except OSError:
+            return False
+        return here and runs(self._python, "-m", "pip", "--version")
+
+    def fits(self) -> bool:
+        """Return whether it was built for these inputs and still runs."""
+        try:
+            wanted = self._stamp.read_text() == self.fingerprint()
+        except OSError:
+            return False
+        return wanted and runs(self._python, "-c", "")
+
+    def build(self) -> None:
+        """Make or refresh it; an interrupted build starts again here."""
+        wanted = self.fingerprint()
+        self._stamp.unlink(missing_ok=True)
+        if not self.belongs_here():
+            version = sys.version.split()[0]
+            print(f"== making {self.name} with Python {version}", flush=True)
+            shutil.rmtree(self.path, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", self.path], check=True)
+        print(
+            f"== installing into {self.name} (the first time takes a minute or two)",
+            flush=True,
+        )
+        done = subprocess.run(
+            [self._python, "-m", "pip", "install", "--quiet", *self._packages],
+            check=False,
+            cwd=ROOT,
+            env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        # What pip says of a success is noise here.
+        if done.returncode != 0:
+            print(done.stdout, end="", file=sys.stderr)
+            done.check_returncode()
+        self._stamp.write_text(wanted)
+
+
+ENVIRONMENTS = {
+    "main": Environment(
+        ".venv",
+        ("setup.cfg", "server/setup.cfg", "pyproject.toml", "server/pyproject.toml"),
+        ("-e", ".[test,lint,docs]", "-e", "./server[test]"),
+    ),
+    "keystone": Environment(
+        ".venv-keystone", (".ci/keystone.txt",), ("-r", ".ci/keystone.txt")
+    ),
+}
 
 
 def runs(*command: str | Path) -> bool:
@@ -45,59 +121,14 @@ def runs(*command: str | Path) -> bool:
     return done.returncode == 0
 
 
-def belongs_here() -> bool:
-    """Return whether pip works in the environment and its scripts point to it.
-
-    The scripts of a tree that was moved or copied name the old place.
-    """
-    try:
-        here = str(VENV) in (VENV / "bin/pip").read_text()
-    except OSError:
-        return False
-    return here and runs(VENV / "bin/python", "-m", "pip", "--version")
-
-
-def fits(wanted: str) -> bool:
-    """Return whether the environment was built for these inputs and still runs."""
-    try:
-        return STAMP.read_text() == wanted and runs(VENV / "bin/python", "-c", "")
-    except OSError:
-        return False
-
-
-def build(wanted: str) -> None:
-    """Make or refresh the environment; an interrupted build starts again here."""
-    python = VENV / "bin/python"
-    STAMP.unlink(missing_ok=True)
-    if not belongs_here():
-        print(f"== making .venv with Python {sys.version.split()[0]}", flush=True)
-        shutil.rmtree(VENV, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-    print("== installing into .venv (the first time takes a minute or two)", flush=True)
-    done = subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", *PACKAGES],
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    # What pip says of a success is noise here.
-    if done.returncode != 0:
-        print(done.stdout, end="", file=sys.stderr)
-        done.check_returncode()
-    STAMP.write_text(wanted)
-
-
-def main() -> int:
+def main(which: str = "main") -> int:
     """Do what is needed; return the exit status."""
-    with LOCK.open("w") as lock:
+    environment = ENVIRONMENTS[which]
+    with environment.lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = fingerprint()
-        if not fits(wanted):
+        if not environment.fits():
             try:
-                build(wanted)
+                environment.build()
             except subprocess.CalledProcessError as error:
                 command = " ".join(map(str, error.cmd))
                 print(f"{command}\nended with {error.returncode}", file=sys.stderr)
@@ -109,4 +140,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:2]))
