@@ -1,0 +1,215 @@
+"""Faults: processes killed and stopped, connections cut.
+
+The program runs the processes that it is to break itself, so that it harms no
+other; a partition is made by a proxy of its own between two parts of the
+deployment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from zaqarserver.torture.history import Fault
+
+_STOP_SECONDS = 3.0
+_CUT_SECONDS = 3.0
+_DOWN_SECONDS = 0.2
+_CHUNK = 65536
+
+
+class FaultError(Exception):
+    """A fault cannot be injected; the text says why."""
+
+
+class Process:
+    """A process of the deployment, run and broken by the program.
+
+    Args:
+        name: How faults name it.
+        command: Its command line.
+    """
+
+    def __init__(self, name: str, command: str) -> None:
+        self.name = name
+        self._command = shlex.split(command)
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it.
+
+        Raises:
+            FaultError: The command cannot be run.
+        """
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=sys.stderr
+            )
+        except OSError as error:
+            raise FaultError(f"{self.name}: {error}") from error
+
+    @property
+    def status(self) -> int | None:
+        """What it ended with, if it did so by itself."""
+        return None if self._process is None else self._process.returncode
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, if it runs."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    async def kill(self) -> None:
+        """End it as a crash would, and start it again a moment later."""
+        self.signal(signal.SIGKILL)
+        if self._process is not None:
+            await self._process.wait()
+        await asyncio.sleep(_DOWN_SECONDS)
+        await self.start()
+
+    async def freeze(self) -> None:
+        """Let it stand still for a while: others must not wait for it for ever."""
+        self.signal(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(_STOP_SECONDS)
+        finally:
+            self.signal(signal.SIGCONT)
+
+    async def end(self) -> None:
+        """Stop it for good."""
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        if self._process is None:
+            return
+        try:
+            await asyncio.wait_for(self._process.wait(), 20)
+        except TimeoutError:
+            self.signal(signal.SIGKILL)
+            await self._process.wait()
+
+
+class Proxy:
+    """Carries connections to a part of the deployment, until it cuts them.
+
+    Args:
+        name: How faults name it.
+        port: The loopback port that it listens on.
+        target: Host and port of the part.
+    """
+
+    def __init__(self, name: str, port: int, target: tuple[str, int]) -> None:
+        self.name = name
+        self._port = port
+        self._target = target
+        self._open = asyncio.Event()
+        self._open.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            FaultError: The port is taken.
+        """
+        try:
+            self._server = await asyncio.start_server(
+                self._carry, "127.0.0.1", self._port
+            )
+        except OSError as error:
+            raise FaultError(f"{self.name}: {error}") from error
+
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await self._open.wait()
+        try:
+            other_reader, other = await asyncio.open_connection(*self._target)
+        except OSError:
+            writer.close()
+            return
+        self._writers |= {writer, other}
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._copy(reader, other))
+                group.create_task(self._copy(other_reader, writer))
+        finally:
+            self._writers -= {writer, other}
+            writer.close()
+            other.close()
+
+    async def _copy(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(_CHUNK):
+                # While it is cut, what was sent goes nowhere: not even an error.
+                await self._open.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def partition(self) -> None:
+        """Carry nothing for a while, then drop what was connected."""
+        self._open.clear()
+        try:
+            await asyncio.sleep(_CUT_SECONDS)
+        finally:
+            for writer in list(self._writers):
+                writer.transport.abort()
+            self._open.set()
+
+    async def end(self) -> None:
+        """Listen no more."""
+        if self._server is not None:
+            self._server.close()
+            for writer in list(self._writers):
+                writer.transport.abort()
+            await self._server.wait_closed()
+
+
+Action = Callable[[], Awaitable[None]]
+
+
+class Faults:
+    """Injects faults, one at a time, at random moments.
+
+    Args:
+        actions: What can be done, each with its words.
+        every: Seconds between two faults, on average.
+        seen: Takes each fault right before it is injected.
+    """
+
+    def __init__(
+        self,
+        actions: Sequence[tuple[str, Action]],
+        every: float,
+        seen: Callable[[Fault], None],
+    ) -> None:
+        self._actions = actions
+        self._every = every
+        self._seen = seen
+        self._over = asyncio.Event()
+
+    async def run(self) -> None:
+        """Inject faults until :meth:`end`; each one is over then."""
+        while self._actions and not await self._wait():
+            what, action = random.choice(self._actions)  # noqa: S311 - no secret
+            self._seen(Fault(what, time.monotonic()))
+            await action()
+
+    async def _wait(self) -> bool:
+        seconds = self._every * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), seconds)
+        return self._over.is_set()
+
+    def end(self) -> None:
+        """Inject no more."""
+        self._over.set()

@@ -1,0 +1,306 @@
+"""The clients of a run: producers, consumers, and a last look."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from zaqarserver.torture.history import Accepted, Deleted, Held, History, Mark
+
+#: The shortest claim that the API has; what a lost answer holds is free after it.
+CLAIM_TTL = 60
+_MESSAGE_TTL = 86_400
+_TIMEOUT = aiohttp.ClientTimeout(total=10, connect=2)
+_PAUSE = 0.05  # seconds after a failure: a server that restarts is not hammered
+_PAGE = 20
+_MOST_CLAIMED = 10
+_LOOK_SECONDS = 90.0
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run does.
+
+    Attributes:
+        endpoints: Base URLs of the servers, without ``/v2``.
+        headers: Sent with each request: the project, a token.
+        queues: Names of the queues.
+        producers: How many post.
+        consumers: How many claim and delete.
+        batch: Messages a post.
+        release: Part of the claims, 0 to 1, that are released unfinished.
+        rate: Posts a second and producer; 0 is as many as get through.
+    """
+
+    endpoints: Sequence[str]
+    headers: Mapping[str, str]
+    queues: Sequence[str]
+    producers: int = 4
+    consumers: int = 4
+    batch: int = 3
+    release: float = 0.1
+    rate: float = 0.0
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a request came to.
+
+    Attributes:
+        status: The status; 0 if there was no answer.
+        document: The body, decoded; ``None`` if there was none.
+    """
+
+    status: int
+    document: Any = None
+
+
+class Clients:
+    """The clients of one run; what they see goes to the history.
+
+    Args:
+        plan: What to do.
+        history: Where what was seen is put.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        history: History,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._plan = plan
+        self._history = history
+        self._clock = clock
+        self._run = uuid.uuid4().hex[:8]
+        self._stopped = asyncio.Event()
+        self._posting = asyncio.Event()
+        #: How many requests came to which status; 0 is no answer.
+        self.statuses: Counter[int] = Counter()
+
+    # -- one request ------------------------------------------------------------
+
+    async def _ask(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        path: str,
+        document: Any = None,
+    ) -> Answer:
+        """Send a request to one of the endpoints; a failure is an answer too."""
+        url = random.choice(self._plan.endpoints) + path  # noqa: S311 - spreads load
+        body = None if document is None else msgspec.json.encode(document)
+        try:
+            async with session.request(method, url, data=body) as response:
+                text = await response.read()
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            self.statuses[0] += 1
+            return Answer(0)
+        self.statuses[status] += 1
+        try:
+            return Answer(status, msgspec.json.decode(text) if text else None)
+        except msgspec.DecodeError:
+            # Not of the service: a proxy between, say. Its status counts.
+            return Answer(status)
+
+    @contextlib.asynccontextmanager
+    async def _session(self) -> Any:
+        headers = {
+            "Client-ID": uuid.uuid4().hex,
+            "Content-Type": "application/json",
+            **self._plan.headers,
+        }
+        async with aiohttp.ClientSession(headers=headers, timeout=_TIMEOUT) as session:
+            yield session
+
+    async def _pause(self, seconds: float = _PAUSE) -> None:
+        """Wait, or until all is over."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+
+    # -- producers --------------------------------------------------------------
+
+    async def _produce(self, number: int) -> None:
+        next_number = dict.fromkeys(self._plan.queues, 0)
+        async with self._session() as session:
+            while not self._posting.is_set():
+                queue = random.choice(self._plan.queues)  # noqa: S311
+                marks = [
+                    Mark(self._run, number, next_number[queue] + index)
+                    for index in range(self._plan.batch)
+                ]
+                # A number is used once: a post without an answer is not repeated.
+                next_number[queue] += self._plan.batch
+                await self._post(session, queue, marks)
+                if self._plan.rate:
+                    await self._pause(1 / self._plan.rate)
+
+    async def _post(
+        self, session: aiohttp.ClientSession, queue: str, marks: Sequence[Mark]
+    ) -> None:
+        answer = await self._ask(
+            session,
+            "POST",
+            f"/v2/queues/{queue}/messages",
+            {"messages": [{"body": mark, "ttl": _MESSAGE_TTL} for mark in marks]},
+        )
+        now = self._clock()
+        if answer.status != 201 or answer.document is None:
+            await self._pause()
+            return
+        for href, mark in zip(answer.document["resources"], marks, strict=True):
+            message_id = href.rpartition("/")[2]
+            self._history.accepted.append(Accepted(queue, message_id, mark, now))
+
+    # -- consumers --------------------------------------------------------------
+
+    async def _consume(self) -> None:
+        async with self._session() as session:
+            while not self._stopped.is_set():
+                queue = random.choice(self._plan.queues)  # noqa: S311
+                if not await self._claim(session, queue):
+                    await self._pause()
+
+    async def _claim(self, session: aiohttp.ClientSession, queue: str) -> bool:
+        asked = self._clock()
+        answer = await self._ask(
+            session,
+            "POST",
+            f"/v2/queues/{queue}/claims?limit={random.randint(1, _MOST_CLAIMED)}",  # noqa: S311
+            {"ttl": CLAIM_TTL, "grace": CLAIM_TTL},
+        )
+        if answer.status != 201 or answer.document is None:
+            return False
+        answered = self._clock()
+        held = [
+            Held(
+                queue,
+                one["id"],
+                msgspec.convert(one["body"], Mark),
+                one["href"].rpartition("=")[2],
+                asked,
+                answered,
+                asked + CLAIM_TTL,
+            )
+            for one in answer.document["messages"]
+            if _is_of(one["body"], self._run)
+        ]
+        self._history.held += held
+        if random.random() < self._plan.release:  # noqa: S311
+            await self._release(session, queue, held)
+        else:
+            for one in held:
+                await self._delete(session, one)
+        return True
+
+    async def _release(
+        self, session: aiohttp.ClientSession, queue: str, held: Sequence[Held]
+    ) -> None:
+        for one in held:
+            # From now on another consumer may have it.
+            one.until = min(one.until, self._clock())
+        if held:
+            path = f"/v2/queues/{queue}/claims/{held[0].claim}"
+            await self._ask(session, "DELETE", path)
+
+    async def _delete(self, session: aiohttp.ClientSession, held: Held) -> None:
+        path = f"/v2/queues/{held.queue}/messages/{held.id}?claim_id={held.claim}"
+        answer = await self._ask(session, "DELETE", path)
+        done = self._clock() if answer.status == 204 else None
+        self._history.deleted.append(Deleted(held.queue, held.id, done))
+
+    # -- a whole run ------------------------------------------------------------
+
+    async def run(self, seconds: float) -> None:
+        """Produce and consume for a while.
+
+        Args:
+            seconds: How long messages are posted; what is under way then ends.
+        """
+        tasks = [
+            asyncio.create_task(work)
+            for work in (
+                *(self._produce(number) for number in range(self._plan.producers)),
+                *(self._consume() for _ in range(self._plan.consumers)),
+            )
+        ]
+        try:
+            await _end_early(tasks, seconds)
+        finally:
+            self._posting.set()
+            self._stopped.set()
+            await asyncio.gather(*tasks)
+
+    async def look(self) -> None:
+        """See what is there, once the deployment answers again.
+
+        Raises:
+            TimeoutError: It does not.
+        """
+        async with asyncio.timeout(_LOOK_SECONDS), self._session() as session:
+            for queue in self._plan.queues:
+                self._history.present[queue] = await self._list(session, queue)
+        self._history.looked = self._clock()
+
+    async def _list(
+        self, session: aiohttp.ClientSession, queue: str
+    ) -> dict[str, Mark]:
+        found: dict[str, Mark] = {}
+        start = f"/v2/queues/{queue}/messages?limit={_PAGE}"
+        flags = "&echo=true&include_claimed=true"
+        marker = ""
+        while True:
+            answer = await self._until_answered(session, start + flags + marker)
+            messages = answer["messages"]
+            if not messages:
+                return found
+            for one in messages:
+                if _is_of(one["body"], self._run):
+                    found[one["id"]] = msgspec.convert(one["body"], Mark)
+            marker = f"&marker={messages[-1]['id']}"
+
+    async def _until_answered(self, session: aiohttp.ClientSession, path: str) -> Any:
+        while True:
+            answer = await self._ask(session, "GET", path)
+            if answer.status == 200 and answer.document is not None:
+                return answer.document
+            await asyncio.sleep(_PAUSE)
+
+    async def clean(self) -> None:
+        """Delete the queues of the run."""
+        async with self._session() as session:
+            for queue in self._plan.queues:
+                await self._ask(session, "DELETE", f"/v2/queues/{queue}")
+
+    def progress(self) -> Iterator[str]:
+        """Say in words how far it got."""
+        history = self._history
+        yield f"{len(history.accepted)} accepted"
+        yield f"{len(history.held)} claimed"
+        yield f"{sum(one.done is not None for one in history.deleted)} deleted"
+        yield f"{self.statuses[503]} times 503"
+        yield f"{self.statuses[0]} times no answer"
+        yield f"{len(history.faults)} faults"
+
+
+def _is_of(body: Any, run: str) -> bool:
+    """Whether a body is a mark of this run: a queue may hold other messages."""
+    return isinstance(body, dict) and body.get("run") == run
+
+
+async def _end_early(tasks: Sequence[asyncio.Task[None]], seconds: float) -> None:
+    """Wait; a client that fails ends the wait with its error."""
+    done, _ = await asyncio.wait(
+        tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION
+    )
+    for task in done:
+        task.result()
