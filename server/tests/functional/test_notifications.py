@@ -40,17 +40,17 @@ def ask(server, method, path, body=None, **headers):
         connection.close()
 
 
-def subscribe(server, queue, subscriber, **members):
-    path = f"/v2/queues/{queue}/subscriptions"
+def subscribe(server, name, subscriber, kind="queues", **members):
+    path = f"/v2/{kind}/{name}/subscriptions"
     status, body = ask(server, "POST", path, {"subscriber": subscriber, **members})
     assert status == 201, body
     return body["subscription_id"]
 
 
-def post(server, queue, *bodies, ttl=300):
+def post(server, name, *bodies, ttl=300, kind="queues"):
     messages = [{"body": body, "ttl": ttl} for body in bodies]
     status, body = ask(
-        server, "POST", f"/v2/queues/{queue}/messages", {"messages": messages}
+        server, "POST", f"/v2/{kind}/{name}/messages", {"messages": messages}
     )
     assert status == 201
     return [href.rsplit("/", 1)[1] for href in body["resources"]]
@@ -232,38 +232,45 @@ def answer_request(server, request, confirmed):
     )[0]
 
 
+@pytest.mark.parametrize("kind", ["queues", "topics"])
 def test_a_subscriber_gets_messages_once_it_agreed_and_until_it_leaves(
-    asking, receivers
+    asking, receivers, kind
 ):
     port = receivers.open()
-    id_ = subscribe(asking, "orders", hook(port))
+    id_ = subscribe(asking, "orders", hook(port), kind)
+
+    def post_body(body):
+        post(asking, "orders", body, kind=kind)
 
     def documents():
         return [json.loads(content) for _, content in receivers.requests[port]]
 
     wait_for(documents)
     (request,) = documents()
-    path = f"/v2/queues/orders/subscriptions/{id_}/confirm"
+    path = f"/v2/{kind}/orders/subscriptions/{id_}/confirm"
     assert request["Message_Type"] == "SubscriptionConfirmation"
     assert request["URL-Paths"] == path
     assert request["WSGISubscribeURL"] == f"http://public.example:8888{path}"
     assert request["SubscribeBody"] == {"confirmed": True}
+    assert f" {kind[:-1]} orders" in request["Message"]
+    assert (request["X-Project-ID"], request["queue_name"]) == ("p", "orders")
 
-    post(asking, "orders", "too early")
+    post_body("too early")
     forged = {**request, "URL-Signature": "0" * 64}
     assert answer_request(asking, forged, True) == 404
     assert answer_request(asking, request, True) == 204
-    post(asking, "orders", "wanted")
+    post_body("wanted")
     wait_for(lambda: len(documents()) == 2)
     assert documents()[1]["body"] == "wanted"
+    assert documents()[1]["queue_name"] == "orders"
 
     assert answer_request(asking, request, False) == 204
     wait_for(lambda: len(documents()) == 3)
     farewell = documents()[2]
     assert farewell["Message_Type"] == "UnsubscribeConfirmation"
-    post(asking, "orders", "not wanted")
+    post_body("not wanted")
     assert answer_request(asking, farewell, True) == 204
-    post(asking, "orders", "wanted again")
+    post_body("wanted again")
     wait_for(lambda: len(documents()) == 4)
     assert documents()[3]["body"] == "wanted again"
 

@@ -210,3 +210,18 @@ def test_a_change_of_a_push_subscription_is_followed(connect):
     peer.peer.close()
     shown = poster.do("subscription_get", **where)[1]
     assert shown["subscriber"] == hook
+
+
+def test_a_connection_may_listen_to_a_topic_until_it_ends(connect):
+    peer, poster = connect(), connect()
+    status, body = peer.do("topic_subscription_create", topic_name="orders", ttl=600)
+    assert status == 201
+    assert body["message"] == "Subscription orders created."
+    post(poster, "to the queue of this name")
+    messages = [{"body": {"sku": 7}, "ttl": 120}]
+    poster.do("topic_message_post", topic_name="orders", messages=messages)
+    assert peer.receive() == ("text", TEXT)
+    peer.peer.close()
+    listed = {"subscriptions": [None]}
+    while listed["subscriptions"]:
+        _, listed = poster.do("topic_subscription_list", topic_name="orders")

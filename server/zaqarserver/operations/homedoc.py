@@ -10,9 +10,12 @@ _QUEUE = "/v2/queues/{queue_name}"
 _MESSAGES = f"{_QUEUE}/messages"
 
 
-def _of_topic(rel: str) -> str:
-    """Return what a relation of queues is called for topics."""
-    return rel.replace("queue", "topic") if "queue" in rel else f"topic_{rel}"
+def _of_topic(rel: str, template: str) -> tuple[str, str]:
+    """Return a relation of queues and its template as topics have them."""
+    rel = rel.replace("queue", "topic") if "queue" in rel else f"topic_{rel}"
+    for unknown in (",include_claimed", "{?claim,claim_id}"):
+        template = template.replace(unknown, "")
+    return rel, template.replace("queue", "topic")
 
 
 # rel, template, methods, whether it accepts a JSON post
@@ -54,7 +57,7 @@ _PUBLIC: tuple[tuple[str, str, str, bool], ...] = (
 )
 # Topics are queues without claims and signed URLs.
 _TOPICS = tuple(
-    (_of_topic(rel), template.replace("queue", "topic"), methods, accepts)
+    (*_of_topic(rel, template), methods, accepts)
     for rel, template, methods, accepts in _PUBLIC
     if "queue" in template and "claims" not in template and rel != "queue_share"
 )
@@ -82,8 +85,8 @@ def _entry(rel: str, template: str, methods: str, accepts: bool) -> dict[str, An
     names = [
         name for group in _VARIABLES.findall(template) for name in group.split(",")
     ]
-    kind = rel if rel in _LIMITS else rel.removeprefix("topic_")
-    special = {"limit": _LIMITS.get(kind, "limit"), "claim": "claim_id"}
+    limit = _LIMITS.get(rel.removeprefix("topic_"), "limit")
+    special = {"limit": limit, "claim": "claim_id"}
     hints: dict[str, Any] = {
         "allow": methods.split(),
         "formats": {"application/json": {}},
