@@ -162,6 +162,7 @@ def keystone(
     service = keystone_service.from_template(tmp_path_factory.mktemp("keystone"))
     try:
         service.start()
+        service.publish(identity=service.url)
         yield service
     finally:
         service.stop()
@@ -180,5 +181,5 @@ def keystone_server(
             "[signed_url]\nsecret_key = one-that-only-tests-know\n"
         )
     )
-    keystone.publish(server.url, server.websocket_url)
+    keystone.publish(messaging=server.url, messaging_websocket=server.websocket_url)
     return server

@@ -117,6 +117,8 @@ def _make_template() -> None:
             *("bootstrap", "--bootstrap-password", password("admin")),
             *("--bootstrap-region-id", REGION),
             *("--bootstrap-public-url", "http://127.0.0.1/v3"),
+            *("--bootstrap-internal-url", "http://127.0.0.1/v3"),
+            *("--bootstrap-admin-url", "http://127.0.0.1/v3"),
         ),
     ):
         with (TEMPLATE / "made.log").open("a") as log:
@@ -404,22 +406,27 @@ class Keystone:
 
     # -- what is in it ---------------------------------------------------------------
 
-    def publish(self, rest: str, websocket: str) -> None:
-        """Put a server's endpoints, and this service's own, into the catalog."""
-        urls = {"messaging": rest, "messaging-websocket": websocket}
-        urls["identity"] = self.url
+    def publish(self, **urls: str) -> None:
+        """Change endpoints in the catalog.
+
+        Args:
+            urls: What they become, by type of service: ``messaging``,
+                ``messaging_websocket``.
+        """
         token = self.token("admin")
         kinds = {
-            service["id"]: service["type"]
+            service["id"]: service["type"].replace("-", "_")
             for service in self.call("GET", "/services", token=token)["services"]
         }
         for endpoint in self.call("GET", "/endpoints", token=token)["endpoints"]:
-            self.call(
-                "PATCH",
-                f"/endpoints/{endpoint['id']}",
-                {"endpoint": {"url": urls[kinds[endpoint["service_id"]]]}},
-                token=token,
-            )
+            url = urls.get(kinds[endpoint["service_id"]])
+            if url is not None:
+                self.call(
+                    "PATCH",
+                    f"/endpoints/{endpoint['id']}",
+                    {"endpoint": {"url": url}},
+                    token=token,
+                )
 
     def populate(self) -> None:
         """Make projects, users and services in a new database."""
