@@ -21,6 +21,7 @@ model ``hypothesis``: the extra ``test``. For readable failures call
 ``conftest.py``.
 """
 
+from zaqarserver.storage.testing.accounts import GrantContract, UsageContract
 from zaqarserver.storage.testing.claims import ClaimContract
 from zaqarserver.storage.testing.deadletters import DeadLetterContract
 from zaqarserver.storage.testing.deletes import DeleteContract
@@ -44,6 +45,8 @@ class StorageContract(
     TenancyContract,
     SubscriptionContract,
     DeliveryContract,
+    GrantContract,
+    UsageContract,
 ):
     """All of the contract."""
 
