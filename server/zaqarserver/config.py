@@ -148,6 +148,13 @@ WEBSOCKET_OPTS: list[cfg.Opt] = [
         help="Seconds after which a connection is closed that sends nothing and is "
         "subscribed to nothing.",
     ),
+    cfg.IntOpt(
+        "authentication_timeout",
+        default=60,
+        min=1,
+        help="With auth_strategy: seconds after which a connection is closed that has "
+        "not authenticated and sends nothing with a valid signature.",
+    ),
 ]
 
 STORAGE_OPTS: list[cfg.Opt] = [

@@ -185,6 +185,9 @@ async def _close_slow(conf: cfg.ConfigOpts, web: Any, frames: FrameEdge) -> None
         closed = close_slow(web.server_state.connections, conf.server.request_timeout)
         if closed:
             LOG.info("closed %d connections that sent no whole request", closed)
+        strangers = frames.close_strangers(conf.websocket.authentication_timeout)
+        if strangers:
+            LOG.info("closed %d WebSockets that did not authenticate", strangers)
         idle = frames.close_idle(conf.websocket.idle_timeout)
         if idle:
             LOG.info("closed %d WebSockets that were silent", idle)

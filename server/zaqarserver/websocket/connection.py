@@ -18,8 +18,10 @@ from typing import Any
 import msgspec
 
 from zaqarserver.notify.websocket import Hub
+from zaqarserver.spaces import project_of
 from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.websocket.frames import to_binary
+from zaqarserver.websocket.login import Login
 
 LOG = logging.getLogger(__name__)
 
@@ -34,6 +36,8 @@ MAX_WAITING_BYTES = 8 * 1024 * 1024
 TOO_SLOW = 1008
 FAILED = 1011
 IDLE = 1001
+STRANGER = 1008
+EXPIRED = 4003
 
 
 class Connection:
@@ -43,7 +47,11 @@ class Connection:
         uri: What its push subscriptions show as their subscriber.
         subscriptions: The push subscriptions that were made through it.
         heard: When its last frame came, on the monotonic clock.
+        admitted: When it last sent a frame that was let in, or was opened.
+        login: Who it authenticated as.
     """
+
+    login: Login
 
     def __init__(
         self,
@@ -55,7 +63,7 @@ class Connection:
     ) -> None:
         self.uri = f"{base_uri}/{uuid.uuid4()}"
         self.subscriptions: list[Subscription] = []
-        self.heard = time.monotonic()
+        self.heard = self.admitted = time.monotonic()
         self._send = send
         self._hub = hub
         self._drop = drop
@@ -73,7 +81,13 @@ class Connection:
     # -- answers --------------------------------------------------------------
 
     async def send(self, text: bytes, *, binary: bool) -> None:
-        """Send one frame in the encoding that its request had."""
+        """Send one frame in the encoding that its request had.
+
+        Raises:
+            ConnectionError: It was closed meanwhile.
+        """
+        if self._closed:
+            raise ConnectionError("the connection is closed")
         await self._send(_frame(text, binary=binary))
 
     async def run_aside(self, work: Awaitable[None]) -> None:
@@ -111,6 +125,11 @@ class Connection:
             self._answering -= 1
             self._flush()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed from this side."""
+        return self._closed
+
     def close_if_idle(self, since: float) -> bool:
         """Close it if it is silent since a moment and waits for nothing."""
         idle = self.heard < since and not self.subscriptions and not self._tasks
@@ -120,6 +139,21 @@ class Connection:
             return True
         return False
 
+    def close_if_stranger(self, since: float) -> bool:
+        """Close it if it proved nothing since a moment."""
+        strange = self.login.proofs is None and self.admitted < since
+        if strange and not self._closed:
+            self._closed = True
+            self._drop(STRANGER, "Nobody authenticated.")
+            return True
+        return False
+
+    def expire(self) -> None:
+        """Close it, since who it authenticated as is not let in any more."""
+        if not self._closed:
+            self._closed = True
+            self._drop(EXPIRED, "Authentication expired.")
+
     def fail(self) -> None:
         """Close it, since an answer is missing that its client waits for."""
         self._closed = True
@@ -128,6 +162,7 @@ class Connection:
     async def finish(self) -> None:
         """Forget what waits; let requests under way end."""
         self._closed = True
+        self.login.stop()
         self._waiting.clear()
         for subscription in self.subscriptions:
             self._hub.remove(subscription)
@@ -147,6 +182,20 @@ class Connection:
         self._binary_pushes = binary
         self.subscriptions.append(subscription)
         self._hub.add(subscription, self)
+
+    def listens(self) -> bool:
+        """Whether something is pushed to it."""
+        return bool(self.subscriptions)
+
+    def leave_others(self, project: str) -> list[Subscription]:
+        """Take no more pushes for other projects; return what it had of them."""
+        others = [
+            one for one in self.subscriptions if project_of(one.project) != project
+        ]
+        for subscription in others:
+            self._hub.remove(subscription)
+            self.forget(subscription)
+        return others
 
     def forget(self, subscription: Subscription) -> None:
         """Leave a subscription alone that belongs to somebody else by now."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ from zaqarserver.auth import (
     MAX_PROJECT,
     Authenticator,
     ClientIds,
+    Headers,
     Identity,
     is_loopback_host,
 )
@@ -35,6 +36,8 @@ from zaqarserver.log import new_request_id, request_id_var
 from zaqarserver.metrics import Metrics
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.operations import BoundOperation, bind, call
+from zaqarserver.storage.subscriptions import Subscription
+from zaqarserver.websocket.callers import Callers, LoginEnded, needed_headers
 from zaqarserver.websocket.connection import Connection, Message, Send
 from zaqarserver.websocket.frames import (
     EMPTY,
@@ -45,6 +48,7 @@ from zaqarserver.websocket.frames import (
     decode_headers,
     echo,
     envelope,
+    masked,
     schema_error,
     text_of_binary,
 )
@@ -82,7 +86,7 @@ class FrameEdge:
         self._origins = origins
         self._base_uri = base_uri
         self._server = server
-        self._authenticator = authenticator
+        self._callers = Callers(server, authenticator, clock)
         self._client_ids = ClientIds(server.settings)
         self._metrics = metrics
         self._clock = clock
@@ -100,11 +104,14 @@ class FrameEdge:
         connection = Connection(
             send, self._hub, self._base_uri, steer[DROP], steer.get(JOIN, _never)
         )
+        connection.login = self._callers.login(connection)
         self._connections.add(connection)
         try:
             while (message := await receive())["type"] == "websocket.receive":
                 connection.heard = time.monotonic()
                 await self._take(connection, message)
+                if connection.is_closed:
+                    break  # what came behind is answered by the close
         except ConnectionError:
             LOG.debug("a peer went away while it was answered")
         except Exception:
@@ -113,7 +120,7 @@ class FrameEdge:
         finally:
             self._connections.discard(connection)
             await connection.finish()
-            await self._unsubscribe(connection)
+            await self._unsubscribe(connection.subscriptions)
 
     def _admits(self, origin: bytes | None) -> bool:
         """Say whether a web page of this origin may connect."""
@@ -134,9 +141,24 @@ class FrameEdge:
         since = time.monotonic() - older_than
         return sum(one.close_if_idle(since) for one in list(self._connections))
 
-    async def _unsubscribe(self, connection: Connection) -> None:
-        """End the push subscriptions of a connection that ended."""
-        for subscription in connection.subscriptions:
+    def close_strangers(self, older_than: float) -> int:
+        """Close connections that have not proved who they are.
+
+        Args:
+            older_than: Seconds that a connection has for it, from its start or from
+                its last frame with a valid signature.
+
+        Returns:
+            How many were closed.
+        """
+        if not self._callers.must_authenticate:
+            return 0
+        since = time.monotonic() - older_than
+        return sum(one.close_if_stranger(since) for one in list(self._connections))
+
+    async def _unsubscribe(self, subscriptions: Sequence[Subscription]) -> None:
+        """End push subscriptions of a connection."""
+        for subscription in subscriptions:
             try:
                 await self._server.storage.subscription_delete(
                     subscription.project, subscription.source, subscription.id
@@ -152,34 +174,39 @@ class FrameEdge:
                 text_of_binary(message["bytes"]) if binary else message["text"].encode()
             )
             action, headers, body = envelope(data)
-            repeated = echo(action, body or EMPTY, headers)
-            request = self._request(action, headers, body)
+            repeated = echo(action, body or EMPTY, masked(headers))
+            request = self._request(action, headers, body, connection.login.proofs)
         except FrameError as error:
             await connection.send(
                 answer(repeated, error.status, error.body), binary=binary
             )
             return
         work = self._serve_request(connection, request, binary=binary)
-        if _REQUEST_ID in request.headers:
+        # What comes after an authenticate waits until that is decided.
+        if _REQUEST_ID in request.headers and request.action != "authenticate":
             await connection.run_aside(work)
         else:
             await work
 
-    def _request(self, action_text: bytes, headers: bytes, body: bytes) -> Request:
+    def _request(
+        self,
+        action_text: bytes,
+        headers: bytes,
+        body: bytes,
+        proofs: Headers | None,
+    ) -> Request:
         action = msgspec.json.decode(action_text)
         known = isinstance(action, str) and (
             action == "authenticate" or action in self._operations
         )
         if not known:
             raise FrameError(400, f"{action} is not a valid action")
-        request = Request(action, decode_headers(headers), headers, body)
+        request = Request(action, decode_headers(headers), headers, body, proofs)
         if not body and action not in _NO_BODY_NEEDED:
             raise schema_error("body: an object is needed")
         if body and not body.startswith(b"{") and action != "authenticate":
             raise schema_error("body: an object is needed")
-        needed = ["X-Project-ID"]
-        needed.append("X-Auth-Token" if action == "authenticate" else "Client-ID")
-        for name in needed:
+        for name in needed_headers(request):
             if not isinstance(request.headers.get(name), str):
                 raise schema_error(f"headers: {name} is needed, a text")
         if not isinstance(request.headers.get(_REQUEST_ID, ""), str):
@@ -197,28 +224,50 @@ class FrameEdge:
         request_id_var.set(request_id)
         with connection.answering():
             if request.action == "authenticate":
-                status, body = 200, {"message": "Authentified."}
+                status, body = await self._authenticate(connection, request)
                 repeated = echo(b'"authenticate"', EMPTY, EMPTY)
             else:
-                listener = connection.listener(binary=binary)
-                status, body = await self._run(request, request_id, listener)
+                status, body = await self._run(
+                    connection, request, request_id, binary=binary
+                )
                 repeated = request.echo()
             await connection.send(
                 answer(repeated, status, body, own_id),
                 binary=binary,
             )
+            if connection.login.is_lost:
+                connection.expire()
         self._metrics.count_request(
             "websocket", request.action, status, time.perf_counter() - started
         )
 
+    async def _authenticate(
+        self, connection: Connection, request: Request
+    ) -> tuple[int, Any]:
+        status, body, identity = await self._callers.authenticate(
+            request, connection.login
+        )
+        if identity is not None:
+            # Another project's messages are no business of the new caller's.
+            await self._unsubscribe(connection.leave_others(identity.project))
+        return status, body
+
     async def _run(
-        self, request: Request, request_id: str, listener: Listener
+        self,
+        connection: Connection,
+        request: Request,
+        request_id: str,
+        *,
+        binary: bool,
     ) -> tuple[int, Any]:
         operation = self._operations[request.action]
         try:
             # Types first: a malformed frame is refused before anything else.
             values = self._values(operation, request.body or EMPTY)
-            context = await self._context(request, request_id, listener)
+            client_id = self._client_id(request)
+            identity = await self._identify(connection, request, operation, values)
+            listener = connection.listener(binary=binary)
+            context = self._context(client_id, identity, request_id, listener)
 
             async def arguments() -> Fields:
                 return values
@@ -254,18 +303,37 @@ class FrameEdge:
             raise _explain(error) from None
         return operation.row.fields(**values)
 
-    async def _context(
-        self, request: Request, request_id: str, listener: Listener
-    ) -> Context:
-        headers = request.headers
+    async def _identify(
+        self,
+        connection: Connection,
+        request: Request,
+        operation: BoundOperation,
+        values: Fields,
+    ) -> Identity:
         try:
-            client_id = self._client_ids.normalise(headers["Client-ID"])
+            identity = await self._callers.identify(request, operation, values)
+        except LoginEnded:
+            connection.login.lose(request.proofs)
+            raise
+        connection.admitted = time.monotonic()
+        return identity
+
+    def _client_id(self, request: Request) -> str:
+        try:
+            return self._client_ids.normalise(request.headers["Client-ID"])
         except BadRequest as error:
             # The words that clients of this transport look for.
             raise FrameError(
                 400, error.description, "badly formed hexadecimal UUID string"
             ) from None
-        identity = await self._identify(headers)
+
+    def _context(
+        self,
+        client_id: str,
+        identity: Identity,
+        request_id: str,
+        listener: Listener,
+    ) -> Context:
         if len(identity.project) > MAX_PROJECT:
             raise BadRequest(f"A project id has at most {MAX_PROJECT} characters.")
         return Context(
@@ -278,17 +346,6 @@ class FrameEdge:
             identity.user_id,
             listener,
             identity.token,
-        )
-
-    async def _identify(self, headers: dict[str, Any]) -> Identity:
-        return await self._authenticator.identify(
-            {
-                name.lower().encode(): value.encode()
-                for name, value in headers.items()
-                if isinstance(value, str)
-            },
-            "POST",
-            "/",
         )
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
+from zaqarserver.auth import Headers
 from zaqarserver.errors import BadRequest
 from zaqarserver.readers import check_json
 
 EMPTY = b"{}"
-_SECRET_HEADERS = ("X-Auth-Token", "URL-Signature")
+_SECRET_HEADERS = ("X-Auth-Token", "X-Service-Token", "URL-Signature")
 #: Larger requests are echoed without their body.
 MAX_ECHO = 262144
 _raw = msgspec.json.Decoder(msgspec.Raw)
@@ -58,31 +59,53 @@ class Request:
         action: The action's name.
         headers: The headers as sent.
         body: The body's JSON text; empty if the frame had none.
+        proofs: What its connection had proved when the frame came, if anything.
     """
 
-    __slots__ = ("_headers_text", "action", "body", "headers")
+    __slots__ = ("_headers_text", "action", "body", "headers", "proofs")
 
     def __init__(
-        self, action: str, headers: dict[str, Any], headers_text: bytes, body: bytes
+        self,
+        action: str,
+        headers: dict[str, Any],
+        headers_text: bytes,
+        body: bytes,
+        proofs: Headers | None = None,
     ) -> None:
         self.action = action
         self.headers = headers
         self.body = body
+        self.proofs = proofs
         self._headers_text = headers_text
 
     def echo(self) -> bytes:
         """Return the request as answers repeat it, without secrets."""
         headers = self._headers_text
         if any(name in self.headers for name in _SECRET_HEADERS):
-            shown = {
-                name: "***" if name in _SECRET_HEADERS else value
-                for name, value in self.headers.items()
-            }
-            headers = msgspec.json.encode(shown)
+            headers = _without_secrets(self.headers)
         body = self.body or EMPTY
         if len(body) > MAX_ECHO:
             body = EMPTY
         return echo(msgspec.json.encode(self.action), body, headers)
+
+
+def masked(headers: bytes) -> bytes:
+    """Return the headers of a frame that is refused, without secrets."""
+    if any(name.encode() in headers for name in _SECRET_HEADERS):
+        try:
+            return _without_secrets(_headers.decode(headers))
+        except msgspec.MsgspecError:
+            return EMPTY  # no object: which part of it is secret is anybody's guess
+    return headers
+
+
+def _without_secrets(headers: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(
+        {
+            name: "***" if name in _SECRET_HEADERS else value
+            for name, value in headers.items()
+        }
+    )
 
 
 def echo(action: bytes, body: bytes, headers: bytes) -> bytes:

@@ -1,0 +1,185 @@
+"""Who a frame comes from (``websocket-v2`` section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from zaqarserver.auth import Authenticator, Headers, Identity
+from zaqarserver.context import Server
+from zaqarserver.errors import Forbidden, Unauthorized, Unavailable
+from zaqarserver.fields import Fields
+from zaqarserver.operations import BoundOperation
+from zaqarserver.operations.sharing import is_open
+from zaqarserver.signing import Signature
+from zaqarserver.websocket.connection import Connection
+from zaqarserver.websocket.frames import FrameError, Request
+from zaqarserver.websocket.login import REQUEST, Login, proofs_of
+
+SIGNATURE = "URL-Signature"
+#: The actions that a signature can open here.
+SIGNABLE = frozenset(
+    {
+        *("message_list", "message_get", "message_get_many"),
+        *("message_post", "message_delete", "message_delete_many"),
+    }
+)
+_SIGNED_PARTS = ("URL-Paths", "URL-Methods", "X-Project-ID", "URL-Expires", SIGNATURE)
+# The wording, like the two that follow, is what clients of this transport know.
+_NOBODY = "Not authentified."
+_SOMEBODY_ELSE = "Not authenticated."
+_FAILED = "Authentication failed."
+_DONE = {"message": "Authentified."}
+
+
+def needed_headers(request: Request) -> tuple[str, ...]:
+    """Return the headers that a frame cannot be read without."""
+    if request.action == "authenticate":
+        return "X-Project-ID", "X-Auth-Token"
+    if request.proofs is None or "X-Project-ID" in request.headers:
+        return "X-Project-ID", "Client-ID"
+    # Without the project it is none of an authenticated caller's: 403, not 400.
+    return ("Client-ID",)
+
+
+class LoginEnded(FrameError):
+    """What the connection proved before does not hold any more."""
+
+    def __init__(self) -> None:
+        super().__init__(403, _NOBODY)
+
+
+class Callers:
+    """Finds out who sent a frame.
+
+    Args:
+        server: The parts of the server.
+        authenticator: Says who callers are.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        authenticator: Authenticator,
+        clock: Callable[[], float],
+    ) -> None:
+        self._server = server
+        self._authenticator = authenticator
+        self._clock = clock
+
+    def login(self, connection: Connection) -> Login:
+        """Return the login of a new connection, which proved nothing yet."""
+        return Login(
+            self._authenticator, connection.expire, connection.listens, self._clock
+        )
+
+    @property
+    def must_authenticate(self) -> bool:
+        """Whether a connection has to prove who it is."""
+        return self._authenticator.required
+
+    async def authenticate(
+        self, request: Request, login: Login
+    ) -> tuple[int, dict[str, str], Identity | None]:
+        """Judge an ``authenticate``; a bad one leaves what was proved before.
+
+        Returns:
+            The status and body of the answer, and who it is if it is accepted.
+        """
+        if not self.must_authenticate:
+            return 200, _DONE, None
+        proofs = proofs_of(request.headers)
+        try:
+            identity = await self._authenticator.identify(proofs, *REQUEST)
+        except Unauthorized:
+            return 401, {"error": _FAILED}, None
+        except Forbidden as error:
+            return 403, {"error": error.description}, None
+        except Unavailable:
+            return 503, {"error": _FAILED}, None
+        if request.headers["X-Project-ID"] != identity.project:
+            return 403, {"error": _SOMEBODY_ELSE}, None
+        login.begin(proofs, identity)
+        return 200, _DONE, identity
+
+    async def identify(
+        self,
+        request: Request,
+        operation: BoundOperation,
+        values: Fields,
+    ) -> Identity:
+        """Return who sent a frame.
+
+        Args:
+            request: The frame.
+            operation: What it asks for.
+            values: The arguments of that.
+
+        Raises:
+            FrameError: Nobody who is let in.
+            LoginEnded: Somebody who is not let in any more.
+            RequestError: The headers are wrong.
+            Unavailable: Who it is cannot be found out now.
+        """
+        if request.proofs is not None:
+            return await self._known(request, request.proofs, operation, values)
+        if SIGNATURE in request.headers:
+            return await self._signed(request, operation, values)
+        if self.must_authenticate:
+            raise FrameError(403, _NOBODY)
+        return await self._authenticator.identify(_as_headers(request), *REQUEST)
+
+    async def _known(
+        self,
+        request: Request,
+        proofs: Headers,
+        operation: BoundOperation,
+        values: Fields,
+    ) -> Identity:
+        try:
+            identity = await self._authenticator.identify(proofs, *REQUEST)
+        except (Unauthorized, Forbidden):
+            raise LoginEnded from None
+        if request.headers.get("X-Project-ID") != identity.project:
+            raise FrameError(403, _SOMEBODY_ELSE)
+        if identity.restricted:
+            row = operation.row
+            path = row.path.format_map(msgspec.structs.asdict(values))
+            try:
+                await self._authenticator.identify(proofs, row.method, path)
+            except Unauthorized:
+                raise FrameError(403, _SOMEBODY_ELSE) from None
+        return identity
+
+    async def _signed(
+        self, request: Request, operation: BoundOperation, values: Fields
+    ) -> Identity:
+        """Return the project of a signature that covers the action, no roles."""
+        row = operation.row
+        parts = [request.headers.get(name) for name in _SIGNED_PARTS]
+        try:
+            presented = msgspec.convert(parts, _Parts)
+        except msgspec.ValidationError:
+            raise FrameError(403, _NOBODY) from None
+        if row.name in SIGNABLE:
+            path = f"/v2/queues/{values.queue_name}/messages"  # type: ignore[attr-defined]  # each of them has one
+            if path in presented.paths and await is_open(
+                self._server, presented, row.method, path, self._clock()
+            ):
+                return Identity(presented.project)
+        raise FrameError(403, _NOBODY)
+
+
+class _Parts(Signature, array_like=True, frozen=True):
+    """A signature as the headers of a frame have it, one after another."""
+
+
+def _as_headers(request: Request) -> Headers:
+    """Return a frame's headers as those of a request."""
+    return {
+        name.lower().encode(): value.encode()
+        for name, value in request.headers.items()
+        if isinstance(value, str)
+    }
