@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import email.utils
 import json
 import re
 import time
@@ -42,8 +40,8 @@ class HttpTransport(base.Transport):
     connection, others over the transport's own.
 
     Args:
-        options: The configuration of the client; ``retries`` and ``timeout``
-            are read.
+        options: The configuration of the client; ``timeout``,
+            ``retries`` and ``max_retry_after`` are read.
 
     Attributes:
         client: What sends the requests that have no connection.
@@ -55,6 +53,7 @@ class HttpTransport(base.Transport):
         timeout = self.options.get("timeout")
         self.client = http.Client(float(timeout or http.DEFAULT_TIMEOUT))
         self.sleep = time.sleep
+        self._patience = retry.Patience.of(self.options)
 
     def send(self, request: Request) -> Response:
         """Send a request and wait for its answer, again where that is safe.
@@ -67,7 +66,7 @@ class HttpTransport(base.Transport):
         return retry.persist(
             lambda: self._send_once(request, target),
             target.rule,
-            self.options.get("retries"),
+            self._patience,
             self.sleep,
         )
 
@@ -153,7 +152,7 @@ def _raise_for_status(response: Response) -> None:
         text,
         status=status,
         request_id=response.header("X-OpenStack-Request-ID"),
-        retry_after=_seconds(response.header("Retry-After")),
+        retry_after=retry.seconds_of(response.header("Retry-After")),
     )
 
 
@@ -171,18 +170,3 @@ def _explanation(response: Response) -> tuple[str | None, str | None, str | None
         if isinstance(title, str):
             return title, description if isinstance(description, str) else None, None
     return None, None, response.content
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Return the seconds of a ``Retry-After``, a number or a date."""
-    if not retry_after:
-        return None
-    if retry_after.strip().isdigit():
-        return float(retry_after)
-    try:
-        when = email.utils.parsedate_to_datetime(retry_after)
-    except ValueError:
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=dt.UTC)
-    return max(0.0, (when - dt.datetime.now(dt.UTC)).total_seconds())

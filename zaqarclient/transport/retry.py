@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import email.utils
 import random
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from zaqarclient.transport import errors
 from zaqarclient.transport.api import Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-__all__ = ["DEFAULT_RETRIES", "jittered", "persist", "retry_delay"]
+__all__ = ["Patience", "jittered", "persist", "retry_delay", "seconds_of"]
 
 T = TypeVar("T")
 
-DEFAULT_RETRIES = 3
-
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
-_LONGEST_RETRY_AFTER = 30.0
 
 _NOTHING_CHANGED = frozenset({429, 503})
 _PASSING = frozenset({429, 502, 503, 504})
 
 
+class Patience(NamedTuple):
+    """How long a caller wants a call to be tried.
+
+    Attributes:
+        retries: How many times it may be sent again at most, from 0.
+        max_retry_after: The longest ``Retry-After`` to wait for, in seconds; a
+            service that asks for more is not waited for. 0 to wait for none.
+    """
+
+    retries: int = 3
+    max_retry_after: float = 30.0
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Patience:
+        """Return what the configuration of a client says."""
+        given = {name: options.get(name) for name in cls._fields}
+        wanted = cls(**{k: v for k, v in given.items() if v is not None})
+        return cls(int(wanted.retries), float(wanted.max_retry_after))
+
+
 def persist(
     attempt: Callable[[], T],
     rule: Retry,
-    retries: float | str | None,
+    patience: Patience,
     sleep: Callable[[float], object],
 ) -> T:
     """Return what an attempt returns, trying again where that is safe.
@@ -36,20 +55,19 @@ def persist(
     Args:
         attempt: Sends the call once.
         rule: What the operation allows.
-        retries: How many times it may be sent again at most; None for 3.
+        patience: What the caller wants.
         sleep: Waits some seconds.
 
     Raises:
         zaqarclient.transport.errors.TransportError: The last attempt failed.
     """
-    most = DEFAULT_RETRIES if retries is None else int(retries)
     sent = 0
     while True:
         sent += 1
         try:
             return attempt()
         except errors.TransportError as error:
-            delay = retry_delay(error, rule, sent, most)
+            delay = retry_delay(error, rule, sent, patience)
             if delay is None:
                 raise
         sleep(delay)
@@ -74,7 +92,7 @@ def jittered(first: float, times: int, longest: float) -> float:
 
 
 def retry_delay(
-    error: errors.TransportError, rule: Retry, sent: int, retries: int
+    error: errors.TransportError, rule: Retry, sent: int, patience: Patience
 ) -> float | None:
     """Return how many seconds to wait before a call is sent again.
 
@@ -82,20 +100,21 @@ def retry_delay(
         error: How the last attempt failed.
         rule: What the operation allows.
         sent: How many times the call was sent already, from 1.
-        retries: How many times it may be sent again at most, from 0.
+        patience: What the caller wants.
 
     Returns:
         At least the server's ``Retry-After`` if it gave one, else a random
         time around 0.2 s doubled each time, so that many clients do not come
         back at once; at most 5 s. None to give up: the bound is reached, the
-        rule forbids it, or the server asks for more than 30 s.
+        rule forbids it, or the server asks for a longer pause than the caller
+        wants to make.
     """
-    if sent > retries or not _may_repeat(error, rule):
+    if sent > patience.retries or not _may_repeat(error, rule):
         return None
-    if error.retry_after is not None and error.retry_after > _LONGEST_RETRY_AFTER:
+    asked = error.retry_after or 0.0
+    if asked > patience.max_retry_after:
         return None
-    pause = jittered(_FIRST_PAUSE, sent - 1, _LONGEST_PAUSE)
-    return max(pause, error.retry_after or 0.0)
+    return max(jittered(_FIRST_PAUSE, sent - 1, _LONGEST_PAUSE), asked)
 
 
 def _may_repeat(error: errors.TransportError, rule: Retry) -> bool:
@@ -106,3 +125,24 @@ def _may_repeat(error: errors.TransportError, rule: Retry) -> bool:
     if rule is Retry.SAFE:
         return error.status in _PASSING
     return error.status in _NOTHING_CHANGED
+
+
+def seconds_of(retry_after: object) -> float | None:
+    """Return the seconds that a ``Retry-After`` asks for.
+
+    Args:
+        retry_after: A number, as text or not, or the text of a date.
+
+    Returns:
+        None if it is none of these.
+    """
+    text = str(retry_after or "").strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        when = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=dt.UTC)
+    return max(0.0, (when - dt.datetime.now(dt.UTC)).total_seconds())

@@ -13,7 +13,7 @@ import websocket
 
 from zaqarclient import version
 from zaqarclient.errors import EndpointNotFound
-from zaqarclient.transport import errors
+from zaqarclient.transport import errors, retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,6 +156,7 @@ def _typed_errors(endpoint: str, *, unsent: bool = False) -> Iterator[None]:
             None,
             f"{endpoint} does not take WebSocket connections",
             status=error.status_code,
+            retry_after=retry.seconds_of((error.resp_headers or {}).get("retry-after")),
         ) from error
     except (websocket.WebSocketTimeoutException, TimeoutError) as error:
         words = "no connection" if unsent else "no answer, not even to a ping"

@@ -48,7 +48,8 @@ class WebsocketTransport(base.Transport):
 
     Args:
         options: The configuration of the client; ``auth_opts``, ``timeout``,
-            ``retries``, ``client_uuid`` and ``user_agent`` are read.
+            ``retries``, ``max_retry_after``, ``client_uuid`` and
+            ``user_agent`` are read.
 
     Attributes:
         sleep: Waits some seconds between two attempts of a call.
@@ -63,6 +64,7 @@ class WebsocketTransport(base.Transport):
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(options)
         self.sleep = time.sleep
+        self._patience = retry.Patience.of(self.options)
         self.pause: Callable[[int], float] = _pause
         self.on_reconnect: Callable[[], object] | None = None
         self._auth_opts: Mapping[str, Any] = self.options.get("auth_opts") or {}
@@ -96,7 +98,7 @@ class WebsocketTransport(base.Transport):
         return retry.persist(
             lambda: self._send_once(request, frame),
             frame.rule,
-            self.options.get("retries"),
+            self._patience,
             self.sleep,
         )
 
@@ -291,7 +293,7 @@ class WebsocketTransport(base.Transport):
             if left is not None and left <= 0:
                 raise _no_notification() from reason
             _LOG.warning("%s Connecting again.", reason)
-            pause = self.pause(times)
+            pause = max(self.pause(times), reason.retry_after or 0.0)
             if stopped.wait(pause if left is None else min(pause, left)):
                 raise reason
             try:
@@ -352,6 +354,7 @@ def _raise_for_status(status: int, body: Any, headers: Mapping[str, Any]) -> Non
         status=status,
         # What a service has under an id of its own is in its log.
         request_id=detail if detail.startswith("req-") else headers.get(REQUEST_ID),
+        retry_after=retry.seconds_of(document.get("retry_after")),
     )
 
 

@@ -271,6 +271,7 @@ class AsyncClient(Resource[sync_client.Client]):
     ping = awaited(sync_client.Client.ping)
     health = awaited(sync_client.Client.health)
     homedoc = awaited(sync_client.Client.homedoc)
+    quotas = awaited(sync_client.Client.quotas)
     follow = awaited(sync_client.Client.follow)
     subscription = awaited_as(AsyncSubscription, sync_client.Client.subscription)
     subscriptions = listed(AsyncSubscription, sync_client.Client.subscriptions)

@@ -62,6 +62,9 @@ class Client:
             ``retries``
                 How many times a call that failed for a passing reason is sent
                 again, where that is safe; 3 by default.
+            ``max_retry_after``
+                The longest pause, in seconds, that a busy service may ask for
+                before a call is sent again; 30 by default, 0 for none.
             ``user_agent``
                 What the ``User-Agent`` begins with, as ``my-worker/1.0``.
         session: A keystoneauth1 session; everything is sent through it.
@@ -75,8 +78,8 @@ class Client:
 
     Raises:
         zaqarclient.errors.ZaqarError: The version is not 2.
-        ValueError: ``timeout`` or ``retries`` is not a number in bounds, or the
-            signed URL is not one.
+        ValueError: ``timeout``, ``retries`` or ``max_retry_after`` is not a
+            number in bounds, or the signed URL is not one.
     """
 
     queues_module = v2_queues
@@ -307,6 +310,18 @@ class Client:
     def health(self) -> Document:
         """Return the health report; for administrators."""
         return self._run(operations.health())
+
+    def quotas(self, project_id: str | None = None) -> Document:
+        """Return what the project may use, and what it uses.
+
+        Args:
+            project_id: Another project, for administrators.
+
+        Returns:
+            ``quotas``, with ``limit`` (-1 for none) and ``used`` by kind, and
+            ``rate``, with ``requests_per_second``, ``burst`` and ``remaining``.
+        """
+        return self._run(operations.quota_show(project_id))
 
     def homedoc(self) -> Document:
         """Return the home document: ``resources`` with their paths."""

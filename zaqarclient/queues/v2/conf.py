@@ -67,9 +67,11 @@ def connection_options(conf: Mapping[str, Any]) -> ConnectionOptions:
     """Return how the connection is to behave.
 
     Raises:
-        ValueError: ``timeout`` or ``retries`` is not a number in bounds.
+        ValueError: ``timeout``, ``retries`` or ``max_retry_after`` is not a
+            number in bounds.
     """
     _number(conf, "retries", above=-1)
+    _number(conf, "max_retry_after", above=-1)
     return ConnectionOptions(
         timeout=_number(conf, "timeout", above=0), user_agent=conf.get("user_agent")
     )

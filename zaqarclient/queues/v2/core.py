@@ -83,6 +83,8 @@ flavor_list = _core(operations.flavor_list)
 ping = _core(operations.ping)
 health = _core(operations.health)
 homedoc = _core(operations.homedoc)
+quota_show = _core(operations.quota_show)
+quota_show_project = _core(operations.quota_show_project)
 
 
 def claim_create(

@@ -257,6 +257,8 @@ _ROWS = (
         body=_FLAVOR,
     ),
     Operation("flavor_delete", "DELETE", "flavors/{flavor_name}"),
+    Operation("quota_show", "GET", "quotas"),
+    Operation("quota_show_project", "GET", "quotas/{project_id}"),
     Operation("ping", "GET", "ping", retry=Retry.NEVER),
     Operation("health", "GET", "health"),
     Operation("homedoc", "GET", ""),

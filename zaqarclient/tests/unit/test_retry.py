@@ -16,6 +16,8 @@ from zaqarclient.common import http
 from zaqarclient.queues.v2.api import OPERATIONS, V2
 from zaqarclient.queues.v2.client import Client
 from zaqarclient.tests.http_stub import Answer, HttpStub
+from zaqarclient.tests.ws_stub import WebsocketStub
+from zaqarclient.tests.ws_stub import answer as ws_answer
 from zaqarclient.transport import errors, retry
 from zaqarclient.transport.api import Retry
 from zaqarclient.transport.http import HttpTransport
@@ -168,11 +170,74 @@ def test_a_server_that_asks_for_a_long_pause_is_not_waited_for(
     assert len(stub.seen) == 1
 
 
+@pytest.mark.parametrize(
+    ("most", "attempts"), [(None, 2), (0, 1), (6, 1), (7, 2), ("7", 2)]
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_longest_pause_that_a_server_may_ask_for_is_configurable(
+    status: int,
+    most: Any,
+    attempts: int,
+    stub: HttpStub,
+    make_client: Callable[..., Client],
+) -> None:
+    waits: list[float] = []
+    client = make_client(stub.url, max_retry_after=most)
+    client.transport().sleep = waits.append
+    stub.answers = [Answer(status, None, {"Retry-After": "7"})]
+    stub.default = Answer(201, {"resources": ["x"]})
+    if attempts == 1:
+        with pytest.raises(errors.TransportError) as caught:
+            client.queue("q").post({"body": 1})
+        assert caught.value.retry_after == 7
+    else:
+        client.queue("q").post({"body": 1})
+    assert len(stub.seen) == attempts
+    assert waits == [7.0] * (attempts - 1)
+
+
+def test_without_a_pause_asked_for_a_busy_service_is_still_tried_again(
+    stub: HttpStub, make_client: Callable[..., Client]
+) -> None:
+    client = make_client(stub.url, max_retry_after=0)
+    client.transport().sleep = lambda _seconds: None
+    stub.answers = [Answer(503)]
+    client.queues()
+    assert len(stub.seen) == 2
+
+
+@pytest.mark.parametrize("wrong", ["soon", -1, float("inf")])
+def test_a_longest_pause_that_is_none_is_refused(
+    wrong: object, make_client: Callable[..., Client]
+) -> None:
+    with pytest.raises(ValueError, match="max_retry_after must be a number above -1"):
+        make_client("http://127.0.0.1:8888", max_retry_after=wrong)
+
+
+def test_a_frame_that_asks_to_wait_is_sent_again_after_the_pause(
+    ws_stub: WebsocketStub, make_client: Callable[..., Client]
+) -> None:
+    waits: list[float] = []
+    asked = [{"error": "Too many requests.", "retry_after": 3}]
+
+    def reply(frame: Any) -> Any:
+        if asked:
+            return ws_answer(frame, 429, asked.pop())
+        return ws_answer(frame, 201, {"message_ids": ["m1"]})
+
+    ws_stub.reply = reply
+    client = make_client(ws_stub.url)
+    client.transport().sleep = waits.append
+    client.queue("q").post({"body": 1})
+    assert ws_stub.actions == ["message_post", "message_post"]
+    assert waits == [3.0]
+
+
 def test_pauses_double_up_to_a_bound_and_differ() -> None:
     error = errors.ServiceUnavailableError()
 
     def pause(sent: int) -> float:
-        delay = retry.retry_delay(error, Retry.SAFE, sent, 50)
+        delay = retry.retry_delay(error, Retry.SAFE, sent, retry.Patience(50))
         assert delay is not None
         return delay
 
@@ -214,7 +279,7 @@ def test_no_request_is_without_timeout(
 
 def test_an_untrusted_certificate_is_not_tried_again() -> None:
     error = http.network_error(requests.exceptions.SSLError("self-signed"))
-    assert retry.retry_delay(error, Retry.SAFE, 1, 3) is None
+    assert retry.retry_delay(error, Retry.SAFE, 1, retry.Patience()) is None
     assert "self-signed" in str(error)
 
 
@@ -239,7 +304,9 @@ def test_a_failure_is_repeated_where_it_is_transient_and_harmless(
 ) -> None:
     error = http.network_error(cause)
     assert isinstance(error, kind)
-    again = {r for r in Retry if retry.retry_delay(error, r, 1, 3) is not None}
+    again = {
+        r for r in Retry if retry.retry_delay(error, r, 1, retry.Patience()) is not None
+    }
     assert again == repeated - {Retry.NEVER}
 
 

@@ -58,6 +58,8 @@ from zaqarclient.queues.v2.operations.service import (
     health,
     homedoc,
     ping,
+    quota_show,
+    quota_show_project,
 )
 from zaqarclient.queues.v2.operations.sharing import (
     signed_url_create,
@@ -113,6 +115,8 @@ __all__ = [
     "queue_purge",
     "queue_replace_metadata",
     "queue_update",
+    "quota_show",
+    "quota_show_project",
     "signed_url_create",
     "signed_url_list",
     "signed_url_revoke",

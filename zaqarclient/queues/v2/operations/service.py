@@ -1,4 +1,4 @@
-"""Flows of the service itself (contract, REST 1.3, 2.1, 2.2)."""
+"""Flows of the service itself (contract, REST 1.3, 2.1, 2.2) and of quotas."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zaqarclient.queues.v2.operations import flow
 from zaqarclient.transport import errors
 
 if TYPE_CHECKING:
-    from zaqarclient.queues.v2.operations.flow import Flow
+    from zaqarclient.queues.v2.operations.flow import Document, Flow
 
 
 def ping() -> Flow[bool]:
@@ -29,3 +29,15 @@ def health() -> Flow[Any]:
 def homedoc() -> Flow[Any]:
     """Return the home document."""
     return (yield from flow.read("homedoc"))
+
+
+def quota_show(project_id: str | None = None) -> Flow[Document]:
+    """Return limits and use of the caller's project, or of another one."""
+    if project_id is None:
+        return (yield from flow.read("quota_show")) or {}
+    return (yield from flow.read("quota_show_project", project_id=project_id)) or {}
+
+
+def quota_show_project(project_id: str) -> Flow[Document]:
+    """Return limits and use of any project, for administrators."""
+    return quota_show(project_id)
