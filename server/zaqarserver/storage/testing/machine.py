@@ -23,7 +23,6 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
-    RuleBasedStateMachine,
     consumes,
     initialize,
     invariant,
@@ -34,6 +33,7 @@ from hypothesis.stateful import (
 
 from zaqarserver.errors import QueueChanged, ZaqarServerError
 from zaqarserver.storage.base import DeadLetter, Durability, NewMessage, Storage
+from zaqarserver.storage.testing.account_rules import KEYS, AccountRules, keys
 from zaqarserver.storage.testing.model import Held, Key, Model, Shelf
 
 T = TypeVar("T")
@@ -41,12 +41,9 @@ T = TypeVar("T")
 #: An id and the queue that it was seen in.
 Found = tuple[Key, str]
 
-KEYS: list[Key] = [("p", "a"), ("p", "b"), ("q", "a")]
-
 # What a step does must often be about something that is there, or the machine
 # would spend its time on empty queues: most steps work in the first queue, ids
 # travel with their queue, and what ends everything is rare.
-keys = st.sampled_from([KEYS[0]] * 4 + KEYS)
 wrong_keys = st.sampled_from([None] * 9 + KEYS)
 clients = st.sampled_from(["me", "other"])
 ttls = st.sampled_from([60, 120, 240, 600, 600, 600])
@@ -71,7 +68,7 @@ sent = st.lists(
 )
 
 
-class StorageMachine(RuleBasedStateMachine):
+class StorageMachine(AccountRules):
     """The steps; each compares the answer, and after each all is compared."""
 
     #: Makes a closed driver whose files, if any, are in the directory.

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from zaqarserver.errors import ClaimNotFound, ClaimNotLive, MessageClaimed
+from zaqarserver.storage.accounts import Grant, Usage
 from zaqarserver.storage.base import (
     Claim,
     DeadLetter,
@@ -66,11 +69,15 @@ class Model:
 
     Attributes:
         queues: What there is.
+        grants: What is on record, by queue and id.
+        subscriptions: Ids and ends, by queue and subscriber.
         now: The time.
     """
 
     def __init__(self, now: float) -> None:
         self.queues: dict[Key, Shelf] = {}
+        self.grants: dict[Key, dict[str, Grant]] = {}
+        self.subscriptions: dict[Key, dict[str, tuple[str, float]]] = {}
         self.now = now
 
     def shelf(self, key: Key) -> Shelf:
@@ -279,3 +286,60 @@ class Model:
         held = self.shelf(key).claims.get(claim_id)
         if held is not None and held.lives(self.now):
             del self.shelf(key).claims[claim_id]
+
+    # -- grants, subscriptions, use -------------------------------------------
+
+    def live_grants(self, key: Key) -> list[Grant]:
+        """Return the grants that have not expired, by id."""
+        grants = self.grants.get(key, {}).values()
+        live = (one for one in grants if self.now < one.expires)
+        return sorted(live, key=lambda one: one.id)
+
+    def grant_add(self, key: Key, grant: Grant, most: int) -> Grant | None:
+        """Put a grant on record."""
+        live = {one.id: one for one in self.live_grants(key)}
+        if grant.id in live:
+            return live[grant.id]
+        if len(live) >= most:
+            return None
+        self.grants.setdefault(key, {})[grant.id] = grant
+        return grant
+
+    def grant_revoke(self, key: Key, grant_id: str) -> bool:
+        """Revoke a grant."""
+        for one in self.live_grants(key):
+            if one.id == grant_id:
+                revoked = msgspec.structs.replace(one, revoked=True)
+                self.grants[key][grant_id] = revoked
+                return True
+        return False
+
+    def subscribe(self, key: Key, subscriber: str, id_: str, ttl: int) -> bool:
+        """Subscribe, under the id that the driver gave if that is new."""
+        there = self.subscriptions.setdefault(key, {})
+        if subscriber in there and self.now < there[subscriber][1]:
+            return False
+        self.made(key)
+        there[subscriber] = (id_, self.now + ttl)
+        return True
+
+    def unsubscribe(self, key: Key, subscriber: str) -> str | None:
+        """Forget a subscription; return its id."""
+        gone = self.subscriptions.get(key, {}).pop(subscriber, None)
+        return None if gone is None else gone[0]
+
+    def usage(self, project: str) -> Usage:
+        """Count what is live."""
+        mine = [key for key in self.queues if key[0] == project]
+        messages = [one for key in mine for one in self.live(key)]
+        return Usage(
+            queues=len(mine),
+            messages=len(messages),
+            bytes=sum(len(one.new.body) for one in messages),
+            subscriptions=sum(
+                self.now < end
+                for key, there in self.subscriptions.items()
+                if key[0] == project
+                for _, end in there.values()
+            ),
+        )
