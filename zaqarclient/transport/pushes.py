@@ -24,8 +24,12 @@ _RENEWED_AFTER = 2 / 3
 
 
 class _Push(NamedTuple):
-    """One subscription: how it was asked for, and when to renew it."""
+    """One subscription: how it was asked for, and when to renew it.
 
+    Its kind is what its actions begin with: to a topic they are others.
+    """
+
+    kind: str
     body: Mapping[str, Any]
     subscription_id: str
     due: float
@@ -55,9 +59,12 @@ class Pushes:
     def note(self, action: str, body: Mapping[str, Any] | None, answer: Any) -> None:
         """Take note of what an action that succeeded did to subscriptions."""
         body = body or {}
-        if action == "subscription_create" and not body.get("subscriber"):
-            self._remember(body, answer)
-        elif action == "subscription_delete":
+        kind, _, verb = action.rpartition("_")
+        if kind not in {"subscription", "topic_subscription"}:
+            return
+        if verb == "create" and not body.get("subscriber"):
+            self._remember(kind, body, answer)
+        elif verb == "delete":
             self._made.pop(body.get("subscription_id", ""), None)
 
     def forget(self) -> None:
@@ -83,30 +90,29 @@ class Pushes:
             self._renew(push)
 
     def _renew(self, push: _Push) -> None:
-        reference = {
-            "queue_name": push.body["queue_name"],
-            "subscription_id": push.subscription_id,
-        }
+        names = ("queue_name", "topic_name")
+        source = {name: push.body[name] for name in names if name in push.body}
+        reference = {**source, "subscription_id": push.subscription_id}
         ttl = push.body.get("ttl") or int(_DEFAULT_TTL)
         try:
-            self._ask("subscription_update", {**reference, "ttl": ttl})
+            self._ask(f"{push.kind}_update", {**reference, "ttl": ttl})
         except errors.TransportError as error:
             if isinstance(error, errors.NetworkError):
                 raise
             # A service without this action, or the subscription is gone.
             with contextlib.suppress(errors.TransportError):
-                self._ask("subscription_delete", reference)
+                self._ask(f"{push.kind}_delete", reference)
             self._again(push)
         else:
             due = self._clock() + ttl * _RENEWED_AFTER
             self._made[push.subscription_id] = push._replace(due=due)
 
     def _again(self, push: _Push) -> None:
-        answer = self._ask("subscription_create", push.body)
+        answer = self._ask(f"{push.kind}_create", push.body)
         self._made.pop(push.subscription_id, None)
-        self._remember(push.body, answer)
+        self._remember(push.kind, push.body, answer)
 
-    def _remember(self, body: Mapping[str, Any], answer: Any) -> None:
+    def _remember(self, kind: str, body: Mapping[str, Any], answer: Any) -> None:
         identity = str(answer["subscription_id"])
         due = self._clock() + float(body.get("ttl") or _DEFAULT_TTL) * _RENEWED_AFTER
-        self._made[identity] = _Push(body, identity, due)
+        self._made[identity] = _Push(kind, body, identity, due)

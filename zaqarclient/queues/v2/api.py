@@ -76,7 +76,7 @@ def _operation_of(ref: str) -> tuple[str, dict[str, Any]]:
     for row in OPERATIONS.values():
         pattern = PATH_NAME.sub(r"(?P<\1>[^/]+)", row.path)
         found = re.fullmatch(pattern, path) if row.method == "GET" else None
-        if found and (row.name != "message_list" or "ids" not in query):
+        if found and (not row.name.endswith("message_list") or "ids" not in query):
             names = {name: unquote(text) for name, text in found.groupdict().items()}
             return row.name, {**query, **names}
     raise InvalidOperation(f"no operation reads {ref!r}")

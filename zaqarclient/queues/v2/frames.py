@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlencode
 
-__all__ = ["SIDES", "Answer", "FrameSide", "arguments_of", "filters_of"]
+__all__ = ["SIDES", "Answer", "FrameSide", "arguments_of", "filters_of", "topic_action"]
 
 
 class Answer(NamedTuple):
@@ -101,7 +101,10 @@ def filters_of(given: Arguments) -> dict[str, list[str]]:
 # -- readers ------------------------------------------------------------------
 
 
-def _queue_path(arguments: Arguments) -> str:
+def _path(arguments: Arguments) -> str:
+    """Return the path of the queue or topic that the arguments name."""
+    if "topic_name" in arguments:
+        return f"/v2/topics/{arguments['topic_name']}"
     return f"/v2/queues/{arguments['queue_name']}"
 
 
@@ -118,14 +121,15 @@ def _next_link(path: str, arguments: Arguments, marker: str) -> list[dict[str, s
 
 def _query_of(arguments: Arguments) -> dict[str, Any]:
     """Return the arguments of a list in a queue that are not in its path."""
-    return {name: value for name, value in arguments.items() if name != "queue_name"}
+    own = {"queue_name", "topic_name"}
+    return {name: value for name, value in arguments.items() if name not in own}
 
 
 def _with_href(arguments: Arguments, message: Mapping[str, Any]) -> dict[str, Any]:
     shown = dict(message)
     claim_id = shown.pop("claim_id", None)
     claim = f"?claim_id={claim_id}" if claim_id else ""
-    href = f"{_queue_path(arguments)}/messages/{shown['id']}{claim}"
+    href = f"{_path(arguments)}/messages/{shown['id']}{claim}"
     return {**shown, "href": href}
 
 
@@ -133,15 +137,20 @@ def _messages(arguments: Arguments, body: Mapping[str, Any]) -> list[dict[str, A
     return [_with_href(arguments, message) for message in body.get("messages") or ()]
 
 
-def _queue_list(arguments: Arguments, answer: Answer) -> Answer:
-    queues = [
-        {**queue, "href": f"/v2/queues/{queue['name']}"}
-        for queue in answer.body["queues"]
-    ]
-    links = []
-    if queues:
-        links = _next_link("/v2/queues", arguments, queues[-1]["name"])
-    return Answer(answer.status, {**answer.body, "queues": queues, "links": links})
+def _list_of(kind: str) -> Reader:
+    """Return the reader of a page of queues or topics."""
+
+    def read(arguments: Arguments, answer: Answer) -> Answer:
+        path = f"/v2/{kind}"
+        found = [
+            {**item, "href": f"{path}/{item['name']}"} for item in answer.body[kind]
+        ]
+        links = []
+        if found:
+            links = _next_link(path, arguments, found[-1]["name"])
+        return Answer(answer.status, {**answer.body, kind: found, "links": links})
+
+    return read
 
 
 def _queue_get_stats(arguments: Arguments, answer: Answer) -> Answer:
@@ -150,13 +159,13 @@ def _queue_get_stats(arguments: Arguments, answer: Answer) -> Answer:
     for edge in ("oldest", "newest"):
         if edge in counts:
             found = dict(counts[edge])
-            href = f"{_queue_path(arguments)}/messages/{found.pop('id')}"
+            href = f"{_path(arguments)}/messages/{found.pop('id')}"
             counts[edge] = {"href": href, **found}
     return Answer(200, {"messages": counts})
 
 
 def _message_post(arguments: Arguments, answer: Answer) -> Answer:
-    path = f"{_queue_path(arguments)}/messages"
+    path = f"{_path(arguments)}/messages"
     ids = answer.body["message_ids"]
     return Answer(answer.status, {"resources": [f"{path}/{id_}" for id_ in ids]})
 
@@ -165,7 +174,7 @@ def _message_list(arguments: Arguments, answer: Answer) -> Answer:
     found = _messages(arguments, answer.body)
     links = []
     if found:
-        path = f"{_queue_path(arguments)}/messages"
+        path = f"{_path(arguments)}/messages"
         links = _next_link(path, _query_of(arguments), found[-1]["id"])
     return Answer(answer.status, {"messages": found, "links": links})
 
@@ -178,8 +187,9 @@ def _message_get_many(arguments: Arguments, answer: Answer) -> Answer:
     """Over HTTP it is an error if there is none of the messages."""
     found = _messages(arguments, answer.body)
     if not found:
-        name = arguments["queue_name"]
-        return Answer(404, {"error": f"Queue {name} has none of these messages."})
+        kind, name = _path(arguments).split("/")[2:]
+        text = f"The {kind[:-1]} {name} has none of these messages."
+        return Answer(404, {"error": text})
     return Answer(answer.status, {"messages": found})
 
 
@@ -189,7 +199,7 @@ def _claim_create(arguments: Arguments, answer: Answer) -> Answer:
 
 
 def _claim_get(arguments: Arguments, answer: Answer) -> Answer:
-    href = f"{_queue_path(arguments)}/claims/{arguments['claim_id']}"
+    href = f"{_path(arguments)}/claims/{arguments['claim_id']}"
     found = _messages(arguments, answer.body)
     return Answer(answer.status, {**answer.body, "href": href, "messages": found})
 
@@ -201,7 +211,7 @@ def _items_of_queue(kind: str) -> Reader:
         found = answer.body[kind]
         links = []
         if found:
-            path = f"{_queue_path(arguments)}/{kind}"
+            path = f"{_path(arguments)}/{kind}"
             links = _next_link(path, _query_of(arguments), found[-1]["id"])
         return Answer(answer.status, {kind: found, "links": links})
 
@@ -219,8 +229,8 @@ def _nothing(_arguments: Arguments, answer: Answer) -> Answer:
 
 _IDS = {"ids": "message_ids"}
 
-SIDES: Mapping[str, FrameSide] = {
-    "queue_list": FrameSide(filters="filters", reader=_queue_list),
+_SIDES: Mapping[str, FrameSide] = {
+    "queue_list": FrameSide(filters="filters", reader=_list_of("queues")),
     "queue_exists": FrameSide("queue_get", reader=_nothing),
     "queue_create": FrameSide(names={"metadata": "metadata"}),
     "queue_update": FrameSide(names={"metadata": "operations"}),
@@ -237,6 +247,23 @@ SIDES: Mapping[str, FrameSide] = {
     "subscription_list": FrameSide(reader=_items_of_queue("subscriptions")),
     "subscription_create": FrameSide(reader=_subscription_create),
     "homedoc": FrameSide("homedoc_get"),
+}
+
+
+def topic_action(name: str) -> str:
+    """Return what an operation of queues is called for topics."""
+    return "topic_" + name.removeprefix("queue_")
+
+
+SIDES: Mapping[str, FrameSide] = {
+    **_SIDES,
+    **{
+        topic_action(name): side._replace(
+            action=side.action and topic_action(side.action)
+        )
+        for name, side in _SIDES.items()
+    },
+    "topic_list": FrameSide(filters="filters", reader=_list_of("topics")),
 }
 """The operations that differ, by name. An argument that is the whole body over
 HTTP is spread over the body of the frame unless it has a name here."""

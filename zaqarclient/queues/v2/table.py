@@ -59,6 +59,7 @@ class Operation(NamedTuple):
         sends_empty: Whether a body without members is sent as ``{}``.
         content_type: Of the body.
         retry: When a failed call may be sent again.
+        topics: Whether it is about topics.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Operation(NamedTuple):
     sends_empty: bool = False
     content_type: str = "application/json"
     retry: Retry = Retry.SAFE
+    topics: bool = False
 
     @property
     def path_names(self) -> tuple[str, ...]:
@@ -117,9 +119,22 @@ class Operation(NamedTuple):
                 **self.body,
             },
             # The rest are metadata filters, or metadata.
-            "additionalProperties": self.name in {"queue_list", "queue_create"},
+            "additionalProperties": self.name in _OPEN,
         }
 
+    def of_topics(self) -> Operation:
+        """Return the row that does for topics what this one does for queues."""
+        return self._replace(
+            name=frames.topic_action(self.name),
+            path=self.path.replace("queue", "topic"),
+            query={k: v for k, v in self.query.items() if k not in _NOT_OF_TOPICS},
+            topics=True,
+        )
+
+
+_OPEN = {"queue_list", "queue_create", "topic_list", "topic_create"}
+_NOT_OF_TOPICS = {"include_claimed", "claim_id", "claim_ids", "with_count"}
+"""What is about claims, and the number of queues (REST 2.11)."""
 
 _ROWS = (
     Operation(
@@ -264,5 +279,13 @@ _ROWS = (
     Operation("homedoc", "GET", ""),
 )
 
-OPERATIONS: Mapping[str, Operation] = {row.name: row for row in _ROWS}
+_ALSO_OF_TOPICS = ("queue_", "message_", "subscription_")
+
+OPERATIONS: Mapping[str, Operation] = {
+    row.name: row
+    for row in (
+        *_ROWS,
+        *(row.of_topics() for row in _ROWS if row.name.startswith(_ALSO_OF_TOPICS)),
+    )
+}
 """Every operation by its name."""

@@ -6,7 +6,6 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +14,10 @@ from zaqarclient import transport as transports
 from zaqarclient.queues.client import Client
 from zaqarclient.queues.v2 import client as v2_client
 from zaqarclient.queues.v2.api import OPERATIONS
+from zaqarclient.tests import samples
 from zaqarclient.transport import errors
 from zaqarclient.transport.request import Request
 from zaqarclient.transport.ws import WebsocketTransport
-
-GOLDEN = Path(__file__).parent.parent / "golden"
 
 MakeClient = Callable[..., v2_client.Client]
 
@@ -29,6 +27,8 @@ SERVED = sorted(
     if not name.startswith(("pool_", "flavor_", "signed_url_"))
 )
 """The operations of the samples that this server has."""
+
+SHOWING_METADATA = {"queue_get", "queue_exists", "topic_get", "topic_exists"}
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_calls_of_many_threads_share_a_connection(connect: MakeClient) -> None:
 def test_the_server_knows_the_frame_and_the_answer_of_each_sample(
     server: Any, auth_opts: dict[str, Any], operation: str
 ) -> None:
-    sample = json.loads((GOLDEN / f"{operation}.json").read_text())["websocket"]
+    sample = samples.sample(operation)["websocket"]
     request = Request(
         server.websocket_url,
         sample["request"]["action"],
@@ -165,7 +165,7 @@ def test_the_server_knows_the_frame_and_the_answer_of_each_sample(
         # Nothing that the sample names exists, and health is not for all.
         known = errors.ResourceNotFound | errors.ForbiddenError
         assert isinstance(refusal, known) or "claim" in str(refusal)
-    elif operation not in {"queue_get", "queue_exists"}:
+    elif operation not in SHOWING_METADATA:
         expected = sample["reply"]["body"]
         assert isinstance(body or {}, type(expected))
         if isinstance(body, dict):

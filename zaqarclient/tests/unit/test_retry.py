@@ -328,6 +328,10 @@ def test_only_what_can_be_done_twice_is_repeated_freely() -> None:
         "message_pop",
         "claim_create",
         "subscription_create",
+        "topic_update",
+        "topic_message_post",
+        "topic_message_pop",
+        "topic_subscription_create",
     }
     assert V2().retry("message_delete_many", {"pop": 1}) is Retry.UNACCEPTED
     assert V2().retry("message_delete_many", {"ids": ["a"]}) is Retry.SAFE

@@ -74,6 +74,7 @@ from zaqarclient.queues.v2.operations.subscriptions import (
     subscription_list,
     subscription_update,
 )
+from zaqarclient.queues.v2.operations.topics import on_topics, topic_list
 
 __all__ = [
     "Claimed",
@@ -99,6 +100,7 @@ __all__ = [
     "message_pop",
     "message_post",
     "next_link",
+    "on_topics",
     "ping",
     "pool_create",
     "pool_delete",
@@ -126,4 +128,5 @@ __all__ = [
     "subscription_get",
     "subscription_list",
     "subscription_update",
+    "topic_list",
 ]

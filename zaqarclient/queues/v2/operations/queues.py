@@ -114,12 +114,17 @@ def _metadata_path(key: str) -> str:
     return "/metadata/" + key.replace("~", "~0").replace("/", "~1")
 
 
-def queue_is_listed(name: str) -> Flow[bool]:
-    """Return whether a queue was created, by looking through the list."""
+def queue_is_listed(name: str, key: str = "queues") -> Flow[bool]:
+    """Return whether a queue was created, by looking through the list.
+
+    Args:
+        name: The queue.
+        key: The member of a page that has the queues.
+    """
     seen: set[str] = set()
-    page = yield from queue_list(name=name)
-    while page.get("queues"):
-        if any(queue["name"] == name for queue in page["queues"]):
+    page = yield from flow.page(key, "queue_list", name=name)
+    while page.get(key):
+        if any(queue["name"] == name for queue in page[key]):
             return True
         link = flow.next_link(page)
         if link is None or link in seen:
