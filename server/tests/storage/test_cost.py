@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from zaqarserver.storage.accounts import Grant
 from zaqarserver.storage.base import NewMessage
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, claim
@@ -178,6 +179,22 @@ async def test_a_queue_that_is_remembered_costs_nothing(
         await storage.queue_get(PROJECT, name)
         cost = await steps(storage, lambda name=name: storage.queue_get(PROJECT, name))
         assert cost == 0
+
+
+async def test_what_every_request_may_ask_of_accounts_costs_nothing(
+    storage: SQLiteStorage,
+) -> None:
+    await fill(storage, SMALL)
+    grant = Grant("a" * 32, ["/p"], ["GET"], NOW, NOW + 60)
+    await storage.grant_add(PROJECT, QUEUE, grant, most=1, now=NOW)
+    await storage.grant_revoke(PROJECT, QUEUE, grant.id, NOW)
+    for ask in (
+        lambda: storage.usage(PROJECT, NOW),
+        lambda: storage.queue_count(PROJECT),
+        lambda: storage.grant_revoked(PROJECT, QUEUE, grant.id, NOW),
+        lambda: storage.grant_revoked(PROJECT, QUEUE, "other", NOW),
+    ):
+        assert await steps(storage, ask) == 0
 
 
 async def test_no_step_of_a_sweep_is_long(storage: SQLiteStorage) -> None:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from zaqarserver.storage.accounts import Usage
 from zaqarserver.storage.base import NewMessage
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.testing.suite import everything
@@ -49,11 +50,14 @@ async def test_a_killed_writer_loses_nothing_acknowledged(tmp_path: Path) -> Non
         now = time.time()
         stored = await everything(storage, project="p", queue="q", now=now)
         stats = await storage.queue_stats("p", "q", now)
+        usage = await storage.usage("p", now)
         await storage.close()
         by_number = {int(message.body): message.id for message in stored}
         assert len(by_number) == len(stored), "a message is there twice"
         assert acknowledged.items() <= by_number.items()
         assert stats.free == len(stored)
+        size = sum(len(message.body) for message in stored)
+        assert usage == Usage(1, len(stored), size)
         # In order: a message that was acknowledged before another one was sent
         # has the lower id.
         ids = [acknowledged[number] for number in sorted(acknowledged)]

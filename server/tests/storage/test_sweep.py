@@ -1,0 +1,50 @@
+"""What the sweeper leaves in the tables: nothing that is dead."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from zaqarserver.storage.sqlite import SQLiteStorage
+from zaqarserver.storage.sqlite.queues import SWEEP_ROWS
+from zaqarserver.storage.testing.accounts import subscribe
+from zaqarserver.storage.testing.life import sweep_all
+from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, post
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def storage() -> AsyncIterator[SQLiteStorage]:
+    store = SQLiteStorage.from_uri("sqlite://:memory:", {})
+    await store.open()
+    yield store
+    await store.close()
+
+
+def rows_in(storage: SQLiteStorage, table: str) -> int:
+    assert storage._engine is not None
+    db = storage._engine.ledger.db
+    return int(db.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])  # noqa: S608 - a constant
+
+
+async def test_a_sweep_full_of_deliveries_forgets_no_message(
+    storage: SQLiteStorage,
+) -> None:
+    id_ = await subscribe(storage)
+    for _ in range(SWEEP_ROWS):
+        await post(storage, b"x")
+    taken = await storage.delivery_take(NOW, limit=1, lease=60, confirmed_only=False)
+    assert len(taken) == 1
+    await storage.subscription_delete(PROJECT, QUEUE, id_)
+    await storage.queue_delete(PROJECT, QUEUE)
+    await sweep_all(storage, NOW)
+    tables = ("message", "backlog", "claim", "subscription", "notice", "delivery")
+    assert {table: rows_in(storage, table) for table in tables} == dict.fromkeys(
+        tables, 0
+    )

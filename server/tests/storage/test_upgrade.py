@@ -1,0 +1,133 @@
+"""A file of an older schema keeps all it holds, and is counted as any other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+import pytest
+from zaqarserver.storage.accounts import Grant, Usage
+from zaqarserver.storage.sqlite import SQLiteStorage
+from zaqarserver.storage.sqlite.schema import VERSION, prepare_schema
+from zaqarserver.storage.testing.life import sweep_all
+from zaqarserver.storage.testing.suite import NOW, bodies, everything
+
+pytestmark = pytest.mark.anyio
+
+#: A project with two queues, one of them with 3 messages (one of them claimed, one
+#: dead), another project with an empty queue, and a purged backlog that is to be
+#: swept, as the first schema has them.
+FIRST = f"""
+    UPDATE store SET reserved = 9000000;
+    INSERT INTO project VALUES ('p', 2), ('q', 1);
+    INSERT INTO queue VALUES ('p', 'a', 1, 11, '{{"team":"x"}}'),
+                             ('p', 'b', 2, 12, '{{}}'), ('q', 'a', 3, 13, '{{}}');
+    INSERT INTO backlog (id, messages, claimed, dead, due) VALUES
+        (1, 3, 1, 0, {NOW - 5}), (2, 0, 0, 0, NULL), (3, 0, 0, 0, NULL),
+        (4, 2, 0, 1, -9e999);
+    INSERT INTO claim VALUES (100, 1, 5, 600, 60, {NOW - 5}, {NOW + 595});
+    INSERT INTO message (seq, backlog, state, claims, claim, secret, created, expires,
+                         visible, ttl, client, checksum, body) VALUES
+        (10, 1, 0, 0, NULL, 1, {NOW - 10}, {NOW + 590}, NULL, 600, 'c', NULL, x'3131'),
+        (11, 1, 2, 1, 100, 2, {NOW - 10}, {NOW + 655}, NULL, 600, 'c', NULL, x'32'),
+        (12, 1, 0, 0, NULL, 3, {NOW - 90}, {NOW - 5}, NULL, 60, 'c', NULL, x'33333333'),
+        (20, 4, 0, 0, NULL, 4, {NOW - 10}, {NOW + 590}, NULL, 600, 'c', NULL, x'34'),
+        (21, 4, 0, 0, NULL, 5, {NOW - 10}, {NOW + 590}, NULL, 600, 'c', NULL, x'35');
+"""  # noqa: S608 - constants only
+
+#: A live subscription, one that has ended, and one that was deleted.
+SECOND = f"""
+    INSERT INTO subscription (seq, secret, project, source, subscriber, ttl, created,
+                              expires, options, confirmed, volatile) VALUES
+        (200, 6, 'p', 'a', 'http://a/', 600, {NOW - 10}, {NOW + 590}, '{{}}', 1, 0),
+        (201, 7, 'p', 'a', 'http://b/', 60, {NOW - 90}, {NOW - 30}, '{{}}', 1, 0),
+        (202, 8, 'p', 'a', 'http://c/', 600, {NOW - 10}, 0, '{{}}', 1, 0);
+"""  # noqa: S608 - constants only
+
+STEPS = {1: [FIRST], 2: [FIRST, SECOND]}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(params=STEPS)
+def old_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A file as an older server left it."""
+    path = tmp_path / "store.db"
+    db = apsw.Connection(str(path))
+    for version, rows in enumerate(STEPS[request.param], start=1):
+        prepare_schema(db, "old", version=version)
+        db.execute(rows)
+    db.close()
+    return path
+
+
+async def test_an_older_file_keeps_all_it_holds(old_file: Path) -> None:
+    storage = SQLiteStorage.from_uri(f"sqlite://{old_file}", {})
+    await storage.open()
+    subscriptions = len(
+        await storage.subscription_list("p", "a", marker=None, limit=9, now=NOW)
+    )
+    found = await everything(storage, project="p", queue="a", now=NOW)
+    assert bodies(found) == [b"11", b"2"]
+    assert [one.claim_id is not None for one in found] == [False, True]
+    queues = await storage.queue_list("p", marker=None, limit=9)
+    assert [(one.name, one.metadata) for one in queues] == [
+        ("a", {"team": "x"}),
+        ("b", {}),
+    ]
+    unswept = await storage.usage("p", NOW)
+    assert (unswept.queues, unswept.messages, unswept.bytes) == (2, 3, 7)
+    await sweep_all(storage, NOW)
+    assert await storage.usage("p", NOW) == Usage(2, 2, 3, subscriptions)
+    assert await storage.usage("q", NOW) == Usage(1)
+    assert await storage.queue_count("p") == 2
+    await storage.close()
+
+
+async def test_an_upgraded_file_counts_on_from_there(old_file: Path) -> None:
+    uri = f"sqlite://{old_file}"
+    for turn in range(2):
+        storage = SQLiteStorage.from_uri(uri, {})
+        await storage.open()
+        await sweep_all(storage, NOW)
+        before = await storage.usage("p", NOW)
+        popped = await storage.message_pop("p", "a", 1, NOW)
+        await storage.queue_delete("p", "b")
+        after = await storage.usage("p", NOW)
+        gone = sum(len(one.body) for one in popped)
+        assert after.bytes == before.bytes - gone
+        assert after.messages == before.messages - len(popped)
+        assert after.queues == 1
+        assert len(popped) == (1 if turn == 0 else 0)
+        await storage.close()
+
+
+async def test_an_upgraded_file_takes_grants(old_file: Path) -> None:
+    storage = SQLiteStorage.from_uri(f"sqlite://{old_file}", {})
+    await storage.open()
+    grant = Grant("a" * 32, ["/p"], ["GET"], NOW, NOW + 60)
+    assert await storage.grant_add("p", "a", grant, most=1, now=NOW) == grant
+    assert await storage.grant_revoke("p", "a", grant.id, NOW)
+    await storage.close()
+    await storage.open()
+    assert await storage.grant_revoked("p", "a", grant.id, NOW)
+    await storage.close()
+
+
+async def test_an_upgrade_leaves_nothing_of_a_purge_behind(old_file: Path) -> None:
+    storage = SQLiteStorage.from_uri(f"sqlite://{old_file}", {})
+    await storage.open()
+    await sweep_all(storage, NOW)
+    await storage.close()
+    db = apsw.Connection(str(old_file))
+    assert db.execute("PRAGMA user_version").fetchall() == [(VERSION,)]
+    assert db.execute("SELECT seq FROM message ORDER BY 1").fetchall() == [(10,), (11,)]
+    assert db.execute("SELECT id FROM backlog ORDER BY 1").fetchall() == [
+        (1,),
+        (2,),
+        (3,),
+    ]
+    db.close()
