@@ -214,8 +214,9 @@ class MovableStorage(abc.ABC):
         From the return on no other method changes anything of it but the sweeper,
         which removes what has expired.
 
-        Refused if a step of a higher epoch was seen, or the queue is being received
-        or gone. Sealing a sealed queue raises its epoch.
+        Refused if a step of a higher epoch was seen, if the queue is being received,
+        or if it is gone by a step of this epoch. Sealing a sealed queue raises its
+        epoch; a gone one is sealed with nothing in it.
         """
 
     @abc.abstractmethod
@@ -231,8 +232,8 @@ class MovableStorage(abc.ABC):
     async def queue_open(self, project: str, queue: str, epoch: int) -> bool:
         """Put a queue into service: as it was received, sealed, or empty if gone.
 
-        Refused if a step of a higher epoch was seen; True, with nothing done, if the
-        queue is in service.
+        Refused if a step of a higher epoch was seen, or if the queue is gone by a step
+        of this epoch; True, with nothing done, if it is in service.
         """
 
     @abc.abstractmethod
@@ -251,7 +252,8 @@ class MovableStorage(abc.ABC):
     ) -> bool:
         """Make a queue gone that does not exist and has no live subscriptions.
 
-        Refused if it has, or if a step of a higher epoch was seen.
+        Refused otherwise, and if it is sealed or being received, or a step of a higher
+        epoch was seen. May be repeated.
         """
 
     @abc.abstractmethod

@@ -1,0 +1,319 @@
+"""The stores of the pools: which there are, opening them, choosing one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from zaqarserver.errors import FlavorNotFound, StartupError, Unavailable
+from zaqarserver.storage.base import Capability, Storage
+from zaqarserver.storage.catalog import HOME, CatalogStorage, Placement, Pool
+from zaqarserver.storage.subscriptions import Posted
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds during which a store that could not be opened is not tried again.
+RETRY_SECONDS = 1.0
+#: Seconds that opening a store may take.
+OPEN_SECONDS = 10.0
+
+_PAGE = 1000
+_SECRET = re.compile(r"(?<=://)[^/@]*@")
+
+#: Makes a driver, not opened, of a URI and options.
+Load = Callable[[str, Mapping[str, Any]], Storage]
+
+
+class Watcher(Protocol):
+    """Whom stores tell of posts; see ``SubscriptionStorage.watch``."""
+
+    def posted(self, post: Posted) -> None:
+        """A post to a queue with volatile subscriptions was committed."""
+
+    def noticed(self) -> None:
+        """There may be a delivery to take."""
+
+
+def masked(uri: str) -> str:
+    """Return a URI as it may be logged: without user and password."""
+    return _SECRET.sub("***@", uri)
+
+
+class OpenPool(msgspec.Struct):
+    """A pool whose store is open.
+
+    Attributes:
+        pool: The pool.
+        storage: Its store.
+        slot: A number of its own in this process, the same when it is opened again.
+    """
+
+    pool: Pool
+    storage: Storage
+    slot: int
+
+
+class Pools:
+    """The pools as this server knows them.
+
+    Stores are opened when they are first needed and closed when their pool is
+    removed; there are never more than pools.
+
+    Args:
+        home: The store of the catalogue; it may have queues as well.
+        catalog: The same, as the catalogue.
+        load: Makes the drivers of pools.
+        watcher: Whom they tell of posts.
+        virtual: Whether the home takes new queues while there is no pool.
+        chance: Chooses among pools.
+    """
+
+    def __init__(
+        self,
+        home: Storage,
+        catalog: CatalogStorage,
+        load: Load,
+        watcher: Watcher,
+        *,
+        virtual: bool = False,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.home = home
+        self.catalog = catalog
+        self._load = load
+        self._watcher = watcher
+        self._virtual = virtual
+        # Not for secrets: spreads queues.
+        self._chance = chance or random.Random()  # noqa: S311
+        self._known: dict[str, Pool] = {}
+        self._revision = 0
+        self._open: dict[str, OpenPool] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._failed: dict[str, tuple[int, float, str]] = {}
+        self._slots: dict[int, int] = {}
+        self._closed = True
+        self._closing: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
+
+    # -- what there is --------------------------------------------------------
+
+    @property
+    def names(self) -> list[str]:
+        """The registered pools, by name."""
+        return list(self._known)
+
+    def known(self, name: str) -> Pool | None:
+        """Return a pool as last read."""
+        return self._known.get(name)
+
+    async def refresh(self) -> None:
+        """Read the pools again if they changed; close what is no pool any more."""
+        if await self.catalog.catalog_revision() != self._revision:
+            await self._read()
+
+    async def _read(self) -> None:
+        async with self._turn:
+            # The revision first: what changes while we read is read again.
+            revision = await self.catalog.catalog_revision()
+            known: dict[str, Pool] = {}
+            page = await self.catalog.pool_list(marker=None, limit=_PAGE)
+            while page:
+                known.update((pool.name, pool) for pool in page)
+                page = await self.catalog.pool_list(marker=page[-1].name, limit=_PAGE)
+            self._known, self._revision = known, revision
+            for name, opened in list(self._open.items()):
+                pool = known.get(name)
+                if pool is None or pool.revision != opened.pool.revision:
+                    del self._open[name]
+                    self._close_later(opened)
+
+    def _close_later(self, opened: OpenPool) -> None:
+        """Close a store once what is under way has ended."""
+        LOG.info("pool %s: closing %s", opened.pool.name, masked(opened.pool.uri))
+        task = asyncio.get_running_loop().create_task(opened.storage.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    # -- stores -----------------------------------------------------------------
+
+    def opened(self) -> list[OpenPool]:
+        """Return the pools whose stores are open."""
+        return list(self._open.values())
+
+    async def storage_of(self, placement: Placement) -> Storage:
+        """Return the open store of the pool that a placement names.
+
+        Raises:
+            Unavailable: It cannot be opened now.
+        """
+        if placement.pool == HOME:
+            return self.home
+        opened = self._open.get(placement.pool)
+        if opened is not None and opened.pool.revision == placement.revision:
+            return opened.storage
+        return await self.storage(placement.pool, placement.revision)
+
+    async def storage(self, name: str, revision: int | None = None) -> Storage:
+        """Return the open store of a pool, or the home.
+
+        Args:
+            name: The pool.
+            revision: The revision that it must have; any if not given.
+
+        Raises:
+            Unavailable: It cannot be opened now, or there is no such pool.
+        """
+        if name == HOME:
+            return self.home
+        pool = self._known.get(name)
+        if pool is None or (revision is not None and pool.revision != revision):
+            await self._read()
+            pool = self._known.get(name)
+        if pool is None or (revision is not None and pool.revision < revision):
+            raise Unavailable(f"pool {name} is not registered")
+        return (await self._opened(pool)).storage
+
+    async def _opened(self, pool: Pool) -> OpenPool:
+        if self._closed:
+            raise Unavailable("the store is closed")
+        opened = self._open.get(pool.name)
+        if opened is not None and opened.pool.revision == pool.revision:
+            return opened
+        async with self._locks.setdefault(pool.name, asyncio.Lock()):
+            opened = self._open.get(pool.name)
+            if opened is not None and opened.pool.revision == pool.revision:
+                return opened
+            failed = self._failed.get(pool.name)
+            if failed and failed[0] == pool.revision and time.monotonic() < failed[1]:
+                raise Unavailable(failed[2])
+            try:
+                storage = await self.open(pool)
+            except (StartupError, Unavailable) as error:
+                text = f"pool {pool.name} cannot be opened: {error}"
+                until = time.monotonic() + RETRY_SECONDS
+                self._failed[pool.name] = (pool.revision, until, text)
+                raise Unavailable(text) from error
+            self._failed.pop(pool.name, None)
+            return self.admit(pool, storage)
+
+    async def open(self, pool: Pool) -> Storage:
+        """Make and open a store for a pool, whether or not it is registered.
+
+        Raises:
+            StartupError: The URI or an option is not usable, or the store refuses.
+            Unavailable: The store cannot be reached.
+        """
+        storage = self._load(pool.uri, pool.options)
+        storage.watch(self._watcher.posted, self._watcher.noticed)
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                await storage.open()
+        except TimeoutError as error:
+            raise Unavailable("it does not answer") from error
+        return storage
+
+    def admit(self, pool: Pool, storage: Storage) -> OpenPool:
+        """Use an open store for a pool from now on."""
+        old = self._open.pop(pool.name, None)
+        if old is not None:
+            self._close_later(old)
+        slot = self._slots.setdefault(pool.revision, len(self._slots) + 1)
+        opened = OpenPool(pool, storage, slot)
+        self._open[pool.name] = opened
+        LOG.info("pool %s: opened %s", pool.name, masked(pool.uri))
+        return opened
+
+    async def start(self) -> None:
+        """Open the stores of all pools; those that cannot be are tried later."""
+        self._closed = False
+        await self.refresh()
+
+        async def attempt(pool: Pool) -> None:
+            try:
+                await self._opened(pool)
+            except Unavailable as error:
+                LOG.warning("%s", error)
+
+        await asyncio.gather(*(attempt(pool) for pool in self._known.values()))
+
+    async def close(self) -> None:
+        """Close all stores but the home."""
+        self._closed = True
+        opened, self._open = list(self._open.values()), {}
+        for one in opened:
+            self._close_later(one)
+        while self._closing:
+            await asyncio.gather(*self._closing, return_exceptions=True)
+
+    # -- choosing ---------------------------------------------------------------
+
+    async def each(
+        self, names: Iterable[str], call: Callable[[Storage], Awaitable[Any]]
+    ) -> list[Any]:
+        """Ask several pools at once; return their answers in this order.
+
+        Raises:
+            Unavailable: One of them cannot answer.
+        """
+
+        async def ask(name: str) -> Any:
+            return await call(await self.storage(name))
+
+        return list(await asyncio.gather(*(ask(name) for name in names)))
+
+    async def choose(
+        self, project: str, flavor: str | None, *, without: str | None = None
+    ) -> tuple[str, int]:
+        """Choose a pool for a queue by weight.
+
+        Without a flavor a pool that belongs to none is preferred: those with a
+        flavor are for who asks.
+
+        Args:
+            project: The project, for its flavors.
+            flavor: The flavor that the pool must belong to.
+            without: A pool that must not be chosen.
+
+        Returns:
+            The pool and the revision of the catalogue that it was chosen from.
+
+        Raises:
+            FlavorNotFound: The project has no such flavor.
+            Unavailable: No pool takes the queue.
+        """
+        await self.refresh()
+        revision = self._revision
+        if flavor is not None and not await self.catalog.flavor_get(project, flavor):
+            raise FlavorNotFound(f"There is no flavor {flavor}.")
+        taking = [
+            pool
+            for pool in self._known.values()
+            if pool.weight > 0 and pool.name != without
+        ]
+        fitting = [pool for pool in taking if pool.flavor == flavor]
+        if flavor is None and not fitting:
+            fitting = taking
+        if fitting:
+            weights = [pool.weight for pool in fitting]
+            (chosen,) = self._chance.choices(fitting, weights)
+            return chosen.name, revision
+        if self._virtual and not self._known and flavor is None and without != HOME:
+            return HOME, revision
+        raise Unavailable("no pool takes new queues")
+
+    # -- what they can do ---------------------------------------------------------
+
+    async def capabilities(self, name: str) -> frozenset[Capability]:
+        """Return what the store of a pool promises.
+
+        Raises:
+            Unavailable: It is not open and cannot be opened now.
+        """
+        return (await self.storage(name)).capabilities

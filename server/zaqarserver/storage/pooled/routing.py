@@ -1,0 +1,318 @@
+"""Finds the store of a queue, and follows the queue when it moves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from zaqarserver.errors import (
+    BadRequest,
+    CatalogChanged,
+    QueueMoving,
+    Unavailable,
+)
+from zaqarserver.storage.base import Metadata, Storage
+from zaqarserver.storage.catalog import HOME, Placement
+from zaqarserver.storage.moving import MovableStorage
+from zaqarserver.storage.pooled.pools import Pools
+
+T = TypeVar("T")
+
+#: How many placements are remembered, and for how many seconds: by far shorter than
+#: a store remembers that a queue has left it.
+REMEMBERED = 50_000
+REMEMBERED_SECONDS = 3600.0
+
+#: How long a request waits for a queue that is being moved, before a 503.
+PATIENCE = 2.0
+_FIRST_WAIT = 0.02
+_TRIES = 20
+
+Key = tuple[str, str]
+
+
+class Router:
+    """Runs what is asked of a queue in the store that has it.
+
+    A placement that is remembered may be old. That shows when its store refuses the
+    queue (:class:`~zaqarserver.errors.QueueMoving`): then the catalogue is asked.
+
+    Args:
+        pools: The pools.
+        project_of: Returns the project, which has the flavors, of what callers
+            name as the project of a queue.
+    """
+
+    def __init__(self, pools: Pools, project_of: Callable[[str], str]) -> None:
+        self.pools = pools
+        self._catalog = pools.catalog
+        self._project_of = project_of
+        self._remembered: OrderedDict[Key, tuple[Placement, float]] = OrderedDict()
+
+    # -- placements -----------------------------------------------------------
+
+    async def find(self, project: str, queue: str) -> Placement | None:
+        """Return where a queue is, ``None`` if it is nowhere."""
+        known = self._remembered.get((project, queue))
+        if known is not None and time.monotonic() < known[1]:
+            return known[0]
+        return await self.look_up(project, queue)
+
+    async def look_up(self, project: str, queue: str) -> Placement | None:
+        """Ask the catalogue where a queue is."""
+        placement = await self._catalog.placement_get(project, queue)
+        if placement is None:
+            placement = await self._adopt(project, queue)
+        if placement is None:
+            self._remembered.pop((project, queue), None)
+        else:
+            self._remember(project, queue, placement)
+        return placement
+
+    def _remember(self, project: str, queue: str, placement: Placement) -> None:
+        key, until = (project, queue), time.monotonic() + REMEMBERED_SECONDS
+        self._remembered[key] = (placement, until)
+        self._remembered.move_to_end(key)
+        if len(self._remembered) > REMEMBERED:
+            self._remembered.popitem(last=False)
+
+    def forget(self, project: str, queue: str) -> None:
+        """Ask the catalogue the next time."""
+        self._remembered.pop((project, queue), None)
+
+    async def _adopt(self, project: str, queue: str) -> Placement | None:
+        """Place a queue that was in the home before there were pools."""
+        home = self.pools.home
+        try:
+            there = await home.queue_get(project, queue) is not None
+            if not there:
+                there = bool(
+                    await home.subscription_list(
+                        project, queue, marker=None, limit=1, now=0.0
+                    )
+                )
+        except QueueMoving:
+            return None  # it has left the home
+        if not there:
+            return None
+        return await self._add(project, queue, HOME)
+
+    async def _add(self, project: str, queue: str, pool: str) -> Placement:
+        """Place a queue in a given pool, if it is placed nowhere yet."""
+        for _ in range(_TRIES):
+            revision = await self._catalog.catalog_revision()
+            try:
+                placement = await self._catalog.placement_add(
+                    project, queue, pool, revision
+                )
+            except CatalogChanged:
+                continue
+            self._remember(project, queue, placement)
+            return placement
+        raise Unavailable("the pools are being changed")
+
+    async def place(
+        self,
+        project: str,
+        queue: str,
+        *,
+        flavor: str | None = None,
+        beside: str | None = None,
+    ) -> Placement:
+        """Return where a queue is, after placing it if it is nowhere.
+
+        Args:
+            project: The project.
+            queue: The queue.
+            flavor: The flavor that its pool must have.
+            beside: A pool to take rather than to choose.
+
+        Raises:
+            FlavorNotFound: The project has no such flavor.
+            Unavailable: No pool takes it.
+        """
+        placement = await self.find(project, queue)
+        if placement is not None:
+            return placement
+        if beside is not None:
+            return await self._add(project, queue, beside)
+        for _ in range(_TRIES):
+            pool, revision = await self.pools.choose(self._project_of(project), flavor)
+            try:
+                placement = await self._catalog.placement_add(
+                    project, queue, pool, revision
+                )
+            except CatalogChanged:
+                continue
+            self._remember(project, queue, placement)
+            return placement
+        raise Unavailable("the pools are being changed")
+
+    async def place_new(
+        self, project: str, queue: str, metadata: Metadata
+    ) -> Placement:
+        """Return where a queue with this metadata is or is to be made.
+
+        A queue and its dead letter queue need the same pool: it is placed where that
+        one is, or takes that one along.
+
+        Raises:
+            BadRequest: The dead letter queue is in a pool that the queue cannot be in.
+            FlavorNotFound: The project has no such flavor.
+            Unavailable: No pool takes it.
+        """
+        flavor, target = metadata.get("_flavor"), metadata.get("_dead_letter_queue")
+        placement = await self.find(project, queue)
+        if placement is not None and flavor and not self._is_of(placement.pool, flavor):
+            # It was deleted, or never made where it was to be.
+            placement = None if await self.retire(project, queue) else placement
+        if placement is None:
+            beside = None
+            if target:
+                there = await self.find(project, target)
+                beside = None if there is None else there.pool
+            if beside is not None and flavor and not self._is_of(beside, flavor):
+                raise BadRequest(
+                    f"_dead_letter_queue: {target} is in no pool of the flavor "
+                    f"{flavor}; a queue and its dead letter queue share a pool."
+                )
+            placement = await self.place(project, queue, flavor=flavor, beside=beside)
+        if target:
+            await self.pair(project, queue, target, placement)
+        return placement
+
+    async def pair(
+        self, project: str, queue: str, target: str, placement: Placement
+    ) -> None:
+        """See that a dead letter queue is where its queue is.
+
+        Raises:
+            BadRequest: It is elsewhere already.
+        """
+        there = await self.place(project, target, beside=placement.pool)
+        if there.pool != placement.pool and not await self.retire(project, target):
+            raise BadRequest(
+                f"_dead_letter_queue: {target} is kept in another pool than {queue}. "
+                "Name a queue that does not exist yet."
+            )
+        if there.pool != placement.pool:
+            await self.place(project, target, beside=placement.pool)
+
+    def _is_of(self, pool: str, flavor: str) -> bool:
+        known = self.pools.known(pool)
+        return known is not None and known.flavor == flavor
+
+    async def retire(self, project: str, queue: str) -> bool:
+        """Forget where a queue was that does not exist and has no subscriptions.
+
+        Returns:
+            Whether it is nowhere now.
+        """
+        placement = await self.look_up(project, queue)
+        if placement is None:
+            return True
+        storage = await self.pools.storage_of(placement)
+        if placement.target is not None or not isinstance(storage, MovableStorage):
+            return False
+        now = time.time()
+        if not await storage.queue_retire(project, queue, placement.epoch, now):
+            return False
+        self.forget(project, queue)
+        return await self._catalog.placement_drop(project, queue, placement.epoch)
+
+    # -- running ----------------------------------------------------------------
+
+    async def run(
+        self,
+        project: str,
+        queue: str,
+        action: Callable[[Storage], Awaitable[T]],
+        absent: Callable[[], T],
+    ) -> T:
+        """Do something in the store that has a queue.
+
+        Args:
+            project: The project.
+            queue: The queue.
+            action: What to do there; done again elsewhere if the store refuses.
+            absent: Returns or raises what a missing queue comes to.
+
+        Raises:
+            QueueMoving: The queue is being moved, for longer than a moment.
+            Unavailable: Its store cannot serve now.
+        """
+
+        async def find() -> Placement | None:
+            return await self.find(project, queue)
+
+        return await self._run(project, queue, find, action, absent)
+
+    async def run_made(
+        self,
+        project: str,
+        queue: str,
+        action: Callable[[Storage], Awaitable[T]],
+        metadata: Metadata | None = None,
+    ) -> T:
+        """Do the same for what makes a queue: it is placed first.
+
+        Args:
+            project: The project.
+            queue: The queue.
+            action: What to do.
+            metadata: The metadata that it will have.
+        """
+
+        async def place() -> Placement | None:
+            if metadata is None:
+                return await self.place(project, queue)
+            return await self.place_new(project, queue, metadata)
+
+        def unplaced() -> T:
+            raise Unavailable(f"queue {queue} could not be placed")
+
+        return await self._run(project, queue, place, action, unplaced)
+
+    async def _run(
+        self,
+        project: str,
+        queue: str,
+        find: Callable[[], Awaitable[Placement | None]],
+        action: Callable[[Storage], Awaitable[T]],
+        absent: Callable[[], T],
+    ) -> T:
+        wait, end = _FIRST_WAIT, time.monotonic() + PATIENCE
+        while True:
+            placement = await find()
+            if placement is None:
+                return absent()
+            storage = await self.pools.storage_of(placement)
+            try:
+                return await action(storage)
+            except QueueMoving:
+                if time.monotonic() >= end:
+                    raise
+            if not await self._follow(project, queue, placement, storage):
+                await asyncio.sleep(wait)
+                wait *= 2
+
+    async def _follow(
+        self, project: str, queue: str, old: Placement, storage: Storage
+    ) -> bool:
+        """Find out why a store refuses a queue; return whether to ask again at once."""
+        self.forget(project, queue)
+        placement = await self.look_up(project, queue)
+        if placement is None or placement.pool != old.pool:
+            return True
+        if placement.target is not None:
+            return False
+        # It is there, and nobody moves it: whoever placed or moved it there has
+        # not said so to the store; or whoever retired it, not to the catalogue.
+        if not isinstance(storage, MovableStorage):
+            return False
+        return await storage.queue_open(
+            project, queue, placement.epoch
+        ) or await self.retire(project, queue)

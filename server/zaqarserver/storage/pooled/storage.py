@@ -1,0 +1,236 @@
+"""A store over several: the home keeps the catalogue, the pools keep queues."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Self
+
+from zaqarserver.errors import SettingsError, Unavailable
+from zaqarserver.storage.accounts import Grant, Usage
+from zaqarserver.storage.base import Capability, Durability, Queue, Storage
+from zaqarserver.storage.catalog import HOME, CatalogStorage
+from zaqarserver.storage.pooled.notices import Ears, NoticesInPools
+from zaqarserver.storage.pooled.pools import Load, Pools
+from zaqarserver.storage.pooled.queues import QueuesInPools
+from zaqarserver.storage.pooled.routing import Router
+
+LOG = logging.getLogger(__name__)
+
+_WEAKEST = (Durability.MEMORY, Durability.PROCESS_CRASH, Durability.POWER_LOSS)
+_REMEMBERED_USAGES = 10_000
+
+
+class PooledStorage(QueuesInPools, NoticesInPools):
+    """The whole contract over a home and its pools.
+
+    A pool that cannot be reached makes only what needs its queues unavailable.
+
+    Args:
+        home: The store of the catalogue; not opened yet.
+        load: Makes the drivers of pools.
+        project_of: Returns the project of what callers name as one: flavors belong
+            to projects.
+        virtual: Whether the home takes new queues while there is no pool.
+
+    Raises:
+        SettingsError: The home's driver keeps no catalogue.
+    """
+
+    def __init__(
+        self,
+        home: Storage,
+        load: Load,
+        project_of: Callable[[str], str] = str,
+        *,
+        virtual: bool = False,
+    ) -> None:
+        if not isinstance(home, CatalogStorage):
+            raise SettingsError("pooling: the store of [storage] uri keeps no pools")
+        self._ears = Ears()
+        self._home = home
+        self._pools = Pools(home, home, load, self._ears, virtual=virtual)
+        self._router = Router(self._pools, project_of)
+        self._usages: OrderedDict[tuple[str, str], Usage] = OrderedDict()
+        home.watch(self._ears.posted, self._ears.noticed)
+
+    @classmethod
+    def from_uri(cls, uri: str, options: Mapping[str, str]) -> Self:
+        """Refuse: pools come from the catalogue, not from a URI."""
+        del options
+        raise SettingsError(f"{uri!r}: pooling is a setting, not a store's URI")
+
+    @property
+    def pools(self) -> Pools:
+        """The pools."""
+        return self._pools
+
+    def _all(self) -> list[Storage]:
+        return [self._home, *(one.storage for one in self._pools.opened())]
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the home and all pools that are open have in common."""
+        common = frozenset(Capability)
+        for store in self._all():
+            common &= store.capabilities
+        return common
+
+    @property
+    def durability(self) -> Durability:
+        """That of the weakest of the home and the pools that are open."""
+        return min((store.durability for store in self._all()), key=_WEAKEST.index)
+
+    @property
+    def shareable(self) -> bool:
+        """As the home is."""
+        return self._home.shareable
+
+    # -- life ---------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Open the home, and the pools that can be reached."""
+        await self._home.open()
+        await self._pools.start()
+
+    async def close(self) -> None:
+        """Close the pools, then the home."""
+        await self._pools.close()
+        await self._home.close()
+
+    async def ping(self) -> None:
+        """Ask the home: without it no queue is found."""
+        await self._home.ping()
+
+    async def sweep(self, now: float) -> int:
+        """Sweep all that are open, and see whether the pools were changed."""
+        await self._pools.refresh()
+        swept = await self._home.sweep(now)
+        for opened in self._pools.opened():
+            try:
+                swept += await opened.storage.sweep(now)
+            except Unavailable as error:
+                LOG.debug("pool %s is not swept: %s", opened.pool.name, error)
+        return swept
+
+    # -- over all pools -------------------------------------------------------
+
+    async def _pools_of(self, project: str) -> list[str]:
+        """Return where a project has queues, the home always among it."""
+        placed = await self._pools.catalog.placement_pools(project)
+        return [HOME, *(name for name in placed if name != HOME)]
+
+    async def queue_list(
+        self,
+        project: str,
+        *,
+        marker: str | None,
+        limit: int,
+        name: str | None = None,
+        metadata: Mapping[str, Sequence[Any]] | None = None,
+    ) -> list[Queue]:
+        """Merge the lists of the pools that have queues of the project."""
+        heads: list[tuple[str, Queue, AsyncIterator[Queue]]] = []
+
+        async def advance(pool: str, stream: AsyncIterator[Queue]) -> None:
+            # Only what the catalogue says is there: a queue that was moved is for a
+            # moment in two stores.
+            async for queue in stream:
+                placement = await self._router.find(project, queue.name)
+                if placement is not None and placement.pool == pool:
+                    heads.append((pool, queue, stream))
+                    return
+
+        for pool in await self._pools_of(project):
+            store = await self._pools.storage(pool)
+            stream = _queues(store, project, marker, limit, name, metadata)
+            await advance(pool, stream)
+        found: list[Queue] = []
+        while heads and len(found) < limit:
+            first = min(heads, key=lambda head: head[1].name)
+            heads.remove(first)
+            pool, queue, stream = first
+            found.append(queue)
+            await advance(pool, stream)
+        return found
+
+    async def queue_count(self, project: str) -> int:
+        """Add up."""
+        counts = await self._pools.each(
+            await self._pools_of(project), lambda store: store.queue_count(project)
+        )
+        return sum(counts)
+
+    async def usage(self, project: str, now: float) -> Usage:
+        """Add up; a pool that is away counts as it last did."""
+        total = Usage()
+        for pool in await self._pools_of(project):
+            one = await self._usage_in(pool, project, now)
+            total = Usage(
+                total.queues + one.queues,
+                total.messages + one.messages,
+                total.bytes + one.bytes,
+                total.subscriptions + one.subscriptions,
+            )
+        return total
+
+    async def _usage_in(self, pool: str, project: str, now: float) -> Usage:
+        try:
+            store = await self._pools.storage(pool)
+            usage = await store.usage(project, now)
+        except Unavailable:
+            return self._usages.get((pool, project), Usage())
+        self._usages[pool, project] = usage
+        self._usages.move_to_end((pool, project))
+        if len(self._usages) > _REMEMBERED_USAGES:
+            self._usages.popitem(last=False)
+        return usage
+
+    # -- in the home ------------------------------------------------------------
+
+    async def grant_add(
+        self, project: str, queue: str, grant: Grant, *, most: int, now: float
+    ) -> Grant | None:
+        """Keep it in the home: it is about a name, not about a queue's content."""
+        return await self._home.grant_add(project, queue, grant, most=most, now=now)
+
+    async def grant_list(
+        self, project: str, queue: str, *, marker: str | None, limit: int, now: float
+    ) -> list[Grant]:
+        """Ask the home."""
+        return await self._home.grant_list(
+            project, queue, marker=marker, limit=limit, now=now
+        )
+
+    async def grant_revoke(
+        self, project: str, queue: str, grant_id: str, now: float
+    ) -> bool:
+        """Tell the home."""
+        return await self._home.grant_revoke(project, queue, grant_id, now)
+
+    async def grant_revoked(
+        self, project: str, queue: str, grant_id: str, now: float
+    ) -> bool:
+        """Ask the home."""
+        return await self._home.grant_revoked(project, queue, grant_id, now)
+
+
+async def _queues(
+    store: Storage,
+    project: str,
+    marker: str | None,
+    limit: int,
+    name: str | None,
+    metadata: Mapping[str, Sequence[Any]] | None,
+) -> AsyncIterator[Queue]:
+    """Go through a store's list, a page at a time."""
+    while True:
+        page = await store.queue_list(
+            project, marker=marker, limit=limit, name=name, metadata=metadata
+        )
+        for queue in page:
+            yield queue
+        if len(page) < limit:
+            return
+        marker = page[-1].name
