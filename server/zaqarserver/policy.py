@@ -1,20 +1,24 @@
 """Access rules on ``oslo.policy`` (``rest-v2`` 6.2).
 
 The rules' targets are empty, so a verdict depends on the rule and the caller's
-credentials only; verdicts are kept until the policy file changes.
+credentials only; verdicts are kept for a second.
+
+A policy file that is changed is read again. One that cannot be used, or is gone,
+changes nothing: nobody is to get in, or be shut out, by a slip of the pen.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from oslo_config import cfg
 from oslo_policy import policy as oslo_policy
 
 from zaqarserver.context import Context
-from zaqarserver.errors import Forbidden
+from zaqarserver.errors import Forbidden, SettingsError
 from zaqarserver.operations import OPERATIONS, Operation
 
 LOG = logging.getLogger(__name__)
@@ -42,7 +46,7 @@ def list_rules() -> list[oslo_policy.DocumentedRuleDefault]:
     ]
 
 
-def _helpers() -> list[oslo_policy.RuleDefault]:
+def _common() -> list[oslo_policy.RuleDefault]:
     return [
         oslo_policy.RuleDefault("context_is_admin", _ADMIN, "An administrator."),
         oslo_policy.RuleDefault(
@@ -55,18 +59,83 @@ def _helpers() -> list[oslo_policy.RuleDefault]:
 
 def list_all() -> Sequence[oslo_policy.RuleDefault]:
     """Return every rule, as the oslo.policy tools ask for them."""
-    return [*_helpers(), *list_rules()]
+    return [*_common(), *list_rules()]
+
+
+def make_enforcer(conf: cfg.ConfigOpts = cfg.CONF) -> oslo_policy.Enforcer:
+    """Return an enforcer that knows the defaults, as the oslo.policy tools ask for it.
+
+    Args:
+        conf: The settings; the tools read theirs into the library's own object.
+    """
+    enforcer = oslo_policy.Enforcer(conf)
+    enforcer.register_defaults(list_all())
+    return enforcer
+
+
+def load_enforcer(conf: cfg.ConfigOpts) -> oslo_policy.Enforcer:
+    """Return an enforcer of the policy file over the defaults.
+
+    Raises:
+        SettingsError: The file is missing or cannot be used; the text says why.
+    """
+    enforcer = make_enforcer(conf)
+    name = conf.oslo_policy.policy_file
+    place = conf.get_location("policy_file", "oslo_policy")
+    is_named = place is not None and place.location is not cfg.Locations.opt_default
+    if is_named and conf.find_file(name) is None:
+        raise SettingsError(f"[oslo_policy] policy_file: there is no file {name}.")
+    try:
+        enforcer.load_rules()
+        enforcer.check_rules(raise_on_violation=True)
+    except Exception as error:  # whatever a file can hold
+        raise SettingsError(f"[oslo_policy] policy_file {name}: {error}") from error
+    for rule, written in enforcer.file_rules.items():
+        # What cannot be parsed is read as a denial.
+        if str(enforcer.rules[rule]) == "!" and written.check_str != "!":
+            raise SettingsError(
+                f"[oslo_policy] policy_file {name}: rule {rule} cannot be read: "
+                f"{written.check_str!r}"
+            )
+    # From here on changes are followed by reading everything anew.
+    enforcer.use_conf = False
+    return enforcer
+
+
+def _files(conf: cfg.ConfigOpts) -> Iterator[Path]:
+    """Yield the files of rules that there are."""
+    for name in (conf.oslo_policy.policy_file, *conf.oslo_policy.policy_dirs):
+        found = conf.find_file(name)
+        if found is not None:
+            path = Path(found)
+            yield from sorted(path.iterdir()) if path.is_dir() else [path]
+
+
+def _state(conf: cfg.ConfigOpts) -> dict[Path, tuple[int, int, int]]:
+    """Return what changes with the files of rules."""
+    state = {}
+    for path in _files(conf):
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            continue  # removed this moment
+        state[path] = (found.st_mtime_ns, found.st_size, found.st_ino)
+    return state
 
 
 class RulePolicy:
-    """The rules of the policy file over the defaults."""
+    """The rules of the policy file over the defaults.
+
+    Raises:
+        SettingsError: The file is missing or cannot be used; the text says why.
+    """
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
-        self._enforcer = oslo_policy.Enforcer(conf)
-        self._enforcer.register_defaults(list_all())
-        self._enforcer.load_rules()
+        self._conf = conf
+        self._enforcer = load_enforcer(conf)
+        self._state = _state(conf)
         self._verdicts: dict[tuple[object, ...], bool] = {}
-        self._reload_at = 0.0
+        self._look_at = 0.0
 
     def check(self, rule: str, context: Context) -> None:
         """Return if ``rule`` allows the caller.
@@ -74,17 +143,36 @@ class RulePolicy:
         Raises:
             Forbidden: It does not.
         """
+        if time.monotonic() >= self._look_at:
+            self._look()
         key = (rule, context.roles, context.project, context.user_id)
         verdict = self._verdicts.get(key)
-        if verdict is None or time.monotonic() >= self._reload_at:
+        if verdict is None:
             verdict = self._decide(key, rule, context)
         if not verdict:
             raise Forbidden(f"The policy rule {rule} does not allow this.")
 
+    def _look(self) -> None:
+        """Follow changes of the policy file."""
+        self._look_at = time.monotonic() + _RELOAD_SECONDS
+        self._verdicts.clear()
+        state = _state(self._conf)
+        if state == self._state:
+            return
+        gone = self._state.keys() - state.keys()
+        self._state = state
+        if gone:
+            names = ", ".join(sorted(map(str, gone)))
+            LOG.error("the rules stay as they were: %s is gone", names)
+            return
+        try:
+            self._enforcer = load_enforcer(self._conf)
+        except SettingsError as error:
+            LOG.error("the rules stay as they were: %s", error)  # noqa: TRY400 - the text says all
+        else:
+            LOG.info("the policy file was read again")
+
     def _decide(self, key: tuple[object, ...], rule: str, context: Context) -> bool:
-        if time.monotonic() >= self._reload_at:
-            self._reload_at = time.monotonic() + _RELOAD_SECONDS
-            self._verdicts.clear()
         if len(self._verdicts) >= _MOST_VERDICTS:
             self._verdicts.clear()
         credentials = {
