@@ -1,0 +1,134 @@
+"""A server process whose clock the test moves, as its callers see it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+START_SECONDS = 30.0
+LAUNCHER = Path(__file__).with_name("clocked_server.py")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Deployment:
+    """A server on a store, maybe a broken one.
+
+    Attributes:
+        log: The file that its log goes to.
+    """
+
+    def __init__(self, directory: Path, store: str, fault: str) -> None:
+        self.port = _free_port()
+        self.log = directory / "server.log"
+        self._fault = fault
+        self._clock = directory / "clock"
+        self._clock.write_bytes(bytes(8))
+        self._ahead = 0.0
+        self._config = directory / "zaqarserver.conf"
+        self._config.write_text(
+            f"[server]\nport = {self.port}\n[websocket]\nport = 0\n"
+            f"[storage]\nuri = {store}\n"
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        variables = {k: v for k, v in os.environ.items() if not k.startswith("OS_")}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    LAUNCHER,
+                    self._clock,
+                    self._fault,
+                    "--config-file",
+                    self._config,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=variables,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with contextlib.suppress(OSError):
+                if self.ask("GET", "/")[0] == 300:
+                    return
+            time.sleep(0.05)  # polling a process that starts
+        raise RuntimeError(f"the server did not start:\n{self.log.read_text()}")
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        """End the server, by default in good order."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        self._process.wait(START_SECONDS)
+
+    def crash(self) -> None:
+        """Kill the server and start it again."""
+        self.end(signal.SIGKILL)
+        self.start()
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass for the server."""
+        self._ahead += seconds
+        with self._clock.open("r+b") as file:
+            file.write(struct.pack("d", self._ahead))
+
+    # -- requests -----------------------------------------------------------------
+
+    def ask(
+        self, method: str, path: str, document: Any = None, project: str = "alpha"
+    ) -> tuple[int, Any]:
+        """Send one request of a client that nobody else is."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        headers = {"Client-ID": str(uuid.uuid4()), "X-Project-ID": project}
+        body = None if document is None else json.dumps(document)
+        try:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            connection.close()
+        assert answer.status < 500, text
+        return answer.status, json.loads(text) if text else None
+
+    def post(self, queue: str, *bodies: Any, **fields: Any) -> list[str]:
+        """Post messages; return their ids."""
+        messages = [{"body": body, **fields} for body in bodies]
+        status, answer = self.ask(
+            "POST", f"/v2/queues/{queue}/messages", {"messages": messages}
+        )
+        assert status == 201, answer
+        return [href.rpartition("/")[2] for href in answer["resources"]]
+
+    def bodies(self, queue: str, project: str = "alpha") -> list[Any]:
+        """Return the bodies of the first page of free messages."""
+        path = f"/v2/queues/{queue}/messages?limit=20"
+        _, answer = self.ask("GET", path, project=project)
+        return [message["body"] for message in answer["messages"]]
+
+    def claim(self, queue: str, limit: int = 10) -> list[dict[str, Any]]:
+        """Claim messages for a minute; return them."""
+        status, answer = self.ask(
+            "POST",
+            f"/v2/queues/{queue}/claims?limit={limit}",
+            {"ttl": 60, "grace": 60},
+        )
+        return answer["messages"] if status == 201 else []
