@@ -196,3 +196,117 @@ def test_a_grant_carries_no_roles(make_api):
     (id_,) = api.post_bodies("orders", 1)
     grant = headers_of(share(api, methods=["DELETE"]), **{"X-Roles": "admin"})
     assert api.delete(f"{Q}/messages/{id_}", headers=grant).status == 400
+
+
+# -- revoking -------------------------------------------------------------------
+
+
+def revoke(api, queue="orders"):
+    """Revoke all that a queue has shared."""
+    path = f"/v2/queues/{queue}/signed_urls"
+    for item in api.get(path).json["signed_urls"]:
+        answer = api.delete(f"{path}/{item['id']}")
+        assert (answer.status, answer.content) == (204, b"")
+
+
+def test_a_revoked_signature_finds_nothing_from_the_next_request_on(api):
+    revoked = headers_of(share(api))
+    revoke(api)
+    other = headers_of(share(api, methods=["GET", "POST"]))
+    answer = api.get(Q + "/messages", headers=revoked)
+    assert answer.status == 404
+    assert answer.json == {"title": "404 Not Found"}
+    reordered = {**revoked, "URL-Expires": revoked["URL-Expires"] + "Z"}
+    assert api.get(Q + "/messages", headers=reordered).status == 404
+    assert api.get(Q + "/messages", headers=other).status == 200
+
+
+def test_a_revoked_signature_stays_revoked_until_it_ends(api):
+    moment = dt.datetime.fromtimestamp(api.now + 100, dt.UTC)
+    grant = headers_of(share(api, expires=moment.isoformat()))
+    revoke(api)
+    api.run(api.storage.sweep(api.now + 99))
+    assert api.get(Q + "/messages", headers=grant).status == 404
+    api.now += 101
+    while api.run(api.storage.sweep(api.now)):
+        pass
+    assert api.get(Q + "/messages", headers=grant).status == 404
+
+
+def test_what_nobody_put_on_record_is_valid_all_the_same(api):
+    # As a tool does that knows the key, or an earlier release did.
+    expires = "2100-01-01T00:00:00"
+    signed = compute("s3cret", [Q + "/messages"], ["GET"], "4f2a", expires)
+    grant = {
+        "signature": signed,
+        "expires": expires,
+        "methods": ["GET"],
+        "paths": [Q + "/messages"],
+        "project": "4f2a",
+    }
+    assert api.get(Q + "/messages", headers=headers_of(grant)).status == 200
+
+
+@pytest.mark.parametrize("path", [Q, "/v2/queues", "/v2"])
+def test_no_signature_opens_what_is_its_owners_business(api, path):
+    share(api)
+    (shown,) = api.get(Q + "/signed_urls").json["signed_urls"]
+    methods = ["DELETE", "GET", "PATCH", "POST", "PUT"]
+    expires = "2100-01-01T00:00:00"
+    grant = headers_of(
+        {
+            "signature": compute("s3cret", [path], methods, "4f2a", expires),
+            "expires": expires,
+            "methods": methods,
+            "paths": [path],
+            "project": "4f2a",
+        }
+    )
+    for method, target, body in (
+        ("POST", Q + "/share", {}),
+        ("GET", Q + "/signed_urls", None),
+        ("DELETE", f"{Q}/signed_urls/{shown['id']}", None),
+        ("GET", Q + "/stats", None),
+        ("POST", Q + "/purge", {}),
+        ("GET", Q, None),
+        ("PUT", Q, {}),
+        ("DELETE", Q, None),
+        ("GET", "/v2/queues", None),
+        ("GET", "/v2/quotas", None),
+    ):
+        answer = api.request(method, target, body, headers=grant)
+        assert answer.status == 404, (method, target)
+    assert len(api.get(Q + "/signed_urls").json["signed_urls"]) == 1
+
+
+def test_the_texts_of_refusals_say_what_to_do(make_api):
+    api = make_api(OPTIONS, max_signed_urls_per_queue=1)
+    share(api)
+    full = api.post(Q + "/share", {"methods": ["POST"]})
+    assert (full.status, full.json["title"]) == (409, "Resource conflict")
+    assert "has 1 signed URLs that have not expired" in full.json["description"]
+    revoke(api)
+    again = api.post(Q + "/share", {})
+    assert (again.status, "choose another expires" in again.json["description"]) == (
+        409,
+        True,
+    )
+    unknown = api.delete(Q + "/signed_urls/x")
+    assert unknown.json["description"] == (
+        "Queue orders has no signed URL x that has not expired."
+    )
+
+
+def test_a_link_leads_to_the_next_page(api):
+    for day in range(1, 4):
+        share(api, expires=f"2100-01-0{day}")
+    page = api.get(Q + "/signed_urls?limit=2").json
+    (link,) = page["links"]
+    last = page["signed_urls"][-1]["id"]
+    assert link == {
+        "rel": "next",
+        "href": f"{Q}/signed_urls?limit=2&marker={last}",
+    }
+    rest = api.get(link["href"]).json
+    assert len(rest["signed_urls"]) == 1
+    assert api.get(rest["links"][0]["href"]).json == {"signed_urls": [], "links": []}

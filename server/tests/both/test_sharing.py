@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 from zaqarserver.signing import compute
 
-from .service import BAD_REQUEST
+from .service import BAD_REQUEST, CONFLICT, NOT_FOUND, OK
 
 MESSAGES = "/v2/queues/orders/messages"
 
@@ -61,3 +61,110 @@ def test_a_grant_that_makes_no_sense_is_refused(service, grant):
 
 def test_a_server_without_a_key_signs_nothing(make_service):
     assert make_service().signed_url_create("orders").status == BAD_REQUEST
+
+
+# -- on record ------------------------------------------------------------------
+
+
+def moment(service, seconds):
+    """Return a moment as a grant shows it."""
+    end = dt.datetime.fromtimestamp(service.bench.now + seconds, dt.UTC)
+    return end.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def share(service, queue="orders", seconds=600, **grant):
+    return service.signed_url_create(
+        queue, expires=moment(service, seconds), **grant
+    ).result
+
+
+def test_what_is_shared_is_on_record_without_its_signature(service):
+    made = share(service, paths=["claims", "messages"], methods=["POST", "GET"])
+    (shown,) = service.signed_url_list("orders").result
+    assert shown.pop("id") != made["signature"]
+    assert shown == {
+        "paths": made["paths"],
+        "methods": ["GET", "POST"],
+        "created": moment(service, 0),
+        "expires": moment(service, 600),
+        "revoked": False,
+    }
+    assert service.signed_url_list("other").result == []
+    stranger = service.as_caller(project="stranger")
+    assert stranger.signed_url_list("orders").result == []
+    assert service.queue_list().result == []
+
+
+def test_sharing_the_same_again_is_one_record(service):
+    assert share(service) == share(service)
+    assert len(service.signed_url_list("orders").result) == 1
+
+
+def test_records_come_in_pages(service):
+    for seconds in range(100, 107):
+        share(service, seconds=seconds)
+    pages = list(service.pages(service.signed_url_list("orders", limit=3)))
+    assert [len(page) for page in pages] == [3, 3, 1]
+    ids = [item["id"] for page in pages for item in page]
+    assert ids == sorted(set(ids))
+
+
+@pytest.mark.parametrize("limit", [0, 21, -1])
+def test_a_page_of_records_has_bounds(service, limit):
+    assert service.signed_url_list("orders", limit=limit).status == BAD_REQUEST
+
+
+def test_what_has_expired_is_no_longer_listed(service):
+    share(service, seconds=60)
+    service.wait(59)
+    assert len(service.signed_url_list("orders").result) == 1
+    service.wait(1)
+    assert service.signed_url_list("orders").result == []
+
+
+def test_a_revoked_record_says_so(service):
+    share(service)
+    (shown,) = service.signed_url_list("orders").result
+    for _ in range(2):
+        assert service.signed_url_revoke("orders", shown["id"]).status == OK
+    shown["revoked"] = True
+    assert service.signed_url_list("orders").result == [shown]
+
+
+def test_what_was_revoked_is_not_signed_again(service):
+    share(service)
+    (shown,) = service.signed_url_list("orders").result
+    assert service.signed_url_revoke("orders", shown["id"]).status == OK
+    again = service.signed_url_create("orders", expires=moment(service, 600))
+    assert again.status == CONFLICT
+    assert share(service, seconds=601)["signature"]
+
+
+@pytest.mark.parametrize("id_", ["x", "0" * 32, "%2e%2e", "é"])
+def test_an_unknown_record_is_not_revoked(service, id_):
+    share(service)
+    assert service.signed_url_revoke("orders", id_).status == NOT_FOUND
+
+
+def test_nobody_else_revokes(service):
+    share(service)
+    (shown,) = service.signed_url_list("orders").result
+    assert service.signed_url_revoke("other", shown["id"]).status == NOT_FOUND
+    stranger = service.as_caller(project="stranger")
+    assert stranger.signed_url_revoke("orders", shown["id"]).status == NOT_FOUND
+    assert service.signed_url_list("orders").result == [shown]
+
+
+def test_a_queue_has_no_more_than_so_many(make_service):
+    service = make_service(
+        "[signed_url]\nsecret_key = s3cret\n"
+        "[transport]\nmax_signed_urls_per_queue = 2\n"
+    )
+    share(service, seconds=60)
+    share(service, seconds=600)
+    full = service.signed_url_create("orders", expires=moment(service, 601))
+    assert full.status == CONFLICT
+    assert share(service, seconds=600), "one on record is signed again"
+    assert share(service, queue="other")
+    service.wait(60)
+    assert share(service, seconds=541)
