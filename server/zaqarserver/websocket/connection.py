@@ -22,6 +22,7 @@ from zaqarserver.spaces import project_of
 from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.websocket.frames import to_binary
 from zaqarserver.websocket.login import Login
+from zaqarserver.websocket.seat import Seat
 
 LOG = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ TOO_SLOW = 1008
 FAILED = 1011
 IDLE = 1001
 STRANGER = 1008
+FULL = 1008
 EXPIRED = 4003
 
 
@@ -49,9 +51,11 @@ class Connection:
         heard: When its last frame came, on the monotonic clock.
         admitted: When it last sent a frame that was let in, or was opened.
         login: Who it authenticated as.
+        seat: The project that it is counted for.
     """
 
     login: Login
+    seat: Seat
 
     def __init__(
         self,
@@ -153,6 +157,12 @@ class Connection:
         if not self._closed:
             self._closed = True
             self._drop(EXPIRED, "Authentication expired.")
+
+    def turn_away(self) -> None:
+        """Close it, since its project has as many as it may have."""
+        if not self._closed:
+            self._closed = True
+            self._drop(FULL, "The project has as many WebSockets as it may have.")
 
     def fail(self) -> None:
         """Close it, since an answer is missing that its client waits for."""

@@ -27,6 +27,7 @@ from zaqarserver.auth import (
 from zaqarserver.context import Context, Listener, Server
 from zaqarserver.errors import (
     BadRequest,
+    QuotaExceeded,
     RequestError,
     TooManyRequests,
     Unavailable,
@@ -53,6 +54,7 @@ from zaqarserver.websocket.frames import (
     text_of_binary,
 )
 from zaqarserver.websocket.protocol import DROP, JOIN
+from zaqarserver.websocket.seat import Seat
 
 LOG = logging.getLogger(__name__)
 
@@ -61,7 +63,15 @@ Receive = Callable[[], Awaitable[Message]]
 _REQUEST_ID = "X-Request-ID"
 _LOGGABLE = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _NO_BODY_NEEDED = frozenset(
-    {"queue_list", "topic_list", "authenticate", "ping", "health", "homedoc_get"}
+    {
+        "queue_list",
+        "topic_list",
+        "authenticate",
+        "ping",
+        "health",
+        "homedoc_get",
+        "quota_show",
+    }
 )
 
 
@@ -105,6 +115,7 @@ class FrameEdge:
             send, self._hub, self._base_uri, steer[DROP], steer.get(JOIN, _never)
         )
         connection.login = self._callers.login(connection)
+        connection.seat = Seat(self._server.quotas, self._clock)
         self._connections.add(connection)
         try:
             while (message := await receive())["type"] == "websocket.receive":
@@ -119,6 +130,7 @@ class FrameEdge:
             connection.fail()
         finally:
             self._connections.discard(connection)
+            connection.seat.leave()
             await connection.finish()
             await self._unsubscribe(connection.subscriptions)
 
@@ -237,6 +249,8 @@ class FrameEdge:
             )
             if connection.login.is_lost:
                 connection.expire()
+            elif connection.seat.is_refused:
+                connection.turn_away()
         self._metrics.count_request(
             "websocket", request.action, status, time.perf_counter() - started
         )
@@ -250,6 +264,10 @@ class FrameEdge:
         if identity is not None:
             # Another project's messages are no business of the new caller's.
             await self._unsubscribe(connection.leave_others(identity.project))
+            try:
+                connection.seat.change(identity.project)
+            except QuotaExceeded as error:
+                return error.status, {"error": error.description}
         return status, body
 
     async def _run(
@@ -268,6 +286,7 @@ class FrameEdge:
             identity = await self._identify(connection, request, operation, values)
             listener = connection.listener(binary=binary)
             context = self._context(client_id, identity, request_id, listener)
+            connection.seat.take(identity.project)
 
             async def arguments() -> Fields:
                 return values
