@@ -18,11 +18,12 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
 
-from zaqarclient import shell_connection, shell_help
+from zaqarclient import shell_connection, shell_help, shell_tokens
 from zaqarclient.queues import cli
 from zaqarclient.queues.v2.cli.broken_pipe import discard_output
 from zaqarclient.queues.v2.cli.commands import COMMANDS
 from zaqarclient.queues.v2.cli.failures import without_users
+from zaqarclient.shell_credentials import UnknownOption
 from zaqarclient.transport.errors import NetworkError
 from zaqarclient.version import __version__
 
@@ -138,6 +139,8 @@ class Program:
             return 0
         if words[0] == "complete":
             return self._complete(words[1:])
+        if words[0] == "logout":
+            return self._log_out(words[1:])
         if words[0] == "help":
             words = [*words[1:], "--help"]
         name, arguments = find_command(words)
@@ -180,6 +183,17 @@ class Program:
         stream = self.stdout if wanted else self.stderr
         stream.write(shell_help.commands(names, self.command))
         return 0 if wanted else _USAGE
+
+    def _log_out(self, words: list[str]) -> int:
+        parser = argparse.ArgumentParser(
+            prog=f"{self.NAME} logout",
+            description="Remove the tokens that --os-token-cache has kept.",
+            epilog="Example:\n  zaqar logout",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        parser.parse_args(words)
+        shell_tokens.forget_all()
+        return 0
 
     def _complete(self, words: list[str]) -> int:
         parser = argparse.ArgumentParser(
@@ -268,6 +282,7 @@ def main(argv: list[str] | None = None) -> int:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     parser = build_parser()
     options, words = parser.parse_known_args(arguments[:end])
+    words = shell_connection.take_plugin_options(options, words)
     if options.version:
         print(f"{Program.NAME} {__version__}")
         return 0
@@ -284,7 +299,7 @@ def _guarded(program: Program, words: list[str]) -> int:
         program.stdout.flush()
         if program.options.timing:
             program.report_timings()
-    except UsageError as error:
+    except (UsageError, UnknownOption) as error:
         print(f"{Program.NAME}: {error}", file=program.stderr)
         return _USAGE
     except BrokenPipeError:

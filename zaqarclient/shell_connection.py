@@ -1,37 +1,39 @@
-"""How the ``zaqar`` program reaches the service, and as whom.
-
-The ``OS_*`` variables and ``--os-*`` options are those of ``openstack``.
-keystoneauth1 is imported only when a command sends its first request.
-"""
+"""The client of the ``zaqar`` program, and the options that lead to it."""
 
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
-import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from zaqarclient.errors import AuthenticationFailed
+from zaqarclient import shell_credentials
 from zaqarclient.queues import cli
 from zaqarclient.version import __version__
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.client import Client
+    from zaqarclient.shell_cached import CachedToken
+    from zaqarclient.shell_credentials import Access
+    from zaqarclient.shell_tokens import Entry
 
 #: Where ``zaqarserver`` listens when nothing is configured.
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:8888"
 
+#: Plugins that ask no identity service for a token.
+_WITHOUT_TOKENS: Final = frozenset({"none", "admin_token", "http_basic"})
+
 _CONNECTION_OPTIONS: Final = (
     ("region-name", "Region of the service in the catalog"),
     ("interface", "Interface of the service in the catalog (default: public)"),
+    ("service-type", "Type of the service in the catalog (default: messaging)"),
     ("cacert", "File of CA certificates to trust"),
     ("cert", "File of the client certificate"),
     ("key", "File of the key of the client certificate"),
 )
 
 _AUTH_OPTIONS: Final = (
+    ("cloud", "Name of a cloud in clouds.yaml"),
     ("auth-type", "Plugin of keystoneauth (default: by the options given)"),
     ("auth-url", "URL of the identity service"),
     ("token", "Token; together with the endpoint, nothing else is needed"),
@@ -65,7 +67,44 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="Do not check the certificate of the service",
     )
-    _add(parser.add_argument_group("who asks"), _AUTH_OPTIONS)
+    who = parser.add_argument_group(
+        "who asks",
+        "A plugin's further options are taken too, as --os-trust-id ID for the "
+        "plugin's option trust-id (Env: OS_TRUST_ID).",
+    )
+    _add(who, _AUTH_OPTIONS)
+    who.add_argument(
+        "--os-token-cache",
+        action="store_true",
+        default=cli.is_on(os.environ.get("ZAQAR_TOKEN_CACHE")),
+        help="Keep the token in your cache directory, for your eyes only, and use "
+        "it until it expires: later commands ask no identity service. `zaqar "
+        "logout` removes it (Env: ZAQAR_TOKEN_CACHE=1)",
+    )
+    parser.set_defaults(os_plugin={})
+
+
+def take_plugin_options(options: argparse.Namespace, words: list[str]) -> list[str]:
+    """Move options that only a plugin can know from the words to the options.
+
+    Args:
+        options: The parsed options; ``os_plugin`` is set.
+        words: What the parser of the global options left over.
+
+    Returns:
+        The words without them.
+    """
+    rest: list[str] = []
+    options.os_plugin = {}
+    remaining = iter(words)
+    for word in remaining:
+        if not word.startswith("--os-"):
+            rest.append(word)
+            continue
+        name, equals, value = word.removeprefix("--os-").partition("=")
+        given = value if equals else next(remaining, "")
+        options.os_plugin[name.replace("-", "_")] = given
+    return rest
 
 
 class Connection:
@@ -80,14 +119,18 @@ class Connection:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
+        self._frames: list[tuple[str, str, float]] = []
 
     @property
     def configured(self) -> bool:
         """Whether anything says where the service is; else it is assumed."""
+        options = self._options
         return bool(
-            self._options.signed_url
-            or self._auth_type != "none"
-            or self._endpoint is not None
+            options.signed_url
+            or options.os_cloud
+            or shell_credentials.auth_type(options) != "none"
+            or options.os_queues_endpoint
+            or options.os_endpoint
         )
 
     @cached_property
@@ -96,34 +139,81 @@ class Connection:
 
         Raises:
             zaqarclient.errors.ZaqarError: The options do not fit together.
+            zaqarclient.shell_credentials.UnknownOption: One is no plugin's.
         """
         if self._options.signed_url:
-            return cli.signed_client(self._options.signed_url, self.session)
-        if not self.configured and os.environ.get("OS_CLOUD"):
-            # The cloud may be anywhere but at the default place.
-            raise AuthenticationFailed(
-                "OS_CLOUD names a cloud of clouds.yaml, which only openstack reads: "
-                "give OS_AUTH_URL and credentials, or OS_QUEUES_ENDPOINT"
-            )
+            url = self._options.signed_url
+            return cli.signed_client(url, self.session, self._conf({}))
+        if self._kept is None:
+            return self._plain
         from zaqarclient.queues import client  # noqa: PLC0415 - only when needed
 
-        if self._auth_type == "none":
-            conf = cli.noauth_conf(
-                {
-                    "queues_project_id": self._options.os_queues_project_id,
-                    "queues_roles": self._options.os_queues_roles,
-                }
-            )
-            endpoint: str | None = self._endpoint or DEFAULT_ENDPOINT
-        else:
-            given = {
-                "region_name": self._options.os_region_name,
-                "endpoint_type": self._options.os_interface,
-                "project_id": self._options.os_queues_project_id,
-            }
-            conf = {"auth_opts": {"options": {k: v for k, v in given.items() if v}}}
-            endpoint = self._endpoint
-        return client.Client(endpoint, 2, conf, self.session)
+        entry = self._kept.current()
+        names = ("cert", "key") if isinstance(entry.cert, tuple) else ("cert",)
+        files = entry.cert if isinstance(entry.cert, tuple) else (entry.cert,)
+        options = dict(zip(names, files, strict=True))
+        auth_opts = {"backend": self._kept, "options": options}
+        return client.Client(entry.endpoint, 2, self._conf(auth_opts))
+
+    @cached_property
+    def _plain(self) -> Client:
+        """The client that goes through the session, whatever it does."""
+        from zaqarclient.queues import client  # noqa: PLC0415 - only when needed
+
+        access = self._access
+        if access.auth is None:
+            named = {"queues_project_id": access.project, "queues_roles": access.roles}
+            conf = self._conf(cli.noauth_conf(named)["auth_opts"])
+            endpoint = access.endpoint or DEFAULT_ENDPOINT
+            return client.Client(endpoint, 2, conf, self.session)
+        given = {
+            "region_name": access.region,
+            "endpoint_type": access.interface,
+            "service_type": access.service_type,
+            "project_id": access.project,
+        }
+        conf = self._conf({"options": {k: v for k, v in given.items() if v}})
+        return client.Client(access.endpoint, 2, conf, self.session)
+
+    def _conf(self, auth_opts: dict[str, Any]) -> dict[str, Any]:
+        return {"auth_opts": auth_opts, "on_answer": self._frames.append}
+
+    @cached_property
+    def _kept(self) -> CachedToken | None:
+        """What sends a token that is kept; None if none is to be, or can be."""
+        options = self._options
+        kind = shell_credentials.auth_type(options)
+        named = shell_credentials.cloud_name(options)
+        if not options.os_token_cache or (kind in _WITHOUT_TOKENS and not named):
+            return None
+        from zaqarclient import shell_tokens  # noqa: PLC0415 - only when needed
+
+        file = shell_tokens.TokenFile.of(options)
+        entry = file.read()
+        if entry is None and not hasattr(self._access.auth, "get_access"):
+            return None  # there is nothing to keep for long
+        from zaqarclient import shell_cached  # noqa: PLC0415 - only when needed
+
+        project = options.os_queues_project_id
+        return shell_cached.CachedToken(file, entry, self._ask_identity, project)
+
+    def _ask_identity(self) -> Entry:
+        """Return a new token, and all that has to be kept with it."""
+        from zaqarclient import shell_tokens  # noqa: PLC0415 - only when needed
+        from zaqarclient.auth.session import typed_errors  # noqa: PLC0415 - same
+
+        session, access = self.session, self._access
+        with typed_errors():
+            session.invalidate()
+            known = access.auth.get_access(session)
+        return shell_tokens.Entry(
+            token=known.auth_token,
+            expires=known.expires.timestamp(),
+            endpoint=self._plain.api_url or "",
+            project=known.project_id,
+            verify=access.verify,
+            cert=access.cert,
+        )
 
     @cached_property
     def session(self) -> Any:
@@ -135,76 +225,39 @@ class Connection:
         """
         from keystoneauth1 import session  # noqa: PLC0415 - only when needed
 
-        options = self._options
-        cert = (options.os_cert, options.os_key) if options.os_key else options.os_cert
-        anonymous = self._options.signed_url or self._auth_type == "none"
+        access = self._access
         return session.Session(
-            auth=None if anonymous else self._plugin(),
-            verify=False if options.insecure else (options.os_cacert or True),
-            cert=cert,
+            auth=access.auth,
+            verify=access.verify,
+            cert=access.cert,
             app_name="zaqar",
             app_version=__version__,
-            collect_timing=options.timing,
+            collect_timing=self._options.timing,
         )
 
     def timings(self) -> list[tuple[str, str, float]]:
-        """Return method, URL and seconds of each request so far."""
-        if "session" not in self.__dict__:
-            return []
-        return [
-            (timing.method, timing.url, timing.elapsed.total_seconds())
-            for timing in self.session.get_timings()
-        ]
+        """Return method (or action), URL and seconds of each request so far."""
+        found: list[tuple[str, str, float]] = []
+        if "session" in self.__dict__:
+            found += (
+                (timing.method, timing.url, timing.elapsed.total_seconds())
+                for timing in self.session.get_timings()
+            )
+        if "_kept" in self.__dict__ and self._kept is not None:
+            found += self._kept.timings
+        return found + self._frames
 
     def close(self) -> None:
         """Close the connections, if any were opened."""
-        if "messaging" in self.__dict__:
-            self.messaging.close()
+        for name in ("messaging", "_plain"):
+            if name in self.__dict__:
+                getattr(self, name).close()
         if "session" in self.__dict__:
             self.session.session.close()
 
-    @property
-    def _endpoint(self) -> str | None:
-        endpoint: str | None = (
-            self._options.os_queues_endpoint or self._options.os_endpoint
-        )
-        return endpoint
-
-    @property
-    def _auth_type(self) -> str:
-        """The plugin to use: as named, else what the options are enough for."""
-        options = self._options
-        if options.os_auth_type:
-            named: str = options.os_auth_type
-            return "none" if named == "noauth" else named
-        if options.os_auth_url:
-            if options.os_application_credential_secret:
-                return "v3applicationcredential"
-            return "token" if options.os_token else "password"
-        return "admin_token" if options.os_token else "none"
-
-    def _plugin(self) -> Any:
-        from keystoneauth1 import exceptions, loading  # noqa: PLC0415 - only when needed
-
-        try:
-            loader: Any = loading.get_plugin_loader(self._auth_type)
-            return loader.load_from_options_getter(self._option)
-        except exceptions.ClientException as error:
-            raise AuthenticationFailed(str(error)) from error
-
-    def _option(self, option: Any) -> str | None:
-        """Return what a plugin asks for: an option, a variable or an answer."""
-        for name in (option.dest, *(item.dest for item in option.deprecated)):
-            value: str | None = getattr(self._options, f"os_{name}", None)
-            value = value or os.environ.get(f"OS_{name.upper()}")
-            if value:
-                return value
-        if option.dest == "endpoint":
-            return self._endpoint
-        if option.dest == "password" and sys.stdin.isatty():
-            return getpass.getpass("Password: ")
-        default: str | None = option.default
-        return default
+    @cached_property
+    def _access(self) -> Access:
+        return shell_credentials.resolve(self._options)
 
 
 def _add(group: argparse._ArgumentGroup, options: tuple[tuple[str, str], ...]) -> None:

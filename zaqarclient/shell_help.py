@@ -98,7 +98,9 @@ def completion(shell: str, parser: argparse.ArgumentParser, lookup: Lookup) -> s
         f'      "{name}") words="{" ".join(sorted(words[name]))}"; break ;;'
         for name in sorted(words)
     )
-    start = sorted({name.split()[0] for name in COMMANDS} | {"help", "complete"})
+    start = sorted(
+        {name.split()[0] for name in COMMANDS} | {"help", "complete", "logout"}
+    )
     script = _BASH.format(
         cases=cases, start=" ".join(start), options=" ".join(_options(parser))
     )

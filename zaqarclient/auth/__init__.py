@@ -23,17 +23,19 @@ _BACKENDS = {
 
 
 def get_backend(
-    backend: str = "keystone", options: Mapping[str, Any] | None = None
+    backend: str | AuthBackend = "keystone", options: Mapping[str, Any] | None = None
 ) -> AuthBackend:
-    """Return a new authentication backend.
+    """Return a new authentication backend, or the one given.
 
     Args:
-        backend: ``noauth``, ``keystone`` or ``signed-url``.
+        backend: ``noauth``, ``keystone`` or ``signed-url``, or a backend.
         options: What the backend needs (contract, SDK section 5).
 
     Raises:
         zaqarclient.errors.ZaqarError: There is no such backend.
     """
+    if not isinstance(backend, str):
+        return backend
     try:
         module, name = _BACKENDS[backend]
     except KeyError:

@@ -39,6 +39,11 @@ class Secret(str):
         return "'***'"
 
 
+def is_on(text: str | None) -> bool:
+    """Say if a variable of the environment is switched on: ``1``, ``true``, ..."""
+    return (text or "").strip().lower() in {"1", "true", "yes", "on"}
+
+
 def api_version(text: str) -> str:
     """Return the major version that ``2``, ``2.0``, ``v2`` or ``v2.0`` mean.
 
@@ -171,19 +176,22 @@ def make_client(instance: Any) -> Client:
     return client.Client(endpoint, int(version), conf, instance.session)
 
 
-def signed_client(text: str, session: Any) -> Client:
+def signed_client(
+    text: str, session: Any, conf: dict[str, Any] | None = None
+) -> Client:
     """Return the client of somebody with a signed URL and nothing else.
 
     Args:
         text: The value of ``--signed-url``.
         session: A keystoneauth1 session without credentials.
+        conf: As for the client.
 
     Raises:
         zaqarclient.errors.ZaqarError: The text is no signed URL.
     """
     from zaqarclient.queues import signed  # noqa: PLC0415 - not at every start
 
-    return signed.SignedClient(signed.read(text), session)
+    return signed.SignedClient(signed.read(text), session, conf)
 
 
 def noauth_conf(config: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zaqarclient.auth.base import is_true
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from zaqarclient.transport.request import Request
 
-__all__ = ["Login", "frame_headers"]
+__all__ = ["Login", "frame_headers", "told"]
 
 _SPELLING = {
     name.lower(): name
@@ -25,6 +26,7 @@ _SPELLING = {
         "URL-Paths",
     )
 }
+_SECRET = frozenset({"X-Auth-Token", "URL-Signature"})
 _HTTP_ONLY = frozenset({"accept", "content-type", "content-length"})
 _LISTS = frozenset({"URL-Methods", "URL-Paths"})
 
@@ -37,12 +39,14 @@ class Login(NamedTuple):
         token: The token to authenticate with; None for none.
         headers: The headers of each frame.
         verify: False, True or the path of CA certificates to check against.
+        cert: The client certificate, as a file or as files of it and its key.
     """
 
     endpoint: str
     token: str | None
     headers: Mapping[str, Any]
     verify: bool | str
+    cert: str | tuple[str, str] | None = None
 
     @classmethod
     def of(
@@ -64,7 +68,13 @@ class Login(NamedTuple):
         project = _option(options, "project_id")
         if project:
             headers.setdefault("X-Project-ID", project)
-        return cls(request.endpoint, token, headers, _verification(request, options))
+        return cls(
+            request.endpoint,
+            token,
+            headers,
+            _verification(request, options),
+            _certificate(request, options),
+        )
 
 
 def frame_headers(headers: Mapping[str, str]) -> dict[str, Any]:
@@ -76,6 +86,17 @@ def frame_headers(headers: Mapping[str, str]) -> dict[str, Any]:
             several = spelled in _LISTS and isinstance(value, str)
             found[spelled] = value.split(",") if several else value
     return found
+
+
+def told(frame: Mapping[str, Any], reply: Mapping[str, Any], seconds: float) -> str:
+    """Return how a frame and its answer read in a log, without its secrets."""
+    headers = {
+        name: "***" if name in _SECRET else value
+        for name, value in frame["headers"].items()
+    }
+    shown = json.dumps({**frame, "headers": headers}, default=str)
+    answered = json.dumps(reply.get("headers"), default=str)
+    return f"{shown} -> {answered} in {seconds:.3f} s"
 
 
 def _option(options: Mapping[str, Any], name: str) -> Any:
@@ -90,3 +111,13 @@ def _verification(request: Request, options: Mapping[str, Any]) -> bool | str:
         return str(cacert)
     given = getattr(request.session, "verify", True)
     return given if isinstance(given, bool | str) else True
+
+
+def _certificate(
+    request: Request, options: Mapping[str, Any]
+) -> str | tuple[str, str] | None:
+    cert, key = _option(options, "cert"), _option(options, "key")
+    if cert is not None:
+        return str(cert) if key is None else (str(cert), str(key))
+    given = getattr(request.session, "cert", None)
+    return given if isinstance(given, str | tuple) else None

@@ -18,7 +18,7 @@ from zaqarclient.transport import errors, retry
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Connection", "SocketWire", "connect"]
+__all__ = ["Connection", "SocketWire", "connect", "shown"]
 
 _CONNECT_SECONDS = 10.0
 _IDLE_SECONDS = 20.0
@@ -29,7 +29,12 @@ Connection = websocket.WebSocket
 
 
 def connect(
-    endpoint: str, *, timeout: float, verify: bool | str, product: str | None = None
+    endpoint: str,
+    *,
+    timeout: float,
+    verify: bool | str,
+    cert: str | tuple[str, str] | None = None,
+    product: str | None = None,
 ) -> Connection:
     """Open a connection.
 
@@ -38,6 +43,7 @@ def connect(
         timeout: Seconds to wait, 10 at most.
         verify: Whether, or against which CA certificates, those of the service
             are checked.
+        cert: The client certificate, as a file or as files of it and its key.
         product: What the ``User-Agent`` begins with.
 
     Raises:
@@ -45,12 +51,12 @@ def connect(
         zaqarclient.errors.EndpointNotFound: It is not a URL to connect to.
     """
     own = f"python-zaqarclient/{version.__version__}"
-    shown = _shown(endpoint)
-    with _typed_errors(shown, unsent=True):
+    name = shown(endpoint)
+    with _typed_errors(name, unsent=True):
         connection = websocket.create_connection(
             endpoint,
             timeout=min(timeout, _CONNECT_SECONDS),
-            sslopt=_tls(verify),
+            sslopt=_tls(verify, cert),
             header={"User-Agent": f"{product} {own}" if product else own},
             suppress_origin=True,
             enable_multithread=True,
@@ -60,7 +66,7 @@ def connect(
     if connection.getstatus() != 101:
         SocketWire(connection, endpoint, timeout).release()
         raise errors.ConnectionFailed(
-            description=f"{shown}: redirected elsewhere", transient=False
+            description=f"{name}: redirected elsewhere", transient=False
         )
     return connection
 
@@ -77,7 +83,7 @@ class SocketWire:
 
     def __init__(self, connection: Connection, endpoint: str, timeout: float) -> None:
         self._connection = connection
-        self._endpoint = _shown(endpoint)
+        self._endpoint = shown(endpoint)
         self._socket: Any = connection.sock
         connection.settimeout(min(timeout, _IDLE_SECONDS))
 
@@ -120,18 +126,22 @@ class SocketWire:
         self._socket.close()
 
 
-def _shown(endpoint: str) -> str:
+def shown(endpoint: str) -> str:
     """Return a URL without the user and password that it may have."""
     parts = urlsplit(endpoint)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-def _tls(verify: bool | str) -> dict[str, Any]:
-    if verify is True:
-        return {}
+def _tls(verify: bool | str, cert: str | tuple[str, str] | None) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if cert is not None:
+        options["certfile"], *key = [cert] if isinstance(cert, str) else cert
+        options["keyfile"] = key[0] if key else None
     if verify is False:
-        return {"cert_reqs": ssl.CERT_NONE, "check_hostname": False}
-    return {"ca_cert_path" if Path(verify).is_dir() else "ca_certs": verify}
+        options |= {"cert_reqs": ssl.CERT_NONE, "check_hostname": False}
+    elif verify is not True:
+        options["ca_cert_path" if Path(verify).is_dir() else "ca_certs"] = verify
+    return options
 
 
 def _why_closed(data: bytes) -> str:

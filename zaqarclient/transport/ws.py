@@ -12,11 +12,10 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, Self
 
-from zaqarclient.errors import InvalidOperation
-from zaqarclient.transport import base, errors, retry, wire
-from zaqarclient.transport.api import Frame, Retry
-from zaqarclient.transport.channel import REQUEST_ID, Channel
-from zaqarclient.transport.login import Login
+from zaqarclient.errors import InvalidOperation, ZaqarError
+from zaqarclient.transport import base, errors, replies, retry, wire
+from zaqarclient.transport.channel import Channel
+from zaqarclient.transport.login import Login, told
 from zaqarclient.transport.pushes import Pushes
 from zaqarclient.transport.response import Response
 from zaqarclient.transport.turns import Turns
@@ -24,13 +23,13 @@ from zaqarclient.transport.turns import Turns
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from zaqarclient.transport.api import Frame
     from zaqarclient.transport.request import Request
 
 __all__ = ["WebsocketTransport"]
 
 _LOG = logging.getLogger(__name__)
 
-_TITLE = "Websocket Transport Error"
 _SHOWN = 200
 """Characters of an answer that nobody understands."""
 _TIMEOUT = 60.0
@@ -56,6 +55,8 @@ class WebsocketTransport(base.Transport):
         pause: Returns how many seconds `recv` waits before it connects again,
             from how often it has tried; around 0.5 s doubled each time, at
             most 30.
+        login_check: Seconds between two looks, while `recv` waits, whether the
+            token is about to end and has to be replaced.
         on_reconnect: Called without arguments each time that subscriptions
             were made again on a new connection: what was posted in between
             was not pushed.
@@ -66,11 +67,13 @@ class WebsocketTransport(base.Transport):
         self.sleep = time.sleep
         self._patience = retry.Patience.of(self.options)
         self.pause: Callable[[int], float] = _pause
+        self.login_check = 10.0
         self.on_reconnect: Callable[[], object] | None = None
         self._auth_opts: Mapping[str, Any] = self.options.get("auth_opts") or {}
         self._client_id = str(self.options.get("client_uuid") or uuid.uuid4())
         self._timeout = float(self.options.get("timeout") or _TIMEOUT)
         self._login: Login | None = None
+        self._looked = time.monotonic()
         self._channel: Channel | Turns | None = None
         self._pushes = Pushes(self._ask)
         self._lock = threading.RLock()
@@ -94,7 +97,7 @@ class WebsocketTransport(base.Transport):
             zaqarclient.transport.errors.TransportError: The status was 400 or
                 more, or no answer came.
         """
-        frame = _frame_of(request)
+        frame = replies.frame_of(request)
         return retry.persist(
             lambda: self._send_once(request, frame),
             frame.rule,
@@ -127,14 +130,15 @@ class WebsocketTransport(base.Transport):
             channel = self._channel
             if channel is None:
                 raise InvalidOperation("there is no connection: subscribe first")
-            wait = _shorter(_left(ends), self._pushes.wait())
+            wait = _shorter(_left(ends), self._pushes.wait(), self._login_due())
             try:
                 return channel.notification(wait)
             except TimeoutError:
+                with self._lock, contextlib.suppress(errors.NetworkError):
+                    self._keep_login()
+                    self._pushes.renew()
                 if ends is not None and time.monotonic() >= ends:
                     raise _no_notification() from None
-                with self._lock, contextlib.suppress(errors.NetworkError):
-                    self._pushes.renew()
             except errors.NetworkError as error:
                 if stopped.is_set() or not self._pushes:
                     raise
@@ -161,33 +165,50 @@ class WebsocketTransport(base.Transport):
         login = Login.of(request, self._auth_opts, self._client_id)
         try:
             return self._exchange(login, request, frame)
-        except errors.UnauthorizedError:
-            if self.credentials is None:
-                raise
-            renewed = self.credentials(renewed=True)
-            fresh = Login.of(renewed, self._auth_opts, self._client_id)
-            if fresh.token == login.token:
+        except errors.TransportError as error:
+            fresh = self._fresh(login, error)
+            if fresh is None:
                 raise
         return self._exchange(fresh, request, frame)
+
+    def _fresh(self, login: Login, error: errors.TransportError) -> Login | None:
+        """Return a login in place of one that was refused, if there is one."""
+        if self.credentials is None or not replies.is_login_refused(error):
+            return None
+        renewed = self.credentials(renewed=True)
+        fresh = Login.of(renewed, self._auth_opts, self._client_id)
+        return None if fresh.token == login.token else fresh
 
     def _exchange(self, login: Login, request: Request, frame: Frame) -> Response:
         sent: dict[str, Any] = {"action": frame.action, "headers": login.headers}
         if frame.body is not None:
             sent["body"] = frame.body
-        reply = self._channel_for(login).ask(sent, self._timeout)
+        reply = self._timed(login, sent)
         headers = reply["headers"]
         try:
             status, body = frame.read(int(headers["status"]), reply.get("body", ""))
         except (KeyError, TypeError, ValueError) as error:
             text = json.dumps(reply.get("body"))[:_SHOWN]
             raise errors.ServerFault(
-                _TITLE, "An answer of no known form.", text
+                replies.TITLE, "An answer of no known form.", text
             ) from error
-        _raise_for_status(status, body, headers)
+        replies.raise_for_status(status, body, headers)
         with self._lock:
             self._pushes.note(frame.action, frame.body, body)
         content = None if body is None else json.dumps(body)
         return Response(request, content, headers, status)
+
+    def _timed(self, login: Login, sent: dict[str, Any]) -> Any:
+        """Send a frame and return its answer; say so to who wants to know."""
+        channel = self._channel_for(login)
+        started = time.monotonic()
+        reply = channel.ask(sent, self._timeout)
+        seconds = time.monotonic() - started
+        _LOG.debug("%s: %s", wire.shown(login.endpoint), told(sent, reply, seconds))
+        on_answer = self.options.get("on_answer")
+        if on_answer is not None:
+            on_answer((sent["action"], login.endpoint, seconds))
+        return reply
 
     def _ask(self, action: str, body: Mapping[str, Any] | None) -> Any:
         """Do something on the connection that is open, as who opened it."""
@@ -201,7 +222,7 @@ class WebsocketTransport(base.Transport):
             frame["headers"] = {**login.headers, "X-Auth-Token": login.token}
         reply = channel.ask(frame, self._timeout)
         headers, answer = reply["headers"], reply.get("body", "")
-        _raise_for_status(int(headers["status"]), answer, headers)
+        replies.raise_for_status(int(headers["status"]), answer, headers)
         return answer
 
     # -- the connection -------------------------------------------------------
@@ -217,6 +238,7 @@ class WebsocketTransport(base.Transport):
             endpoint,
             timeout=self._timeout,
             verify=True if self._login is None else self._login.verify,
+            cert=None if self._login is None else self._login.cert,
             product=self.options.get("user_agent"),
         )
 
@@ -297,13 +319,41 @@ class WebsocketTransport(base.Transport):
             if stopped.wait(pause if left is None else min(pause, left)):
                 raise reason
             try:
-                self._channel_for(self._current_login())
+                self._connect_again(self._current_login())
             except errors.TransportError as failure:
                 if not _is_passing(failure):
                     raise
                 reason = failure
             else:
                 return
+
+    def _connect_again(self, login: Login) -> None:
+        try:
+            self._channel_for(login)
+        except errors.TransportError as error:
+            fresh = self._fresh(login, error)
+            if fresh is None:
+                raise
+            self._channel_for(fresh)
+
+    def _login_due(self) -> float | None:
+        """Return how many seconds remain to the next look at the token."""
+        if self.credentials is None or self._login is None or not self._login.token:
+            return None
+        return max(0.0, self._looked + self.login_check - time.monotonic())
+
+    def _keep_login(self) -> None:
+        """Present a newer token before the service ends what the old one proves."""
+        if self._login_due() != 0.0:
+            return
+        self._looked = time.monotonic()
+        try:
+            self._channel_for(self._current_login())
+        except errors.NetworkError:
+            raise
+        except ZaqarError as error:
+            # Who is known on the connection still is, until the old token ends.
+            _LOG.warning("No newer token could be presented: %s", error)
 
     def _current_login(self) -> Login:
         if self.credentials is not None:
@@ -328,36 +378,6 @@ def _pause(times: int) -> float:
     return retry.jittered(_FIRST_PAUSE, times, _LONGEST_PAUSE)
 
 
-def _frame_of(request: Request) -> Frame:
-    if request.api is not None:
-        return request.api.frame(request)
-    content = json.loads(request.content) if request.content else None
-    if request.params:
-        content = {**request.params, **(content or {})}
-    return Frame(request.operation, content, Retry.UNACCEPTED, _unchanged)
-
-
-def _unchanged(status: int, body: Any) -> tuple[int, Any]:
-    return status, body
-
-
-def _raise_for_status(status: int, body: Any, headers: Mapping[str, Any]) -> None:
-    error = errors.error_class(status)
-    if error is None:
-        return
-    document = body if isinstance(body, dict) else {"error": body}
-    detail = str(document.get("exception") or "")
-    words = document.get("error") or detail
-    raise error(
-        _TITLE,
-        words if isinstance(words, str) and words else json.dumps(body),
-        status=status,
-        # What a service has under an id of its own is in its log.
-        request_id=detail if detail.startswith("req-") else headers.get(REQUEST_ID),
-        retry_after=retry.seconds_of(document.get("retry_after")),
-    )
-
-
 def _is_passing(error: errors.TransportError) -> bool:
     """Whether it may be better a while later."""
     if isinstance(error, errors.ConnectionFailed):
@@ -369,8 +389,8 @@ def _left(ends: float | None) -> float | None:
     return None if ends is None else ends - time.monotonic()
 
 
-def _shorter(one: float | None, other: float | None) -> float | None:
-    return min((wait for wait in (one, other) if wait is not None), default=None)
+def _shorter(*waits: float | None) -> float | None:
+    return min((wait for wait in waits if wait is not None), default=None)
 
 
 def _no_notification() -> errors.TimedOut:

@@ -182,7 +182,7 @@ def test_a_cloud_of_clouds_yaml_is_not_mistaken_for_the_server_nearby(
 ) -> None:
     done = process("zaqar", "queue", "list", OS_QUEUES_ENDPOINT="", OS_CLOUD="prod")
     assert (done.status, done.out) == (1, "")
-    assert "clouds.yaml, which only openstack reads" in done.err
+    assert done.err == "cloud prod: Cloud prod was not found.\n"
 
 
 def test_what_the_encoding_of_the_output_lacks_is_written_out(

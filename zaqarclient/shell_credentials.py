@@ -1,0 +1,201 @@
+"""Where the service is and who asks, from the options of ``zaqar`` or a cloud.
+
+The ``OS_*`` variables, the ``--os-*`` options and ``clouds.yaml`` are those of
+``openstack``. keystoneauth1 and openstacksdk are imported only where their rules
+are needed: the first for credentials, the second where a cloud is named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from zaqarclient.errors import AuthenticationFailed
+from zaqarclient.queues import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Access", "UnknownOption", "auth_type", "cloud_name", "resolve"]
+
+
+class UnknownOption(Exception):
+    """No plugin reads an option of the form ``--os-...``; the text says which do."""
+
+
+class Access(NamedTuple):
+    """Where the service is, and who asks.
+
+    Attributes:
+        auth: A plugin of keystoneauth1; None for a service without
+            authentication.
+        endpoint: The URL of the service; None to look it up in the catalog.
+        verify: Whether, or against which CA file, certificates are checked.
+        cert: The file of the client certificate, or files of it and its key.
+        region: The region of the service in the catalog; None for any.
+        interface: Its interface there, or several to try in turn; None for public.
+        service_type: What it is called there.
+        project: The project to name to a service that does not know it.
+        roles: The roles to claim without authentication.
+    """
+
+    auth: Any
+    endpoint: str | None
+    verify: bool | str
+    cert: str | tuple[str, str] | None
+    region: str | None
+    interface: str | list[str] | None
+    service_type: str
+    project: str | None
+    roles: str | None
+
+
+def cloud_name(options: argparse.Namespace) -> str | None:
+    """Return the cloud of clouds.yaml that is named, or None."""
+    name: str | None = None if options.signed_url else options.os_cloud
+    return name
+
+
+def auth_type(options: argparse.Namespace) -> str:
+    """Return the plugin to use: as named, else what the options are enough for."""
+    if options.signed_url:
+        return "none"  # it says who asks, whatever else is lying about
+    if options.os_auth_type:
+        named: str = options.os_auth_type
+        return "none" if named == "noauth" else named
+    if options.os_auth_url:
+        if options.os_application_credential_secret:
+            return "v3applicationcredential"
+        return "token" if options.os_token else "password"
+    return "admin_token" if options.os_token else "none"
+
+
+def resolve(options: argparse.Namespace) -> Access:
+    """Return what options, environment and, if one is named, the cloud say.
+
+    Raises:
+        UnknownOption: An option is none of the plugin's.
+        zaqarclient.errors.AuthenticationFailed: There is no such cloud or
+            plugin, or it lacks an option.
+    """
+    name = cloud_name(options)
+    return _of_options(options) if name is None else _of_cloud(options, name)
+
+
+def _of_options(options: argparse.Namespace) -> Access:
+    kind = auth_type(options)
+    key = options.os_key
+    return Access(
+        auth=_plugin(options, kind),
+        endpoint=options.os_queues_endpoint or options.os_endpoint,
+        verify=False if options.insecure else (options.os_cacert or True),
+        cert=(options.os_cert, key) if key else options.os_cert,
+        region=options.os_region_name,
+        interface=options.os_interface,
+        service_type=options.os_service_type or cli.API_NAME,
+        project=options.os_queues_project_id,
+        roles=options.os_queues_roles,
+    )
+
+
+def _plugin(options: argparse.Namespace, kind: str) -> Any:
+    """Return the plugin of this name, with what the options give it."""
+    if kind == "none":
+        _refuse_unknown(options.os_plugin, (), "a service without authentication")
+        return None
+    from keystoneauth1 import exceptions, loading  # noqa: PLC0415 - only when needed
+
+    try:
+        loader: Any = loading.get_plugin_loader(kind)
+        known = [name for option in loader.get_options() for name in _names(option)]
+        _refuse_unknown(options.os_plugin, known, f"the plugin {kind}")
+        return loader.load_from_options_getter(lambda option: _value(options, option))
+    except exceptions.ClientException as error:
+        raise AuthenticationFailed(str(error)) from error
+
+
+def _value(options: argparse.Namespace, option: Any) -> str | None:
+    """Return what a plugin asks for: an option, a variable or an answer."""
+    for name in _names(option):
+        value: str | None = getattr(options, f"os_{name}", None)
+        value = value or options.os_plugin.get(name)
+        value = value or os.environ.get(f"OS_{name.upper()}")
+        if value:
+            return value
+    if option.dest == "endpoint":
+        found: str | None = options.os_queues_endpoint or options.os_endpoint
+        return found
+    if option.dest == "password" and sys.stdin is not None and sys.stdin.isatty():
+        return getpass.getpass("Password: ")
+    default: str | None = option.default
+    return default
+
+
+def _names(option: Any) -> list[str]:
+    return [option.dest, *(item.dest for item in option.deprecated)]
+
+
+def _refuse_unknown(given: Mapping[str, str], known: Any, whose: str) -> None:
+    unknown = sorted(set(given).difference(known))
+    if not unknown:
+        return
+    has = ", ".join(sorted(map(_spelled, known))) or "none of its own"
+    raise UnknownOption(
+        f"there is no option {', '.join(map(_spelled, unknown))}: {whose} has {has}"
+    )
+
+
+def _spelled(name: str) -> str:
+    return "--os-" + name.replace("_", "-")
+
+
+def _of_cloud(options: argparse.Namespace, name: str) -> Access:
+    """Return what a cloud of clouds.yaml says; options go before it."""
+    # 0.4 s, which nobody should pay who names no cloud.
+    from keystoneauth1 import exceptions as auth_errors  # noqa: PLC0415
+    from openstack import exceptions  # noqa: PLC0415
+    from openstack.config import OpenStackConfig  # noqa: PLC0415
+
+    try:
+        config = OpenStackConfig(pw_func=_asked, app_name="zaqar")
+        given = argparse.Namespace(**_given(options))
+        cloud = config.get_one(cloud=name, argparse=given, validate=False)
+        found = cloud.config
+        anonymous = found.get("auth_type") == "none" or not cli.needs_authentication(
+            found
+        )
+        if not anonymous:
+            # Now with what the plugin makes of it, and a question for a password.
+            cloud = config.get_one(cloud=name, argparse=given)
+        verify, cert = cloud.get_requests_verify_args()
+        return Access(
+            auth=None if anonymous else cloud.get_auth(),
+            endpoint=found.get("queues_endpoint") or cloud.get_endpoint(cli.API_NAME),
+            verify=True if verify is None else verify,
+            cert=cert,
+            region=cloud.get_region_name(cli.API_NAME),
+            interface=cloud.get_interface(cli.API_NAME),
+            service_type=options.os_service_type or cli.API_NAME,
+            project=found.get("queues_project_id"),
+            roles=found.get("queues_roles"),
+        )
+    except (exceptions.SDKException, auth_errors.ClientException) as error:
+        raise AuthenticationFailed(f"cloud {name}: {error}") from error
+
+
+def _asked(prompt: str | None = None) -> str:
+    return getpass.getpass(prompt or "Password: ")
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that may stand in a cloud's place, without the others."""
+    given = {
+        name: value
+        for name, value in vars(options).items()
+        if name.startswith("os_") and value and name not in {"os_cloud", "os_plugin"}
+    }
+    given |= {f"os_{name}": value for name, value in options.os_plugin.items()}
+    return given | ({"insecure": True} if options.insecure else {})
