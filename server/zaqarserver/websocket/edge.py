@@ -130,8 +130,8 @@ class FrameEdge:
             connection.fail()
         finally:
             self._connections.discard(connection)
-            connection.seat.leave()
             await connection.finish()
+            connection.seat.leave()
             await self._unsubscribe(connection.subscriptions)
 
     def _admits(self, origin: bytes | None) -> bool:
