@@ -75,6 +75,17 @@ class AuthBackend(abc.ABC):
         """Return whether the endpoint can be found without being given."""
         return session is not None
 
+    def websocket_endpoint(
+        self,
+        session: Any,  # noqa: ARG002 - for those that have a catalog
+    ) -> str | None:
+        """Return where the catalog has the service's WebSocket, or None.
+
+        Args:
+            session: The keystoneauth1 session of the client, or None.
+        """
+        return None
+
     def renew(self, session: Any) -> None:  # noqa: B027 - most have nothing to renew
         """Forget a token that was refused, if there can be another.
 
@@ -134,6 +145,7 @@ class AuthBackend(abc.ABC):
                     authenticated=authenticated,
                     options=self.connection_options,
                     verify=self.verification(),
+                    cert=self.client_certificate(),
                 )
             request.connection = self._connection
             return self._connection
@@ -145,12 +157,22 @@ class AuthBackend(abc.ABC):
         cacert = self.option("cacert")
         return True if cacert is None else str(cacert)
 
+    def client_certificate(self) -> str | tuple[str, str] | None:
+        """Return the files of the certificate to show to the service, if any.
+
+        Either one file of certificate and key, or one of each.
+        """
+        cert, key = self.option("cert"), self.option("key")
+        if cert is None:
+            return None
+        return str(cert) if key is None else (str(cert), str(key))
+
 
 class NoAuth(AuthBackend):
     """For servers that ask for no token: only the project is named.
 
     Options: ``os_project_id`` or ``project_id``; ``roles`` to act in, with
-    commas between; also ``insecure`` and ``cacert``.
+    commas between; also ``insecure``, ``cacert``, ``cert`` and ``key``.
     """
 
     def authenticate(

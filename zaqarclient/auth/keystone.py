@@ -15,15 +15,40 @@ if TYPE_CHECKING:
 __all__ = ["KeystoneAuth"]
 
 
+_WEBSOCKET_TYPE = "messaging-websocket"
+
+_CREDENTIALS = (
+    "auth_url",
+    "username",
+    "user_id",
+    "password",
+    "user_domain_id",
+    "user_domain_name",
+    "application_credential_id",
+    "application_credential_name",
+    "application_credential_secret",
+    "project_id",
+    "project_name",
+    "project_domain_id",
+    "project_domain_name",
+    "domain_id",
+    "domain_name",
+    "system_scope",
+    "trust_id",
+)
+
+
 class KeystoneAuth(base.AuthBackend):
     """Sends a token: a given one, the session's, or one for a password.
 
     Options, each also with the prefix ``os_`` (contract, SDK section 5):
     ``auth_token``; ``auth_url``, ``username`` or ``user_id``, ``password``,
-    ``user_domain_id`` or ``user_domain_name``; ``project_id`` or
-    ``project_name``, ``project_domain_id`` or ``project_domain_name``;
-    ``region_name``, ``service_type``, ``endpoint_type``; ``insecure``,
-    ``cacert``.
+    ``user_domain_id`` or ``user_domain_name``; ``application_credential_id``
+    or ``application_credential_name``, ``application_credential_secret``;
+    ``project_id`` or ``project_name``, ``project_domain_id`` or
+    ``project_domain_name``, or another scope; ``auth_type`` with the options
+    of that plugin of keystoneauth1; ``region_name``, ``service_type``,
+    ``endpoint_type``; ``insecure``, ``cacert``, ``cert``, ``key``.
 
     A token together with the URL of the service needs no identity service.
     A session is asked for whatever is missing. Without a session one is made
@@ -34,8 +59,8 @@ class KeystoneAuth(base.AuthBackend):
     def __init__(self, conf: Mapping[str, Any]) -> None:
         super().__init__(conf)
         self._session: Any = None
-        self._endpoint: str | None = None
-        self._endpoint_of: Any = None
+        self._endpoints: dict[str, str] = {}
+        self._endpoints_of: Any = None
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
@@ -45,7 +70,7 @@ class KeystoneAuth(base.AuthBackend):
 
     def locates(self, session: Any) -> bool:
         """Return whether the endpoint can be found without being given."""
-        return session is not None or self.option("auth_url") is not None
+        return session is not None or self.option("auth_url", "auth_type") is not None
 
     def authenticate(
         self,
@@ -65,13 +90,27 @@ class KeystoneAuth(base.AuthBackend):
             token = self._ask_identity(request, token)
         else:
             self._send_token(request, token)
-        request.headers["X-Auth-Token"] = str(token)
+        if token:
+            request.headers["X-Auth-Token"] = str(token)
         project = self.project_id() or self._project_of_token(request)
         if project:
             request.headers["X-Project-Id"] = project
         request.verify = not base.is_true(self.option("insecure"))
         request.cert = self.option("cacert")
         return request
+
+    def websocket_endpoint(self, session: Any) -> str | None:
+        """Return where the catalog has the service's WebSocket, or None."""
+        if not self.locates(session):
+            return None
+        from zaqarclient.auth import session as ks  # noqa: PLC0415 - heavy
+
+        source = self._own_session() if session is None else session
+        try:
+            with ks.typed_errors():
+                return self._known_endpoint(source, _WEBSOCKET_TYPE)
+        except errors.EndpointNotFound:
+            return None
 
     def renew(self, session: Any) -> None:
         """Make the session fetch a new token, unless the token was given."""
@@ -108,8 +147,13 @@ class KeystoneAuth(base.AuthBackend):
         with ks.typed_errors():
             found = session.get_token() if token is None else token
             if not request.endpoint:
-                request.endpoint = self._known_endpoint(session)
-        if not found:
+                service_type = self.option("service_type") or "messaging"
+                request.endpoint = self._known_endpoint(session, service_type)
+            proven = found or (
+                # Some plugins prove who asks in other ways than by a token.
+                base.uses_http(request) and session.get_auth_headers()
+            )
+        if not proven:
             raise errors.AuthenticationFailed("the session gives no token")
         if token is None and base.uses_http(request):
             self.connect(request, session, authenticated=True)
@@ -123,31 +167,21 @@ class KeystoneAuth(base.AuthBackend):
                 self._session = self._get_keystone_session(**self._credentials())
             return self._session
 
-    def _known_endpoint(self, session: Any) -> str:
-        if self._endpoint is None or self._endpoint_of is not session:
-            self._endpoint = self._get_endpoint(
-                session,
-                service_type=self.option("service_type") or "messaging",
-                interface=self.option("endpoint_type") or "publicURL",
-                region_name=self.option("region_name"),
-            )
-            self._endpoint_of = session
-        return self._endpoint
+    def _known_endpoint(self, session: Any, service_type: str) -> str:
+        with self._lock:
+            if self._endpoints_of is not session:
+                self._endpoints, self._endpoints_of = {}, session
+            if service_type not in self._endpoints:
+                self._endpoints[service_type] = self._get_endpoint(
+                    session,
+                    service_type=service_type,
+                    interface=self.option("endpoint_type", "interface") or "publicURL",
+                    region_name=self.option("region_name"),
+                )
+            return self._endpoints[service_type]
 
     def _credentials(self) -> dict[str, Any]:
-        names = (
-            "auth_url",
-            "username",
-            "user_id",
-            "password",
-            "user_domain_id",
-            "user_domain_name",
-            "project_id",
-            "project_name",
-            "project_domain_id",
-            "project_domain_name",
-        )
-        credentials = {name: self.option(name) for name in names}
+        credentials = {name: self.option(name) for name in _CREDENTIALS}
         credentials["token"] = self.option("auth_token", "token")
         return credentials
 
@@ -157,15 +191,21 @@ class KeystoneAuth(base.AuthBackend):
         Raises:
             zaqarclient.errors.EndpointNotFound: There is no ``auth_url``.
         """
-        if not kwargs.get("auth_url"):
+        if not (kwargs.get("auth_url") or self.option("auth_type")):
             raise errors.EndpointNotFound(
                 "the Keystone endpoint cannot be determined: give a session, "
                 "the option auth_url, or both auth_token and the service's URL"
             )
         from zaqarclient.auth import session as ks  # noqa: PLC0415 - heavy
 
+        auth_type = self.option("auth_type")
         return ks.open_session(
-            ks.identity_plugin(**kwargs), self.connection_options, self.verification()
+            ks.identity_plugin(**kwargs)
+            if auth_type is None
+            else ks.named_plugin(str(auth_type), self.option),
+            self.connection_options,
+            self.verification(),
+            self.client_certificate(),
         )
 
     def _get_endpoint(self, ks_session: Any, **kwargs: Any) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from keystoneauth1 import exceptions, token_endpoint
 from keystoneauth1 import session as ks_session
@@ -20,19 +20,34 @@ from zaqarclient import errors, version
 from zaqarclient.common import http
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from zaqarclient.auth.base import ConnectionOptions
 
 __all__ = [
     "Connection",
     "identity_plugin",
+    "named_plugin",
     "open_session",
     "static_token",
     "typed_errors",
 ]
 
+Certificate: TypeAlias = str | tuple[str, str] | None
+
 _PRODUCT = "python-zaqarclient"
+
+_USER = ("username", "user_id", "user_domain_id", "user_domain_name")
+_SCOPE = (
+    "project_id",
+    "project_name",
+    "project_domain_id",
+    "project_domain_name",
+    "domain_id",
+    "domain_name",
+    "system_scope",
+    "trust_id",
+)
 
 _POOL_SIZE = 64
 """Connections kept per host: as many threads as one client may serve before
@@ -53,6 +68,8 @@ class Connection:
         options: Timeout and user agent.
         verify: False or a path of CA certificates, if they are to override
             those of a given session.
+        cert: The files of a client certificate, if it is to override that of
+            a given session.
     """
 
     def __init__(
@@ -63,12 +80,14 @@ class Connection:
         authenticated: bool,
         options: ConnectionOptions,
         verify: bool | str = True,
+        cert: Certificate = None,
     ) -> None:
         self._given = session
         self._plugin = plugin
         self._authenticated = authenticated
         self._options = options
         self._verify = verify
+        self._cert = cert
         self._lock = threading.Lock()
         self._session = session
         self._process = os.getpid()
@@ -92,6 +111,8 @@ class Connection:
         # have a CA file of its own.
         if kwargs.get("verify", True) is True:
             kwargs["verify"] = session.verify if self._verify is True else self._verify
+        if self._cert is not None:
+            kwargs["cert"] = self._cert
         with typed_errors():
             reply: http.Reply = session.request(
                 url,
@@ -131,7 +152,9 @@ class Connection:
         if session is None:
             with self._lock:
                 if self._session is None:
-                    self._session = open_session(None, self._options, self._verify)
+                    self._session = open_session(
+                        None, self._options, self._verify, self._cert
+                    )
                 session = self._session
         return session
 
@@ -161,17 +184,24 @@ class Connection:
         )
 
 
-def open_session(plugin: Any, options: ConnectionOptions, verify: bool | str) -> Any:
+def open_session(
+    plugin: Any,
+    options: ConnectionOptions,
+    verify: bool | str,
+    cert: Certificate = None,
+) -> Any:
     """Return a new keystoneauth1 session; nothing is sent.
 
     Args:
         plugin: Its authentication plugin, None for none.
         options: Its timeout.
         verify: Whether, or against which CA file, certificates are checked.
+        cert: The files of its client certificate, None for none.
     """
     session = ks_session.Session(
         auth=plugin,
         verify=verify,
+        cert=cert,
         timeout=options.timeout or http.DEFAULT_TIMEOUT,
     )
     for prefix in ("http://", "https://"):
@@ -189,50 +219,75 @@ def static_token(endpoint: str, token: str) -> Any:
     return token_endpoint.Token(endpoint, token)
 
 
+def named_plugin(auth_type: str, option: Callable[..., Any]) -> Any:
+    """Return a plugin of keystoneauth1 by its name.
+
+    Args:
+        auth_type: The name, as ``v3applicationcredential`` or ``v3totp``.
+        option: Returns the value of the first of some names that has one.
+
+    Raises:
+        zaqarclient.errors.AuthenticationFailed: There is no such plugin, or it
+            needs an option that has no value.
+    """
+    # Looks for the plugins of all installed distributions.
+    from keystoneauth1 import loading  # noqa: PLC0415
+
+    def value(wanted: Any) -> Any:
+        names = (wanted.dest, *(other.dest for other in wanted.deprecated))
+        found = option(*names)
+        return wanted.default if found is None else found
+
+    with typed_errors():
+        return loading.get_plugin_loader(auth_type).load_from_options_getter(value)
+
+
 def identity_plugin(
     *,
     auth_url: str,
     token: str | None = None,
-    username: str | None = None,
-    user_id: str | None = None,
-    password: str | None = None,
-    user_domain_id: str | None = None,
-    user_domain_name: str | None = None,
-    **scope: Any,
+    application_credential_secret: str | None = None,
+    **known: Any,
 ) -> Any:
-    """Return an Identity v3 plugin, for a token if there is one.
+    """Return an Identity v3 plugin for what is known.
 
     Args:
         auth_url: The identity service, with or without ``/v3``.
-        token: A token to trade in; else the password is used.
-        username: The user; needs a domain, ``default`` if none is named.
-        user_id: The user, in place of name and domain.
-        password: The user's password.
-        user_domain_id: The user's domain.
-        user_domain_name: The same by name.
-        **scope: ``project_id``, or ``project_name`` with
-            ``project_domain_id`` or ``project_domain_name``.
+        token: A token to trade in; goes before the others.
+        application_credential_secret: The secret of the application credential
+            that ``application_credential_id`` names, or
+            ``application_credential_name`` with the user; goes before the
+            password.
+        **known: ``username`` or ``user_id``, ``password``, and the domain of
+            the user, ``default`` if none is named; ``project_id`` or
+            ``project_name``, and the domain of the project; or ``domain_id``,
+            ``domain_name``, ``system_scope`` or ``trust_id``.
     """
     url = auth_url.rstrip("/").removesuffix("/v2.0")
     if not url.endswith("/v3"):
         url += "/v3"
-    if scope.get("project_name") and not (
-        scope.get("project_domain_id") or scope.get("project_domain_name")
+    scope: dict[str, Any] = {name: known.get(name) for name in _SCOPE}
+    if scope["project_name"] and not (
+        scope["project_domain_id"] or scope["project_domain_name"]
     ):
         scope["project_domain_id"] = "default"
     if token is not None:
         return v3.Token(url, token, **scope)
-    if username and not (user_id or user_domain_id or user_domain_name):
-        user_domain_id = "default"
-    return v3.Password(
-        url,
-        username=username,
-        user_id=user_id,
-        password=password or "",
-        user_domain_id=user_domain_id,
-        user_domain_name=user_domain_name,
-        **scope,
-    )
+    user: dict[str, Any] = {name: known.get(name) for name in _USER}
+    if user["username"] and not any(
+        user[name] for name in ("user_id", "user_domain_id", "user_domain_name")
+    ):
+        user["user_domain_id"] = "default"
+    if application_credential_secret is not None:
+        # It has the scope that it was made with.
+        return v3.ApplicationCredential(
+            url,
+            application_credential_secret,
+            application_credential_id=known.get("application_credential_id"),
+            application_credential_name=known.get("application_credential_name"),
+            **user,
+        )
+    return v3.Password(url, password=known.get("password") or "", **user, **scope)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from keystoneauth1 import session as ks_session
 from keystoneauth1.identity import v3
 
 from zaqarclient.queues.v2.client import Client
-from zaqarclient.tests.http_stub import HttpStub
+from zaqarclient.tests.http_stub import Answer, HttpStub
 from zaqarclient.tests.identity_stub import PROJECT, IdentityStub
 from zaqarclient.tests.ws_stub import (
     NOTIFICATION,
@@ -19,6 +19,10 @@ from zaqarclient.tests.ws_stub import (
     answer,
     lists,
 )
+from zaqarclient.transport import errors
+
+CLOSE = 8
+"""The opcode of a frame that ends a connection."""
 
 MakeClient = Callable[..., Client]
 
@@ -111,6 +115,99 @@ def test_a_token_about_to_end_is_replaced_on_the_same_connection(
     assert others
     assert first not in others
     assert len(ws_stub.peers) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(401, "Authentication failed."), (403, "Not authentified.")]
+)
+def test_a_token_that_was_revoked_is_replaced_and_the_call_done(
+    status: int, words: str, ws_stub: WebsocketStub, alice: Client
+) -> None:
+    def reply(frame: Frame) -> Frame:
+        seen = tokens(ws_stub)
+        if frame["action"] == "message_post" and seen[-1] == "token-1":
+            return answer(frame, status, {"error": words})
+        return answer(frame, 201, {"message_ids": ["m1"]})
+
+    ws_stub.reply = reply
+    alice.queue("orders").post({"body": 1})
+    assert tokens(ws_stub) == ["token-1", "token-2"]
+    assert ws_stub.actions == ["authenticate", "message_post"] * 2
+
+
+def test_another_refusal_takes_no_new_token(
+    ws_stub: WebsocketStub, alice: Client
+) -> None:
+    ws_stub.reply = lambda frame: (
+        answer(frame, 200)
+        if frame["action"] == "authenticate"
+        else answer(frame, 403, {"error": "Not allowed by policy."})
+    )
+    with pytest.raises(errors.ForbiddenError, match="policy"):
+        alice.queue("orders").post({"body": 1})
+    assert tokens(ws_stub) == ["token-1"]
+
+
+def listens(frame: Frame) -> Frame:
+    return answer(frame, 201, {"subscription_id": "s1"})
+
+
+def test_a_listener_that_only_waits_presents_a_newer_token_in_time(
+    stub: HttpStub, ws_stub: WebsocketStub, alice: Client
+) -> None:
+    """On the same connection: nothing that is pushed is missed."""
+    IdentityStub(stub, ws_stub.url, seconds=5)
+    ws_stub.reply = listens
+    with alice.listen("orders") as listener:
+        listener._transport.login_check = 0.01
+        assert listener.get(0.1) is None
+        ws_stub.peers[0].send(NOTIFICATION)
+        assert listener.get(10) is not None
+    assert len(set(tokens(ws_stub))) > 1
+    assert len(ws_stub.peers) == 1
+    assert ws_stub.actions.count("subscription_create") == 1
+
+
+def test_a_listener_keeps_its_connection_though_there_is_no_newer_token(
+    stub: HttpStub,
+    ws_stub: WebsocketStub,
+    alice: Client,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    IdentityStub(stub, ws_stub.url, seconds=5)
+    ws_stub.reply = listens
+    with alice.listen("orders") as listener:
+        stub.default = Answer(401, {"error": {"code": 401, "message": "no"}})
+        listener._transport.login_check = 0.0
+        ws_stub.peers[0].send(NOTIFICATION)
+        assert listener.get(10) is not None
+        assert listener.get(0.01) is None
+    assert "No newer token could be presented" in caplog.text
+    assert len(ws_stub.peers) == 1
+
+
+def test_a_listener_whose_login_the_service_ended_says_what_may_be_missed(
+    ws_stub: WebsocketStub, alice: Client
+) -> None:
+    """Close code 4003, also where the token looked good for longer."""
+
+    def reply(frame: Frame) -> Frame:
+        if frame["action"] == "authenticate" and len(ws_stub.peers) > 1:
+            refused = frame["headers"]["X-Auth-Token"] == "token-1"
+            return answer(frame, 401 if refused else 200, {"error": "no"})
+        return listens(frame)
+
+    ws_stub.reply = reply
+    missed: list[str] = []
+    with alice.listen("orders", on_reconnect=lambda: missed.append("some")) as listener:
+        listener._transport.pause = lambda _times: 0.0
+        ended = (4003).to_bytes(2, "big") + b"Authentication expired."
+        ws_stub.peers[0].send_raw(CLOSE, ended)
+        assert listener.get(0.5) is None
+        assert missed == ["some"]
+        ws_stub.peers[-1].send(NOTIFICATION)
+        assert listener.get(10) is not None
+    assert tokens(ws_stub) == ["token-1", "token-1", "token-2"]
 
 
 def test_a_listener_that_connects_again_presents_a_token_of_that_time(

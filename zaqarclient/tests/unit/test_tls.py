@@ -113,6 +113,45 @@ def test_a_given_session_checks_as_it_was_told_to(
     session.session.close()
 
 
+@pytest.fixture
+def demanding(certificate: Path) -> ssl.SSLContext:
+    """What a service proves itself with that wants a certificate from callers."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.load_verify_locations(certificate)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+@pytest.fixture(params=["one file", "two files"])
+def shown(
+    request: pytest.FixtureRequest, certificate: Path, tmp_path: Path
+) -> dict[str, str]:
+    """The options of a caller who has a certificate."""
+    if request.param == "one file":
+        return {"cert": str(certificate)}
+    (tmp_path / "key.pem").write_text(certificate.read_text())
+    return {"os_cert": str(certificate), "os_key": str(tmp_path / "key.pem")}
+
+
+@pytest.mark.parametrize("backend", ["noauth", "keystone"])
+def test_a_certificate_is_shown_to_a_service_that_asks_for_one(
+    backend: str,
+    demanding: ssl.SSLContext,
+    shown: dict[str, str],
+    make_client: MakeClient,
+    certificate: Path,
+) -> None:
+    auth_opts = options(cacert=str(certificate), auth_token="t", **shown)
+    with HttpStub(demanding).running() as service:
+        make_client(service.url, auth_opts={**auth_opts, "backend": backend}).queues()
+        assert len(service.seen) == 1
+        nothing = options(cacert=str(certificate))
+        with pytest.raises(errors.ConnectionFailed):
+            make_client(service.url, auth_opts=nothing, retries=0).queues()
+        assert len(service.seen) == 1
+
+
 # -- WebSocket -----------------------------------------------------------------------
 
 
@@ -157,4 +196,28 @@ def test_a_given_session_says_how_to_check_the_certificate_of_a_websocket(
     session = ks_session.Session(verify=str(certificate))
     make_client(websocket.url, session=session).queues()
     assert websocket.actions == ["queue_list"]
+    session.session.close()
+
+
+def test_a_certificate_is_shown_to_a_websocket_that_asks_for_one(
+    demanding: ssl.SSLContext,
+    shown: dict[str, str],
+    make_client: MakeClient,
+    certificate: Path,
+) -> None:
+    auth_opts = options(cacert=str(certificate), **shown)
+    with WebsocketStub(demanding).running() as service:
+        service.reply = lists
+        make_client(service.url, auth_opts=auth_opts).queues()
+        assert service.actions == ["queue_list"]
+
+
+def test_a_given_session_shows_its_certificate_to_a_websocket(
+    demanding: ssl.SSLContext, make_client: MakeClient, certificate: Path
+) -> None:
+    session = ks_session.Session(verify=str(certificate), cert=str(certificate))
+    with WebsocketStub(demanding).running() as service:
+        service.reply = lists
+        make_client(service.url, session=session).queues()
+        assert service.actions == ["queue_list"]
     session.session.close()
