@@ -37,7 +37,11 @@ class IdentityStub:
             return Answer(404, {"error": {"code": 404, "title": "Not Found"}})
         identity = seen.body["auth"]["identity"]
         password = identity.get("password", {}).get("user", {}).get("password")
-        if password != "secret" and identity.get("token", {}).get("id") != "old":
+        secret = identity.get("application_credential", {}).get("secret")
+        if (
+            "secret" not in {password, secret}
+            and identity.get("token", {}).get("id") != "old"
+        ):
             return Answer(
                 401, {"error": {"code": 401, "title": "Unauthorized", "message": "no"}}
             )

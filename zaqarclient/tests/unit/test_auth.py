@@ -137,6 +137,93 @@ def test_a_user_id_needs_no_domain(make: MakeClient, identity: IdentityStub) -> 
     assert asked["scope"] == {"project": {"id": "4f2a"}}
 
 
+@pytest.mark.parametrize(
+    ("options", "method", "said"),
+    [
+        (
+            {"application_credential_id": "a1"},
+            "application_credential",
+            {"id": "a1", "secret": "secret"},
+        ),
+        (
+            {"os_application_credential_name": "ci", "os_username": "alice"},
+            "application_credential",
+            {
+                "name": "ci",
+                "secret": "secret",
+                "user": {"name": "alice", "domain": {"id": "default"}},
+            },
+        ),
+    ],
+)
+def test_an_application_credential_needs_no_scope(
+    make: MakeClient,
+    identity: IdentityStub,
+    options: dict[str, str],
+    method: str,
+    said: dict[str, Any],
+) -> None:
+    known = {"auth_url": identity.url, "application_credential_secret": "secret"}
+    make(**known, **options).queues()
+    (asked,) = identity.asked
+    assert asked["identity"][method] == said
+    assert "scope" not in asked
+
+
+@pytest.mark.parametrize(
+    ("scope", "asked_for"),
+    [
+        ({"domain_id": "d1"}, {"domain": {"id": "d1"}}),
+        ({"os_system_scope": "all"}, {"system": {"all": True}}),
+        ({"trust_id": "t1"}, {"OS-TRUST:trust": {"id": "t1"}}),
+        (
+            {"project_name": "sales", "os_project_domain_name": "corp"},
+            {"project": {"name": "sales", "domain": {"name": "corp"}}},
+        ),
+    ],
+)
+def test_a_password_may_have_any_scope(
+    make: MakeClient,
+    identity: IdentityStub,
+    scope: dict[str, str],
+    asked_for: dict[str, Any],
+) -> None:
+    known = {"auth_url": identity.url, "username": "alice", "password": "secret"}
+    make(**known, **scope).queues()
+    (asked,) = identity.asked
+    assert asked["scope"] == asked_for
+
+
+def test_a_plugin_of_keystoneauth_may_be_named(
+    make: MakeClient, identity: IdentityStub, stub: HttpStub
+) -> None:
+    known = {"os_auth_url": identity.url, "os_username": "alice"}
+    make(
+        **known,
+        os_auth_type="v3password",
+        password="secret",
+        user_domain_id="default",
+        project_id="4f2a",
+    ).queues()
+    assert stub.last.headers["x-auth-token"] == "token-1"
+
+
+def test_a_plugin_that_proves_without_a_token_is_let_in_over_http(
+    make: MakeClient, stub: HttpStub
+) -> None:
+    make(
+        auth_type="http_basic", username="alice", password="secret", endpoint=stub.url
+    ).queues()
+    assert stub.last.headers["authorization"] == "Basic YWxpY2U6c2VjcmV0"
+    assert "x-auth-token" not in stub.last.headers
+
+
+def test_a_plugin_that_does_not_exist_is_named_in_the_error(make: MakeClient) -> None:
+    client = make("http://127.0.0.1:8888", auth_type="magic")
+    with pytest.raises(errors.AuthenticationFailed, match="magic"):
+        client.queues()
+
+
 def test_a_refused_token_is_replaced_once(
     make: MakeClient, identity: IdentityStub, stub: HttpStub
 ) -> None:
