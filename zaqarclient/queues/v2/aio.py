@@ -20,15 +20,13 @@ once the service has them popped: claim where that matters.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Self
+import functools
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from zaqarclient.queues.v2 import claim as sync_claim
 from zaqarclient.queues.v2 import client as sync_client
-from zaqarclient.queues.v2 import flavor as sync_flavor
-from zaqarclient.queues.v2 import message as sync_message
-from zaqarclient.queues.v2 import pool as sync_pool
 from zaqarclient.queues.v2 import queues as sync_queues
-from zaqarclient.queues.v2 import subscription as sync_subscription
+from zaqarclient.queues.v2 import topic as sync_topic
 from zaqarclient.queues.v2.aio_calls import (
     AsyncListing,
     Resource,
@@ -39,9 +37,17 @@ from zaqarclient.queues.v2.aio_calls import (
     listed,
 )
 from zaqarclient.queues.v2.aio_listener import AsyncListener
+from zaqarclient.queues.v2.aio_resources import (
+    AsyncClaim,
+    AsyncFlavor,
+    AsyncMessage,
+    AsyncPool,
+    AsyncSubscription,
+)
+from zaqarclient.queues.v2.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from zaqarclient.queues.v2.listener import Listener
     from zaqarclient.queues.v2.operations.flow import Document
@@ -56,7 +62,10 @@ __all__ = [
     "AsyncPool",
     "AsyncQueue",
     "AsyncSubscription",
+    "AsyncTopic",
 ]
+
+S_co = TypeVar("S_co", bound=Source, covariant=True)
 
 
 def _document(_workers: Workers, found: Document) -> Document:
@@ -64,136 +73,65 @@ def _document(_workers: Workers, found: Document) -> Document:
     return found
 
 
-class AsyncMessage(Resource[sync_message.Message]):
-    """A message that came from the service; see `Message`."""
-
-    id: str
-    body: Any
-    ttl: int
-    age: int
-    href: str | None
-    claim_id: str | None
-    claim_count: int
-    checksum: str | None
-    extra: dict[str, Any]
-
-    delete = awaited(sync_message.Message.delete)
+def _stats(source: Source) -> Document:
+    return source.stats
 
 
-class AsyncClaim(Resource[sync_claim.Claim]):
-    """Messages that nobody else gets until the claim ends; see `Claim`.
+class AsyncSource(Resource[S_co]):
+    """What queues and topics have in common; see `Queue`."""
 
-    ``async for`` yields its messages, as they were when it was made or last
-    read.
-    """
+    def __init__(self, workers: Workers, source: S_co, client: AsyncClient) -> None:
+        super().__init__(workers, source)
+        self._client = client
 
-    id: str | None
-    grace: int | None
+    exists = awaited(Source.exists)
+    is_created = awaited(Source.is_created)
+    ensure_exists = awaited(Source.ensure_exists)
+    metadata = awaited(Source.metadata)
+    patch_metadata = awaited(Source.patch_metadata)
+    delete = awaited(Source.delete)
+    purge = awaited(Source.purge)
+    post = awaited(Source.post)
+    message = awaited_as(AsyncMessage, Source.message)
+    messages = listed(AsyncMessage, Source.messages)
+    iter_messages = listed(AsyncMessage, Source.iter_messages)
+    delete_message = awaited(Source.delete_message)
+    pop = listed(AsyncMessage, Source.pop)
+    subscriptions = listed(AsyncSubscription, Source.subscriptions)
 
-    update = awaited(sync_claim.Claim.update)
-    delete = awaited(sync_claim.Claim.delete)
+    async def stats(self) -> Document:
+        """Return the counters; see `Queue.stats`."""
+        return await self._run(_stats)
 
-    def __aiter__(self) -> AsyncListing[AsyncMessage]:
-        return AsyncListing(
-            self._workers,
-            lambda: iter(self._resource),
-            lambda message: AsyncMessage(self._workers, message),
+    def listen(
+        self,
+        *,
+        ttl: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        on_reconnect: Callable[[], object] | None = None,
+    ) -> AsyncListener:
+        """Listen to it alone; see `AsyncClient.listen`."""
+        start = functools.partial(
+            self._resource.listen,
+            ttl=ttl,
+            options=options,
+            timeout=timeout,
+            on_reconnect=on_reconnect,
         )
-
-    async def messages(self) -> list[AsyncMessage]:
-        """Return the messages, oldest first.
-
-        Raises:
-            zaqarclient.transport.errors.ResourceNotFound: There is no such
-                claim.
-        """
-        return [message async for message in self]
-
-    async def age(self) -> int | None:
-        """Return the seconds since the claim was made or renewed."""
-        return await self._run(lambda claim: claim.age)
-
-    async def ttl(self) -> int | None:
-        """Return the seconds that the claim lasts, asked for if not known."""
-        return await self._run(lambda claim: claim.ttl)
+        return self._client.hearing(start, timeout)
 
 
-class AsyncSubscription(Resource[sync_subscription.Subscription]):
-    """A subscription; see `Subscription`."""
-
-    id: str | None
-    queue_name: str
-    subscriber: str | None
-    ttl: int
-    options: dict[str, Any]
-    age: int | None
-    confirmed: bool | None
-
-    update = awaited(sync_subscription.Subscription.update)
-    confirm = awaited(sync_subscription.Subscription.confirm)
-    delete = awaited(sync_subscription.Subscription.delete)
-
-
-class AsyncPool(Resource[sync_pool.Pool]):
-    """A store of the service; see `Pool`."""
-
-    name: str
-    uri: str | None
-    weight: int | None
-    flavor: str | None
-    options: dict[str, Any]
-
-    update = awaited(sync_pool.Pool.update)
-    delete = awaited(sync_pool.Pool.delete)
-    get = awaited(sync_pool.Pool.get)
-
-
-class AsyncFlavor(Resource[sync_flavor.Flavor]):
-    """A kind of pools; see `Flavor`."""
-
-    name: str
-    pool_list: Any
-    capabilities: Any
-
-    update = awaited(sync_flavor.Flavor.update)
-    delete = awaited(sync_flavor.Flavor.delete)
-    get = awaited(sync_flavor.Flavor.get)
-
-
-class AsyncQueue(Resource[sync_queues.Queue]):
+class AsyncQueue(AsyncSource[sync_queues.Queue]):
     """A queue, whether it exists or not; see `Queue`."""
 
     name: str
     href: str | None
 
-    def __init__(
-        self, workers: Workers, queue: sync_queues.Queue, client: AsyncClient
-    ) -> None:
-        super().__init__(workers, queue)
-        self._client = client
-
-    exists = awaited(sync_queues.Queue.exists)
-    is_created = awaited(sync_queues.Queue.is_created)
-    ensure_exists = awaited(sync_queues.Queue.ensure_exists)
-    metadata = awaited(sync_queues.Queue.metadata)
-    patch_metadata = awaited(sync_queues.Queue.patch_metadata)
-    delete = awaited(sync_queues.Queue.delete)
-    purge = awaited(sync_queues.Queue.purge)
-    post = awaited(sync_queues.Queue.post)
-    message = awaited_as(AsyncMessage, sync_queues.Queue.message)
-    messages = listed(AsyncMessage, sync_queues.Queue.messages)
-    iter_messages = listed(AsyncMessage, sync_queues.Queue.iter_messages)
-    delete_message = awaited(sync_queues.Queue.delete_message)
     delete_messages = awaited(sync_queues.Queue.delete_messages)
-    pop = listed(AsyncMessage, sync_queues.Queue.pop)
     signed_url = awaited(sync_queues.Queue.signed_url)
     signed_urls = listed(_document, sync_queues.Queue.signed_urls)
     revoke_signed_url = awaited(sync_queues.Queue.revoke_signed_url)
-    subscriptions = listed(AsyncSubscription, sync_queues.Queue.subscriptions)
-
-    async def stats(self) -> Document:
-        """Return the counters; see `Queue.stats`."""
-        return await self._run(lambda queue: queue.stats)
 
     async def claim(
         self,
@@ -213,22 +151,15 @@ class AsyncQueue(Resource[sync_queues.Queue]):
         )
         return AsyncClaim(self._workers, made)
 
-    def listen(
-        self,
-        *,
-        ttl: int | None = None,
-        options: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-        on_reconnect: Callable[[], object] | None = None,
-    ) -> AsyncListener:
-        """Listen to this queue; see `AsyncClient.listen`."""
-        return self._client.listen(
-            str(self.name),
-            ttl=ttl,
-            options=options,
-            timeout=timeout,
-            on_reconnect=on_reconnect,
-        )
+
+class AsyncTopic(AsyncSource[sync_topic.Topic]):
+    """A topic, whether it exists or not; see `Topic`."""
+
+    name: str
+    href: str | None
+
+    delete_messages = awaited(sync_topic.Topic.delete_messages)
+    subscription = awaited_as(AsyncSubscription, sync_topic.Topic.subscription)
 
 
 class AsyncClient(Resource[sync_client.Client]):
@@ -311,34 +242,65 @@ class AsyncClient(Resource[sync_client.Client]):
         load = self._resource.iter_queues
         return AsyncListing(self._workers, lambda: load(**params), self._queue).stream()
 
+    def topic(self, ref: str) -> AsyncTopic:
+        """Return a topic; nothing is sent.
+
+        Args:
+            ref: Its name.
+        """
+        return self._topic(self._resource.topic(ref))
+
+    def topics(self, **params: Any) -> AsyncListing[AsyncTopic]:
+        """Return one page of the project's topics; see `Client.topics`."""
+        load = self._resource.topics
+        return AsyncListing(self._workers, lambda: load(**params), self._topic)
+
+    def iter_topics(self, **params: Any) -> AsyncListing[AsyncTopic]:
+        """Return all topics, page by page; see `Client.iter_topics`."""
+        return self.topics(**params).stream()
+
     def listen(
         self,
         *queue_names: str,
+        topics: Iterable[str] = (),
         ttl: int | None = None,
         options: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         on_reconnect: Callable[[], object] | None = None,
     ) -> AsyncListener:
-        """Listen to queues: be told of each message when it is posted.
+        """Listen to queues and topics: be told of messages when they are posted.
 
         The arguments are those of `Client.listen`. It subscribes when entered
         by ``async with``, or at the first notification that is awaited;
         `on_reconnect` is called in a thread.
         """
+        start = functools.partial(
+            self._resource.listen,
+            *queue_names,
+            topics=topics,
+            ttl=ttl,
+            options=options,
+            timeout=timeout,
+            on_reconnect=on_reconnect,
+        )
+        return self.hearing(start, timeout)
 
-        def start() -> Listener:
-            return self._resource.listen(
-                *queue_names,
-                ttl=ttl,
-                options=options,
-                timeout=timeout,
-                on_reconnect=on_reconnect,
-            )
+    def hearing(
+        self, start: Callable[[], Listener], timeout: float | None
+    ) -> AsyncListener:
+        """Return a listener that is closed with this client.
 
+        Args:
+            start: Subscribes, and returns what to listen to.
+            timeout: Seconds without a notification that end the iteration.
+        """
         listener = AsyncListener(start, timeout)
         self._listeners = [one for one in self._listeners if not one.closed]
         self._listeners.append(listener)
         return listener
+
+    def _topic(self, topic: sync_topic.Topic) -> AsyncTopic:
+        return AsyncTopic(self._workers, topic, self)
 
     def _queue(self, queue: sync_queues.Queue) -> AsyncQueue:
         return AsyncQueue(self._workers, queue, self)

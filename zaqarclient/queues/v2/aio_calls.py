@@ -50,6 +50,7 @@ _LOG = logging.getLogger(__name__)
 C = TypeVar("C", bound="Callable[..., object]")
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -163,13 +164,13 @@ class Workers:
         self._pool.shutdown()
 
 
-class Resource(Generic[R]):
+class Resource(Generic[R_co]):
     """A resource of the synchronous client, with its calls awaitable.
 
     What a subclass annotates is read from that resource.
     """
 
-    def __init__(self, workers: Workers, resource: R) -> None:
+    def __init__(self, workers: Workers, resource: R_co) -> None:
         self._workers = workers
         self._resource = resource
 
@@ -185,7 +186,7 @@ class Resource(Generic[R]):
 
     async def _run(
         self,
-        work: Callable[[R], T],
+        work: Callable[[R_co], T],
         take_back: Callable[[T], object] | None = None,
     ) -> T:
         return await self._workers.run(lambda: work(self._resource), take_back)

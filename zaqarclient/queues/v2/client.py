@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import uuid
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
@@ -16,12 +17,13 @@ from zaqarclient.queues.v2 import (
     operations,
     pool,
     subscription,
+    topic,
 )
 from zaqarclient.queues.v2 import queues as v2_queues
 from zaqarclient.transport.request import Request, service_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from zaqarclient.auth.base import AuthBackend
     from zaqarclient.queues.v2.flavor import Flavor
@@ -36,7 +38,7 @@ __all__ = ["Client"]
 T = TypeVar("T")
 
 
-class Client:
+class Client(topic.TopicCalls):
     """A client of the messaging service.
 
     Making it sends nothing. It may be shared by threads and kept over a fork;
@@ -202,15 +204,17 @@ class Client:
     def listen(
         self,
         *queue_names: str,
+        topics: Iterable[str] = (),
         ttl: int | None = None,
         options: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         on_reconnect: Callable[[], object] | None = None,
     ) -> listener.Listener:
-        """Listen to queues: be told of each message when it is posted.
+        """Listen to queues and topics: be told of each message when it is posted.
 
         Args:
             *queue_names: The queues.
+            topics: The topics, by name.
             ttl: Seconds that the subscriptions last unless renewed, at least
                 60; the service's default if None. They are renewed in time.
             options: Options of the subscriptions, as ``filter`` or
@@ -225,24 +229,20 @@ class Client:
             statement, to end the subscriptions.
 
         Raises:
-            zaqarclient.errors.InvalidOperation: The service is not reached
-                over WebSocket.
+            zaqarclient.errors.InvalidOperation: It is not known where the
+                WebSocket is.
         """
-        request = self._prepared()
-        scheme = transport.scheme_of(request.endpoint)
-        if scheme not in {"ws", "wss"}:
-            raise errors.InvalidOperation(
-                "listening needs the service's WebSocket: give a URL that begins "
-                f"with ws:// or wss://, not {scheme}://"
-            )
+        prepare = self._websocket_requests()
+        request = prepare()
         own = transport.get_transport_for(
             request, version=self.api_version, options=self.conf
         )
-        own.credentials = self._credentials
+        own.credentials = functools.partial(self._credentials, prepare)
         return listener.Listener(
             cast("WebsocketTransport", own),
-            self._prepared,
+            prepare,
             queue_names,
+            topics,
             ttl=ttl,
             options=options,
             timeout=timeout,
@@ -344,10 +344,9 @@ class Client:
         request = self._prepared()
         return request, self._get_transport(request)
 
-    def _prepared(self) -> Request:
-        request = Request(
-            service_root(self._url or ""), api=self.api_version, session=self.session
-        )
+    def _prepared(self, url: str | None = None) -> Request:
+        endpoint = service_root(url or self._url or "")
+        request = Request(endpoint, api=self.api_version, session=self.session)
         self._authenticated(request)
         request.headers["Client-ID"] = self.client_uuid
         return request
@@ -361,15 +360,36 @@ class Client:
                 opened = transport.get_transport_for(
                     request, version=self.api_version, options=self.conf
                 )
-                opened.credentials = self._credentials
+                opened.credentials = functools.partial(
+                    self._credentials, self._prepared
+                )
                 self._transports[scheme] = opened
             return self._transports[scheme]
 
-    def _credentials(self, *, renewed: bool = False) -> Request:
+    def _credentials(
+        self, prepare: Callable[[], Request], *, renewed: bool = False
+    ) -> Request:
         """Return a request without a call, for who logs in by itself."""
         if renewed:
             self._auth_backend().renew(self.session)
-        return self._prepared()
+        return prepare()
+
+    def _websocket_requests(self) -> Callable[[], Request]:
+        """Return what prepares requests to the service's WebSocket.
+
+        Raises:
+            zaqarclient.errors.InvalidOperation: It is not known where that is.
+        """
+        scheme = transport.scheme_of(self._prepared().endpoint)
+        if scheme in {"ws", "wss"}:
+            return self._prepared
+        url = self._auth_backend().websocket_endpoint(self.session)
+        if url is None:
+            raise errors.InvalidOperation(
+                "listening needs the service's WebSocket: give a URL that begins "
+                f"with ws:// or wss://, not {scheme}://"
+            )
+        return functools.partial(self._prepared, url)
 
     def _authenticated(self, request: Request) -> Request:
         return self._auth_backend().authenticate(self.api_version, request)

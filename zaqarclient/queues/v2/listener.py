@@ -10,8 +10,9 @@ from zaqarclient.queues.v2 import driver, operations
 from zaqarclient.transport import errors as transport_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from zaqarclient.queues.v2.operations.flow import Flow
     from zaqarclient.transport.request import Request
     from zaqarclient.transport.ws import WebsocketTransport
 
@@ -25,7 +26,7 @@ class Notification(NamedTuple):
     a queue, claim or pop when a notification comes.
 
     Attributes:
-        queue_name: The queue; None if the subscription's ``post_data`` leaves
+        queue_name: The queue or topic; None if the subscription's ``post_data`` leaves
             it out.
         body: The body of the message, or all that came if ``post_data``
             makes something else of it.
@@ -68,6 +69,7 @@ class Listener:
         transport: A transport of its own; closed with the listener.
         prepare: Returns a new request for it.
         queue_names: The queues.
+        topics: The topics, by name.
         ttl: Seconds that the subscriptions last unless renewed, at least 60.
         options: Options of the subscriptions, as ``filter`` or ``post_data``.
         timeout: Seconds without a notification that end the iteration; None
@@ -76,7 +78,7 @@ class Listener:
             again, in the thread that waits.
 
     Raises:
-        ValueError: There is no queue.
+        ValueError: There is no queue and no topic.
         zaqarclient.errors.ZaqarError: It could not subscribe.
     """
 
@@ -84,15 +86,17 @@ class Listener:
         self,
         transport: WebsocketTransport,
         prepare: Callable[[], Request],
-        queue_names: tuple[str, ...],
+        queue_names: Iterable[str],
+        topics: Iterable[str] = (),
         *,
         ttl: int | None = None,
         options: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         on_reconnect: Callable[[], object] | None = None,
     ) -> None:
-        if not queue_names:
-            raise ValueError("name at least one queue to listen to")
+        queues, topics = dict.fromkeys(queue_names), dict.fromkeys(topics)
+        if not (queues or topics):
+            raise ValueError("name at least one queue or topic to listen to")
         self._transport = transport
         self._prepare = prepare
         self._timeout = timeout
@@ -102,8 +106,11 @@ class Listener:
             **({} if options is None else {"options": dict(options)}),
         }
         try:
-            for name in dict.fromkeys(queue_names):
-                self._subscribe(name, data)
+            for name in queues:
+                self._subscribe(operations.subscription_create(name, data))
+            for name in topics:
+                flow = operations.subscription_create(name, data)
+                self._subscribe(operations.on_topics(flow))
         except BaseException:
             self.close()
             raise
@@ -159,8 +166,5 @@ class Listener:
         self._closed.set()
         self._transport.close()
 
-    def _subscribe(self, queue_name: str, data: Mapping[str, Any]) -> None:
-        driver.drive(
-            lambda: (self._prepare(), self._transport),
-            operations.subscription_create(queue_name, data),
-        )
+    def _subscribe(self, flow: Flow[Any]) -> None:
+        driver.drive(lambda: (self._prepare(), self._transport), flow)

@@ -11,7 +11,7 @@ from zaqarclient.queues.v2 import operations
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zaqarclient.queues.v2 import queues
+    from zaqarclient.queues.v2 import source
 
 __all__ = ["Message", "create_object", "documents_of", "ids_of"]
 
@@ -20,7 +20,7 @@ class Message:
     """A message that came from the service.
 
     Args:
-        queue: The queue that it is in.
+        queue: The queue, or topic, that it is in.
         ttl: Seconds that it lives.
         age: Seconds since it was posted, when it was read.
         body: Any JSON value.
@@ -40,7 +40,7 @@ class Message:
 
     def __init__(  # noqa: PLR0913, PLR0917 - the members of the document
         self,
-        queue: queues.Queue,
+        queue: source.Source,
         ttl: int,
         age: int,
         body: Any,
@@ -84,7 +84,7 @@ class Message:
         self.queue.delete_message(self.id, self.claim_id)
 
 
-def create_object(parent: queues.Queue) -> Callable[[Mapping[str, Any]], Message]:
+def create_object(parent: source.Source) -> Callable[[Mapping[str, Any]], Message]:
     """Return a function that makes a message of the queue from a document."""
     return lambda document: Message(
         parent, **{"ttl": None, "age": None, "body": None, **document}

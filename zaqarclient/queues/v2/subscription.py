@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from zaqarclient.queues.v2 import driver, operations
 
@@ -10,8 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from zaqarclient.queues.v2.client import Client
+    from zaqarclient.queues.v2.operations.flow import Flow
 
-__all__ = ["Subscription", "create_object"]
+__all__ = ["Subscription", "TopicSubscription", "create_object"]
+
+T = TypeVar("T")
 
 
 class Subscription:
@@ -68,11 +71,11 @@ class Subscription:
                 "options": self.options,
             }
             flow = operations.subscription_create(self.queue_name, data)
-            created = driver.run(self.client, flow) or {}
+            created = self._run(flow) or {}
             self.id = created.get("subscription_id")
         if self.id is not None:
             flow = operations.subscription_get(self.queue_name, self.id)
-            found = driver.run(self.client, flow) or {}
+            found = self._run(flow) or {}
             for name in ("subscriber", "ttl", "options", "age", "confirmed"):
                 setattr(self, name, found.get(name))
 
@@ -82,10 +85,7 @@ class Subscription:
         Args:
             data: What to change; ``options`` are replaced as a whole.
         """
-        driver.run(
-            self.client,
-            operations.subscription_update(self.queue_name, self.id or "", data),
-        )
+        self._run(operations.subscription_update(self.queue_name, self.id or "", data))
         for name, value in data.items():
             setattr(self, name, value)
 
@@ -99,25 +99,41 @@ class Subscription:
             zaqarclient.transport.errors.ResourceNotFound: There is no such
                 subscription.
         """
-        driver.run(
-            self.client,
-            operations.subscription_confirm(self.queue_name, self.id or "", confirmed),
+        self._run(
+            operations.subscription_confirm(self.queue_name, self.id or "", confirmed)
         )
         self.confirmed = confirmed
 
     def delete(self) -> None:
         """End the subscription; a missing one is no error."""
-        driver.run(
-            self.client,
-            operations.subscription_delete(self.queue_name, self.id or ""),
-        )
+        self._run(operations.subscription_delete(self.queue_name, self.id or ""))
+
+    def _run(self, flow: Flow[T]) -> T:
+        return driver.run(self.client, flow)
 
 
-def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Subscription]:
-    """Return a function that makes a subscription from a document."""
+class TopicSubscription(Subscription):
+    """A subscription to a topic; its ``queue_name`` is the topic's name.
+
+    The arguments are those of `Subscription`.
+    """
+
+    def _run(self, flow: Flow[T]) -> T:
+        return super()._run(operations.on_topics(flow))
+
+
+def create_object(
+    parent: Client, kind: type[Subscription] = Subscription
+) -> Callable[[Mapping[str, Any]], Subscription]:
+    """Return a function that makes a subscription from a document.
+
+    Args:
+        parent: The client.
+        kind: What to make.
+    """
 
     def create(document: Mapping[str, Any]) -> Subscription:
         members = dict(document)
-        return Subscription(parent, members.pop("source"), auto_create=False, **members)
+        return kind(parent, members.pop("source"), auto_create=False, **members)
 
     return create

@@ -1,0 +1,93 @@
+"""Topics: what is published to subscribers, and claimed by nobody."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+from zaqarclient.queues.v2 import iterator, operations, source, subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from zaqarclient.queues.v2.client import Client
+    from zaqarclient.queues.v2.operations.flow import Flow
+
+__all__ = ["Topic", "TopicCalls", "create_object"]
+
+T = TypeVar("T")
+
+
+class Topic(source.Source):
+    """A topic, whether it exists or not.
+
+    It does what a queue does, except that there are no claims and no signed
+    URLs, and has nothing to do with a queue of the same name. The arguments are
+    those of `Queue`.
+    """
+
+    kind: ClassVar[str] = "topic"
+    _subscription = subscription.TopicSubscription
+
+    def subscription(
+        self, /, subscriber: str | None = None, **kwargs: Any
+    ) -> subscription.TopicSubscription:
+        """Subscribe to the topic, or read an existing subscription.
+
+        Args:
+            subscriber: The URI to tell.
+            **kwargs: The further arguments of `Subscription`, as ``ttl``,
+                ``options`` or ``id``.
+        """
+        return subscription.TopicSubscription(
+            self.client, str(self._name), subscriber, **kwargs
+        )
+
+    def _run(self, flow: Flow[T]) -> T:
+        return super()._run(operations.on_topics(flow))
+
+
+def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Topic]:
+    """Return a function that makes a topic of the client from a document."""
+    return lambda document: Topic(
+        parent,
+        document["name"],
+        href=document.get("href"),
+        metadata=document.get("metadata"),
+    )
+
+
+class TopicCalls:
+    """What a client does with topics."""
+
+    def topic(self, ref: str, **kwargs: Any) -> Topic:
+        """Return a topic; nothing is sent unless ``force_create`` is set.
+
+        Args:
+            ref: Its name.
+            **kwargs: The further arguments of `Topic`.
+        """
+        return Topic(cast("Client", self), ref, **kwargs)
+
+    def topics(self, /, **params: Any) -> iterator.Listing[Topic]:
+        """Return one page of the project's topics, by name.
+
+        Args:
+            **params: ``marker`` (a name to start behind), ``limit`` (at most
+                20), ``detailed`` (with metadata), ``name`` (a part of the
+                name); anything else, ``with_count`` too, must equal a metadata
+                member of the topic: the service does not count topics.
+
+        Returns:
+            An iterator, whose ``stream()`` goes through all pages.
+        """
+        client = cast("Client", self)
+        page = client._run(operations.topic_list(**params))  # noqa: SLF001 - its own part
+        return iterator.Listing(client, page, "topics", create_object(client))
+
+    def iter_topics(self, /, **params: Any) -> iterator.Listing[Topic]:
+        """Return all topics, page by page as they are used up.
+
+        Args:
+            **params: As in `topics`; ``limit`` is the size of a page.
+        """
+        return self.topics(**params).stream()
