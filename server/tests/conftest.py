@@ -18,6 +18,7 @@ from zaqarserver.context import NoNotices, Server, Settings
 from zaqarserver.http import make_app
 from zaqarserver.metrics import Metrics
 from zaqarserver.policy import RulePolicy
+from zaqarserver.quota_options import quotas_of
 from zaqarserver.signing import Signer
 from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.sqlite import SQLiteStorage
@@ -55,6 +56,7 @@ class Api:
             NoNotices(),
             stages,
             Signer(conf.signed_url.secret_key),
+            quotas_of(conf),
         )
         self.app = make_app(self.server, NoAuth(), Metrics(), clock=lambda: self.now)
         self._conductor = falcon.testing.ASGIConductor(self._serve)

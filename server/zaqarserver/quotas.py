@@ -29,6 +29,9 @@ MOST_BUCKETS = 10_000
 #: Seconds between two looks at the file of overrides.
 RELOAD_SECONDS = 1.0
 
+#: One request in a bucket, filled by sums that round.
+_ONE = 1 - 1e-9
+
 _Count = Annotated[int, msgspec.Meta(ge=UNLIMITED)]
 _Rate = Annotated[float, msgspec.Meta(ge=UNLIMITED)]
 _Burst = Annotated[int, msgspec.Meta(ge=0)]
@@ -229,7 +232,7 @@ class Quotas:
         if limits.requests_per_second == UNLIMITED:
             return
         bucket = self._bucket(project, limits, now)
-        if bucket.tokens >= 1:
+        if bucket.tokens >= _ONE:
             bucket.tokens -= 1
             return
         rate = limits.requests_per_second
@@ -246,7 +249,7 @@ class Quotas:
         limits = self.limits(project, now)
         if limits.requests_per_second == UNLIMITED:
             return UNLIMITED
-        return int(self._bucket(project, limits, now).tokens)
+        return max(0, int(self._bucket(project, limits, now).tokens + 1 - _ONE))
 
     def _bucket(self, project: str, limits: Limits, now: float) -> _Bucket:
         bucket = self._buckets.get(project)

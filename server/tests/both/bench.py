@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import falcon.testing
 import msgspec
 from zaqarserver import config
-from zaqarserver.auth import NoAuth
+from zaqarserver.auth import Authenticator, NoAuth
 from zaqarserver.context import NoNotices, Server
 from zaqarserver.http import make_app
 from zaqarserver.metrics import Metrics
@@ -45,7 +45,13 @@ class Bench:
         now: Its clock, in seconds since the epoch. Tests move it forward.
     """
 
-    def __init__(self, directory: Path, uri: str, options: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        uri: str,
+        options: str = "",
+        authenticator: Authenticator | None = None,
+    ) -> None:
         path = directory / "zaqarserver.conf"
         path.write_text(options)
         conf = config.load(["--config-file", str(path)])
@@ -65,9 +71,10 @@ class Bench:
             signer=Signer(conf.signed_url.secret_key),
             quotas=quotas_of(conf),
         )
-        self._app = make_app(self.server, NoAuth(), Metrics(), clock=self._clock)
-        self._edge = FrameEdge(
-            self.server, NoAuth(), Metrics(), hub, "http://push", clock=self._clock
+        door = authenticator or NoAuth()
+        self._app = make_app(self.server, door, Metrics(), clock=self._clock)
+        self.frames = FrameEdge(
+            self.server, door, Metrics(), hub, "http://push", clock=self._clock
         )
         self._conductor = falcon.testing.ASGIConductor(self._serve_http)
 
@@ -93,11 +100,15 @@ class Bench:
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
     ) -> HttpAnswer:
         """Send one REST request; ``target`` is its path and query."""
+        return self.run(self.ask(method, target, headers, body))
+
+    async def ask(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> HttpAnswer:
+        """Do the same on the server's loop, beside other requests."""
         path, _, query = target.partition("?")
-        found = self.run(
-            self._conductor.simulate_request(
-                method, path, query_string=query, body=body, headers=dict(headers)
-            )
+        found = await self._conductor.simulate_request(
+            method, path, query_string=query, body=body, headers=dict(headers)
         )
         return HttpAnswer(found.status_code, found.headers, found.content)
 
@@ -107,7 +118,7 @@ class Bench:
 
     async def serve_frames(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one WebSocket connection to its end."""
-        await self._edge.serve(scope, receive, send)
+        await self.frames.serve(scope, receive, send)
 
 
 class Dialog:
@@ -168,12 +179,19 @@ class Dialog:
         """Return the next message that the server sends."""
         return self._bench.run(self._receive())
 
+    def wait_until_dropped(self) -> None:
+        """Wait until the server has ended the connection."""
+        self._bench.run(self._end())
+
+    async def _end(self) -> None:
+        assert self._serving is not None
+        async with asyncio.timeout(PATIENCE):
+            await self._serving
+
     def close(self) -> None:
         """Go away, as a client does."""
         self._bench.run(self._close())
 
     async def _close(self) -> None:
-        assert self._serving is not None
         await self._sent.put({"type": "websocket.disconnect", "code": 1000})
-        async with asyncio.timeout(PATIENCE):
-            await self._serving
+        await self._end()
