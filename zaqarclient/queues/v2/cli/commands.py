@@ -28,7 +28,11 @@ COMMANDS: Final[dict[str, Entry]] = {
     "queue set metadata": Entry("queue_metadata", "SetQueueMetadata"),
     "queue get metadata": Entry("queue_metadata", "GetQueueMetadata"),
     "queue purge": Entry("queue", "PurgeQueue"),
+    "queue export": Entry("export", "ExportQueue"),
+    "queue import": Entry("export", "ImportQueue"),
     "queue signed url": Entry("signed_url", "CreateSignedUrl"),
+    "queue signed url list": Entry("signed_url", "ListSignedUrls"),
+    "queue signed url revoke": Entry("signed_url", "RevokeSignedUrl"),
     "message post": Entry("message_post", "PostMessages"),
     "message list": Entry("message", "ListMessages"),
     "message show": Entry("message", "ShowMessage"),
@@ -57,18 +61,21 @@ COMMANDS: Final[dict[str, Entry]] = {
     "flavor update": Entry("flavor", "UpdateFlavor"),
     "flavor delete": Entry("flavor", "DeleteFlavor"),
     "flavor list": Entry("flavor", "ListFlavors"),
+    "quota show": Entry("service", "ShowQuotas"),
     "ping": Entry("service", "Ping"),
     "health": Entry("service", "Health"),
     "homedoc": Entry("service", "HomeDoc"),
 }
 
 #: Commands that ``openstack`` knows only with the ``messaging`` prefix: alone,
-#: these words say too little there (its own ``flavor`` is one of servers).
+#: these words say too little there, or something else: its own ``flavor`` and
+#: ``quota`` are those of servers.
 PREFIXED_ONLY: Final = frozenset(
     {
         "ping",
         "health",
         "homedoc",
+        "quota show",
         *(name for name in COMMANDS if name.startswith("flavor ")),
     }
 )

@@ -56,6 +56,18 @@ ACCEPTED = [
     ),
     ("queue purge", ["q", "--resource-type", "messages", "--yes"], {"yes": True}),
     (
+        "queue export",
+        ["q", "f"],
+        {"queue_name": "q", "file": "f", "resume": False},
+    ),
+    ("queue export", ["q", "f", "--resume"], {"resume": True}),
+    (
+        "queue import",
+        ["q", "f"],
+        {"file": "f", "resume": False, "restart": False, "no_metadata": False},
+    ),
+    ("queue import", ["q", "f", "--restart"], {"restart": True}),
+    (
         "queue signed url",
         ["q"],
         {"paths": "messages", "ttl_seconds": None, "methods": "GET"},
@@ -349,6 +361,8 @@ def test_every_command_takes_a_client_id(parse: Callable[..., Any], name: str) -
     words = {
         "queue set metadata": ["q", "{}"],
         "queue unset": ["q", "--property", "a"],
+        "queue export": ["q", "f"],
+        "queue import": ["q", "f"],
         "message show": ["q", "m"],
         "message delete": ["q", "m"],
         "claim query": ["q", "c"],

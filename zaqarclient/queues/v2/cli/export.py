@@ -1,0 +1,328 @@
+"""Commands that carry a queue with its messages from one service to another."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from zaqarclient.queues.v2.cli import bodies, options
+from zaqarclient.queues.v2.cli.base import Command, CommandError, is_terminal
+from zaqarclient.queues.v2.cli.export_file import (
+    Header,
+    Messages,
+    Unfinished,
+    end_line,
+    header_line,
+    line,
+    read_header,
+    unfinished,
+)
+from zaqarclient.queues.v2.cli.paging import Pages
+from zaqarclient.queues.v2.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from zaqarclient.queues.v2.queues import Queue
+
+#: The shortest life that the service accepts, in seconds.
+_LEAST_TTL: Final = 60
+#: Limit of a post that the service has by default, in bytes.
+_DEFAULT_POST_SIZE: Final = 262144
+#: A name that no queue has: what it shows are the service's defaults.
+_NO_QUEUE: Final = "no-such-queue-{}"
+
+
+class ExportQueue(Command):
+    """Write a queue's metadata and messages to a file, and leave them there.
+
+    All messages are written, oldest first: claimed and delayed ones too. The
+    file has one JSON object a line; "-" is the standard output. An export
+    that was interrupted goes on with --resume. Messages that are posted
+    meanwhile are written too, if they come before the end is reached.
+    """
+
+    example = """queue export orders orders.jsonl
+  zaqar queue export orders - | gzip > orders.jsonl.gz"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the name, the file and how to go on."""
+        options.add_queue_name(parser)
+        parser.add_argument(
+            "file", metavar="<file>", help='Where to write; "-" is the standard output'
+        )
+        parser.add_argument(
+            "--resume",
+            action="store_true",
+            help="Go on with an export to this file that was interrupted",
+        )
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Write the queue."""
+        name = parsed_args.queue_name
+        queue = self.queue(name)
+        if parsed_args.file == "-":
+            if parsed_args.resume:
+                self.usage_error("--resume needs a file")
+            stream = getattr(self.app.stdout, "buffer", None)
+            if stream is None:
+                raise CommandError("the standard output takes no bytes")
+            self._write(queue, stream, None)
+            return
+        path = Path(parsed_args.file)
+        begun = self._begun(path, name) if parsed_args.resume else None
+        if begun is None and path.exists():
+            raise CommandError(f"{path} exists; --resume goes on with it")
+        with path.open("r+b" if begun else "xb") as stream:
+            if begun is not None:
+                stream.truncate(begun.size)
+                stream.seek(begun.size)
+            count = self._write(queue, stream, begun)
+        self.hint(f"{count} messages in {path}")
+
+    @staticmethod
+    def _begun(path: Path, name: str) -> Unfinished | None:
+        if not path.exists():
+            return None
+        try:
+            found = unfinished(path, name)
+        except bodies.InputError as error:
+            raise CommandError(str(error)) from error
+        return found if found.size else Unfinished(None, 0, 0)
+
+    def _write(self, queue: Queue, stream: BinaryIO, begun: Unfinished | None) -> int:
+        if begun is None or not begun.size:
+            stream.write(header_line(Header(queue.name, _own_metadata(queue))))
+        count = begun.messages if begun else 0
+        total = queue.stats["messages"]["total"] + count
+        progress = Progress(self.app.stderr, total)
+
+        def fetch(**params: Any) -> Any:
+            return queue.messages(
+                echo=True, include_claimed=True, include_delayed=True, **params
+            )
+
+        try:
+            for message in Pages(fetch, 0, begun.marker if begun else None):
+                stream.write(
+                    line(
+                        {
+                            "id": message.id,
+                            "body": message.body,
+                            "ttl": message.ttl,
+                            "age": message.age,
+                        }
+                    )
+                )
+                count += 1
+                progress.show(count, count)
+        finally:
+            progress.close()
+            stream.flush()
+        stream.write(end_line(count))
+        stream.flush()
+        return count
+
+
+class ImportQueue(Command):
+    """Create a queue from an export, and post its messages in their order.
+
+    Each message lives on for as long as it had left when it was exported, at
+    least 60 seconds. An import that was interrupted goes on with --resume:
+    how far it came is kept in a file beside the export until it is done.
+    """
+
+    example = """queue import orders orders.jsonl
+  gunzip -c orders.jsonl.gz | zaqar queue import orders -"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the name, the file and what to do."""
+        options.add_queue_name(parser)
+        parser.add_argument(
+            "file", metavar="<file>", help='The export; "-" is the standard input'
+        )
+        parser.add_argument(
+            "--no-metadata",
+            action="store_true",
+            help="Post the messages only; leave the queue's metadata as it is",
+        )
+        ways = parser.add_mutually_exclusive_group()
+        ways.add_argument(
+            "--resume",
+            action="store_true",
+            help="Go on with an import of this file that was interrupted",
+        )
+        ways.add_argument(
+            "--restart",
+            action="store_true",
+            help="Begin again; what was imported before stays in the queue",
+        )
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Post the messages."""
+        queue = self.queue(parsed_args.queue_name)
+        if parsed_args.file == "-":
+            if parsed_args.resume:
+                self.usage_error("--resume needs a file")
+            if is_terminal(self.app.stdin):
+                self.usage_error("the standard input is a terminal: give a file")
+            count = self._import(queue, self.app.stdin.buffer, parsed_args, None)
+        else:
+            path = Path(parsed_args.file)
+            state = _State(path, queue.name)
+            self._check_state(state, parsed_args)
+            try:
+                with path.open("rb") as stream:
+                    count = self._import(queue, stream, parsed_args, state)
+            except OSError as error:
+                raise CommandError(f"{path}: {error.strerror}") from error
+            state.remove()
+        self.hint(f"{count} messages posted to {queue.name}")
+
+    @staticmethod
+    def _check_state(state: _State, parsed_args: argparse.Namespace) -> None:
+        if parsed_args.restart:
+            state.remove()
+        state.load()
+        if state.begun and not parsed_args.resume:
+            raise CommandError(
+                f"an import of this file was interrupted after {state.posted} "
+                "messages: --resume goes on, --restart begins again"
+            )
+
+    def _import(
+        self,
+        queue: Queue,
+        stream: BinaryIO,
+        parsed_args: argparse.Namespace,
+        state: _State | None,
+    ) -> int:
+        try:
+            header = read_header(stream.readline())
+            messages = Messages(stream)
+            begun = state is not None and state.begun
+            if not parsed_args.no_metadata and not begun:
+                _create(queue, header)
+            if state is not None:
+                state.settle(queue, messages)
+            self._post(queue, messages, state, _size_of(stream))
+        except bodies.InputError as error:
+            raise CommandError(str(error)) from error
+        if not messages.ended:
+            raise CommandError(
+                f"the export was cut off after {messages.count} messages, which are "
+                "posted: its last line is missing"
+            )
+        return messages.count
+
+    def _post(
+        self, queue: Queue, messages: Messages, state: _State | None, size: int | None
+    ) -> None:
+        progress = Progress(self.app.stderr, size)
+        posted, done = messages.count, 0
+        stated = queue.metadata(force_reload=True).get("_max_messages_post_size")
+        limit = int(stated or _DEFAULT_POST_SIZE)
+        try:
+            for batch, length in bodies.batches(_as_new(messages), lambda: limit):
+                if state is not None:
+                    state.begin(posted, posted + len(batch))
+                queue.post(batch)
+                posted += len(batch)
+                done += length
+                progress.show(posted, done)
+                if state is not None:
+                    state.begin(posted, posted)
+        finally:
+            progress.close()
+
+
+class _State:
+    """How far an import came, kept beside the export until it is done."""
+
+    def __init__(self, export: Path, queue: str) -> None:
+        self._path = export.with_name(f".{export.name}.import-{queue}")
+        self.begun = False
+        self.posted = 0
+        self._posting = 0
+
+    def load(self) -> None:
+        """Read what an earlier import left."""
+        with contextlib.suppress(FileNotFoundError):
+            kept = json.loads(self._path.read_text())
+            self.posted, self._posting = kept["posted"], kept["posting"]
+            self.begun = True
+
+    def settle(self, queue: Queue, messages: Messages) -> None:
+        """Go forward to where the earlier import came.
+
+        What it was posting when it was interrupted may have arrived: then the last
+        message of it is the newest one of the queue.
+        """
+        messages.take(self.posted)
+        if self._posting == self.posted:
+            return
+        newest = queue.stats["messages"].get("newest")
+        position = messages.position
+        unsure = messages.take(self._posting - self.posted)
+        arrived = (
+            newest is not None
+            and bool(unsure)
+            and queue.message(_message_id(newest["href"])).body == unsure[-1]["body"]
+        )
+        if not arrived:
+            messages.give_back(unsure, position)
+
+    def begin(self, posted: int, posting: int) -> None:
+        """Note how far it came, and what is being posted."""
+        text = json.dumps({"posted": posted, "posting": posting})
+        other = self._path.with_name(f"{self._path.name}.new")
+        with other.open("w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        other.replace(self._path)
+
+    def remove(self) -> None:
+        """Forget it."""
+        self._path.unlink(missing_ok=True)
+
+
+def _own_metadata(queue: Queue) -> dict[str, Any]:
+    """Return a queue's metadata without what is the service's default."""
+    defaults = queue.client.queue(
+        _NO_QUEUE.format(os.urandom(8).hex()), auto_create=False
+    ).metadata()
+    return {
+        key: value
+        for key, value in queue.metadata(force_reload=True).items()
+        if key not in defaults or defaults[key] != value
+    }
+
+
+def _create(queue: Queue, header: Header) -> None:
+    queue.ensure_exists(force_create=True)
+    if header.metadata:
+        current = queue.metadata(force_reload=True)
+        queue.metadata(new_meta={**current, **header.metadata})
+
+
+def _as_new(messages: Messages) -> Iterator[dict[str, Any]]:
+    """Give messages as they are posted, with the life that they have left."""
+    for message in messages:
+        left = int(message.get("ttl", 0)) - int(message.get("age", 0))
+        # Whether it was hidden is not known any more; it is not hidden again.
+        yield {"body": message["body"], "ttl": max(left, _LEAST_TTL), "delay": 0}
+
+
+def _message_id(href: str) -> str:
+    return href.partition("?")[0].rpartition("/")[2]
+
+
+def _size_of(stream: BinaryIO) -> int | None:
+    try:
+        return os.fstat(stream.fileno()).st_size
+    except OSError:
+        return None
