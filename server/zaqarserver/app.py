@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Mapping
 from importlib.metadata import entry_points
+from typing import Any
 
 from oslo_config import cfg
 
@@ -25,8 +26,10 @@ from zaqarserver.notify.worker import Notifier
 from zaqarserver.policy import RulePolicy
 from zaqarserver.quota_options import quotas_of
 from zaqarserver.signing import Signer
+from zaqarserver.spaces import project_of
 from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.base import Durability, Metadata, Storage
+from zaqarserver.storage.pooled import PooledStorage
 from zaqarserver.storage.subscriptions import Noticed, Subscription
 from zaqarserver.websocket import FrameEdge
 
@@ -35,23 +38,49 @@ LOG = logging.getLogger(__name__)
 _SWEEP_SECONDS = 0.5
 
 
-def load_storage(conf: cfg.ConfigOpts) -> Storage:
-    """Make the driver for the configured URI.
+def load_driver(uri: str, options: Mapping[str, Any]) -> Storage:
+    """Make the driver of a URI; options that it does not know have no effect.
 
     Raises:
-        SettingsError: No driver takes the URI.
+        SettingsError: No driver takes the URI, or an option is wrong.
     """
-    uri = config.storage_uri(conf)
     scheme = uri.partition(":")[0]
     found = entry_points(group="zaqarserver.storage", name=scheme)
     if not found:
         known = sorted(entry_points(group="zaqarserver.storage").names)
         raise SettingsError(
-            f"[storage] uri: no driver for {scheme!r}; there are {', '.join(known)}."
+            f"no storage driver for {scheme!r}; there are {', '.join(known)}"
         )
-    driver = next(iter(found)).load()
-    storage: Storage = driver.from_uri(uri, {"synchronous": conf.storage.synchronous})
-    return storage
+    driver: type[Storage] = next(iter(found)).load()
+    known_options = {
+        name: str(value)
+        for name, value in options.items()
+        if name in driver.option_names
+    }
+    return driver.from_uri(uri, known_options)
+
+
+def load_storage(conf: cfg.ConfigOpts) -> Storage:
+    """Make the store that the configuration asks for.
+
+    Raises:
+        SettingsError: A setting of it is wrong.
+    """
+    uri, options = config.storage_uri(conf), {"synchronous": conf.storage.synchronous}
+    try:
+        home = load_driver(uri, options)
+    except SettingsError as error:
+        raise SettingsError(f"[storage] uri: {error}") from error
+    if not conf.pooling:
+        return home
+    return PooledStorage(
+        home,
+        # A pool is as durable as the rest unless its own options say otherwise.
+        lambda of_pool, own: load_driver(of_pool, {**options, **own}),
+        project_of,
+        home_uri=uri,
+        virtual=conf["pooling:catalog"].enable_virtual_pool,
+    )
 
 
 def check_exposure(conf: cfg.ConfigOpts) -> None:
@@ -187,6 +216,9 @@ class Application:
             stages,
             signer,
             quotas_of(conf),
+            pools=(
+                self.storage.pools if isinstance(self.storage, PooledStorage) else None
+            ),
         )
         self.metrics.watch_notifications(self.notifier.counters)
         self.metrics.watch_quotas(self.server.quotas.refused)

@@ -40,7 +40,13 @@ DEFAULT_OPTS: list[cfg.Opt] = [
     cfg.BoolOpt(
         "admin_mode",
         default=_BASE.admin_mode,
-        help="Serve the routes for administrators (health) as well.",
+        help="Serve the routes for administrators (health, pools) as well.",
+    ),
+    cfg.BoolOpt(
+        "pooling",
+        default=_BASE.pooling,
+        help="Keep queues in pools: stores that administrators register. The store of "
+        "[storage] uri keeps the catalogue of them.",
     ),
     cfg.BoolOpt(
         "enable_checksum",
@@ -182,6 +188,16 @@ STORAGE_OPTS: list[cfg.Opt] = [
 ]
 
 
+POOLING_OPTS: list[cfg.Opt] = [
+    cfg.BoolOpt(
+        "enable_virtual_pool",
+        default=False,
+        help="While no pool is registered, let the store of [storage] uri take new "
+        "queues. Without it they are refused with 503 until there is one.",
+    ),
+]
+
+
 CORS_OPTS: list[cfg.Opt] = [
     cfg.ListOpt(
         "allowed_origin",
@@ -229,6 +245,8 @@ TRANSPORT_OPTS: list[cfg.Opt] = [
     _transport("max_claim_grace", "The longest grace, seconds.", 60),
     _transport("default_subscription_ttl", "Seconds that a subscription lives.", 60),
     _transport("max_subscriptions_per_page", "The largest page of subscriptions.", 1),
+    _transport("max_pools_per_page", "The largest page of pools.", 1),
+    _transport("max_flavors_per_page", "The largest page of flavors.", 1),
     _transport("max_signed_urls_per_page", "The largest page of signed URLs.", 1),
     _transport(
         "max_signed_urls_per_queue",
@@ -275,6 +293,7 @@ GROUPS: dict[str, list[cfg.Opt]] = {
     "server": SERVER_OPTS,
     "websocket": WEBSOCKET_OPTS,
     "storage": STORAGE_OPTS,
+    "pooling:catalog": POOLING_OPTS,
     "transport": TRANSPORT_OPTS,
     "cors": CORS_OPTS,
     "signed_url": SIGNED_URL_OPTS,
@@ -338,6 +357,7 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
     """Return what handlers and edges read of the configuration."""
     values: dict[str, Any] = {
         "admin_mode": conf.admin_mode,
+        "pooling": conf.pooling,
         "enable_checksum": conf.enable_checksum,
     }
     names = {option.dest for option in TRANSPORT_OPTS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -10,7 +11,8 @@ from zaqarserver import spaces
 from zaqarserver.quotas import Quotas
 from zaqarserver.signing import Signer
 from zaqarserver.stages.pipeline import Pipeline
-from zaqarserver.storage.base import Storage
+from zaqarserver.storage.base import Capability, Storage
+from zaqarserver.storage.catalog import CatalogStorage, Pool
 from zaqarserver.storage.subscriptions import Subscription
 
 
@@ -22,6 +24,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     admin_mode: bool = False
+    pooling: bool = False
     enable_checksum: bool = False
 
     default_message_ttl: int = 3600
@@ -43,6 +46,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     message_delete_with_claim_id: bool = False
     default_subscription_ttl: int = 3600
     max_subscriptions_per_page: int = 20
+    max_pools_per_page: int = 20
+    max_flavors_per_page: int = 20
     max_signed_urls_per_page: int = 20
     max_signed_urls_per_queue: int = 1000
     subscriber_types: tuple[str, ...] = (
@@ -104,6 +109,41 @@ class Listener(Protocol):
         """Send what is posted to the subscription's queue from now on."""
 
 
+class PoolRegistry(Protocol):
+    """What the operations on pools and flavors need beside the catalogue.
+
+    Attributes:
+        catalog: Where pools and flavors are kept.
+    """
+
+    catalog: CatalogStorage
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The pools as last read."""
+
+    async def refresh(self) -> None:
+        """See what changed in the catalogue."""
+
+    def holder(self, uri: str) -> str | None:
+        """Return the pool that has a URI; empty for the server's own store."""
+
+    async def try_out(self, pool: Pool) -> frozenset[Capability]:
+        """Reach the store that a pool describes; return what it promises.
+
+        Raises:
+            StartupError: The URI or an option is not usable, or the store refuses.
+            Unavailable: It cannot be reached.
+        """
+
+    async def storage(self, name: str) -> Storage:
+        """Return the open store of a pool.
+
+        Raises:
+            Unavailable: It cannot be opened now.
+        """
+
+
 class Server(msgspec.Struct, frozen=True):
     """The parts of a running server that handlers use.
 
@@ -115,6 +155,7 @@ class Server(msgspec.Struct, frozen=True):
         stages: The message filters.
         signer: Makes and checks pre-signed access.
         quotas: What projects may use.
+        pools: The pools of a server with pooling, else ``None``.
     """
 
     settings: Settings
@@ -124,6 +165,7 @@ class Server(msgspec.Struct, frozen=True):
     stages: Pipeline = Pipeline()
     signer: Signer = Signer("")
     quotas: Quotas = msgspec.field(default_factory=Quotas)
+    pools: PoolRegistry | None = None
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):

@@ -24,7 +24,11 @@ from zaqarserver.operations import OPERATIONS, Operation
 LOG = logging.getLogger(__name__)
 
 _ADMIN = "role:admin"
-_ADMIN_RULES = frozenset({"health:get", "quota:get_project"})
+_ADMIN_RULES = frozenset(
+    {"health:get", "quota:get_project"}
+    | {f"pools:{verb}" for verb in ("get_all", "create", "get", "delete", "update")}
+    | {f"flavors:{verb}" for verb in ("create", "delete", "update")}
+)
 _MOST_VERDICTS = 10_000
 _RELOAD_SECONDS = 1.0
 

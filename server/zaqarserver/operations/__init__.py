@@ -17,7 +17,9 @@ from zaqarserver.fields import Fields
 from zaqarserver.operations.row import Body, BoundOperation, Operation, Reply
 from zaqarserver.operations.rows import (
     claims,
+    flavors,
     messages,
+    pools,
     queues,
     quotas,
     service,
@@ -37,6 +39,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *claims.ROWS,
     *subscriptions.ROWS,
     *topics.ROWS,
+    *pools.ROWS,
+    *flavors.ROWS,
 )
 
 
@@ -45,7 +49,8 @@ def bind(settings: Settings) -> dict[str, BoundOperation]:
     return {
         row.name: BoundOperation(row, settings)
         for row in OPERATIONS
-        if settings.admin_mode or not row.admin
+        if (settings.admin_mode or not row.admin)
+        and (settings.pooling or not row.pooled)
     }
 
 

@@ -7,7 +7,13 @@ from typing import Annotated, Any
 import msgspec
 
 from zaqarserver.context import Context
-from zaqarserver.errors import BadRequest, QueueChanged, QueueNotFound, Unavailable
+from zaqarserver.errors import (
+    BadRequest,
+    FlavorNotFound,
+    QueueChanged,
+    QueueNotFound,
+    Unavailable,
+)
 from zaqarserver.fields import Fields, QueueName, Source, Spec, body, document, query
 from zaqarserver.operations import metadata as attributes
 from zaqarserver.operations.quotas import Room
@@ -95,6 +101,9 @@ async def queue_create(ctx: Context, args: QueueCreate) -> bool:
     """Create a queue; return False, changing nothing, if it exists."""
     metadata = args.metadata or {}
     _check_metadata(ctx, args.queue_name, metadata)
+    flavor = metadata.get("_flavor")
+    if not await _has_flavor(ctx, flavor):
+        raise BadRequest(f"_flavor: there is no flavor {flavor}.")
     async with Room(ctx, args.queue_name):
         return await ctx.storage.queue_create(ctx.space, args.queue_name, metadata)
 
@@ -102,6 +111,14 @@ async def queue_create(ctx: Context, args: QueueCreate) -> bool:
 def _check_metadata(ctx: Context, queue: str, metadata: Metadata) -> None:
     attributes.check_reserved(metadata, ctx.settings, queue)
     ctx.server.stages.check_metadata(metadata)
+
+
+async def _has_flavor(ctx: Context, flavor: str | None) -> bool:
+    """Whether the project has a flavor; without pooling it has any."""
+    pools = ctx.server.pools
+    if flavor is None or pools is None:
+        return True
+    return await pools.catalog.flavor_get(ctx.project, flavor) is not None
 
 
 async def queue_get(ctx: Context, args: QueueRef) -> Metadata | None:
@@ -131,6 +148,11 @@ async def queue_update(ctx: Context, args: QueueUpdate) -> Metadata:
         _check_metadata(ctx, name, metadata)
         if metadata == queue.metadata:
             return metadata
+        flavor = metadata.get("_flavor")
+        if flavor != queue.metadata.get("_flavor") and not await _has_flavor(
+            ctx, flavor
+        ):
+            raise FlavorNotFound(f"_flavor: there is no flavor {flavor}.")
         try:
             await ctx.storage.queue_update(ctx.space, name, metadata, queue.revision)
         except QueueChanged:

@@ -87,19 +87,25 @@ def _text(value: Any) -> str:
     return quote(str(value), safe="")
 
 
-def _next_link(
-    path: str, parameters: Mapping[str, Any], marker: str
-) -> list[dict[str, str]]:
+def location(path: str, parameters: Mapping[str, Any]) -> str:
+    """Return a path with a query."""
     pairs = [
         f"{quote(key, safe='')}={_text(one)}"
         for key, value in parameters.items()
         for one in (value if isinstance(value, list) else [value])
     ]
-    pairs.append(f"marker={_text(marker)}")
-    return [{"rel": "next", "href": f"{path}?{'&'.join(pairs)}"}]
+    return f"{path}?{'&'.join(pairs)}" if pairs else path
 
 
-def _sent(arguments: Any) -> dict[str, Any]:
+def next_link(
+    path: str, parameters: Mapping[str, Any], marker: str
+) -> list[dict[str, str]]:
+    """Return the links of a page that is not empty (``rest-v2`` 1.12)."""
+    return [{"rel": "next", "href": location(path, {**parameters, "marker": marker})}]
+
+
+def query_sent(arguments: Any) -> dict[str, Any]:
+    """Return the query parameters that came, but for the marker, with their values."""
     names = sorted(arguments.sent - {"marker"})
     return {name: getattr(arguments, name) for name in names}
 
@@ -117,9 +123,9 @@ def queue_list(ctx: Context, args: queues.QueueList, page: queues.QueuePage) -> 
         items.append(item)
     answer: dict[str, Any] = {f"{ctx.source}s": items, "links": []}
     if items:
-        answer["links"] = _next_link(
+        answer["links"] = next_link(
             path_of(ctx.space),
-            {**(args.filters or {}), **_sent(args)},
+            {**(args.filters or {}), **query_sent(args)},
             items[-1]["name"],
         )
     if page.count is not None:
@@ -195,10 +201,10 @@ def message_list(
     links = []
     path = _path(ctx, args.queue_name)
     if found:
-        sent = _sent(args)
+        sent = query_sent(args)
         if args.include_delayed:
             sent["include_delayed"] = True
-        links = _next_link(f"{path}/messages", sent, found[-1].id)
+        links = next_link(f"{path}/messages", sent, found[-1].id)
     return Reply(200, {"messages": _messages(path, found), "links": links})
 
 
@@ -291,7 +297,7 @@ def subscription_list(
     links = []
     if found:
         path = f"{_path(ctx, args.queue_name)}/subscriptions"
-        links = _next_link(path, _sent(args), found[-1].id)
+        links = next_link(path, query_sent(args), found[-1].id)
     items = [_subscription(item) for item in found]
     return Reply(200, {"subscriptions": items, "links": links})
 
@@ -350,7 +356,7 @@ def signed_url_list(
     links = []
     if found:
         path = f"{_path(ctx, args.queue_name)}/signed_urls"
-        links = _next_link(path, _sent(args), found[-1].id)
+        links = next_link(path, query_sent(args), found[-1].id)
     return Reply(200, {"signed_urls": [_grant(item) for item in found], "links": links})
 
 

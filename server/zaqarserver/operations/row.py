@@ -61,6 +61,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         when: REST runs this row instead of the one without ``when`` if this
             query parameter is present.
         admin: Whether the operation exists only with ``admin_mode``.
+        pooled: Whether it exists only with ``pooling``.
         head: Whether REST answers HEAD as well.
         topics: Whether it is about topics: the handler, which is that of queues, is
             given their space.
@@ -81,6 +82,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str | None = None
     when: str | None = None
     admin: bool = False
+    pooled: bool = False
     head: bool = False
     topics: bool = False
     summary: str = ""

@@ -12,7 +12,7 @@ from zaqarserver.context import Context
 from zaqarserver.errors import Unavailable, ZaqarServerError
 from zaqarserver.fields import Fields
 from zaqarserver.operations.homedoc import home_document
-from zaqarserver.storage.base import NewMessage
+from zaqarserver.storage.base import NewMessage, Storage
 
 LOG = logging.getLogger(__name__)
 
@@ -51,9 +51,9 @@ async def ping(ctx: Context, _args: Nothing) -> None:
 class _Probe:
     """Runs the parts of the health check on a throw-away queue."""
 
-    def __init__(self, ctx: Context) -> None:
-        self._storage = ctx.storage
-        self._now = ctx.now
+    def __init__(self, storage: Storage, now: float) -> None:
+        self._storage = storage
+        self._now = now
         self._project = f"health-{uuid.uuid4().hex}"
         self.status: dict[str, dict[str, Any]] = {}
 
@@ -117,17 +117,40 @@ class _Probe:
 
 
 async def health(ctx: Context, _args: Nothing) -> dict[str, Any]:
-    """Try every kind of storage operation and say how long each took."""
+    """Try every kind of storage operation and say how long each took.
+
+    With pooling, in each pool; the server's own store only has to be there.
+    """
+    pools = ctx.server.pools
+    if pools is None:
+        return await _health_of(ctx.storage, ctx.now)
+    answer: dict[str, Any] = {"catalog_reachable": await _is_reachable(ctx.storage)}
+    if answer["catalog_reachable"]:
+        await pools.refresh()
+    for name in pools.names:
+        try:
+            answer[name] = await _health_of(await pools.storage(name), ctx.now)
+        except Unavailable as error:
+            LOG.warning("health check: %s", error)
+            answer[name] = {"storage_reachable": False, "operation_status": {}}
+    return answer
+
+
+async def _is_reachable(storage: Storage) -> bool:
     try:
-        await ctx.storage.ping()
-        reachable = True
+        await storage.ping()
     except Unavailable:
-        reachable = False
-    probe = _Probe(ctx)
+        return False
+    return True
+
+
+async def _health_of(storage: Storage, now: float) -> dict[str, Any]:
+    probe = _Probe(storage, now)
+    reachable = await _is_reachable(storage)
     if reachable:
         await probe.run()
     return {
         "storage_reachable": reachable,
         "operation_status": probe.status,
-        "durability": ctx.storage.durability.value,
+        "durability": storage.durability.value,
     }

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from zaqarserver.storage.accounts import AccountStorage
 from zaqarserver.storage.records import (
@@ -69,6 +69,9 @@ class Storage(SubscriptionStorage, AccountStorage):
     Drivers are found by the scheme of the ``[storage] uri`` through the entry
     point group ``zaqarserver.storage``.
     """
+
+    #: The options that :meth:`from_uri` knows; no others are given to it.
+    option_names: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     @abc.abstractmethod

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from zaqarserver.errors import FlavorNotFound, StartupError, Unavailable
+from zaqarserver.errors import FlavorNotFound, SettingsError, StartupError, Unavailable
 from zaqarserver.storage.base import Capability, Storage
 from zaqarserver.storage.catalog import HOME, CatalogStorage, Placement, Pool
 from zaqarserver.storage.subscriptions import Posted
@@ -29,6 +29,10 @@ _SECRET = re.compile(r"(?<=://)[^/@]*@")
 
 #: Makes a driver, not opened, of a URI and options.
 Load = Callable[[str, Mapping[str, Any]], Storage]
+
+
+class PoolGone(Unavailable):
+    """A placement names a pool that is not registered any more."""
 
 
 class Watcher(Protocol):
@@ -71,6 +75,7 @@ class Pools:
         catalog: The same, as the catalogue.
         load: Makes the drivers of pools.
         watcher: Whom they tell of posts.
+        home_uri: The URI of the home, which no pool can have.
         virtual: Whether the home takes new queues while there is no pool.
         chance: Chooses among pools.
     """
@@ -82,6 +87,7 @@ class Pools:
         load: Load,
         watcher: Watcher,
         *,
+        home_uri: str = "",
         virtual: bool = False,
         chance: random.Random | None = None,
     ) -> None:
@@ -89,6 +95,7 @@ class Pools:
         self.catalog = catalog
         self._load = load
         self._watcher = watcher
+        self._home_uri = home_uri
         self._virtual = virtual
         # Not for secrets: spreads queues.
         self._chance = chance or random.Random()  # noqa: S311
@@ -106,8 +113,15 @@ class Pools:
 
     @property
     def names(self) -> list[str]:
-        """The registered pools, by name."""
+        """The registered pools as last read, by name."""
         return list(self._known)
+
+    def holder(self, uri: str) -> str | None:
+        """Return the pool that has a URI; :data:`HOME` for the home."""
+        if uri == self._home_uri:
+            return HOME
+        having = (pool.name for pool in self._known.values() if pool.uri == uri)
+        return next(having, None)
 
     def known(self, name: str) -> Pool | None:
         """Return a pool as last read."""
@@ -151,6 +165,7 @@ class Pools:
         """Return the open store of the pool that a placement names.
 
         Raises:
+            PoolGone: It is not registered; the placement is old.
             Unavailable: It cannot be opened now.
         """
         if placement.pool == HOME:
@@ -168,7 +183,8 @@ class Pools:
             revision: The revision that it must have; any if not given.
 
         Raises:
-            Unavailable: It cannot be opened now, or there is no such pool.
+            PoolGone: There is no such pool.
+            Unavailable: It cannot be opened now.
         """
         if name == HOME:
             return self.home
@@ -177,7 +193,7 @@ class Pools:
             await self._read()
             pool = self._known.get(name)
         if pool is None or (revision is not None and pool.revision < revision):
-            raise Unavailable(f"pool {name} is not registered")
+            raise PoolGone(f"pool {name} is not registered")
         return (await self._opened(pool)).storage
 
     async def _opened(self, pool: Pool) -> OpenPool:
@@ -308,12 +324,27 @@ class Pools:
             return HOME, revision
         raise Unavailable("no pool takes new queues")
 
-    # -- what they can do ---------------------------------------------------------
+    # -- new ones -----------------------------------------------------------------
 
-    async def capabilities(self, name: str) -> frozenset[Capability]:
-        """Return what the store of a pool promises.
+    async def try_out(self, pool: Pool) -> frozenset[Capability]:
+        """Reach the store that a pool describes; return what it promises.
 
         Raises:
-            Unavailable: It is not open and cannot be opened now.
+            StartupError: The URI or an option is not usable, or the store refuses.
+            Unavailable: It cannot be reached.
         """
-        return (await self.storage(name)).capabilities
+        known = self._known.get(pool.name)
+        if known and (known.uri, known.options) == (pool.uri, pool.options):
+            storage = await self.storage(pool.name)
+            await storage.ping()
+            return storage.capabilities
+        storage = await self.open(pool)
+        try:
+            await storage.ping()
+            if self.home.shareable and not storage.shareable:
+                raise SettingsError(
+                    "several servers may use this catalogue, but only one such a store"
+                )
+            return storage.capabilities
+        finally:
+            await storage.close()

@@ -32,6 +32,7 @@ class PooledStorage(QueuesInPools, NoticesInPools):
         load: Makes the drivers of pools.
         project_of: Returns the project of what callers name as one: flavors belong
             to projects.
+        home_uri: The URI of the home, which no pool can have.
         virtual: Whether the home takes new queues while there is no pool.
 
     Raises:
@@ -44,13 +45,16 @@ class PooledStorage(QueuesInPools, NoticesInPools):
         load: Load,
         project_of: Callable[[str], str] = str,
         *,
+        home_uri: str = "",
         virtual: bool = False,
     ) -> None:
         if not isinstance(home, CatalogStorage):
             raise SettingsError("pooling: the store of [storage] uri keeps no pools")
         self._ears = Ears()
         self._home = home
-        self._pools = Pools(home, home, load, self._ears, virtual=virtual)
+        self._pools = Pools(
+            home, home, load, self._ears, home_uri=home_uri, virtual=virtual
+        )
         self._router = Router(self._pools, project_of)
         self._usages: OrderedDict[tuple[str, str], Usage] = OrderedDict()
         home.watch(self._ears.posted, self._ears.noticed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
 from zaqarserver.errors import ClaimNotFound
 from zaqarserver.storage.base import (
@@ -42,6 +42,8 @@ class SQLiteStorage(SubscriptionsOnSQLite, AccountsOnSQLite, CatalogOnSQLite, St
     Args:
         location: Where it is.
     """
+
+    option_names: ClassVar[frozenset[str]] = frozenset({"synchronous"})
 
     @classmethod
     def from_uri(cls, uri: str, options: Mapping[str, str]) -> Self:

@@ -1,0 +1,184 @@
+"""Flavors: kinds of pools that queues may ask for (``rest-v2`` 2.13)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from zaqarserver.context import Context, PoolRegistry
+from zaqarserver.errors import (
+    BadRequest,
+    FlavorNotFound,
+    PoolNotFound,
+    RequestError,
+    Unavailable,
+)
+from zaqarserver.fields import Fields, document, path, query
+from zaqarserver.operations.pools import check_capabilities, registry
+from zaqarserver.storage.base import Capability
+from zaqarserver.storage.catalog import Flavor
+
+_CREATE_TITLE = "Unable to create"
+_UPDATE_TITLE = "Unable to update flavor"
+
+FlavorName = Annotated[
+    str, path(name="flavor", help="Name of the flavor: 1 to 64 of A-Z a-z 0-9 _ - .")
+]
+
+
+class ShownFlavor(msgspec.Struct, frozen=True):
+    """A flavor and what its pools can do.
+
+    Attributes:
+        flavor: The flavor.
+        capabilities: Those of its first pool; ``None`` if they were not asked for.
+    """
+
+    flavor: Flavor
+    capabilities: list[str] | None
+
+
+async def _shown(ctx: Context, flavor: Flavor) -> ShownFlavor:
+    if not flavor.pools:
+        return ShownFlavor(flavor, [])
+    found = (await registry(ctx).storage(flavor.pools[0])).capabilities
+    return ShownFlavor(flavor, [one.value for one in Capability if one in found])
+
+
+class FlavorList(Fields):
+    """A page of the project's flavors."""
+
+    marker: Annotated[str | None, query(help="Only names after this one.")] = None
+    limit: Annotated[
+        int, query(minimum=1, maximum="max_flavors_per_page", help="Flavors a page.")
+    ] = 10
+    detailed: Annotated[bool, query(help="With the capabilities.")] = False
+
+
+async def flavor_list(ctx: Context, args: FlavorList) -> list[ShownFlavor]:
+    """List the project's flavors by name."""
+    found = await registry(ctx).catalog.flavor_list(
+        ctx.project, marker=args.marker, limit=args.limit
+    )
+    if not args.detailed:
+        return [ShownFlavor(flavor, None) for flavor in found]
+    return [await _shown(ctx, flavor) for flavor in found]
+
+
+class FlavorRef(Fields):
+    """One flavor."""
+
+    flavor_name: FlavorName
+
+
+async def _found(ctx: Context, name: str) -> Flavor:
+    flavor = await registry(ctx).catalog.flavor_get(ctx.project, name)
+    if flavor is None:
+        raise FlavorNotFound(f"There is no flavor {name}.")
+    return flavor
+
+
+async def flavor_get(ctx: Context, args: FlavorRef) -> ShownFlavor:
+    """Show a flavor."""
+    return await _shown(ctx, await _found(ctx, args.flavor_name))
+
+
+def _check_pool_list(value: Any, title: str) -> list[str]:
+    if (
+        not isinstance(value, list)
+        or not value
+        or not all(isinstance(name, str) and name for name in value)
+    ):
+        raise BadRequest(
+            "pool_list must be an array of names of pools, at least one.", title=title
+        )
+    return list(dict.fromkeys(value))
+
+
+async def _check_alike(pools: PoolRegistry, names: list[str], title: str) -> None:
+    """Refuse pools that cannot all do the same."""
+    try:
+        capabilities = (await pools.storage(names[0])).capabilities
+    except Unavailable:
+        return  # it was compared when it was registered
+    for name in names[1:]:
+        await check_capabilities(pools, name, capabilities, title)
+
+
+async def _put(
+    ctx: Context, name: str, names: list[str], refusal: RequestError
+) -> None:
+    pools = registry(ctx)
+    for one in names:
+        if await pools.catalog.pool_get(one) is None:
+            raise _unknown(refusal, f"Pool {one} does not exist")
+    await _check_alike(pools, names, refusal.title)
+    try:
+        await pools.catalog.flavor_put(ctx.project, name, names)
+    except PoolNotFound as error:
+        raise _unknown(refusal, error.description) from error
+    await pools.refresh()
+
+
+def _unknown(refusal: RequestError, reason: str) -> BadRequest:
+    return BadRequest(f"{refusal.description}, error:{reason}", title=refusal.title)
+
+
+class FlavorCreate(Fields):
+    """A new flavor."""
+
+    flavor_name: FlavorName
+    flavor: Annotated[
+        Any,
+        document(spread=True, help="pool_list: the names of its pools, at least one."),
+    ] = msgspec.UNSET
+
+
+async def flavor_create(ctx: Context, args: FlavorCreate) -> None:
+    """Make a flavor of the project, or replace the one of this name."""
+    given = args.flavor
+    if not isinstance(given, Mapping):
+        raise BadRequest("The flavor must be an object.", title=_CREATE_TITLE)
+    for name, value in given.items():
+        if name not in ("pool_list", "capabilities"):
+            raise BadRequest(
+                f"{name} is no member of a flavor; there is pool_list.",
+                title=_CREATE_TITLE,
+            )
+        if name == "capabilities" and not isinstance(value, Mapping):
+            raise BadRequest("capabilities must be an object.", title=_CREATE_TITLE)
+    names = _check_pool_list(given.get("pool_list"), _CREATE_TITLE)
+    name = args.flavor_name
+    refusal = BadRequest(f"Flavor {name} could not be created", title=_CREATE_TITLE)
+    await _put(ctx, name, names, refusal)
+
+
+class FlavorUpdate(Fields):
+    """A change of a flavor."""
+
+    flavor_name: FlavorName
+    changes: Annotated[
+        Any, document(spread=True, help="pool_list: the names of its pools.")
+    ] = msgspec.UNSET
+
+
+async def flavor_update(ctx: Context, args: FlavorUpdate) -> ShownFlavor:
+    """Change which pools a flavor has; return it as it is now."""
+    given = args.changes
+    if not isinstance(given, Mapping):
+        raise BadRequest("The flavor must be an object.", title=_UPDATE_TITLE)
+    names = _check_pool_list(given.get("pool_list"), _UPDATE_TITLE)
+    name = args.flavor_name
+    await _found(ctx, name)
+    refusal = BadRequest(f"Flavor {name} could not be updated", title=_UPDATE_TITLE)
+    await _put(ctx, name, names, refusal)
+    return await _shown(ctx, await _found(ctx, name))
+
+
+async def flavor_delete(ctx: Context, args: FlavorRef) -> None:
+    """Take a flavor from the project, if it has it."""
+    pools = registry(ctx)
+    await pools.catalog.flavor_delete(ctx.project, args.flavor_name)
+    await pools.refresh()

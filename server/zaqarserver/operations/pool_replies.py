@@ -1,0 +1,115 @@
+"""What answers about pools and flavors look like, on both transports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zaqarserver.context import Context
+from zaqarserver.operations import flavors, pools
+from zaqarserver.operations.flavors import ShownFlavor
+from zaqarserver.operations.rest import location, next_link, query_sent
+from zaqarserver.operations.row import Reply
+from zaqarserver.operations.rows.paths import FLAVORS, POOLS
+from zaqarserver.storage.catalog import Pool
+
+# -- pools ----------------------------------------------------------------------
+
+
+def _pool(found: Pool, *, detailed: bool) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "name": found.name,
+        "uri": found.uri,
+        "weight": found.weight,
+        "flavor": found.flavor,
+    }
+    if detailed:
+        shown["options"] = found.options
+    return shown
+
+
+def _referred(path: str, shown: dict[str, Any]) -> dict[str, Any]:
+    return {"name": shown["name"], "href": f"{path}/{shown['name']}", **shown}
+
+
+def pool_list(_ctx: Context, args: pools.PoolList, found: list[Pool]) -> Reply:
+    """A page of pools with the link to the next, and where it is."""
+    items = [_referred(POOLS, _pool(one, detailed=args.detailed)) for one in found]
+    sent = query_sent(args)
+    links = next_link(POOLS, sent, found[-1].name) if found else []
+    if args.marker is not None:
+        sent["marker"] = args.marker
+    here = location(POOLS, sent)
+    return Reply(200, {"pools": items, "links": links}, {"Content-Location": here})
+
+
+def pool_list_frame(_ctx: Context, args: pools.PoolList, found: list[Pool]) -> Reply:
+    """A page of pools."""
+    return Reply(200, {"pools": [_pool(one, detailed=args.detailed) for one in found]})
+
+
+def pool_get(_ctx: Context, args: pools.PoolGet, found: Pool) -> Reply:
+    """The pool itself."""
+    return Reply(200, _referred(POOLS, _pool(found, detailed=args.detailed)))
+
+
+def pool_get_frame(_ctx: Context, args: pools.PoolGet, found: Pool) -> Reply:
+    """The pool itself."""
+    return Reply(200, _pool(found, detailed=args.detailed))
+
+
+def pool_update(_ctx: Context, _args: Any, found: Pool) -> Reply:
+    """The pool as it is now, without its options."""
+    return Reply(200, _referred(POOLS, _pool(found, detailed=False)))
+
+
+def pool_update_frame(_ctx: Context, _args: Any, found: Pool) -> Reply:
+    """The pool as it is now."""
+    return Reply(200, _pool(found, detailed=False))
+
+
+def pool_create(_ctx: Context, args: pools.PoolCreate, _result: None) -> Reply:
+    """Nothing, and where the pool is."""
+    return Reply(201, None, {"Location": f"{POOLS}/{args.pool_name}"})
+
+
+# -- flavors --------------------------------------------------------------------
+
+
+def _flavor(found: ShownFlavor) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": found.flavor.name}
+    if found.flavor.pools or found.capabilities is not None:
+        shown["pool_list"] = found.flavor.pools
+    if found.capabilities is not None:
+        shown["capabilities"] = found.capabilities
+    return shown
+
+
+def flavor_list(
+    _ctx: Context, args: flavors.FlavorList, found: list[ShownFlavor]
+) -> Reply:
+    """A page of flavors with the link to the next."""
+    items = [_referred(FLAVORS, _flavor(one)) for one in found]
+    links = []
+    if found:
+        links = next_link(FLAVORS, query_sent(args), found[-1].flavor.name)
+    return Reply(200, {"flavors": items, "links": links})
+
+
+def flavor_list_frame(_ctx: Context, _args: Any, found: list[ShownFlavor]) -> Reply:
+    """A page of flavors."""
+    return Reply(200, {"flavors": [_flavor(one) for one in found]})
+
+
+def flavor_get(_ctx: Context, _args: Any, found: ShownFlavor) -> Reply:
+    """The flavor itself."""
+    return Reply(200, _referred(FLAVORS, _flavor(found)))
+
+
+def flavor_get_frame(_ctx: Context, _args: Any, found: ShownFlavor) -> Reply:
+    """The flavor itself."""
+    return Reply(200, _flavor(found))
+
+
+def flavor_create(_ctx: Context, args: flavors.FlavorCreate, _result: None) -> Reply:
+    """Nothing, and where the flavor is."""
+    return Reply(201, None, {"Location": f"{FLAVORS}/{args.flavor_name}"})

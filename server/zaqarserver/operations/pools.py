@@ -1,0 +1,241 @@
+"""Pools: the stores that take queues (``rest-v2`` 2.12)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from zaqarserver.context import Context, PoolRegistry
+from zaqarserver.errors import (
+    BadRequest,
+    PoolExists,
+    PoolNotFound,
+    StartupError,
+    Unavailable,
+)
+from zaqarserver.fields import Fields, check_integer, document, path, query
+from zaqarserver.storage.base import Capability
+from zaqarserver.storage.catalog import Pool
+
+_LONGEST = 255
+_HEAVIEST = 2**32 - 1
+_MEMBERS = ("uri", "weight", "flavor", "options")
+_CREATE_TITLE = "Unable to create pool"
+_UPDATE_TITLE = "Unable to update pool"
+
+PoolName = Annotated[
+    str, path(name="pool", help="Name of the pool: 1 to 64 of A-Z a-z 0-9 _ - .")
+]
+
+
+def registry(ctx: Context) -> PoolRegistry:
+    """Return the pools; the rows that ask exist only with pooling."""
+    pools = ctx.server.pools
+    if pools is None:
+        raise Unavailable("the server has no pools")
+    return pools
+
+
+class PoolList(Fields):
+    """A page of pools."""
+
+    marker: Annotated[str | None, query(help="Only names after this one.")] = None
+    limit: Annotated[
+        int, query(minimum=1, maximum="max_pools_per_page", help="Pools a page.")
+    ] = 10
+    detailed: Annotated[bool, query(help="With the options.")] = False
+
+
+async def pool_list(ctx: Context, args: PoolList) -> list[Pool]:
+    """List the pools by name."""
+    catalog = registry(ctx).catalog
+    return await catalog.pool_list(marker=args.marker, limit=args.limit)
+
+
+class PoolGet(Fields):
+    """One pool to show."""
+
+    pool_name: PoolName
+    detailed: Annotated[bool, query(help="With the options.")] = False
+
+
+async def pool_get(ctx: Context, args: PoolGet) -> Pool:
+    """Show a pool."""
+    pool = await registry(ctx).catalog.pool_get(args.pool_name)
+    if pool is None:
+        raise PoolNotFound(f"There is no pool {args.pool_name}.")
+    return pool
+
+
+# -- what a pool may be ---------------------------------------------------------
+
+
+def _check_text(name: str, value: Any, title: str) -> str:
+    if not isinstance(value, str) or len(value) > _LONGEST:
+        raise BadRequest(
+            f"{name} must be a text of at most {_LONGEST} characters.", title=title
+        )
+    return value
+
+
+def _check_member(name: str, value: Any, title: str) -> Any:
+    if name == "weight":
+        return check_integer("weight", value, 0, _HEAVIEST)
+    if name == "options":
+        if not isinstance(value, dict):
+            raise BadRequest("options must be an object.", title=title)
+        return value
+    if name == "flavor" and value in (None, ""):
+        return None
+    text = _check_text(name, value, title)
+    if name == "uri" and "://" not in text:
+        raise BadRequest("uri must be a storage URI, scheme://…", title=title)
+    return text
+
+
+def _check_document(given: Any, title: str) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise BadRequest("The pool must be an object.", title=title)
+    return given
+
+
+async def _check_store(ctx: Context, pool: Pool, title: str) -> None:
+    """Refuse a store that cannot be used, or not beside those of its flavor."""
+    pools = registry(ctx)
+    await pools.refresh()
+    holder = pools.holder(pool.uri)
+    if holder is not None and holder != pool.name:
+        whose = f"The pool {holder}" if holder else "The server's own store"
+        raise PoolExists(f"uri: {whose} has this URI.")
+    try:
+        capabilities = await pools.try_out(pool)
+    except (StartupError, Unavailable) as error:
+        raise BadRequest(f"uri: {error}.", title=title) from error
+    if pool.flavor is None:
+        return
+    for name in pools.names:
+        mate = await pools.catalog.pool_get(name)
+        if mate is not None and name != pool.name and mate.flavor == pool.flavor:
+            await check_capabilities(pools, name, capabilities, title)
+
+
+async def check_capabilities(
+    pools: PoolRegistry, name: str, capabilities: frozenset[Capability], title: str
+) -> None:
+    """Refuse capabilities other than those of a pool of the same flavor.
+
+    A pool that is away is not compared with.
+
+    Raises:
+        BadRequest: They differ.
+    """
+    try:
+        others = (await pools.storage(name)).capabilities
+    except Unavailable:
+        return
+    if others != capabilities:
+        differing = ", ".join(sorted(others ^ capabilities))
+        raise BadRequest(
+            f"flavor: the pool {name} of the same flavor has other capabilities "
+            f"({differing}).",
+            title=title,
+        )
+
+
+# -- changing -------------------------------------------------------------------
+
+
+class PoolCreate(Fields):
+    """A new pool."""
+
+    pool_name: PoolName
+    pool: Annotated[
+        Any,
+        document(
+            spread=True,
+            help="uri and weight; flavor (a name) and options (an object) if any.",
+        ),
+    ] = msgspec.UNSET
+
+
+async def pool_create(ctx: Context, args: PoolCreate) -> None:
+    """Register a pool, or replace the one of this name."""
+    given = _check_document(args.pool, _CREATE_TITLE)
+    for name in given:
+        if name not in _MEMBERS:
+            raise BadRequest(
+                f"{name} is no member of a pool; there are {', '.join(_MEMBERS)}.",
+                title=_CREATE_TITLE,
+            )
+    for name in ("uri", "weight"):
+        if name not in given:
+            raise BadRequest(f"{name} is missing.", title=_CREATE_TITLE)
+    values = {
+        name: _check_member(name, value, _CREATE_TITLE) for name, value in given.items()
+    }
+    pool = Pool(args.pool_name, **values)
+    await _check_store(ctx, pool, _CREATE_TITLE)
+    await _put(ctx, pool)
+
+
+async def _put(ctx: Context, pool: Pool) -> None:
+    pools = registry(ctx)
+    await pools.catalog.pool_put(pool)
+    await pools.refresh()
+
+
+class PoolUpdate(Fields):
+    """A change of a pool."""
+
+    pool_name: PoolName
+    changes: Annotated[
+        Any,
+        document(
+            spread=True,
+            help="Any of uri, weight, flavor (empty: none) and options.",
+        ),
+    ] = msgspec.UNSET
+
+
+async def pool_update(ctx: Context, args: PoolUpdate) -> Pool:
+    """Change a pool; return it as it is now."""
+    given = _check_document(args.changes, _UPDATE_TITLE)
+    if "additionalProperties" in given:
+        raise BadRequest("additionalProperties is no member of a pool.")
+    values = {
+        name: _check_member(name, given[name], _UPDATE_TITLE)
+        for name in _MEMBERS
+        if name in given
+    }
+    if not values:
+        raise BadRequest(
+            f"Give at least one of {', '.join(_MEMBERS)}.", title=_UPDATE_TITLE
+        )
+    old = await registry(ctx).catalog.pool_get(args.pool_name)
+    if old is None:
+        raise PoolNotFound(f"There is no pool {args.pool_name}.")
+    new = msgspec.structs.replace(old, **values)
+    # A pool that is away can still be given another weight, to be drained.
+    if set(values) != {"weight"}:
+        await _check_store(ctx, new, _UPDATE_TITLE)
+    await _put(ctx, new)
+    return new
+
+
+class PoolDelete(Fields):
+    """A pool to remove."""
+
+    pool_name: PoolName
+    force: Annotated[
+        bool,
+        query(help="Even if it has queues; they are lost. For a store that is."),
+    ] = False
+
+
+async def pool_delete(ctx: Context, args: PoolDelete) -> None:
+    """Remove a pool that has no queues, if it exists."""
+    pools = registry(ctx)
+    await pools.catalog.pool_delete(args.pool_name, forget=args.force)
+    await pools.refresh()
