@@ -189,6 +189,9 @@ class KeystoneAuth:
     def __init__(
         self, conf: cfg.ConfigOpts, clock: Callable[[], float] = time.time
     ) -> None:
+        if not conf.debug:
+            # It tells each refusal in five lines; ours has the request's id, too.
+            logging.getLogger("keystonemiddleware").setLevel(logging.WARNING)
         self._middleware = Middleware(conf)
         self._challenge = f'Keystone uri="{self._middleware.uri}"'
         self._keeps = self._middleware.keeps
@@ -250,6 +253,8 @@ class KeystoneAuth:
                 verdict = kept.get(exact, now)
                 if verdict is not None:
                     return verdict
+            if time.monotonic() < self._silent_until:
+                raise IdentityUnavailable("Keystone did not answer a moment ago.")
             flight, mine = self._flights.get(key), False
             if flight is None:
                 flight, mine = self._depart(key, exact, asked), True
@@ -261,8 +266,6 @@ class KeystoneAuth:
         self, key: bytes, exact: bytes, asked: Asked
     ) -> asyncio.Future[Verdict]:
         """Ask in a thread; whoever wants to know awaits the future."""
-        if time.monotonic() < self._silent_until:
-            raise IdentityUnavailable("Keystone did not answer a moment ago.")
         if len(self._flights) >= MOST_WAITING:
             raise IdentityUnavailable("Too many tokens wait for Keystone.")
         loop = asyncio.get_running_loop()

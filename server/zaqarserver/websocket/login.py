@@ -76,12 +76,16 @@ class Login:
 
     def stop(self) -> None:
         """Watch no longer."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._cancel_timer()
         if self._task is not None:
             self._task.cancel()
 
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
     def _watch(self, identity: Identity) -> None:
+        self._cancel_timer()
         moments = [identity.expires, identity.recheck]
         known = [moment for moment in moments if moment is not None]
         if known:
@@ -90,8 +94,7 @@ class Login:
 
     def _wake_after(self, pause: float, identity: Identity) -> None:
         """Look again after a pause, and at the end of the identity at the latest."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._cancel_timer()
         if identity.expires is not None:
             pause = min(pause, max(0.0, identity.expires - self._clock()))
         loop = asyncio.get_running_loop()
