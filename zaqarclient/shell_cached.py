@@ -84,7 +84,7 @@ class CachedToken(base.AuthBackend):
     def current(self) -> Entry:
         """Return a token that is valid now, got if need be."""
         entry = self._entry
-        if entry is None or not entry.is_usable:
+        if entry is None or not entry.is_valid():
             entry = self._got()
         return entry
 
@@ -122,8 +122,7 @@ class CachedToken(base.AuthBackend):
     def _got(self) -> Entry:
         self._file.drop()
         self._entry = entry = self._ask()
-        if entry.is_usable:
-            self._file.write(entry)
+        self._file.write(entry)
         return entry
 
     def _send(

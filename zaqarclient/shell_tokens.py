@@ -24,8 +24,8 @@ __all__ = ["Entry", "TokenFile", "directory", "forget_all"]
 
 LOG = logging.getLogger("zaqarclient.cli")
 
-#: Seconds before its end in which a token is no longer used: the request that
-#: carries it has to be checked while it is valid.
+#: Seconds before its end in which a kept token is no longer begun with: what the
+#: command sends has to be checked while it is valid.
 _MARGIN: Final = 60.0
 
 #: Makes guessing a password from a file's name as slow as it can be without
@@ -55,10 +55,9 @@ class Entry(NamedTuple):
     verify: bool | str
     cert: str | tuple[str, str] | None
 
-    @property
-    def is_usable(self) -> bool:
-        """Whether it is valid now, and for a moment longer."""
-        return time.time() < self.expires - _MARGIN
+    def is_valid(self, seconds: float = 0.0) -> bool:
+        """Return whether it is valid now, and for some seconds longer."""
+        return time.time() + seconds < self.expires
 
 
 class Unsafe(Exception):
@@ -116,7 +115,7 @@ class TokenFile:
         except (OSError, ValueError, TypeError, KeyError) as error:
             LOG.warning("the kept token cannot be read: %s", error)
             return None
-        return entry if entry.is_usable else None
+        return entry if entry.is_valid(_MARGIN) else None
 
     def write(self, entry: Entry) -> None:
         """Keep an entry, in a file that only this user can read.

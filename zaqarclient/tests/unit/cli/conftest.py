@@ -6,7 +6,7 @@ import io
 import logging
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -27,7 +27,11 @@ def own_environment(
     """Keep the tester's own cloud, client id and terminal out of the tests."""
     for name in [name for name in os.environ if name.startswith("OS_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    for name in ("ZAQAR_SIGNED_URL", "ZAQAR_TOKEN_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    own = tmp_path_factory.mktemp("home")
+    for kind in ("STATE", "CACHE", "CONFIG"):
+        monkeypatch.setenv(f"XDG_{kind}_HOME", str(own / kind.lower()))
     monkeypatch.setenv("COLUMNS", "80")
 
 
@@ -58,6 +62,29 @@ def program() -> Callable[..., shell.Program]:
         return shell.Program(parsed, **{"stderr": io.StringIO(), **streams})
 
     return make
+
+
+class Done(NamedTuple):
+    """A command that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run the whole program in this process: ``run("queue", "list")``."""
+
+    def run_words(*words: str) -> Done:
+        capsys.readouterr()
+        try:
+            status = shell.main(list(words))
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        return Done(status, *capsys.readouterr())
+
+    return run_words
 
 
 @pytest.fixture
