@@ -52,3 +52,10 @@ def cloud(signing_server: Any) -> Iterator[Cloud]:
         session=session,
     )
     session.session.close()
+
+
+@pytest.fixture(params=["noauth", "keystone"])
+def bench_backend(request: pytest.FixtureRequest) -> str:
+    """How zaqar-bench may say who it is here."""
+    name: str = request.param
+    return name

@@ -1,0 +1,1 @@
+"""The SDK and the programs with a real Keystone."""
