@@ -39,6 +39,7 @@ TITLES = {
     "claim": "Claims",
     "subscription": "Subscriptions",
     "signed": "Pre-signed access",
+    "quota": "Quotas",
 }
 
 
