@@ -1,0 +1,150 @@
+"""Who calls, where to and over what: the part of a client below its operations."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import uuid
+from typing import TYPE_CHECKING, Any, Self
+
+from zaqarclient import auth, errors, transport
+from zaqarclient.queues.v2 import conf as v2_conf
+from zaqarclient.transport.request import Request, service_root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from zaqarclient.auth.base import AuthBackend
+    from zaqarclient.transport.base import Transport
+
+__all__ = ["Caller"]
+
+
+class Caller:
+    """Prepares and authenticates requests, and keeps what carries them.
+
+    The arguments and attributes are those of `Client`.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        version: object = 2,
+        conf: Mapping[str, Any] | None = None,
+        session: Any = None,
+    ) -> None:
+        url, self.conf = v2_conf.resolved(url, conf)
+        self.api_version = v2_conf.version_two(version)
+        self.auth_opts: Mapping[str, Any] = self.conf.get("auth_opts") or {}
+        self.client_uuid: str = v2_conf.client_id_of(self.conf) or uuid.uuid4().hex
+        self.session = session
+        self._url = url
+        self._options = v2_conf.connection_options(self.conf)
+        self._lock = threading.RLock()
+        self._backend: AuthBackend | None = None
+        self._transports: dict[str, Transport] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections, but not those of a given session.
+
+        The client can still be used; it opens new ones then.
+        """
+        with self._lock:
+            if self._backend is not None:
+                self._backend.close()
+            for opened in self._transports.values():
+                opened.close()
+
+    @property
+    def api_url(self) -> str | None:
+        """The URL of the service, without the version.
+
+        Looked up in the service catalog if it was not given; None if there
+        is nothing to look it up with.
+
+        Raises:
+            zaqarclient.errors.ZaqarError: The catalog cannot be read or has no
+                messaging service.
+        """
+        if self._url:
+            return service_root(self._url)
+        if not self._auth_backend().locates(self.session):
+            return None
+        request = self._authenticated(Request(api=2, session=self.session))
+        return service_root(request.endpoint) if request.endpoint else None
+
+    @api_url.setter
+    def api_url(self, url: str | None) -> None:
+        self._url = url
+
+    def transport(self) -> Transport:
+        """Return the transport that the client sends through."""
+        return self._get_transport(Request(self.api_url or ""))
+
+    def _request_and_transport(self) -> tuple[Request, Transport]:
+        """Return a new request with everything but the call, and the transport."""
+        request = self._prepared()
+        return request, self._get_transport(request)
+
+    def _prepared(self, url: str | None = None) -> Request:
+        endpoint = service_root(url or self._url or "")
+        request = Request(endpoint, api=self.api_version, session=self.session)
+        self._authenticated(request)
+        request.headers["Client-ID"] = self.client_uuid
+        return request
+
+    def _get_transport(self, request: Request) -> Transport:
+        """Return the transport for the endpoint; always the same one."""
+        scheme = transport.scheme_of(request.endpoint)
+        with self._lock:
+            if scheme not in self._transports:
+                # Found through the module: callers put their own there.
+                opened = transport.get_transport_for(
+                    request, version=self.api_version, options=self.conf
+                )
+                opened.credentials = functools.partial(
+                    self._credentials, self._prepared
+                )
+                self._transports[scheme] = opened
+            return self._transports[scheme]
+
+    def _credentials(
+        self, prepare: Callable[[], Request], *, renewed: bool = False
+    ) -> Request:
+        """Return a request without a call, for who logs in by itself."""
+        if renewed:
+            self._auth_backend().renew(self.session)
+        return prepare()
+
+    def _websocket_requests(self) -> Callable[[], Request]:
+        """Return what prepares requests to the service's WebSocket.
+
+        Raises:
+            zaqarclient.errors.InvalidOperation: It is not known where that is.
+        """
+        scheme = transport.scheme_of(self._prepared().endpoint)
+        if scheme in {"ws", "wss"}:
+            return self._prepared
+        url = self._auth_backend().websocket_endpoint(self.session)
+        if url is None:
+            raise errors.InvalidOperation(
+                "listening needs the service's WebSocket: give a URL that begins "
+                f"with ws:// or wss://, not {scheme}://"
+            )
+        return functools.partial(self._prepared, url)
+
+    def _authenticated(self, request: Request) -> Request:
+        return self._auth_backend().authenticate(self.api_version, request)
+
+    def _auth_backend(self) -> AuthBackend:
+        with self._lock:
+            if self._backend is None:
+                self._backend = auth.get_backend(**self.auth_opts)
+                self._backend.connection_options = self._options
+            return self._backend
