@@ -35,6 +35,9 @@ _USAGE: Final = 2
 _INTERRUPTED: Final = 130
 _BROKEN_PIPE: Final = 141
 
+#: How many words the longest command has.
+_LONGEST: Final = max(len(name.split()) for name in COMMANDS)
+
 LOG = logging.getLogger("zaqarclient.cli")
 
 _FORMATTERS: Final = {
@@ -260,7 +263,7 @@ def find_command(words: list[str]) -> tuple[str | None, list[str]]:
     """
     if words[0] == "messaging":
         words = words[1:]
-    for count in range(min(3, len(words)), 0, -1):
+    for count in range(min(_LONGEST, len(words)), 0, -1):
         name = " ".join(words[:count])
         if name in COMMANDS:
             return name, words[count:]

@@ -74,7 +74,12 @@ def test_claims_and_statistics_are_compared_between_two_backlogs():
         assert row["ratio"]["server_cpu_us"] > 0
 
 
-def test_the_light_program_starts_with_less_than_0_4_of_the_cpu_of_openstack():
-    report = json.loads(run("startup.py", "--repeats", 3, "--json").stdout)
-    assert report["ratio"] <= 0.4
+def test_the_light_program_costs_less_than_half_of_the_cpu_of_openstack():
+    report = json.loads(run("startup.py", "--repeats", 1, "--json").stdout)
+    assert report["ratios"]["help"] <= 0.4
+    assert report["ratios"]["post"] <= 0.5
+    assert report["ratios"]["post with a kept token"] <= 0.4
+    # Its own count: with a kept token the identity service hears nothing.
+    assert report["asked"]["post, zaqar, kept token"] == 0
+    assert report["asked"]["post, openstack"] > 0
     assert report["import_ms"] < 10

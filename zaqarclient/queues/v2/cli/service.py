@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from zaqarclient.errors import ZaqarError
-from zaqarclient.queues.v2.cli.base import ShowOne
+from zaqarclient.queues.v2.cli.base import Lister, ShowOne
 from zaqarclient.queues.v2.cli.failures import unreachable
 from zaqarclient.transport.errors import NetworkError
 
@@ -78,6 +78,44 @@ class HomeDoc(_Document):
     ) -> tuple[Columns, tuple[Any, ...]]:
         """Read the home document."""
         return _fields(self.client.homedoc())
+
+
+class ShowQuotas(Lister):
+    """Show what the project may use, and how much of it is used.
+
+    Where nothing is limited the limit is empty.
+    """
+
+    example = "quota show -f json"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the project, for administrators."""
+        parser.add_argument(
+            "project_id",
+            metavar="<project_id>",
+            nargs="?",
+            help="ID of another project; for administrators (default: one's own)",
+        )
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Columns, list[tuple[Any, ...]]]:
+        """Read the quotas, and how many requests may come."""
+        document = self.client.quotas(parsed_args.project_id)
+        rows = [
+            (name, _limit(quota["limit"]), quota["used"])
+            for name, quota in document["quotas"].items()
+        ]
+        rate = document["rate"]
+        rows += (
+            ("requests per second", _limit(rate["requests_per_second"]), None),
+            ("requests at once", _limit(rate["burst"]), None),
+        )
+        return ("Resource", "Limit", "Used"), rows
+
+
+def _limit(number: float) -> float | None:
+    return None if number < 0 else number
 
 
 def healthy(document: Any) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from zaqarclient.queues.v2.cli import options
-from zaqarclient.queues.v2.cli.base import CommandError, ShowOne
+from zaqarclient.queues.v2.cli.base import Command, CommandError, Lister, ShowOne
+from zaqarclient.queues.v2.cli.paging import Pages
 
 if TYPE_CHECKING:
     from zaqarclient.auth.signed_url import SignedURL
@@ -106,6 +107,61 @@ class CreateSignedUrl(ShowOne):
             return _curl(signed, self.client.client_uuid)
         line = signed_url.format_signed_url(signed)
         return line if output == "url" else _export(line)
+
+
+class ListSignedUrls(Lister):
+    """List the signed URLs of a queue that have not expired.
+
+    Their signatures are not kept by the service, so none can be shown again.
+    """
+
+    example = "queue signed url list orders"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the name and the paging."""
+        options.add_queue_name(parser)
+        options.add_paging(parser, "signed_url_id", "Begin after the URL of this id")
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Columns, list[tuple[Any, ...]]]:
+        """List the signed URLs."""
+        queue = self.queue(parsed_args.queue_name)
+        pages = Pages(queue.signed_urls, parsed_args.limit, parsed_args.marker)
+        rows = [
+            (
+                signed["id"],
+                ",".join(signed["paths"]),
+                ",".join(signed["methods"]),
+                signed["created"],
+                signed["expires"],
+                signed["revoked"],
+            )
+            for signed in pages
+        ]
+        self.tell_next_page(pages)
+        return ("ID", "Paths", "Methods", "Created", "Expires", "Revoked"), rows
+
+
+class RevokeSignedUrl(Command):
+    """Have signed URLs refused from now on, before they expire."""
+
+    example = "queue signed url revoke orders SIGNED_URL_ID"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the name and the ids."""
+        options.add_queue_name(parser)
+        parser.add_argument(
+            "signed_url_id",
+            metavar="<signed_url_id>",
+            nargs="+",
+            help="IDs, as queue signed url list shows them",
+        )
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Revoke them, one after the other."""
+        queue = self.queue(parsed_args.queue_name)
+        self.for_each("signed URL", parsed_args.signed_url_id, queue.revoke_signed_url)
 
 
 def _some_of(known: Sequence[str]) -> Callable[[str], str]:
