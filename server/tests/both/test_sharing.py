@@ -1,11 +1,12 @@
 """Pre-signed access is given alike on every transport (``rest-v2`` 2.8)."""
 
 import datetime as dt
+import json
 
 import pytest
 from zaqarserver.signing import compute
 
-from .service import BAD_REQUEST, CONFLICT, NOT_FOUND, OK
+from .service import BAD_REQUEST, CLIENT, CONFLICT, NOT_FOUND, OK
 
 MESSAGES = "/v2/queues/orders/messages"
 
@@ -168,3 +169,45 @@ def test_a_queue_has_no_more_than_so_many(make_service):
     assert share(service, queue="other")
     service.wait(60)
     assert share(service, seconds=541)
+
+
+# -- in frames ------------------------------------------------------------------
+
+
+@pytest.fixture
+def holder(bench):
+    """A connection of somebody without credentials."""
+    dialog = bench.dial()
+    yield dialog
+    dialog.close()
+
+
+def test_a_revoked_signature_opens_nothing_on_a_connection_that_used_it(
+    service, holder
+):
+    grant = share(service, methods=["GET", "POST"])
+    headers = {
+        "Client-ID": CLIENT,
+        "X-Project-ID": service.project,
+        "URL-Signature": grant["signature"],
+        "URL-Expires": grant["expires"],
+        "URL-Methods": grant["methods"],
+        "URL-Paths": grant["paths"],
+    }
+
+    def ask(action, **body):
+        frame = {"action": action, "headers": headers, "body": body}
+        holder.send(json.dumps(frame).encode(), binary=False)
+        answer = json.loads(holder.receive()["text"])
+        return answer["headers"]["status"], answer["body"].get("error")
+
+    post = {"queue_name": "orders", "messages": [{"body": 1}]}
+    refused = (403, "Not authentified.")
+    assert ask("message_post", **post) == (201, None)
+    assert ask("signed_url_list", queue_name="orders") == refused
+    (shown,) = service.signed_url_list("orders").result
+    id_ = {"queue_name": "orders", "signed_url_id": shown["id"]}
+    assert ask("signed_url_revoke", **id_) == refused
+    assert service.signed_url_revoke("orders", shown["id"]).status == OK
+    assert ask("message_post", **post) == refused
+    assert service.bodies("orders") == [1]
