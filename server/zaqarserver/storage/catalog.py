@@ -66,6 +66,7 @@ class Placement(msgspec.Struct, frozen=True):
     Attributes:
         pool: The pool that has it; :data:`HOME` for the store of the catalogue.
         epoch: Changes with every change of the placement, always upwards.
+        since: The epoch with which it came to that pool.
         revision: The revision of that pool, 0 for :data:`HOME`.
         target: The pool that it is being moved to, ``None`` if it is not moved.
         lease: Until when the mover is taken to be alive, seconds since the epoch;
@@ -74,6 +75,7 @@ class Placement(msgspec.Struct, frozen=True):
 
     pool: str
     epoch: int
+    since: int
     revision: int
     target: str | None = None
     lease: float = 0.0
@@ -130,7 +132,8 @@ class CatalogStorage(abc.ABC):
             name: The pool.
             forget: Forget the placements of the queues that are in it as well, for
                 a store that is lost. Those queues do not exist any more then;
-                moves to it end where they began, with a new epoch.
+                moves to it end where they began, with a new epoch, since when
+                they were there before.
 
         Raises:
             PoolInUse: It is the last pool of a flavor that some project has; or
@@ -229,7 +232,7 @@ class CatalogStorage(abc.ABC):
 
     @abc.abstractmethod
     async def placement_arrive(self, project: str, queue: str, epoch: int) -> bool:
-        """End a move that still has this epoch, which stays: the target is the pool.
+        """End a move that still has this epoch: the target is the pool, since then.
 
         Returns:
             Whether it had.

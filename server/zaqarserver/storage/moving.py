@@ -12,7 +12,7 @@ until it is *opened*; then the old one lets go of its copy (*leaves*)::
     source.queue_leave
 
 Each step may be repeated and may come late: it carries the epoch of the placement
-(:mod:`zaqarserver.storage.catalog`), and a store refuses a step of an older move
+(:mod:`zaqarserver.storage.catalog`), and a store refuses a step of an older epoch
 than the last that it has seen of this queue.
 
 While a queue is sealed, being received, or gone by :meth:`~MovableStorage.queue_leave`
@@ -44,7 +44,7 @@ from zaqarserver.storage.subscriptions import Noticed
 
 #: How long a store remembers that a queue has left it, in seconds. Nobody may
 #: remember a placement for as long as that.
-REMEMBERED_SECONDS = 86_400.0
+REMEMBERED_SECONDS = 3600.0
 
 
 class QueueRecord(msgspec.Struct, frozen=True, tag="queue"):
@@ -229,11 +229,24 @@ class MovableStorage(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def queue_open(self, project: str, queue: str, epoch: int) -> bool:
-        """Put a queue into service: as it was received, sealed, or empty if gone.
+    async def queue_open(
+        self, project: str, queue: str, epoch: int, since: int
+    ) -> bool:
+        """Put a queue into service that the catalogue says is here and is not moved.
 
-        Refused if a step of a higher epoch was seen, or if the queue is gone by a step
-        of this epoch; True, with nothing done, if it is in service.
+        What the store has of it is the queue if it came with ``since`` or was sealed
+        after it. If it is older than that, something between has not come to its end:
+        it is dropped, and the queue is empty. With nothing to open nothing is done.
+
+        Refused if a step of a higher epoch than ``epoch`` was seen; and if the queue
+        is gone, or being received, by a step of ``since`` or later, but for one
+        received with ``since`` itself.
+
+        Args:
+            project: The project.
+            queue: The queue.
+            epoch: The epoch of its placement.
+            since: The epoch with which it came here, as the placement says.
         """
 
     @abc.abstractmethod

@@ -17,14 +17,14 @@ from zaqarserver.errors import (
 from zaqarserver.storage.base import Metadata, Storage
 from zaqarserver.storage.catalog import HOME, Placement
 from zaqarserver.storage.moving import MovableStorage
-from zaqarserver.storage.pooled.pools import Pools
+from zaqarserver.storage.pooled.pools import PoolGone, Pools
 
 T = TypeVar("T")
 
 #: How many placements are remembered, and for how many seconds: by far shorter than
 #: a store remembers that a queue has left it.
 REMEMBERED = 50_000
-REMEMBERED_SECONDS = 3600.0
+REMEMBERED_SECONDS = 600.0
 
 #: How long a request waits for a queue that is being moved, before a 503.
 PATIENCE = 2.0
@@ -289,7 +289,12 @@ class Router:
             placement = await find()
             if placement is None:
                 return absent()
-            storage = await self.pools.storage_of(placement)
+            try:
+                storage = await self.pools.storage_of(placement)
+            except PoolGone:
+                if await self.look_up(project, queue) == placement:
+                    raise
+                continue
             try:
                 return await action(storage)
             except QueueMoving:
@@ -314,5 +319,5 @@ class Router:
         if not isinstance(storage, MovableStorage):
             return False
         return await storage.queue_open(
-            project, queue, placement.epoch
+            project, queue, placement.epoch, placement.since
         ) or await self.retire(project, queue)

@@ -42,7 +42,9 @@ FLAVOR_LIST = """
 """
 FLAVOR_DELETE = "DELETE FROM flavor WHERE project = ? AND name = ? RETURNING 1"
 
-PLACEMENT_COLUMNS = "p.pool, p.epoch, coalesce(pool.revision, 0), p.target, p.lease"
+PLACEMENT_COLUMNS = (
+    "p.pool, p.epoch, p.since, coalesce(pool.revision, 0), p.target, p.lease"
+)
 PLACEMENT_FIND = f"""
     SELECT {PLACEMENT_COLUMNS}
       FROM placement p LEFT JOIN pool ON pool.name = p.pool
@@ -62,11 +64,13 @@ PLACEMENT_MOVES = f"""
 PLACEMENT_OF_POOL = "SELECT project, queue FROM placement WHERE pool = ?"
 PLACEMENT_TOWARDS = "SELECT project, queue FROM placement WHERE target = ?"
 PLACEMENT_ADD = """
-    INSERT INTO placement (project, queue, pool, epoch) VALUES (?, ?, ?, ?)
+    INSERT INTO placement (project, queue, pool, epoch, since)
+    VALUES (?1, ?2, ?3, ?4, ?4)
 """
 PLACEMENT_DROP = "DELETE FROM placement WHERE project = ? AND queue = ?"
 PLACEMENT_SET = """
-    UPDATE placement SET pool = ?3, epoch = ?4, target = ?5, lease = ?6
+    UPDATE placement SET pool = ?3, epoch = ?4, target = ?5, lease = ?6,
+                         since = iif(pool = ?3, since, ?4)
      WHERE project = ?1 AND queue = ?2
 """
 PLACED_ADD = """
@@ -296,7 +300,7 @@ def add_placement(ledger: Ledger, place: Place, pool: str, chosen: int) -> Place
     ledger.db.execute(PLACEMENT_ADD, (*place, pool, epoch))
     _count(ledger, pool, place.project, 1)
     row = None if pool == HOME else get_pool(ledger.db, pool)
-    return Placement(pool, epoch, 0 if row is None else row.revision)
+    return Placement(pool, epoch, epoch, 0 if row is None else row.revision)
 
 
 def drop_placement(ledger: Ledger, place: Place, epoch: int) -> bool:

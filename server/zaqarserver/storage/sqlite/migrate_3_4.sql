@@ -30,6 +30,7 @@ CREATE TABLE placement (
     queue   TEXT NOT NULL,
     pool    TEXT NOT NULL,      -- empty: this store
     epoch   INTEGER NOT NULL,
+    since   INTEGER NOT NULL,   -- the epoch with which it came to the pool
     target  TEXT,               -- NULL: it is not being moved
     lease   REAL NOT NULL DEFAULT 0,
     PRIMARY KEY (project, queue)
@@ -65,6 +66,7 @@ CREATE INDEX subscription_alias
 -- The notices of a sealed queue are not spread: their reached is -1 - reached.
 DROP INDEX notice_reached;
 CREATE INDEX notice_reached ON notice (id) WHERE reached >= 0;
+CREATE INDEX notice_sealed ON notice (project, source) WHERE reached < 0;
 
 CREATE TABLE seal (
     id      INTEGER PRIMARY KEY AUTOINCREMENT,
