@@ -169,6 +169,7 @@ class Keystone:
         self.log = directory / "keystone.log"
         self._config = directory / "keystone.conf"
         self._process: subprocess.Popen[bytes] | None = None
+        self._tokens: dict[tuple[str, str], str] = {}
         self._ids_file = directory / "ids.json"
         self.ids: dict[str, str] = {}
         if self._ids_file.is_file():
@@ -316,6 +317,13 @@ class Keystone:
             {"identity": identity, "scope": scope or "unscoped"}, lifetime
         )
 
+    def kept_token(self, user: str = "alice", project: str | None = None) -> str:
+        """Return a token that others have got, too: it is not to be revoked."""
+        key = user, self._home(user, project)
+        if key not in self._tokens:
+            self._tokens[key] = self.token(*key)
+        return self._tokens[key]
+
     def application_credential_token(self, id_: str, secret: str) -> str:
         """Return a token of an application credential."""
         key = {"id": id_, "secret": secret}
@@ -367,7 +375,7 @@ class Keystone:
         Raises:
             requests.HTTPError: The answer is no success.
         """
-        token = token or self.token("admin")
+        token = token or self.kept_token("admin")
         answer = requests.request(
             method,
             f"{self.url}{path}",
@@ -400,7 +408,7 @@ class Keystone:
                     "unrestricted": unrestricted,
                 }
             },
-            token=self.token(user),
+            token=self.kept_token(user),
         )["application_credential"]
         return made["id"], made["secret"]
 
@@ -413,7 +421,7 @@ class Keystone:
             urls: What they become, by type of service: ``messaging``,
                 ``messaging_websocket``.
         """
-        token = self.token("admin")
+        token = self.kept_token("admin")
         kinds = {
             service["id"]: service["type"].replace("-", "_")
             for service in self.call("GET", "/services", token=token)["services"]
@@ -430,7 +438,7 @@ class Keystone:
 
     def populate(self) -> None:
         """Make projects, users and services in a new database."""
-        token = self.token("admin")
+        token = self.kept_token("admin")
 
         def make(path: str, kind: str, **fields: Any) -> str:
             made = self.call("POST", path, {kind: fields}, token=token)

@@ -15,7 +15,7 @@ from oslo_config import cfg
 
 from zaqarserver import __version__, activation, config, serving
 from zaqarserver.auth import Authenticator, NoAuth, is_loopback_host
-from zaqarserver.context import Server
+from zaqarserver.context import NoTrusts, Server
 from zaqarserver.errors import SettingsError, StartupError, Unavailable
 from zaqarserver.http import make_app
 from zaqarserver.http.app import Cors
@@ -31,6 +31,7 @@ from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.base import Durability, Metadata, Storage
 from zaqarserver.storage.pooled import PooledStorage
 from zaqarserver.storage.subscriptions import Noticed, Subscription
+from zaqarserver.trusts import KeystoneTrusts
 from zaqarserver.websocket import FrameEdge
 
 LOG = logging.getLogger(__name__)
@@ -121,6 +122,21 @@ def load_authenticator(conf: cfg.ConfigOpts) -> Authenticator:
     return authenticator
 
 
+def load_trusts(conf: cfg.ConfigOpts) -> KeystoneTrusts | None:
+    """Make what gives subscribers tokens, if there is somebody to ask for them.
+
+    Raises:
+        SettingsError: Its settings are wrong.
+    """
+    if conf.auth_strategy != "keystone":
+        return None
+    # What it needs is installed where Keystone is used, and known to be by now.
+    from zaqarserver.trustee import load_trustee  # noqa: PLC0415
+
+    trustee = load_trustee(conf)
+    return None if trustee is None else KeystoneTrusts(trustee)
+
+
 _EXPOSED = (
     "X-Auth-Token",
     "X-Subject-Token",
@@ -193,7 +209,8 @@ class Application:
         stages = load_pipeline(conf.storage.message_pipeline, conf.transport)
         signer = Signer(conf.signed_url.secret_key)
         settings = config.settings_of(conf)
-        notify_settings = config.notify_settings_of(conf)
+        self._trusts = load_trusts(conf)
+        notify_settings = config.notify_settings_of(conf, self._trusts)
         self.notifier = Notifier(
             self.storage,
             notify_settings,
@@ -219,9 +236,12 @@ class Application:
             pools=(
                 self.storage.pools if isinstance(self.storage, PooledStorage) else None
             ),
+            trusts=self._trusts or NoTrusts(),
         )
         self.metrics.watch_notifications(self.notifier.counters)
         self.metrics.watch_quotas(self.server.quotas.refused)
+        if self._trusts is not None:
+            self.metrics.watch_trusts(self._trusts.counters)
         self.storage.watch(hub.posted, self.notifier.noticed)
         self.frames = FrameEdge(
             self.server,
@@ -271,6 +291,8 @@ class Application:
         finally:
             self.confirmations.close()
             await self.notifier.stop()
+            if self._trusts is not None:
+                await self._trusts.close()
             await self.storage.close()
             LOG.info("stopped")
 

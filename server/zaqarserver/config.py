@@ -20,7 +20,7 @@ from zaqarserver import __version__
 from zaqarserver.context import Settings
 from zaqarserver.errors import SettingsError
 from zaqarserver.notify.options import NOTIFICATION_OPTS
-from zaqarserver.notify.settings import NotifySettings
+from zaqarserver.notify.settings import NotifySettings, TrustTokens
 from zaqarserver.quota_options import QUOTA_OPTS
 
 _BASE = Settings()
@@ -377,14 +377,18 @@ def storage_uri(conf: cfg.ConfigOpts) -> str:
     return f"sqlite:///{quote(str(path))}"
 
 
-def notify_settings_of(conf: cfg.ConfigOpts) -> NotifySettings:
-    """Return what the notifier reads of the configuration.
+def notify_settings_of(
+    conf: cfg.ConfigOpts, trusts: TrustTokens | None = None
+) -> NotifySettings:
+    """Return what the notifier reads of the configuration, and has tokens from.
 
     Without authentication only callers on this machine are served; what they can
     reach here by themselves, webhooks may reach as well.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"trusts": trusts}
     for field in msgspec.structs.fields(NotifySettings):
+        if field.name in values:
+            continue
         value = conf.notification[field.name]
         values[field.name] = tuple(value) if isinstance(value, list) else value
     if not conf.auth_strategy and not conf.insecure:

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from zaqarserver import spaces
+from zaqarserver.errors import BadRequest
 from zaqarserver.quotas import Quotas
 from zaqarserver.signing import Signer
 from zaqarserver.stages.pipeline import Pipeline
@@ -96,6 +97,71 @@ class NoNotices:
         """Tell nobody."""
 
 
+class Trusts(Protocol):
+    """What subscriptions need of the identity service (``notifications`` 9).
+
+    Attributes:
+        in_use: Whether there can be trusts at all.
+    """
+
+    in_use: bool
+
+    def check_possible(self, context: Context, /) -> None:
+        """Return if the caller can give a trust.
+
+        Raises:
+            BadRequest: It cannot.
+        """
+
+    async def create(self, context: Context, expires: float, /) -> str:
+        """Make a trust of the caller until ``expires``; return its id.
+
+        Raises:
+            Forbidden: It is refused to the caller's token.
+            IdentityUnavailable: There is no answer; there is no trust.
+        """
+
+    async def is_callers(self, context: Context, trust: str, /) -> bool:
+        """Return whether a trust is the caller's own, for its project and for us.
+
+        Raises:
+            Forbidden: The caller's token is valid no more.
+            IdentityUnavailable: There is no answer.
+        """
+
+    def delete(self, trust: str, token: str = "", /) -> None:
+        """Remove a trust in the background, with this token if it can."""
+
+
+class NoTrusts:
+    """The trusts of a server without an identity service."""
+
+    in_use = False
+
+    def check_possible(self, _context: Context, /) -> None:
+        """Refuse everybody.
+
+        Raises:
+            BadRequest: Always.
+        """
+        raise BadRequest(
+            "trust+http and trust+https subscribers need authentication by Keystone "
+            "and the settings [trustee], which this server has not."
+        )
+
+    async def create(self, _context: Context, _expires: float, /) -> str:
+        """Refuse it, as :meth:`check_possible` does."""
+        self.check_possible(_context)
+        return ""
+
+    async def is_callers(self, _context: Context, _trust: str, /) -> bool:
+        """Know no trust."""
+        return False
+
+    def delete(self, _trust: str, _token: str = "", /) -> None:
+        """Leave it to its end: there is nobody to ask."""
+
+
 class Listener(Protocol):
     """A connection that can be subscribed itself.
 
@@ -156,6 +222,7 @@ class Server(msgspec.Struct, frozen=True):
         signer: Makes and checks pre-signed access.
         quotas: What projects may use.
         pools: The pools of a server with pooling, else ``None``.
+        trusts: Makes and removes the trusts of subscriptions.
     """
 
     settings: Settings
@@ -166,6 +233,7 @@ class Server(msgspec.Struct, frozen=True):
     signer: Signer = Signer("")
     quotas: Quotas = msgspec.field(default_factory=Quotas)
     pools: PoolRegistry | None = None
+    trusts: Trusts = NoTrusts()
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):

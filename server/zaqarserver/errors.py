@@ -26,6 +26,7 @@ The tree, with the status that each becomes on both transports::
     ├── Unavailable             503  the store cannot serve now; try again
     │   └── IdentityUnavailable 503  who asks cannot be found out now
     │   └── QueueMoving         503  the queue is being moved, or has left the store
+    ├── TrustGone                    a trust gives no token any more
     ├── QueueChanged                 the queue changed since it was read
     ├── CatalogChanged               pools or flavors changed since they were read
     └── StartupError                 the server cannot start
@@ -211,6 +212,10 @@ class IdentityUnavailable(Unavailable):
     """Who asks cannot be found out now: the identity service does not answer."""
 
     public = "The identity service does not answer now. Please try again."
+
+
+class TrustGone(ZaqarServerError):
+    """The trust of a subscription ended or was removed: it gives no token."""
 
 
 class QueueChanged(ZaqarServerError):

@@ -44,6 +44,7 @@ class Metrics(Collector):
         self._swept = 0
         self._notifications: Callable[[], Mapping[tuple[str, str], int]] = dict
         self._refused: Mapping[str, int] = {}
+        self._trusts: Callable[[], Mapping[str, int]] = dict
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -69,6 +70,10 @@ class Metrics(Collector):
     def watch_quotas(self, refused: Mapping[str, int]) -> None:
         """Name where it is counted how often which quota refused something."""
         self._refused = refused
+
+    def watch_trusts(self, numbers: Callable[[], Mapping[str, int]]) -> None:
+        """Name who knows what became of how many trusts."""
+        self._trusts = numbers
 
     def collect(self) -> Iterator[Metric]:
         """Make the metric objects of all that was counted."""
@@ -102,6 +107,15 @@ class Metrics(Collector):
         for quota, count in self._refused.items():
             quotas.add_metric([quota], count)
         yield quotas
+        trusts = CounterMetricFamily(
+            "zaqar_trusts",
+            "Trusts of subscriptions: made, removed, or left to end by themselves "
+            "because they could not be removed.",
+            labels=["event"],
+        )
+        for event, count in self._trusts().items():
+            trusts.add_metric([event], count)
+        yield trusts
         yield CounterMetricFamily(
             "zaqar_swept_rows", "Dead rows removed from the store.", value=self._swept
         )

@@ -95,6 +95,9 @@ class Deliverer(abc.ABC):
     async def close(self) -> None:  # noqa: B027
         """Release it; nothing is being sent any more."""
 
+    def ended(self, subscription: Subscription) -> None:  # noqa: B027
+        """Release what a subscription had, now that its subscriber is gone."""
+
     @abc.abstractmethod
     def endpoint(self, subscription: Subscription) -> str:
         """Return what gets slow together, such as a host and port.

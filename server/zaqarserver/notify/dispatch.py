@@ -101,6 +101,12 @@ class Dispatch:
             self.counts.add("sent", self.kind(parcel.subscription))
         return outcome
 
+    def ended(self, subscription: Subscription) -> None:
+        """Say that a subscription was removed because its subscriber is gone."""
+        deliverer = self.deliverer(subscription)
+        if deliverer is not None:
+            deliverer.ended(subscription)
+
     async def open(self) -> None:
         """Open each deliverer once."""
         for deliverer in dict.fromkeys(self._deliverers.values()):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
 
 SUBSCRIPTION_TEMPLATE = {
@@ -19,12 +21,33 @@ UNSUBSCRIBE_TEMPLATE = {
 }
 
 
+class TrustTokens(Protocol):
+    """What has tokens for subscribers that need one (``notifications`` 9)."""
+
+    async def token(self, trust: str) -> str:
+        """Return a token that a trust gives.
+
+        Raises:
+            TrustGone: The trust gives none any more.
+            IdentityUnavailable: The identity service does not answer.
+        """
+
+    def drop(self, trust: str, token: str) -> None:
+        """Forget a token that was not accepted."""
+
+    def delete(self, trust: str, /) -> None:
+        """Remove a trust in the background."""
+
+
 class NotifySettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the notifier reads of ``[notification]``.
 
     Each field has the name, unit and default of its option; the help texts are in
-    :mod:`zaqarserver.notify.options`.
+    :mod:`zaqarserver.notify.options`. The exception is ``trusts``, a part of the
+    server: what has tokens, or ``None`` where there is nothing.
     """
+
+    trusts: TrustTokens | None = None
 
     max_notifier_workers: int = 100
     max_deliveries_per_endpoint: int = 8

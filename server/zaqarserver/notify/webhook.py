@@ -175,7 +175,14 @@ class WebhookDeliverer(Deliverer):
         ) as answer:
             await self._discard(answer)
         asked = retry_after(answer.headers.get("Retry-After"), parcel.now)
-        return outcome_of(answer.status, min(asked, self.settings.max_retry_after))
+        asked = min(asked, self.settings.max_retry_after)
+        return self.judge(target, parcel, answer.status, asked)
+
+    def judge(
+        self, _target: Target, _parcel: Parcel, status: int, asked: float
+    ) -> Outcome:
+        """Return what an answer means; kinds that build on webhooks differ here."""
+        return outcome_of(status, asked)
 
     async def _discard(self, answer: aiohttp.ClientResponse) -> None:
         """Read the answer's body, so that the connection can be used again.

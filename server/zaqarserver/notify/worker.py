@@ -313,6 +313,7 @@ class Notifier:
                 subscription.project, subscription.source, subscription.id
             )
         )
+        self.dispatch.ended(subscription)
 
     async def _settle(self, taken: _Taken, due: float | None) -> None:
         """Tell the store how a delivery went, until it has heard.

@@ -17,6 +17,7 @@ from zaqarserver.errors import (
 from zaqarserver.fields import Fields, QueueName, Source, Spec, body, document, query
 from zaqarserver.operations import metadata as attributes
 from zaqarserver.operations.quotas import Room
+from zaqarserver.operations.trusting import remove_trusts, trusts_of
 from zaqarserver.storage.base import Metadata, Queue, QueueStats
 
 RESOURCE_TYPES = ("messages", "subscriptions")
@@ -194,4 +195,6 @@ async def queue_purge(ctx: Context, args: QueuePurge) -> None:
     if "messages" in wanted:
         await ctx.storage.message_purge(ctx.space, args.queue_name)
     if "subscriptions" in wanted:
+        trusts = await trusts_of(ctx, args.queue_name)
         await ctx.storage.subscription_purge(ctx.space, args.queue_name)
+        remove_trusts(ctx, trusts)

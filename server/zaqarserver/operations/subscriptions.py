@@ -13,8 +13,10 @@ from zaqarserver.context import Context
 from zaqarserver.errors import BadRequest, SubscriptionNotFound
 from zaqarserver.fields import Fields, QueueName, document, path, query
 from zaqarserver.operations.quotas import Room
+from zaqarserver.operations.trusting import remove_trusts, trust_change, trust_new
 from zaqarserver.storage.subscriptions import Subscription, SubscriptionChange
 from zaqarserver.subscribers.options import check_options
+from zaqarserver.subscribers.trust import needs_trust, own_trust_of
 
 LEAST_TTL = 60  # seconds
 _LAST_MOMENT = dt.datetime(9999, 12, 31, tzinfo=dt.UTC).timestamp()
@@ -27,7 +29,8 @@ SubscriptionId = Annotated[str, path(help="Id of the subscription.")]
 # -- what a subscription may be ----------------------------------------------
 
 
-def _check_subscriber(value: Any, types: tuple[str, ...]) -> str:
+def _check_subscriber(ctx: Context, value: Any) -> str:
+    types = ctx.settings.subscriber_types
     if not isinstance(value, str) or not value:
         raise BadRequest("subscriber must be a URI, a text that is not empty.")
     scheme, _, rest = value.partition(":")
@@ -36,11 +39,8 @@ def _check_subscriber(value: Any, types: tuple[str, ...]) -> str:
             "The subscriber type of subscription must be supported in the list "
             f"[{', '.join(types)}]."
         )
-    if scheme.lower().startswith("trust+"):
-        raise BadRequest(
-            "trust+http and trust+https subscribers need authentication by Keystone, "
-            "which this server has not."
-        )
+    if needs_trust(value):
+        ctx.server.trusts.check_possible(ctx)
     if not rest or any(ord(sign) <= 32 or ord(sign) == 127 for sign in value):
         raise BadRequest(
             "subscriber must be a URI without blanks, and not only a scheme."
@@ -140,25 +140,28 @@ async def subscription_create(ctx: Context, args: SubscriptionCreate) -> Subscri
     ttl = _check_ttl(ttl, ctx.now)
     options = given.get("options", {})
     check_options(options)
-    types = ctx.settings.subscriber_types
     listener = None
     if ctx.listener is not None and not given.get("subscriber"):
         listener = ctx.listener
-        subscriber = _check_subscriber(listener.uri, types)
+        subscriber = _check_subscriber(ctx, listener.uri)
     elif "subscriber" not in given:
         raise BadRequest("Missing parameter subscriber in body.")
     else:
-        subscriber = _check_subscriber(given["subscriber"], types)
-    async with Room(ctx, args.queue_name, subscriptions=1):
+        subscriber = _check_subscriber(ctx, given["subscriber"])
+    async with (
+        Room(ctx, args.queue_name, subscriptions=1),
+        await trust_new(ctx, subscriber, options, ttl) as trusted,
+    ):
         subscription, created = await ctx.storage.subscription_create(
             ctx.space,
             args.queue_name,
-            subscriber=subscriber,
             ttl=ttl,
-            options=options,
+            **trusted.changes,
             now=ctx.now,
             volatile=listener is not None,
         )
+        if not created:
+            trusted.not_needed()
     if listener is not None:
         if created:
             listener.listen(subscription)
@@ -174,7 +177,9 @@ class SubscriptionRef(Fields):
     subscription_id: SubscriptionId
 
 
-async def subscription_get(ctx: Context, args: SubscriptionRef) -> Subscription:
+async def subscription_get(
+    ctx: Context, args: SubscriptionRef | SubscriptionUpdate
+) -> Subscription:
     """Show a subscription."""
     found = await ctx.storage.subscription_get(
         ctx.space, args.queue_name, args.subscription_id, ctx.now
@@ -216,20 +221,22 @@ async def subscription_update(ctx: Context, args: SubscriptionUpdate) -> None:
             title=_UPDATE_TITLE,
         )
     if "subscriber" in named:
-        _check_subscriber(named["subscriber"], ctx.settings.subscriber_types)
+        _check_subscriber(ctx, named["subscriber"])
         # A new subscriber has agreed to nothing yet.
         named["confirmed"] = False
     if "ttl" in named:
         _check_ttl(named["ttl"], ctx.now)
     if "options" in named:
         check_options(named["options"])
-    changed = await ctx.storage.subscription_update(
-        ctx.space,
-        args.queue_name,
-        args.subscription_id,
-        SubscriptionChange(**named),
-        ctx.now,
-    )
+    found = await subscription_get(ctx, args)
+    async with await trust_change(ctx, found, named) as trusted:
+        changed = await ctx.storage.subscription_update(
+            ctx.space,
+            args.queue_name,
+            args.subscription_id,
+            SubscriptionChange(**{**named, **trusted.changes}),
+            ctx.now,
+        )
     ctx.server.notices.changed(changed)
     if "subscriber" in named:
         ctx.server.notices.subscribed(changed)
@@ -237,9 +244,19 @@ async def subscription_update(ctx: Context, args: SubscriptionUpdate) -> None:
 
 async def subscription_delete(ctx: Context, args: SubscriptionRef) -> None:
     """Remove a subscription, if it exists."""
+    found = None
+    if ctx.server.trusts.in_use:
+        found = await ctx.storage.subscription_get(
+            ctx.space, args.queue_name, args.subscription_id, ctx.now
+        )
     await ctx.storage.subscription_delete(
         ctx.space, args.queue_name, args.subscription_id
     )
+    if (
+        found is not None
+        and (trust := own_trust_of(found.subscriber, found.options)) is not None
+    ):
+        remove_trusts(ctx, [trust])
 
 
 class SubscriptionConfirm(Fields):

@@ -1,0 +1,282 @@
+"""What Keystone is asked about trusts; each call blocks.
+
+A *trust* lets one user, the trustee, act for another, the trustor, in a project
+until a moment. The trustee is the user of ``[trustee]``; the trustor is whoever
+subscribes, and says so with its own token (``notifications`` section 9).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from typing import Any, Final
+
+import msgspec
+from keystoneauth1 import exceptions, loading
+from oslo_config import cfg
+
+from zaqarserver.errors import (
+    Forbidden,
+    IdentityUnavailable,
+    SettingsError,
+    TrustGone,
+)
+
+LOG = logging.getLogger(__name__)
+
+GROUP: Final = "trustee"
+#: Seconds that one request to Keystone may take unless ``timeout`` says otherwise.
+REQUEST_SECONDS: Final = 5.0
+_DOCUMENTED_PLUGIN: Final = "password"
+_SCOPES: Final = (
+    "project_id",
+    "project_name",
+    "project_domain_id",
+    "project_domain_name",
+    "domain_id",
+    "domain_name",
+    "system_scope",
+)
+_NOT_ALLOWED: Final = (
+    "Keystone does not let this token make a trust or see it. A token of a user's own "
+    "password is needed: with application credentials and trusts none can be made."
+)
+
+
+class TrustToken(msgspec.Struct, frozen=True):
+    """A token that a trust gives.
+
+    Attributes:
+        text: The token; a secret.
+        expires: When it ends, seconds since the epoch.
+    """
+
+    text: str
+    expires: float
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return the options of ``[trustee]``, with those of the plug-in ``password``."""
+    return [
+        (
+            GROUP,
+            [
+                *loading.get_auth_common_conf_options(),
+                *loading.get_auth_plugin_conf_options(_DOCUMENTED_PLUGIN),
+                *loading.get_session_conf_options(),
+            ],
+        )
+    ]
+
+
+def load_trustee(conf: cfg.ConfigOpts) -> Trustee | None:
+    """Return the trustee of the settings, or ``None`` if they name none.
+
+    Raises:
+        SettingsError: A setting is wrong; the text names it.
+    """
+    loading.register_auth_conf_options(conf, GROUP)
+    loading.register_session_conf_options(conf, GROUP)
+    if not (conf[GROUP].auth_section or conf[GROUP].auth_type):
+        return None
+    try:
+        return Trustee(conf)
+    except (exceptions.ClientException, cfg.Error, ValueError) as error:
+        raise SettingsError(f"[{GROUP}]: {error}") from error
+
+
+class Trustee:
+    """The user that trusts are made for.
+
+    Raises:
+        SettingsError: Its authentication knows no trusts, or no place.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._conf = conf
+        more = {} if conf[GROUP].timeout else {"timeout": REQUEST_SECONDS}
+        self._session = loading.load_session_from_conf_options(conf, GROUP, **more)
+        section = conf[GROUP].auth_section or GROUP
+        kind = conf[section].auth_type if section == GROUP else None
+        self._login = self._plugin(None)
+        place = getattr(self._login, "auth_url", None)
+        if not place:
+            raise SettingsError(f"[{section}] auth_url: say where Keystone is.")
+        place = str(place).rstrip("/")
+        self._url = place if place.endswith("/v3") else f"{place}/v3"
+        LOG.debug("trusts are for the user of [%s], %s", section, kind)
+
+    def _plugin(self, trust: str | None) -> Any:
+        """Return how to log in: with a trust, or with no scope at all."""
+        section = self._conf[GROUP].auth_section or GROUP
+        name = self._conf[section].auth_type
+        known = {opt.dest for opt in loading.get_plugin_loader(name).get_options()}
+        if "trust_id" not in known:
+            raise SettingsError(f"[{section}] auth_type: {name} cannot use trusts.")
+        scope: dict[str, str | None] = {one: None for one in _SCOPES if one in known}
+        scope["trust_id"] = trust
+        return loading.load_auth_from_conf_options(self._conf, GROUP, **scope)
+
+    # -- with the caller's token --------------------------------------------------
+
+    def create(self, token: str, user: str, project: str, expires: float) -> str:
+        """Make a trust of the caller, with the roles of its token; return its id.
+
+        Args:
+            token: The caller's.
+            user: The caller.
+            project: The project that the trust is for: the token's.
+            expires: When it is to end, seconds since the epoch.
+
+        Raises:
+            Forbidden: Keystone refuses it to this token.
+            IdentityUnavailable: Keystone does not answer, or not well.
+        """
+        shown = self._call(token, "GET", "/auth/tokens", subject=token)["token"]
+        own = shown["user"]["id"], shown.get("project", {}).get("id")
+        if own != (user, project) or "OS-TRUST:trust" in shown:
+            raise Forbidden(_NOT_ALLOWED)
+        until = dt.datetime.fromtimestamp(expires, dt.UTC)
+        wish = {
+            "trustor_user_id": user,
+            "trustee_user_id": self._user_id(),
+            "project_id": project,
+            "roles": [{"id": role["id"]} for role in shown["roles"]],
+            "impersonation": True,
+            "expires_at": until.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        }
+        made = self._call(token, "POST", "/OS-TRUST/trusts", {"trust": wish})
+        return str(made["trust"]["id"])
+
+    def is_of(self, token: str, user: str, project: str, trust: str) -> bool:
+        """Return whether a trust is the caller's, for the project and this trustee.
+
+        Raises:
+            Forbidden: The caller's token is valid no more.
+            IdentityUnavailable: Keystone does not answer, or not well.
+        """
+        path = f"/OS-TRUST/trusts/{trust}"
+        found = self._call(token, "GET", path, missing=(403, 404))
+        if found is None:
+            return False
+        shown = found["trust"]
+        return bool(
+            shown["trustor_user_id"] == user
+            and shown["project_id"] == project
+            and shown["trustee_user_id"] == self._user_id()
+        )
+
+    def delete(self, trust: str, token: str) -> None:
+        """Remove a trust, if it is still there.
+
+        Args:
+            trust: The trust.
+            token: The token of whoever wants it removed, or empty. If it is not the
+                trustor's, the trust's own token removes it.
+
+        Raises:
+            IdentityUnavailable: Keystone does not answer, or not well.
+        """
+        if token and self._delete_with(token, trust):
+            return
+        try:
+            own = self.token(trust)
+        except TrustGone:
+            return
+        if not self._delete_with(own.text, trust):
+            raise IdentityUnavailable("Keystone does not let the trustee remove it.")
+
+    def _delete_with(self, token: str, trust: str) -> bool:
+        path = f"/OS-TRUST/trusts/{trust}"
+        answer = self._send(token, "DELETE", path)
+        if answer.status_code in (401, 403):
+            return False
+        if answer.status_code in (204, 404):
+            return True
+        raise IdentityUnavailable(f"Keystone answers {answer.status_code}.")
+
+    def _call(
+        self,
+        token: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        subject: str = "",
+        missing: tuple[int, ...] = (),
+    ) -> Any:
+        """Return what Keystone answers, ``None`` for the statuses in ``missing``."""
+        answer = self._send(token, method, path, body, subject)
+        if answer.status_code in missing:
+            return None
+        if 200 <= answer.status_code < 300:
+            return answer.json()
+        if answer.status_code == 401:
+            raise Forbidden("The token is valid no more: get a new one.")
+        if answer.status_code in (400, 403, 404):
+            raise Forbidden(_NOT_ALLOWED)
+        raise IdentityUnavailable(f"Keystone answers {answer.status_code}.")
+
+    def _send(
+        self, token: str, method: str, path: str, body: Any = None, subject: str = ""
+    ) -> Any:
+        headers = {"X-Auth-Token": token, "Accept": "application/json"}
+        if subject:
+            headers["X-Subject-Token"] = subject
+        try:
+            return self._session.request(
+                f"{self._url}{path}",
+                method,
+                headers=headers,
+                json=body,
+                authenticated=False,
+                raise_exc=False,
+                log=False,
+            )
+        except exceptions.ClientException as error:
+            raise _unavailable(error) from error
+
+    # -- with the trustee's own authentication ----------------------------------------
+
+    def token(self, trust: str) -> TrustToken:
+        """Return a new token that a trust gives.
+
+        Raises:
+            TrustGone: The trust ended, was removed, or gives nothing any more.
+            IdentityUnavailable: Keystone does not answer, or does not let the
+                trustee in at all.
+        """
+        try:
+            access = self._plugin(trust).get_access(self._session)
+        except exceptions.Unauthorized as error:
+            # So it is with a wrong password, too.
+            self._log_in()
+            raise TrustGone("Keystone knows the trust no more.") from error
+        except (exceptions.Forbidden, exceptions.NotFound) as error:
+            raise TrustGone("The trust gives no token any more.") from error
+        except exceptions.ClientException as error:
+            raise _unavailable(error) from error
+        return TrustToken(access.auth_token, access.expires.timestamp())
+
+    def _user_id(self) -> str:
+        try:
+            return str(self._login.get_user_id(self._session))
+        except exceptions.ClientException as error:
+            raise self._locked_out(error) from error
+
+    def _log_in(self) -> None:
+        try:
+            self._plugin(None).get_access(self._session)
+        except exceptions.ClientException as error:
+            raise self._locked_out(error) from error
+
+    @staticmethod
+    def _locked_out(error: exceptions.ClientException) -> IdentityUnavailable:
+        if isinstance(error, exceptions.Unauthorized):
+            LOG.error("Keystone refuses the user of [%s]: see its password", GROUP)
+        return _unavailable(error)
+
+
+def _unavailable(error: exceptions.ClientException) -> IdentityUnavailable:
+    """Return the error for the log: no text, which may quote what was sent."""
+    return IdentityUnavailable(f"Keystone cannot be asked: {type(error).__name__}.")
