@@ -136,7 +136,8 @@ class LifeContract(Suite):
         await post(storage, b"alive", ttl=600)
         await post(storage, *[b"x"] * 700, queue="other")
         await storage.queue_delete(PROJECT, "other")
-        assert await sweep_all(storage, NOW + 60) >= 2200
+        # A store may let go of a deleted queue at once: only the expired ones count.
+        assert await sweep_all(storage, NOW + 60) >= 1500
         stats = await storage.queue_stats(PROJECT, QUEUE, NOW + 60)
         assert (stats.free, stats.claimed) == (1, 0)
 

@@ -1,0 +1,244 @@
+"""Runs scripts and commands where they belong, until it is sure what became of them.
+
+What a server refused, or never got, is tried again for a while: a failover, a slot
+that moves, a script that it does not know. What may have been executed is sent
+again only if that makes no difference (:attr:`Script.again`); a post or a claim is
+not: its caller is told that the store is unavailable, and may find the message twice
+after trying again. (Keeping the answers of the last posts for such a case would cost
+every post a write.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, NoReturn
+
+import hiredis
+
+from zaqarserver.errors import Unavailable
+from zaqarserver.storage.redis import scripts
+from zaqarserver.storage.redis.keys import slot_of
+from zaqarserver.storage.redis.location import Address, Kind, Location
+from zaqarserver.storage.redis.nodes import TOPOLOGIES, Topology
+from zaqarserver.storage.redis.scripts import Script
+from zaqarserver.storage.redis.wire import Unanswered, Unsent, Wire, Word, pack
+
+LOG = logging.getLogger(__name__)
+
+#: Errors that pass by themselves, with nothing done.
+_PASSING = frozenset(
+    {"LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY"}
+)
+#: Errors that somebody has to do something about; retrying at once does not help.
+_LASTING = {
+    "OOM": "is out of memory",
+    "MISCONF": "cannot write to its disk",
+    "NOREPLICAS": "has too few replicas",
+}
+_PAUSES = (0.02, 0.5)  # seconds between attempts
+_DETOURS = 5  # redirections, or scripts loaded, in a row without a pause
+_TROUBLE_SECONDS = 5  # after which clients should try again if memory or disk are full
+
+_ASKING = pack("ASKING")
+
+
+class _Refused(Exception):
+    """Not executed; to be sent again, to a server that was named or after a pause."""
+
+    def __init__(self, why: str, *, at_once: bool, ask: Address | None = None) -> None:
+        super().__init__(why)
+        self.at_once = at_once
+        self.ask = ask
+
+
+class _Request:
+    """A command on its way."""
+
+    __slots__ = ("ask", "packed", "script", "slot")
+
+    def __init__(self, packed: bytes, slot: int, script: Script) -> None:
+        self.packed = packed
+        self.slot = slot
+        self.script = script
+        self.ask: Address | None = None
+
+
+class Link:
+    """The store's servers as the driver sees them.
+
+    Args:
+        location: The settings.
+    """
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self._sharded = location.kind is Kind.CLUSTER
+        self._open: Topology | None = None
+
+    def open(self) -> None:
+        """Make it usable; connections are made when they are needed."""
+        self._open = TOPOLOGIES[self._location.kind](self._location)
+
+    def close(self) -> None:
+        """End all connections; safe to repeat."""
+        topology, self._open = self._open, None
+        if topology is not None:
+            topology.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is open."""
+        return self._open is not None
+
+    @property
+    def topology(self) -> Topology:
+        """The servers.
+
+        Raises:
+            Unavailable: It is closed.
+        """
+        if self._open is None:
+            raise Unavailable("the store is closed")
+        return self._open
+
+    # -- asking -------------------------------------------------------------
+
+    async def run(self, script: Script, keys: tuple[str, ...], *args: Word) -> Any:
+        """Run a script and return its answer.
+
+        Args:
+            script: The script.
+            keys: Its keys, all in one slot.
+            args: Its arguments.
+
+        Raises:
+            Unavailable: It was not executed, or nobody knows.
+        """
+        packed = pack("EVALSHA", script.sha, len(keys), *keys, *args)
+        return await self._send(packed, keys[0], script)
+
+    async def do(self, *command: Word, lasting: bool = False) -> Any:
+        """Run a command whose second word is its key; it is sent again if need be.
+
+        Raises:
+            Unavailable: It was not executed, or nobody knows.
+        """
+        script = _CHANGE if lasting else _QUESTION
+        return await self._send(pack(*command), str(command[1]), script)
+
+    async def _send(self, packed: bytes, key: str, script: Script) -> Any:
+        request = _Request(packed, slot_of(key) if self._sharded else 0, script)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._location.retry
+        pause, longest = _PAUSES
+        detours = _DETOURS
+        while True:
+            try:
+                return await self._attempt(request)
+            except _Refused as refused:
+                error: Exception = refused
+                request.ask = refused.ask
+                if refused.at_once and detours:
+                    detours -= 1
+                    continue
+            except Unsent as unsent:
+                error = unsent
+            except Unanswered as unanswered:
+                self.topology.doubt()
+                error = unanswered
+                if not script.again:
+                    self._give_up(error)
+            if loop.time() + pause > deadline:
+                self._give_up(error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, longest)
+
+    def _give_up(self, error: Exception) -> NoReturn:
+        raise Unavailable(f"the store cannot be used: {error}") from error
+
+    async def _attempt(self, request: _Request) -> Any:
+        lasting = request.script.writes
+        topology = self.topology
+        if request.ask is not None:
+            wire = await topology.wire_to(request.ask, lasting=lasting)
+            wire.call(_ASKING).add_done_callback(_heed)
+        else:
+            wire = await topology.wire(request.slot, lasting=lasting)
+        reply = await wire.call(request.packed, lasting=lasting)
+        if isinstance(reply, hiredis.ReplyError):
+            await self._refused(reply, request, wire)
+        return reply
+
+    async def _refused(
+        self, reply: hiredis.ReplyError, request: _Request, wire: Wire
+    ) -> NoReturn:
+        text = str(reply)
+        word, _, rest = text.partition(" ")
+        if word == "NOSCRIPT":
+            await wire.ask("SCRIPT", "LOAD", request.script.text)
+            raise _Refused(text, at_once=True)
+        if word in {"MOVED", "ASK"}:
+            address = _address(rest)
+            if word == "ASK":
+                raise _Refused(text, at_once=True, ask=address)
+            self.topology.moved(request.slot, address)
+            raise _Refused(text, at_once=True)
+        if word in _PASSING:
+            if word == "READONLY":
+                wire.close()
+            self.topology.doubt()
+            raise _Refused(text, at_once=False)
+        if word in _LASTING:
+            raise Unavailable(
+                f"the store {_LASTING[word]}: {text}", retry_after=_TROUBLE_SECONDS
+            )
+        LOG.error("the store refused a request: %s", text)
+        raise Unavailable(f"the store refused a request: {text}")
+
+    # -- all servers --------------------------------------------------------
+
+    async def load(self) -> None:
+        """Make the scripts known to all servers, in one go.
+
+        Raises:
+            Unavailable: They cannot be reached.
+        """
+        try:
+            for address in await self.topology.masters():
+                wire = await self.topology.wire_to(address)
+                loading = (wire.ask("SCRIPT", "LOAD", one.text) for one in scripts.ALL)
+                for reply in await asyncio.gather(*loading):
+                    if isinstance(reply, hiredis.ReplyError):
+                        raise Unavailable(f"the store takes no scripts: {reply}")
+        except (Unsent, Unanswered) as error:
+            self._give_up(error)
+
+    async def ask_all(self, *command: str) -> list[Any]:
+        """Ask all servers that take changes; errors are among the answers.
+
+        Raises:
+            Unavailable: One cannot be reached.
+        """
+        try:
+            addresses = await self.topology.masters()
+            wires = [await self.topology.wire_to(one) for one in addresses]
+            return await asyncio.gather(*(wire.ask(*command) for wire in wires))
+        except (Unsent, Unanswered) as error:
+            self._give_up(error)
+
+
+_QUESTION = Script("", "", again=True, writes=False)
+_CHANGE = Script("", "", again=True, writes=True)
+
+
+def _address(rest: str) -> Address:
+    """Read the address of ``MOVED slot host:port``."""
+    host, _, port = rest.split(" ")[1].rpartition(":")
+    return Address(host.strip("[]"), int(port))
+
+
+def _heed(asked: asyncio.Future[Any]) -> None:
+    """Leave it to the request behind to fail."""
+    if not asked.cancelled():
+        asked.exception()

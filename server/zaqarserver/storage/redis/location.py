@@ -1,0 +1,271 @@
+"""Where the store is: its URI and options."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+import msgspec
+
+from zaqarserver.errors import SettingsError
+
+FORMS = (
+    "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss://… (TLS), "
+    "redis:///PATH/OF/SOCKET, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE[/DATABASE] "
+    "or redis+cluster://HOST:PORT,HOST:PORT"
+)
+_PORT = 6379
+_SENTINEL_PORT = 26379
+_PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
+
+
+class Kind(enum.Enum):
+    """How the servers are found."""
+
+    STANDALONE = "standalone"
+    SENTINEL = "sentinel"
+    CLUSTER = "cluster"
+
+
+class Address(msgspec.Struct, frozen=True):
+    """A server: a host and a port, or a socket in the file system.
+
+    Attributes:
+        host: The host, or the path of the socket.
+        port: The port; 0 for a socket in the file system.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}" if self.port else self.host
+
+
+class Login(msgspec.Struct, frozen=True):
+    """A user and a password, either empty if there is none."""
+
+    username: str = ""
+    password: str = ""
+
+
+class Location(msgspec.Struct, frozen=True, kw_only=True):
+    """What a URI says.
+
+    Attributes:
+        kind: How the servers are found.
+        addresses: The server, the sentinels, or some nodes of the cluster.
+        service: The name that the sentinels know the servers by.
+        database: The number of the database; 0 in a cluster.
+        login: For the servers.
+        sentinel_login: For the sentinels.
+        tls: Whether connections are encrypted.
+        ca_file: Whom to trust with TLS; empty for the system's choice.
+        cert_file: The own certificate, or empty.
+        key_file: Its key, or empty.
+        prefix: What all keys begin with.
+        timeout: Seconds after which a server that does not answer is given up.
+        connect_timeout: Seconds for a connection to be made.
+        retry: Seconds during which a request is tried again where the store is
+            sure not to have executed it.
+        wait_replicas: How many replicas must have a change before it is
+            acknowledged.
+        wait_timeout: Seconds that these replicas get.
+    """
+
+    kind: Kind
+    addresses: tuple[Address, ...]
+    service: str = ""
+    database: int = 0
+    login: Login = Login()
+    sentinel_login: Login = Login()
+    tls: bool = False
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    prefix: str = "zaqar"
+    timeout: float = 5.0
+    connect_timeout: float = 2.0
+    retry: float = 2.0
+    wait_replicas: int = 0
+    wait_timeout: float = 1.0
+
+
+# -- options ------------------------------------------------------------------
+
+
+def _number(minimum: float, maximum: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        value = float(text)
+        if not minimum <= value <= maximum:
+            raise ValueError(f"between {minimum:g} and {maximum:g}")
+        return value
+
+    return read
+
+
+def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        value = int(text)
+        if not minimum <= value <= maximum:
+            raise ValueError(f"between {minimum} and {maximum}")
+        return value
+
+    return read
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise ValueError("true or false")
+    return text.lower() == "true"
+
+
+def _prefix(text: str) -> str:
+    if _PREFIX.fullmatch(text) is None:
+        raise ValueError("1 to 64 letters, digits, _ . : -")
+    return text
+
+
+#: The options, how each is read, and what is expected.
+_OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "database": (_integer(0, 65535), "a number of 0 or more"),
+    "tls": (_switch, "true or false"),
+    "ca_file": (str, "a path"),
+    "cert_file": (str, "a path"),
+    "key_file": (str, "a path"),
+    "prefix": (_prefix, "1 to 64 letters, digits, _ . : -"),
+    "timeout": (_number(0.1, 600), "seconds, 0.1 to 600"),
+    "connect_timeout": (_number(0.1, 600), "seconds, 0.1 to 600"),
+    "retry": (_number(0, 60), "seconds, 0 to 60"),
+    "wait_replicas": (_integer(0, 100), "a number, 0 to 100"),
+    "wait_timeout": (_number(0.01, 60), "seconds, 0.01 to 60"),
+    "sentinel_username": (str, "a name"),
+    "sentinel_password": (str, "a password"),
+}
+
+
+def _read_options(query: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, text in parse_qsl(query, keep_blank_values=True):
+        if name not in _OPTIONS:
+            raise SettingsError(
+                f"the redis store has no option {name!r}; it has: {', '.join(_OPTIONS)}"
+            )
+        read, expected = _OPTIONS[name]
+        try:
+            found[name] = read(text)
+        except ValueError as error:
+            raise SettingsError(
+                f"{name} is {text!r}; it should be {expected}"
+            ) from error
+    return found
+
+
+# -- the URI --------------------------------------------------------------------
+
+
+def redacted(uri: str) -> str:
+    """Return a URI without its passwords, to be shown."""
+    shown = re.sub(r"(?<=://)([^/@?]*):[^/@?]*@", r"\1:***@", uri)
+    return re.sub(r"(sentinel_password=)[^&]*", r"\1***", shown)
+
+
+def _refuse(uri: str, why: str) -> SettingsError:
+    return SettingsError(f"{redacted(uri)!r} names no Redis store: {why}; use {FORMS}")
+
+
+def _addresses(uri: str, text: str, port: int) -> tuple[Address, ...]:
+    found = []
+    for one in text.split(","):
+        try:
+            parts = urlsplit(f"//{one}")
+            host, number = parts.hostname, parts.port
+        except ValueError as error:
+            raise _refuse(uri, f"{one!r} is no HOST:PORT") from error
+        if not host or parts.path:
+            raise _refuse(uri, f"{one!r} is no HOST:PORT")
+        found.append(Address(host, port if number is None else number))
+    return tuple(found)
+
+
+def _database(uri: str, text: str) -> int:
+    if not text:
+        return 0
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise _refuse(uri, f"{text!r} is no number of a database")
+    return int(text)
+
+
+def _standalone(uri: str, hosts: str, path: str) -> dict[str, Any]:
+    rest = path.removeprefix("/")
+    if not hosts and rest and not rest.isdigit():
+        return {"addresses": (Address(unquote(path), 0),)}
+    addresses = _addresses(uri, hosts or "localhost", _PORT)
+    if len(addresses) > 1:
+        raise _refuse(uri, "it names several hosts")
+    return {"addresses": addresses, "database": _database(uri, rest)}
+
+
+def _sentinel(uri: str, hosts: str, path: str) -> dict[str, Any]:
+    service, _, database = path.removeprefix("/").partition("/")
+    if not service:
+        raise _refuse(uri, "the name of the service is missing")
+    return {
+        "addresses": _addresses(uri, hosts, _SENTINEL_PORT),
+        "service": unquote(service),
+        "database": _database(uri, database),
+    }
+
+
+def _cluster(uri: str, hosts: str, path: str) -> dict[str, Any]:
+    if path.removeprefix("/") not in {"", "0"}:
+        raise _refuse(uri, "a cluster has the database 0 only")
+    return {"addresses": _addresses(uri, hosts, _PORT)}
+
+
+_SCHEMES = {
+    "redis": (Kind.STANDALONE, _standalone),
+    "rediss": (Kind.STANDALONE, _standalone),
+    "redis+sentinel": (Kind.SENTINEL, _sentinel),
+    "redis+cluster": (Kind.CLUSTER, _cluster),
+}
+
+
+def parse_location(uri: str, options: Mapping[str, str]) -> Location:
+    """Read the URI; what follows its ``?`` are the options of :class:`Location`.
+
+    Args:
+        uri: One of the forms named above; ``%40`` and the like are decoded.
+        options: Further options, as if they stood in the URI.
+
+    Raises:
+        SettingsError: The URI or an option is not usable.
+    """
+    scheme, _, rest = uri.partition("://")
+    if scheme not in _SCHEMES or not uri.startswith(f"{scheme}://"):
+        raise _refuse(uri, "its scheme is another one")
+    rest, _, query = rest.partition("?")
+    authority, slash, path = rest.partition("/")
+    user, _, hosts = authority.rpartition("@")
+    username, _, password = (unquote(part) for part in user.partition(":"))
+    kind, read = _SCHEMES[scheme]
+    members = read(uri, hosts, slash + path)
+    given = _read_options(query)
+    for name, text in options.items():
+        given |= _read_options(urlencode({name: text}))
+    sentinel = Login(
+        given.pop("sentinel_username", ""), given.pop("sentinel_password", "")
+    )
+    if kind is Kind.CLUSTER and given.get("database"):
+        raise _refuse(uri, "a cluster has the database 0 only")
+    settings = {"tls": scheme == "rediss", **members, **given}
+    return Location(
+        kind=kind,
+        login=Login(username, password),
+        sentinel_login=sentinel,
+        **settings,
+    )

@@ -1,0 +1,60 @@
+-- Claims the oldest messages that can be claimed.
+-- with: queue, promise
+-- ARGV: now, epoch, prepared, claim id, ttl, grace, limit, 1 with delayed ones, and if there is
+--   a dead letter queue: its name, the most claims, the ttl there or an empty text
+-- Returns ids, messages, bodies, and 1 if some are on their way to the dead letter queue.
+local now, claim, ttl, grace = tonumber(ARGV[1]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local target, most, target_ttl = ARGV[9], tonumber(ARGV[10] or 'inf'), tonumber(ARGV[11] or '')
+if call('HEXISTS', HEAD, 'rev') == 0 then return { {}, {}, {}, 0 } end
+if not settle(now) then return AGAIN end
+local found, messages, early = oldest_free(now, tonumber(ARGV[7]), ARGV[8] == '1')
+if early and #found == 0 then return AGAIN end
+
+local exhausted = 0
+for _, message in ipairs(messages) do
+  if message[COUNT] >= (most or math.huge) then exhausted = exhausted + 1 end
+end
+if exhausted > 0 then
+  -- Whatever becomes of us: the sweeper finds what is on its way.
+  local due, epoch = unpack(call('HMGET', HEAD, 'due', 'epoch'))
+  local wait = not promised(due, now) and unprepared(epoch or '', 'd', now)
+  if wait then return wait end
+  if not promised(due, now) then call('HSET', HEAD, 'due', ARGV[1]) end
+end
+
+local function send(id, message)
+  local body = call('HGET', BODY, id)
+  drop({ id }, { message })
+  local expires = target_ttl and now + target_ttl or message[EXPIRES]
+  local moved = {
+    message[CREATED], expires, target_ttl or message[TTL], 0, 0, '', message[CLIENT], message[CHECKSUM],
+  }
+  call('HSET', OUT, id, pack(moved), 'b' .. id, body, 't' .. id, target)
+end
+
+local ids, raws, changed, ends = {}, {}, {}, now + ttl
+for i, id in ipairs(found) do
+  local message = messages[i]
+  if message[COUNT] >= (most or math.huge) then
+    send(id, message)
+  else
+    message[CLAIM] = claim
+    message[COUNT] = message[COUNT] + 1
+    if message[EXPIRES] < ends then
+      message[TTL], message[EXPIRES] = ttl + grace, ends + grace
+      call('ZADD', EXPIRY, message[EXPIRES], id)
+    end
+    ids[#ids + 1] = id
+    raws[#raws + 1] = pack(message)
+    changed[#changed + 1] = id
+    changed[#changed + 1] = raws[#raws]
+  end
+end
+if #ids > 0 then
+  leave(ids, ARGV[8] == '1')
+  add_all(HELD, ids)
+  set_all(META, changed)
+  call('HSET', CLAIMS, claim, pack({ ttl, grace, now, ends, ids }), 'n' .. claim, #ids)
+  call('ZADD', ENDS, ends, claim)
+end
+return { ids, raws, get_all(BODY, ids), exhausted > 0 and 1 or 0 }

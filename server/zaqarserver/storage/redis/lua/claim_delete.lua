@@ -1,0 +1,6 @@
+-- Releases a live claim.
+-- with: queue
+-- ARGV: now, claim id
+local now = tonumber(ARGV[1])
+if lives(ARGV[2], now) then release(ARGV[2], now) end
+return 1

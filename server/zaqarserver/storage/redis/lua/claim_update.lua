@@ -1,0 +1,19 @@
+-- Renews a live claim; 0 if there is none.
+-- with: queue
+-- ARGV: now, claim id, ttl, grace
+local now, claim, ttl, grace = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+if not lives(claim, now) then return 0 end
+local ids, changed, ends = unpacked(call('HGET', CLAIMS, claim))[C_IDS], {}, now + ttl
+for _, id in ipairs(ids) do
+  local message = read(id)
+  if message and message[CLAIM] == claim and message[EXPIRES] < ends then
+    message[TTL], message[EXPIRES] = ttl + grace, ends + grace
+    call('ZADD', EXPIRY, message[EXPIRES], id)
+    changed[#changed + 1] = id
+    changed[#changed + 1] = pack(message)
+  end
+end
+set_all(META, changed)
+call('HSET', CLAIMS, claim, pack({ ttl, grace, now, ends, ids }))
+call('ZADD', ENDS, ends, claim)
+return 1

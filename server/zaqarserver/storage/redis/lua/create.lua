@@ -1,0 +1,11 @@
+-- Makes a queue; 0 if it exists.
+-- with: promise
+-- ARGV: (none), epoch, prepared, revision, metadata
+local HEAD = KEYS[1]
+local revision, epoch = unpack(redis.call('HMGET', HEAD, 'rev', 'epoch'))
+if revision then return 0 end
+local wait = unprepared(epoch or '', 'q', 0)
+if wait then return wait end
+redis.call('PERSIST', HEAD)
+redis.call('HSET', HEAD, 'rev', ARGV[4], 'metadata', ARGV[5])
+return 1

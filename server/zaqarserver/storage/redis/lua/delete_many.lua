@@ -1,0 +1,18 @@
+-- Deletes messages, all or none.
+-- with: queue
+-- ARGV: now, number of claims or -1 for any or none, claim ids, message ids
+-- Returns 0, or 1 if one is not under the claims named.
+local now, named = tonumber(ARGV[1]), tonumber(ARGV[2])
+local claims, ids, messages = {}, {}, {}
+for i = 3, 2 + math.max(named, 0) do claims[ARGV[i]] = true end
+for i = 3 + math.max(named, 0), #ARGV do
+  local message = read(ARGV[i])
+  if message and message[EXPIRES] > now then
+    local claim = message[CLAIM]
+    if named >= 0 and not (claims[claim] and lives(claim, now)) then return 1 end
+    ids[#ids + 1] = ARGV[i]
+    messages[#messages + 1] = message
+  end
+end
+drop(ids, messages)
+return 0

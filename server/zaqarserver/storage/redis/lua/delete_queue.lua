@@ -1,0 +1,15 @@
+-- Removes a queue with its messages and claims; 0 if there is none.
+-- with: queue, promise
+-- ARGV: (none), epoch, prepared
+local revision, epoch = unpack(call('HMGET', HEAD, 'rev', 'epoch'))
+if not revision then return 0 end
+local wait = unprepared(epoch or '', 'q', 0)
+if wait then return wait end
+-- Freed in the background, whatever the size. What is on its way to a dead letter queue
+-- has left this one already; OUT and IN stay.
+call('UNLINK', META, BODY, FREE, HIDDEN, LATE, HELD, EXPIRY, CLAIMS, ENDS)
+-- The last number stays for a day: ids go on behind it if the queue is made again.
+call('HDEL', HEAD, 'rev', 'metadata', 'bytes', 'count')
+raise_promise(HEAD, 'due')
+call('EXPIRE', HEAD, 86400)
+return 1

@@ -1,0 +1,21 @@
+-- Reads messages that are on their way to a dead letter queue.
+-- ARGV: at most how many
+-- Returns ids, messages, bodies, and the queues that they are for.
+local OUT = KEYS[11]
+local ids = {}
+local cursor = '0'
+repeat
+  local page
+  cursor, page = unpack(redis.call('HSCAN', OUT, cursor, 'COUNT', 100))
+  for i = 1, #page, 2 do
+    if #page[i] == 30 then ids[#ids + 1] = page[i] end
+  end
+until cursor == '0' or #ids >= tonumber(ARGV[1])
+table.sort(ids)
+local packed, bodies, targets = {}, {}, {}
+for i, id in ipairs(ids) do
+  packed[i] = redis.call('HGET', OUT, id)
+  bodies[i] = redis.call('HGET', OUT, 'b' .. id)
+  targets[i] = redis.call('HGET', OUT, 't' .. id)
+end
+return { ids, packed, bodies, targets }

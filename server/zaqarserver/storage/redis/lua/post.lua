@@ -1,0 +1,54 @@
+-- Stores messages in order, all or none, and their notice if anybody listens.
+-- with: queue, promise, listeners
+-- ARGV: now, epoch, prepared, number, revision, channel, news, then for each message: random
+--   half of the id, expires, visible, packed, body
+-- Returns the number of the first message, 1 if there is a delivery to make, and the volatile
+-- subscriptions that were told.
+local now, number, FIRST, WIDTH = tonumber(ARGV[1]), tonumber(ARGV[4]), 8, 5
+local revision, last, due, epoch = unpack(call('HMGET', HEAD, 'rev', 'last', 'due', 'epoch'))
+
+local first_due = math.huge
+for at = FIRST, #ARGV, WIDTH do first_due = math.min(first_due, tonumber(ARGV[at + 1])) end
+local lasting, volatile = audience(ARGV[1])
+local needs = (revision and '' or 'q') .. (promised(due, first_due) and '' or 'd')
+if lasting and not promised(call('HGET', SUB, 'due'), now) then needs = needs .. 'n' end
+local wait = unprepared(epoch or '', needs, first_due)
+if wait then return wait end
+
+if not revision then
+  call('PERSIST', HEAD)
+  call('HSET', HEAD, 'rev', ARGV[5], 'metadata', '{}')
+end
+if last and tonumber(last) >= number then number = tonumber(last) + 1 end
+local ids, metas, bodies, free, hidden, late, expiry, bytes = {}, {}, {}, {}, {}, {}, {}, 0
+for at = FIRST, #ARGV, WIDTH do
+  local id = string.format('%014x', number + #ids) .. ARGV[at]
+  ids[#ids + 1] = id
+  local place = #ids * 2
+  expiry[place - 1], expiry[place] = ARGV[at + 1], id
+  metas[place - 1], metas[place] = id, ARGV[at + 3]
+  bodies[place - 1], bodies[place] = id, ARGV[at + 4]
+  bytes = bytes + #ARGV[at + 4]
+  if ARGV[at + 2] == '0' then
+    free[#free + 1] = id
+  else
+    hidden[#hidden + 1] = id
+    late[#late + 1] = ARGV[at + 2]
+    late[#late + 1] = id
+  end
+end
+set_all(META, metas)
+set_all(BODY, bodies)
+add_all(FREE, free)
+add_all(HIDDEN, hidden)
+in_steps(late, function(...) call('ZADD', LATE, ...) end)
+in_steps(expiry, function(...) call('ZADD', EXPIRY, ...) end)
+count(#ids, bytes)
+call('HSET', HEAD, 'last', number + #ids - 1)
+if needs:find('d', 1, true) then call('HSET', HEAD, 'due', string.format('%.17g', first_due)) end
+if lasting or #volatile > 0 then
+  local frame = notice(ids, metas, bodies)
+  if lasting then leave_notice(frame, now) end
+  if #volatile > 0 then tell(ARGV[6], ARGV[7], volatile, frame) end
+end
+return { string.format('%.0f', number), lasting and 1 or 0, volatile }

@@ -1,0 +1,38 @@
+-- What has to stand in another slot before a script may change something here.
+--
+-- A script that needs it and was not told that it is there changes nothing and answers
+-- 'prepare', the epoch of the queue, letters for what it needs, and a time. Its caller writes
+-- that, and calls again with the epoch and the letters. Whoever may take it away raises the
+-- epoch first, and then the script asks once more. So whatever dies, and when: the other slots
+-- may name something that is not here, and never miss something that is.
+--
+--   q  the name of the queue in the list of its project
+--   d  the queue in the list of those to be swept, at the time or earlier
+--   n  the queue in the list of those with deliveries, at the time or earlier
+
+local PREPARED_EPOCH, PREPARED = ARGV[2], ARGV[3]
+
+local function unprepared(epoch, needs, due)
+  if needs == '' then return nil end
+  local covered = PREPARED_EPOCH == epoch
+  for letter in needs:gmatch('.') do
+    covered = covered and PREPARED:find(letter, 1, true)
+  end
+  if not covered then return { 'prepare', epoch, needs, string.format('%.17g', due) } end
+end
+
+-- Tells whether a time that is kept in a hash promises an entry at `due` or earlier.
+local function promised(time, due)
+  return time and tonumber(time) <= due
+end
+
+-- Raises the epoch, and a promise to `due` if there is one, or ends it with nil: without a
+-- promise the next script that needs one asks for it.
+local function raise_promise(hash, field, due)
+  redis.call('HINCRBY', KEYS[1], 'epoch', 1)
+  if not due then
+    redis.call('HDEL', hash, field)
+  elseif promised(redis.call('HGET', hash, field), due) then
+    redis.call('HSET', hash, field, string.format('%.17g', due))
+  end
+end

@@ -1,0 +1,34 @@
+-- Takes messages that come from another queue; one that came before is not taken again.
+-- with: queue, promise
+-- ARGV: now, epoch, prepared, revision, then for each message: id, packed, body
+local now, FIRST, WIDTH, REMEMBERED = tonumber(ARGV[1]), 5, 3, 3600
+local revision, last, due, epoch = unpack(call('HMGET', HEAD, 'rev', 'last', 'due', 'epoch'))
+-- What remembers arrivals is swept as well: it makes the queue due.
+local first_due = now + REMEMBERED
+for at = FIRST, #ARGV, WIDTH do first_due = math.min(first_due, unpacked(ARGV[at + 1])[EXPIRES]) end
+local needs = (revision and '' or 'q') .. (promised(due, first_due) and '' or 'd')
+local wait = unprepared(epoch or '', needs, first_due)
+if wait then return wait end
+
+if not revision then
+  call('PERSIST', HEAD)
+  call('HSET', HEAD, 'rev', ARGV[4], 'metadata', '{}')
+end
+if needs:find('d', 1, true) then call('HSET', HEAD, 'due', string.format('%.17g', first_due)) end
+last = tonumber(last or '0')
+for at = FIRST, #ARGV, WIDTH do
+  local id, message = ARGV[at], unpacked(ARGV[at + 1])
+  if not call('ZSCORE', IN, id) and message[EXPIRES] > now then
+    call('HSET', META, id, ARGV[at + 1])
+    call('HSET', BODY, id, ARGV[at + 2])
+    call('ZADD', FREE, 0, id)
+    call('ZADD', EXPIRY, message[EXPIRES], id)
+    count(1, #ARGV[at + 2])
+    -- What is posted later sorts behind what came.
+    last = math.max(last, tonumber(id:sub(1, 14), 16))
+  end
+  call('ZADD', IN, 'NX', now, id)
+end
+call('HSET', HEAD, 'last', last)
+call('ZREMRANGEBYSCORE', IN, '-inf', now - REMEMBERED)
+return 1

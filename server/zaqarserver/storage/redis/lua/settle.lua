@@ -1,0 +1,22 @@
+-- Notes how far a delivery got.
+-- with: promise, listeners
+-- ARGV: subscription id, number, (none), position, attempt, when to go on
+-- Returns nothing if the delivery has ended, else when the next one is due, or an empty text.
+local id, number, position = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
+local state = call('HGET', STATE, id)
+state = state and unpacked(state)
+if not state or state[D_NUMBER] ~= number then return false end
+if position < state[D_COUNT] then
+  state[D_POSITION], state[D_ATTEMPT] = position, tonumber(ARGV[5])
+  call('HSET', STATE, id, pack(state))
+  call('ZADD', DUE, ARGV[6], id)
+else
+  call('HDEL', STATE, id)
+  call('ZREM', BUSY, id)
+  call('ZREM', DUE, id)
+  call('ZADD', IDLE, number, id)
+  dispose()
+end
+local due = next_delivery()
+raise_promise(SUB, 'due', due)
+return due and string.format('%.17g', due) or ''

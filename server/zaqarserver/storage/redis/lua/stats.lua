@@ -1,0 +1,31 @@
+-- Counts messages and finds the oldest and the newest.
+-- with: queue
+-- ARGV: now
+-- Returns how many are free and claimed, then id and creation of the oldest and the newest.
+local now = tonumber(ARGV[1])
+if not settle(now) then return AGAIN end
+
+-- Expired ones at the end of the line leave it, so that nobody looks at them twice.
+local function edge(backwards)
+  local following, dead, found, message = walk({ FREE, HIDDEN, HELD }, nil, 10, backwards), {}, nil, nil
+  repeat
+    if found then dead[#dead + 1] = found end
+    found = following()
+    message = found and read(found)
+  until not found or (message and message[EXPIRES] > now) or #dead == ROOM
+  leave(dead, true)
+  return found, message, #dead == ROOM
+end
+
+local oldest, first, early = edge(false)
+if early then return AGAIN end
+if not oldest then return { 0, 0 } end
+local newest, last, late = edge(true)
+if late then return AGAIN end
+local held = call('ZCARD', HELD)
+local live = call('ZCARD', EXPIRY) - call('ZCOUNT', EXPIRY, '-inf', now)
+return {
+  live - held, held,
+  oldest, string.format('%.17g', first[CREATED]),
+  newest, string.format('%.17g', last[CREATED]),
+}

@@ -1,0 +1,18 @@
+-- Lists a page of live subscriptions.
+-- with: listeners
+-- ARGV: now, where to begin, limit
+-- Returns ids, packed.
+local now, limit, start, ids, raws = tonumber(ARGV[1]), tonumber(ARGV[3]), ARGV[2], {}, {}
+while #ids < limit do
+  local page = call('ZRANGEBYLEX', ORDER, start, '+', 'LIMIT', 0, 100)
+  for _, id in ipairs(page) do
+    local raw = call('HGET', RECORDS, id)
+    if #ids < limit and unpacked(raw)[S_EXPIRES] > now then
+      ids[#ids + 1] = id
+      raws[#raws + 1] = raw
+    end
+    start = '(' .. id
+  end
+  if #page < 100 then break end
+end
+return { ids, raws }

@@ -1,0 +1,46 @@
+-- Gives out deliveries that are due.
+-- with: promise, listeners
+-- ARGV: now, (none), (none), at most how many, seconds of the lease, 1 for confirmed ones only
+-- Returns the deliveries (subscription id, packed subscription, number, position, attempt,
+-- notice), and when the next one is due, or an empty text.
+local now, room, lease, confirmed = tonumber(ARGV[1]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
+local newest, taken, looked = tonumber(call('HGET', SUB, 'newest') or 0), {}, 0
+
+local function begin(id)
+  local number = tonumber(call('ZSCORE', IDLE, id)) + 1
+  local frame = call('HGET', NOTICES, number)
+  return { number, 0, 0, (struct.unpack('>I4', frame)) }, frame
+end
+
+local function give(id)
+  looked = looked + 1
+  local raw, state, frame = call('HGET', RECORDS, id), call('HGET', STATE, id), nil
+  local record = unpacked(raw)
+  if record[S_EXPIRES] <= now or (confirmed and not record[S_CONFIRMED] and not state) then
+    catch_up(id)
+    return
+  end
+  if state then
+    state = unpacked(state)
+    frame = call('HGET', NOTICES, state[D_NUMBER])
+  else
+    state, frame = begin(id)
+    call('ZREM', IDLE, id)
+    call('ZADD', BUSY, state[D_NUMBER] - 1, id)
+    call('HSET', STATE, id, pack(state))
+  end
+  call('ZADD', DUE, now + lease, id)
+  taken[#taken + 1] = { id, raw, state[D_NUMBER], state[D_POSITION], state[D_ATTEMPT], frame }
+end
+
+-- Who was tried before has waited longest; then those who are the most notices behind.
+while #taken < room and looked < 1000 do
+  local ids = call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, room - #taken)
+  if #ids == 0 then ids = call('ZRANGEBYSCORE', IDLE, '-inf', '(' .. newest, 'LIMIT', 0, room - #taken) end
+  if #ids == 0 then break end
+  for _, id in ipairs(ids) do give(id) end
+end
+dispose()
+local due = next_delivery()
+raise_promise(SUB, 'due', due)
+return { taken, due and string.format('%.17g', due) or '' }

@@ -1,0 +1,282 @@
+"""Messages and claims of the contract, on Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from zaqarserver.errors import ClaimNotFound, ClaimNotLive, MessageClaimed
+from zaqarserver.storage.base import Claim, DeadLetter, Message, NewMessage, Storage
+from zaqarserver.storage.redis import scripts
+from zaqarserver.storage.redis.ids import claim_id as new_claim_id
+from zaqarserver.storage.redis.ids import encode_id, is_id
+from zaqarserver.storage.redis.ids import revision as new_revision
+from zaqarserver.storage.redis.keys import QueueKeys
+from zaqarserver.storage.redis.packed import pack_message, read_messages
+from zaqarserver.storage.redis.subscriber_driver import SubscriptionsOnRedis
+
+#: How many messages on their way to dead letter queues one step finishes.
+MOVE_STEP = 100
+
+
+class MessagesOnRedis(SubscriptionsOnRedis, Storage):
+    """What each method promises is in the contract."""
+
+    # -- messages -----------------------------------------------------------
+
+    async def message_post(
+        self,
+        project: str,
+        queue: str,
+        client_id: str,
+        messages: Sequence[NewMessage],
+        now: float,
+    ) -> list[str]:
+        """Run one script, whatever the number of messages."""
+        keys = self._names.queue(project, queue)
+        secrets = [self._sequence.secret() for _ in messages]
+        args: list[str | bytes] = []
+        for new, secret in zip(messages, secrets, strict=True):
+            visible = repr(now + new.delay) if new.delay > 0 else "0"
+            packed = pack_message(new, client_id, now)
+            args += (secret, repr(now + new.ttl), visible, packed, new.body)
+        news = self._news(keys)
+        number, noticed, volatile = await self._run_prepared(
+            scripts.POST,
+            keys,
+            keys.posting,
+            now,
+            self._sequence.take(now, len(messages)),
+            new_revision(),
+            self._names.channel,
+            news.packed,
+            *args,
+        )
+        first = int(number)
+        self._sequence.learn(first + len(messages) - 1)
+        ids = [encode_id(first + at, secret) for at, secret in enumerate(secrets)]
+        if noticed:
+            self._noticed()
+        if volatile:
+            await news.told(messages, ids, volatile, now)
+        return ids
+
+    async def message_list(
+        self,
+        project: str,
+        queue: str,
+        *,
+        marker: str | None,
+        limit: int,
+        now: float,
+        exclude_client: str | None = None,
+        include_claimed: bool = False,
+        include_delayed: bool = False,
+    ) -> list[Message]:
+        """Walk over the places that are asked for, merged by id."""
+        if marker is not None and not is_id(marker):
+            return []
+        keys = self._names.queue(project, queue)
+        places = "f" + "h" * include_delayed + "c" * include_claimed
+        client = [] if exclude_client is None else [exclude_client]
+        position: str | bytes = "-" if marker is None else f"({marker}"
+        found: list[Message] = []
+        while position:
+            position, *page = await self._run(
+                scripts.LIST,
+                keys.messages,
+                repr(now),
+                position,
+                limit - len(found),
+                places,
+                *client,
+            )
+            found += read_messages(page, now)
+        return found
+
+    async def message_get(
+        self, project: str, queue: str, ids: Sequence[str], now: float
+    ) -> list[Message]:
+        """Look the ids up in a hash."""
+        keys = self._names.queue(project, queue)
+        page = await self._run(
+            scripts.GET, keys.messages, repr(now), *dict.fromkeys(ids)
+        )
+        return read_messages(page, now)
+
+    async def message_delete(
+        self,
+        project: str,
+        queue: str,
+        message_id: str,
+        claim_id: str | None,
+        now: float,
+    ) -> None:
+        """Check the claim, then delete."""
+        keys = self._names.queue(project, queue)
+        named = [] if claim_id is None else [claim_id]
+        refused = await self._run(
+            scripts.DELETE, keys.messages, repr(now), message_id, *named
+        )
+        if refused == 1:
+            raise MessageClaimed("the message is claimed; name its claim to delete it")
+        if refused:
+            raise ClaimNotLive("the claim has expired or does not hold the message")
+
+    async def message_delete_many(
+        self,
+        project: str,
+        queue: str,
+        ids: Sequence[str],
+        claim_ids: Sequence[str] | None,
+        now: float,
+    ) -> None:
+        """Check all, then delete."""
+        keys = self._names.queue(project, queue)
+        claims = [-1] if claim_ids is None else [len(claim_ids), *claim_ids]
+        refused = await self._run(
+            scripts.DELETE_MANY,
+            keys.messages,
+            repr(now),
+            *claims,
+            *dict.fromkeys(ids),
+        )
+        if refused:
+            raise MessageClaimed("a message is not under one of the claims named")
+
+    async def message_pop(
+        self,
+        project: str,
+        queue: str,
+        limit: int,
+        now: float,
+        *,
+        include_delayed: bool = False,
+    ) -> list[Message]:
+        """Delete the first that can be claimed."""
+        keys = self._names.queue(project, queue)
+        page = await self._run(
+            scripts.POP, keys.messages, repr(now), limit, int(include_delayed)
+        )
+        return read_messages(page, now)
+
+    async def message_purge(self, project: str, queue: str) -> None:
+        """Unlink a handful of keys; Redis frees them in the background."""
+        keys = self._names.queue(project, queue)
+        await self._run(scripts.PURGE, keys.messages)
+
+    # -- claims -------------------------------------------------------------
+
+    async def claim_create(
+        self,
+        project: str,
+        queue: str,
+        *,
+        ttl: int,
+        grace: int,
+        limit: int,
+        now: float,
+        include_delayed: bool = False,
+        dead_letter: DeadLetter | None = None,
+    ) -> Claim | None:
+        """Claim the first ids of a sorted set.
+
+        A run of more than a thousand expired messages that were not swept yet may
+        make a claim smaller than ``limit``, never empty.
+        """
+        keys = self._names.queue(project, queue)
+        name = new_claim_id()
+        beyond = [] if dead_letter is None else _beyond(dead_letter)
+        *page, moving = await self._run_prepared(
+            scripts.CLAIM,
+            keys,
+            keys.messages,
+            now,
+            name,
+            ttl,
+            grace,
+            limit,
+            int(include_delayed),
+            *beyond,
+        )
+        if moving:
+            await self._finish_moves(keys, now)
+        messages = read_messages(page, now)
+        return Claim(name, ttl, grace, 0, messages) if messages else None
+
+    async def claim_get(
+        self, project: str, queue: str, claim_id: str, now: float
+    ) -> Claim:
+        """Read the claim and what it holds."""
+        keys = self._names.queue(project, queue)
+        found = await self._run(scripts.CLAIM_GET, keys.messages, repr(now), claim_id)
+        if found is None:
+            raise _not_live(claim_id)
+        ttl, grace, created, *page = found
+        age = max(0, int(now - float(created)))
+        return Claim(claim_id, ttl, grace, age, read_messages(page, now))
+
+    async def claim_update(
+        self,
+        project: str,
+        queue: str,
+        claim_id: str,
+        *,
+        ttl: int,
+        grace: int,
+        now: float,
+    ) -> None:
+        """Renew the claim, and extend its messages."""
+        keys = self._names.queue(project, queue)
+        found = await self._run(
+            scripts.CLAIM_UPDATE, keys.messages, repr(now), claim_id, ttl, grace
+        )
+        if not found:
+            raise _not_live(claim_id)
+
+    async def claim_delete(
+        self, project: str, queue: str, claim_id: str, now: float
+    ) -> None:
+        """Put what the claim holds back to its place."""
+        keys = self._names.queue(project, queue)
+        await self._run(scripts.CLAIM_DELETE, keys.messages, repr(now), claim_id)
+
+    # -- dead letters ---------------------------------------------------------
+
+    async def _finish_moves(self, keys: QueueKeys, now: float) -> None:
+        """Put what has left a queue into its dead letter queues.
+
+        The claim has put it aside, in the same slot, and has seen to it that the
+        sweeper looks after the queue. The target takes an id once, however often
+        it comes within an hour; only then the source forgets it. So whoever dies
+        in between, the message arrives, and arrives once.
+        """
+        while True:
+            ids, *moved = await self._run(scripts.MOVES, keys.messages, MOVE_STEP)
+            if not ids:
+                return
+            targets: dict[str, list[bytes]] = {}
+            for id_, packed, body, target in zip(ids, *moved, strict=True):
+                targets.setdefault(target.decode(), []).extend((id_, packed, body))
+            await asyncio.gather(
+                *(self._put(keys.project, *one, now) for one in targets.items())
+            )
+            await self._run(scripts.MOVED, keys.messages, *ids)
+
+    async def _put(
+        self, project: str, queue: str, messages: list[bytes], now: float
+    ) -> None:
+        keys = self._names.queue(project, queue)
+        await self._run_prepared(
+            scripts.PUT, keys, keys.messages, now, new_revision(), *messages
+        )
+
+
+def _beyond(dead_letter: DeadLetter) -> list[Any]:
+    ttl = "" if dead_letter.ttl is None else dead_letter.ttl
+    return [dead_letter.queue, dead_letter.max_claim_count, ttl]
+
+
+def _not_live(claim_id: str) -> ClaimNotFound:
+    return ClaimNotFound(f"no live claim {claim_id!r}")

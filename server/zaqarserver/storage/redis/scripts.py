@@ -1,0 +1,94 @@
+"""The scripts: what each is for stands at the top of its file in ``lua``.
+
+Each is sent by the hash of its text. A line ``-- with: …`` names files whose text
+comes before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+
+_FOLDER = files("zaqarserver.storage.redis") / "lua"
+_WITH = "-- with: "
+
+
+class Script(msgspec.Struct, frozen=True):
+    """A script, or what is asked like one.
+
+    Attributes:
+        text: Its text, what it needs included.
+        sha: Its name towards the server.
+        again: Whether it may be sent again if nobody knows whether it ran: the
+            second run changes nothing, and answers the same for all that matters.
+        writes: Whether its answer promises that something is stored.
+    """
+
+    text: str
+    sha: str
+    again: bool
+    writes: bool
+
+
+def _source(name: str) -> str:
+    return (_FOLDER / f"{name}.lua").read_text("utf-8")
+
+
+def _script(name: str, *, again: bool = False, writes: bool = True) -> Script:
+    source = _source(name)
+    needed = [
+        line.removeprefix(_WITH).split(", ")
+        for line in source.splitlines()
+        if line.startswith(_WITH)
+    ]
+    parts = [_source(part) for names in needed for part in names]
+    text = "\n".join([*parts, source])
+    sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    return Script(text, sha, again, writes)
+
+
+CREATE: Final = _script("create")
+UPDATE: Final = _script("update")
+DELETE_QUEUE: Final = _script("delete_queue", again=True)
+PURGE: Final = _script("purge", again=True)
+
+POST: Final = _script("post")
+LIST: Final = _script("list", again=True, writes=False)
+GET: Final = _script("get", again=True, writes=False)
+STATS: Final = _script("stats", again=True, writes=False)
+DELETE: Final = _script("delete", again=True)
+DELETE_MANY: Final = _script("delete_many", again=True)
+POP: Final = _script("pop")
+
+CLAIM: Final = _script("claim")
+CLAIM_GET: Final = _script("claim_get", again=True, writes=False)
+CLAIM_UPDATE: Final = _script("claim_update", again=True)
+CLAIM_DELETE: Final = _script("claim_delete", again=True)
+
+MOVES: Final = _script("moves", again=True, writes=False)
+PUT: Final = _script("put", again=True)
+MOVED: Final = _script("moved", again=True)
+SWEEP: Final = _script("sweep", again=True, writes=False)
+
+SUBSCRIBE: Final = _script("subscribe")
+SUBSCRIPTIONS: Final = _script("subscriptions", again=True, writes=False)
+RESUBSCRIBE: Final = _script("resubscribe", again=True)
+UNSUBSCRIBE: Final = _script("unsubscribe", again=True)
+UNSUBSCRIBE_ALL: Final = _script("unsubscribe_all", again=True)
+ORPHANS: Final = _script("orphans", again=True)
+TAKE: Final = _script("take", writes=False)
+SETTLE: Final = _script("settle", again=True)
+
+GRANT_ADD: Final = _script("grant_add", again=True)
+GRANT_LIST: Final = _script("grant_list", again=True, writes=False)
+GRANT_REVOKE: Final = _script("grant_revoke", again=True)
+
+AGENDA_ADD: Final = _script("agenda_add", again=True)
+AGENDA_MOVE: Final = _script("agenda_move", again=True, writes=False)
+INDEX_BEGIN: Final = _script("index_begin", again=True)
+INDEX_END: Final = _script("index_end", again=True)
+
+ALL: Final = tuple(value for value in globals().values() if isinstance(value, Script))

@@ -1,0 +1,286 @@
+"""One connection to a server: requests go out together, answers come in their order.
+
+What is asked in one turn of the event loop is one write, and so one packet for the
+server to read. Nothing is ever sent twice here, and nothing waits for the answer to
+what was sent before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import hiredis
+
+from zaqarserver.storage.redis.location import Address, Location, Login
+
+_MESSAGE: Final = b"message"
+
+#: What a command is made of.
+Word = str | int | bytes
+
+#: Called with each message that is published on the channel of a connection.
+Listener = Callable[[bytes], None]
+
+
+def pack(*words: Word) -> bytes:
+    """Pack a command."""
+    packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]
+    return packed
+
+
+class Unsent(Exception):
+    """The request was certainly not executed; it may be sent again."""
+
+
+class Unanswered(Exception):
+    """The request may have been executed, or not."""
+
+
+class _Call:
+    """A request whose answer is awaited."""
+
+    __slots__ = ("future", "reply", "sent", "withheld")
+
+    def __init__(self, future: asyncio.Future[Any], *, withheld: bool) -> None:
+        self.future = future
+        self.withheld = withheld
+        self.sent = time.monotonic()
+        self.reply: Any = None
+
+    def take(self, reply: Any) -> None:
+        """Answer, or keep the answer until replicas have the change."""
+        self.reply = reply
+        if not self.withheld:
+            self.answer()
+
+    def answer(self) -> None:
+        if not self.future.done():
+            self.future.set_result(self.reply)
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class _Barrier:
+    """A ``WAIT``: it answers what was sent before it, if enough replicas have it."""
+
+    __slots__ = ("_calls", "_replicas", "sent")
+
+    def __init__(self, calls: list[_Call], replicas: int) -> None:
+        self._calls = calls
+        self._replicas = replicas
+        self.sent = time.monotonic()
+
+    def take(self, reply: Any) -> None:
+        if isinstance(reply, int) and reply >= self._replicas:
+            for call in self._calls:
+                call.answer()
+            return
+        self.fail(
+            Unanswered(f"{self._replicas} replicas did not confirm in time: {reply}")
+        )
+
+    def fail(self, error: Exception) -> None:
+        for call in self._calls:
+            if isinstance(call.reply, hiredis.ReplyError):
+                call.answer()  # it was refused: there is nothing to confirm
+            else:
+                call.fail(error)
+
+
+class Wire(asyncio.Protocol):
+    """A connection; made by :func:`connect`.
+
+    Args:
+        location: The settings.
+        listener: Who is told of messages on a channel, if it is to listen to one.
+
+    Attributes:
+        closed: Whether it is of no use any more.
+    """
+
+    def __init__(self, location: Location, listener: Listener | None = None) -> None:
+        self.closed = False
+        self._loop = asyncio.get_running_loop()
+        self._timeout = location.timeout + location.wait_timeout
+        self._replicas = location.wait_replicas
+        self._wait = pack(
+            "WAIT", location.wait_replicas, int(location.wait_timeout * 1000)
+        )
+        self._listener = listener
+        self._reader = hiredis.Reader()
+        self._transport: asyncio.Transport | None = None
+        self._unsent: list[bytes] = []
+        self._calls: list[_Call] = []
+        self._awaited: deque[_Call | _Barrier] = deque()
+        self._watchdog: asyncio.TimerHandle | None = None
+
+    # -- asking -------------------------------------------------------------
+
+    def call(self, packed: bytes, *, lasting: bool = False) -> asyncio.Future[Any]:
+        """Send a packed command with what else is sent in this turn.
+
+        Args:
+            packed: The command.
+            lasting: Answer only when as many replicas as are configured have it.
+
+        Returns:
+            The reply, also if it is an error of the server's.
+
+        Raises:
+            Unsent: The connection has ended.
+            Unanswered: It ended after the command was sent; or the replicas did
+                not confirm.
+        """
+        future: asyncio.Future[Any] = self._loop.create_future()
+        call = _Call(future, withheld=lasting and self._replicas > 0)
+        if self.closed:
+            call.fail(Unsent("the connection has ended"))
+            return future
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(packed)
+        self._calls.append(call)
+        return future
+
+    async def ask(self, *command: Word) -> Any:
+        """Send a command and return its reply, also if it is an error."""
+        return await self.call(pack(*command))
+
+    def _flush(self) -> None:
+        packed, self._unsent = self._unsent, []
+        calls, self._calls = self._calls, []
+        if self.closed or self._transport is None or self._transport.is_closing():
+            for call in calls:
+                call.fail(Unsent("the connection has ended"))
+            return
+        self._awaited.extend(calls)
+        withheld = [call for call in calls if call.withheld]
+        if withheld:
+            packed.append(self._wait)
+            self._awaited.append(_Barrier(withheld, self._replicas))
+        self._transport.writelines(packed)
+        if self._watchdog is None:
+            self._watch(self._timeout)
+
+    # -- being answered -----------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the types
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Hand out the replies that are complete."""
+        reader = self._reader
+        reader.feed(data)
+        try:
+            while (reply := reader.gets()) is not False:
+                self._take(reply)
+        except (hiredis.HiredisError, IndexError) as error:
+            self._end(f"it spoke another language: {error}")
+
+    def _take(self, reply: Any) -> None:
+        if self._listener is not None and type(reply) is list and reply[0] == _MESSAGE:
+            self._listener(reply[2])
+        else:
+            self._awaited.popleft().take(reply)
+
+    # -- ending -------------------------------------------------------------
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Fail what was not answered."""
+        self._end(f"the connection was lost: {error}" if error else "it hung up")
+
+    def close(self) -> None:
+        """End the connection."""
+        self._end("the connection was closed")
+
+    def _end(self, why: str) -> None:
+        self.closed = True
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+            self._watchdog = None
+        if self._transport is not None:
+            self._transport.abort()
+        awaited, self._awaited = self._awaited, deque()
+        for one in awaited:
+            one.fail(Unanswered(why))
+
+    def _watch(self, seconds: float) -> None:
+        self._watchdog = self._loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        self._watchdog = None
+        if not self._awaited:
+            return
+        left = self._awaited[0].sent + self._timeout - time.monotonic()
+        if left <= 0:
+            self._end(f"no answer within {self._timeout:g} s")
+        else:
+            self._watch(left)
+
+
+def _tls(location: Location) -> ssl.SSLContext | None:
+    if not location.tls:
+        return None
+    context = ssl.create_default_context(cafile=location.ca_file or None)
+    if location.cert_file:
+        context.load_cert_chain(location.cert_file, location.key_file or None)
+    return context
+
+
+async def connect(
+    address: Address,
+    location: Location,
+    *,
+    login: Login | None = None,
+    database: int = 0,
+    listener: Listener | None = None,
+) -> Wire:
+    """Connect, log in, and choose the database.
+
+    Raises:
+        Unsent: It did not work, in any way.
+    """
+    wire = Wire(location, listener)
+    try:
+        async with asyncio.timeout(location.connect_timeout):
+            await _open(wire, address, location)
+            await _greet(wire, login or Login(), database)
+    except (OSError, TimeoutError, Unsent, Unanswered) as error:
+        wire.close()
+        raise Unsent(f"cannot connect to {address}: {error or 'timed out'}") from error
+    except BaseException:
+        wire.close()
+        raise
+    return wire
+
+
+async def _open(wire: Wire, address: Address, location: Location) -> None:
+    loop = asyncio.get_running_loop()
+    if not address.port:
+        await loop.create_unix_connection(lambda: wire, address.host)
+        return
+    context = _tls(location)
+    await loop.create_connection(lambda: wire, address.host, address.port, ssl=context)
+
+
+async def _greet(wire: Wire, login: Login, database: int) -> None:
+    greetings: list[tuple[Word, ...]] = []
+    if login.username:
+        greetings.append(("AUTH", login.username, login.password))
+    elif login.password:
+        greetings.append(("AUTH", login.password))
+    if database:
+        greetings.append(("SELECT", database))
+    greetings.append(("PING",))
+    for reply in await asyncio.gather(*(wire.ask(*words) for words in greetings)):
+        if isinstance(reply, hiredis.ReplyError):
+            raise Unsent(str(reply))
