@@ -202,3 +202,40 @@ def test_many_messages_are_posted_where_the_queue_may_not_be_looked_at(
     words = ["message", "post", "orders", "--lines", "-", "-f", "value"]
     done = zaqar("--signed-url", url, *words, stdin=b"a\nb\nc\n")
     assert (done.status, len(done.out.split())) == (0, 3)
+
+
+@pytest.mark.parametrize("wire", ["http", "ws"])
+def test_a_signed_url_is_listed_until_it_ends_and_opens_nothing_once_revoked(
+    zaqar: Run, sign: Callable[..., str], server: Any, wire: str
+) -> None:
+    where = ["--os-queues-endpoint", server.websocket_url] if wire == "ws" else []
+    url = sign("--methods", "GET")
+    listed = zaqar(*where, "queue", "signed", "url", "list", "orders", "-f", "json")
+    assert listed.status == 0
+    (row,) = listed.data
+    assert list(row) == ["ID", "Paths", "Methods", "Created", "Expires", "Revoked"]
+    assert row["Paths"] == "/v2/queues/orders/messages"
+    assert row["Methods"] == "GET"
+    assert row["Revoked"] is False
+    assert parse_signed_url(url).signature not in listed.out
+    assert zaqar("--signed-url", url, "message", "list", "orders").status == 0
+    revoke = ["queue", "signed", "url", "revoke", "orders", row["ID"]]
+    assert zaqar(*where, *revoke) == (0, "", "")
+    refused = zaqar("--signed-url", url, "message", "list", "orders")
+    assert (refused.status, refused.out) == (1, "")
+    assert "it was revoked, or differs" in refused.err
+    assert zaqar("queue", "signed", "url", "list", "orders", "-f", "json").data == [
+        {**row, "Revoked": True}
+    ]
+
+
+def test_revoking_what_is_not_there_is_an_error_and_stops_nothing(
+    zaqar: Run, sign: Callable[..., str]
+) -> None:
+    sign()
+    words = ["queue", "signed", "url", "list", "orders", "-f", "value", "-c", "ID"]
+    known = zaqar(*words).out.strip()
+    done = zaqar("queue", "signed", "url", "revoke", "orders", "nope", known)
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith("signed URL nope: There is no such resource.")
+    assert "True" in zaqar("queue", "signed", "url", "list", "orders").out

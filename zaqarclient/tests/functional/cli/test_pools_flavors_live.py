@@ -1,0 +1,81 @@
+"""Commands on pools and flavors against a server that keeps its queues in pools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zaqarclient.tests.functional.cli.conftest import Run
+
+
+@pytest.fixture(scope="module")
+def server(server_factory: Callable[..., Any]) -> Any:
+    """A server with pools; the first test finds none."""
+    return server_factory(options="admin_mode = true\npooling = true")
+
+
+@pytest.fixture
+def admin(zaqar: Run, environment: dict[str, str], monkeypatch: Any) -> Run:
+    """The program in the role of an administrator."""
+    monkeypatch.setenv("OS_QUEUES_ROLES", "admin")
+    assert environment
+    return zaqar
+
+
+def test_pools_and_flavors_from_their_making_to_their_end(
+    admin: Run, tmp_path: Path
+) -> None:
+    uri = f"sqlite:///{tmp_path}/ssd.db"
+    assert admin("pool", "list", "-f", "json").data == []
+    made = admin("pool", "create", "ssd", uri, "100", "-f", "json")
+    pool = {"Name": "ssd", "Weight": 100, "URI": uri, "Flavor": None, "Options": {}}
+    assert (made.data, made.err) == (pool, "")
+    flavor = admin("flavor", "create", "fast", "--pool-list", "ssd", "-f", "json")
+    assert flavor.data["Name"] == "fast"
+    assert flavor.data["Pool list"] == ["ssd"]
+    assert "FIFO" in flavor.data["Capabilities"]
+    shown = admin("flavor", "show", "fast", "-f", "json")
+    assert shown.data == flavor.data
+    assert [row["Name"] for row in admin("flavor", "list", "-f", "json").data] == [
+        "fast"
+    ]
+    words = ["pool", "update", "ssd", "--pool-weight", "0", "-f", "json"]
+    changed = admin(*words)
+    assert changed.data["Weight"] == 0
+    assert changed.data["Options"] == {}
+    assert admin("pool", "show", "ssd", "-f", "json").data == changed.data
+    detailed = admin("pool", "list", "--detailed", "-f", "json").data
+    assert detailed == [changed.data]
+    words = ["flavor", "update", "fast", "--pool-list", "ssd", "-f", "json"]
+    assert admin(*words).data["Pool_list"] == ["ssd"]
+    for _ in range(2):  # the second finds nothing, which is no error
+        assert admin("flavor", "delete", "fast") == (0, "", "")
+        assert admin("pool", "delete", "ssd") == (0, "", "")
+    assert admin("pool", "list", "-f", "json").data == []
+
+
+def test_pools_are_for_administrators(zaqar: Run) -> None:
+    done = zaqar("pool", "list")
+    assert (done.status, done.out) == (1, "")
+    assert "The service does not allow this." in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["pool", "create", "p", "gopher://x", "1"], "gopher"),
+        (["flavor", "create", "f", "--pool-list", "nope"], "nope"),
+        (["pool", "show", "nope"], "There is no such resource"),
+        (["flavor", "show", "nope"], "There is no such resource"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(
+    admin: Run, words: list[str], text: str
+) -> None:
+    done = admin(*words)
+    assert (done.status, done.out) == (1, "")
+    assert text in done.err
+    assert len(done.err.splitlines()) == 1
