@@ -113,6 +113,8 @@ class Connection:
             kwargs["verify"] = session.verify if self._verify is True else self._verify
         if self._cert is not None:
             kwargs["cert"] = self._cert
+        # keystoneauth1 logs headers, and knows only tokens to be secret.
+        is_signed = "URL-Signature" in (kwargs.get("headers") or {})
         with typed_errors():
             reply: http.Reply = session.request(
                 url,
@@ -120,6 +122,7 @@ class Connection:
                 auth=self._plugin,
                 authenticated=self._authenticated,
                 raise_exc=False,
+                log=not is_signed,
                 timeout=self._timeout(session),
                 user_agent=self._user_agent(),
                 client_name=_PRODUCT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from zaqarclient.transport.request import Request
 
 __all__ = ["HttpTransport"]
+
+_LOG = logging.getLogger(__name__)
+
+_REQUEST_ID = "X-OpenStack-Request-ID"
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
@@ -90,6 +95,14 @@ class HttpTransport(base.Transport):
         if reply.encoding is None:
             reply.encoding = "utf-8"
         response = Response(request, reply.text, reply.headers, reply.status_code)
+        if _LOG.isEnabledFor(logging.DEBUG):
+            _LOG.debug(
+                "%s %s -> %s %s",
+                target.method,
+                target.url,
+                response.status_code,
+                response.header(_REQUEST_ID) or "without request id",
+            )
         _raise_for_status(response)
         return response
 
@@ -151,7 +164,7 @@ def _raise_for_status(response: Response) -> None:
         description,
         text,
         status=status,
-        request_id=response.header("X-OpenStack-Request-ID"),
+        request_id=response.header(_REQUEST_ID),
         retry_after=retry.seconds_of(response.header("Retry-After")),
     )
 

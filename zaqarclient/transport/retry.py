@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import logging
 import random
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["Patience", "jittered", "persist", "retry_delay", "seconds_of"]
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
@@ -70,6 +73,12 @@ def persist(
             delay = retry_delay(error, rule, sent, patience)
             if delay is None:
                 raise
+            _LOG.info(
+                "%s Request %s. Sending again in %.1f s.",
+                error,
+                error.request_id or "without id",
+                delay,
+            )
         sleep(delay)
 
 

@@ -365,6 +365,17 @@ def test_settings_of_a_given_session_hold_unless_overridden(
     assert (other["timeout"], other["verify"]) == ((3.0, 3.0), False)
 
 
+def test_headers_of_a_trace_go_with_every_request(
+    make: MakeClient, stub: HttpStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They come from osprofiler, where that is installed and active."""
+    tracer = mock.Mock()
+    tracer.get_trace_id_headers.return_value = {"X-Trace-Info": "t1"}
+    monkeypatch.setattr(ks_session, "osprofiler_web", tracer)
+    make(stub.url, auth_token="given").queues()
+    assert stub.last.headers["x-trace-info"] == "t1"
+
+
 def test_a_given_session_with_a_given_token_sends_that_token(
     make: MakeClient,
     session: ks_session.Session,

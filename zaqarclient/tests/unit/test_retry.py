@@ -233,6 +233,16 @@ def test_a_frame_that_asks_to_wait_is_sent_again_after_the_pause(
     assert waits == [3.0]
 
 
+def test_what_is_sent_again_is_logged_with_the_id_of_the_request(
+    client: Client, stub: HttpStub, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "zaqarclient")
+    said = {"title": "Busy", "description": "Try again later."}
+    stub.answers = [Answer(503, said, {"X-OpenStack-Request-ID": "req-7"})]
+    client.queues()
+    assert "Try again later. Request req-7. Sending again in 0." in caplog.text
+
+
 def test_pauses_double_up_to_a_bound_and_differ() -> None:
     error = errors.ServiceUnavailableError()
 

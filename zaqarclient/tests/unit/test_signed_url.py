@@ -200,3 +200,20 @@ def test_a_line_says_who_asks_and_the_configuration_how() -> None:
 def test_a_line_that_is_cut_short_makes_no_client() -> None:
     with pytest.raises(ValueError, match="lacks signature; was it cut short"):
         FC(LINE.partition("&signature")[0])
+
+
+@pytest.mark.parametrize("wire", ["http", "ws"])
+def test_no_log_has_the_signature(
+    wire: str,
+    stub: HttpStub,
+    ws_stub: WebsocketStub,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG")
+    ws_stub.reply = lambda frame: ws_answer(frame, 200, {"messages": []})
+    url = {"http": stub.url, "ws": ws_stub.url}[wire]
+    stub.default = Answer(200, {"messages": []}, {"X-OpenStack-Request-ID": "req-7"})
+    with FC(LINE.replace("https://mq.example.org:8888", url)) as client:
+        list(client.queue("orders").messages())
+    assert "req-" in caplog.text
+    assert SIGNATURE not in caplog.text
