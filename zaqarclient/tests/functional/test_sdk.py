@@ -101,6 +101,7 @@ def test_a_claim_is_renewed_read_and_released(queue: Queue) -> None:
 
 
 def test_popped_messages_are_gone_and_deleting_them_is_harmless(queue: Queue) -> None:
+    """Acceptance 5."""
     queue.post([{"body": number} for number in range(3)])
     message = next(queue.pop())
     message.delete()
@@ -169,6 +170,7 @@ def test_a_queue_is_created_or_not(queue: Queue) -> None:
 def test_metadata_of_a_fresh_queue_and_its_dead_letters_can_be_set(
     queue: Queue,
 ) -> None:
+    """Acceptance 5."""
     wanted = {
         "team": "billing",
         "a~b": 1,
@@ -211,6 +213,7 @@ def test_the_service_describes_itself(client: v2_client.Client) -> None:
 def test_a_thousand_posts_travel_over_one_connection(
     connect: MakeClient, client: v2_client.Client, wire: str
 ) -> None:
+    """Acceptance 6; one token as well: ``tests/keystone``."""
     port = urlsplit(client.api_url or "").port or 0
     with CountingProxy(port).running() as proxy:
         client = connect(proxy.url.replace("http", wire))

@@ -445,6 +445,7 @@ def test_missing_parts_of_a_signature_are_named() -> None:
 
 
 def test_the_hooks_of_the_keystone_backend_can_be_replaced() -> None:
+    """Section 21: ``_get_endpoint`` and ``_get_keystone_session``."""
     backend = KeystoneAuth({"os_username": "alice"})
     with (
         mock.patch.object(backend, "_get_keystone_session") as get_session,

@@ -271,6 +271,7 @@ def test_closing_leaves_a_given_session_open(
 def test_the_transport_is_made_through_the_module_and_once(
     client: v2_client.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Section 21: ``zaqarclient.transport.get_transport_for``."""
     made: list[HttpTransport] = []
 
     def get_transport_for(request: Any, version: Any, options: Any) -> HttpTransport:

@@ -80,6 +80,7 @@ def conf(backend: str, options: dict[str, Any], **more: Any) -> dict[str, Any]:
     ],
 )
 def test_every_known_construction_works_without_network(make: Any) -> None:
+    """Acceptance 1: the constructions."""
     client = make(mock.Mock())
     client.anything = "else"
     queue = client.queue("q", auto_create=False)
@@ -144,6 +145,7 @@ def test_every_known_construction_works_without_network(make: Any) -> None:
     ],
 )
 def test_every_public_name_is_where_it_was(module: str, names: list[str]) -> None:
+    """Acceptance 1: the imports."""
     loaded = importlib.import_module(module)
     assert [name for name in names if not hasattr(loaded, name)] == []
 
@@ -186,6 +188,7 @@ def replies(queue: Any, content: str | None) -> Any:
 
 
 def test_a_patched_send_gets_requests_and_its_answers_are_read(fixed: Any) -> None:
+    """Section 21: ``client._get_transport`` and ``transport.send``."""
     item = {"href": "/v2/queues/1/messages/m1", "ttl": 9, "age": 1, "body": "x"}
     page = json.dumps({"links": [], "messages": [item]})
     with replies(fixed, page) as send:
@@ -222,6 +225,7 @@ def test_the_request_of_a_call_goes_with_its_transport(fixed: Any) -> None:
 def test_a_signature_can_be_patched_on_a_real_queue(
     backend_options: dict[str, Any],
 ) -> None:
+    """Section 21: ``queues.Queue.signed_url``, with the constructor still real."""
     backend = "signed-url" if backend_options is SIGNED else "keystone"
     client = V2C(url=URL, conf=conf(backend, backend_options), version=2)
     with mock.patch("zaqarclient.queues.v2.queues.Queue.signed_url") as signed:
@@ -230,9 +234,17 @@ def test_a_signature_can_be_patched_on_a_real_queue(
 
 
 def test_a_notification_service_can_patch_the_queue_class() -> None:
+    """Section 21: ``queues.Queue``, called with ``(ANY, "foo")``."""
     with mock.patch("zaqarclient.queues.v2.queues.Queue") as queue:
         V2C(session=mock.Mock()).queue("foo")
     queue.assert_called_once_with(mock.ANY, "foo")
+
+
+def test_a_dashboard_can_replace_the_class_of_the_client() -> None:
+    """Section 21: ``zaqarclient.queues.v2.client.Client``."""
+    with mock.patch("zaqarclient.queues.v2.client.Client") as replaced:
+        v2_client.Client(url=URL).queue("q")
+    replaced.assert_called_once_with(url=URL)
 
 
 def test_a_client_error_is_told_by_its_exact_class(

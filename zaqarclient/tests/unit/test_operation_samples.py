@@ -67,6 +67,7 @@ def test_every_operation_of_the_table_has_a_sample() -> None:
 def test_a_call_goes_out_as_its_sample_says(
     operation: str, stub: HttpStub, transport: HttpTransport
 ) -> None:
+    """Acceptance 2: paths, queries, bodies, headers."""
     document = sample(operation)
     request = Request(stub.url, api=2)
     Call(operation, document["arguments"]).bind(request)

@@ -273,6 +273,7 @@ def test_a_silent_service_is_a_timeout_that_is_not_repeated(
 def test_no_request_is_without_timeout(
     client: Client, stub: HttpStub, transport: HttpTransport
 ) -> None:
+    """Acceptance 6."""
     client.queues()
     session = client._auth_backend()._connection._session
     with mock.patch.object(

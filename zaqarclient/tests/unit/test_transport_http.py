@@ -54,6 +54,7 @@ def sent(transport: HttpTransport) -> Iterator[mock.Mock]:
 def test_a_bare_url_is_fetched_as_it_is(
     transport: HttpTransport, sent: mock.Mock
 ) -> None:
+    """Section 21: the shape of ``HttpTransport.client.request``."""
     transport.send(Request("http://example.org/", params={"name": "Sauron"}))
     sent.assert_called_once_with(
         "GET",
@@ -168,6 +169,7 @@ STATUSES = [
 def test_every_status_from_400_is_an_error_of_its_class(
     status: int, expected: type[errors.TransportError], client: Client, stub: HttpStub
 ) -> None:
+    """Acceptance 3: the exact class."""
     stub.default = Answer(
         status,
         {"title": "Invalid API request", "description": "Limit must be positive."},

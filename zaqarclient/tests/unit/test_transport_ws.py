@@ -284,6 +284,7 @@ ACK = {"headers": {"status": 200}, "body": {"done": True}}
 def test_a_connection_put_in_place_is_used_turn_by_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Section 21: ``WebsocketTransport._create_connection``."""
     connection = Scripted(ACK, NOTIFICATION, ACK, NOTIFICATION)
     asked: list[str] = []
 
@@ -307,6 +308,7 @@ def test_a_connection_put_in_place_is_used_turn_by_turn(
 def test_frames_may_be_put_in_place_of_receiving(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Section 21: ``WebsocketTransport.recv``."""
     connection = Scripted()
     frames = [ACK, ACK, NOTIFICATION]
     monkeypatch.setattr(

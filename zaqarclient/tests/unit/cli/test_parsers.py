@@ -109,6 +109,10 @@ ACCEPTED = [
     ("message list", ["q", "--message-ids", "a,b"], {"message_ids": "a,b"}),
     ("message list", ["q", "--marker", "m", "--all"], {"marker": "m", "limit": 0}),
     ("message show", ["q", "m"], {"queue_name": "q", "message_id": "m"}),
+    ("topic list", ["--detailed", "--filter", "a=b"], {"filters": [("a", "b")]}),
+    ("topic create", ["t", "--delay", "0"], {"_default_message_delay": 0}),
+    ("topic message list", ["t", "--echo"], {"queue_name": "t", "echo": True}),
+    ("topic subscription create", ["t", "u", "60"], {"subscriber": "u", "ttl": 60}),
     ("message pop", ["q"], {"queue_name": "q", "limit": 1}),
     ("message pop", ["q", "--limit", "20"], {"limit": 20}),
     ("message delete", ["q", "m"], {"message_id": ["m"], "claim_id": None}),
@@ -377,9 +381,12 @@ def test_every_command_takes_a_client_id(parse: Callable[..., Any], name: str) -
         "subscription explain": ["q", "s", "--message", "1"],
         "pool create": ["p", "u", "1"],
     }
-    few = [] if name in {"ping", "health", "homedoc", "queue list"} else ["q"]
+    like = name.removeprefix("topic ")  # a topic takes what a queue does
+    if like != name and like.partition(" ")[0] not in {"message", "subscription"}:
+        like = f"queue {like}"
+    few = [] if like in {"ping", "health", "homedoc", "queue list"} else ["q"]
     few = [] if name in {"pool list", "flavor list"} else few
-    arguments = [*words.get(name, few), "--client-id", "some"]
+    arguments = [*words.get(like, few), "--client-id", "some"]
     assert parse(name, *arguments).client_id == "some"
 
 
