@@ -91,6 +91,8 @@ def _register(conf: cfg.ConfigOpts) -> None:
                 _ = conf[group][option.dest]  # reading a value is what checks it
             except cfg.Error as error:
                 raise SettingsError(f"[{group}] {option.dest}: {error}") from error
+    # Also in the section that auth_section names.
+    loading.register_auth_conf_options(conf, GROUP)
 
 
 def _check_files(settings: Any) -> None:
