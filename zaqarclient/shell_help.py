@@ -25,6 +25,7 @@ _TITLES: Final = {
     "message": "Messages",
     "claim": "Claims",
     "subscription": "Subscriptions",
+    "topic": "Topics",
     "pool": "Pools",
     "flavor": "Flavors",
 }

@@ -97,6 +97,7 @@ class AsyncSource(Resource[S_co]):
     iter_messages = listed(AsyncMessage, Source.iter_messages)
     delete_message = awaited(Source.delete_message)
     pop = listed(AsyncMessage, Source.pop)
+    subscription = awaited_as(AsyncSubscription, Source.subscription)
     subscriptions = listed(AsyncSubscription, Source.subscriptions)
 
     async def stats(self) -> Document:
@@ -159,7 +160,6 @@ class AsyncTopic(AsyncSource[sync_topic.Topic]):
     href: str | None
 
     delete_messages = awaited(sync_topic.Topic.delete_messages)
-    subscription = awaited_as(AsyncSubscription, sync_topic.Topic.subscription)
 
 
 class AsyncClient(Resource[sync_client.Client]):

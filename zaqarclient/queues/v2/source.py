@@ -270,6 +270,18 @@ class Source:
         """
         return self._iterator(operations.message_pop(self._name, count))
 
+    def subscription(
+        self, /, subscriber: str | None = None, **kwargs: Any
+    ) -> subscription_resource.Subscription:
+        """Subscribe to it, or read an existing subscription.
+
+        Args:
+            subscriber: The URI to tell.
+            **kwargs: The further arguments of `Subscription`, as ``ttl``,
+                ``options`` or ``id``.
+        """
+        return self._subscription(self.client, str(self._name), subscriber, **kwargs)
+
     def subscriptions(
         self,
         detailed: bool = False,

@@ -26,21 +26,9 @@ class Topic(source.Source):
     """
 
     kind: ClassVar[str] = "topic"
-    _subscription = subscription.TopicSubscription
-
-    def subscription(
-        self, /, subscriber: str | None = None, **kwargs: Any
-    ) -> subscription.TopicSubscription:
-        """Subscribe to the topic, or read an existing subscription.
-
-        Args:
-            subscriber: The URI to tell.
-            **kwargs: The further arguments of `Subscription`, as ``ttl``,
-                ``options`` or ``id``.
-        """
-        return subscription.TopicSubscription(
-            self.client, str(self._name), subscriber, **kwargs
-        )
+    _subscription: ClassVar[type[subscription.Subscription]] = (
+        subscription.TopicSubscription
+    )
 
     def _run(self, flow: Flow[T]) -> T:
         return super()._run(operations.on_topics(flow))

@@ -64,10 +64,25 @@ ATTRIBUTES: Final = (
 )
 
 
-def add_attributes(parser: argparse.ArgumentParser) -> None:
-    """Add an option for each attribute, and ``--property`` for any other key."""
-    group = parser.add_argument_group("queue attributes")
-    for attribute in ATTRIBUTES:
+def attributes_of(kind: str) -> tuple[Attribute, ...]:
+    """Return the attributes of queues, or those of topics, which nobody claims from."""
+    claims = {
+        "_dead_letter_queue",
+        "_dead_letter_queue_messages_ttl",
+        "_max_claim_count",
+    }
+    return tuple(one for one in ATTRIBUTES if kind == "queue" or one.key not in claims)
+
+
+def add_attributes(parser: argparse.ArgumentParser, kind: str) -> None:
+    """Add an option for each attribute, and ``--property`` for any other key.
+
+    Args:
+        parser: Where to add them.
+        kind: What has the attributes: ``queue`` or ``topic``.
+    """
+    group = parser.add_argument_group(f"{kind} attributes")
+    for attribute in attributes_of(kind):
         group.add_argument(
             attribute.option,
             metavar=f"<{attribute.metavar}>",
@@ -89,7 +104,7 @@ def add_attributes(parser: argparse.ArgumentParser) -> None:
 
 def given_attributes(parsed_args: argparse.Namespace) -> dict[str, Any]:
     """Return the metadata that the options ask for."""
-    named = {item.key: getattr(parsed_args, item.key) for item in ATTRIBUTES}
+    named = {item.key: getattr(parsed_args, item.key, None) for item in ATTRIBUTES}
     given = {key: value for key, value in named.items() if value is not None}
     return given | dict(parsed_args.properties)
 

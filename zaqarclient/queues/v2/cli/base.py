@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.cli.paging import Pages
     from zaqarclient.queues.v2.client import Client
     from zaqarclient.queues.v2.queues import Queue
+    from zaqarclient.queues.v2.source import Source
 
 LOG = logging.getLogger("zaqarclient.cli")
 
@@ -43,6 +44,9 @@ class Command(command.Command):
 
     #: A call as it would be typed, without the name of the program.
     example: ClassVar[str] = ""
+
+    #: What the command works on: ``queue`` or ``topic``.
+    kind: ClassVar[str] = "queue"
 
     #: Set during the action to end with another status than 0.
     exit_status = 0
@@ -66,6 +70,10 @@ class Command(command.Command):
     def queue(self, name: str) -> Queue:
         """Return the queue of that name; nothing is sent."""
         return self.client.queue(name, auto_create=False)
+
+    def source(self, name: str) -> Source:
+        """Return what `kind` says, of that name; nothing is sent."""
+        return self.queue(name)
 
     def get_epilog(self) -> str:
         """Return the example, and what the program adds of its own."""

@@ -40,11 +40,12 @@ class ListMessages(Lister):
             action="store_true",
             help="Also messages that this client posted",
         )
-        parser.add_argument(
-            "--include-claimed",
-            action="store_true",
-            help="Also messages that somebody has claimed",
-        )
+        if self.kind == "queue":
+            parser.add_argument(
+                "--include-claimed",
+                action="store_true",
+                help="Also messages that somebody has claimed",
+            )
         parser.add_argument(
             "--include-delayed",
             action="store_true",
@@ -56,12 +57,12 @@ class ListMessages(Lister):
     ) -> tuple[Columns, Iterator[tuple[Any, ...]]]:
         """List the messages."""
         columns = ("ID", "Body", "TTL", "Age", "Claim ID", "Checksum")
-        queue = self.queue(parsed_args.queue_name)
+        queue = self.source(parsed_args.queue_name)
         if parsed_args.message_ids:
             messages = queue.messages(*parsed_args.message_ids.split(","))
             return columns, map(_row, messages)
         flags = {
-            name: getattr(parsed_args, name)
+            name: getattr(parsed_args, name, False)
             for name in ("echo", "include_claimed", "include_delayed")
         }
 
@@ -98,7 +99,7 @@ class ShowMessage(ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Columns, tuple[Any, ...]]:
         """Read the message."""
-        message = self.queue(parsed_args.queue_name).message(parsed_args.message_id)
+        message = self.source(parsed_args.queue_name).message(parsed_args.message_id)
         columns = ("ID", "Body", "TTL", "Age", "Claim ID", "Checksum")
         return columns, _row(message)
 
@@ -127,7 +128,7 @@ class PopMessages(Lister):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Columns, list[tuple[Any, ...]]]:
         """Take the messages."""
-        messages = self.queue(parsed_args.queue_name).pop(parsed_args.limit)
+        messages = self.source(parsed_args.queue_name).pop(parsed_args.limit)
         columns = ("ID", "Body", "TTL", "Age", "Claim Count", "Checksum")
         return columns, [
             (
@@ -160,19 +161,21 @@ class DeleteMessages(Command):
             nargs="+",
             help="IDs of the messages",
         )
-        parser.add_argument(
-            "--claim-id",
-            metavar="<claim_id>",
-            help="ID of the claim that holds the messages",
-        )
+        if self.kind == "queue":
+            parser.add_argument(
+                "--claim-id",
+                metavar="<claim_id>",
+                help="ID of the claim that holds the messages",
+            )
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete the messages, one after the other."""
-        queue = self.queue(parsed_args.queue_name)
+        queue = self.source(parsed_args.queue_name)
+        claim_id = getattr(parsed_args, "claim_id", None)
         self.for_each(
             "message",
             parsed_args.message_id,
-            lambda message: queue.delete_message(message, parsed_args.claim_id),
+            lambda message: queue.delete_message(message, claim_id),
         )
 
 

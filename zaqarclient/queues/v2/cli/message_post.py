@@ -13,7 +13,7 @@ from zaqarclient.queues.v2.cli.progress import Progress
 from zaqarclient.transport.errors import ForbiddenError
 
 if TYPE_CHECKING:
-    from zaqarclient.queues.v2.queues import Queue
+    from zaqarclient.queues.v2.source import Source
 
 #: Limit of a post that the service has by default, in bytes.
 _DEFAULT_POST_SIZE: Final = 262144
@@ -91,7 +91,7 @@ class PostMessages(Lister):
         return ("ID",), self._post(parsed_args)
 
     def _post(self, parsed_args: argparse.Namespace) -> Iterator[tuple[str]]:
-        queue = self.queue(parsed_args.queue_name)
+        queue = self.source(parsed_args.queue_name)
         posted = total_size = 0
         with ExitStack() as stack:
             messages, size = self._messages(parsed_args, stack)
@@ -164,7 +164,7 @@ def _with_defaults(
         yield defaults | message if message is not None else None
 
 
-def _post_size(queue: Queue, messages: Iterable[bodies.Message | None]) -> int:
+def _post_size(queue: Source, messages: Iterable[bodies.Message | None]) -> int:
     """Return the largest post the queue takes; a lone message needs no look."""
     if isinstance(messages, list) and len(messages) == 1:
         return 1 << 62  # the service is going to say if it is too large

@@ -17,7 +17,7 @@ from zaqarclient.transport.errors import NetworkError, TransportError
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.message import Message
-    from zaqarclient.queues.v2.queues import Queue
+    from zaqarclient.queues.v2.source import Source
 
 _COLUMNS: Final = ("ID", "Body", "TTL", "Age", "Claim ID", "Checksum")
 
@@ -82,7 +82,7 @@ class TailMessages(Command):
         """Print the messages."""
         if parsed_args.timeout is not None and not parsed_args.follow:
             self.usage_error("--timeout has a meaning only with --follow")
-        queue = self.queue(parsed_args.queue_name)
+        queue = self.source(parsed_args.queue_name)
         columns = parsed_args.columns
         if not columns:
             columns = _FOR_PEOPLE if parsed_args.formatter == "table" else _COLUMNS
@@ -98,7 +98,7 @@ class TailMessages(Command):
             for message in islice(messages, parsed_args.limit or None):
                 out.print(_row(message))
 
-    def _pause(self, queue: Queue, stack: ExitStack) -> Pause:
+    def _pause(self, queue: Source, stack: ExitStack) -> Pause:
         """Return what the service allows for: a bell, or only time."""
         # Only who follows a queue over WebSocket needs it.
         from zaqarclient.queues.v2.cli.push import PushPause  # noqa: PLC0415
@@ -106,14 +106,14 @@ class TailMessages(Command):
         client = self.client
         if PushPause.serves(client):
             try:
-                return stack.enter_context(PushPause(client, str(queue.name)))
+                return stack.enter_context(PushPause(queue))
             except TransportError as error:
                 if isinstance(error, NetworkError):
                     raise
                 self.hint(f"The service does not push here, so it is asked: {error}")
         return TimePause(time.sleep)
 
-    def _tail(self, queue: Queue, parsed_args: argparse.Namespace) -> Tail:
+    def _tail(self, queue: Source, parsed_args: argparse.Namespace) -> Tail:
         marker = newest(queue.stats) if parsed_args.new else parsed_args.since
         wanted = parsed_args.filter
 

@@ -11,6 +11,7 @@ from zaqarclient.transport.errors import NetworkError
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.client import Client
+    from zaqarclient.queues.v2.source import Source
 
 #: How soon a connection that was opened again is noticed, in seconds: what was
 #: posted in between was not pushed.
@@ -18,14 +19,13 @@ _NOTICE: Final = 1.0
 
 
 class PushPause:
-    """A pause that ends when the service pushes something of a queue.
+    """A pause that ends when the service pushes something of a queue or topic.
 
     What is pushed has no id, so it serves as a bell only. Leaving the context
     ends the subscription.
 
     Args:
-        client: A client of an endpoint of WebSocket.
-        queue_name: The queue.
+        source: The queue or topic, of a client of an endpoint of WebSocket.
 
     Raises:
         zaqarclient.errors.ZaqarError: The service does not let this
@@ -34,9 +34,9 @@ class PushPause:
 
     most = MOST_PAUSE_WITH_PUSH
 
-    def __init__(self, client: Client, queue_name: str) -> None:
+    def __init__(self, source: Source) -> None:
         self._reconnected = False
-        self._listener = client.listen(queue_name, on_reconnect=self._on_reconnect)
+        self._listener = source.listen(on_reconnect=self._on_reconnect)
 
     def __enter__(self) -> Self:
         return self

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from zaqarclient.queues.v2.cli import options
 from zaqarclient.queues.v2.cli.attributes import (
-    ATTRIBUTES,
     add_attributes,
+    attributes_of,
     given_attributes,
 )
 from zaqarclient.queues.v2.cli.base import Command, CommandError, Lister, ShowOne
 from zaqarclient.queues.v2.cli.paging import Pages
 from zaqarclient.queues.v2.cli.queue_metadata import set_keys
 
+if TYPE_CHECKING:
+    from zaqarclient.queues.v2.iterator import Listing
+
 Columns = tuple[str, ...]
+
+#: What the service counts; nobody claims from a topic.
+COUNTERS: Final = {"queue": ("free", "claimed", "total"), "topic": ("total",)}
 
 
 class ListQueues(Lister):
     """List the queues of the project, by name."""
 
     example = "queue list --filter team=billing --all"
+
+    _count: int | None = None
+
+    def page(self, **params: Any) -> Listing[Any]:
+        """Return one page, and note how many there are if that was asked for."""
+        queues, count = self.client.queues(**params)
+        self._count = self._count or count
+        return queues
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the filters and the paging."""
@@ -31,13 +45,14 @@ class ListQueues(Lister):
             action="store_true",
             help="Also show the metadata and the address of each queue",
         )
-        options.add_option(
-            parser,
-            "--with-count",
-            action="store_true",
-            help="Also tell how many queues the project has; a line on the "
-            "error stream",
-        )
+        if self.kind == "queue":
+            options.add_option(
+                parser,
+                "--with-count",
+                action="store_true",
+                help="Also tell how many queues the project has; a line on the "
+                "error stream",
+            )
         parser.add_argument(
             "--name",
             metavar="<text>",
@@ -57,18 +72,17 @@ class ListQueues(Lister):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Columns, list[tuple[Any, ...]]]:
         """List the queues."""
-        counts: list[int | None] = []
+        with_count = getattr(parsed_args, "with_count", False)
         filters = dict(parsed_args.filters)
-        for flag in ("detailed", "with_count"):
-            if getattr(parsed_args, flag):
-                filters[flag] = True
+        if parsed_args.detailed:
+            filters["detailed"] = True
+        if with_count:
+            filters["with_count"] = True
         if parsed_args.name:
             filters["name"] = parsed_args.name
 
         def fetch(**params: Any) -> Any:
-            queues, count = self.client.queues(**filters, **params)
-            counts.append(count)
-            return queues
+            return self.page(**filters, **params)
 
         pages = Pages(fetch, parsed_args.limit, parsed_args.marker)
         detailed = parsed_args.detailed
@@ -76,8 +90,8 @@ class ListQueues(Lister):
             (queue.name, queue.metadata_dict, queue.href) if detailed else (queue.name,)
             for queue in pages
         ]
-        if parsed_args.with_count:
-            self.hint(f"Queues in the project: {counts[0] or 0}")
+        if with_count:
+            self.hint(f"Queues in the project: {self._count or 0}")
         self.tell_next_page(pages)
         columns = ("Name", "Metadata_Dict", "Href") if detailed else ("Name",)
         return columns, rows
@@ -98,13 +112,14 @@ class CreateQueue(ShowOne):
             metavar="<queue_name>",
             help="1 to 64 letters, digits, dots, dashes and underscores",
         )
-        add_attributes(parser)
+        add_attributes(parser, self.kind)
 
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Columns, tuple[Any, ...]]:
         """Create the queue."""
-        queue = self.client.queue(parsed_args.queue_name, force_create=True)
+        queue = self.source(parsed_args.queue_name)
+        queue.ensure_exists(force_create=True)
         metadata = given_attributes(parsed_args)
         if metadata:
             set_keys(queue, metadata)
@@ -124,15 +139,15 @@ class ShowQueue(ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Columns, tuple[Any, ...]]:
         """Show the queue."""
-        queue = self.queue(parsed_args.queue_name)
+        queue = self.source(parsed_args.queue_name)
         if not queue.is_created():
-            raise CommandError(f"there is no queue {queue.name}")
+            raise CommandError(f"there is no {self.kind} {queue.name}")
         metadata = dict(queue.metadata(force_reload=True))
         counters = queue.stats["messages"]
         fields: dict[str, Any] = {"Name": queue.name}
-        for name in ("free", "claimed", "total"):
+        for name in COUNTERS[self.kind]:
             fields[name.title()] = counters[name]
-        for attribute in ATTRIBUTES:
+        for attribute in attributes_of(self.kind):
             fields[attribute.title] = metadata.pop(attribute.key, None)
         fields["Encrypted"] = metadata.pop("_enable_encrypt_messages", False)
         fields["Properties"] = metadata
@@ -152,7 +167,7 @@ class QueueExists(ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Columns, tuple[Any, ...]]:
         """Look the queue up."""
-        exists = self.queue(parsed_args.queue_name).is_created()
+        exists = self.source(parsed_args.queue_name).is_created()
         self.exit_status = 0 if exists else 1
         return ("Exists",), (exists,)
 
@@ -181,7 +196,7 @@ class DeleteQueue(Command):
         names = ", ".join(parsed_args.queue_name)
         self.confirm(f"Delete {names} with all messages?", parsed_args)
         self.for_each(
-            "queue", parsed_args.queue_name, lambda name: self.queue(name).delete()
+            self.kind, parsed_args.queue_name, lambda name: self.source(name).delete()
         )
 
 
@@ -206,13 +221,13 @@ class GetQueueStats(ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Columns, tuple[Any, ...]]:
         """Read the counters; ``-c Stats`` gives the document as it came."""
-        queue = self.queue(parsed_args.queue_name)
+        queue = self.source(parsed_args.queue_name)
         stats = queue.stats
         if parsed_args.check and not queue.is_created():
-            raise CommandError(f"there is no queue {queue.name}")
+            raise CommandError(f"there is no {self.kind} {queue.name}")
         if [column.strip().lower() for column in parsed_args.columns] == ["stats"]:
             return ("Stats",), (stats,)
-        names = ("free", "claimed", "total", "oldest", "newest")
+        names = (*COUNTERS[self.kind], "oldest", "newest")
         messages = stats["messages"]
         return tuple(map(str.title, names)), tuple(map(messages.get, names))
 
@@ -245,6 +260,6 @@ class PurgeQueue(Command):
         what = parsed_args.resource_types or ["messages", "subscriptions"]
         question = f"Remove all {' and '.join(what)} of {parsed_args.queue_name}?"
         self.confirm(question, parsed_args)
-        self.queue(parsed_args.queue_name).purge(
+        self.source(parsed_args.queue_name).purge(
             resource_types=parsed_args.resource_types
         )

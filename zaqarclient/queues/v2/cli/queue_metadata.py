@@ -17,29 +17,27 @@ from zaqarclient.queues.v2.cli.attributes import (
 from zaqarclient.queues.v2.cli.base import Command, CommandError, ShowOne
 
 if TYPE_CHECKING:
-    from zaqarclient.queues.v2.queues import Queue
+    from zaqarclient.queues.v2.source import Source
 
 
-def set_keys(queue: Queue, metadata: dict[str, Any]) -> None:
+def set_keys(queue: Source, metadata: dict[str, Any]) -> None:
     """Set some keys of the metadata of a queue in one step, and no others."""
     stored = patch_metadata(queue, setting_patch(metadata))
     check_stored(stored, metadata)
 
 
-def patch_metadata(queue: Queue, patch: list[dict[str, Any]]) -> Mapping[str, Any]:
+def patch_metadata(queue: Source, patch: list[dict[str, Any]]) -> Mapping[str, Any]:
     """Send a JSON Patch for the metadata of a queue and return the result.
 
     Raises:
         CommandError: the queue does not exist.
     """
-    from zaqarclient.queues.v2 import operations  # noqa: PLC0415 - only when needed
-    from zaqarclient.transport.errors import ResourceNotFound  # noqa: PLC0415 - same
+    from zaqarclient.transport.errors import ResourceNotFound  # noqa: PLC0415 - only when needed
 
-    flow = operations.queue_update(queue.name, patch)
     try:
-        return queue.client._run(flow)  # noqa: SLF001 - the SDK replaces metadata as a whole only
+        return queue.patch_metadata(patch)
     except ResourceNotFound as error:
-        raise CommandError(f"there is no queue {queue.name}") from error
+        raise CommandError(f"there is no {queue.kind} {queue.name}") from error
 
 
 def check_stored(stored: Mapping[str, Any], metadata: dict[str, Any]) -> None:
@@ -65,14 +63,14 @@ class SetQueue(Command):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the name and the attributes."""
         options.add_queue_name(parser)
-        add_attributes(parser)
+        add_attributes(parser, self.kind)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Set the keys given."""
         metadata = given_attributes(parsed_args)
         if not metadata:
             self.usage_error("give at least one attribute, or --property key=value")
-        set_keys(self.queue(parsed_args.queue_name), metadata)
+        set_keys(self.source(parsed_args.queue_name), metadata)
 
 
 class UnsetQueue(Command):
@@ -94,7 +92,7 @@ class UnsetQueue(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Remove the keys given, all or none of them."""
-        queue = self.queue(parsed_args.queue_name)
+        queue = self.source(parsed_args.queue_name)
         patch_metadata(queue, removing_patch(parsed_args.properties))
 
 
@@ -119,7 +117,7 @@ class SetQueueMetadata(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Replace the metadata."""
         metadata = _json_object(parsed_args.queue_metadata)
-        stored = self.queue(parsed_args.queue_name).metadata(new_meta=metadata)
+        stored = self.source(parsed_args.queue_name).metadata(new_meta=metadata)
         check_stored(stored, metadata)
 
 
@@ -139,7 +137,7 @@ class GetQueueMetadata(ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Read the metadata."""
-        return ("Metadata",), (self.queue(parsed_args.queue_name).metadata(),)
+        return ("Metadata",), (self.source(parsed_args.queue_name).metadata(),)
 
 
 def _json_object(text: str) -> dict[str, Any]:

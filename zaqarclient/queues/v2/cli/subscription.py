@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from zaqarclient.queues.v2.cli import options
 from zaqarclient.queues.v2.cli.base import Command, Lister, ShowOne
-from zaqarclient.queues.v2.cli.paging import Pages
+from zaqarclient.queues.v2.cli.paging import DEFAULT_PAGE_SIZE, Pages
 from zaqarclient.queues.v2.cli.subscription_options import (
     add_subscription_options,
     given_members,
@@ -33,6 +33,9 @@ class CreateSubscription(ShowOne):
     """
 
     example = "subscription create orders https://hooks.example.com/in 3600"
+
+    #: What stands before the words of the command that updates.
+    words_before = ""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the names, the ttl in both places and the options."""
@@ -74,14 +77,14 @@ class CreateSubscription(ShowOne):
         ttl = parsed_args.ttl if parsed_args.ttl is not None else parsed_args.ttl_option
         if ttl is not None:
             wanted["ttl"] = ttl
-        queue_name = self.queue(parsed_args.queue_name).name
-        flow = operations.subscription_create(queue_name, wanted)
-        created = self.client._run(flow)  # noqa: SLF001 - the SDK always sends a ttl of its own
-        stored = self.client.subscription(queue_name, id=created["subscription_id"])
+        source = self.source(parsed_args.queue_name)
+        flow = operations.subscription_create(str(source.name), wanted)
+        created = source._run(flow)  # noqa: SLF001 - the SDK always sends a ttl of its own
+        stored = source.subscription(id=created["subscription_id"])
         if any(getattr(stored, name) != value for name, value in wanted.items()):
             self.hint(
                 "The subscriber was subscribed already, as shown; "
-                '"subscription update" changes it.'
+                f'"{self.words_before}subscription update" changes it.'
             )
         return _STORED_COLUMNS, _fields(stored, _STORED_COLUMNS)
 
@@ -100,10 +103,10 @@ class ListSubscriptions(Lister):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Columns, list[tuple[Any, ...]]]:
         """List the subscriptions."""
-        queue_name = self.queue(parsed_args.queue_name).name
+        source = self.source(parsed_args.queue_name)
 
         def fetch(**params: Any) -> Any:
-            return self.client.subscriptions(queue_name, **params)
+            return source.subscriptions(**{"limit": DEFAULT_PAGE_SIZE, **params})
 
         pages = Pages(fetch, parsed_args.limit, parsed_args.marker)
         rows = [_fields(subscription, _COLUMNS) for subscription in pages]
@@ -125,10 +128,8 @@ class _OneSubscription(ShowOne):
 
     def subscription(self, parsed_args: argparse.Namespace) -> Subscription:
         """Return the subscription that the arguments name; nothing is sent."""
-        return self.client.subscription(
-            self.queue(parsed_args.queue_name).name,
-            id=parsed_args.subscription_id,
-            auto_create=False,
+        return self.source(parsed_args.queue_name).subscription(
+            id=parsed_args.subscription_id, auto_create=False
         )
 
 
@@ -218,13 +219,13 @@ class ConfirmSubscription(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Confirm the subscriptions, one after the other."""
-        queue_name = self.queue(parsed_args.queue_name).name
+        source = self.source(parsed_args.queue_name)
         self.for_each(
             "subscription",
             parsed_args.subscription_id,
-            lambda one: self.client.subscription(
-                queue_name, id=one, auto_create=False
-            ).confirm(not parsed_args.refuse),
+            lambda one: source.subscription(id=one, auto_create=False).confirm(
+                not parsed_args.refuse
+            ),
         )
 
 
@@ -251,14 +252,12 @@ class DeleteSubscription(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete the subscriptions, one after the other."""
         ids = parsed_args.subscription_id
-        queue_name = self.queue(parsed_args.queue_name).name
-        self.confirm(f"Delete {', '.join(ids)} of {queue_name}?", parsed_args)
+        source = self.source(parsed_args.queue_name)
+        self.confirm(f"Delete {', '.join(ids)} of {source.name}?", parsed_args)
         self.for_each(
             "subscription",
             ids,
-            lambda one: self.client.subscription(
-                queue_name, id=one, auto_create=False
-            ).delete(),
+            lambda one: source.subscription(id=one, auto_create=False).delete(),
         )
 
 

@@ -99,6 +99,7 @@ def test_openstack_runs_every_command_under_long_and_short_names(
 ) -> None:
     told = {name.removeprefix("messaging ") for name, _ in STORY}
     told |= {name.removeprefix("messaging ") for name in REFUSED}
+    told |= {name for name in COMMANDS if name.startswith("topic ")}  # below
     # Signing needs a server with a secret.
     assert told == set(COMMANDS) - {"queue signed url"}
     done = openstack([[*name.split(), *words] for name, words in STORY])
@@ -108,6 +109,19 @@ def test_openstack_runs_every_command_under_long_and_short_names(
         if result[0] != 0
     }
     assert failed == {}
+
+
+def test_openstack_runs_commands_on_topics(openstack: Story) -> None:
+    """All of them are the classes of `zaqar`: here are some, by both names."""
+    story = [
+        "topic create news --property a=1",
+        "messaging topic message post news --body 1",
+        "topic subscription create news https://hooks.example.com/in",
+        "messaging topic list -f value",
+    ]
+    done = openstack([line.split() for line in story])
+    assert [status for status, _, _ in done] == [0, 0, 0, 0]
+    assert done[-1][1] == "news\n"
 
 
 @BOTH_WIRES

@@ -26,7 +26,7 @@ def client(
 
 @pytest.fixture
 def pause(client: Client) -> Iterator[PushPause]:
-    with PushPause(client, "q") as listening:
+    with PushPause(client.queue("q")) as listening:
         yield listening
 
 
@@ -59,7 +59,7 @@ def test_a_connection_that_broke_ends_a_pause_when_it_is_back(
     server_factory: Callable[..., Any], make_client: Callable[..., Client]
 ) -> None:
     own = server_factory()
-    with PushPause(make_client(own.websocket_url), "q") as pause:
+    with PushPause(make_client(own.websocket_url).queue("q")) as pause:
         own.kill()
         own.start()
         assert pause.wait(LONG) is True
