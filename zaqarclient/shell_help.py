@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _AFTERWORD: Final = """
 "zaqar help <command>" tells all about a command, with an example.
 "zaqar complete" prints the completion for a shell.
+"zaqar logout" removes the tokens that --os-token-cache has kept.
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 """

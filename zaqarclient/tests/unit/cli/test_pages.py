@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from zaqarclient import shell
+from zaqarclient import shell, shell_connection
 
-PAGES = Path(__file__).parents[4] / "doc" / "source" / "cli"
+DOC = Path(__file__).parents[4] / "doc" / "source"
+PAGES = [*sorted((DOC / "cli").glob("*.rst")), DOC / "user" / "ci.rst"]
 
 #: Where one command of a shell line ends.
 _ENDS = {"|", "||", "&&", ">", ";", ")"}
@@ -20,7 +21,7 @@ _ENDS = {"|", "||", "&&", ">", ";", ")"}
 
 def shown() -> Iterator[str]:
     """Give each call of ``zaqar`` on the pages, without the prompt."""
-    for page in sorted(PAGES.glob("*.rst")):
+    for page in PAGES:
         text = page.read_text().replace("\\\n", " ")
         for line in re.findall(r"^ +\$ (.*)$", text, re.MULTILINE):
             yield from (f"zaqar {part}" for part in line.split("zaqar ")[1:])
@@ -52,7 +53,8 @@ def test_a_command_on_a_page_can_be_typed_as_it_stands(
     words = words_of(line)
     end = words.index("--") if "--" in words else len(words)
     options, rest = shell.build_parser().parse_known_args(words[:end])
-    if rest[0] in {"help", "complete"}:
+    rest = shell_connection.take_plugin_options(options, rest)
+    if rest[0] in {"help", "complete", "logout"}:
         return
     name, arguments = shell.find_command(rest + words[end:])
     assert name is not None
