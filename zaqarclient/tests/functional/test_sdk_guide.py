@@ -74,3 +74,25 @@ def test_lists_and_metadata_are_read_and_changed(names: Any) -> None:
     exec(block_with("patch_metadata"), names)  # noqa: S102
     assert names["queue"].metadata(force_reload=True)["_max_claim_count"] == 3
     names["queue"].delete()
+
+
+def test_a_line_is_lent_used_and_taken_back(
+    server_factory: Any, names: dict[str, Any]
+) -> None:
+    server = server_factory(options="\n[signed_url]\nsecret_key = s3cret")
+    exec(block_with("def line_for_builds"), names)  # noqa: S102 - the guide's own code
+    with Client(server.url, conf=NOAUTH) as zaqar:
+        queue = zaqar.queue("builds")
+        line = names["line_for_builds"](zaqar, queue)
+        with Client(line) as guest:
+            guest.queue("builds").post({"body": "done"})
+        assert next(queue.pop()).body == "done"
+        names["take_back"](queue)
+        assert [known["revoked"] for known in queue.signed_urls()] == [True]
+
+
+def test_quotas_are_printed(
+    names: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    exec(block_with("zaqar.quotas"), names)  # noqa: S102 - the guide's own code
+    assert "'limit': -1" in capsys.readouterr().out
