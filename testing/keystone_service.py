@@ -102,8 +102,8 @@ def _recipe() -> str:
     """Return a digest of what decides about the template's content."""
     digest = hashlib.sha256((VENV / "fits").read_bytes())
     makers = (_make_template, Keystone.populate, password)
-    for part in (*map(inspect.getsource, makers), _CONFIG, USERS, PROJECTS, SERVICES):
-        digest.update(repr(part).encode())
+    sources = [inspect.getsource(maker) for maker in makers]
+    digest.update(repr([*sources, _CONFIG, USERS, PROJECTS, SERVICES]).encode())
     return digest.hexdigest()
 
 
