@@ -184,6 +184,11 @@ class Keystone:
 
     # -- the process ---------------------------------------------------------
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started, and not stopped."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start the service and wait until it answers."""
         self._config.write_text(_CONFIG.format(directory=self._directory))
