@@ -2,12 +2,15 @@
 
 ``.. zaqar-operations::`` writes one section a resource and one entry an
 operation, with its form on both transports; ``.. zaqar-policies::`` writes the
-table of rules.
+table of rules, ``.. zaqar-policy-sample::`` a sample of the file with them.
 """
 
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+import tempfile
 import types
 import typing
 from collections.abc import Iterable, Iterator
@@ -223,8 +226,23 @@ class Policies(_Generated):
         return self.parse_text_to_nodes("\n".join(list_table(rows, "30 20 50")))
 
 
+class PolicySample(_Generated):
+    """Shows the sample of a policy file, as oslo.policy writes it."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the sample."""
+        self.note_sources()
+        generator = Path(sys.executable).with_name("oslopolicy-sample-generator")
+        with tempfile.NamedTemporaryFile("r", suffix=".yaml") as sample:
+            options = ("--namespace", "zaqarserver", "--output-file", sample.name)
+            subprocess.run([generator, *options], check=True)
+            text = sample.read().rstrip()
+        return [nodes.literal_block(text, text, language="yaml")]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives."""
     app.add_directive("zaqar-operations", Operations)
+    app.add_directive("zaqar-policy-sample", PolicySample)
     app.add_directive("zaqar-policies", Policies)
     return {"version": "1", "parallel_read_safe": True}
