@@ -231,6 +231,7 @@ def deploy(
         deployment.end()
 
 
+@pytest.mark.parametrize("store_uri", ["sqlite", "redis"], indirect=True)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_the_promise_holds(check: Check, deploy: Callable[..., Deployment]) -> None:
     check(deploy())
