@@ -183,7 +183,7 @@ class _Generated(SphinxDirective):
     def note_sources(self) -> None:
         """Have the page written anew when the table, or this file, changes."""
         server = Path(fields.__file__).parent
-        tables = (*server.glob("*.py"), *server.glob("operations/*.py"))
+        tables = (*server.glob("*.py"), *server.glob("operations/**/*.py"))
         for source in (__file__, *tables):
             self.env.note_dependency(str(source))
 

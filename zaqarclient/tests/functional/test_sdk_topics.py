@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import textwrap
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,6 +176,22 @@ def test_a_subscription_to_a_topic_is_made_again_on_the_next_connection(
         while not told[0]:
             client.topic("news").post({"body": "after"})
             told[0] = listener.get(1) is not None
+
+
+def test_the_lines_of_the_guide_do_what_it_says(
+    server: Any, conf: dict[str, Any]
+) -> None:
+    guide = Path(__file__).parents[3] / "doc/source/user/topics.rst"
+    (code,) = re.findall(
+        r"^\.\. code-block:: python\n\n((?:   .*\n|\n)+)",
+        guide.read_text(),
+        re.MULTILINE,
+    )
+    project = conf["auth_opts"]["options"]["os_project_id"]
+    code = code.replace("http://127.0.0.1:8888", server.url).replace("demo", project)
+    names: dict[str, Any] = {}
+    exec(textwrap.dedent(code), names)  # noqa: S102 - the guide's own code
+    assert (names["titles"], names["names"]) == (["Spring"], ["news"])
 
 
 def test_topics_on_asyncio(url: str, conf: dict[str, Any]) -> None:
