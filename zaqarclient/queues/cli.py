@@ -135,7 +135,9 @@ def needs_authentication(config: dict[str, Any]) -> bool:
     if not config.get("queues_endpoint"):
         return True
     auth = config.get("auth") or {}
-    return any(auth.get(key) for key in ("auth_url", "token", "endpoint"))
+    # Until a plugin has looked at them, options and variables stand outside.
+    traces = ("auth_url", "token", "endpoint")
+    return any(auth.get(key) or config.get(key) for key in traces)
 
 
 def make_client(instance: Any) -> Client:

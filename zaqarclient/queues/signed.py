@@ -7,7 +7,6 @@ that there is no such resource (contract, REST 2.8).
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,28 +66,9 @@ class SignedClient(Client):
     ) -> None:
         super().__init__(format_signed_url(signed), 2, conf, session)
         self._signed = signed
-        logging.getLogger("keystoneauth.session").addFilter(_Hidden(signed.signature))
 
     def _get_transport(self, request: Request) -> base.Transport:
         return _Explaining(super()._get_transport(request), self._signed)
-
-
-class _Hidden(logging.Filter):
-    """Keeps a signature out of what keystoneauth tells of requests.
-
-    Args:
-        secret: The signature.
-    """
-
-    def __init__(self, secret: str) -> None:
-        super().__init__()
-        self._secret = secret
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Replace the signature; the record is told in any case."""
-        record.msg = record.getMessage().replace(self._secret, "***")
-        record.args = None
-        return True
 
 
 class _Explaining(base.Transport):

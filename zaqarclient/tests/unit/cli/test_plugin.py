@@ -79,6 +79,7 @@ def test_endpoint_and_project_come_from_option_or_environment(
         ({"queues_endpoint": URL}, False),
         ({"queues_endpoint": URL, "auth": {"username": "u"}}, False),
         ({"queues_endpoint": URL, "auth": {"auth_url": URL}}, True),
+        ({"queues_endpoint": URL, "auth_url": URL, "auth": {"username": "u"}}, True),
         ({"signed_url": "zaqar+http://x", "auth": {"auth_url": URL}}, False),
         ({"queues_endpoint": URL, "auth": {"token": "t", "endpoint": URL}}, True),
     ],

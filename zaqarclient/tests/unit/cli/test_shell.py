@@ -166,7 +166,17 @@ def complete(line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("zaqar q", ["queue"]),
+        ("zaqar qu", ["queue", "quota"]),
+        ("zaqar pool up", ["update"]),
+        ("zaqar queue signed url re", ["revoke"]),
+        ("zaqar queue signed url orders --out", ["--output"]),
+        (
+            "zaqar pool update ssd --pool",
+            ["--pool-options", "--pool-uri", "--pool-weight"],
+        ),
+        ("zaqar --os-token-c", ["--os-token-cache"]),
+        ("zaqar --signed", ["--signed-url"]),
+        ("zaqar log", ["logout"]),
         ("zaqar queue st", ["stats"]),
         ("zaqar queue get ", ["metadata"]),
         ("zaqar queue list --with", ["--with-count"]),
