@@ -171,30 +171,36 @@ def test_a_given_token_that_is_refused_is_the_end(
 
 
 class ShortLived(ks_plugin.BaseAuthPlugin):
-    """Gives tokens that live for seconds, and a new one shortly before."""
+    """Gives tokens that live for seconds, and another some seconds before.
 
-    def __init__(self, keystone: Keystone, endpoint: str, seconds: int) -> None:
+    Attributes:
+        given: When each of them ends, by the monotonic clock.
+    """
+
+    def __init__(self, keystone: Keystone, endpoint: str) -> None:
         super().__init__()
-        self.given: list[str] = []
+        self.given: list[float] = []
+        self.seconds, self.ahead = 3, 0
         self._keystone = keystone
         self._endpoint = endpoint
-        self._seconds = seconds
-        self._until = 0.0
+        self._token = ""
+        self._refused = False
 
     def get_token(self, session: Any, **_: Any) -> str:
-        if time.monotonic() > self._until - 1:
-            self.invalidate()
-            lived = self._seconds
-            token = self._keystone.token("alice", "consumers", lifetime=lived)
-            self._until = time.monotonic() + self._seconds
-            self.given.append(token)
-        return self.given[-1]
+        now = time.monotonic()
+        ends = self.given[-1] if self.given else 0.0
+        if self._refused or now > ends - self.ahead:
+            self._refused = False
+            lived = self.seconds
+            self._token = self._keystone.token("alice", "consumers", lifetime=lived)
+            self.given.append(now + lived)
+        return self._token
 
     def get_endpoint(self, session: Any, **_: Any) -> str:
         return self._endpoint
 
     def invalidate(self) -> bool:
-        self._until = 0.0
+        self._refused = True
         return True
 
 
@@ -202,8 +208,8 @@ class ShortLived(ks_plugin.BaseAuthPlugin):
 def short_lived(
     keystone: Keystone, cloud: Cloud
 ) -> Iterator[tuple[ks_session.Session, ShortLived]]:
-    """A session whose tokens live three seconds."""
-    plugin = ShortLived(keystone, cloud.websocket_url, 3)
+    """A session whose tokens live for seconds."""
+    plugin = ShortLived(keystone, cloud.websocket_url)
     session = ks_session.Session(auth=plugin)
     yield session, plugin
     session.session.close()
@@ -213,13 +219,14 @@ def test_a_listener_outlives_its_token_on_one_connection(
     make: MakeClient, short_lived: Any, cloud: Cloud
 ) -> None:
     session, plugin = short_lived
+    # A new one every second, so that a busy machine may take its time.
+    plugin.seconds, plugin.ahead = 6, 5
     missed: list[str] = []
     poster = make(session=cloud.session)
     client = make(session=session, os_project_id=cloud.project_id)
     with client.listen("alarms", on_reconnect=lambda: missed.append("x")) as listener:
         listener._transport.login_check = 0.2
-        # Until the third token: the first has ended by then.
-        while len(plugin.given) < 3:
+        while time.monotonic() < plugin.given[0] + 1:
             assert listener.get(0.2) is None
         poster.queue("alarms").post({"body": "still here"})
         heard = listener.get(10)
@@ -238,6 +245,7 @@ def test_a_listener_whose_token_ended_logs_in_again_and_says_so(
     with client.listen("alarms", on_reconnect=lambda: missed.append("x")) as listener:
         listener._transport.login_check = 1000.0
         listener._transport.pause = lambda _times: 0.05
+        plugin.seconds = 60
         while not missed:
             assert listener.get(0.2) is None
         poster.queue("alarms").post({"body": "back again"})
