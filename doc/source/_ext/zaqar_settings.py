@@ -9,7 +9,7 @@ from docutils import nodes
 from oslo_config import cfg, types
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-from zaqarserver import config, keystone_settings
+from zaqarserver import config, keystone_settings, trustee
 from zaqarserver.notify import options as notification
 
 NAMES = {
@@ -81,11 +81,12 @@ class Settings(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the sections."""
-        sources = (config, notification, keystone_settings)
+        sources = (config, notification, keystone_settings, trustee)
         for source in (__file__, *(module.__file__ for module in sources)):
             self.env.note_dependency(str(source))
         lines: list[str] = []
-        for group, options in [*config.list_opts(), *keystone_settings.list_opts()]:
+        groups = (*config.list_opts(), *keystone_settings.list_opts())
+        for group, options in (*groups, *trustee.list_opts()):
             name = getattr(group, "name", group) or "DEFAULT"
             title = f"[{name}]"
             lines += [title, "-" * len(title), ""]

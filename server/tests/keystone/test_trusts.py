@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import requests
-from keystone_service import Keystone
+import websocket
+from keystone_service import ROOT, Keystone
 
 from .conftest import Caller, until
 
@@ -409,3 +414,107 @@ def test_a_refused_token_is_replaced(
     until(lambda: len(receivers.requests[port]) == 2, "it is tried again")
     first, second = (one["X-Auth-Token"] for one, _body in receivers.requests[port])
     assert first != second
+
+
+# -- over other ways in -----------------------------------------------------------
+
+
+def test_over_websocket_the_trust_is_the_connections(
+    keystone: Keystone, keystone_server: Any, alice: Caller, queue: str
+) -> None:
+    headers = {"Client-ID": str(uuid4()), "X-Project-ID": keystone.ids["alpha"]}
+    peer = websocket.create_connection(keystone_server.websocket_url, timeout=30)
+
+    def ask(action: str, **more: Any) -> tuple[int, Any]:
+        frame = {"action": action, "headers": headers, "body": {}, **more}
+        peer.send(json.dumps(frame))
+        answer = json.loads(peer.recv())
+        return answer["headers"]["status"], answer["body"]
+
+    try:
+        token = {**headers, "X-Auth-Token": keystone.token("alice")}
+        assert ask("authenticate", headers=token)[0] == 200
+        body = {"queue_name": queue, "subscriber": HOOK, "ttl": 600}
+        status, made = ask("subscription_create", body=body)
+        assert status == 201, made
+
+        trust = trust_of(alice, queue, made["subscription_id"])
+        found = keystone.trusts()[trust]
+        assert found["trustor_user_id"] == keystone.ids["alice"]
+        assert found["project_id"] == keystone.ids["alpha"]
+
+        body = {"queue_name": queue, "subscription_id": made["subscription_id"]}
+        assert ask("subscription_delete", body=body)[0] == 204
+        gone(keystone, trust)
+    finally:
+        peer.close()
+
+
+def test_presigned_access_can_give_no_trust(
+    keystone: Keystone, alice: Caller, queue: str
+) -> None:
+    shared = {"paths": ["subscriptions"], "methods": ["POST"]}
+    signed = alice("POST", f"/queues/{queue}/share", shared).json()
+
+    answer = requests.post(
+        f"{alice.url}/v2/queues/{queue}/subscriptions",
+        json={"subscriber": HOOK},
+        headers={
+            "Client-ID": str(uuid4()),
+            "X-Project-ID": keystone.ids["alpha"],
+            "URL-Signature": signed["signature"],
+            "URL-Methods": ",".join(signed["methods"]),
+            "URL-Paths": ",".join(signed["paths"]),
+            "URL-Expires": signed["expires"],
+        },
+        timeout=30,
+    )
+
+    assert answer.status_code == 400
+    assert "pre-signed" in answer.json()["description"]
+    assert alice.subscriptions(queue) == []
+
+
+def test_the_commands_of_the_guide_forward_a_message(
+    keystone: Keystone, keystone_server: Any, alice: Caller, queue: str, tmp_path: Path
+) -> None:
+    (tmp_path / "clouds.yaml").write_text(
+        keystone.clouds_yaml().replace('"alice"', '"mycloud"', 1)
+    )
+    environment = {
+        **{name: value for name, value in os.environ.items() if name[:3] != "OS_"},
+        "OS_CLIENT_CONFIG_FILE": str(tmp_path / "clouds.yaml"),
+        "HOME": str(tmp_path),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    for command in commands_of_the_guide():
+        line = (
+            command.replace("https://zaqar.example:8888", keystone_server.url)
+            .replace("orders", queue)
+            .replace("copies", f"{queue}-copies")
+        )
+        if "message list" in line:
+            until(lambda: alice.bodies(f"{queue}-copies"), "the message arrives")
+        done = subprocess.run(
+            ["bash", "-c", line],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert "hello" in done.stdout
+
+
+def commands_of_the_guide() -> list[str]:
+    """Return the commands of the first example that uses the product."""
+    text = (ROOT / "doc/source/admin/trusts.rst").read_text()
+    example = text.split("See that it works", 1)[1].split("::", 1)[1]
+    lines = [
+        line.strip() for line in example.split("The receiver's", 1)[0].splitlines()
+    ]
+    whole = "\n".join(lines).replace("\\\n", "")
+    return [
+        line.removeprefix("$ ") for line in whole.splitlines() if line.startswith("$ ")
+    ]
