@@ -4,8 +4,8 @@
 ``location`` (the URI), ``wire`` (one connection), ``keys``, ``nodes`` (which server
 has what), ``scripts`` and the folder ``lua`` (what is done), ``link`` (asking until
 it is sure), ``access`` (what has to be told elsewhere first), ``packed`` and ``ids``,
-``channel`` and ``presence`` (other servers), ``subscriber_driver``,
-``account_driver``, ``message_driver``, ``queue_driver``, ``durability``.
+``volumes``, ``channel`` and ``presence`` (other servers), ``subscriber_driver``,
+``message_driver``, ``queue_driver``, ``account_driver``, ``durability``.
 """
 
 from zaqarserver.storage.redis.driver import RedisStorage

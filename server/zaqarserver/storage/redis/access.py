@@ -27,6 +27,7 @@ from zaqarserver.storage.redis.keys import Names, QueueKeys
 from zaqarserver.storage.redis.link import Link
 from zaqarserver.storage.redis.location import Location
 from zaqarserver.storage.redis.scripts import Script
+from zaqarserver.storage.redis.volumes import Volumes
 from zaqarserver.storage.redis.wire import Word
 
 LOG = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class Access:
         self._link = Link(location)
         self._names = Names(location.prefix)
         self._sequence = Sequence()
+        self._volumes = Volumes(self._link, self._names)
         self._leftovers: set[asyncio.Future[Any]] = set()
 
     # -- running ------------------------------------------------------------

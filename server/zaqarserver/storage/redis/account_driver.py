@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from zaqarserver.storage.accounts import AccountStorage, Grant, Usage
+from zaqarserver.storage.accounts import Grant, Usage
 from zaqarserver.storage.redis import scripts
-from zaqarserver.storage.redis.access import Access
+from zaqarserver.storage.redis.queue_driver import QueuesOnRedis
 
 
 class PackedGrant(msgspec.Struct, frozen=True, array_like=True):
@@ -40,7 +40,7 @@ def _read(packed: bytes) -> Grant:
     return Grant(*msgspec.structs.astuple(_decode(packed)))
 
 
-class AccountsOnRedis(Access, AccountStorage):
+class AccountsOnRedis(QueuesOnRedis):
     """What each method promises is in the contract."""
 
     async def grant_add(
@@ -97,20 +97,17 @@ class AccountsOnRedis(Access, AccountStorage):
         return packed is not None and _decode(packed).revoked
 
     async def usage(self, project: str, now: float) -> Usage:
-        """Add up the counters of the project's queues."""
+        """Read the project's sums."""
         del now
-        index, _ = self._names.index(project)
-        names = [name.decode() for name in await self._link.do("ZRANGE", index, 0, -1)]
-        counted = await asyncio.gather(*(self._count(project, name) for name in names))
-        return Usage(*(sum(column) for column in zip(*counted, strict=True)))
-
-    async def _count(self, project: str, queue: str) -> tuple[int, int, int, int]:
-        keys = self._names.queue(project, queue)
-        (revision, *volume), subscriptions = await asyncio.gather(
-            self._link.do("HMGET", keys.head, "rev", "count", "bytes"),
-            self._link.do("ZCARD", keys.listeners[6]),
+        await self._volumes.tell(project)
+        queues, sums = await asyncio.gather(
+            self.queue_count(project),
+            self._link.do(
+                "HMGET",
+                self._names.use(project),
+                "messages",
+                "bytes",
+                "subscriptions",
+            ),
         )
-        if revision is None:
-            return 0, 0, 0, 0
-        messages, size = (int(one or 0) for one in volume)
-        return 1, messages, size, subscriptions
+        return Usage(queues, *(int(one or 0) for one in sums))

@@ -17,17 +17,19 @@ from zaqarserver.errors import Unavailable
 from zaqarserver.storage.base import Capability, Durability
 from zaqarserver.storage.redis.account_driver import AccountsOnRedis
 from zaqarserver.storage.redis.durability import Promise, inspect
-from zaqarserver.storage.redis.location import Location, parse_location
+from zaqarserver.storage.redis.location import OPTIONS, Location, parse_location
 from zaqarserver.storage.redis.presence import RENEWAL, Presence
-from zaqarserver.storage.redis.queue_driver import QueuesOnRedis
 
 LOG = logging.getLogger(__name__)
 
 #: Seconds between two looks for deliveries that other servers have left.
 POLL = 0.5
 
+#: Seconds for which changes of volumes are gathered.
+TELL = 0.2
 
-class RedisStorage(QueuesOnRedis, AccountsOnRedis):
+
+class RedisStorage(AccountsOnRedis):
     """A store on a Redis server, behind Sentinels, or in a cluster.
 
     Args:
@@ -38,6 +40,8 @@ class RedisStorage(QueuesOnRedis, AccountsOnRedis):
         super().__init__(location)
         self._promise = Promise(Durability.MEMORY, ())
         self._chores: list[asyncio.Task[None]] = []
+
+    option_names = frozenset(OPTIONS)
 
     @classmethod
     def from_uri(cls, uri: str, options: Mapping[str, str]) -> Self:
@@ -71,7 +75,7 @@ class RedisStorage(QueuesOnRedis, AccountsOnRedis):
         try:
             self._promise = await inspect(self._link, self._location)
             await self._link.load()
-            self._presence = Presence(self._link, self._names)
+            self._presence = Presence(self._link, self._names, self._volumes)
             self._channel = self._new_channel()
             await self._presence.open()
             await self._channel.open()
@@ -84,6 +88,7 @@ class RedisStorage(QueuesOnRedis, AccountsOnRedis):
         self._chores = [
             asyncio.create_task(self._every(RENEWAL, self._live)),
             asyncio.create_task(self._every(POLL, self._look_for_deliveries)),
+            asyncio.create_task(self._every(TELL, self._volumes.tell_all)),
         ]
 
     async def close(self) -> None:
@@ -98,6 +103,7 @@ class RedisStorage(QueuesOnRedis, AccountsOnRedis):
             await self._finish_leftovers()
             await self._channel.close()
             await self._presence.close()
+            await self._volumes.tell_all()
         except Unavailable as error:
             LOG.warning("the store did not hear that we end: %s", error)
         finally:

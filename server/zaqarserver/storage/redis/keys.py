@@ -127,6 +127,10 @@ class Names:
         base = f"{self._prefix}:{{@{quote(project, safe='')}}}"
         return f"{base}:queues", f"{base}:pending"
 
+    def use(self, project: str) -> str:
+        """Return what adds up what the queues of a project hold."""
+        return f"{self._prefix}:{{@{quote(project, safe='')}}}:use"
+
     def server(self, uid: str) -> tuple[str, str]:
         """Return a server's sign of life, and the queues that its sockets listen to."""
         base = f"{self._prefix}:{{!{uid}}}"

@@ -131,7 +131,7 @@ def _prefix(text: str) -> str:
 
 
 #: The options, how each is read, and what is expected.
-_OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
+OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
     "database": (_integer(0, 65535), "a number of 0 or more"),
     "tls": (_switch, "true or false"),
     "ca_file": (str, "a path"),
@@ -151,11 +151,11 @@ _OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
 def _read_options(query: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
-        if name not in _OPTIONS:
+        if name not in OPTIONS:
             raise SettingsError(
-                f"the redis store has no option {name!r}; it has: {', '.join(_OPTIONS)}"
+                f"the redis store has no option {name!r}; it has: {', '.join(OPTIONS)}"
             )
-        read, expected = _OPTIONS[name]
+        read, expected = OPTIONS[name]
         try:
             found[name] = read(text)
         except ValueError as error:

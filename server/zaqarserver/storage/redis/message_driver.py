@@ -42,7 +42,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
             packed = pack_message(new, client_id, now)
             args += (secret, repr(now + new.ttl), visible, packed, new.body)
         news = self._news(keys)
-        number, noticed, volatile = await self._run_prepared(
+        number, noticed, volatile, volume = await self._run_prepared(
             scripts.POST,
             keys,
             keys.posting,
@@ -53,6 +53,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
             news.packed,
             *args,
         )
+        self._volumes.messages(keys, volume)
         first = int(number)
         self._sequence.learn(first + len(messages) - 1)
         ids = [encode_id(first + at, secret) for at, secret in enumerate(secrets)]
@@ -116,9 +117,10 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
         """Check the claim, then delete."""
         keys = self._names.queue(project, queue)
         named = [] if claim_id is None else [claim_id]
-        refused = await self._run(
+        refused, volume = await self._run(
             scripts.DELETE, keys.messages, repr(now), message_id, *named
         )
+        self._volumes.messages(keys, volume)
         if refused == 1:
             raise MessageClaimed("the message is claimed; name its claim to delete it")
         if refused:
@@ -135,13 +137,14 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
         """Check all, then delete."""
         keys = self._names.queue(project, queue)
         claims = [-1] if claim_ids is None else [len(claim_ids), *claim_ids]
-        refused = await self._run(
+        refused, volume = await self._run(
             scripts.DELETE_MANY,
             keys.messages,
             repr(now),
             *claims,
             *dict.fromkeys(ids),
         )
+        self._volumes.messages(keys, volume)
         if refused:
             raise MessageClaimed("a message is not under one of the claims named")
 
@@ -156,15 +159,17 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
     ) -> list[Message]:
         """Delete the first that can be claimed."""
         keys = self._names.queue(project, queue)
-        page = await self._run(
+        *page, volume = await self._run(
             scripts.POP, keys.messages, repr(now), limit, int(include_delayed)
         )
+        self._volumes.messages(keys, volume)
         return read_messages(page, now)
 
     async def message_purge(self, project: str, queue: str) -> None:
         """Unlink a handful of keys; Redis frees them in the background."""
         keys = self._names.queue(project, queue)
-        await self._run(scripts.PURGE, keys.messages)
+        volume = await self._run(scripts.PURGE, keys.messages)
+        self._volumes.messages(keys, volume)
 
     # -- claims -------------------------------------------------------------
 
@@ -188,7 +193,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
         keys = self._names.queue(project, queue)
         name = new_claim_id()
         beyond = [] if dead_letter is None else _beyond(dead_letter)
-        *page, moving = await self._run_prepared(
+        *page, moving, volume = await self._run_prepared(
             scripts.CLAIM,
             keys,
             keys.messages,
@@ -200,6 +205,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
             int(include_delayed),
             *beyond,
         )
+        self._volumes.messages(keys, volume)
         if moving:
             await self._finish_moves(keys, now)
         messages = read_messages(page, now)
@@ -268,9 +274,10 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
         self, project: str, queue: str, messages: list[bytes], now: float
     ) -> None:
         keys = self._names.queue(project, queue)
-        await self._run_prepared(
+        volume = await self._run_prepared(
             scripts.PUT, keys, keys.messages, now, new_revision(), *messages
         )
+        self._volumes.messages(keys, volume)
 
 
 def _beyond(dead_letter: DeadLetter) -> list[Any]:

@@ -16,6 +16,7 @@ from collections import Counter
 from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.keys import Names, QueueKeys
 from zaqarserver.storage.redis.link import Link
+from zaqarserver.storage.redis.volumes import Volumes
 
 LOG = logging.getLogger(__name__)
 
@@ -31,15 +32,17 @@ class Presence:
     Args:
         link: The servers of the store.
         names: Makes keys.
+        volumes: Is told what is removed.
 
     Attributes:
         uid: Names this server, from :meth:`open` to :meth:`close`.
     """
 
-    def __init__(self, link: Link, names: Names) -> None:
+    def __init__(self, link: Link, names: Names, volumes: Volumes) -> None:
         self.uid = os.urandom(8).hex()
         self._link = link
         self._names = names
+        self._volumes = volumes
         self._queues: Counter[str] = Counter()
 
     async def open(self) -> None:
@@ -88,11 +91,12 @@ class Presence:
         alive, queues = self._names.server(uid)
         tags = [tag.decode() for tag in await self._link.do("SMEMBERS", queues)]
         await asyncio.gather(
-            *(
-                self._link.run(scripts.ORPHANS, self._names.by_tag(tag).listeners, uid)
-                for tag in tags
-            )
+            *(self._orphan(self._names.by_tag(tag), uid) for tag in tags)
         )
         await self._link.do("UNLINK", queues)
         await self._link.do("UNLINK", alive)
         await self._link.do("SREM", self._names.servers, uid)
+
+    async def _orphan(self, keys: QueueKeys, uid: str) -> None:
+        volume = await self._link.run(scripts.ORPHANS, keys.listeners, uid)
+        self._volumes.subscriptions(keys, volume)

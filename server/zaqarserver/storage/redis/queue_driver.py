@@ -61,9 +61,10 @@ class QueuesOnRedis(MessagesOnRedis):
     async def queue_delete(self, project: str, queue: str) -> None:
         """Unlink a handful of keys; Redis frees them in the background."""
         keys = self._names.queue(project, queue)
-        await self._run_prepared(
+        volume = await self._run_prepared(
             scripts.DELETE_QUEUE, keys, keys.messages, 0.0, removing=True
         )
+        self._volumes.messages(keys, volume)
 
     async def queue_list(
         self,
@@ -136,9 +137,11 @@ class QueuesOnRedis(MessagesOnRedis):
         """Sweep a queue, verify that it is listed rightly, set its next time."""
         _, pending = self._names.index(keys.project)
         token = await self._link.do("HGET", pending, keys.queue)
-        removed, due, exists, moving = await self._run(
+        removed, due, exists, moving, volume, subscribed = await self._run(
             scripts.SWEEP, keys.everything, repr(now), "", "", SWEEP_ROWS
         )
+        self._volumes.messages(keys, volume)
+        self._volumes.subscriptions(keys, subscribed)
         if token is not None:
             await self._end_index(keys, token.decode(), exists=bool(exists))
         if moving:

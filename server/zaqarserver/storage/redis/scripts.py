@@ -88,6 +88,7 @@ GRANT_REVOKE: Final = _script("grant_revoke", again=True)
 
 AGENDA_ADD: Final = _script("agenda_add", again=True)
 AGENDA_MOVE: Final = _script("agenda_move", again=True, writes=False)
+USE: Final = _script("use", again=True, writes=False)
 INDEX_BEGIN: Final = _script("index_begin", again=True)
 INDEX_END: Final = _script("index_end", again=True)
 

@@ -72,7 +72,7 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
         super().__init__(location)
         self._posted: Callable[[Posted], None] = _nobody
         self._noticed: Callable[[], None] = _nobody
-        self._presence = Presence(self._link, self._names)
+        self._presence = Presence(self._link, self._names, self._volumes)
         self._channel = self._new_channel()
         self._delivery_times: dict[str, bytes] = {}
         self._said_due: float | None = None
@@ -114,7 +114,7 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
             confirmed,
             owner,
         )
-        id_, packed, made = await self._run_prepared(
+        id_, packed, made, volume = await self._run_prepared(
             scripts.SUBSCRIBE,
             keys,
             keys.listeners,
@@ -127,6 +127,7 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
             owner,
             _encode(record),
         )
+        self._volumes.subscriptions(keys, volume)
         self._sequence.learn(int(id_[:14], 16))
         return _read(keys, id_, packed, now), bool(made)
 
@@ -176,7 +177,7 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
             (change.subscriber, change.ttl, change.options, change.confirmed),
             strict=True,
         )
-        packed = await self._run_prepared(
+        found = await self._run_prepared(
             scripts.RESUBSCRIBE,
             keys,
             keys.listeners,
@@ -188,12 +189,14 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
             _encode_options(change.options or {}),
             int(change.confirmed or False),
         )
-        if packed == 0:
+        if found == 0:
             raise SubscriptionNotFound(
                 f"Subscription {subscription_id} for queue {source} does not exist."
             )
-        if packed == 1:
+        if found == 1:
             raise SubscriptionExists("Such subscription already exists.")
+        packed, volume = found
+        self._volumes.subscriptions(keys, volume)
         return _read(keys, subscription_id.encode(), packed, now)
 
     async def subscription_delete(
@@ -201,14 +204,18 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
     ) -> None:
         """Remove all that is known of it; its notices go when nobody needs them."""
         keys = self._names.queue(project, source)
-        owner = await self._run(scripts.UNSUBSCRIBE, keys.listeners, subscription_id)
+        owner, volume = await self._run(
+            scripts.UNSUBSCRIBE, keys.listeners, subscription_id
+        )
+        self._volumes.subscriptions(keys, volume)
         if owner == self._presence.uid.encode():
             await self._presence.unregister(keys)
 
     async def subscription_purge(self, project: str, source: str) -> None:
         """Unlink a handful of keys; Redis frees them in the background."""
         keys = self._names.queue(project, source)
-        await self._run(scripts.UNSUBSCRIBE_ALL, keys.listeners)
+        volume = await self._run(scripts.UNSUBSCRIBE_ALL, keys.listeners)
+        self._volumes.subscriptions(keys, volume)
 
     # -- notifications ------------------------------------------------------
 

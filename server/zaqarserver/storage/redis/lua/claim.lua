@@ -2,10 +2,11 @@
 -- with: queue, promise
 -- ARGV: now, epoch, prepared, claim id, ttl, grace, limit, 1 with delayed ones, and if there is
 --   a dead letter queue: its name, the most claims, the ttl there or an empty text
--- Returns ids, messages, bodies, and 1 if some are on their way to the dead letter queue.
+-- Returns ids, messages, bodies, 1 if some are on their way to the dead letter queue, and the
+-- volume.
 local now, claim, ttl, grace = tonumber(ARGV[1]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local target, most, target_ttl = ARGV[9], tonumber(ARGV[10] or 'inf'), tonumber(ARGV[11] or '')
-if call('HEXISTS', HEAD, 'rev') == 0 then return { {}, {}, {}, 0 } end
+if call('HEXISTS', HEAD, 'rev') == 0 then return { {}, {}, {}, 0, volume } end
 if not settle(now) then return AGAIN end
 local found, messages, early = oldest_free(now, tonumber(ARGV[7]), ARGV[8] == '1')
 if early and #found == 0 then return AGAIN end
@@ -57,4 +58,4 @@ if #ids > 0 then
   call('HSET', CLAIMS, claim, pack({ ttl, grace, now, ends, ids }), 'n' .. claim, #ids)
   call('ZADD', ENDS, ends, claim)
 end
-return { ids, raws, get_all(BODY, ids), exhausted > 0 and 1 or 0 }
+return { ids, raws, get_all(BODY, ids), exhausted > 0 and 1 or 0, volume }

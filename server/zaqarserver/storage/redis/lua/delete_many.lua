@@ -1,7 +1,7 @@
 -- Deletes messages, all or none.
 -- with: queue
 -- ARGV: now, number of claims or -1 for any or none, claim ids, message ids
--- Returns 0, or 1 if one is not under the claims named.
+-- Returns 0, or 1 if one is not under the claims named; and the volume.
 local now, named = tonumber(ARGV[1]), tonumber(ARGV[2])
 local claims, ids, messages = {}, {}, {}
 for i = 3, 2 + math.max(named, 0) do claims[ARGV[i]] = true end
@@ -9,10 +9,10 @@ for i = 3 + math.max(named, 0), #ARGV do
   local message = read(ARGV[i])
   if message and message[EXPIRES] > now then
     local claim = message[CLAIM]
-    if named >= 0 and not (claims[claim] and lives(claim, now)) then return 1 end
+    if named >= 0 and not (claims[claim] and lives(claim, now)) then return { 1, volume } end
     ids[#ids + 1] = ARGV[i]
     messages[#messages + 1] = message
   end
 end
 drop(ids, messages)
-return 0
+return { 0, volume }

@@ -1,8 +1,8 @@
--- Removes a queue with its messages and claims; 0 if there is none.
+-- Removes a queue with its messages and claims; returns the volume.
 -- with: queue, promise
 -- ARGV: (none), epoch, prepared
 local revision, epoch = unpack(call('HMGET', HEAD, 'rev', 'epoch'))
-if not revision then return 0 end
+if not revision then return volume end
 local wait = unprepared(epoch or '', 'q', 0)
 if wait then return wait end
 -- Freed in the background, whatever the size. What is on its way to a dead letter queue
@@ -10,6 +10,7 @@ if wait then return wait end
 call('UNLINK', META, BODY, FREE, HIDDEN, LATE, HELD, EXPIRY, CLAIMS, ENDS)
 -- The last number stays for a day: ids go on behind it if the queue is made again.
 call('HDEL', HEAD, 'rev', 'metadata', 'bytes', 'count')
+count(0, 0)
 raise_promise(HEAD, 'due')
 call('EXPIRE', HEAD, 86400)
-return 1
+return volume

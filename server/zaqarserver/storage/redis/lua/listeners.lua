@@ -102,6 +102,11 @@ local function sweep_listeners(now, room)
   return gone
 end
 
+-- Returns how many subscriptions there are, behind a number that rises with each change.
+local function subscribed()
+  return { call('HINCRBY', KEYS[1], 'turn', 1), call('ZCARD', ORDER) }
+end
+
 -- Returns when a delivery has to be looked at, 0 for at once, nil for never.
 local function next_delivery()
   local newest, idle = call('HGET', SUB, 'newest'), call('ZRANGE', IDLE, 0, 0, 'WITHSCORES')

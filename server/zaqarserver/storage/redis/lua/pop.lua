@@ -1,11 +1,11 @@
 -- Removes and returns the oldest messages that can be claimed.
 -- with: queue
 -- ARGV: now, limit, 1 with delayed ones
--- Returns ids, messages, bodies.
+-- Returns ids, messages, bodies, and the volume.
 local now = tonumber(ARGV[1])
 if not settle(now) then return AGAIN end
 local ids, messages, early = oldest_free(now, tonumber(ARGV[2]), ARGV[3] == '1')
 if early and #ids == 0 then return AGAIN end
 local bodies = get_all(BODY, ids)
 drop(ids, messages)
-return { ids, raws_of(messages), bodies }
+return { ids, raws_of(messages), bodies, volume }

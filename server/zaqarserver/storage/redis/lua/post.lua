@@ -2,8 +2,8 @@
 -- with: queue, promise, listeners
 -- ARGV: now, epoch, prepared, number, revision, channel, news, then for each message: random
 --   half of the id, expires, visible, packed, body
--- Returns the number of the first message, 1 if there is a delivery to make, and the volatile
--- subscriptions that were told.
+-- Returns the number of the first message, 1 if there is a delivery to make, the volatile
+-- subscriptions that were told, and the volume.
 local now, number, FIRST, WIDTH = tonumber(ARGV[1]), tonumber(ARGV[4]), 8, 5
 local revision, last, due, epoch = unpack(call('HMGET', HEAD, 'rev', 'last', 'due', 'epoch'))
 
@@ -51,4 +51,4 @@ if lasting or #volatile > 0 then
   if lasting then leave_notice(frame, now) end
   if #volatile > 0 then tell(ARGV[6], ARGV[7], volatile, frame) end
 end
-return { string.format('%.0f', number), lasting and 1 or 0, volatile }
+return { string.format('%.0f', number), lasting and 1 or 0, volatile, volume }

@@ -1,5 +1,7 @@
--- Removes all messages and claims of a queue.
+-- Removes all messages and claims of a queue; returns the volume.
 -- with: queue
 call('UNLINK', META, BODY, FREE, HIDDEN, LATE, HELD, EXPIRY, CLAIMS, ENDS)
-if call('HEXISTS', HEAD, 'rev') == 1 then call('HSET', HEAD, 'bytes', 0, 'count', 0) end
-return 1
+if call('HEXISTS', HEAD, 'rev') == 0 then return volume end
+call('HDEL', HEAD, 'bytes', 'count')
+count(0, 0)
+return volume

@@ -1,6 +1,7 @@
 -- Takes messages that come from another queue; one that came before is not taken again.
 -- with: queue, promise
 -- ARGV: now, epoch, prepared, revision, then for each message: id, packed, body
+-- Returns the volume.
 local now, FIRST, WIDTH, REMEMBERED = tonumber(ARGV[1]), 5, 3, 3600
 local revision, last, due, epoch = unpack(call('HMGET', HEAD, 'rev', 'last', 'due', 'epoch'))
 -- What remembers arrivals is swept as well: it makes the queue due.
@@ -31,4 +32,4 @@ for at = FIRST, #ARGV, WIDTH do
 end
 call('HSET', HEAD, 'last', last)
 call('ZREMRANGEBYSCORE', IN, '-inf', now - REMEMBERED)
-return 1
+return volume

@@ -170,10 +170,17 @@ local function oldest_free(now, limit, hidden_too)
   return ids, messages, early
 end
 
+-- What the queue holds after a change, for the project's sums: a number that rises with each
+-- change, messages, bytes of bodies. Empty if nothing changed.
+local volume = {}
+
 -- Counts messages that come or go.
 local function count(messages, bytes)
-  call('HINCRBY', HEAD, 'count', messages)
-  call('HINCRBY', HEAD, 'bytes', bytes)
+  volume = {
+    call('HINCRBY', HEAD, 'turn', 1),
+    call('HINCRBY', HEAD, 'count', messages),
+    call('HINCRBY', HEAD, 'bytes', bytes),
+  }
 end
 
 -- Removes messages altogether, and the claims that hold nothing any more.
@@ -195,7 +202,7 @@ local function drop(ids, messages)
   remove_all('HDEL', META, ids)
   remove_all('HDEL', BODY, ids)
   remove_all('ZREM', EXPIRY, ids)
-  if #ids > 0 then count(-#ids, -bytes) end
+  if #ids > 0 then count(0 - #ids, 0 - bytes) end -- Redis takes no -0
 end
 
 local function raws_of(messages)

@@ -1,8 +1,8 @@
 -- Changes a live subscription.
 -- with: promise, listeners
 -- ARGV: now, epoch, prepared, id, what is given (u, t, o, c), subscriber, ttl, options, confirmed
--- Returns what is packed now; 0 if there is no such subscription, 1 if another one has the
--- subscriber.
+-- Returns what is packed now, and the volume of subscriptions; 0 if there is no such
+-- subscription, 1 if another one has the subscriber.
 local HEAD, now, id, given = KEYS[1], tonumber(ARGV[1]), ARGV[4], ARGV[5]
 local raw = call('HGET', RECORDS, id)
 local record = raw and unpacked(raw)
@@ -35,4 +35,4 @@ if moves then
 end
 call('ZADD', record[S_OWNER] == '' and SUB_EXPIRY or SUB_VOLATILE, record[S_EXPIRES], id)
 call('HSET', RECORDS, id, pack(record))
-return pack(record)
+return { pack(record), subscribed() }

@@ -2,12 +2,12 @@
 -- with: promise, listeners
 -- ARGV: now, epoch, prepared, revision, number, random half of the id, subscriber, expires,
 --   server that has the connection or an empty text, packed
--- Returns id, packed, and 1 if it was made.
+-- Returns id, packed, 1 if it was made, and the volume of subscriptions.
 local HEAD, now, uri, expires = KEYS[1], tonumber(ARGV[1]), ARGV[7], tonumber(ARGV[8])
 local id = call('HGET', URIS, uri)
 if id then
   local raw = call('HGET', RECORDS, id)
-  if unpacked(raw)[S_EXPIRES] > now then return { id, raw, 0 } end
+  if unpacked(raw)[S_EXPIRES] > now then return { id, raw, 0, {} } end
 end
 local revision, due, epoch = unpack(call('HMGET', HEAD, 'rev', 'due', 'epoch'))
 local needs = (revision and '' or 'q') .. (promised(due, expires) and '' or 'd')
@@ -33,4 +33,4 @@ if ARGV[9] == '' then
 else
   call('ZADD', SUB_VOLATILE, expires, id)
 end
-return { id, ARGV[10], 1 }
+return { id, ARGV[10], 1, subscribed() }

@@ -2,7 +2,7 @@
 -- with: queue, promise, listeners, grants
 -- ARGV: now, (none), (none), at most how many rows
 -- Returns how many rows went, the next time or an empty text, 1 if the queue exists, 1 if
--- messages are on their way to a dead letter queue.
+-- messages are on their way to a dead letter queue, the volume, and that of subscriptions.
 local now, room = tonumber(ARGV[1]), tonumber(ARGV[4])
 local ids, messages = call('ZRANGEBYSCORE', EXPIRY, '-inf', now, 'LIMIT', 0, room), {}
 for i, id in ipairs(ids) do messages[i] = read(id) end
@@ -19,10 +19,13 @@ end
 local moving = call('EXISTS', OUT) == 1
 if moving then due = math.min(due, now) end
 local exists = call('HEXISTS', HEAD, 'rev')
+count(0, 0)
+local listeners = subscribed()
 if due > now then
   raise_promise(HEAD, 'due', due < math.huge and due or nil)
   if exists == 0 and due == math.huge then call('EXPIRE', HEAD, 86400) end
 end
 return {
   #ids + ended + expired, due < math.huge and string.format('%.17g', due) or '', exists, moving and 1 or 0,
+  volume, listeners,
 }

@@ -1,7 +1,9 @@
--- Removes a subscription with its deliveries; returns the server that had its connection.
+-- Removes a subscription with its deliveries; returns the server that had its connection,
+-- and the volume of subscriptions.
 -- with: listeners
 -- ARGV: id
 local raw = call('HGET', RECORDS, ARGV[1])
 forget(ARGV[1])
 dispose()
-return raw and unpacked(raw)[S_OWNER] or ''
+if not raw then return { '', {} } end
+return { unpacked(raw)[S_OWNER], subscribed() }

@@ -1,0 +1,30 @@
+"""The Redis driver agrees with the model of the contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from zaqarserver.storage.redis import RedisStorage
+from zaqarserver.storage.testing.machine import state_machine
+
+from .servers import RedisServer
+
+SETTINGS = settings(
+    max_examples=40,
+    stateful_step_count=40,
+    deadline=None,  # a shared machine is slow at times
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+def test_every_sequence_of_steps_agrees_with_the_model(
+    redis_server: RedisServer,
+) -> None:
+    def empty(path: Path) -> RedisStorage:
+        # A prefix of its own is an empty store.
+        return RedisStorage.from_uri(f"{redis_server.uri}?prefix={path.name}", {})
+
+    case = state_machine(empty).TestCase
+    case.settings = SETTINGS
+    case().runTest()
