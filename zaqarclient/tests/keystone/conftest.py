@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -71,3 +71,22 @@ def password_options(cloud: Cloud) -> dict[str, Any]:
 def bench_backend() -> str:
     """The server asks for tokens: zaqar-bench has but one form here."""
     return "keystone"
+
+
+@pytest.fixture(scope="session")
+def pooled_server(keystone: Keystone, server_factory: Callable[..., Any]) -> Any:
+    """A server with pools that asks for tokens."""
+    return server_factory(
+        options=keystone.server_options("admin_mode = true\npooling = true")
+    )
+
+
+@pytest.fixture
+def operator(keystone: Keystone, pooled_server: Any) -> tuple[str, dict[str, Any]]:
+    """Where pools are, and the configuration of the administrator."""
+    options = {
+        "os_auth_token": keystone.token("admin"),
+        "os_auth_url": keystone.url,
+        "os_service_type": "messaging",
+    }
+    return pooled_server.url, {"auth_opts": {"options": options}}

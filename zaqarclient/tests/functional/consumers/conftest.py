@@ -59,3 +59,16 @@ def bench_backend(request: pytest.FixtureRequest) -> str:
     """How zaqar-bench may say who it is here."""
     name: str = request.param
     return name
+
+
+@pytest.fixture(scope="session")
+def pooled_server(server_factory: Callable[..., Any]) -> Any:
+    """A server with pools."""
+    return server_factory(options="admin_mode = true\npooling = true")
+
+
+@pytest.fixture
+def operator(pooled_server: Any) -> tuple[str, dict[str, Any]]:
+    """Where pools are, and the configuration of who may manage them."""
+    options = {"os_project_id": uuid.uuid4().hex, "roles": "admin"}
+    return pooled_server.url, {"auth_opts": {"backend": "noauth", "options": options}}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from zaqarclient.queues import client as zaqarclient
 from zaqarclient.queues.v2.client import Client
 from zaqarclient.tests.functional.consumers.cloud import Cloud
-from zaqarclient.tests.http_stub import Answer, HttpStub
 
 
 @pytest.fixture
@@ -91,47 +92,44 @@ def test_zaqar_ui_manages_subscriptions(client: Client) -> None:
     assert list(client.subscriptions("a")) == []
 
 
-POOL = {"name": "main", "uri": "sqlite:///x", "weight": 10, "href": "/v2/pools/main"}
-FLAVOR = {"name": "fast", "pool_list": ["main"], "href": "/v2/flavors/fast"}
-
-
-def test_zaqar_ui_manages_pools(stub: HttpStub, cloud: Cloud) -> None:
-    """Answers are played: not every service has pools."""
-    with zaqarclient.Client(url=stub.url, version=2, conf=cloud.conf()) as client:
-        stub.answers = [Answer(200, {"pools": [{**POOL, "options": {}}], "links": []})]
-        (pool,) = client.pools(limit=None, marker=None, detailed=True)
-        assert (pool.name, pool.uri, pool.weight, pool.options) == (
-            "main",
-            "sqlite:///x",
-            10,
-            {},
-        )
-        assert pool.group is None
-        client.pool("main", uri="sqlite:///x", weight=10, options={})
-        assert stub.last.method == "PUT"
-        found = client.pool("main", auto_create=False)
-        found.update({"weight": 20})
-        stub.answers = [Answer(200, dict(POOL))]
-        shown = found.get()
-        shown["id"] = shown["name"]
+@pytest.fixture
+def admin(operator: tuple[str, dict[str, Any]]) -> Iterator[Client]:
+    """The client of an administrator's panels, without a pool when it begins."""
+    url, conf = operator
+    client = zaqarclient.Client(url=url, version=2, conf=conf)
+    yield client
+    for found in (*client.flavors(), *client.pools()):
         found.delete()
-        assert stub.last.method == "DELETE"
+    client.close()
 
 
-def test_zaqar_ui_manages_flavors(stub: HttpStub, cloud: Cloud) -> None:
-    """Answers are played: not every service has flavors."""
-    with zaqarclient.Client(url=stub.url, version=2, conf=cloud.conf()) as client:
-        listed = {**FLAVOR, "capabilities": ["FIFO"]}
-        stub.answers = [Answer(200, {"flavors": [listed], "links": []})]
-        (flavor,) = client.flavors(limit=None, marker=None, detailed=True)
-        assert (flavor.name, flavor.capabilities) == ("fast", ["FIFO"])
-        assert flavor.pool_group is None
-        client.flavor("fast", pool_list=["main"], pool_group="old")
-        assert stub.last.body == {"pool_list": ["main"]}
-        found = client.flavor("fast", auto_create=False)
-        found.update({"pool_list": ["main"]})
-        stub.answers = [Answer(200, dict(FLAVOR))]
-        shown = found.get()
-        shown["id"] = shown["name"]
-        found.delete()
-        assert stub.last.method == "DELETE"
+def test_zaqar_ui_manages_pools(admin: Client, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/main.db"
+    admin.pool("main", uri=uri, weight=10, options={})
+    (pool,) = admin.pools(limit=None, marker=None, detailed=True)
+    assert (pool.name, pool.uri, pool.weight) == ("main", uri, 10)
+    assert pool.options == {}
+    assert pool.group is None
+    found = admin.pool("main", auto_create=False)
+    found.update({"weight": 20})
+    shown = found.get()
+    shown["id"] = shown["name"]
+    assert shown["weight"] == 20
+    found.delete()
+    assert list(admin.pools()) == []
+
+
+def test_zaqar_ui_manages_flavors(admin: Client, tmp_path: Path) -> None:
+    admin.pool("main", uri=f"sqlite:///{tmp_path}/main.db", weight=10)
+    admin.flavor("fast", pool_list=["main"], pool_group="old")
+    (flavor,) = admin.flavors(limit=None, marker=None, detailed=True)
+    assert flavor.name == "fast"
+    assert flavor.capabilities
+    assert flavor.pool_group is None
+    found = admin.flavor("fast", auto_create=False)
+    found.update({"pool_list": ["main"]})
+    shown = found.get()
+    shown["id"] = shown["name"]
+    assert shown["pool_list"] == ["main"]
+    found.delete()
+    assert list(admin.flavors()) == []
