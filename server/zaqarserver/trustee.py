@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -28,6 +29,8 @@ GROUP: Final = "trustee"
 #: Seconds that one request to Keystone may take unless ``timeout`` says otherwise.
 REQUEST_SECONDS: Final = 5.0
 _DOCUMENTED_PLUGIN: Final = "password"
+_WITH_PASSWORD: Final = ("password", "v3password")
+_FILES: Final = ("cafile", "certfile", "keyfile")
 _SCOPES: Final = (
     "project_id",
     "project_name",
@@ -77,45 +80,63 @@ def load_trustee(conf: cfg.ConfigOpts) -> Trustee | None:
     """
     loading.register_auth_conf_options(conf, GROUP)
     loading.register_session_conf_options(conf, GROUP)
-    if not (conf[GROUP].auth_section or conf[GROUP].auth_type):
+    section = str(conf[GROUP].auth_section or GROUP)
+    loading.register_auth_conf_options(conf, section)
+    kind = conf[section].auth_type
+    if not kind and section == GROUP:
         return None
     try:
-        return Trustee(conf)
+        _check(conf, section, kind)
+        return Trustee(conf, section)
     except (exceptions.ClientException, cfg.Error, ValueError) as error:
-        raise SettingsError(f"[{GROUP}]: {error}") from error
+        raise SettingsError(f"[{section}]: {error}") from error
+
+
+def _check(conf: cfg.ConfigOpts, section: str, kind: str | None) -> None:
+    """Refuse settings that could not work; the text names the option."""
+    try:
+        options = loading.get_auth_plugin_conf_options(kind or "")
+    except exceptions.ClientException as error:
+        raise SettingsError(f"[{section}] auth_type: {error}.") from error
+    if "trust_id" not in {option.dest for option in options}:
+        raise SettingsError(f"[{section}] auth_type: {kind} cannot use trusts.")
+    conf.register_opts(options, group=section)
+    needed = ["auth_url"]
+    if kind in _WITH_PASSWORD:
+        needed += ["username or user_id", "password"]
+    for choice in needed:
+        if not any(conf[section][one] for one in choice.split(" or ")):
+            raise SettingsError(f"[{section}] {choice} is needed: see auth_type.")
+    for name in _FILES:
+        path = conf[GROUP][name]
+        if path and not Path(path).is_file():
+            raise SettingsError(f"[{GROUP}] {name}: there is no file {path}.")
 
 
 class Trustee:
     """The user that trusts are made for.
 
-    Raises:
-        SettingsError: Its authentication knows no trusts, or no place.
+    Args:
+        conf: The settings, checked.
+        section: The one that says how to log in.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, section: str) -> None:
         self._conf = conf
         more = {} if conf[GROUP].timeout else {"timeout": REQUEST_SECONDS}
         self._session = loading.load_session_from_conf_options(conf, GROUP, **more)
-        section = conf[GROUP].auth_section or GROUP
-        kind = conf[section].auth_type if section == GROUP else None
+        loader: Any = loading.get_plugin_loader(conf[section].auth_type)
+        known = {option.dest for option in loader.get_options()}
+        self._no_scope = {one: None for one in _SCOPES if one in known}
         self._login = self._plugin(None)
-        place = getattr(self._login, "auth_url", None)
-        if not place:
-            raise SettingsError(f"[{section}] auth_url: say where Keystone is.")
-        place = str(place).rstrip("/")
+        place = conf[section].auth_url.rstrip("/")
         self._url = place if place.endswith("/v3") else f"{place}/v3"
-        LOG.debug("trusts are for the user of [%s], %s", section, kind)
 
     def _plugin(self, trust: str | None) -> Any:
         """Return how to log in: with a trust, or with no scope at all."""
-        section = self._conf[GROUP].auth_section or GROUP
-        name = self._conf[section].auth_type
-        known = {opt.dest for opt in loading.get_plugin_loader(name).get_options()}
-        if "trust_id" not in known:
-            raise SettingsError(f"[{section}] auth_type: {name} cannot use trusts.")
-        scope: dict[str, str | None] = {one: None for one in _SCOPES if one in known}
-        scope["trust_id"] = trust
-        return loading.load_auth_from_conf_options(self._conf, GROUP, **scope)
+        return loading.load_auth_from_conf_options(
+            self._conf, GROUP, **self._no_scope, trust_id=trust
+        )
 
     # -- with the caller's token --------------------------------------------------
 
