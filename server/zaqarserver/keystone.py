@@ -8,15 +8,15 @@ kept for ``token_cache_time``, so that most requests cost a look-up.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import hashlib
 import logging
 import re
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -47,7 +47,7 @@ MOST_WAITING = 256
 PATIENCE = 10.0
 #: Seconds for which nobody asks a Keystone that did not answer.
 PAUSE = 1.0
-#: Threads that ask Keystone.
+#: Threads that ask Keystone at the same time.
 THREADS = 4
 #: Seconds that a verdict is kept here if ``memcached_servers`` keep it too: what
 #: they keep counts from the first server that asked.
@@ -200,7 +200,7 @@ class KeystoneAuth:
         self._bad = Verdicts(MOST_VERDICTS)
         self._flights: dict[bytes, asyncio.Future[Verdict]] = {}
         self._silent_until = 0.0
-        self._threads = ThreadPoolExecutor(THREADS, "keystone")
+        self._slots = asyncio.Semaphore(THREADS)
 
     async def identify(self, headers: Headers, method: str, path: str, /) -> Identity:
         """Return who has the token of a request.
@@ -265,22 +265,23 @@ class KeystoneAuth:
     def _depart(
         self, key: bytes, exact: bytes, asked: Asked
     ) -> asyncio.Future[Verdict]:
-        """Ask in a thread; whoever wants to know awaits the future."""
+        """Ask; whoever wants to know awaits the future."""
         if len(self._flights) >= MOST_WAITING:
             raise IdentityUnavailable("Too many tokens wait for Keystone.")
-        loop = asyncio.get_running_loop()
-        # With the request's id, for what is logged on the way.
-        judge = partial(contextvars.copy_context().run, self._judge, asked)
-        flight = loop.run_in_executor(self._threads, judge)
+        flight = asyncio.create_task(self._fly(key, exact, asked))
         self._flights[key] = flight
-
-        def land(done: asyncio.Future[Verdict]) -> None:
-            del self._flights[key]
-            if not done.cancelled():
-                self._keep(key, exact, done.result())
-
-        flight.add_done_callback(land)
         return flight
+
+    async def _fly(self, key: bytes, exact: bytes, asked: Asked) -> Verdict:
+        try:
+            async with self._slots:
+                if time.monotonic() < self._silent_until:
+                    return _unknown("Keystone did not answer the one before.")
+                verdict = await _in_thread(self._judge, asked)
+        finally:
+            del self._flights[key]
+        self._keep(key, exact, verdict)
+        return verdict
 
     async def _wait(self, flight: asyncio.Future[Verdict]) -> Verdict:
         try:
@@ -334,6 +335,31 @@ class KeystoneAuth:
             user.application_credential_access_rules is not None,
         )
         return Verdict(identity, None, until, identity.restricted)
+
+
+def _in_thread(
+    judge: Callable[[Asked], Verdict], asked: Asked
+) -> asyncio.Future[Verdict]:
+    """Judge in a thread that does not hold up the end of the process.
+
+    The threads of an executor would: until a Keystone that hangs is given up.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Verdict] = loop.create_future()
+    # With the request's id, for what is logged on the way.
+    context = contextvars.copy_context()
+
+    def land(verdict: Verdict) -> None:
+        if not done.done():
+            done.set_result(verdict)
+
+    def run() -> None:
+        verdict = context.run(judge, asked)
+        with contextlib.suppress(RuntimeError):  # the server has ended meanwhile
+            loop.call_soon_threadsafe(land, verdict)
+
+    threading.Thread(target=run, name="keystone", daemon=True).start()
+    return done
 
 
 def _unknown(description: str) -> Verdict:

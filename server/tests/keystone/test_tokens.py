@@ -346,7 +346,6 @@ def test_a_service_that_says_nothing_holds_nobody_up_for_long(
         ask("gAAAA-another")
     assert time.monotonic() - started < 5
     assert ask.asked <= 8
-    ask.auth._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def test_a_token_that_is_known_is_let_in_while_keystone_is_away(
