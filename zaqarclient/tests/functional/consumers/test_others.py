@@ -11,6 +11,7 @@ import requests
 from openstack.message.v2.claim import Claim
 
 from zaqarclient.queues import client as factory
+from zaqarclient.queues.v1 import client as v1_client
 from zaqarclient.queues.v2 import client as v2_client
 from zaqarclient.tests.functional.consumers.cloud import Cloud, signed_conf
 
@@ -45,6 +46,20 @@ def test_manila_asks_for_version_one_point_one(cloud: Cloud) -> None:
         queue = client.queue("manila_notification")
         assert [message.body for message in queue.pop()] == [{"share": 1}]
     assert client.any_attribute == "of its own"
+
+
+@pytest.mark.filterwarnings("ignore:version 1 of the queues:DeprecationWarning")
+def test_poppy_and_other_old_programs_import_version_one(cloud: Cloud) -> None:
+    client = v1_client.Client(cloud.url, version=1, conf=cloud.conf())
+    with client:
+        queue = client.queue("purges", auto_create=True)
+        queue.post([{"body": {"path": "/a"}, "ttl": 60}])
+        claim = queue.claim(ttl=60, grace=60)
+        for message in claim:
+            assert message.body == {"path": "/a"}
+            message.delete()
+        # In version 1 the queues were no pair.
+        assert [one.name for one in client.queues()] == ["purges"]
 
 
 def test_nabu_signs_with_version_two_point_zero(cloud: Cloud) -> None:
