@@ -276,7 +276,7 @@ class MovableStorage(abc.ABC):
         """Return what a sealed queue has, some at a time.
 
         Messages that are not live may be left out. A call is short: a page may be
-        smaller than ``limit`` when its bodies are large, but for the last never empty.
+        smaller than ``limit``, or empty, before the last.
 
         Args:
             project: The project.

@@ -44,10 +44,17 @@ class Router:
         pools: The pools.
         project_of: Returns the project, which has the flavors, of what callers
             name as the project of a queue.
+        clock: Seconds since the epoch, for what callers pass no time for.
     """
 
-    def __init__(self, pools: Pools, project_of: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        pools: Pools,
+        project_of: Callable[[str], str],
+        clock: Callable[[], float],
+    ) -> None:
         self.pools = pools
+        self._clock = clock
         self._catalog = pools.catalog
         self._project_of = project_of
         self._remembered: OrderedDict[Key, tuple[Placement, float]] = OrderedDict()
@@ -217,8 +224,9 @@ class Router:
         storage = await self.pools.storage_of(placement)
         if placement.target is not None or not isinstance(storage, MovableStorage):
             return False
-        now = time.time()
-        if not await storage.queue_retire(project, queue, placement.epoch, now):
+        if not await storage.queue_retire(
+            project, queue, placement.epoch, self._clock()
+        ):
             return False
         self.forget(project, queue)
         return await self._catalog.placement_drop(project, queue, placement.epoch)

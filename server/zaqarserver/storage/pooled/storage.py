@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Self
@@ -34,6 +35,7 @@ class PooledStorage(QueuesInPools, NoticesInPools):
             to projects.
         home_uri: The URI of the home, which no pool can have.
         virtual: Whether the home takes new queues while there is no pool.
+        clock: Seconds since the epoch, for what callers pass no time for.
 
     Raises:
         SettingsError: The home's driver keeps no catalogue.
@@ -47,6 +49,7 @@ class PooledStorage(QueuesInPools, NoticesInPools):
         *,
         home_uri: str = "",
         virtual: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         if not isinstance(home, CatalogStorage):
             raise SettingsError("pooling: the store of [storage] uri keeps no pools")
@@ -55,7 +58,7 @@ class PooledStorage(QueuesInPools, NoticesInPools):
         self._pools = Pools(
             home, home, load, self._ears, home_uri=home_uri, virtual=virtual
         )
-        self._router = Router(self._pools, project_of)
+        self._router = Router(self._pools, project_of, clock)
         self._usages: OrderedDict[tuple[str, str], Usage] = OrderedDict()
         home.watch(self._ears.posted, self._ears.noticed)
 

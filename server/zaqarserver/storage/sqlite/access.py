@@ -77,6 +77,10 @@ class Access:
     def _reader(self) -> apsw.Connection:
         return self._open_engine.reader
 
+    def _check_sealed(self, project: str, queue: str) -> None:
+        """Refuse a queue that has left, leaves or arrives, as committed."""
+        self._open_engine.ledger.seals.committed_check(project, queue)
+
     def _entry(self, project: str, queue: str) -> Entry | None:
         """Return a queue as committed."""
         engine = self._open_engine

@@ -10,7 +10,7 @@ from zaqarserver.storage.sqlite.ids import encode_id
 from zaqarserver.storage.sqlite.statements import fetch
 
 AUDIENCE = """
-    SELECT seq, secret, expires, volatile FROM subscription
+    SELECT coalesce(alias, seq), secret, expires, volatile FROM subscription
      WHERE project = ? AND source = ? AND expires > 0
 """
 

@@ -10,7 +10,7 @@ import msgspec
 from zaqarserver.errors import ClaimNotFound
 from zaqarserver.storage.base import Claim, DeadLetter, Message
 from zaqarserver.storage.sqlite import statements as sql
-from zaqarserver.storage.sqlite.ids import decode_seq, encode_id, same_id
+from zaqarserver.storage.sqlite.ids import encode_id
 from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.sqlite.messages import Again, Wanted, release, take_free
 from zaqarserver.storage.sqlite.statements import Row
@@ -53,6 +53,8 @@ def create(
     entry = ledger.entry(project, queue)
     if entry is None:
         return None
+    if dead_letter is not None:
+        ledger.seals.check(project, dead_letter.queue)
     now = wanted.now
     rows = take_free(ledger, entry.backlog, wanted)
     if isinstance(rows, Again):
@@ -142,13 +144,8 @@ def _move_exhausted(
 
 def find(db: apsw.Connection, backlog: int, claim_id: str, now: float) -> Held | None:
     """Find a live claim by its id."""
-    seq = decode_seq(claim_id)
-    if seq is None:
-        return None
-    rows = sql.fetch(db, sql.CLAIM_FIND, (seq, backlog, now))
-    if not rows or not same_id(claim_id, seq, rows[0][0]):
-        return None
-    return Held(seq, *rows[0])
+    row = sql.CLAIM_FIND.find(db, claim_id, backlog, now)
+    return None if row is None else Held(*row)
 
 
 def get(db: apsw.Connection, backlog: int, claim_id: str, now: float) -> Claim:

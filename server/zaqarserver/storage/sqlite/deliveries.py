@@ -61,12 +61,19 @@ DELIVERY_UPDATE = "UPDATE delivery SET position = ?, attempt = ? WHERE id = ?"
 DELIVERY_DELETE = "DELETE FROM delivery WHERE id = ?"
 DELIVERY_ANY = "SELECT 1 FROM delivery WHERE subscription = ? LIMIT 1"
 DELIVERY_OF = "SELECT id, notice FROM delivery WHERE subscription = ? LIMIT ?"
-SUBSCRIPTION_DUE = (
-    "UPDATE subscription SET due = ?, leased = 0 WHERE seq = ? AND expires > 0"
-)
+# What belongs to a sealed queue is not due: the time is parked.
+SUBSCRIPTION_DUE = """
+    UPDATE subscription SET due = iif(parked IS NULL, ?1, NULL),
+                            parked = iif(parked IS NULL, NULL, ?1), leased = 0
+     WHERE seq = ?2 AND expires > 0
+"""
 SUBSCRIPTION_LEASE = "UPDATE subscription SET due = ?, leased = 1 WHERE seq = ?"
 #: One process has the store: what was out when it opens is nobody's any more.
-LEASES_END = "UPDATE subscription SET due = 0, leased = 0 WHERE leased = 1"
+LEASES_END = """
+    UPDATE subscription SET due = iif(parked IS NULL, 0, NULL),
+                            parked = iif(parked IS NULL, NULL, 0), leased = 0
+     WHERE leased = 1
+"""
 NEXT_DUE = "SELECT min(due) FROM subscription WHERE due IS NOT NULL"
 DEAD = (
     "SELECT seq, project, source, expires FROM subscription WHERE expires <= ? LIMIT 1"
@@ -144,7 +151,7 @@ def _spread(ledger: Ledger, taking: Taking) -> None:
 
 
 def _oldest(ledger: Ledger, row: Row, taking: Taking) -> Delivery | None:
-    subscription, expires = row[0], row[9]
+    subscription, expires = row[0], row[-1]
     rows = fetch(ledger.db, DELIVERY_OLDEST, (subscription,))
     if not rows or expires <= taking.now:
         ledger.db.execute(SUBSCRIPTION_DUE, (None, subscription))

@@ -19,16 +19,23 @@ from zaqarserver.storage.base import (
     QueueStats,
     Storage,
 )
-from zaqarserver.storage.sqlite import claims, deliveries, grants, queues, walks
+from zaqarserver.storage.sqlite import (
+    claims,
+    deliveries,
+    grants,
+    queues,
+    seals,
+    walks,
+)
 from zaqarserver.storage.sqlite import messages as stored
 from zaqarserver.storage.sqlite import statements as sql
 from zaqarserver.storage.sqlite.access import translated
 from zaqarserver.storage.sqlite.account_driver import AccountsOnSQLite
 from zaqarserver.storage.sqlite.catalog_driver import CatalogOnSQLite
-from zaqarserver.storage.sqlite.ids import decode_seq
 from zaqarserver.storage.sqlite.ledger import Entry
 from zaqarserver.storage.sqlite.location import parse_location
 from zaqarserver.storage.sqlite.messages import Again, Wanted
+from zaqarserver.storage.sqlite.moving_driver import MovingOnSQLite
 from zaqarserver.storage.sqlite.statements import Row
 from zaqarserver.storage.sqlite.subscriber_driver import SubscriptionsOnSQLite
 
@@ -36,7 +43,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class SQLiteStorage(SubscriptionsOnSQLite, AccountsOnSQLite, CatalogOnSQLite, Storage):
+class SQLiteStorage(
+    SubscriptionsOnSQLite, AccountsOnSQLite, CatalogOnSQLite, MovingOnSQLite, Storage
+):
     """A store in one file, or in memory for tests and trials.
 
     Args:
@@ -80,6 +89,7 @@ class SQLiteStorage(SubscriptionsOnSQLite, AccountsOnSQLite, CatalogOnSQLite, St
             due = sql.fetch(self._reader, sql.BACKLOG_NEXT_DUE, (now,))
             ended = deliveries.dead(self._reader, now) is not None
             ended = ended or grants.any_dead(self._reader, now)
+            ended = ended or seals.any_over(self._reader, now)
         if not due and not ended:
             return 0
         return await self._run_steps(queues.sweep, now)
@@ -167,10 +177,13 @@ class SQLiteStorage(SubscriptionsOnSQLite, AccountsOnSQLite, CatalogOnSQLite, St
         include_delayed: bool = False,
     ) -> list[Message]:
         """Walk over the states that are asked for, a thousand rows at a time."""
-        position = 0 if marker is None else decode_seq(marker)
         entry = await self._settled(project, queue, now)
         if entry is None:
             return []
+        position: int | None = 0
+        if marker is not None:
+            with translated:
+                position = walks.position_of(self._reader, entry.backlog, marker)
         walk = walks.choose_walk(claimed=include_claimed, delayed=include_delayed)
         found: list[Row] = []
         while position is not None:

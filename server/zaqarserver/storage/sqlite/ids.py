@@ -46,6 +46,12 @@ def decode_seq(text: str) -> int | None:
     return int(text[:14], 16)
 
 
+def decode_secret(text: str) -> int:
+    """Return the random bits of an id as a row has them: 64, signed."""
+    bits = int(text[14:], 16)
+    return bits - 2**64 if bits >= 2**63 else bits
+
+
 def same_id(text: str, seq: int, secret: int) -> bool:
     """Compare an id from outside with a row, in constant time."""
     return hmac.compare_digest(text, encode_id(seq, secret))

@@ -22,6 +22,7 @@ from zaqarserver.storage.sqlite import statements as sql
 from zaqarserver.storage.sqlite.audience import Audience, load_audience
 from zaqarserver.storage.sqlite.ids import RESERVED_TICKS, Sequence
 from zaqarserver.storage.sqlite.revocations import Revocations
+from zaqarserver.storage.sqlite.seals import Seals
 from zaqarserver.storage.sqlite.tally import Tally
 from zaqarserver.storage.subscriptions import Posted
 
@@ -65,6 +66,7 @@ class Ledger:
         sequence: Gives out ids.
         tally: What each project keeps.
         revoked: The grants that were revoked.
+        seals: The queues that the store refuses.
         posted: What the open transaction posted to volatile subscriptions.
         noticed: Whether it made something due for delivery.
     """
@@ -74,6 +76,7 @@ class Ledger:
         self.sequence = Sequence(sql.fetch(db, sql.STORE_RESERVED)[0][0])
         self.tally = Tally(db)
         self.revoked = Revocations(db)
+        self.seals = Seals(db)
         self._counting: Counter[int] = Counter()
         self._entries: OrderedDict[_Key, Entry | None] = OrderedDict()
         self._changed_entries: dict[_Key, Entry | None] = {}
@@ -96,7 +99,16 @@ class Ledger:
             db: The connection to ask if it is not remembered.
             project: The project.
             queue: The queue.
+
+        Raises:
+            QueueMoving: The store refuses it.
         """
+        self.seals.committed_check(project, queue)
+        return self._known_entry(db, project, queue)
+
+    def _known_entry(
+        self, db: apsw.Connection, project: str, queue: str
+    ) -> Entry | None:
         key = (project, queue)
         try:
             entry = self._entries[key]
@@ -107,15 +119,32 @@ class Ledger:
         return entry
 
     def entry(self, project: str, queue: str) -> Entry | None:
-        """Return a queue as the open transaction sees it."""
+        """Return a queue as the open transaction sees it.
+
+        Raises:
+            QueueMoving: The store refuses it.
+        """
+        self.seals.check(project, queue)
+        return self.sealed_entry(project, queue)
+
+    def sealed_entry(self, project: str, queue: str) -> Entry | None:
+        """Return the same, also of a queue that the store refuses."""
         key = (project, queue)
         if key in self._changed_entries:
             return self._changed_entries[key]
-        return self.committed_entry(self.db, project, queue)
+        return self._known_entry(self.db, project, queue)
 
-    def create(self, project: str, queue: str, metadata: Metadata) -> Entry:
-        """Make a queue that does not exist."""
-        entry = Entry(self.new_backlog(project), self.sequence.secret(), metadata)
+    def create(
+        self,
+        project: str,
+        queue: str,
+        metadata: Metadata,
+        backlog: int | None = None,
+    ) -> Entry:
+        """Make a queue that does not exist, on a new backlog if none is given."""
+        if backlog is None:
+            backlog = self.new_backlog(project)
+        entry = Entry(backlog, self.sequence.secret(), metadata)
         self.db.execute(
             sql.QUEUE_INSERT,
             (project, queue, entry.backlog, entry.revision, _encode(metadata)),
@@ -155,12 +184,21 @@ class Ledger:
 
     def bury(self, project: str, backlog: int) -> None:
         """Give a backlog to the sweeper; what is in it counts no more."""
-        messages, size = sql.fetch(self.db, sql.BACKLOG_BURY, (backlog,))[0]
-        unwritten = self._volume.get(backlog, (0, 0, 0))
-        self.tally.add(
-            project, messages=-messages - unwritten[0], size=-size - unwritten[2]
-        )
+        row = sql.fetch(self.db, sql.BACKLOG_BURY, (backlog,))[0]
+        messages, size = self._with_unwritten(backlog, row)
+        self.tally.add(project, messages=-messages, size=-size)
         self._changed_due[backlog] = -math.inf
+
+    def hand_over(self, backlog: int, old: str, new: str) -> None:
+        """Give a backlog, with what is in it, from one project to another."""
+        row = sql.fetch(self.db, sql.BACKLOG_HAND_OVER, (new, backlog))[0]
+        messages, size = self._with_unwritten(backlog, row)
+        self.tally.add(old, messages=-messages, size=-size)
+        self.tally.add(new, messages=messages, size=size)
+
+    def _with_unwritten(self, backlog: int, row: sql.Row) -> tuple[int, int]:
+        unwritten = self._volume.get(backlog, (0, 0, 0))
+        return row[0] + unwritten[0], row[1] + unwritten[2]
 
     def count(
         self, backlog: int, messages: int = 0, claimed: int = 0, size: int = 0
@@ -284,6 +322,7 @@ class Ledger:
         """Let readers see what the transaction changed."""
         self.tally.committed()
         self.revoked.committed()
+        self.seals.committed()
         for key, entry in self._changed_entries.items():
             self._remember(key, entry)
             self._entries.move_to_end(key)
@@ -303,6 +342,7 @@ class Ledger:
         """
         self.tally.rolled_back()
         self.revoked.rolled_back()
+        self.seals.rolled_back()
         self._changed_entries.clear()
         self._changed_due.clear()
         self._volume.clear()

@@ -10,7 +10,7 @@ from zaqarserver.errors import ClaimNotLive, MessageClaimed
 from zaqarserver.storage.base import Message, NewMessage
 from zaqarserver.storage.sqlite import statements as sql
 from zaqarserver.storage.sqlite.deliveries import note
-from zaqarserver.storage.sqlite.ids import decode_seq, encode_id, same_id
+from zaqarserver.storage.sqlite.ids import decode_seq, encode_id
 from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.sqlite.statements import Row
 from zaqarserver.storage.sqlite.walks import Walk, read_message
@@ -187,13 +187,10 @@ class Held(NamedTuple):
 
 def find_held(ledger: Ledger, backlog: int, message_id: str, now: float) -> Held | None:
     """Find a live message by its id."""
-    seq = decode_seq(message_id)
-    if seq is None:
+    row = sql.MESSAGE_HOLDER.find(ledger.db, message_id, backlog, now)
+    if row is None:
         return None
-    rows = sql.fetch(ledger.db, sql.MESSAGE_HOLDER, (seq, backlog, now))
-    if not rows or not same_id(message_id, seq, rows[0][0]):
-        return None
-    _, size, claim, live, secret = rows[0]
+    seq, _, size, claim, live, secret = row
     return Held(seq, size, claim, None if live is None else encode_id(live, secret))
 
 
@@ -290,11 +287,7 @@ def take_free(ledger: Ledger, backlog: int, wanted: Wanted) -> list[Row] | Again
 
 
 def _is_live(ledger: Ledger, backlog: int, claim_id: str, now: float) -> bool:
-    seq = decode_seq(claim_id)
-    if seq is None:
-        return False
-    rows = sql.fetch(ledger.db, sql.CLAIM_FIND, (seq, backlog, now))
-    return bool(rows) and same_id(claim_id, seq, rows[0][0])
+    return sql.CLAIM_FIND.find(ledger.db, claim_id, backlog, now) is not None
 
 
 def _matches(given: str, holder: str) -> bool:

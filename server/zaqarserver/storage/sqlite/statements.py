@@ -11,6 +11,8 @@ from typing import Any
 
 import apsw
 
+from zaqarserver.storage.sqlite.ids import decode_seq, same_id
+
 Row = tuple[Any, ...]
 
 
@@ -22,6 +24,35 @@ def fetch(
 
 
 STATES = FREE, DELAYED, CLAIMED = 0, 1, 2
+
+
+class ById:
+    """The two statements that find a row by what its id says.
+
+    A row that came from another store has a number of its own here: what its id
+    says is its alias.
+
+    Args:
+        statement: With ``{number}`` for the column; the first binding is the number
+            and the second column of the result the random part of the id.
+    """
+
+    def __init__(self, statement: str) -> None:
+        self._statements = [
+            statement.format(number=column) for column in ("seq", "alias")
+        ]
+
+    def find(self, db: apsw.Connection, id_: str, *bindings: Any) -> Row | None:
+        """Return the row of an id, ``None`` if there is none or it is malformed."""
+        number = decode_seq(id_)
+        if number is None:
+            return None
+        for statement in self._statements:
+            for row in db.execute(statement, (number, *bindings)).fetchall():
+                if same_id(id_, number, int(row[1])):  # type: ignore[arg-type]
+                    return row
+        return None
+
 
 # -- the store --------------------------------------------------------------
 
@@ -55,6 +86,9 @@ QUEUE_LIST = """
 
 BACKLOG_INSERT = "INSERT INTO backlog (project, due) VALUES (?, NULL) RETURNING id"
 BACKLOG_BURY = "UPDATE backlog SET dead = 1 WHERE id = ? RETURNING messages, bytes"
+BACKLOG_HAND_OVER = (
+    "UPDATE backlog SET project = ? WHERE id = ? RETURNING messages, bytes"
+)
 BACKLOG_DELETE = "DELETE FROM backlog WHERE id = ?"
 BACKLOG_COUNT = """
     UPDATE backlog SET messages = messages + ?, claimed = claimed + ?,
@@ -82,18 +116,23 @@ MESSAGE_INSERT = """
 """
 MESSAGE_COLUMNS = (
     "m.seq, m.secret, m.body, m.ttl, m.created, m.claims, m.checksum,"
-    " m.state, m.expires, c.seq, c.secret"
+    " m.state, m.expires, coalesce(c.alias, c.seq), c.secret,"
+    " coalesce(m.alias, m.seq)"
 )
-EDGE_COLUMNS = "m.seq, m.secret, m.created"
-MESSAGE_GET = f"""
+EDGE_COLUMNS = "coalesce(m.alias, m.seq), m.secret, m.created"
+MESSAGE_GET = ById(f"""
     SELECT {MESSAGE_COLUMNS}
       FROM message m LEFT JOIN claim c ON c.seq = m.claim AND c.expires > ?3
-     WHERE m.seq = ?1 AND m.backlog = ?2 AND m.expires > ?3
-"""  # noqa: S608 - constants only
-MESSAGE_HOLDER = """
-    SELECT m.secret, length(m.body), m.claim, c.seq, c.secret
+     WHERE m.{{number}} = ?1 AND m.backlog = ?2 AND m.expires > ?3
+""")  # noqa: S608 - constants only
+MESSAGE_HOLDER = ById("""
+    SELECT m.seq, m.secret, length(m.body), m.claim, coalesce(c.alias, c.seq), c.secret
       FROM message m LEFT JOIN claim c ON c.seq = m.claim AND c.expires > ?3
-     WHERE m.seq = ?1 AND m.backlog = ?2 AND m.expires > ?3
+     WHERE m.{number} = ?1 AND m.backlog = ?2 AND m.expires > ?3
+""")
+MESSAGE_BEFORE = """
+    SELECT seq FROM message WHERE backlog = ? AND alias <= ?
+     ORDER BY alias DESC LIMIT 1
 """
 MESSAGE_DELETE = "DELETE FROM message WHERE seq = ?"
 MESSAGE_CLAIM = (
@@ -138,10 +177,10 @@ CLAIM_INSERT = """
     INSERT INTO claim (seq, backlog, secret, ttl, grace, created, expires)
     VALUES (?, ?, ?, ?, ?, ?, ?)
 """
-CLAIM_FIND = """
-    SELECT secret, ttl, grace, created FROM claim
-     WHERE seq = ? AND backlog = ? AND expires > ?
-"""
+CLAIM_FIND = ById("""
+    SELECT seq, secret, ttl, grace, created FROM claim
+     WHERE {number} = ?1 AND backlog = ?2 AND expires > ?3
+""")
 CLAIM_RENEW = """
     UPDATE claim SET ttl = ?2, grace = ?3, created = ?4, expires = ?5 WHERE seq = ?1
 """

@@ -47,6 +47,7 @@ class SubscriptionsOnSQLite(Access, SubscriptionStorage):
         now: float,
     ) -> list[Subscription]:
         """Walk over an index."""
+        self._check_sealed(project, source)
         with translated:
             return subscriptions.list_subscriptions(
                 self._reader, project, source, marker, limit, now
@@ -56,6 +57,7 @@ class SubscriptionsOnSQLite(Access, SubscriptionStorage):
         self, project: str, source: str, subscription_id: str, now: float
     ) -> Subscription | None:
         """Read by primary key."""
+        self._check_sealed(project, source)
         with translated:
             row = subscriptions.find(
                 self._reader, project, source, subscription_id, now

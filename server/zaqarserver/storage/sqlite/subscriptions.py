@@ -9,19 +9,26 @@ import apsw
 import msgspec
 
 from zaqarserver.errors import SubscriptionExists, SubscriptionNotFound
-from zaqarserver.storage.sqlite.ids import decode_seq, encode_id, same_id
+from zaqarserver.storage.sqlite.ids import decode_seq, encode_id
 from zaqarserver.storage.sqlite.ledger import Ledger
-from zaqarserver.storage.sqlite.statements import Row, fetch
+from zaqarserver.storage.sqlite.statements import ById, Row, fetch
 from zaqarserver.storage.subscriptions import Subscription, SubscriptionChange
 
 #: How many rows one step changes at most.
 STEP = 500
 
-COLUMNS = "seq, secret, project, source, subscriber, ttl, created, options, confirmed"
-FIND = f"""
+COLUMNS = (
+    "seq, secret, project, source, subscriber, ttl, created, options, confirmed,"
+    " coalesce(alias, seq)"
+)
+FIND = ById(f"""
     SELECT {COLUMNS} FROM subscription
-     WHERE seq = ? AND project = ? AND source = ? AND expires > ?
-"""  # noqa: S608 - constants only
+     WHERE {{number}} = ? AND project = ? AND source = ? AND expires > ?
+""")  # noqa: S608 - constants only
+BEFORE = """
+    SELECT seq FROM subscription WHERE project = ? AND source = ? AND alias <= ?
+     ORDER BY alias DESC, seq DESC LIMIT 1
+"""
 FIND_SUBSCRIBER = f"""
     SELECT {COLUMNS}, expires FROM subscription
      WHERE project = ? AND source = ? AND subscriber = ? AND expires > 0
@@ -55,9 +62,9 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 def read_subscription(row: Row, now: float) -> Subscription:
     """Make a subscription of a row of :data:`COLUMNS`."""
-    seq, secret, project, source, subscriber, ttl, created, options, confirmed = row[:9]
+    secret, project, source, subscriber, ttl, created, options, confirmed = row[1:9]
     return Subscription(
-        id=encode_id(seq, secret),
+        id=encode_id(row[9], secret),
         project=project,
         source=source,
         subscriber=subscriber,
@@ -72,13 +79,7 @@ def find(
     db: apsw.Connection, project: str, source: str, subscription_id: str, now: float
 ) -> Row | None:
     """Find a live subscription by its id."""
-    seq = decode_seq(subscription_id)
-    if seq is None:
-        return None
-    rows = fetch(db, FIND, (seq, project, source, now))
-    if not rows or not same_id(subscription_id, seq, rows[0][1]):
-        return None
-    return rows[0]
+    return FIND.find(db, subscription_id, project, source, now)
 
 
 def list_subscriptions(
@@ -93,6 +94,9 @@ def list_subscriptions(
     after = 0 if marker is None else decode_seq(marker)
     if after is None:
         return []
+    before = fetch(db, BEFORE, (project, source, after))
+    if before:  # as for messages: see walks.position_of
+        after = max(after, before[0][0])
     rows = fetch(db, LIST, (project, source, after, now, limit))
     return [read_subscription(row, now) for row in rows]
 
@@ -111,10 +115,11 @@ class Wish(NamedTuple):
 
 def create(ledger: Ledger, wish: Wish, now: float) -> tuple[Subscription, bool]:
     """Make a subscription unless there is one, and its queue."""
+    ledger.seals.check(wish.project, wish.source)
     rows = fetch(
         ledger.db, FIND_SUBSCRIBER, (wish.project, wish.source, wish.subscriber)
     )
-    if rows and rows[0][9] > now:
+    if rows and rows[0][-1] > now:
         return read_subscription(rows[0], now), False
     if rows:
         _bury(ledger, wish.project, rows[0][0])
@@ -163,6 +168,7 @@ def update(
     now: float,
 ) -> Subscription:
     """Change a subscription."""
+    ledger.seals.check(project, source)
     row = find(ledger.db, project, source, subscription_id, now)
     if row is None:
         raise SubscriptionNotFound(
@@ -171,7 +177,7 @@ def update(
     old = read_subscription(row, now)
     if change.subscriber is not None and change.subscriber != old.subscriber:
         others = fetch(ledger.db, FIND_SUBSCRIBER, (project, source, change.subscriber))
-        if others and others[0][9] > now:
+        if others and others[0][-1] > now:
             raise SubscriptionExists("Such subscription already exists.")
         if others:
             _bury(ledger, project, others[0][0])
@@ -203,6 +209,7 @@ def _bury(ledger: Ledger, project: str, seq: int) -> None:
 
 def delete(ledger: Ledger, project: str, source: str, subscription_id: str) -> None:
     """Leave a subscription and its deliveries to the sweeper."""
+    ledger.seals.check(project, source)
     row = find(ledger.db, project, source, subscription_id, 0)
     if row is not None:
         _bury(ledger, project, row[0])
@@ -211,6 +218,12 @@ def delete(ledger: Ledger, project: str, source: str, subscription_id: str) -> N
 
 def purge(ledger: Ledger, project: str, source: str) -> Generator[None, None, None]:
     """Leave all subscriptions of a source to the sweeper."""
+    ledger.seals.check(project, source)
+    yield from bury_all(ledger, project, source)
+
+
+def bury_all(ledger: Ledger, project: str, source: str) -> Generator[None, None, None]:
+    """Do the same whether or not the store refuses the queue."""
     while gone := fetch(ledger.db, BURY_SOURCE, (project, source, STEP)):
         ledger.tally.add(project, subscriptions=-len(gone))
         yield

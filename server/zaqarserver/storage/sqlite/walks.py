@@ -6,7 +6,7 @@ import apsw
 
 from zaqarserver.storage.base import Message
 from zaqarserver.storage.sqlite import statements as sql
-from zaqarserver.storage.sqlite.ids import decode_seq, encode_id, same_id
+from zaqarserver.storage.sqlite.ids import decode_seq, encode_id
 from zaqarserver.storage.sqlite.statements import Row
 
 #: How many rows one statement looks at (well below a millisecond).
@@ -15,14 +15,16 @@ STEP = 1000
 
 def read_message(row: Row, now: float) -> Message:
     """Make a message of a row of ``MESSAGE_COLUMNS``."""
-    seq, secret, body, ttl, created, claims, checksum = row[:7]
-    claim_seq, claim_secret = row[9:11]
+    _, secret, body, ttl, created, claims, checksum = row[:7]
+    claim_number, claim_secret, number = row[9:12]
     return Message(
-        id=encode_id(seq, secret),
+        id=encode_id(number, secret),
         body=body,
         ttl=ttl,
         age=max(0, int(now - created)),
-        claim_id=None if claim_seq is None else encode_id(claim_seq, claim_secret),
+        claim_id=(
+            None if claim_number is None else encode_id(claim_number, claim_secret)
+        ),
         claim_count=claims,
         checksum=checksum,
     )
@@ -102,10 +104,18 @@ def get_message(
     db: apsw.Connection, backlog: int, message_id: str, now: float
 ) -> Message | None:
     """Read a live message by its id."""
-    seq = decode_seq(message_id)
-    if seq is None:
+    row = sql.MESSAGE_GET.find(db, message_id, backlog, now)
+    return None if row is None else read_message(row, now)
+
+
+def position_of(db: apsw.Connection, backlog: int, marker: str) -> int | None:
+    """Return where a walk goes on after a marker, ``None`` if that is malformed.
+
+    The message may be gone: then it is where it would be.
+    """
+    number = decode_seq(marker)
+    if number is None:
         return None
-    rows = sql.fetch(db, sql.MESSAGE_GET, (seq, backlog, now))
-    if not rows or not same_id(message_id, seq, rows[0][1]):
-        return None
-    return read_message(rows[0], now)
+    # What came from another store has lower numbers in its ids than in its rows.
+    before = sql.fetch(db, sql.MESSAGE_BEFORE, (backlog, number))
+    return max(number, before[0][0]) if before else number

@@ -1,0 +1,295 @@
+"""Queues that leave for another store, or come from one: the steps.
+
+The messages and claims of an arriving queue go into a backlog of their own, which
+belongs to nobody until the queue is opened. All else that arrives waits as records:
+a subscription or a notice in its table would be acted on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import NamedTuple
+
+import msgspec
+
+from zaqarserver.storage.moving import (
+    REMEMBERED_SECONDS,
+    NoticeRecord,
+    QueueRecord,
+    SealKind,
+    SubscriptionRecord,
+)
+from zaqarserver.storage.sqlite.ids import decode_secret, decode_seq
+from zaqarserver.storage.sqlite.ledger import Ledger
+from zaqarserver.storage.sqlite.seals import Sealed
+from zaqarserver.storage.sqlite.statements import fetch
+from zaqarserver.storage.sqlite.subscriptions import bury_all
+
+#: The project of what arrives: none that a caller can have.
+ARRIVING = "\0arriving"
+
+#: How many rows one step changes at most.
+STEP = 500
+
+PARK = """
+    UPDATE subscription SET parked = due, due = NULL
+     WHERE seq IN (SELECT seq FROM subscription
+                    WHERE project = ? AND source = ? AND due IS NOT NULL LIMIT ?)
+    RETURNING seq
+"""
+UNPARK = """
+    UPDATE subscription SET due = parked, parked = NULL
+     WHERE seq IN (SELECT seq FROM subscription
+                    WHERE project = ? AND source = ? AND parked IS NOT NULL LIMIT ?)
+    RETURNING seq
+"""
+HOLD_NOTICES = """
+    UPDATE notice SET reached = -1 - reached
+     WHERE reached >= 0 AND project = ? AND source = ?
+"""
+FREE_NOTICES = """
+    UPDATE notice SET reached = -1 - reached
+     WHERE reached < 0 AND project = ? AND source = ?
+"""
+# Deliveries that were made of them end with their subscriptions.
+DROP_NOTICES = (
+    "DELETE FROM notice WHERE reached < 0 AND project = ? AND source = ? AND open = 0"
+)
+END_NOTICES = """
+    UPDATE notice SET reached = NULL WHERE reached < 0 AND project = ? AND source = ?
+"""
+LIVE_SUBSCRIPTION = """
+    SELECT 1 FROM subscription
+     WHERE project = ? AND source = ? AND expires > ? LIMIT 1
+"""
+ARRIVED = "SELECT number, record FROM arrival WHERE seal = ? AND number > ? LIMIT ?"
+ARRIVED_DROP = """
+    DELETE FROM arrival
+     WHERE number IN (SELECT number FROM arrival WHERE seal = ? LIMIT ?)
+    RETURNING number
+"""
+SUBSCRIPTION_INSERT = """
+    INSERT INTO subscription (seq, secret, project, source, subscriber, ttl, created,
+                              expires, options, confirmed, volatile, due, alias)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+SUBSCRIPTION_UPTO = """
+    SELECT max(seq) FROM subscription
+     WHERE project = ? AND source = ? AND expires > 0 AND coalesce(alias, seq) <= ?
+"""
+SUBSCRIPTION_OF = """
+    SELECT seq FROM subscription
+     WHERE project = ? AND source = ? AND alias = ? AND expires > 0
+"""
+NOTICE_INSERT = """
+    INSERT INTO notice (project, source, messages, count, newest, reached, open)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+    RETURNING id
+"""
+DELIVERY_INSERT = """
+    INSERT INTO delivery (notice, subscription, position, attempt) VALUES (?, ?, ?, ?)
+"""
+
+Steps = Generator[None, None, bool]
+
+encode = msgspec.msgpack.Encoder().encode
+decode = msgspec.msgpack.Decoder(QueueRecord | SubscriptionRecord | NoticeRecord).decode
+
+
+class Place(NamedTuple):
+    """Which queue."""
+
+    project: str
+    queue: str
+
+
+# -- leaving ----------------------------------------------------------------------
+
+
+def seal(ledger: Ledger, place: Place, epoch: int) -> Steps:
+    """Freeze a queue."""
+    sealed = ledger.seals.get(*place)
+    if sealed is not None and (
+        sealed.epoch > epoch
+        or sealed.kind is SealKind.ARRIVING
+        or (sealed.kind is SealKind.GONE and sealed.epoch == epoch)
+    ):
+        return False
+    ledger.seals.put(*place, epoch, SealKind.LEAVING)
+    if sealed is None or sealed.kind is SealKind.GONE:
+        while fetch(ledger.db, PARK, (*place, STEP)):
+            yield
+        ledger.db.execute(HOLD_NOTICES, place)
+    return True
+
+
+def retire(ledger: Ledger, place: Place, epoch: int, now: float) -> bool:
+    """Note that a queue that has nothing is gone."""
+    sealed = ledger.seals.get(*place)
+    if sealed is not None and (
+        sealed.epoch > epoch or sealed.kind is not SealKind.GONE
+    ):
+        return False
+    if ledger.sealed_entry(*place) is not None:
+        return False
+    if fetch(ledger.db, LIVE_SUBSCRIPTION, (*place, now)):
+        return False
+    ledger.seals.put(*place, epoch, SealKind.GONE, until=now + REMEMBERED_SECONDS)
+    return True
+
+
+def leave(ledger: Ledger, place: Place, epoch: int, now: float) -> Steps:
+    """Drop a queue that is sealed, or has not arrived."""
+    sealed = ledger.seals.get(*place)
+    if sealed is None or sealed.kind is SealKind.GONE or sealed.epoch != epoch:
+        return False
+    yield from _drop(ledger, place, sealed)
+    ledger.seals.put(*place, epoch, SealKind.GONE, until=now + REMEMBERED_SECONDS)
+    return True
+
+
+def _drop(ledger: Ledger, place: Place, sealed: Sealed) -> Generator[None, None, None]:
+    """Leave to the sweeper what the store has of a sealed queue."""
+    if sealed.kind is SealKind.ARRIVING:
+        if sealed.backlog is not None:
+            ledger.bury(ARRIVING, sealed.backlog)
+        while fetch(ledger.db, ARRIVED_DROP, (sealed.id, STEP)):
+            yield
+    elif sealed.kind is SealKind.LEAVING:
+        entry = ledger.sealed_entry(*place)
+        if entry is not None:
+            ledger.remove(*place, entry)
+        yield from bury_all(ledger, *place)
+        ledger.db.execute(DROP_NOTICES, place)
+        ledger.db.execute(END_NOTICES, place)
+
+
+# -- arriving ---------------------------------------------------------------------
+
+
+def receive(ledger: Ledger, place: Place, epoch: int) -> Steps:
+    """Get ready for a queue."""
+    sealed = ledger.seals.get(*place)
+    if sealed is None:
+        if ledger.sealed_entry(*place) is not None:
+            return False
+    elif sealed.kind is SealKind.ARRIVING and sealed.epoch == epoch:
+        return True
+    elif sealed.epoch >= epoch:
+        return False
+    else:
+        yield from _drop(ledger, place, sealed)
+    backlog = ledger.new_backlog(ARRIVING)
+    ledger.seals.put(*place, epoch, SealKind.ARRIVING, backlog=backlog)
+    return True
+
+
+def open_queue(ledger: Ledger, place: Place, epoch: int, since: int) -> Steps:
+    """Put a queue into service."""
+    sealed = ledger.seals.get(*place)
+    if sealed is None:
+        return True
+    if sealed.epoch > epoch:
+        return False
+    if sealed.kind is SealKind.LEAVING and sealed.epoch > since:
+        yield from _resume(ledger, place)
+    elif sealed.kind is SealKind.ARRIVING and sealed.epoch == since:
+        yield from _settle_in(ledger, place, sealed)
+    elif sealed.epoch >= since:
+        return False
+    else:
+        yield from _drop(ledger, place, sealed)
+    ledger.seals.remove(*place)
+    ledger.forget_audience(*place)
+    ledger.noticed = True
+    return True
+
+
+def _resume(ledger: Ledger, place: Place) -> Generator[None, None, None]:
+    """Let a sealed queue go on as it was."""
+    while fetch(ledger.db, UNPARK, (*place, STEP)):
+        yield
+    ledger.db.execute(FREE_NOTICES, place)
+
+
+def _settle_in(
+    ledger: Ledger, place: Place, sealed: Sealed
+) -> Generator[None, None, None]:
+    """Put what has arrived in its place."""
+    yield from bury_all(ledger, *place)  # what a queue of this name once left here
+    backlog = sealed.backlog or 0
+    there = False
+    last = 0
+    while rows := fetch(ledger.db, ARRIVED, (sealed.id, last, STEP)):
+        for number, text in rows:
+            last = number
+            record = decode(text)
+            if isinstance(record, QueueRecord):
+                ledger.hand_over(backlog, ARRIVING, place.project)
+                ledger.create(*place, record.metadata, backlog)
+                there = True
+            elif isinstance(record, SubscriptionRecord):
+                _subscribe(ledger, place, record)
+            else:
+                _note(ledger, place, record)
+        yield
+    if not there:
+        ledger.bury(ARRIVING, backlog)
+    while fetch(ledger.db, ARRIVED_DROP, (sealed.id, STEP)):
+        yield
+
+
+def _subscribe(ledger: Ledger, place: Place, record: SubscriptionRecord) -> None:
+    number = decode_seq(record.id) or 0
+    ledger.db.execute(
+        SUBSCRIPTION_INSERT,
+        (
+            ledger.sequence.take(0.0)[0],
+            decode_secret(record.id),
+            *place,
+            record.subscriber,
+            record.ttl,
+            record.created,
+            record.expires,
+            msgspec.json.encode(record.options).decode(),
+            int(record.confirmed),
+            int(record.volatile),
+            record.due,
+            number,
+        ),
+    )
+    ledger.tally.add(place.project, subscriptions=1)
+
+
+def _note(ledger: Ledger, place: Place, record: NoticeRecord) -> None:
+    reached = None if record.after is None else _upto(ledger, place, record.after)
+    row = (
+        *place,
+        encode(record.messages),
+        len(record.messages),
+        _upto(ledger, place, record.until),
+        reached,
+    )
+    found = [
+        (seq, pending)
+        for pending in record.deliveries
+        for (seq,) in fetch(
+            ledger.db,
+            SUBSCRIPTION_OF,
+            (*place, decode_seq(pending.subscription_id) or 0),
+        )
+    ]
+    if reached is None and not found:
+        return
+    notice = fetch(ledger.db, NOTICE_INSERT, (*row, len(found)))[0][0]
+    for seq, pending in found:
+        ledger.db.execute(
+            DELIVERY_INSERT, (notice, seq, pending.position, pending.attempt)
+        )
+
+
+def _upto(ledger: Ledger, place: Place, subscription_id: str) -> int:
+    """Return the number here of the last subscription up to an id; 0 for none."""
+    number = decode_seq(subscription_id) or 0
+    found: int | None = fetch(ledger.db, SUBSCRIPTION_UPTO, (*place, number))[0][0]
+    return found or 0
