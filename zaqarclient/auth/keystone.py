@@ -85,7 +85,7 @@ class KeystoneAuth(base.AuthBackend):
             zaqarclient.errors.AuthenticationFailed: There is no token for
                 these credentials.
         """
-        token = self.option("auth_token", "token")
+        token = self._given_token()
         if token is None or not request.endpoint:
             token = self._ask_identity(request, token)
         else:
@@ -113,9 +113,10 @@ class KeystoneAuth(base.AuthBackend):
             return None
 
     def renew(self, session: Any) -> None:
-        """Make the session fetch a new token, unless the token was given."""
+        """Make the session fetch a new token, unless a given one is sent."""
         source = self._session if session is None else session
-        if source is not None and self.option("auth_token", "token") is None:
+        traded = source is self._session
+        if source is not None and (traded or self._given_token() is None):
             source.invalidate()
 
     def _project_of_token(self, request: Request) -> str | None:
@@ -182,8 +183,11 @@ class KeystoneAuth(base.AuthBackend):
 
     def _credentials(self) -> dict[str, Any]:
         credentials = {name: self.option(name) for name in _CREDENTIALS}
-        credentials["token"] = self.option("auth_token", "token")
+        credentials["token"] = self._given_token()
         return credentials
+
+    def _given_token(self) -> Any:
+        return self.option("auth_token", "token")
 
     def _get_keystone_session(self, **kwargs: Any) -> Any:
         """Return a new session for these credentials; nothing is sent.

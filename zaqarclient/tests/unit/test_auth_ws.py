@@ -135,6 +135,31 @@ def test_a_token_that_was_revoked_is_replaced_and_the_call_done(
     assert ws_stub.actions == ["authenticate", "message_post"] * 2
 
 
+def test_a_token_that_was_traded_for_a_given_one_is_replaced_too(
+    ws_stub: WebsocketStub, identity: IdentityStub, make_client: MakeClient
+) -> None:
+    def reply(frame: Frame) -> Frame:
+        if frame["headers"].get("X-Auth-Token") == "token-1":
+            return answer(frame, 401, {"error": "Authentication failed."})
+        return lists(frame)
+
+    ws_stub.reply = reply
+    options = {"auth_url": identity.url, "auth_token": "old", "project_id": PROJECT}
+    make_client(auth_opts={"options": options}).queues()
+    assert tokens(ws_stub) == ["token-1", "token-2"]
+
+
+def test_a_given_token_that_is_refused_over_websocket_is_the_end(
+    ws_stub: WebsocketStub, make_client: MakeClient
+) -> None:
+    ws_stub.reply = lambda frame: answer(frame, 401, {"error": "no"})
+    options = {"auth_token": "given", "project_id": PROJECT}
+    client = make_client(ws_stub.url, auth_opts={"options": options})
+    with pytest.raises(errors.UnauthorizedError):
+        client.queues()
+    assert tokens(ws_stub) == ["given"]
+
+
 def test_another_refusal_takes_no_new_token(
     ws_stub: WebsocketStub, alice: Client
 ) -> None:
