@@ -56,6 +56,8 @@ class _Probe:
         self._now = now
         self._project = f"health-{uuid.uuid4().hex}"
         self.status: dict[str, dict[str, Any]] = {}
+        #: Why it failed, in the words of the store.
+        self.reason: str | None = None
 
     async def _run(self, name: str, step: Callable[[], Awaitable[Any]]) -> Any:
         started = time.perf_counter()
@@ -63,7 +65,8 @@ class _Probe:
         self.status[name] = entry
         try:
             return await step()
-        except ZaqarServerError:
+        except ZaqarServerError as error:
+            self.reason = str(error)
             entry["succeeded"] = False
             entry["ref"] = str(uuid.uuid4())
             LOG.exception("health check failed at %s, ref %s", name, entry["ref"])
@@ -124,7 +127,8 @@ async def health(ctx: Context, _args: Nothing) -> dict[str, Any]:
     pools = ctx.server.pools
     if pools is None:
         return await _health_of(ctx.storage, ctx.now)
-    answer: dict[str, Any] = {"catalog_reachable": await _is_reachable(ctx.storage)}
+    reason = await _why_unreachable(ctx.storage)
+    answer: dict[str, Any] = {"catalog_reachable": reason is None}
     if answer["catalog_reachable"]:
         await pools.refresh()
     for name in pools.names:
@@ -132,25 +136,43 @@ async def health(ctx: Context, _args: Nothing) -> dict[str, Any]:
             answer[name] = await _health_of(await pools.storage(name), ctx.now)
         except Unavailable as error:
             LOG.warning("health check: %s", error)
-            answer[name] = {"storage_reachable": False, "operation_status": {}}
+            answer[name] = _health(reachable=False, reason=str(error))
     return answer
 
 
-async def _is_reachable(storage: Storage) -> bool:
+async def _why_unreachable(storage: Storage) -> str | None:
     try:
         await storage.ping()
-    except Unavailable:
-        return False
-    return True
+    except Unavailable as error:
+        return str(error)
+    return None
 
 
 async def _health_of(storage: Storage, now: float) -> dict[str, Any]:
+    reason = await _why_unreachable(storage)
+    if reason is not None:
+        return _health(reachable=False, reason=reason)
     probe = _Probe(storage, now)
-    reachable = await _is_reachable(storage)
-    if reachable:
-        await probe.run()
+    await probe.run()
+    return _health(
+        reachable=True,
+        operation_status=probe.status,
+        reason=probe.reason,
+        durability=storage.durability.value,
+    )
+
+
+def _health(
+    *,
+    reachable: bool,
+    reason: str | None,
+    operation_status: dict[str, Any] | None = None,
+    durability: str | None = None,
+) -> dict[str, Any]:
+    """Make a store's part of the answer; who may ask for it may read why."""
     return {
         "storage_reachable": reachable,
-        "operation_status": probe.status,
-        "durability": storage.durability.value,
+        "operation_status": operation_status or {},
+        "durability": durability,
+        "reason": reason,
     }

@@ -1,0 +1,244 @@
+"""What breaks the store is said, loses nothing acknowledged, and ends by itself.
+
+A disk that is full is a small file system of the server's own; a Redis that is out of
+memory, or gone, is a real one that is told so, or killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..redis.servers import RedisServer  # noqa: TID252 - a sibling folder
+
+SECONDS = 40.0
+BODY = "x" * 20_000
+
+#: Mounts a small file system where only the server and its children see it.
+IN_A_SMALL_DISK = (
+    'mount -t tmpfs -o size=6m tmpfs "$1" && dd if=/dev/zero of="$1/ballast" bs=1M '
+    'count=2 2>/dev/null && shift && exec "$@"'
+)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """A server on a store that is about to break."""
+
+    def __init__(self, directory: Path, store: str, *prefix: str) -> None:
+        self.port = free_port()
+        self.log = directory / "log"
+        config = directory / "zaqarserver.conf"
+        config.write_text(
+            f"[DEFAULT]\nadmin_mode = true\n[server]\nport = {self.port}\n"
+            f"[websocket]\nport = 0\n[storage]\nuri = {store}\n"
+        )
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*prefix, sys.executable, "-m", "zaqarserver", "--config-file", config],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={k: v for k, v in os.environ.items() if not k.startswith("OS_")},
+            )
+        self.until(lambda: self.ask("GET", "/")[0] == 300)
+
+    def until(self, reached: Any, seconds: float = SECONDS) -> float:
+        """Wait for something; return the seconds that it took."""
+        began = time.monotonic()
+        while True:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                if reached():
+                    return time.monotonic() - began
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() - began < seconds, self.log.read_text()
+            time.sleep(0.05)  # polling another process
+
+    def ask(self, method: str, path: str, document: Any = None) -> tuple[int, Any, Any]:
+        """Send a request; return status, body and headers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        headers = {
+            "Client-ID": str(uuid.uuid4()),
+            "X-Project-ID": "p",
+            "X-Roles": "admin",
+        }
+        body = None if document is None else json.dumps(document)
+        try:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            connection.close()
+        return answer.status, json.loads(text) if text else None, answer.headers
+
+    def post(self, body: Any) -> int:
+        """Post a message; check that a refusal is one that can be repeated."""
+        status, answer, headers = self.ask(
+            "POST", "/v2/queues/q/messages", {"messages": [{"body": body, "ttl": 3600}]}
+        )
+        assert status in (201, 503), answer
+        if status == 503:
+            assert int(headers["Retry-After"]) >= 1
+            assert answer["title"] == "Service temporarily unavailable"
+        return status
+
+    def bodies(self) -> list[Any]:
+        """Return what is in the queue."""
+        found: list[Any] = []
+        path = "/v2/queues/q/messages?limit=20&echo=true"
+        marker = ""
+        while messages := self.ask("GET", path + marker)[1]["messages"]:
+            found += [message["body"] for message in messages]
+            marker = f"&marker={messages[-1]['id']}"
+        return found
+
+    def health(self) -> Any:
+        """Return what the server says of its store."""
+        status, answer, _ = self.ask("GET", "/v2/health")
+        assert status == 200
+        return answer
+
+    def end(self) -> None:
+        """Stop it; it has to end in good order whatever happened."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(SECONDS) == 0, self.log.read_text()
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(
+        tmp_path / "redis", "--appendonly", "yes", "--appendfsync", "always"
+    )
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def on_redis(redis_server: RedisServer, tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path, redis_server.uri)
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def on_small_disk(tmp_path: Path) -> Iterator[Server]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    prefix = ["unshare", "--user", "--map-root-user", "--mount"]
+    probe = [*prefix, "sh", "-c", IN_A_SMALL_DISK, "sh", disk, "true"]
+    if shutil.which("unshare") is None or subprocess.run(probe, check=False).returncode:
+        pytest.skip("this machine lets no test mount a file system of its own")
+    server = Server(
+        tmp_path,
+        f"sqlite:///{disk}/zaqar.db",
+        *prefix,
+        *("sh", "-c", IN_A_SMALL_DISK, "sh", str(disk)),
+    )
+    yield server
+    server.end()
+
+
+def test_a_full_disk(on_small_disk: Server, tmp_path: Path) -> None:
+    server = on_small_disk
+    kept: list[str] = []
+    for size in (len(BODY), 1000, 1):  # until nothing fits any more
+        while server.post(body := f"{len(kept)} {BODY[:size]}") == 201:
+            kept.append(body)
+            assert len(kept) < 1000, "the disk is not small"
+    assert len(kept) > 10
+    # What is there can be read, and what is wrong is said.
+    assert server.bodies() == kept
+    said = server.health()
+    assert (said["storage_reachable"], "full" in said["reason"]) == (False, True)
+    # As an operator makes room: the file system is the server's own.
+    Path(f"/proc/{server.process.pid}/root{tmp_path}/disk/ballast").unlink()
+    server.until(lambda: server.post("after") == 201, seconds=10)
+    assert server.bodies()[: len(kept) + 1] == [*kept, "after"]
+    assert server.health()["reason"] is None
+
+
+def test_a_store_that_cannot_be_written_is_refused_at_the_start() -> None:
+    prefix = []
+    if os.geteuid() == 0:  # whom no mode keeps out: be nobody
+        prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        if shutil.which("setpriv") is None:
+            pytest.skip("there is no setpriv to be somebody else")
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o555)
+        variables = {
+            "OS_STORAGE__URI": f"sqlite:///{directory}/zaqar.db",
+            "OS_SERVER__PORT": "0",
+        }
+        done = subprocess.run(
+            [*prefix, sys.executable, "-m", "zaqarserver", "--config-file=/dev/null"],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            env=os.environ | variables,
+        )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("zaqarserver: the store cannot be reached: ")
+    assert "denied" in last
+
+
+def test_a_redis_without_memory(on_redis: Server, redis_server: RedisServer) -> None:
+    server = on_redis
+    assert server.post("before") == 201
+    redis_server.ask("CONFIG", "SET", "maxmemory", "1mb")
+    server.until(lambda: server.post(BODY) == 503)
+    assert "before" in server.bodies()
+    assert "memory" in server.health()["reason"]
+    redis_server.ask("CONFIG", "SET", "maxmemory", "0")
+    server.until(lambda: server.post("after") == 201, seconds=10)
+    found = server.bodies()
+    assert (found[0], found[-1]) == ("before", "after")
+    assert server.health()["reason"] is None
+
+
+@pytest.mark.parametrize("how", ["killed", "silent"])
+def test_a_redis_that_is_gone(
+    on_redis: Server, redis_server: RedisServer, how: str
+) -> None:
+    """The soak of ``tox -e torture`` has one gone for 30 s; here it is shorter."""
+    server = on_redis
+    assert server.post("before") == 201
+    if how == "killed":
+        redis_server.kill()
+    else:
+        redis_server.pause()
+    assert server.post("lost") == 503
+    said = server.health()
+    assert (said["storage_reachable"], bool(said["reason"])) == (False, True)
+    if how == "killed":
+        redis_server.start()
+    else:
+        redis_server.go_on()
+    server.until(lambda: server.post("after") == 201, seconds=15)
+    found = server.bodies()
+    # What was answered 503 may have been stored: it was not acknowledged.
+    assert [body for body in found if body != "lost"] == ["before", "after"]
+    assert server.health()["reason"] is None
