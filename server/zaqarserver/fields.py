@@ -119,8 +119,16 @@ class Member(msgspec.Struct, frozen=True):
     optional: bool
 
 
-def members(struct: type[msgspec.Struct]) -> Iterator[Member]:
-    """Take a struct's fields apart, in their order."""
+@functools.cache
+def members(struct: type[msgspec.Struct]) -> tuple[Member, ...]:
+    """Take a struct's fields apart, in their order.
+
+    Kept, since every reader and checker of an operation asks.
+    """
+    return tuple(_members(struct))
+
+
+def _members(struct: type[msgspec.Struct]) -> Iterator[Member]:
     hints = typing.get_type_hints(struct, include_extras=True)
     for field in msgspec.structs.fields(struct):
         hint = hints[field.name]

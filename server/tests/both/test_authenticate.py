@@ -57,9 +57,9 @@ def dial(bench):
         line.dialog.close()
 
 
-@pytest.fixture(params=["json", "msgpack"])
-def line(request, dial):
-    return dial(binary=request.param == "msgpack")
+@pytest.fixture
+def line(dial):
+    return dial()
 
 
 @pytest.fixture
@@ -142,7 +142,9 @@ def test_a_token_opens_its_own_project_and_no_other(inside, bench):
     assert queues(bench, "beta") == 0
 
 
-def test_authenticate_takes_any_body_and_needs_no_client_id(line):
+@pytest.mark.parametrize("binary", [False, True], ids=["json", "msgpack"])
+def test_authenticate_takes_any_body_and_needs_no_client_id(dial, binary):
+    line = dial(binary=binary)
     headers = {"X-Auth-Token": "alice", "X-Project-ID": "alpha"}
     for body in ({}, [], "x", 7, {"a": 1}):
         answer = line.exchange("authenticate", headers, body)
@@ -401,7 +403,9 @@ SIGNABLE = {
 }
 
 
-def test_a_signature_opens_the_messages_of_its_queue(line):
+@pytest.mark.parametrize("binary", [False, True], ids=["json", "msgpack"])
+def test_a_signature_opens_the_messages_of_its_queue(dial, binary):
+    line = dial(binary=binary)
     statuses = {
         action: line.ask(action, body=body, **signature())[0]
         for action, body in SIGNABLE.items()

@@ -98,9 +98,9 @@ def test_a_request_for_nothing_in_particular_is_open(bench, door):
     assert door.asked == []
 
 
-@pytest.mark.parametrize("path", ["//", "/metrics/", "/Metrics", "/confirm/x", "/."])
-def test_what_looks_like_an_open_path_is_not(bench, path):
-    assert ask(bench, "GET", path).status == 401
+def test_what_looks_like_an_open_path_is_not(bench):
+    for path in ("//", "/metrics/", "/Metrics", "/confirm/x", "/."):
+        assert ask(bench, "GET", path).status == 401, path
 
 
 def test_unknown_paths_and_methods_are_told_to_callers_that_are_known(bench):
@@ -189,26 +189,27 @@ def test_where_there_is_a_signature_it_alone_decides(bench, door):
     assert door.asked == []
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("DELETE", MESSAGES),
-        ("GET", MESSAGES + "x"),
-        ("GET", MESSAGES.replace("orders", "other")),
-        ("GET", QUEUE),
-        ("GET", QUEUE + "/stats"),
-        ("POST", QUEUE + "/share"),
-        ("POST", QUEUE + "/purge"),
-        ("GET", QUEUE + "/claims"),
-        ("GET", "/v2/queues"),
-        ("GET", "/v2/health"),
-        ("GET", "/v2/ping"),
-        ("OPTIONS", MESSAGES),
-    ],
-)
-def test_a_signature_opens_nothing_but_what_it_is_for(bench, method, path):
+NOT_SIGNED = [
+    ("DELETE", MESSAGES),
+    ("GET", MESSAGES + "x"),
+    ("GET", MESSAGES.replace("orders", "other")),
+    ("GET", QUEUE),
+    ("GET", QUEUE + "/stats"),
+    ("POST", QUEUE + "/share"),
+    ("POST", QUEUE + "/purge"),
+    ("GET", QUEUE + "/claims"),
+    ("GET", "/v2/queues"),
+    ("GET", "/v2/health"),
+    ("GET", "/v2/ping"),
+    ("OPTIONS", MESSAGES),
+]
+
+
+def test_a_signature_opens_nothing_but_what_it_is_for(bench):
     claims = CLAIMS | signed()
-    assert ask(bench, method, path, "admin", body=POST, **claims).status == 404
+    for method, path in NOT_SIGNED:
+        answer = ask(bench, method, path, "admin", body=POST, **claims)
+        assert answer.status == 404, (method, path)
 
 
 def test_a_signature_is_for_one_project(bench):
