@@ -20,14 +20,16 @@ from zaqarserver.storage.testing.suite import (
 )
 
 #: Neighbours of the queue that the tests work in: another project with a queue
-#: of the same name, another queue of the same project, and names whose parts
-#: would run together if they were only joined.
+#: of the same name, another queue of the same project, names whose parts
+#: would run together if they were only joined, and the project's topics, which
+#: differ by a NUL and more.
 ELSEWHERE = [
     ("other", QUEUE),
     (PROJECT, "other"),
     (PROJECT + QUEUE[0], QUEUE[1:]),
     (PROJECT.upper(), QUEUE),
     (PROJECT, QUEUE.upper()),
+    (f"{PROJECT}\0topics", QUEUE),
 ]
 
 
