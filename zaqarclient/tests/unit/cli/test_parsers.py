@@ -367,6 +367,7 @@ def test_every_command_takes_a_client_id(parse: Callable[..., Any], name: str) -
         "queue unset": ["q", "--property", "a"],
         "queue export": ["q", "f"],
         "queue import": ["q", "f"],
+        "queue signed url revoke": ["q", "u"],
         "message show": ["q", "m"],
         "message delete": ["q", "m"],
         "claim query": ["q", "c"],
