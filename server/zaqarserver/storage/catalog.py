@@ -203,16 +203,18 @@ class CatalogStorage(abc.ABC):
 
     @abc.abstractmethod
     async def placement_move(
-        self, project: str, queue: str, epoch: int, target: str, lease: float
+        self, project: str, queue: str, epoch: int, target: str | None, lease: float
     ) -> Placement | None:
-        """Begin to move a queue, or take a move over; its pool stays the same.
+        """Begin to move a queue, take a move over, or give it up.
+
+        Its pool stays the same.
 
         Args:
             project: The project.
             queue: The queue.
             epoch: The epoch that the caller has read.
             target: The pool to move to; of a move that is taken over it may be
-                another one than before.
+                another one than before. ``None`` gives a move up.
             lease: Until when the mover may be silent, seconds since the epoch.
 
         Returns:

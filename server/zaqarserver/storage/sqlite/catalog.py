@@ -313,14 +313,15 @@ def drop_placement(ledger: Ledger, place: Place, epoch: int) -> bool:
 
 
 def move_placement(
-    ledger: Ledger, place: Place, epoch: int, target: str, lease: float
+    ledger: Ledger, place: Place, epoch: int, target: str | None, lease: float
 ) -> Placement | None:
-    """Begin a move, or take it over."""
+    """Begin a move, take it over, or give it up."""
     found = get_placement(ledger.db, place)
     if found is None or found.epoch != epoch:
         return None
-    if target != HOME and get_pool(ledger.db, target) is None:
+    if target and get_pool(ledger.db, target) is None:
         return None
+    lease = 0.0 if target is None else lease
     _set(ledger, place, found, found.pool, _next_epoch(ledger), (target, lease))
     return get_placement(ledger.db, place)
 

@@ -83,7 +83,7 @@ class CatalogOnSQLite(Access, CatalogStorage):
         return await self._run(catalog.drop_placement, Place(project, queue), epoch)
 
     async def placement_move(
-        self, project: str, queue: str, epoch: int, target: str, lease: float
+        self, project: str, queue: str, epoch: int, target: str | None, lease: float
     ) -> Placement | None:
         """Change the row."""
         place = Place(project, queue)

@@ -28,6 +28,7 @@ from zaqarserver.storage.testing.deletes import DeleteContract
 from zaqarserver.storage.testing.deliveries import DeliveryContract
 from zaqarserver.storage.testing.life import LifeContract
 from zaqarserver.storage.testing.messages import MessageContract
+from zaqarserver.storage.testing.moving import MovingContract
 from zaqarserver.storage.testing.queues import QueueContract
 from zaqarserver.storage.testing.stats import StatsContract
 from zaqarserver.storage.testing.subscriptions import SubscriptionContract
@@ -45,6 +46,7 @@ class StorageContract(
     TenancyContract,
     SubscriptionContract,
     DeliveryContract,
+    MovingContract,
     GrantContract,
     UsageContract,
 ):
