@@ -220,7 +220,7 @@ def test_a_listener_outlives_its_token_on_one_connection(
 ) -> None:
     session, plugin = short_lived
     # A new one every second, so that a busy machine may take its time.
-    plugin.seconds, plugin.ahead = 6, 5
+    plugin.seconds, plugin.ahead = 4, 3
     missed: list[str] = []
     poster = make(session=cloud.session)
     client = make(session=session, os_project_id=cloud.project_id)
