@@ -180,6 +180,8 @@ def complete(line: str) -> list[str]:
         ("zaqar queue st", ["stats"]),
         ("zaqar queue get ", ["metadata"]),
         ("zaqar queue list --with", ["--with-count"]),
+        ("zaqar topic message t", ["tail"]),
+        ("zaqar topic list --with", []),
         ("zaqar message post orders --li", ["--lines"]),
         ("zaqar claim run orders --keep", ["--keep-going"]),
         ("zaqar --os-queues-e", ["--os-queues-endpoint"]),
