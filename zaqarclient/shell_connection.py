@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -149,6 +150,7 @@ class Connection:
         from zaqarclient.queues import client  # noqa: PLC0415 - only when needed
 
         entry = self._kept.current()
+        _accept(entry.verify)
         names = ("cert", "key") if isinstance(entry.cert, tuple) else ("cert",)
         files = entry.cert if isinstance(entry.cert, tuple) else (entry.cert,)
         options = dict(zip(names, files, strict=True))
@@ -226,6 +228,7 @@ class Connection:
         from keystoneauth1 import session  # noqa: PLC0415 - only when needed
 
         access = self._access
+        _accept(access.verify)
         return session.Session(
             auth=access.auth,
             verify=access.verify,
@@ -258,6 +261,12 @@ class Connection:
     @cached_property
     def _access(self) -> Access:
         return shell_credentials.resolve(self._options)
+
+
+def _accept(verify: bool | str) -> None:
+    """Say nothing about unchecked certificates to who wants them unchecked."""
+    if verify is False:
+        warnings.filterwarnings("ignore", "Unverified HTTPS request")
 
 
 def _add(group: argparse._ArgumentGroup, options: tuple[tuple[str, str], ...]) -> None:

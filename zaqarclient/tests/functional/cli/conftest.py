@@ -62,7 +62,7 @@ def environment(endpoint: str, tmp_path: Path) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("OS_", "XDG_"))
+        if not name.startswith(("OS_", "XDG_", "ZAQAR_"))
     }
     return kept | {
         "OS_QUEUES_ENDPOINT": endpoint,
