@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from zaqarserver.errors import Unavailable
+from zaqarserver.storage.accounts import Usage
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.testing.suite import (
     NOW,
@@ -59,6 +60,7 @@ async def test_a_full_disk_fails_posts_and_nothing_else(
 ) -> None:
     kept = await post(storage, b"1", b"2")
     before = await storage.queue_stats(PROJECT, QUEUE, NOW)
+    used = await storage.usage(PROJECT, NOW)
     with full_disk(tmp_path):
         for size in (10, 100_000):
             with pytest.raises(Unavailable):
@@ -70,6 +72,7 @@ async def test_a_full_disk_fails_posts_and_nothing_else(
             await storage.ping()
     assert await storage.queue_get(PROJECT, "new") is None
     await storage.ping()
+    assert await storage.usage(PROJECT, NOW) == used
 
 
 async def test_after_a_full_disk_all_goes_on(
@@ -130,3 +133,4 @@ async def test_an_operation_that_cannot_be_stored_fails_alone(
     assert sorted(results) == ids_of(await everything(storage))
     stats = await storage.queue_stats(PROJECT, QUEUE, NOW)
     assert stats.free == 6
+    assert await storage.usage(PROJECT, NOW) == Usage(1, 6, 6)

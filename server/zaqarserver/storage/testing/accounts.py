@@ -291,6 +291,8 @@ class UsageContract(Suite):
         await storage.queue_delete(PROJECT, QUEUE)
         expected = Usage(queues=1, messages=2, bytes=7)
         assert await usage(storage, NOW + 100) == expected
+        await storage.message_purge(PROJECT, "dead")
+        assert await usage(storage, NOW + 100) == Usage(queues=1)
         await sweep_all(storage, NOW + 160)
         assert await usage(storage, NOW + 160) == Usage(queues=1)
 
