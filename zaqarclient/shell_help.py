@@ -71,7 +71,7 @@ def overview(parser: argparse.ArgumentParser, lookup: Lookup) -> str:
 
 def commands(names: Iterable[str], lookup: Lookup) -> str:
     """Return a line about each of these commands."""
-    return "".join(f"  {name:<25} {_summary(lookup(name))}\n" for name in names)
+    return "".join(f"  {name:<26} {_summary(lookup(name))}\n" for name in names)
 
 
 def unknown(start: str) -> str:
