@@ -12,6 +12,7 @@ import falcon.testing
 import msgspec
 import pytest
 from oslo_config import cfg
+from redis_service import RedisServer
 from zaqarserver import config
 from zaqarserver.auth import NoAuth
 from zaqarserver.context import NoNotices, Server, Settings
@@ -127,6 +128,15 @@ class Api:
         )
         assert answer.status == 201, answer.content
         return [href.rsplit("/", 1)[1] for href in answer.json["resources"]]
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis or Valkey server with a log; use a prefix, or a project, of your own."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"), "--appendonly", "yes")
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import falcon.testing
 import msgspec
 from zaqarserver import config
+from zaqarserver.app import load_driver
 from zaqarserver.auth import Authenticator, NoAuth
 from zaqarserver.context import NoNotices, Server
 from zaqarserver.http import make_app
@@ -19,7 +20,6 @@ from zaqarserver.policy import RulePolicy
 from zaqarserver.quota_options import quotas_of
 from zaqarserver.signing import Signer
 from zaqarserver.stages.pipeline import load_pipeline
-from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.websocket import FrameEdge
 from zaqarserver.websocket.protocol import DROP
 
@@ -58,10 +58,10 @@ class Bench:
         stages = load_pipeline(conf.storage.message_pipeline, conf.transport)
         self.now = STARTED
         self._runner = asyncio.Runner()
-        self.storage = SQLiteStorage.from_uri(uri, {})
-        self.run(self.storage.open())
+        self.storage = load_driver(uri, {})
         hub = Hub(stages.read)
         self.storage.watch(hub.posted, lambda: None)
+        self.run(self.storage.open())
         self.server = Server(
             settings=config.settings_of(conf),
             storage=self.storage,

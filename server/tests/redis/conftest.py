@@ -1,24 +1,12 @@
-"""A Redis server for the tests of the driver."""
+"""Empty stores on a real Redis server."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
+from redis_service import RedisServer
 from zaqarserver.storage.redis import RedisStorage
 
-from .servers import RedisServer
-
 pytest.register_assert_rewrite("zaqarserver.storage.testing")
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A server with a log, shared by the session."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"), "--appendonly", "yes")
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

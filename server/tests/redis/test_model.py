@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
+from redis_service import RedisServer
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.testing.machine import state_machine
-
-from .servers import RedisServer
 
 SETTINGS = settings(
     max_examples=40,

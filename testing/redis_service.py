@@ -57,11 +57,13 @@ class RedisServer:
 
     @property
     def pid(self) -> int:
+        """The process id."""
         assert self._process is not None
         return self._process.pid
 
     @property
     def uri(self) -> str:
+        """What a store on it is named by."""
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> None:
