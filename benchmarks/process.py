@@ -66,12 +66,15 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
 
 
 @contextlib.contextmanager
-def running_server(directory: str | None = None) -> Iterator[Server]:
+def running_server(
+    directory: str | None = None, store: str | None = None
+) -> Iterator[Server]:
     """Run a ``zaqarserver`` with its default settings on an empty store.
 
     Args:
         directory: Where the store goes; it should be on the kind of disk that
             the figures are wanted for. The default is that of temporary files.
+        store: The URI of another store than a file there.
     """
     program = shutil.which("zaqarserver", path=str(Path(sys.executable).parent))
     if program is None:
@@ -82,7 +85,7 @@ def running_server(directory: str | None = None) -> Iterator[Server]:
         config.write_text(
             f"[server]\nhost = 127.0.0.1\nport = {port}\n"
             f"[websocket]\nport = {_free_port()}\n"
-            f"[storage]\nuri = sqlite:///{home}/store.db\n"
+            f"[storage]\nuri = {store or f'sqlite:///{home}/store.db'}\n"
         )
         log = Path(home, "server.log")
         with log.open("wb") as output:
