@@ -250,7 +250,9 @@ class QueuesInPools(Storage):
         there = await self._router.place(
             project, dead_letter.queue, beside=placement.pool
         )
-        if there.pool == placement.pool:
+        if there.pool == placement.pool or await self._router.join(
+            project, queue, dead_letter.queue
+        ):
             return dead_letter
         # While a pool is drained, one of them may have arrived before the other. The
         # message is claimed once more than it should be rather than not at all.

@@ -34,6 +34,11 @@ _TRIES = 20
 Key = tuple[str, str]
 
 
+async def _never(_project: str, _queue: str, _other: str) -> bool:
+    """Stand in for the mover."""
+    return False
+
+
 class Router:
     """Runs what is asked of a queue in the store that has it.
 
@@ -55,6 +60,8 @@ class Router:
     ) -> None:
         self.pools = pools
         self._clock = clock
+        #: Brings two queues into one pool, see :class:`Mover`.
+        self.join: Callable[[str, str, str], Awaitable[bool]] = _never
         self._catalog = pools.catalog
         self._project_of = project_of
         self._remembered: OrderedDict[Key, tuple[Placement, float]] = OrderedDict()
@@ -173,7 +180,7 @@ class Router:
         """
         flavor, target = metadata.get("_flavor"), metadata.get("_dead_letter_queue")
         placement = await self.find(project, queue)
-        if placement is not None and flavor and not self._is_of(placement.pool, flavor):
+        if placement is not None and not self._suits(placement.pool, flavor):
             # It was deleted, or never made where it was to be.
             placement = None if await self.retire(project, queue) else placement
         if placement is None:
@@ -181,11 +188,8 @@ class Router:
             if target:
                 there = await self.find(project, target)
                 beside = None if there is None else there.pool
-            if beside is not None and flavor and not self._is_of(beside, flavor):
-                raise BadRequest(
-                    f"_dead_letter_queue: {target} is in no pool of the flavor "
-                    f"{flavor}; a queue and its dead letter queue share a pool."
-                )
+            if beside is not None and not self._suits(beside, flavor):
+                beside = None
             placement = await self.place(project, queue, flavor=flavor, beside=beside)
         if target:
             await self.pair(project, queue, target, placement)
@@ -197,20 +201,22 @@ class Router:
         """See that a dead letter queue is where its queue is.
 
         Raises:
-            BadRequest: It is elsewhere already.
+            BadRequest: It is elsewhere, and the two cannot be brought together.
         """
         there = await self.place(project, target, beside=placement.pool)
-        if there.pool != placement.pool and not await self.retire(project, target):
-            raise BadRequest(
-                f"_dead_letter_queue: {target} is kept in another pool than {queue}. "
-                "Name a queue that does not exist yet."
-            )
-        if there.pool != placement.pool:
+        if there.pool == placement.pool:
+            return
+        if await self.retire(project, target):
             await self.place(project, target, beside=placement.pool)
+        elif not await self.join(project, queue, target):
+            raise BadRequest(
+                f"_dead_letter_queue: {target} is kept in another pool than {queue}, "
+                "and neither can be moved now. Name a queue that does not exist yet."
+            )
 
-    def _is_of(self, pool: str, flavor: str) -> bool:
+    def _suits(self, pool: str, flavor: str | None) -> bool:
         known = self.pools.known(pool)
-        return known is not None and known.flavor == flavor
+        return flavor is None or (known is not None and known.flavor == flavor)
 
     async def retire(self, project: str, queue: str) -> bool:
         """Forget where a queue was that does not exist and has no subscriptions.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -12,6 +14,8 @@ from zaqarserver.errors import SettingsError, Unavailable
 from zaqarserver.storage.accounts import Grant, Usage
 from zaqarserver.storage.base import Capability, Durability, Queue, Storage
 from zaqarserver.storage.catalog import HOME, CatalogStorage
+from zaqarserver.storage.pooled.drains import Drains, DrainState
+from zaqarserver.storage.pooled.mover import Mover
 from zaqarserver.storage.pooled.notices import Ears, NoticesInPools
 from zaqarserver.storage.pooled.pools import Load, Pools
 from zaqarserver.storage.pooled.queues import QueuesInPools
@@ -21,6 +25,7 @@ LOG = logging.getLogger(__name__)
 
 _WEAKEST = (Durability.MEMORY, Durability.PROCESS_CRASH, Durability.POWER_LOSS)
 _REMEMBERED_USAGES = 10_000
+_TIDY_SECONDS = 20.0
 
 
 class PooledStorage(QueuesInPools, NoticesInPools):
@@ -55,10 +60,16 @@ class PooledStorage(QueuesInPools, NoticesInPools):
             raise SettingsError("pooling: the store of [storage] uri keeps no pools")
         self._ears = Ears()
         self._home = home
+        self._clock = clock
         self._pools = Pools(
             home, home, load, self._ears, home_uri=home_uri, virtual=virtual
         )
         self._router = Router(self._pools, project_of, clock)
+        self._mover = Mover(self._pools, self._router, clock)
+        self._router.join = self._mover.join
+        self._drains = Drains(self._pools, self._router, self._mover, project_of)
+        self._chore: asyncio.Task[None] | None = None
+        self._tidy_at = 0.0
         self._usages: OrderedDict[tuple[str, str], Usage] = OrderedDict()
         home.watch(self._ears.posted, self._ears.noticed)
 
@@ -72,6 +83,18 @@ class PooledStorage(QueuesInPools, NoticesInPools):
     def pools(self) -> Pools:
         """The pools."""
         return self._pools
+
+    async def drain(self, name: str, wait: float) -> DrainState:
+        """Take all weight from a pool and move its queues to others, or go on with it.
+
+        Args:
+            name: The pool.
+            wait: Seconds to wait for the end before the state is returned.
+
+        Raises:
+            PoolNotFound: There is no such pool.
+        """
+        return await self._drains.drain(name, wait)
 
     def _all(self) -> list[Storage]:
         return [self._home, *(one.storage for one in self._pools.opened())]
@@ -100,9 +123,16 @@ class PooledStorage(QueuesInPools, NoticesInPools):
         """Open the home, and the pools that can be reached."""
         await self._home.open()
         await self._pools.start()
+        # What another process has begun may go on; what ours began may not.
+        before = self._clock() if self.shareable else math.inf
+        self._look_after(before)
 
     async def close(self) -> None:
         """Close the pools, then the home."""
+        await self._drains.close()
+        if self._chore is not None:
+            self._chore.cancel()
+            await asyncio.gather(self._chore, return_exceptions=True)
         await self._pools.close()
         await self._home.close()
 
@@ -113,6 +143,7 @@ class PooledStorage(QueuesInPools, NoticesInPools):
     async def sweep(self, now: float) -> int:
         """Sweep all that are open, and see whether the pools were changed."""
         await self._pools.refresh()
+        self._look_after(self._clock())
         swept = await self._home.sweep(now)
         for opened in self._pools.opened():
             try:
@@ -120,6 +151,20 @@ class PooledStorage(QueuesInPools, NoticesInPools):
             except Unavailable as error:
                 LOG.debug("pool %s is not swept: %s", opened.pool.name, error)
         return swept
+
+    def _look_after(self, before: float) -> None:
+        """Take up moves that somebody left, and tidy now and then."""
+        if self._chore is None or self._chore.done():
+            self._chore = asyncio.create_task(self._mend(before))
+
+    async def _mend(self, before: float) -> None:
+        try:
+            await self._mover.resume(before)
+            if time.monotonic() >= self._tidy_at:
+                await self._mover.tidy()
+                self._tidy_at = time.monotonic() + _TIDY_SECONDS
+        except Unavailable as error:
+            LOG.warning("moves of queues wait: %s", error)
 
     # -- over all pools -------------------------------------------------------
 

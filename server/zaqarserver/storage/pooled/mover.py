@@ -1,0 +1,273 @@
+"""Moves queues from pool to pool, by the steps of :mod:`zaqarserver.storage.moving`.
+
+The catalogue says at each moment which store has the queue, so a move that ends
+anywhere (its process was killed, a store went away) is taken up again by whoever
+sees that its lease has run out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+from zaqarserver.errors import QueueChanged, Unavailable
+from zaqarserver.storage.base import Storage
+from zaqarserver.storage.catalog import HOME, PlacedQueue
+from zaqarserver.storage.moving import MovableStorage, Seal, SealKind
+from zaqarserver.storage.pooled.pools import Pools
+from zaqarserver.storage.pooled.routing import Router
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds that a mover may be silent before another one takes the move over.
+LEASE = 15.0
+#: How many records are moved at a time.
+PAGE = 500
+#: How many seals are looked at in one call.
+_SEALS = 500
+
+
+class _Move(NamedTuple):
+    """A move under way.
+
+    Attributes:
+        project: The project of the queue.
+        queue: The queue.
+        epoch: The epoch that the move has.
+        source: The store that has it.
+        target: The store that gets it.
+        pool: The pool that gets it.
+    """
+
+    project: str
+    queue: str
+    epoch: int
+    source: MovableStorage
+    target: MovableStorage
+    pool: str
+
+
+class Mover:
+    """Moves queues, one at a time each.
+
+    Args:
+        pools: The pools.
+        router: Remembers placements.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(
+        self, pools: Pools, router: Router, clock: Callable[[], float]
+    ) -> None:
+        self._pools = pools
+        self._catalog = pools.catalog
+        self._router = router
+        self._clock = clock
+        self._moving: set[tuple[str, str]] = set()
+
+    async def _movable(self, pool: str) -> MovableStorage:
+        storage: Storage = await self._pools.storage(pool)
+        if not isinstance(storage, MovableStorage):
+            raise Unavailable(f"the store of pool {pool} cannot move queues")
+        return storage
+
+    # -- one queue --------------------------------------------------------------
+
+    async def move(self, placed: PlacedQueue, target: str) -> bool:
+        """Move a queue, beginning with the placement as it was read.
+
+        Returns:
+            Whether it is in the target now; False if its placement was changed by
+            somebody else: look again.
+
+        Raises:
+            Unavailable: A store cannot serve now. The queue stays where it is; if
+                that could not be said any more, the move is taken up later.
+        """
+        key = (placed.project, placed.queue)
+        if key in self._moving:
+            return False
+        self._moving.add(key)
+        try:
+            return await self._begin(placed, target)
+        finally:
+            self._moving.discard(key)
+            self._router.forget(*key)
+
+    async def _begin(self, placed: PlacedQueue, target: str) -> bool:
+        source = await self._movable(placed.placement.pool)
+        destination = await self._movable(target)
+        placement = await self._catalog.placement_move(
+            placed.project,
+            placed.queue,
+            placed.placement.epoch,
+            target,
+            self._clock() + LEASE,
+        )
+        if placement is None:
+            return False
+        move = _Move(
+            placed.project,
+            placed.queue,
+            placement.epoch,
+            source,
+            destination,
+            target,
+        )
+        try:
+            return await self._carry(move)
+        except (QueueChanged, Unavailable) as error:
+            LOG.warning("queue %s stays in its pool: %s", placed.queue, error)
+            await self._give_up(move)
+            raise Unavailable(f"queue {placed.queue} was not moved: {error}") from error
+
+    async def _carry(self, move: _Move) -> bool:
+        """Take the steps; return whether the move was still ours at the end."""
+        where = (move.project, move.queue)
+        if not await move.source.queue_seal(*where, move.epoch):
+            raise QueueChanged("its store has seen a later move")
+        if not await move.target.queue_receive(*where, move.epoch):
+            raise QueueChanged(f"pool {move.pool} has a queue of this name")
+        renewed = self._clock()
+        following: str | None = None
+        count = 0
+        while True:
+            page = await move.source.queue_export(*where, following, limit=PAGE)
+            await move.target.queue_import(*where, move.epoch, page.records)
+            count += len(page.records)
+            following = page.following
+            if following is None:
+                break
+            now = self._clock()
+            if now - renewed > LEASE / 3:
+                renewed = now
+                if not await self._catalog.placement_renew(
+                    *where, move.epoch, now + LEASE
+                ):
+                    return False
+        if not await self._catalog.placement_arrive(*where, move.epoch):
+            return False
+        LOG.info("queue %s: %d records moved to %s", move.queue, count, move.pool)
+        await self._finish(move)
+        return True
+
+    async def _finish(self, move: _Move) -> None:
+        """Open the queue and drop the old copy; both can be done later as well."""
+        where = (move.project, move.queue)
+        try:
+            await move.target.queue_open(*where, move.epoch, move.epoch)
+            await move.source.queue_leave(*where, move.epoch, self._clock())
+        except Unavailable as error:
+            LOG.warning("queue %s: to be tidied later: %s", move.queue, error)
+
+    async def _give_up(self, move: _Move) -> None:
+        """Let the queue go on where it was, if it can be said."""
+        where = (move.project, move.queue)
+        try:
+            back = await self._catalog.placement_move(*where, move.epoch, None, 0.0)
+            if back is not None:
+                await move.source.queue_open(*where, back.epoch, back.since)
+                await move.target.queue_leave(*where, move.epoch, self._clock())
+        except Unavailable as error:
+            LOG.warning("queue %s: to be tidied later: %s", move.queue, error)
+
+    # -- a queue and its dead letter queue ----------------------------------------
+
+    async def join(self, project: str, queue: str, other: str) -> bool:
+        """See that two queues are in one pool; return whether they are.
+
+        The first goes to the other where its flavor and the weights allow it: others
+        may share that one.
+        """
+        mine = await self._router.look_up(project, queue)
+        theirs = await self._router.look_up(project, other)
+        if mine is None or theirs is None:
+            return False
+        if mine.pool == theirs.pool:
+            return True
+        if mine.target is not None or theirs.target is not None:
+            return False
+        if await self._takes(project, queue, theirs.pool):
+            return await self.move(PlacedQueue(project, queue, mine), theirs.pool)
+        if await self._takes(project, other, mine.pool):
+            return await self.move(PlacedQueue(project, other, theirs), mine.pool)
+        return False
+
+    async def _takes(self, project: str, queue: str, name: str) -> bool:
+        """Whether a queue may be moved to a pool."""
+        if name == HOME:
+            return False
+        pool = self._pools.known(name)
+        if pool is None or pool.weight == 0:
+            return False
+        flavor = await self.flavor_of(project, queue)
+        return flavor is None or flavor == pool.flavor
+
+    async def flavor_of(self, project: str, queue: str) -> str | None:
+        """Return the flavor that a queue asks for."""
+        found = await self._router.run(
+            project, queue, lambda store: store.queue_get(project, queue), lambda: None
+        )
+        return None if found is None else found.metadata.get("_flavor")
+
+    # -- what others began --------------------------------------------------------
+
+    async def resume(self, before: float) -> None:
+        """Take up the moves whose lease ended before a time, one after the other."""
+        for placed in await self._catalog.placement_moves(before, 100):
+            target = placed.placement.target
+            if target is None or (placed.project, placed.queue) in self._moving:
+                continue
+            LOG.info("queue %s: a move to %s is taken up", placed.queue, target)
+            try:
+                await self.move(placed, target)
+            except Unavailable as error:
+                await self._send_back(placed, error)
+
+    async def _send_back(self, placed: PlacedQueue, reason: Unavailable) -> None:
+        """End a move whose stores could not both be reached when it was taken up."""
+        current = await self._catalog.placement_get(placed.project, placed.queue)
+        if current is None or current.epoch != placed.placement.epoch:
+            return  # it was begun, and given up by that
+        LOG.warning("queue %s: its move waits: %s", placed.queue, reason)
+        back = await self._catalog.placement_move(
+            placed.project, placed.queue, current.epoch, None, 0.0
+        )
+        if back is not None:
+            # Its store may be the one that is away: whoever asks for it opens it.
+            self._router.forget(placed.project, placed.queue)
+
+    async def tidy(self) -> None:
+        """Drop old copies, and open what has arrived, where somebody was stopped."""
+        for pool in [HOME, *self._pools.names]:
+            try:
+                storage = await self._movable(pool)
+                await self._tidy(pool, storage)
+            except Unavailable as error:
+                LOG.debug("pool %s is tidied later: %s", pool, error)
+
+    async def _tidy(self, pool: str, storage: MovableStorage) -> None:
+        marker: tuple[str, str] | None = None
+        while seals := await storage.queue_seals(marker=marker, limit=_SEALS):
+            for seal in seals:
+                if (seal.project, seal.queue) not in self._moving:
+                    await self._tidy_one(pool, storage, seal)
+            marker = (seals[-1].project, seals[-1].queue)
+            await asyncio.sleep(0)
+
+    async def _tidy_one(self, pool: str, storage: MovableStorage, seal: Seal) -> None:
+        where = (seal.project, seal.queue)
+        placement = await self._catalog.placement_get(*where)
+        if placement is None:
+            # Never on its own: the catalogue may be an old one.
+            LOG.warning("pool %s: queue %s is placed nowhere", pool, seal.queue)
+            return
+        if pool in (placement.pool, placement.target):
+            if placement.pool == pool and placement.target is None:
+                await storage.queue_open(*where, placement.epoch, placement.since)
+            return
+        if seal.kind is not SealKind.GONE:
+            LOG.info("pool %s: an old copy of queue %s is dropped", pool, seal.queue)
+            await storage.queue_leave(*where, seal.epoch, self._clock())
