@@ -225,6 +225,7 @@ class Application:
             clock=self.notifier.clock,
         )
         hub = Hub(stages.read, admits)
+        pooled = self.storage if isinstance(self.storage, PooledStorage) else None
         self.server = Server(
             settings,
             self.storage,
@@ -233,9 +234,8 @@ class Application:
             stages,
             signer,
             quotas_of(conf),
-            pools=(
-                self.storage.pools if isinstance(self.storage, PooledStorage) else None
-            ),
+            pools=pooled.pools if pooled else None,
+            drains=pooled.drains if pooled else None,
             trusts=self._trusts or NoTrusts(),
         )
         self.metrics.watch_notifications(self.notifier.counters)

@@ -13,7 +13,7 @@ from zaqarserver.quotas import Quotas
 from zaqarserver.signing import Signer
 from zaqarserver.stages.pipeline import Pipeline
 from zaqarserver.storage.base import Capability, Storage
-from zaqarserver.storage.catalog import CatalogStorage, Pool
+from zaqarserver.storage.catalog import CatalogStorage, DrainState, Pool
 from zaqarserver.storage.subscriptions import Subscription
 
 
@@ -210,6 +210,21 @@ class PoolRegistry(Protocol):
         """
 
 
+class Drainer(Protocol):
+    """Empties pools."""
+
+    async def drain(self, name: str, wait: float) -> DrainState:
+        """Take all weight from a pool and move its queues, or go on with it.
+
+        Args:
+            name: The pool.
+            wait: Seconds to wait for the end before the state is returned.
+
+        Raises:
+            PoolNotFound: There is no such pool.
+        """
+
+
 class Server(msgspec.Struct, frozen=True):
     """The parts of a running server that handlers use.
 
@@ -222,6 +237,7 @@ class Server(msgspec.Struct, frozen=True):
         signer: Makes and checks pre-signed access.
         quotas: What projects may use.
         pools: The pools of a server with pooling, else ``None``.
+        drains: What empties them.
         trusts: Makes and removes the trusts of subscriptions.
     """
 
@@ -233,6 +249,7 @@ class Server(msgspec.Struct, frozen=True):
     signer: Signer = Signer("")
     quotas: Quotas = msgspec.field(default_factory=Quotas)
     pools: PoolRegistry | None = None
+    drains: Drainer | None = None
     trusts: Trusts = NoTrusts()
 
 

@@ -24,9 +24,10 @@ from zaqarserver.operations import OPERATIONS, Operation
 LOG = logging.getLogger(__name__)
 
 _ADMIN = "role:admin"
+_POOL_VERBS = ("get_all", "create", "get", "delete", "update", "drain")
 _ADMIN_RULES = frozenset(
     {"health:get", "quota:get_project"}
-    | {f"pools:{verb}" for verb in ("get_all", "create", "get", "delete", "update")}
+    | {f"pools:{verb}" for verb in _POOL_VERBS}
     | {f"flavors:{verb}" for verb in ("create", "delete", "update")}
 )
 _MOST_VERDICTS = 10_000

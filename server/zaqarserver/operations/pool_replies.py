@@ -10,7 +10,7 @@ from zaqarserver.operations.flavors import ShownFlavor
 from zaqarserver.operations.rest import location, next_link, query_sent
 from zaqarserver.operations.row import Reply
 from zaqarserver.operations.rows.paths import FLAVORS, POOLS
-from zaqarserver.storage.catalog import Pool
+from zaqarserver.storage.catalog import DrainState, Pool
 
 # -- pools ----------------------------------------------------------------------
 
@@ -70,6 +70,20 @@ def pool_update_frame(_ctx: Context, _args: Any, found: Pool) -> Reply:
 def pool_create(_ctx: Context, args: pools.PoolCreate, _result: None) -> Reply:
     """Nothing, and where the pool is."""
     return Reply(201, None, {"Location": f"{POOLS}/{args.pool_name}"})
+
+
+def pool_drain(_ctx: Context, args: pools.PoolDrain, state: DrainState) -> Reply:
+    """How far it is."""
+    return Reply(
+        200,
+        {
+            "name": args.pool_name,
+            "queues": state.queues,
+            "moved": state.moved,
+            "running": state.running,
+            "error": state.error,
+        },
+    )
 
 
 # -- flavors --------------------------------------------------------------------

@@ -17,7 +17,7 @@ from zaqarserver.errors import (
 )
 from zaqarserver.fields import Fields, check_integer, document, path, query
 from zaqarserver.storage.base import Capability
-from zaqarserver.storage.catalog import Pool
+from zaqarserver.storage.catalog import DrainState, Pool
 
 _LONGEST = 255
 _HEAVIEST = 2**32 - 1
@@ -239,3 +239,21 @@ async def pool_delete(ctx: Context, args: PoolDelete) -> None:
     pools = registry(ctx)
     await pools.catalog.pool_delete(args.pool_name, forget=args.force)
     await pools.refresh()
+
+
+class PoolDrain(Fields):
+    """A pool to empty."""
+
+    pool_name: PoolName
+    wait: Annotated[
+        int,
+        query(minimum=0, maximum=20, help="Seconds to wait for the end."),
+    ] = 5
+
+
+async def pool_drain(ctx: Context, args: PoolDrain) -> DrainState:
+    """Take all weight from a pool and move its queues to others, or go on with it."""
+    drains = ctx.server.drains
+    if drains is None:
+        raise Unavailable("the server has no pools")
+    return await drains.drain(args.pool_name, args.wait)

@@ -95,6 +95,23 @@ class PlacedQueue(msgspec.Struct, frozen=True):
     placement: Placement
 
 
+class DrainState(msgspec.Struct, frozen=True):
+    """How far a pool is drained.
+
+    Attributes:
+        queues: How many queues are in the pool, or on their way to it.
+        moved: How many this server moved since it began.
+        running: Whether this server is at it.
+        error: Why some could not be moved, the last of the reasons; ``None`` if all
+            could.
+    """
+
+    queues: int
+    moved: int
+    running: bool
+    error: str | None
+
+
 class CatalogStorage(abc.ABC):
     """Keeps pools, flavors and placements.
 

@@ -73,4 +73,17 @@ ROWS: tuple[Operation, ...] = (
         pooled=True,
         summary="Remove a pool that has no queues.",
     ),
+    Operation(
+        name="pool_drain",
+        method="POST",
+        path=POOL + "/drain",
+        fields=pools.PoolDrain,
+        policy="pools:drain",
+        handler=pools.pool_drain,
+        render=pool_replies.pool_drain,
+        frame=pool_replies.pool_drain,
+        admin=True,
+        pooled=True,
+        summary="Move the queues of a pool to others; ask again until none is left.",
+    ),
 )

@@ -15,7 +15,7 @@ from zaqarserver.errors import (
     Unavailable,
     ZaqarServerError,
 )
-from zaqarserver.storage.catalog import PlacedQueue
+from zaqarserver.storage.catalog import DrainState, PlacedQueue
 from zaqarserver.storage.pooled.mover import Mover
 from zaqarserver.storage.pooled.pools import Pools
 from zaqarserver.storage.pooled.routing import Router
@@ -30,23 +30,6 @@ _PASSES = 5
 _BETWEEN = 1.0  # seconds
 #: How far a chain of dead letter queues is followed.
 _CHAIN = 8
-
-
-class DrainState(msgspec.Struct, frozen=True):
-    """How far a pool is drained.
-
-    Attributes:
-        queues: How many queues are in the pool, or on their way to it.
-        moved: How many this server moved since it began.
-        running: Whether this server is at it.
-        error: Why some could not be moved, the last of the reasons; ``None`` if all
-            could.
-    """
-
-    queues: int
-    moved: int
-    running: bool
-    error: str | None
 
 
 class _Drain:

@@ -14,7 +14,7 @@ from zaqarserver.errors import SettingsError, Unavailable
 from zaqarserver.storage.accounts import Grant, Usage
 from zaqarserver.storage.base import Capability, Durability, Queue, Storage
 from zaqarserver.storage.catalog import HOME, CatalogStorage
-from zaqarserver.storage.pooled.drains import Drains, DrainState
+from zaqarserver.storage.pooled.drains import Drains
 from zaqarserver.storage.pooled.mover import Mover
 from zaqarserver.storage.pooled.notices import Ears, NoticesInPools
 from zaqarserver.storage.pooled.pools import Load, Pools
@@ -84,17 +84,10 @@ class PooledStorage(QueuesInPools, NoticesInPools):
         """The pools."""
         return self._pools
 
-    async def drain(self, name: str, wait: float) -> DrainState:
-        """Take all weight from a pool and move its queues to others, or go on with it.
-
-        Args:
-            name: The pool.
-            wait: Seconds to wait for the end before the state is returned.
-
-        Raises:
-            PoolNotFound: There is no such pool.
-        """
-        return await self._drains.drain(name, wait)
+    @property
+    def drains(self) -> Drains:
+        """What empties pools."""
+        return self._drains
 
     def _all(self) -> list[Storage]:
         return [self._home, *(one.storage for one in self._pools.opened())]
