@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from ..redis.servers import RedisServer  # noqa: TID252 - a sibling folder
+from redis_service import RedisServer
 
 SECONDS = 40.0
 BODY = "x" * 20_000

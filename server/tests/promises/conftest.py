@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from ..redis.servers import RedisServer  # noqa: TID252 - a sibling folder
+from redis_service import RedisServer
 
 StoreUri = Callable[[], str]
 

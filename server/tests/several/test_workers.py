@@ -15,10 +15,9 @@ from typing import Any, Self
 
 import pytest
 import requests
+from redis_service import RedisServer, free_port
 
 from zaqarclient.queues.v2.client import Client
-
-from ..redis.servers import RedisServer, free_port  # noqa: TID252 - a sibling folder
 
 SECONDS = 60.0
 
