@@ -9,7 +9,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-keystone demo test checks browser keystone serve lint types \
+.PHONY: help venv venv-keystone demo test checks browser keystone torture serve lint types \
         layers docs bench \
         format clean distclean
 
@@ -33,6 +33,9 @@ browser: venv  ## a web page in a headless Chromium, against a real server
 
 keystone: venv venv-keystone  ## what needs a real Keystone, against one
 	@$(BIN)/pytest server/tests/keystone zaqarclient/tests/keystone $(ARGS)
+
+torture: venv  ## break whole deployments for five minutes and check every promise
+	@$(BIN)/python testing/torture_scenarios.py $(ARGS)
 
 serve: venv  ## run a server that keeps its messages (under $XDG_STATE_HOME)
 	@echo "Try it in another terminal: .venv/bin/zaqar message post orders '{\"body\": 1}'"

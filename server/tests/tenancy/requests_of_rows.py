@@ -50,6 +50,7 @@ COMMON: dict[str, Any] = {
     "include_claimed": True,
     "include_delayed": True,
     "force": True,
+    "wait": 0,
 }
 
 

@@ -1,0 +1,332 @@
+"""Torture of whole deployments: ``make torture``, ``tox -e torture``.
+
+Each scenario runs real servers, breaks parts of them at random moments, and checks what
+clients saw, as ``zaqar-torture`` does. The first four keep every promise; the last two
+are stores that may lose what was acknowledged last, and show how much.
+
+    python testing/torture_scenarios.py --seconds 75 --only cluster sentinels
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import functools
+import json
+import socket
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redis_groups import RedisCluster, RedisSentinels
+from redis_service import RedisServer
+from zaqarserver.torture.faults import Action, Faults, Process
+from zaqarserver.torture.history import PROMISES, Finding, History
+from zaqarserver.torture.load import Clients, Plan
+
+ALWAYS = ("--appendonly", "yes", "--appendfsync", "always")
+WAIT = "?wait_replicas=1&wait_timeout=5"
+_FAILOVER_SECONDS = 6.0
+
+
+@dataclass
+class Deployment:
+    """What clients use, and what can be done to it.
+
+    Attributes:
+        endpoints: URLs of the servers.
+        actions: Faults by what they are.
+    """
+
+    endpoints: list[str]
+    actions: list[tuple[str, Action]]
+
+
+Deploy = Callable[[Path], contextlib.AbstractAsyncContextManager[Deployment]]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def servers(
+    directory: Path, store: str, count: int
+) -> AsyncIterator[tuple[list[str], list[Process]]]:
+    """Run servers on one store; each comes back when it is killed."""
+    urls, processes = [], []
+    for number in range(count):
+        port = _free_port()
+        config = directory / f"server{number}.conf"
+        config.write_text(
+            f"[server]\nport = {port}\n[websocket]\nport = 0\n"
+            f"[storage]\nuri = {store}\n"
+        )
+        command = f"'{sys.executable}' -m zaqarserver --config-file '{config}'"
+        log = directory / f"server{number}.log"
+        # Its log goes to a file: what it says of faults would fill the screen.
+        shell = f"sh -c \"exec {command} 2>>'{log}'\""
+        processes.append(Process(f"server {number}", shell))
+        urls.append(f"http://127.0.0.1:{port}")
+    try:
+        for process in processes:
+            await process.start()
+        yield urls, processes
+    finally:
+        for process in processes:
+            await process.end()
+
+
+def _kill(server: RedisServer, down: float) -> Action:
+    """Return the fault that kills a Redis server and starts it again."""
+
+    async def kill() -> None:
+        await asyncio.to_thread(server.kill)
+        await asyncio.sleep(down)
+        await asyncio.to_thread(server.start)
+
+    return kill
+
+
+def _fail_over(find: Callable[[], RedisServer], is_well: Callable[[], bool]) -> Action:
+    """Return the fault that kills a master until another one has its place."""
+
+    async def fail_over() -> None:
+        master = await asyncio.to_thread(find)
+        await _kill(master, _FAILOVER_SECONDS)()
+        # The next one must not die before this one has what was written meanwhile.
+        async with asyncio.timeout(60):
+            while not await asyncio.to_thread(is_well):  # noqa: ASYNC110 - processes
+                await asyncio.sleep(0.2)
+
+    return fail_over
+
+
+# -- scenarios ------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def sqlite(directory: Path) -> AsyncIterator[Deployment]:
+    """One server on a file, killed and stopped."""
+    async with servers(directory, f"sqlite:///{directory}/zaqar.db", 1) as running:
+        urls, (process,) = running
+        yield Deployment(
+            urls,
+            [("kill", process.kill), ("kill", process.kill), ("stop", process.freeze)],
+        )
+
+
+@contextlib.asynccontextmanager
+async def _on_redis(
+    directory: Path, *settings: str, kill_redis: bool
+) -> AsyncIterator[Deployment]:
+    redis = RedisServer(directory / "redis", *settings)
+    await asyncio.to_thread(redis.start)
+    try:
+        async with servers(directory, redis.uri, 2) as (urls, processes):
+            actions: list[tuple[str, Action]] = [
+                (f"{what} {one.name}", deed)
+                for one in processes
+                for what, deed in (("kill", one.kill), ("stop", one.freeze))
+            ]
+            if kill_redis:
+                actions = [("kill Redis", _kill(redis, 0.5))]
+            yield Deployment(urls, actions)
+    finally:
+        await asyncio.to_thread(redis.kill)
+
+
+def two_servers(directory: Path) -> Any:
+    """Two servers on one Redis; either is killed or stopped."""
+    return _on_redis(directory, *ALWAYS, kill_redis=False)
+
+
+def redis_killed(directory: Path) -> Any:
+    """Two servers on one Redis that flushes each change, and is killed itself."""
+    return _on_redis(directory, *ALWAYS, kill_redis=True)
+
+
+def redis_everysec(directory: Path) -> Any:
+    """The same with a flush each second: a killed process loses nothing of it."""
+    settings = ("--appendonly", "yes", "--appendfsync", "everysec")
+    return _on_redis(directory, *settings, kill_redis=True)
+
+
+@contextlib.asynccontextmanager
+async def _on_cluster(directory: Path, options: str) -> AsyncIterator[Deployment]:
+    cluster = RedisCluster(directory, *ALWAYS)
+    await asyncio.to_thread(cluster.start)
+    try:
+        async with servers(directory, cluster.uri + options, 2) as (urls, _):
+
+            def is_well() -> bool:
+                return len(cluster.masters()) == 3 and cluster.is_well()
+
+            action = _fail_over(lambda: cluster.masters()[0], is_well)
+            yield Deployment(urls, [("kill a master", action)])
+    finally:
+        await asyncio.to_thread(cluster.stop)
+
+
+@contextlib.asynccontextmanager
+async def _on_sentinels(directory: Path, options: str) -> AsyncIterator[Deployment]:
+    group = RedisSentinels(directory, *ALWAYS)
+    await asyncio.to_thread(group.start)
+    try:
+        async with servers(directory, group.uri + options, 2) as (urls, _):
+
+            def is_well() -> bool:
+                info = group.master().ask("INFO", "replication") or b""
+                return info.count(b"state=online") == 2
+
+            action = _fail_over(group.master, is_well)
+            yield Deployment(urls, [("kill the master", action)])
+    finally:
+        await asyncio.to_thread(group.stop)
+
+
+def cluster(directory: Path) -> Any:
+    """A cluster whose masters are killed; a replica confirms each change."""
+    return _on_cluster(directory, WAIT)
+
+
+def sentinels(directory: Path) -> Any:
+    """A master behind Sentinels is killed; a replica confirms each change."""
+    return _on_sentinels(directory, WAIT)
+
+
+def sentinels_unconfirmed(directory: Path) -> Any:
+    """The same without confirmation: what the replicas lack is lost."""
+    return _on_sentinels(directory, "")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A deployment to break.
+
+    Attributes:
+        deploy: Runs it.
+        every: Seconds between two faults.
+        may_lose: Whether acknowledged messages may be lost with it.
+    """
+
+    deploy: Deploy
+    every: float
+    may_lose: bool = False
+
+
+SCENARIOS = {
+    "sqlite": Scenario(sqlite, 3.0),
+    "two-servers": Scenario(two_servers, 3.0),
+    "redis-killed": Scenario(redis_killed, 4.0),
+    "cluster": Scenario(cluster, 4.0),
+    "sentinels": Scenario(sentinels, 4.0),
+    "redis-everysec": Scenario(redis_everysec, 4.0, may_lose=True),
+    "sentinels-unconfirmed": Scenario(sentinels_unconfirmed, 4.0, may_lose=True),
+}
+
+
+# -- running them ---------------------------------------------------------------------
+
+
+async def _until(true: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(60):
+        while not await true():  # noqa: ASYNC110 - other processes
+            await asyncio.sleep(0.1)
+
+
+async def _answers(url: str) -> bool:
+    host, port = url.removeprefix("http://").split(":")
+    try:
+        reader, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return False
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    return answer.startswith(b"HTTP/1.1 300")
+
+
+async def run(
+    scenario: Scenario, directory: Path, seconds: float, rate: float
+) -> tuple[History, list[Finding], Clients]:
+    """Run a scenario; return what was seen and found."""
+    history = History()
+    async with scenario.deploy(directory) as deployment:
+        plan = Plan(
+            endpoints=deployment.endpoints,
+            headers={"X-Project-ID": "torture"},
+            queues=[f"torture-{number}" for number in range(6)],
+            rate=rate,
+        )
+        for url in plan.endpoints:
+            await _until(functools.partial(_answers, url))
+        clients = Clients(plan, history)
+        faults = Faults(deployment.actions, scenario.every, history.faults.append)
+        breaking = asyncio.create_task(faults.run())
+        try:
+            await clients.run(seconds)
+        finally:
+            faults.end()
+            await breaking
+        await clients.look()
+    return history, history.findings(), clients
+
+
+def report(name: str, history: History, findings: list[Finding]) -> dict[str, Any]:
+    """Return a scenario's figures."""
+    counts = Counter(finding.promise for finding in findings)
+    windows = [one.window for one in findings if one.window is not None]
+    return {
+        "scenario": name,
+        "accepted": len(history.accepted),
+        "claimed": len(history.held),
+        "deleted": sum(one.done is not None for one in history.deleted),
+        "faults": len(history.faults),
+        **{promise: counts[promise] for promise in PROMISES},
+        "loss_window": max(windows, default=None),
+    }
+
+
+def main() -> int:
+    """Run the scenarios; return 1 if one broke a promise that it has to keep."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=45.0, help="each (45)")
+    parser.add_argument("--rate", type=float, default=20.0, help="posts/s a producer")
+    parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    good = True
+    for name in args.only:
+        scenario = SCENARIOS[name]
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="zaqar-torture-") as directory:
+            history, findings, clients = asyncio.run(
+                run(scenario, Path(directory), args.seconds, args.rate)
+            )
+        figures = report(name, history, findings)
+        broken = [one for one in findings if not scenario.may_lose]
+        good = good and not broken and bool(history.accepted)
+        if args.json:
+            print(json.dumps(figures), flush=True)
+        else:
+            print(f"{name}: {', '.join(clients.progress())}")
+            rest = {key: figures[key] for key in (*PROMISES, "loss_window")}
+            print(f"  {rest}  ({time.monotonic() - began:.0f} s)", flush=True)
+        for finding in findings[:10]:
+            print(f"  {finding.promise}: {finding.queue} {finding.id}: {finding.text}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
