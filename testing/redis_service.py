@@ -66,6 +66,16 @@ class RedisServer:
         """What a store on it is named by."""
         return f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def is_master(self) -> bool:
+        """Whether it takes changes."""
+        return b"role:master" in (self.ask("INFO", "replication") or b"")
+
     def start(self) -> None:
         """Start it and wait until it answers."""
         self.directory.mkdir(exist_ok=True)

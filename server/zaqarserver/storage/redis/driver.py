@@ -25,6 +25,9 @@ LOG = logging.getLogger(__name__)
 #: Seconds between two looks for deliveries that other servers have left.
 POLL = 0.5
 
+#: Seconds between two looks at which server has what.
+CHECK = 1.0
+
 #: Seconds for which changes of volumes are gathered.
 TELL = 0.2
 
@@ -87,6 +90,7 @@ class RedisStorage(AccountsOnRedis):
             LOG.warning("an acknowledged message can be lost: %s", gap)
         self._chores = [
             asyncio.create_task(self._every(RENEWAL, self._live)),
+            asyncio.create_task(self._every(CHECK, self._link.check)),
             asyncio.create_task(self._every(POLL, self._look_for_deliveries)),
             asyncio.create_task(self._every(TELL, self._volumes.tell_all)),
         ]
@@ -114,7 +118,6 @@ class RedisStorage(AccountsOnRedis):
         await self._presence.renew()
 
     async def _live(self) -> None:
-        await self._link.topology.check()
         await self._presence.renew()
         await self._presence.bury_dead()
 

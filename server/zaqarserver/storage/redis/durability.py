@@ -84,15 +84,18 @@ def _promise(info: dict[str, str], sync: str | None, location: Location) -> Prom
             f"Redis flushes its log with appendfsync {sync or 'unknown'}: a power "
             "loss takes the last moments"
         )
-    replicated = location.kind is not Kind.STANDALONE or _replicas(info) > 0
+    replicas = int(info.get("connected_slaves", "0"))
+    replicated = replicas > 0 or location.kind is not Kind.STANDALONE
     if replicated and not location.wait_replicas:
         gaps.append(
             "changes are acknowledged before a replica has them (wait_replicas is 0): "
             "a failover takes the last moments"
         )
     durability = Durability.PROCESS_CRASH if gaps else Durability.POWER_LOSS
+    if 0 < location.wait_replicas < replicas:
+        gaps.append(
+            f"only {location.wait_replicas} of {replicas} replicas have to confirm: a "
+            "master that is cut off, or stands still, while another one takes over may "
+            "acknowledge changes that go with it"
+        )
     return Promise(durability, tuple(gaps))
-
-
-def _replicas(info: dict[str, str]) -> int:
-    return int(info.get("connected_slaves", "0"))

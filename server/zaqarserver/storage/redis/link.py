@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import Any, NoReturn
 
 import hiredis
@@ -39,6 +40,10 @@ _LASTING = {
 _PAUSES = (0.02, 0.5)  # seconds between attempts
 _DETOURS = 5  # redirections, or scripts loaded, in a row without a pause
 _TROUBLE_SECONDS = 5  # after which clients should try again if memory or disk are full
+
+#: Redis 6 wraps what a command in a script met; none of these errors comes after a
+#: change, so the script has done nothing.
+_IN_SCRIPT = re.compile(r"^ERR Error running script .*: -(?=[A-Z]+ )(.*)$")
 
 _ASKING = pack("ASKING")
 
@@ -174,7 +179,8 @@ class Link:
         self, reply: hiredis.ReplyError, request: _Request, wire: Wire
     ) -> NoReturn:
         text = str(reply)
-        word, _, rest = text.partition(" ")
+        in_script = _IN_SCRIPT.search(text)
+        word, _, rest = (in_script[1] if in_script else text).partition(" ")
         if word == "NOSCRIPT":
             await wire.ask("SCRIPT", "LOAD", request.script.text)
             raise _Refused(text, at_once=True)
@@ -197,6 +203,17 @@ class Link:
         raise Unavailable(f"the store refused a request: {text}")
 
     # -- all servers --------------------------------------------------------
+
+    async def check(self) -> None:
+        """Find out whether what is known of the servers is still true.
+
+        Raises:
+            Unavailable: They cannot be asked.
+        """
+        try:
+            await self.topology.check()
+        except (Unsent, Unanswered) as error:
+            self._give_up(error)
 
     async def load(self) -> None:
         """Make the scripts known to all servers, in one go.

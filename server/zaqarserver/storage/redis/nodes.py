@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import math
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 import hiredis
@@ -16,6 +17,9 @@ from zaqarserver.storage.redis.wire import Listener, Unanswered, Unsent, Wire, c
 
 #: Seconds between two questions about the shape of a cluster.
 _REFRESH = 0.2
+
+#: Seconds for which the word of the sentinels holds.
+_BELIEVED = 2.0
 
 
 class Topology(abc.ABC):
@@ -140,18 +144,28 @@ class Standalone(Topology):
 
 
 class Sentinels(Topology):
-    """One server at a time, which the sentinels name."""
+    """One server at a time, which the sentinels name.
+
+    What they have said holds for :data:`_BELIEVED` seconds only: a master that was
+    silent for a while may have been replaced, and not know it yet; what it takes then
+    is lost.
+    """
 
     def __init__(self, location: Location) -> None:
         super().__init__(location)
         self._master: Address | None = None
+        self._asked = -math.inf
+        self._sentinels: dict[Address, Wire] = {}
+        self._turn = asyncio.Lock()
 
     async def address_of(self, slot: int) -> Address:
-        """Return the master; ask for it if it is not known."""
+        """Return the master; ask for it if it is not known for sure."""
         del slot
-        if self._master is None:
-            self._master = await self._find()
-        return self._master
+        async with self._turn:
+            if self._master is None or time.monotonic() > self._asked + _BELIEVED:
+                await self._find()
+            assert self._master is not None  # noqa: S101 - _find() sets it or raises
+            return self._master
 
     async def masters(self) -> list[Address]:
         """Return the master."""
@@ -162,44 +176,62 @@ class Sentinels(Topology):
 
     def doubt(self) -> None:
         """Ask the sentinels the next time."""
-        self._master = None
+        self._asked = -math.inf
 
     async def check(self) -> None:
-        """Leave a master that the sentinels do not name any more.
+        """Ask the sentinels, so that requests need not."""
+        async with self._turn:
+            await self._find()
 
-        It may not know yet that it is none, and what it takes would be lost.
-        """
-        known = self._master
-        found = await self._find()
-        if known is not None and found != known:
-            self._drop()
-        self._master = found
-
-    async def _find(self) -> Address:
-        why = "no sentinel answers"
-        for sentinel in self._location.addresses:
-            try:
-                return await self._ask(sentinel)
-            except (Unsent, Unanswered) as error:
-                why = str(error)
-        raise Unsent(f"no master of {self._location.service!r} is known: {why}")
-
-    async def _ask(self, sentinel: Address) -> Address:
-        name = self._location.service
-        wire = await connect(
-            sentinel, self._location, login=self._location.sentinel_login
+    async def _find(self) -> None:
+        """Learn what most sentinels say; stay if none says anything."""
+        asked = time.monotonic()
+        answers = await asyncio.gather(
+            *(self._ask(sentinel) for sentinel in self._location.addresses)
         )
-        try:
-            reply = await wire.ask("SENTINEL", "get-master-addr-by-name", name)
-        finally:
-            wire.close()
-        if not isinstance(reply, list) or len(reply) != 2:
-            raise Unsent(f"the sentinel {sentinel} knows no {name!r}: {reply}")
-        master = Address(reply[0].decode(), int(reply[1]))
+        named = Counter(answer for answer in answers if isinstance(answer, Address))
+        if named:
+            (master, _), *_ = named.most_common(1)
+        elif self._master is not None:
+            master = self._master
+        else:
+            raise Unsent(
+                f"no master of {self._location.service!r} is known: {answers[0]}"
+            )
+        if master != self._master:
+            self._drop()
+            self._master = None
+        await self._expect_master(master)
+        self._master, self._asked = master, asked
+
+    async def _expect_master(self, master: Address) -> None:
         role = await (await self.wire_to(master)).ask("ROLE")
         if not isinstance(role, list) or role[0] != b"master":
             raise Unsent(f"{master} is not a master yet")
-        return master
+
+    async def _ask(self, sentinel: Address) -> Address | str:
+        """Return the master that a sentinel names, or why it names none."""
+        location = self._location
+        wire = self._sentinels.get(sentinel)
+        try:
+            if wire is None or wire.closed:
+                login = location.sentinel_login
+                wire = await connect(sentinel, location, login=login)
+                self._sentinels[sentinel] = wire
+            reply = await wire.ask(
+                "SENTINEL", "get-master-addr-by-name", location.service
+            )
+        except (Unsent, Unanswered) as error:
+            return str(error)
+        if not isinstance(reply, list) or len(reply) != 2:
+            return f"the sentinel {sentinel} knows no {location.service!r}: {reply}"
+        return Address(reply[0].decode(), int(reply[1]))
+
+    def close(self) -> None:
+        """End all connections."""
+        super().close()
+        for wire in self._sentinels.values():
+            wire.close()
 
 
 class Cluster(Topology):
