@@ -42,19 +42,17 @@ class WithPools(PooledStorage):
         await self.pools.start()
 
 
-def make_pooled(directory: Path, *names: str, virtual: bool = False) -> WithPools:
+def make_pooled(
+    directory: Path,
+    *names: str,
+    virtual: bool = False,
+    load: Callable[[str, Mapping[str, Any]], Storage] = load,
+    weights: Mapping[str, int] | None = None,
+) -> WithPools:
     """Make a store, not opened, with pools of these names on SQLite."""
     home = load(f"sqlite://{directory}/home.db", {})
     made = WithPools(home, load, project_of, virtual=virtual, clock=lambda: NOW)
-    made.given = tuple(pool(directory, name) for name in names)
+    made.given = tuple(
+        pool(directory, name, (weights or {}).get(name, 1)) for name in names
+    )
     return made
-
-
-@pytest.fixture
-def pooled(tmp_path: Path) -> Callable[..., WithPools]:
-    """Make stores, not opened, in one directory."""
-
-    def make(*names: str, virtual: bool = False) -> WithPools:
-        return make_pooled(tmp_path, *names, virtual=virtual)
-
-    return make

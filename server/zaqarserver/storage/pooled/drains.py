@@ -141,7 +141,7 @@ class Drains:
         if await self._router.retire(project, queue):
             drain.moved += 1
             return
-        chain, beside = await self._chain(project, queue, source)
+        chain, beside, waiting = await self._chain(project, queue, source)
         target = beside or await self._choose(project, queue, source)
         for name in chain:
             placement = await self._pools.catalog.placement_get(project, name)
@@ -151,15 +151,17 @@ class Drains:
                 raise QueueMoving("it is being moved already")
             if await self._mover.move(PlacedQueue(project, name, placement), target):
                 drain.moved += 1
+        if waiting is not None:
+            await self._router.place(project, waiting, beside=target)
 
     async def _chain(
         self, project: str, queue: str, source: str
-    ) -> tuple[list[str], str | None]:
+    ) -> tuple[list[str], str | None, str | None]:
         """Follow the dead letter queues of a queue as far as the pool has them.
 
         Returns:
-            The queue and those, and the pool of the next one if that is another pool
-            that takes queues.
+            The queue and those; the pool of the next one if that is another pool
+            that takes queues; and the name of the next one if it is nowhere yet.
         """
         chain = [queue]
         while len(chain) < _CHAIN:
@@ -175,13 +177,13 @@ class Drains:
                 break
             placement = await self._router.look_up(project, following)
             if placement is None:
-                break
+                return chain, None, following
             if placement.pool != source:
                 taking = self._pools.known(placement.pool)
                 there = taking is not None and taking.weight > 0
-                return chain, placement.pool if there else None
+                return chain, placement.pool if there else None, None
             chain.append(following)
-        return chain, None
+        return chain, None, None
 
     async def _choose(self, project: str, queue: str, source: str) -> str:
         flavor = await self._mover.flavor_of(project, queue)

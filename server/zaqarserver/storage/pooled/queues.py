@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from zaqarserver.errors import ClaimNotFound, QueueChanged
+from zaqarserver.errors import ClaimNotFound, QueueChanged, QueueMoving
 from zaqarserver.storage.base import (
     Claim,
     DeadLetter,
@@ -224,21 +224,26 @@ class QueuesInPools(Storage):
         """Ask its pool, once its dead letter queue is there as well."""
         if dead_letter is not None:
             dead_letter = await self._reachable(project, queue, dead_letter)
-        return await self._router.run(
-            project,
-            queue,
-            lambda store: store.claim_create(
-                project,
-                queue,
-                ttl=ttl,
-                grace=grace,
-                limit=limit,
-                now=now,
-                include_delayed=include_delayed,
-                dead_letter=dead_letter,
-            ),
-            _nothing,
-        )
+
+        async def claim(store: Storage) -> Claim | None:
+            try:
+                return await store.claim_create(
+                    project,
+                    queue,
+                    ttl=ttl,
+                    grace=grace,
+                    limit=limit,
+                    now=now,
+                    include_delayed=include_delayed,
+                    dead_letter=dead_letter,
+                )
+            except QueueMoving:
+                if dead_letter is not None:
+                    # It may be that one; asking for it opens it where it is closed.
+                    await self.queue_get(project, dead_letter.queue)
+                raise
+
+        return await self._router.run(project, queue, claim, _nothing)
 
     async def _reachable(
         self, project: str, queue: str, dead_letter: DeadLetter

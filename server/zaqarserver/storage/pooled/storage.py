@@ -85,6 +85,11 @@ class PooledStorage(QueuesInPools, NoticesInPools):
         return self._pools
 
     @property
+    def mover(self) -> Mover:
+        """What moves queues."""
+        return self._mover
+
+    @property
     def drains(self) -> Drains:
         """What empties pools."""
         return self._drains
