@@ -9,7 +9,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-keystone demo test checks browser keystone torture serve lint types \
+.PHONY: help venv venv-keystone demo test checks browser keystone cluster torture serve lint types \
         layers docs bench \
         format clean distclean
 
@@ -33,6 +33,9 @@ browser: venv  ## a web page in a headless Chromium, against a real server
 
 keystone: venv venv-keystone  ## what needs a real Keystone, against one
 	@$(BIN)/pytest server/tests/keystone zaqarclient/tests/keystone $(ARGS)
+
+cluster: venv  ## stores of several servers: a Redis cluster, and Sentinels
+	@$(BIN)/pytest server/tests/redis/cluster $(ARGS)
 
 torture: venv  ## break whole deployments for five minutes and check every promise
 	@$(BIN)/python testing/torture_scenarios.py $(ARGS)
