@@ -31,6 +31,7 @@ from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.base import Durability, Metadata, Storage
 from zaqarserver.storage.pooled import PooledStorage
 from zaqarserver.storage.subscriptions import Noticed, Subscription
+from zaqarserver.storage.uris import masked
 from zaqarserver.trusts import KeystoneTrusts
 from zaqarserver.websocket import FrameEdge
 
@@ -302,7 +303,7 @@ class Application:
             "zaqarserver %s ready on %s, storage %s, durability %s",
             __version__,
             places,
-            config.storage_uri(self._conf),
+            masked(config.storage_uri(self._conf)),
             self.storage.durability.value,
         )
         if self.storage.durability is not Durability.POWER_LOSS:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ from zaqarserver.errors import FlavorNotFound, SettingsError, StartupError, Unav
 from zaqarserver.storage.base import Capability, Storage
 from zaqarserver.storage.catalog import HOME, CatalogStorage, Placement, Pool
 from zaqarserver.storage.subscriptions import Posted
+from zaqarserver.storage.uris import masked
 
 LOG = logging.getLogger(__name__)
 
@@ -25,7 +25,6 @@ RETRY_SECONDS = 1.0
 OPEN_SECONDS = 10.0
 
 _PAGE = 1000
-_SECRET = re.compile(r"(?<=://)[^/@]*@")
 
 #: Makes a driver, not opened, of a URI and options.
 Load = Callable[[str, Mapping[str, Any]], Storage]
@@ -43,11 +42,6 @@ class Watcher(Protocol):
 
     def noticed(self) -> None:
         """There may be a delivery to take."""
-
-
-def masked(uri: str) -> str:
-    """Return a URI as it may be logged: without user and password."""
-    return _SECRET.sub("***@", uri)
 
 
 class OpenPool(msgspec.Struct):

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 import msgspec
 
 from zaqarserver.errors import SettingsError
+from zaqarserver.storage.uris import masked
 
 FORMS = (
     "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss://… (TLS), "
@@ -168,14 +169,8 @@ def _read_options(query: str) -> dict[str, Any]:
 # -- the URI --------------------------------------------------------------------
 
 
-def redacted(uri: str) -> str:
-    """Return a URI without its passwords, to be shown."""
-    shown = re.sub(r"(?<=://)([^/@?]*):[^/@?]*@", r"\1:***@", uri)
-    return re.sub(r"(sentinel_password=)[^&]*", r"\1***", shown)
-
-
 def _refuse(uri: str, why: str) -> SettingsError:
-    return SettingsError(f"{redacted(uri)!r} names no Redis store: {why}; use {FORMS}")
+    return SettingsError(f"{masked(uri)!r} names no Redis store: {why}; use {FORMS}")
 
 
 def _addresses(uri: str, text: str, port: int) -> tuple[Address, ...]:
