@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,11 @@ from zaqarserver.notify.websocket import Hub
 from zaqarserver.policy import RulePolicy
 from zaqarserver.quota_options import quotas_of
 from zaqarserver.signing import Signer
+from zaqarserver.spaces import project_of
 from zaqarserver.stages.pipeline import load_pipeline
+from zaqarserver.storage.base import Storage
+from zaqarserver.storage.catalog import Pool
+from zaqarserver.storage.pooled import PooledStorage
 from zaqarserver.websocket import FrameEdge
 from zaqarserver.websocket.protocol import DROP
 
@@ -39,7 +43,7 @@ class HttpAnswer(msgspec.Struct):
 
 
 class Bench:
-    """A server with one store behind both edges.
+    """A server with one store, maybe of several pools, behind both edges.
 
     Attributes:
         now: Its clock, in seconds since the epoch. Tests move it forward.
@@ -51,6 +55,7 @@ class Bench:
         uri: str,
         options: str = "",
         authenticator: Authenticator | None = None,
+        pools: Sequence[str] = (),
     ) -> None:
         path = directory / "zaqarserver.conf"
         path.write_text(options)
@@ -58,10 +63,14 @@ class Bench:
         stages = load_pipeline(conf.storage.message_pipeline, conf.transport)
         self.now = STARTED
         self._runner = asyncio.Runner()
-        self.storage = load_driver(uri, {})
+        store = load_driver(uri, {})
+        pooled = self._pooled(store) if pools else None
+        self.storage: Storage = pooled or store
         hub = Hub(stages.read)
         self.storage.watch(hub.posted, lambda: None)
         self.run(self.storage.open())
+        if pooled is not None:
+            self.run(self._register(pooled, pools))
         self.server = Server(
             settings=config.settings_of(conf),
             storage=self.storage,
@@ -70,6 +79,7 @@ class Bench:
             stages=stages,
             signer=Signer(conf.signed_url.secret_key),
             quotas=quotas_of(conf),
+            pools=pooled.pools if pooled else None,
         )
         door = authenticator or NoAuth()
         self._app = make_app(self.server, door, Metrics(), clock=self._clock)
@@ -77,6 +87,22 @@ class Bench:
             self.server, door, Metrics(), hub, "http://push", clock=self._clock
         )
         self._conductor = falcon.testing.ASGIConductor(self._serve_http)
+
+    def _pooled(self, home: Storage) -> PooledStorage:
+        """Return a store that keeps its queues in pools."""
+        return PooledStorage(home, load_driver, project_of, clock=self._clock)
+
+    async def _register(self, pooled: PooledStorage, uris: Sequence[str]) -> None:
+        """Make pools of these stores."""
+        for number, uri in enumerate(uris):
+            await pooled.pools.catalog.pool_put(Pool(f"pool{number}", uri, 1))
+        await pooled.pools.refresh()
+
+    def flavor(self, project: str) -> None:
+        """Let a project have the flavor that the tests name, where it must exist."""
+        pools = self.server.pools
+        if pools is not None:
+            self.run(pools.catalog.flavor_put(project, "fast", pools.names[-1:]))
 
     def _clock(self) -> float:
         return self.now

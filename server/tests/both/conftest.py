@@ -43,18 +43,22 @@ def pytest_collection_modifyitems(
     items[:] = [item for item in items if item not in chosen]
 
 
-@pytest.fixture(scope="session", params=["memory", "file", "redis"])
+@pytest.fixture(scope="session", params=["memory", "pools", "redis"])
 def bench(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Bench]:
-    """A server on each kind of store; each test acts in projects of its own."""
+    """A server on each kind of store; each test acts in projects of its own.
+
+    With pools, the catalogue and the pools are files.
+    """
     directory = tmp_path_factory.mktemp("bench")
     if request.param == "redis":
         uri = request.getfixturevalue("redis_server").uri + "?prefix=both"
     else:
         place = ":memory:" if request.param == "memory" else f"/{directory}/zaqar.db"
         uri = f"sqlite://{place}"
-    made = Bench(directory, uri, KEYS)
+    pools = [f"sqlite:///{directory}/{name}.db" for name in ("a", "b", "c")]
+    made = Bench(directory, uri, KEYS, pools=pools if request.param == "pools" else ())
     yield made
     made.close()
 
@@ -70,7 +74,9 @@ def service(
     bench: Bench, transport: Callable[[Bench, str], Service]
 ) -> Iterator[Service]:
     """The service over each transport, on each store, in a new project."""
-    made = transport(bench, uuid.uuid4().hex)
+    project = uuid.uuid4().hex
+    bench.flavor(project)
+    made = transport(bench, project)
     yield made
     made.close()
 
