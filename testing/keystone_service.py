@@ -189,6 +189,12 @@ class Keystone:
         """Whether it was started, and not stopped."""
         return self._process is not None
 
+    @property
+    def pid(self) -> int:
+        """The process id, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start the service and wait until it answers."""
         self._config.write_text(_CONFIG.format(directory=self._directory))
