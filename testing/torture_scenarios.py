@@ -1,7 +1,7 @@
 """Torture of whole deployments: ``make torture``, ``tox -e torture``.
 
 Each scenario runs real servers, breaks parts of them at random moments, and checks what
-clients saw, as ``zaqar-torture`` does. The first four keep every promise; the last two
+clients saw, as ``zaqar-torture`` does. The first five keep every promise; the last three
 are stores that may lose what was acknowledged last, and show how much.
 
     python testing/torture_scenarios.py --seconds 75 --only cluster sentinels
@@ -154,6 +154,11 @@ def redis_killed(directory: Path) -> Any:
     return _on_redis(directory, *ALWAYS, kill_redis=True)
 
 
+def redis_snapshots(directory: Path) -> Any:
+    """The same with snapshots only: what came after the last one is lost."""
+    return _on_redis(directory, "--save", "1", "1", kill_redis=True)
+
+
 def redis_everysec(directory: Path) -> Any:
     """The same with a flush each second: a killed process loses nothing of it."""
     settings = ("--appendonly", "yes", "--appendfsync", "everysec")
@@ -230,6 +235,7 @@ SCENARIOS = {
     "cluster": Scenario(cluster, 4.0),
     "sentinels": Scenario(sentinels, 4.0),
     "redis-everysec": Scenario(redis_everysec, 4.0, may_lose=True),
+    "redis-snapshots": Scenario(redis_snapshots, 4.0, may_lose=True),
     "sentinels-unconfirmed": Scenario(sentinels_unconfirmed, 4.0, may_lose=True),
 }
 
@@ -301,7 +307,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=45.0, help="each (45)")
+    parser.add_argument("--seconds", type=float, default=40.0, help="each (40)")
     parser.add_argument("--rate", type=float, default=20.0, help="posts/s a producer")
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
     parser.add_argument("--json", action="store_true")

@@ -32,7 +32,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         endpoints: Base URLs of the servers, without ``/v2``.
         headers: Sent with each request: the project, a token.
-        queues: Names of the queues.
+        queues: Names of the queues. Every second one is only posted to: what is
+            deleted at once cannot be seen to be lost.
         producers: How many post.
         consumers: How many claim and delete.
         batch: Messages a post.
@@ -164,9 +165,10 @@ class Clients:
     # -- consumers --------------------------------------------------------------
 
     async def _consume(self) -> None:
+        consumed = self._plan.queues[::2]
         async with self._session() as session:
             while not self._stopped.is_set():
-                queue = random.choice(self._plan.queues)  # noqa: S311
+                queue = random.choice(consumed)  # noqa: S311
                 if not await self._claim(session, queue):
                     await self._pause()
 
