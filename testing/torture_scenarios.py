@@ -1,8 +1,8 @@
 """Torture of whole deployments: ``make torture``, ``tox -e torture``.
 
-Each scenario runs real servers, breaks parts of them at random moments, and checks what
-clients saw, as ``zaqar-torture`` does. The first five keep every promise; the last three
-are stores that may lose what was acknowledged last, and show how much.
+Each scenario runs real servers, breaks parts of them at random moments, and checks
+what clients saw, as ``zaqar-torture`` does. The first five keep every promise; the last
+three are stores that may lose what was acknowledged last, and show how much.
 
     python testing/torture_scenarios.py --seconds 75 --only cluster sentinels
 """
