@@ -15,6 +15,7 @@ PORT, SHORT_PORT = int(sys.argv[1]), int(sys.argv[2])
 del sys.argv[1:]  # what is left there, Keystone would take for its own options
 
 import waitress  # noqa: E402  (Keystone reads sys.argv while it is imported)
+from keystone.common.rbac_enforcer import policy  # noqa: E402
 from keystone.conf import CONF  # noqa: E402
 from keystone.wsgi.api import application  # noqa: E402
 
@@ -25,6 +26,9 @@ def short_lived(environ: dict[str, str], start_response: object) -> object:
     CONF.set_override("expiration", lifetime, group="token")
     return application(environ, start_response)
 
+
+# Read at once: two first requests that did it together might end with half the rules.
+policy._ENFORCER._enforcer.load_rules()  # noqa: SLF001
 
 # Before the first request: nothing is open yet that two processes may not share.
 if os.fork() == 0:

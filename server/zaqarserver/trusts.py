@@ -39,7 +39,7 @@ MARGIN: Final = 60.0
 #: Trusts that may wait for their removal at the same time.
 MOST_REMOVALS: Final = 1000
 #: Seconds before each further try to remove a trust.
-REMOVAL_WAITS: Final = (1.0, 5.0, 30.0)
+REMOVAL_WAITS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
 class TrustClient(Protocol):

@@ -10,7 +10,7 @@ import itertools
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import pytest
@@ -22,6 +22,14 @@ from .conftest import Caller, until
 ENOUGH = 10  # answers of each kind of caller, in each part of the story
 
 
+class Answer(NamedTuple):
+    """What is kept of an answer: a whole one keeps its connection open, too."""
+
+    status_code: int
+    retry_after: int
+    text: str
+
+
 class Load:
     """Callers of one kind, busy in a thread.
 
@@ -30,9 +38,7 @@ class Load:
     """
 
     def __init__(self, story: Story, ask: Callable[[], requests.Response]) -> None:
-        self.answers: dict[str, list[requests.Response]] = {
-            part: [] for part in Story.PARTS
-        }
+        self.answers: dict[str, list[Answer]] = {part: [] for part in Story.PARTS}
         self._story = story
         self._ask = ask
         self.thread = threading.Thread(target=self._run)
@@ -43,11 +49,16 @@ class Load:
             answer = self._ask()
             # What began in one part and ended in another belongs to neither.
             if part == self._story.part:
-                self.answers[part].append(answer)
+                self.answers[part].append(kept(answer))
 
     def statuses(self, part: str) -> set[int]:
         """Return the statuses of one part of the story."""
         return {answer.status_code for answer in self.answers[part]}
+
+
+def kept(answer: requests.Response) -> Answer:
+    put_off = int(answer.headers.get("Retry-After", 0))
+    return Answer(answer.status_code, put_off, answer.text)
 
 
 class Story:
@@ -87,6 +98,21 @@ class Story:
 
         until(busy, f"{ENOUGH} answers of each kind {part}")
 
+    def _recovered(self) -> bool:
+        """Return whether everybody is answered as if nothing had been.
+
+        What asked Keystone while it was away may fail after it is back, and is the
+        reason for a second's pause once more: so it is a series that counts.
+        """
+        wanted = {"known": 200, "new": 200, "forged": 401}
+        return all(
+            [answer.status_code for answer in self.loads[kind].answers["after"]][
+                -ENOUGH:
+            ]
+            == [status] * ENOUGH
+            for kind, status in wanted.items()
+        )
+
     def run(self) -> None:
         """Let it happen."""
         hook = "trust+http://127.0.0.1:9/hook"
@@ -114,7 +140,7 @@ class Story:
         self._keystone.start()
         until(lambda: self._list(next(self._new)).ok, "new tokens are let in")
         self.part = "after"
-        self._enough("after", *self.loads)
+        until(self._recovered, "all callers are answered as before")
 
     def end(self) -> None:
         """Stop the callers."""
@@ -139,24 +165,25 @@ def story(keystone: Keystone, server_factory: Callable[..., Any]) -> Story:
 
 
 def test_callers_that_are_known_notice_nothing(story: Story) -> None:
-    for part in ("before", "in it", "after"):
-        assert story.loads["known"].statuses(part) == {200}
+    for part in Story.PARTS:
+        for answer in story.loads["known"].answers[part]:
+            assert answer.status_code == 200, (part, answer.text)
 
 
 def test_new_callers_are_put_off_and_let_in_afterwards(story: Story) -> None:
     refused = story.loads["new"].answers["in it"]
     for answer in refused:
         assert answer.status_code == 503
-        assert int(answer.headers["Retry-After"]) >= 1
-        assert "identity service" in answer.json()["description"]
-    assert story.loads["new"].statuses("after") == {200}
+        assert answer.retry_after >= 1
+        assert "identity service" in answer.text
+    assert story.loads["new"].statuses("after") <= {200, 503}
 
 
 def test_the_door_is_never_open(story: Story) -> None:
     forged = story.loads["forged"]
     assert forged.statuses("before") == {401}
     assert forged.statuses("in it") == {503}
-    assert forged.statuses("after") == {401}
+    assert forged.statuses("after") <= {401, 503}
 
 
 def test_nothing_is_half_subscribed(story: Story) -> None:
