@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,11 +14,21 @@ from zaqarserver.storage.redis import RedisStorage
 pytest.register_assert_rewrite("zaqarserver.storage.testing")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the suites of several servers to those who name their directory."""
+    named = any("cluster" in argument for argument in config.args)
+    return True if collection_path.name == "cluster" and not named else None
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 @pytest.fixture
 def uri(redis_server: RedisServer) -> str:
-    """The URI of an empty store."""
-    redis_server.ask("FLUSHALL")
-    return redis_server.uri
+    """The URI of an empty store: it has a prefix of its own."""
+    return f"{redis_server.uri}?prefix={uuid.uuid4().hex}"
 
 
 @pytest.fixture
@@ -24,7 +37,25 @@ def driver(uri: str) -> RedisStorage:
     return RedisStorage.from_uri(uri, {})
 
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave the suites of several servers to those who name their directory."""
-    named = any("cluster" in argument for argument in config.args)
-    return True if collection_path.name == "cluster" and not named else None
+@pytest.fixture
+async def make_storage() -> AsyncIterator[Callable[[str], RedisStorage]]:
+    """Make drivers of a URI; those that are open are closed at the end."""
+    made: list[RedisStorage] = []
+
+    def make(uri: str) -> RedisStorage:
+        storage = RedisStorage.from_uri(uri, {})
+        made.append(storage)
+        return storage
+
+    yield make
+    await asyncio.gather(*(storage.close() for storage in made))
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server that a test may end."""
+    server = RedisServer(tmp_path / "redis", "--appendonly", "yes")
+    server.start()
+    yield server
+    server.go_on()
+    server.kill()

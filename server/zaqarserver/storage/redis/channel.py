@@ -158,10 +158,13 @@ class Channel:
                 wait = 0.0
 
     async def _listen(self) -> None:
-        """Make sure that the connection lives."""
-        await asyncio.sleep(_PING_SECONDS)
-        if self._wire is not None:
-            await self._wire.ask("PING")
+        """Wait for the connection to end, or make sure that it lives."""
+        if self._wire is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PING_SECONDS):
+                await self._wire.ended.wait()
+        await self._wire.ask("PING")
 
     # -- hearing ------------------------------------------------------------
 

@@ -103,10 +103,12 @@ class Wire(asyncio.Protocol):
 
     Attributes:
         closed: Whether it is of no use any more.
+        ended: Set when it is.
     """
 
     def __init__(self, location: Location, listener: Listener | None = None) -> None:
         self.closed = False
+        self.ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._timeout = location.timeout + location.wait_timeout
         self._replicas = location.wait_replicas
@@ -204,6 +206,7 @@ class Wire(asyncio.Protocol):
 
     def _end(self, why: str) -> None:
         self.closed = True
+        self.ended.set()
         if self._watchdog is not None:
             self._watchdog.cancel()
             self._watchdog = None

@@ -33,7 +33,7 @@ local function send(id, message)
   call('HSET', OUT, id, pack(moved), 'b' .. id, body, 't' .. id, target)
 end
 
-local ids, raws, changed, ends = {}, {}, {}, now + ttl
+local ids, raws, changed, extended, ends = {}, {}, {}, {}, now + ttl
 for i, id in ipairs(found) do
   local message = messages[i]
   if message[COUNT] >= (most or math.huge) then
@@ -43,7 +43,8 @@ for i, id in ipairs(found) do
     message[COUNT] = message[COUNT] + 1
     if message[EXPIRES] < ends then
       message[TTL], message[EXPIRES] = ttl + grace, ends + grace
-      call('ZADD', EXPIRY, message[EXPIRES], id)
+      extended[#extended + 1] = message[EXPIRES]
+      extended[#extended + 1] = id
     end
     ids[#ids + 1] = id
     raws[#raws + 1] = pack(message)
@@ -55,6 +56,7 @@ if #ids > 0 then
   leave(ids, ARGV[8] == '1')
   add_all(HELD, ids)
   set_all(META, changed)
+  in_steps(extended, function(...) call('ZADD', EXPIRY, ...) end)
   call('HSET', CLAIMS, claim, pack({ ttl, grace, now, ends, ids }), 'n' .. claim, #ids)
   call('ZADD', ENDS, ends, claim)
 end

@@ -3,6 +3,7 @@
 -- ARGV: now, claim id, ttl, grace
 local now, claim, ttl, grace = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 if not lives(claim, now) then return 0 end
+call('ZREM', ENDS, claim)
 local ids, changed, ends = unpacked(call('HGET', CLAIMS, claim))[C_IDS], {}, now + ttl
 for _, id in ipairs(ids) do
   local message = read(id)

@@ -8,9 +8,9 @@ if wait then return wait end
 -- Freed in the background, whatever the size. What is on its way to a dead letter queue
 -- has left this one already; OUT and IN stay.
 call('UNLINK', META, BODY, FREE, HIDDEN, LATE, HELD, EXPIRY, CLAIMS, ENDS)
--- The last number stays for a day: ids go on behind it if the queue is made again.
+-- The last number stays for a day after the next sweep: ids go on behind it if the queue is made
+-- again.
 call('HDEL', HEAD, 'rev', 'metadata', 'bytes', 'count')
 count(0, 0)
 raise_promise(HEAD, 'due')
-call('EXPIRE', HEAD, 86400)
 return volume

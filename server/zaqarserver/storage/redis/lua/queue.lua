@@ -4,6 +4,10 @@
 -- if it expired and was met on the way, in none; META, BODY and EXPIRY know all of them.
 -- Places are as of the last call of settle(); nobody else moves messages because of the
 -- time. Redis' own clock is never asked: `now` is an argument of each script.
+--
+-- Redis that is out of memory refuses a script at the first command that may need more, and lets
+-- one go on that has changed something before. What frees memory, and claims, therefore begin
+-- with a removal.
 
 local HEAD, META, BODY, FREE, HIDDEN, LATE, HELD, EXPIRY, CLAIMS, ENDS, OUT, IN = unpack(KEYS, 1, 12)
 local call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack
@@ -106,17 +110,19 @@ local function release(claim, now)
       changed[#changed + 1] = pack(message)
       if message[VISIBLE] > now then
         hidden[#hidden + 1] = id
-        call('ZADD', LATE, message[VISIBLE], id)
+        late[#late + 1] = message[VISIBLE]
+        late[#late + 1] = id
       else
         free[#free + 1] = id
       end
     end
   end
-  set_all(META, changed)
   remove_all('ZREM', HELD, ids)
+  end_claim(claim)
+  set_all(META, changed)
   add_all(FREE, free)
   add_all(HIDDEN, hidden)
-  end_claim(claim)
+  for i = 1, #late, 2 do call('ZADD', LATE, late[i], late[i + 1]) end
   return #ids
 end
 
@@ -185,13 +191,13 @@ end
 
 -- Removes messages altogether, and the claims that hold nothing any more.
 local function drop(ids, messages)
-  local held, others, hidden, bytes = {}, {}, false, 0
+  local held, claims, others, hidden, bytes = {}, {}, {}, false, 0
   for i, id in ipairs(ids) do
     local claim = messages[i][CLAIM]
     bytes = bytes + call('HSTRLEN', BODY, id)
     if claim ~= '' then
       held[#held + 1] = id
-      if call('HINCRBY', CLAIMS, 'n' .. claim, -1) <= 0 then end_claim(claim) end
+      claims[#claims + 1] = claim
     else
       others[#others + 1] = id
       hidden = hidden or messages[i][VISIBLE] > 0
@@ -202,6 +208,9 @@ local function drop(ids, messages)
   remove_all('HDEL', META, ids)
   remove_all('HDEL', BODY, ids)
   remove_all('ZREM', EXPIRY, ids)
+  for _, claim in ipairs(claims) do
+    if call('HINCRBY', CLAIMS, 'n' .. claim, -1) <= 0 then end_claim(claim) end
+  end
   if #ids > 0 then count(0 - #ids, 0 - bytes) end -- Redis takes no -0
 end
 

@@ -22,6 +22,7 @@ if id then forget(id) end
 
 local number, last, newest = tonumber(ARGV[5]), unpack(call('HMGET', SUB, 'last', 'newest'))
 if last and tonumber(last) >= number then number = tonumber(last) + 1 end
+call('PERSIST', SUB)
 call('HSET', SUB, 'last', number)
 id = string.format('%014x', number) .. ARGV[6]
 call('HSET', RECORDS, id, ARGV[10])

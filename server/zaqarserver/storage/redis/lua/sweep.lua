@@ -23,7 +23,10 @@ count(0, 0)
 local listeners = subscribed()
 if due > now then
   raise_promise(HEAD, 'due', due < math.huge and due or nil)
-  if exists == 0 and due == math.huge then call('EXPIRE', HEAD, 86400) end
+  if exists == 0 and due == math.huge then
+    call('EXPIRE', HEAD, 86400)
+    call('EXPIRE', SUB, 86400)
+  end
 end
 return {
   #ids + ended + expired, due < math.huge and string.format('%.17g', due) or '', exists, moving and 1 or 0,

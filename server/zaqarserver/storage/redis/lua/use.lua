@@ -5,7 +5,9 @@
 local USE = KEYS[1]
 
 local function add(sum, difference)
-  if difference ~= 0 then redis.call('HINCRBY', USE, sum, difference) end
+  if difference ~= 0 and redis.call('HINCRBY', USE, sum, difference) == 0 then
+    redis.call('HDEL', USE, sum)
+  end
 end
 
 for at = 1, #ARGV, 5 do

@@ -1,0 +1,260 @@
+"""Several servers on one store, each a driver of its own here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from redis_service import RedisServer
+from zaqarserver.storage.redis import RedisStorage
+from zaqarserver.storage.redis.presence import Presence
+from zaqarserver.storage.subscriptions import Posted
+from zaqarserver.storage.testing.deliveries import done, take
+from zaqarserver.storage.testing.subscriptions import listed, subscribe
+from zaqarserver.storage.testing.suite import (
+    NOW,
+    PROJECT,
+    QUEUE,
+    bodies,
+    everything,
+    ids_of,
+    post,
+    post_one,
+)
+
+pytestmark = pytest.mark.anyio
+
+Make = Callable[[str], RedisStorage]
+
+PATIENCE = 10.0
+
+
+class Ears:
+    """Whom a server tells of posts."""
+
+    def __init__(self, storage: RedisStorage) -> None:
+        self.heard: list[Posted] = []
+        self.woken = asyncio.Event()
+        self._changed = asyncio.Event()
+        storage.watch(self._hear, self.woken.set)
+
+    def _hear(self, posted: Posted) -> None:
+        self.heard.append(posted)
+        self._changed.set()
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [one.body for posted in self.heard for one in posted.messages]
+
+    async def wait(self, count: int) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while len(self.heard) < count:
+                self._changed.clear()
+                await self._changed.wait()
+
+
+async def vanish(storage: RedisStorage) -> None:
+    """End a server as a crash would: nobody says goodbye."""
+    for chore in storage._chores:
+        chore.cancel()
+    await asyncio.gather(*storage._chores, return_exceptions=True)
+    storage._chores = []
+    await storage._channel.close()
+    storage._link.close()
+
+
+async def let_time_pass(server: RedisServer, storage: RedisStorage) -> None:
+    """Let Redis forget the last sign of life of a server, as it does after a while."""
+    alive, _ = storage._names.server(storage._presence.uid)
+    server.ask("DEL", alive)
+
+
+async def test_servers_never_share_a_claimed_message(
+    uri: str, make_storage: Make
+) -> None:
+    servers = [make_storage(uri) for _ in range(3)]
+    await asyncio.gather(*(server.open() for server in servers))
+    ids = await post(servers[0], *[b"x"] * 200)
+    claimed: Counter[str] = Counter()
+
+    async def work(server: RedisStorage) -> None:
+        while claim := await server.claim_create(
+            PROJECT, QUEUE, ttl=60, grace=60, limit=7, now=NOW
+        ):
+            claimed.update(message.id for message in claim.messages)
+
+    await asyncio.gather(*(work(server) for server in servers for _ in range(3)))
+    assert claimed == Counter(ids)
+
+
+async def test_servers_agree_on_order_whatever_their_clocks_say(
+    uri: str, make_storage: Make
+) -> None:
+    servers = [make_storage(uri) for _ in range(2)]
+    await asyncio.gather(*(server.open() for server in servers))
+    posted = []
+    for number in range(10):
+        server = servers[number % 2]
+        posted += await post(server, b"x", now=NOW + 60 * (number % 2))
+    assert posted == sorted(posted)
+    assert ids_of(await everything(servers[0])) == posted
+
+
+async def test_a_change_on_one_server_is_seen_on_the_other_at_once(
+    uri: str, make_storage: Make
+) -> None:
+    one, other = make_storage(uri), make_storage(uri)
+    await one.open()
+    await other.open()
+    for number in range(20):
+        await one.queue_create(PROJECT, QUEUE, {"n": number})
+        found = await other.queue_get(PROJECT, QUEUE)
+        assert found is not None
+        assert found.metadata == {"n": number}
+        assert await other.queue_count(PROJECT) == 1
+        await other.queue_delete(PROJECT, QUEUE)
+        assert await one.queue_get(PROJECT, QUEUE) is None
+        assert await one.queue_count(PROJECT) == 0
+
+
+async def test_sums_of_a_project_follow_every_server(
+    uri: str, make_storage: Make
+) -> None:
+    servers = [make_storage(uri) for _ in range(2)]
+    await asyncio.gather(*(server.open() for server in servers))
+    for server in servers:
+        await post(server, b"123")
+        await server.usage(PROJECT, NOW)  # tells what it has gathered
+    for server in servers:
+        found = await server.usage(PROJECT, NOW)
+        assert (found.messages, found.bytes) == (2, 6)
+
+
+async def test_a_post_reaches_the_connections_of_every_server_in_order(
+    uri: str, make_storage: Make
+) -> None:
+    servers = [make_storage(uri) for _ in range(3)]
+    ears = [Ears(server) for server in servers]
+    await asyncio.gather(*(server.open() for server in servers))
+    made = [
+        await subscribe(server, f"http://socket{number}/", volatile=True)
+        for number, server in enumerate(servers)
+    ]
+    await asyncio.gather(
+        *(post(server, b"%d" % n) for n in range(20) for server in servers)
+    )
+    for ear in ears:
+        await ear.wait(60)
+    order = bodies(await everything(servers[0]))
+    for ear in ears:
+        assert ear.bodies == order
+        assert set(ear.heard[0].subscriptions) == {one.id for one in made}
+
+
+async def test_own_connections_hear_a_post_while_the_channel_is_down(
+    uri: str, redis_server: RedisServer, make_storage: Make
+) -> None:
+    storage = make_storage(uri)
+    ears = Ears(storage)
+    await storage.open()
+    await subscribe(storage, volatile=True)
+    redis_server.ask("CLIENT", "KILL", "TYPE", "pubsub")
+    for number in range(5):
+        await post(storage, b"%d" % number)
+    assert ears.bodies == [b"0", b"1", b"2", b"3", b"4"]
+
+
+async def test_the_channel_comes_back_by_itself(
+    uri: str, redis_server: RedisServer, make_storage: Make
+) -> None:
+    one, other = make_storage(uri), make_storage(uri)
+    ears = Ears(other)
+    await one.open()
+    await other.open()
+    await subscribe(other, volatile=True)
+    redis_server.ask("CLIENT", "KILL", "TYPE", "pubsub")
+    async with asyncio.timeout(PATIENCE):
+        while not ears.heard:
+            await post(one, b"x")
+
+
+async def test_connections_end_with_their_server(
+    uri: str, redis_server: RedisServer, make_storage: Make
+) -> None:
+    dead, other = make_storage(uri), make_storage(uri)
+    await dead.open()
+    await other.open()
+    lasting = await subscribe(dead, "http://hook/")
+    await subscribe(dead, "http://socket/", volatile=True)
+    kept = await subscribe(other, "http://other/", volatile=True)
+    await vanish(dead)
+    await other._presence.bury_dead()
+    assert len(await listed(other)) == 3, "it may only be slow"
+    await let_time_pass(redis_server, dead)
+    await other._presence.bury_dead()
+    assert await listed(other) == [lasting, kept]
+    assert (await other.usage(PROJECT, NOW)).subscriptions == 2
+
+
+async def test_a_server_that_closes_takes_its_connections_along(
+    uri: str, make_storage: Make
+) -> None:
+    one, other = make_storage(uri), make_storage(uri)
+    await one.open()
+    await other.open()
+    await subscribe(one, "http://socket/", volatile=True)
+    await one.close()
+    assert await listed(other) == []
+
+
+async def test_what_a_server_keeps_of_connections_goes_with_them(
+    uri: str, make_storage: Make
+) -> None:
+    storage = make_storage(uri)
+    await storage.open()
+    presence: Presence = storage._presence
+    _, queues = storage._names.server(presence.uid)
+    for number in range(3):
+        made = await subscribe(storage, source=f"queue{number}", volatile=True)
+        await storage.subscription_delete(PROJECT, f"queue{number}", made.id)
+    assert await storage._link.do("SCARD", queues) == 0
+
+
+async def test_deliveries_are_given_to_one_server_and_taken_over(
+    uri: str, make_storage: Make
+) -> None:
+    one, other = make_storage(uri), make_storage(uri)
+    await one.open()
+    await other.open()
+    for number in range(20):
+        await subscribe(one, f"http://h{number}/")
+    await post_one(one)
+    both = await asyncio.gather(take(one, limit=12), take(other, limit=12))
+    taken = [delivery.subscription.id for some in both for delivery in some]
+    assert len(taken) == len(set(taken)) == 20
+    for delivery in both[1]:
+        await done(other, delivery)
+    await vanish(one)
+    assert await take(other, now=NOW + 29) == []
+    again = await take(other, now=NOW + 30)
+    assert {delivery.key for delivery in again} == {
+        delivery.key for delivery in both[0]
+    }
+
+
+async def test_a_server_hears_of_deliveries_that_another_left(
+    uri: str, make_storage: Make
+) -> None:
+    one, other = make_storage(uri), make_storage(uri)
+    ears = Ears(other)
+    await one.open()
+    await other.open()
+    await subscribe(one)
+    assert await other.delivery_due(NOW) is None
+    await post_one(one)
+    await vanish(one)
+    async with asyncio.timeout(PATIENCE):
+        await ears.woken.wait()
+    assert len(await take(other)) == 1

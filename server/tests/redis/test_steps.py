@@ -1,0 +1,240 @@
+"""A server dies between two steps: what it left is right, or put right by others.
+
+Each test lets one step fail for good and looks through another server's eyes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from redis_service import RedisServer
+from zaqarserver.errors import Unavailable
+from zaqarserver.storage.base import DeadLetter
+from zaqarserver.storage.redis import RedisStorage, scripts
+from zaqarserver.storage.redis.scripts import Script
+from zaqarserver.storage.testing.deliveries import done, take
+from zaqarserver.storage.testing.life import sweep_all
+from zaqarserver.storage.testing.subscriptions import subscribe
+from zaqarserver.storage.testing.suite import (
+    NOW,
+    PROJECT,
+    QUEUE,
+    bodies,
+    claim,
+    everything,
+    ids_of,
+    post,
+    post_one,
+)
+
+pytestmark = pytest.mark.anyio
+
+Make = Callable[[str], RedisStorage]
+
+
+def fail_before(storage: RedisStorage, *broken: Script) -> None:
+    """Let a server die whenever it comes to one of these steps."""
+    run = storage._link.run
+
+    async def run_or_die(script: Script, keys: Any, *args: Any) -> Any:
+        if script in broken:
+            raise Unavailable("it died")
+        return await run(script, keys, *args)
+
+    storage._link.run = run_or_die  # type: ignore[method-assign]
+
+
+async def names(storage: RedisStorage) -> list[str]:
+    found = await storage.queue_list(PROJECT, marker=None, limit=10)
+    return [queue.name for queue in found]
+
+
+async def left_over(storage: RedisStorage) -> int:
+    """Return how many names a project's list is unsure of."""
+    _, pending = storage._names.index(PROJECT)
+    return int(await storage._link.do("HLEN", pending))
+
+
+@pytest.fixture
+async def two(uri: str, make_storage: Make) -> tuple[RedisStorage, RedisStorage]:
+    """A server that dies, and another one."""
+    dying, other = make_storage(uri), make_storage(uri)
+    await dying.open()
+    await other.open()
+    return dying, other
+
+
+Two = tuple[RedisStorage, RedisStorage]
+
+
+async def test_a_queue_that_was_only_listed_does_not_exist(two: Two) -> None:
+    dying, other = two
+    fail_before(dying, scripts.CREATE)
+    run = dying._link.run
+    with pytest.raises(Unavailable):
+        await dying.queue_create(PROJECT, QUEUE, {})
+    # It came as far as the list.
+    index = dying._names.index(PROJECT)
+    await run(scripts.INDEX_BEGIN, index, QUEUE, "token", 1)
+    await dying._agenda_add(
+        dying._names.sweep, dying._names.queue(PROJECT, QUEUE), b"0"
+    )
+    assert await names(other) == []
+    assert await other.queue_count(PROJECT) == 0
+    await sweep_all(other, NOW)
+    assert await left_over(other) == 0
+    assert await other._link.do("ZCARD", index[0]) == 0
+    assert await other.queue_create(PROJECT, QUEUE, {}) is True
+    assert await names(other) == [QUEUE]
+
+
+@pytest.mark.parametrize("making", [True, False])
+async def test_a_list_that_is_not_sure_is_put_right(two: Two, making: bool) -> None:
+    dying, other = two
+    if not making:
+        await other.queue_create(PROJECT, QUEUE, {})
+        await sweep_all(other, NOW)
+    fail_before(dying, scripts.INDEX_END)
+    if making:
+        await dying.queue_create(PROJECT, QUEUE, {})
+    else:
+        await dying.queue_delete(PROJECT, QUEUE)
+    await dying._finish_leftovers()
+    expected = [QUEUE] if making else []
+    assert await left_over(other) == 1
+    assert await names(other) == expected
+    assert await other.queue_count(PROJECT) == len(expected)
+    await sweep_all(other, NOW)
+    assert await left_over(other) == 0
+    assert await names(other) == expected
+    assert await other.queue_count(PROJECT) == len(expected)
+
+
+async def test_a_slow_maker_of_a_queue_is_not_outrun_by_the_sweeper(
+    two: Two,
+) -> None:
+    """The sweeper tidies the list between the two steps of a maker."""
+    slow, other = two
+    run = slow._link.run
+    swept = 0
+
+    async def run_slowly(script: Script, keys: Any, *args: Any) -> Any:
+        nonlocal swept
+        if script is scripts.CREATE and args[2] and swept < 3:
+            swept += 1
+            await sweep_all(other, NOW)
+        return await run(script, keys, *args)
+
+    slow._link.run = run_slowly  # type: ignore[method-assign]
+    assert await slow.queue_create(PROJECT, QUEUE, {}) is True
+    assert swept == 3
+    await slow._finish_leftovers()
+    assert await names(other) == [QUEUE]
+    await sweep_all(other, NOW)
+    assert await names(other) == [QUEUE]
+    assert await other.queue_count(PROJECT) == 1
+
+
+async def test_what_was_posted_is_swept_whoever_posted_it(two: Two) -> None:
+    dying, other = two
+    await post_one(dying, ttl=60)
+    assert await sweep_all(other, NOW) == 0
+    # The sweeper dies after it has removed what is dead, before it says so.
+    fail_before(dying, scripts.AGENDA_MOVE)
+    with pytest.raises(Unavailable):
+        await dying.sweep(NOW + 60)
+    await post_one(other, ttl=60, now=NOW + 60)
+    assert await sweep_all(other, NOW + 120) == 1
+    assert (await other.usage(PROJECT, NOW)).messages == 0
+
+
+async def test_a_notice_is_found_whoever_left_it(two: Two) -> None:
+    dying, other = two
+    await subscribe(other)
+    for turn in range(3):
+        await post(dying, b"%d" % turn)
+        (delivery,) = await take(other, now=NOW + turn)
+        await done(other, delivery)
+    fail_before(dying, scripts.AGENDA_MOVE)
+    await post(other, b"last")
+    # It takes the delivery and dies before it says until when.
+    with pytest.raises(Unavailable):
+        await take(dying, now=NOW + 3)
+    assert await take(other, now=NOW + 4) == []
+    (delivery,) = await take(other, now=NOW + 40)
+    assert [one.body for one in delivery.messages] == [b"last"]
+
+
+async def exhaust(storage: RedisStorage) -> DeadLetter:
+    """Leave two messages in the queue that have had their last claim."""
+    await post(storage, b"1", b"2", ttl=3600)
+    held = await claim(storage)
+    await storage.claim_delete(PROJECT, QUEUE, held.id, NOW)
+    return DeadLetter("dead", 1)
+
+
+async def attempt(storage: RedisStorage, dead_letter: DeadLetter) -> None:
+    await storage.claim_create(
+        PROJECT, QUEUE, ttl=60, grace=60, limit=10, now=NOW, dead_letter=dead_letter
+    )
+
+
+@pytest.mark.parametrize("step", ["MOVES", "PUT", "MOVED"])
+async def test_a_dead_letter_arrives_once_wherever_its_mover_dies(
+    two: Two, step: str
+) -> None:
+    dying, other = two
+    dead_letter = await exhaust(dying)
+    ids = ids_of(await everything(dying))
+    fail_before(dying, getattr(scripts, step))
+    with pytest.raises(Unavailable):
+        await attempt(dying, dead_letter)
+    assert await everything(other) == []
+    if step == "MOVED":
+        # It has arrived and is consumed before anybody finishes the move.
+        popped = await other.message_pop(PROJECT, "dead", 1, NOW)
+        assert bodies(popped) == [b"1"]
+        ids = ids[1:]
+    await sweep_all(other, NOW)
+    assert ids_of(await everything(other, queue="dead")) == ids
+    assert await everything(other) == []
+    counted = await other.usage(PROJECT, NOW)
+    assert (counted.queues, counted.messages) == (2, len(ids))
+
+
+async def test_a_queue_that_is_deleted_lets_its_dead_letters_go_on(two: Two) -> None:
+    dying, other = two
+    dead_letter = await exhaust(dying)
+    fail_before(dying, scripts.MOVES)
+    with pytest.raises(Unavailable):
+        await attempt(dying, dead_letter)
+    await other.queue_delete(PROJECT, QUEUE)
+    await sweep_all(other, NOW)
+    assert bodies(await everything(other, queue="dead")) == [b"1", b"2"]
+
+
+async def test_a_store_that_is_emptied_leaves_next_to_nothing(
+    uri: str, redis_server: RedisServer, make_storage: Make
+) -> None:
+    storage = make_storage(uri)
+    await storage.open()
+    for number in range(5):
+        queue = f"queue{number}"
+        await post(storage, b"1", b"2", queue=queue, ttl=60)
+        await claim(storage, queue=queue, limit=1, ttl=60)
+        made = await subscribe(storage, source=queue)
+        await post(storage, b"3", queue=queue, ttl=60)
+        await storage.subscription_delete(PROJECT, queue, made.id)
+        await storage.queue_delete(PROJECT, queue)
+    await take(storage, now=NOW + 1000)
+    await sweep_all(storage, NOW + 1000)
+    await storage.usage(PROJECT, NOW)
+    await storage._finish_leftovers()
+    await storage.close()
+    prefix = uri.partition("prefix=")[2]
+    keys = redis_server.ask("KEYS", f"{prefix}:*") or b""
+    left = {line for line in keys.split(b"\r\n") if line.startswith(prefix.encode())}
+    # The last numbers of deleted queues, for a day, and the project's sums.
+    assert all(redis_server.ask("TTL", key.decode()) != b":-1\r\n" for key in left)
