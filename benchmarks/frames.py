@@ -21,14 +21,14 @@ import statistics
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import uvloop
 from load import Figures, percentile
 from process import Server, cpu_seconds, running_server
 from sockets import Socket, connect, request, run_all
-from traffic import Crowd, LoadError, Script, Target, Timings
+from traffic import Crowd, LoadError, Request, Target, Timings, repeated
 
 WAYS = ("rest", "frames", "pipelined")
 
@@ -84,23 +84,23 @@ class Workload:
         if case.way == "rest":
             return await self._post_over_rest(case, queue, seconds)
         body = {"queue_name": queue, "messages": self._messages}
-        depth = self._args.depth if case.way == "pipelined" else 0
-        frames = [request("message_post", self._headers, body, i) for i in range(depth)]
-        if not frames:
-            frames = [request("message_post", self._headers, body)]
-        sockets = self._sockets[case.connections]
-        return await run_all(sockets, frames, str(case), seconds)
+        ids: Iterable[int | None] = (None,)
+        if case.way == "pipelined":
+            ids = range(self._args.depth)
+        frames = [request("message_post", self._headers, body, one) for one in ids]
+        asked = [Request(str(case), frame, 201) for frame in frames]
+        return await run_all(
+            self._sockets[case.connections],
+            lambda: [repeated(one) for one in asked],
+            seconds,
+        )
 
     async def _post_over_rest(self, case: Case, queue: str, seconds: float) -> Timings:
         path = f"/v2/queues/{queue}/messages"
         document = {"messages": self._messages}
         one = self._target.request(str(case), "POST", path, 201, document)
-
-        def script() -> Script:
-            while True:
-                yield one
-
-        return await self._crowds[case.connections].run(script, seconds)
+        crowd = self._crowds[case.connections]
+        return await crowd.run(lambda: repeated(one), seconds)
 
     async def clean(self) -> None:
         """Remove the queues."""

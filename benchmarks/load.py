@@ -23,7 +23,7 @@ from typing import Any
 
 import uvloop
 from process import Server, cpu_seconds, running_server
-from traffic import Crowd, LoadError, Request, Script, Target, Timings
+from traffic import Crowd, LoadError, Request, Script, Target, Timings, repeated
 
 NOTHING = ("head-ping", "post-nothing")
 SCENARIOS = (*NOTHING, "post", "cycle", "list")
@@ -84,7 +84,7 @@ class Workload:
         """Return what each connection does in a scenario."""
         if scenario == "cycle":
             return lambda: self._cycle(path)
-        return lambda: _repeat(self._single(scenario, path))
+        return lambda: repeated(self._single(scenario, path))
 
     def _single(self, scenario: str, path: str) -> Request:
         request = self._target.request
@@ -112,11 +112,6 @@ class Workload:
             (message,) = json.loads(reply.body)["messages"]
             href = message["href"].removeprefix(self._target.base)
             yield request("cycle: delete", "DELETE", href, 204)
-
-
-def _repeat(request: Request) -> Script:
-    while True:
-        yield request
 
 
 async def measure(

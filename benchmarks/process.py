@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -16,6 +17,8 @@ from pathlib import Path
 
 from traffic import LoadError
 
+_START_SECONDS = 60
+
 
 @dataclass(frozen=True)
 class Server:
@@ -23,7 +26,8 @@ class Server:
 
     Attributes:
         url: Where it listens.
-        pid: Its process, or ``None`` if it is not known.
+        pid: Its process, that of the supervisor if there are workers, or ``None`` if
+            it is not known.
     """
 
     url: str
@@ -52,22 +56,31 @@ def _free_port() -> int:
         return port
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        time.sleep(0.05)
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started, such as workers."""
+    return [
+        int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    ]
+
+
+def _wait(process: subprocess.Popen[bytes], channel: socket.socket, log: Path) -> None:
+    """Wait until the server says, as it does to systemd, that all of it serves."""
+    deadline = time.monotonic() + _START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(TimeoutError):
+            if b"READY=1" in channel.recv(4096):
+                return
     process.kill()
     raise LoadError(f"the server did not start:\n{log.read_text()[-2000:]}")
 
 
 @contextlib.contextmanager
 def running_server(
-    directory: str | None = None, store: str | None = None
+    directory: str | None = None,
+    store: str | None = None,
+    *,
+    workers: int = 1,
+    settings: str = "",
 ) -> Iterator[Server]:
     """Run a ``zaqarserver`` with its default settings on an empty store.
 
@@ -75,6 +88,8 @@ def running_server(
         directory: Where the store goes; it should be on the kind of disk that
             the figures are wanted for. The default is that of temporary files.
         store: The URI of another store than a file there.
+        workers: How many processes serve.
+        settings: More of its configuration file.
     """
     program = shutil.which("zaqarserver", path=str(Path(sys.executable).parent))
     if program is None:
@@ -85,17 +100,24 @@ def running_server(
         config.write_text(
             f"[server]\nhost = 127.0.0.1\nport = {port}\n"
             f"[websocket]\nport = {_free_port()}\n"
-            f"[storage]\nuri = {store or f'sqlite:///{home}/store.db'}\n"
+            f"[storage]\nuri = {store or f'sqlite:///{home}/store.db'}\n{settings}"
         )
         log = Path(home, "server.log")
-        with log.open("wb") as output:
+        with (
+            log.open("wb") as output,
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel,
+        ):
+            channel.bind("")  # Linux picks a name that is no file
+            channel.settimeout(0.1)
             process = subprocess.Popen(
-                [program, "--config-file", str(config)],
+                [program, "--config-file", str(config), "--workers", str(workers)],
+                env=os.environ
+                | {"NOTIFY_SOCKET": f"@{channel.getsockname()[1:].decode()}"},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+            _wait(process, channel, log)
         try:
-            _wait(process, port, log)
             yield Server(f"http://127.0.0.1:{port}", process.pid)
         finally:
             process.send_signal(signal.SIGTERM)

@@ -23,7 +23,7 @@ import uvloop
 from load import percentile
 from process import Server, cpu_seconds, running_server
 from sockets import Socket, connect, request, run_all
-from traffic import LoadError
+from traffic import LoadError, Request, once
 
 _WARM_UP = 3  # posts
 _PATIENCE = 30.0  # seconds for one post to reach all
@@ -51,7 +51,7 @@ class Audience:
         if not self._missing:
             self._all_have_it.set()
 
-    async def post(self, poster: Socket, frame: bytes) -> list[float]:
+    async def post(self, poster: Socket, frame: Request) -> list[float]:
         """Post one message and wait until every socket has it.
 
         Returns:
@@ -63,7 +63,7 @@ class Audience:
         self._delays, self._missing = [], self._size
         self._all_have_it.clear()
         self._posted_at = time.perf_counter()
-        answered = run_all([poster], [frame], "post", 0)
+        answered = run_all([poster], lambda: [once(frame)])
         try:
             async with asyncio.timeout(_PATIENCE):
                 await asyncio.gather(answered, self._all_have_it.wait())
@@ -82,11 +82,15 @@ async def measure(args: argparse.Namespace, server: Server) -> dict[str, Any]:
     where = {"queue_name": queue}
     body = {"payload": "x" * max(0, args.body_bytes - 14)}
     message = {"ttl": 3600, "body": body}
-    frame = request("message_post", headers, {**where, "messages": [message]})
+
+    def asked(action: str, expected: int, **more: Any) -> Request:
+        return Request(action, request(action, headers, {**where, **more}), expected)
+
+    frame = asked("message_post", 201, messages=[message])
     poster, *sockets = await connect(url, args.sockets + 1)
     try:
-        subscribe = request("subscription_create", headers, {**where, "ttl": 3600})
-        await run_all(sockets, [subscribe], "subscribe", 0)
+        subscribe = asked("subscription_create", 201, ttl=3600)
+        await run_all(sockets, lambda: [once(subscribe)])
         audience = Audience(sockets)
         for _ in range(_WARM_UP):
             await audience.post(poster, frame)
@@ -99,7 +103,7 @@ async def measure(args: argparse.Namespace, server: Server) -> dict[str, Any]:
         if server.pid and before is not None:
             spent = cpu_seconds(server.pid) - before
             figures["server_cpu_us_per_push"] = spent / figures["pushes"] * 1e6
-        await poster.run([request("queue_delete", headers, where)], 204, [], 0)
+        await run_all([poster], lambda: [once(asked("queue_delete", 204))])
     finally:
         for one in (poster, *sockets):
             one.close()

@@ -1,7 +1,8 @@
 """WebSocket load with little cost of its own: frames laid out once, one event loop.
 
-A :class:`Socket` either posts (:meth:`Socket.run`), with one or more requests
-under way at a time, or listens (:attr:`Socket.on_push`).
+A :class:`Socket` either asks (:meth:`Socket.run`), with one or more requests
+under way at a time, or listens (:attr:`Socket.on_push`). What it asks are scripts as
+in :mod:`traffic`; each of several has its own request id, its place among them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +18,10 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import msgspec
-from traffic import LoadError, Timings
+from traffic import LoadError, Reply, Request, Script, Timings
 
-_TEXT, _CLOSE, _PING, _PONG = 0x1, 0x8, 0x9, 0xA
+TEXT = 0x1
+_CLOSE, _PING, _PONG = 0x8, 0x9, 0xA
 _FINAL = 0x80
 _MASKED = 0x80
 #: Clients must mask; with this key the bytes stay as they are.
@@ -29,6 +32,7 @@ class Answer(msgspec.Struct):
     """What counts of an incoming frame; a push has no headers."""
 
     headers: dict[str, Any] | None = None
+    body: msgspec.Raw = msgspec.Raw()
 
 
 _decode = msgspec.json.Decoder(Answer).decode
@@ -54,7 +58,7 @@ def request(
     if request_id is not None:
         shown["X-Request-ID"] = str(request_id)
     document = {"action": action, "headers": shown, "body": body}
-    return wire(_TEXT, json.dumps(document).encode())
+    return wire(TEXT, json.dumps(document).encode())
 
 
 class Socket(asyncio.Protocol):
@@ -71,10 +75,9 @@ class Socket(asyncio.Protocol):
         self._host = host
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
-        self._requests: Sequence[bytes] = ()
-        self._sent_at: dict[int, float] = {}
-        self._latencies: list[float] = []
-        self._expected = 0
+        self._scripts: Sequence[Script] = ()
+        self._asked: dict[int, tuple[Request, float]] = {}
+        self._timings = Timings()
         self._deadline = 0.0
         self._done: asyncio.Future[None] | None = None
 
@@ -115,12 +118,12 @@ class Socket(asyncio.Protocol):
 
     def _take(self, opcode: int, content: bytes) -> None:
         now = time.perf_counter()
-        if opcode == _TEXT:
-            headers = _decode(content).headers
-            if headers is None:
+        if opcode == TEXT:
+            answer = _decode(content)
+            if answer.headers is None:
                 self.on_push()
             else:
-                self._answered(headers, content, now)
+                self._answered(answer.headers, bytes(answer.body), now)
         elif opcode == _PING:
             self._write(wire(_PONG, content))
         elif opcode == _CLOSE:
@@ -129,45 +132,47 @@ class Socket(asyncio.Protocol):
     # -- requests -------------------------------------------------------------
 
     async def run(
-        self,
-        requests: Sequence[bytes],
-        expected: int,
-        latencies: list[float],
-        seconds: float,
+        self, scripts: Sequence[Script], timings: Timings, deadline: float
     ) -> None:
-        """Keep the requests under way, each sent again when it is answered.
+        """Run scripts beside each other until they end or ``deadline`` has passed.
 
         Args:
-            requests: Laid out; more than one only with their index as request id.
-            expected: The only status that is not an error.
-            latencies: Takes the seconds of each answer.
-            seconds: When to send no more; 0 sends each request once.
+            scripts: They yield frames; if they are several, each with its place
+                among them as request id.
+            timings: Takes the seconds of each answer.
+            deadline: When to ask no more, by ``time.perf_counter``.
 
         Raises:
-            LoadError: Another status, or the connection broke.
+            LoadError: Another status than expected, or the connection broke.
         """
-        self._requests, self._expected = requests, expected
-        self._latencies = latencies
+        self._scripts, self._timings, self._deadline = scripts, timings, deadline
         self._done = asyncio.get_running_loop().create_future()
-        self._deadline = time.perf_counter() + seconds
-        for index in range(len(requests)):
-            self._ask(index)
+        for index, script in enumerate(scripts):
+            self._ask(index, next(script))
         await self._done
 
-    def _ask(self, index: int) -> None:
-        self._sent_at[index] = time.perf_counter()
-        self._write(self._requests[index])
+    def _ask(self, index: int, asked: Request) -> None:
+        self._asked[index] = asked, time.perf_counter()
+        self._write(asked.wire)
 
-    def _answered(self, headers: dict[str, Any], content: bytes, now: float) -> None:
+    def _answered(self, headers: dict[str, Any], body: bytes, now: float) -> None:
         index = int(headers.get("X-Request-ID", 0))
-        if headers.get("status") != self._expected:
-            text = content[-300:].decode(errors="replace")
-            self._fail(LoadError(f"expected {self._expected}, got … {text}"))
+        asked, sent_at = self._asked.pop(index)
+        reply = Reply(headers.get("status", 0), body)
+        if reply.status != asked.expected:
+            text = f"{reply.status}: {body[:300].decode(errors='replace')}"
+            self._fail(
+                LoadError(f"{asked.label}: expected {asked.expected}, got {text}")
+            )
             return
-        self._latencies.append(now - self._sent_at.pop(index))
-        if now < self._deadline:
-            self._ask(index)
-        elif not self._sent_at and self._done is not None and not self._done.done():
+        self._timings.latencies.setdefault(asked.label, []).append(now - sent_at)
+        try:
+            following = self._scripts[index].send(reply)
+        except StopIteration:
+            following = None
+        if following is not None and now < self._deadline:
+            self._ask(index, following)
+        elif not self._asked and self._done is not None and not self._done.done():
             self._done.set_result(None)
 
     def _write(self, data: bytes) -> None:
@@ -229,18 +234,21 @@ async def connect(url: str, size: int) -> list[Socket]:
 
 
 async def run_all(
-    sockets: Sequence[Socket], requests: Sequence[bytes], label: str, seconds: float
+    sockets: Sequence[Socket],
+    scripts: Callable[[], Sequence[Script]],
+    seconds: float = math.inf,
 ) -> Timings:
-    """Post on all connections for about ``seconds``; each expects 201.
+    """Run scripts of their own on all connections, for about ``seconds``.
 
     Raises:
         LoadError: A request got another status, or a connection broke.
     """
-    latencies: list[float] = []
+    timings = Timings()
     start = time.perf_counter()
-    runs = [one.run(requests, 201, latencies, seconds) for one in sockets]
+    runs = [one.run(scripts(), timings, start + seconds) for one in sockets]
     try:
         await asyncio.gather(*runs)
     except OSError as error:
         raise LoadError(f"a connection broke: {error}") from error
-    return Timings(time.perf_counter() - start, {label: latencies})
+    timings.elapsed = time.perf_counter() - start
+    return timings

@@ -46,6 +46,17 @@ class Reply(NamedTuple):
 Script = Generator[Request, Reply, None]
 
 
+def once(request: Request) -> Script:
+    """Ask one thing."""
+    yield request
+
+
+def repeated(request: Request) -> Script:
+    """Ask the same for ever."""
+    while True:
+        yield request
+
+
 def unexpected(asked: Request, reply: Reply) -> LoadError:
     """Say that a request got another status than the one it must have."""
     request_line = asked.wire.split(b"\r\n", 1)[0].decode()
@@ -126,7 +137,11 @@ class Connection(asyncio.Protocol):
         """Run the script until it ends or ``deadline`` (monotonic) has passed."""
         self._script, self._timings, self._deadline = script, timings, deadline
         self._done = asyncio.get_running_loop().create_future()
-        self._send(next(script))
+        first = next(script, None)
+        if first is None:
+            self._done.set_result(None)
+        else:
+            self._send(first)
         return self._done
 
     def close(self) -> None:
