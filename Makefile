@@ -53,7 +53,7 @@ types: venv  ## mypy --strict
 	@echo "== types"
 	@$(BIN)/mypy
 	@$(BIN)/mypy .ci/venv.py benchmarks demo doc/source/_ext
-	@$(BIN)/mypy testing/keystone_service.py
+	@$(BIN)/mypy testing/keystone_template.py
 
 layers: venv  ## import-linter: who may import whom
 	@echo "== layers"

@@ -12,10 +12,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import keystone_service
+import keystone_template
 import pytest
+from keystone_service import Keystone
 
 START_SECONDS = 30.0
 
@@ -139,7 +140,7 @@ def server(server_factory: Callable[..., Any]) -> ServerProcess:
     return process
 
 
-def _keystone_is_missing(why: object) -> None:
+def _keystone_is_missing(why: object) -> NoReturn:
     """Skip what needs Keystone; fail where it must not be missing."""
     if os.environ.get("KEYSTONE_REQUIRED"):
         pytest.fail(str(why), pytrace=False)
@@ -149,17 +150,17 @@ def _keystone_is_missing(why: object) -> None:
 @pytest.fixture(scope="session")
 def keystone(
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[keystone_service.Keystone]:
+) -> Iterator[Keystone]:
     """A running Keystone with two projects, ``alpha`` and ``beta``.
 
     Its first use on a machine installs it from the package registry, into an
     environment of its own that later sessions find.
     """
+    directory = tmp_path_factory.mktemp("keystone")
     try:
-        keystone_service.prepare()
-    except keystone_service.NoKeystone as error:
+        service = keystone_template.from_template(directory)
+    except keystone_template.NoKeystone as error:
         _keystone_is_missing(error)
-    service = keystone_service.from_template(tmp_path_factory.mktemp("keystone"))
     try:
         service.start()
         service.publish(identity=service.url)
@@ -170,7 +171,7 @@ def keystone(
 
 @pytest.fixture(scope="session")
 def keystone_server(
-    keystone: keystone_service.Keystone, server_factory: Callable[..., ServerProcess]
+    keystone: Keystone, server_factory: Callable[..., ServerProcess]
 ) -> ServerProcess:
     """A server that asks ``keystone``, and is in its catalog; shared."""
     server = server_factory(

@@ -6,6 +6,7 @@ import contextlib
 import json
 import sys
 import tempfile
+import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,8 @@ from traffic import LoadError
 # What the tests start, too; it is in no distribution.
 sys.path.append(str(Path(__file__).parents[1] / "testing"))
 
-import keystone_service
+import keystone_template
+from keystone_service import Keystone
 from redis_service import RedisServer, find_program
 
 __all__ = ["Deployment", "deployed", "find_program"]
@@ -100,15 +102,14 @@ def _redis(case: Case, home: Path) -> Iterator[RedisServer | None]:
 
 
 @contextlib.contextmanager
-def _keystone(case: Case, home: Path) -> Iterator[keystone_service.Keystone | None]:
+def _keystone(case: Case, home: Path) -> Iterator[Keystone | None]:
     if case.identity == "none":
         yield None
         return
     try:
-        keystone_service.prepare()
-    except keystone_service.NoKeystone as error:
+        service = keystone_template.from_template(home / "keystone")
+    except keystone_template.NoKeystone as error:
         raise LoadError(str(error)) from None
-    service = keystone_service.from_template(home / "keystone")
     service.start()
     try:
         yield service
@@ -116,7 +117,7 @@ def _keystone(case: Case, home: Path) -> Iterator[keystone_service.Keystone | No
         service.stop()
 
 
-def _settings(case: Case, keystone: keystone_service.Keystone | None) -> str:
+def _settings(case: Case, keystone: Keystone | None) -> str:
     lines = []
     if case.store == "sqlite-normal":
         lines.append("synchronous = normal")
@@ -137,11 +138,13 @@ def _register_pool(url: str, headers: Mapping[str, str], uri: str) -> None:
     request = urllib.request.Request(  # noqa: S310 - our own server, by http
         f"{url}/v2/pools/only",
         json.dumps({"uri": uri, "weight": 100}).encode(),
-        {**headers, "Content-Type": "application/json"},
+        {**headers, "Content-Type": "application/json", "X-Roles": "admin"},
         method="PUT",
     )
-    with urllib.request.urlopen(request, timeout=30):  # noqa: S310 - as above
-        pass
+    try:
+        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310 - as above
+    except urllib.error.HTTPError as error:
+        raise LoadError(f"the pool is refused: {error.read()[:300]!r}") from None
 
 
 @contextlib.contextmanager

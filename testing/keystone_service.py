@@ -1,38 +1,19 @@
-"""A real Keystone for tests: two projects, their users, and a catalog.
-
-The service lives in ``.venv-keystone`` (see ``.ci/venv.py``), beside a template: a
-database and keys in which everything that every session needs is there already.
-A session copies the template and starts the service on it.
-"""
+"""What tests ask of a real Keystone: tokens, sessions, trusts, its catalog."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import getpass
-import grp
-import hashlib
-import inspect
 import json
 import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any, Final
 
 import requests
+from keystone_process import ROOT, KeystoneProcess
 from keystoneauth1 import session as ksa_session
 from keystoneauth1.identity import v3
 
-ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv-keystone"
-TEMPLATE = VENV / "template"
+__all__ = ["PROJECTS", "REGION", "ROOT", "SERVICES", "USERS", "Keystone", "password"]
 
-START_SECONDS = 60.0
 REGION = "RegionOne"
 #: User -> the projects that it is a member of. ``carol`` works in both.
 USERS: Final = {
@@ -44,206 +25,34 @@ USERS: Final = {
 PROJECTS: Final = ("alpha", "beta")
 SERVICES: Final = {"messaging": "zaqar", "messaging-websocket": "zaqar-websocket"}
 
-_CONFIG = """\
-[DEFAULT]
-use_stderr = true
-[database]
-connection = sqlite:///{directory}/keystone.db
-[fernet_tokens]
-key_repository = {directory}/tokens
-[fernet_receipts]
-key_repository = {directory}/receipts
-[credential]
-key_repository = {directory}/credentials
-[identity]
-password_hash_rounds = 4
-# In its own memory: a tenth of the time for each request.
-[cache]
-enabled = true
-backend = oslo_cache.dict
-"""
-
-
-class NoKeystone(Exception):
-    """Its environment could not be built; says why."""
-
 
 def password(user: str) -> str:
     """Return the password of a user."""
     return f"{user}-secret"
 
 
-def prepare() -> None:
-    """See that the environment and the template are there.
-
-    Raises:
-        NoKeystone: The environment cannot be built, most likely because the package
-            registry cannot be reached.
-    """
-    done = subprocess.run(
-        [sys.executable, ROOT / ".ci/venv.py", "keystone"],
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if done.returncode != 0:
-        raise NoKeystone(f"{VENV.name} could not be built:\n{done.stdout[-2000:]}")
-    with (ROOT / f"{VENV.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        made_for = TEMPLATE / "made-for"
-        wanted = _recipe()
-        if not made_for.is_file() or made_for.read_text() != wanted:
-            _make_template()
-            made_for.write_text(wanted)
-
-
-def _recipe() -> str:
-    """Return a digest of what decides about the template's content."""
-    digest = hashlib.sha256((VENV / "fits").read_bytes())
-    makers = (_make_template, Keystone.populate, password)
-    sources = [inspect.getsource(maker) for maker in makers]
-    digest.update(repr([*sources, _CONFIG, USERS, PROJECTS, SERVICES]).encode())
-    return digest.hexdigest()
-
-
-def _make_template() -> None:
-    shutil.rmtree(TEMPLATE, ignore_errors=True)
-    TEMPLATE.mkdir()
-    config = TEMPLATE / "keystone.conf"
-    config.write_text(_CONFIG.format(directory=TEMPLATE))
-    owner = (
-        *("--keystone-user", getpass.getuser()),
-        *("--keystone-group", grp.getgrgid(os.getgid()).gr_name),
-    )
-    for command in (
-        ("db_sync",),
-        ("fernet_setup", *owner),
-        ("credential_setup", *owner),
-        (
-            *("bootstrap", "--bootstrap-password", password("admin")),
-            *("--bootstrap-region-id", REGION),
-            *("--bootstrap-public-url", "http://127.0.0.1/v3"),
-            *("--bootstrap-internal-url", "http://127.0.0.1/v3"),
-            *("--bootstrap-admin-url", "http://127.0.0.1/v3"),
-        ),
-    ):
-        with (TEMPLATE / "made.log").open("a") as log:
-            subprocess.run(
-                [VENV / "bin/keystone-manage", "--config-file", config, *command],
-                check=True,
-                stdout=log,
-                stderr=log,
-            )
-    keystone = Keystone(TEMPLATE)
-    keystone.start()
-    try:
-        keystone.populate()
-    finally:
-        keystone.stop()
-
-
-def from_template(directory: Path) -> Keystone:
-    """Return a service on a copy of the template, not started."""
-    shutil.copytree(TEMPLATE, directory, dirs_exist_ok=True)
-    return Keystone(directory)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Keystone:
-    """An identity service on loopback.
+class Keystone(KeystoneProcess):
+    """A Keystone with two projects, their users, and a catalog.
 
     Users have the passwords of :func:`password`; ``admin`` is the administrator, in
     the project ``admin``; ``zaqar`` is the service user, in the project ``service``;
     ``trustee`` is whom trusts are made for.
 
     Attributes:
-        url: Its endpoint, with ``/v3``; the same after a stop and a start.
         ids: The ids of projects and users, by name.
-        log: The file that its log goes to.
     """
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._port = _free_port()
-        self._short_port = _free_port()
-        self.url = f"http://127.0.0.1:{self._port}/v3"
-        self.log = directory / "keystone.log"
-        self._config = directory / "keystone.conf"
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__(directory)
         self._tokens: dict[tuple[str, str], str] = {}
         self._ids_file = directory / "ids.json"
         self.ids: dict[str, str] = {}
         if self._ids_file.is_file():
             self.ids = json.loads(self._ids_file.read_text())
 
-    # -- the process ---------------------------------------------------------
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it was started, and not stopped."""
-        return self._process is not None
-
-    @property
-    def pid(self) -> int:
-        """The process id, while it runs."""
-        assert self._process is not None
-        return self._process.pid
-
-    def start(self) -> None:
-        """Start the service and wait until it answers."""
-        self._config.write_text(_CONFIG.format(directory=self._directory))
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("OS_", "PYTHON"))
-        }
-        environment["OS_KEYSTONE_CONFIG_FILES"] = str(self._config)
-        app = Path(__file__).with_name("keystone_app.py")
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    VENV / "bin/python",
-                    *("-W", "ignore"),
-                    *(app, str(self._port), str(self._short_port)),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,
-            )
-        for port in (self._port, self._short_port):
-            self._wait_for(port)
-
-    def _wait_for(self, port: int) -> None:
-        assert self._process is not None
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise RuntimeError(f"Keystone ended:\n{self.log.read_text()[-4000:]}")
-            with (
-                contextlib.suppress(requests.ConnectionError),
-                requests.get(f"http://127.0.0.1:{port}/v3", timeout=30) as answer,
-            ):
-                if answer.ok:
-                    return
-            # Polling a process that starts, not waiting for a guess to pass.
-            time.sleep(0.05)
-        raise RuntimeError(f"Keystone did not start:\n{self.log.read_text()[-4000:]}")
-
-    def stop(self) -> None:
-        """End the service at once: connections to it are refused from now on."""
-        process, self._process = self._process, None
-        if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    def keep_ids(self, ids: dict[str, str]) -> None:
+        """Write down the ids of what was made, beside the database."""
+        self._ids_file.write_text(json.dumps(ids))
 
     # -- what a caller needs to log in ------------------------------------------
 
@@ -365,7 +174,7 @@ class Keystone:
     def _issue(self, auth: dict[str, Any], lifetime: int | None = None) -> str:
         url, headers = self.url, {}
         if lifetime is not None:
-            url = f"http://127.0.0.1:{self._short_port}/v3"
+            url = self.short_url
             headers = {"Lifetime": str(lifetime)}
         answer = requests.post(
             f"{url}/auth/tokens", json={"auth": auth}, headers=headers, timeout=30
@@ -453,44 +262,6 @@ class Keystone:
                     {"endpoint": {"url": url}},
                     token=token,
                 )
-
-    def populate(self) -> None:
-        """Make projects, users and services in a new database."""
-        token = self.kept_token("admin")
-
-        def make(path: str, kind: str, **fields: Any) -> str:
-            made = self.call("POST", path, {kind: fields}, token=token)
-            return str(made[kind]["id"])
-
-        def grant(user: str, project: str, role: str) -> None:
-            path = f"/projects/{ids[project]}/users/{ids[user]}/roles/{roles[role]}"
-            self.call("PUT", path, token=token)
-
-        roles = {
-            role["name"]: role["id"]
-            for role in self.call("GET", "/roles", token=token)["roles"]
-        }
-        ids = {
-            name: make("/projects", "project", name=name)
-            for name in (*PROJECTS, "service")
-        }
-        for user in (*USERS, "zaqar"):
-            ids[user] = make("/users", "user", name=user, password=password(user))
-            for project in USERS.get(user, ()):
-                grant(user, project, "member")
-        grant("zaqar", "service", "service")
-        for kind, name in SERVICES.items():
-            service = make("/services", "service", type=kind, name=name)
-            for interface in ("public", "internal", "admin"):
-                make(
-                    "/endpoints",
-                    "endpoint",
-                    service_id=service,
-                    interface=interface,
-                    region_id=REGION,
-                    url="http://127.0.0.1/",
-                )
-        self._ids_file.write_text(json.dumps(ids))
 
     # -- for a server ----------------------------------------------------------------
 
