@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -17,6 +17,7 @@ __all__ = [
     "Client",
     "ConnectionFailed",
     "Reply",
+    "Sender",
     "TimedOut",
     "network_cause",
     "network_error",
@@ -30,6 +31,13 @@ CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a connection at most: it opens soon or not at all."""
 
 Reply = requests.Response
+
+
+class Sender(Protocol):
+    """What carries a request that has a connection of its own."""
+
+    def request(self, method: str, *, url: str, **kwargs: Any) -> Reply:
+        """Send a request and return the answer, whatever its status."""
 
 
 class ConnectionFailed(errors.ConnectionFailed, requests.exceptions.ConnectionError):
@@ -58,12 +66,22 @@ class Client:
         self.session = requests.Session()
         self._timeout = timeout
 
-    def request(self, method: str, url: str, **kwargs: Any) -> Reply:
-        """Send a request; the arguments are those of ``requests``.
+    def request(
+        self, method: str, url: str, *, connection: Sender | None = None, **kwargs: Any
+    ) -> Reply:
+        """Send a request; the further arguments are those of ``requests``.
+
+        Args:
+            method: The HTTP method.
+            url: The whole URL.
+            connection: What to send it over in place of the own session.
+            **kwargs: See above.
 
         Raises:
             zaqarclient.transport.errors.NetworkError: No answer came.
         """
+        if connection is not None:
+            return connection.request(method, url=url, **kwargs)
         kwargs.setdefault("timeout", timeouts(self._timeout))
         try:
             return self.session.request(method, url, **kwargs)

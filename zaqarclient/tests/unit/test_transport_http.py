@@ -12,23 +12,12 @@ import requests
 from zaqarclient import errors as base_errors
 from zaqarclient.queues.v2.client import Client
 from zaqarclient.tests.http_stub import Answer, HttpStub
-from zaqarclient.transport import api, errors
+from zaqarclient.tests.transport.api import FakeApi
+from zaqarclient.transport import errors
 from zaqarclient.transport import request as request_module
 from zaqarclient.transport.api import Retry
 from zaqarclient.transport.http import HttpTransport
 from zaqarclient.transport.request import Request
-
-
-class FakeApi(api.Api):
-    label = "v2"
-    schema = {  # noqa: RUF012 - as third parties write it
-        "test_operation": {
-            "ref": "test/{name}",
-            "method": "GET",
-            "properties": {"name": {"type": "string"}, "address": {"type": "string"}},
-            "required": ["name"],
-        }
-    }
 
 
 @pytest.fixture

@@ -28,7 +28,9 @@ def claim_create(queue_name: str, **lease: Any) -> Flow[Claimed]:
     """Claim messages; ``ttl``, ``grace`` and ``limit`` have server defaults."""
     response = yield Call("claim_create", {"queue_name": queue_name, **lease})
     document = response.deserialized_content
-    messages = document.get("messages", []) if isinstance(document, dict) else []
+    # Some services of old answered with the bare list.
+    given = {"messages": document} if isinstance(document, list) else document or {}
+    messages = given.get("messages") or []
     if not messages:
         return Claimed(None, [])
     claim_id = flow.claim_id_of(messages[0].get("href") or "")

@@ -1,0 +1,1 @@
+"""Documents as the service gives them (contract, SDK section 22)."""

@@ -1,0 +1,1 @@
+"""Base classes for tests of the SDK (contract, SDK section 22)."""

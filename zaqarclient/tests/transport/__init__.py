@@ -1,0 +1,1 @@
+"""Stand-ins for transports and APIs (contract, SDK section 22)."""
