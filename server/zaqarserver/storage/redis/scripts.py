@@ -1,7 +1,7 @@
 """The scripts: what each is for stands at the top of its file in ``lua``.
 
 Each is sent by the hash of its text. A line ``-- with: …`` names files whose text
-comes before.
+comes before, with what they name themselves.
 """
 
 from __future__ import annotations
@@ -37,15 +37,20 @@ def _source(name: str) -> str:
     return (_FOLDER / f"{name}.lua").read_text("utf-8")
 
 
+def _parts(name: str, found: dict[str, str]) -> dict[str, str]:
+    """Find a file and what it needs, in the order in which they have to come."""
+    if name not in found:
+        source = _source(name)
+        for line in source.splitlines():
+            if line.startswith(_WITH):
+                for part in line.removeprefix(_WITH).split(", "):
+                    _parts(part, found)
+        found[name] = source
+    return found
+
+
 def _script(name: str, *, again: bool = False, writes: bool = True) -> Script:
-    source = _source(name)
-    needed = [
-        line.removeprefix(_WITH).split(", ")
-        for line in source.splitlines()
-        if line.startswith(_WITH)
-    ]
-    parts = [_source(part) for names in needed for part in names]
-    text = "\n".join([*parts, source])
+    text = "\n".join(_parts(name, {}).values())
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     return Script(text, sha, again, writes)
 

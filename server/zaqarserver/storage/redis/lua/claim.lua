@@ -1,5 +1,5 @@
 -- Claims the oldest messages that can be claimed.
--- with: queue, promise
+-- with: promise, elapse, oldest, drop
 -- ARGV: now, epoch, prepared, claim id, ttl, grace, limit, 1 with delayed ones, and if there is
 --   a dead letter queue: its name, the most claims, the ttl there or an empty text
 -- Returns ids, messages, bodies, 1 if some are on their way to the dead letter queue, and the
@@ -55,8 +55,8 @@ end
 if #ids > 0 then
   leave(ids, ARGV[8] == '1')
   add_all(HELD, ids)
-  set_all(META, changed)
-  in_steps(extended, function(...) call('ZADD', EXPIRY, ...) end)
+  each('HSET', META, changed)
+  each('ZADD', EXPIRY, extended)
   call('HSET', CLAIMS, claim, pack({ ttl, grace, now, ends, ids }), 'n' .. claim, #ids)
   call('ZADD', ENDS, ends, claim)
 end

@@ -1,5 +1,5 @@
 -- Renews a live claim; 0 if there is none.
--- with: queue
+-- with: read, lives
 -- ARGV: now, claim id, ttl, grace
 local now, claim, ttl, grace = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 if not lives(claim, now) then return 0 end
@@ -14,7 +14,7 @@ for _, id in ipairs(ids) do
     changed[#changed + 1] = pack(message)
   end
 end
-set_all(META, changed)
+each('HSET', META, changed)
 call('HSET', CLAIMS, claim, pack({ ttl, grace, now, ends, ids }))
 call('ZADD', ENDS, ends, claim)
 return 1

@@ -1,11 +1,12 @@
 -- Stores messages in order, all or none, and their notice if anybody listens.
--- with: queue, promise, listeners
+-- with: queue, promise, notices
 -- ARGV: now, epoch, prepared, number, revision, channel, news, then for each message: random
 --   half of the id, expires, visible, packed, body
 -- Returns the number of the first message, 1 if there is a delivery to make, the volatile
 -- subscriptions that were told, and the volume.
 local now, number, FIRST, WIDTH = tonumber(ARGV[1]), tonumber(ARGV[4]), 8, 5
-local revision, last, due, epoch = unpack(call('HMGET', HEAD, 'rev', 'last', 'due', 'epoch'))
+local revision, last, due, epoch, turn, old_count, old_bytes =
+  unpack(call('HMGET', HEAD, 'rev', 'last', 'due', 'epoch', 'turn', 'count', 'bytes'))
 
 local first_due = math.huge
 for at = FIRST, #ARGV, WIDTH do first_due = math.min(first_due, tonumber(ARGV[at + 1])) end
@@ -37,14 +38,14 @@ for at = FIRST, #ARGV, WIDTH do
     late[#late + 1] = id
   end
 end
-set_all(META, metas)
-set_all(BODY, bodies)
+each('HSET', META, metas)
+each('HSET', BODY, bodies)
 add_all(FREE, free)
 add_all(HIDDEN, hidden)
-in_steps(late, function(...) call('ZADD', LATE, ...) end)
-in_steps(expiry, function(...) call('ZADD', EXPIRY, ...) end)
-count(#ids, bytes)
-call('HSET', HEAD, 'last', number + #ids - 1)
+each('ZADD', LATE, late)
+each('ZADD', EXPIRY, expiry)
+local volume = { (turn or 0) + 1, (old_count or 0) + #ids, (old_bytes or 0) + bytes }
+call('HSET', HEAD, 'last', number + #ids - 1, 'turn', volume[1], 'count', volume[2], 'bytes', volume[3])
 if needs:find('d', 1, true) then call('HSET', HEAD, 'due', string.format('%.17g', first_due)) end
 if lasting or #volatile > 0 then
   local frame = notice(ids, metas, bodies)

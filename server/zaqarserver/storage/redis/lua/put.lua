@@ -1,5 +1,5 @@
 -- Takes messages that come from another queue; one that came before is not taken again.
--- with: queue, promise
+-- with: volume, promise
 -- ARGV: now, epoch, prepared, revision, then for each message: id, packed, body
 -- Returns the volume.
 local now, FIRST, WIDTH, REMEMBERED = tonumber(ARGV[1]), 5, 3, 3600

@@ -1,5 +1,5 @@
 -- Notes how far a delivery got.
--- with: promise, listeners
+-- with: promise, endings, deliveries
 -- ARGV: subscription id, number, (none), position, attempt, when to go on
 -- Returns nothing if the delivery has ended, else when the next one is due, or an empty text.
 local id, number, position = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])

@@ -1,5 +1,5 @@
 -- Gives out deliveries that are due.
--- with: promise, listeners
+-- with: promise, endings, deliveries
 -- ARGV: now, (none), (none), at most how many, seconds of the lease, 1 for confirmed ones only
 -- Returns the deliveries (subscription id, packed subscription, number, position, attempt,
 -- notice), and when the next one is due, or an empty text.

@@ -1,0 +1,11 @@
+-- Leaving the places of what can be claimed.
+-- with: queue
+
+-- Takes ids out of the places of what can be claimed; they are left to the sweeper, or moved.
+local function leave(ids, hidden_too)
+  each('ZREM', FREE, ids)
+  if hidden_too then
+    each('ZREM', HIDDEN, ids)
+    each('ZREM', LATE, ids)
+  end
+end

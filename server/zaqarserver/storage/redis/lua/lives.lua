@@ -1,0 +1,13 @@
+-- Claims that are live, and their end.
+-- with: queue
+
+-- Tells whether a claim is live; a live claim always holds a live message.
+local function lives(claim, now)
+  local ends = call('ZSCORE', ENDS, claim)
+  return ends and tonumber(ends) > now
+end
+
+local function end_claim(claim)
+  call('HDEL', CLAIMS, claim, 'n' .. claim)
+  call('ZREM', ENDS, claim)
+end

@@ -1,0 +1,39 @@
+-- Telling those who listen of a post.
+-- with: listeners
+
+-- Tells whether anybody is to be notified, and who listens through a connection.
+local function audience(now)
+  if call('EXISTS', SUB_EXPIRY, SUB_VOLATILE) == 0 then return false, {} end
+  local volatile = call('ZRANGEBYSCORE', SUB_VOLATILE, '(' .. now, '+inf')
+  table.sort(volatile)
+  return call('ZCOUNT', SUB_EXPIRY, '(' .. now, '+inf') > 0, volatile
+end
+
+local function framed(text)
+  return struct.pack('>I4', #text) .. text
+end
+
+-- Makes a notice: the number of its messages, what is known of each, and the bodies.
+-- Ids alternate with what is packed, or the body, in the lists that are given.
+local function notice(ids, metas, bodies)
+  local header, texts = {}, {}
+  for i, id in ipairs(ids) do
+    local message, body = unpacked(metas[i * 2]), bodies[i * 2]
+    local hidden = message[M_VISIBLE]
+    local delay = hidden > 0 and math.floor(hidden - message[M_CREATED] + 0.5) or 0
+    header[i] = { id, message[M_TTL], delay, message[M_EXPIRES], #body }
+    texts[i] = body
+  end
+  return struct.pack('>I4', #ids) .. framed(pack(header)) .. table.concat(texts)
+end
+
+local function leave_notice(frame, now)
+  call('HSET', NOTICES, call('HINCRBY', SUB, 'newest', 1), frame)
+  local due = call('HGET', SUB, 'due')
+  if not due or tonumber(due) > now then call('HSET', SUB, 'due', string.format('%.17g', now)) end
+end
+
+-- Tells all servers of a post.
+local function tell(channel, news, volatile, frame)
+  call('PUBLISH', channel, framed(news) .. framed(pack(volatile)) .. frame)
+end

@@ -1,0 +1,13 @@
+-- How much a queue holds.
+-- with: queue
+
+-- What the queue holds after a change, for the project's sums: a number that rises with each
+-- change, messages, bytes of bodies. Empty if nothing changed.
+local volume = {}
+
+-- Counts messages that come or go.
+local function count(messages, bytes)
+  local turn, old_messages, old_bytes = unpack(call('HMGET', HEAD, 'turn', 'count', 'bytes'))
+  volume = { (turn or 0) + 1, (old_messages or 0) + messages, (old_bytes or 0) + bytes }
+  call('HSET', HEAD, 'turn', volume[1], 'count', volume[2], 'bytes', volume[3])
+end
