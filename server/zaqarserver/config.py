@@ -169,7 +169,9 @@ STORAGE_OPTS: list[cfg.Opt] = [
         default="",
         sample_default="sqlite:///$XDG_STATE_HOME/zaqarserver/zaqar.db",
         help="Where messages are kept: sqlite:///PATH, or sqlite://:memory: to "
-        "forget all at the end. Empty: a file under the state directory.",
+        "forget all at the end; or a store that servers share: redis://HOST:PORT, "
+        "rediss://, redis+sentinel://HOST,HOST/SERVICE, redis+cluster://HOST,HOST. "
+        "Empty: a file under the state directory.",
     ),
     cfg.StrOpt(
         "synchronous",

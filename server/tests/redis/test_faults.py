@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from redis_service import RedisServer
 from zaqarserver.errors import ClaimNotFound, StoreRefused, Unavailable
-from zaqarserver.storage.base import NewMessage
+from zaqarserver.storage.base import Durability, NewMessage
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.testing.suite import (
     NOW,
@@ -206,6 +206,22 @@ async def test_a_wrong_password_is_said_and_not_shown(
     right = make_storage(uri.replace(login or "//", "//:s3cret@"[2 * bool(login) :]))
     await right.open()
     await right.ping()
+
+
+async def test_the_rights_that_the_guide_gives_are_enough(
+    own_server: RedisServer, make_storage: Make
+) -> None:
+    guide = Path(__file__).parents[3] / "doc/source/admin/redis.rst"
+    _, _, text = guide.read_text().partition("ACL SETUSER ")
+    rights, _, _ = text.partition("\n\n")
+    words = rights.replace("\\\n", " ").replace("'", "").split()
+    answer = own_server.ask("ACL", "SETUSER", *words)
+    assert answer == b"+OK\r\n"
+    storage = make_storage(f"redis://zaqar:PASSWORD@127.0.0.1:{own_server.port}")
+    await storage.open()
+    assert storage.durability is Durability.PROCESS_CRASH
+    await post_one(storage)
+    assert len(await everything(storage)) == 1
 
 
 async def test_memory_that_is_freed_by_force_is_refused(
