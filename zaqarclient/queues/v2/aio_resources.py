@@ -104,6 +104,7 @@ class AsyncPool(Resource[sync_pool.Pool]):
 
     update = awaited(sync_pool.Pool.update)
     delete = awaited(sync_pool.Pool.delete)
+    drain = awaited(sync_pool.Pool.drain)
     get = awaited(sync_pool.Pool.get)
 
 

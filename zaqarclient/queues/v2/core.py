@@ -72,6 +72,7 @@ pool_get = _core(operations.pool_get)
 pool_create = _core(operations.pool_create)
 pool_update = _core(operations.pool_update)
 pool_delete = _core(operations.pool_delete)
+pool_drain = _core(operations.pool_drain)
 pool_list = _core(operations.pool_list)
 
 flavor_get = _core(operations.flavor_get)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from zaqarclient.queues.v2.client import Client
+    from zaqarclient.queues.v2.operations.flow import Document
 
 __all__ = ["Pool", "create_object"]
 
@@ -67,9 +68,36 @@ class Pool:
         for name, value in pool_data.items():
             setattr(self, name, value)
 
-    def delete(self) -> None:
-        """Delete the pool; a missing one is no error."""
-        driver.run(self.client, operations.pool_delete(self.name))
+    def delete(self, *, force: bool = False) -> None:
+        """Delete the pool; a missing one is no error.
+
+        Args:
+            force: Also if it has queues, which are lost: for a store that is.
+
+        Raises:
+            zaqarclient.transport.errors.ForbiddenError: It has queues.
+        """
+        driver.run(self.client, operations.pool_delete(self.name, force))
+
+    def drain(self, wait: int | None = None) -> Document:
+        """Take all weight from the pool and move its queues to other pools.
+
+        The service goes on by itself when the call has returned. Call again to
+        learn how far it is, until no queue is left.
+
+        Args:
+            wait: Seconds that the call may wait for the end, 0 to 20; the
+                service's default if None.
+
+        Returns:
+            ``queues`` (how many are left), ``moved`` (since it began),
+            ``running``, and ``error`` (why a queue stayed, None if none did).
+
+        Raises:
+            zaqarclient.transport.errors.ResourceNotFound: There is no such
+                pool, or the service cannot drain pools.
+        """
+        return driver.run(self.client, operations.pool_drain(self.name, wait))
 
     def get(self, *, detailed: bool = False) -> dict[str, Any]:
         """Return the pool as the service sees it.

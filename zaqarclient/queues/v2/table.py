@@ -254,7 +254,10 @@ _ROWS = (
     Operation(
         "pool_update", "PATCH", "pools/{pool_name}", whole="pool_data", body=_POOL
     ),
-    Operation("pool_delete", "DELETE", "pools/{pool_name}"),
+    Operation("pool_delete", "DELETE", "pools/{pool_name}", query={"force": _BOOLEAN}),
+    Operation(
+        "pool_drain", "POST", "pools/{pool_name}/drain", query={"wait": _INTEGER}
+    ),
     Operation("flavor_list", "GET", "flavors", query=_DETAILED_PAGE),
     Operation(
         "flavor_create",

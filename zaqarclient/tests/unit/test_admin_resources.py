@@ -87,6 +87,22 @@ def test_subscriptions_are_listed_from_client_and_queue(
     assert repr(again) == "<Subscription id:s31 subscriber:https://hooks.example/in>"
 
 
+def test_a_pool_is_drained_and_deleted_with_its_queues(
+    client: Client, stub: HttpStub
+) -> None:
+    pool = client.pool("ssd", auto_create=False)
+    state = {"queues": 2, "moved": 5, "running": True, "error": None}
+    stub.default = Answer(200, state)
+    assert pool.drain(wait=20) == state
+    assert stub.calls() == [("POST", "/v2/pools/ssd/drain")]
+    assert (stub.last.query, stub.last.content) == ({"wait": ["20"]}, b"")
+    pool.drain()
+    assert stub.last.query == {}
+    stub.default = Answer(204)
+    pool.delete(force=True)
+    assert (stub.last.method, stub.last.query) == ("DELETE", {"force": ["True"]})
+
+
 def test_a_pool_is_put_changed_read_and_deleted(client: Client, stub: HttpStub) -> None:
     stub.default = Answer(201)
     pool = client.pool("ssd", uri="redis://db", weight=5, flavor="fast", group="old")

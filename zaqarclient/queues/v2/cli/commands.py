@@ -75,6 +75,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "pool show": Entry("pool", "ShowPool"),
     "pool update": Entry("pool", "UpdatePool"),
     "pool delete": Entry("pool", "DeletePool"),
+    "pool drain": Entry("pool_drain", "DrainPool"),
     "pool list": Entry("pool", "ListPools"),
     "flavor create": Entry("flavor", "CreateFlavor"),
     "flavor show": Entry("flavor", "ShowFlavor"),

@@ -27,7 +27,7 @@ class CreatePool(ShowOne):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the name, the store and what is told of it."""
-        _add_pool_name(parser)
+        add_pool_name(parser)
         parser.add_argument(
             "pool_uri",
             metavar="<pool_uri>",
@@ -71,13 +71,13 @@ class ShowPool(ShowOne):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the name."""
-        _add_pool_name(parser)
+        add_pool_name(parser)
 
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Columns, tuple[Any, ...]]:
         """Read the pool with its options."""
-        pool = _pool(self, parsed_args.pool_name)
+        pool = pool_of(self, parsed_args.pool_name)
         return _COLUMNS, _row(pool.get(detailed=True), _COLUMNS)
 
 
@@ -91,7 +91,7 @@ class UpdatePool(ShowOne):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the name and what can be changed."""
-        _add_pool_name(parser)
+        add_pool_name(parser)
         options.add_option(parser, "--pool-uri", metavar="<pool_uri>", help="The store")
         options.add_option(
             parser,
@@ -127,26 +127,37 @@ class UpdatePool(ShowOne):
                 "nothing to change: give --pool-uri, --pool-weight, --flavor or "
                 "--pool-options"
             )
-        pool = _pool(self, parsed_args.pool_name)
+        pool = pool_of(self, parsed_args.pool_name)
         pool.update(changes)
         return _COLUMNS, _row(pool.get(detailed=True), _COLUMNS)
 
 
 class DeletePool(Command):
-    """Delete a pool; for administrators.
+    """Delete a pool that has no queues; for administrators.
 
-    Deleting a pool that does not exist succeeds.
+    "pool drain" moves the queues of a pool to others. Deleting a pool that does
+    not exist succeeds.
     """
 
     example = "pool delete ssd"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name."""
-        _add_pool_name(parser)
+        """Add the name and what is for stores that are lost."""
+        add_pool_name(parser)
+        parser.add_argument(
+            "--force",
+            action="store_true",
+            help="Delete it with its queues, whose messages are lost: for a store "
+            "that is itself lost. On a terminal the command asks first",
+        )
+        options.add_yes(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete the pool."""
-        _pool(self, parsed_args.pool_name).delete()
+        name, force = parsed_args.pool_name, parsed_args.force
+        if force:
+            self.confirm(f"Delete {name} with all queues in it?", parsed_args)
+        pool_of(self, name).delete(force=force)
 
 
 class ListPools(Lister):
@@ -177,7 +188,8 @@ class ListPools(Lister):
         return columns, rows
 
 
-def _pool(command: Command, name: str) -> Pool:
+def pool_of(command: Command, name: str) -> Pool:
+    """Return the pool of that name; nothing is sent."""
     return command.client.pool(name, auto_create=False)
 
 
@@ -185,7 +197,8 @@ def _row(pool: Mapping[str, Any], columns: Columns) -> tuple[Any, ...]:
     return tuple(pool.get(column.lower()) for column in columns)
 
 
-def _add_pool_name(parser: argparse.ArgumentParser) -> None:
+def add_pool_name(parser: argparse.ArgumentParser) -> None:
+    """Add the name of the one pool that a command works on."""
     parser.add_argument("pool_name", metavar="<pool_name>", help="Name of the pool")
 
 

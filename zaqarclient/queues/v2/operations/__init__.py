@@ -38,6 +38,7 @@ from zaqarclient.queues.v2.operations.messages import (
 from zaqarclient.queues.v2.operations.pools import (
     pool_create,
     pool_delete,
+    pool_drain,
     pool_get,
     pool_list,
     pool_update,
@@ -104,6 +105,7 @@ __all__ = [
     "ping",
     "pool_create",
     "pool_delete",
+    "pool_drain",
     "pool_get",
     "pool_list",
     "pool_update",

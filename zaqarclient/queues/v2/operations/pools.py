@@ -30,9 +30,24 @@ def pool_update(pool_name: str, pool_data: Mapping[str, Any]) -> Flow[Any]:
     )
 
 
-def pool_delete(pool_name: str) -> Flow[None]:
-    """Delete a pool."""
-    yield Call("pool_delete", {"pool_name": pool_name})
+def pool_delete(pool_name: str, force: bool = False) -> Flow[None]:
+    """Delete a pool; with `force` also one that has queues, which are lost."""
+    # What is not asked for is not sent: services of old know nothing of it.
+    yield Call("pool_delete", {"pool_name": pool_name, "force": force or None})
+
+
+def pool_drain(pool_name: str, wait: int | None = None) -> Flow[Document]:
+    """Begin, or go on, to move the queues of a pool to others.
+
+    Args:
+        pool_name: The pool.
+        wait: Seconds that the service may wait for the end, 0 to 20; its own
+            default if None.
+
+    Returns:
+        How far it is; see `Pool.drain`.
+    """
+    return (yield from flow.read("pool_drain", pool_name=pool_name, wait=wait)) or {}
 
 
 def pool_list(**query: Any) -> Flow[Document]:

@@ -272,3 +272,69 @@ def test_what_the_service_refuses_ends_with_status_1_and_one_line(
     done = service("pool", "show", "ssd", answers=(refusal,))
     assert (done.status, done.out) == (1, "")
     assert done.err.endswith("Title: No. Description: because.\n")
+
+
+def drained(queues: int, moved: int, *, running: bool = False, **more: Any) -> Answer:
+    document = {"name": "ssd", "queues": queues, "moved": moved, "running": running}
+    return Answer(200, {"error": None, **document, **more})
+
+
+def test_pool_drain_says_how_far_it_is(service: Service) -> None:
+    words = ["pool", "drain", "ssd"]
+    done = service(*words, answers=(drained(212, 88, running=True),))
+    assert service.sent() == [("POST", "/v2/pools/ssd/drain", None)]
+    assert service.stub.last.query == {}
+    assert done == (
+        1,
+        (
+            "+---------+-------+\n"
+            "| Field   | Value |\n"
+            "+---------+-------+\n"
+            "| Name    | ssd   |\n"
+            "| Queues  | 212   |\n"
+            "| Moved   | 88    |\n"
+            "| Running | True  |\n"
+            "| Error   | None  |\n"
+            "+---------+-------+\n"
+        ),
+        "The service goes on; run this again to see how far it is.\n",
+    )
+
+
+def test_pool_drain_waits_until_no_queue_is_left(service: Service) -> None:
+    answers = (
+        drained(9, 3, running=True),
+        drained(4, 8, running=True),
+        drained(1, 0, error="queue a: busy", running=True),  # it has begun anew
+        drained(0, 1),
+    )
+    words = ["pool", "drain", "ssd", "--wait", "-f", "json"]
+    done = service(*words, answers=answers)
+    expected = {"Queues": 0, "Moved": 9, "Running": False, "Error": None}
+    assert (done.status, done.data) == (0, {"Name": "ssd", **expected})
+    assert done.err == (
+        "9 queues left, 3 moved.\n4 queues left, 8 moved.\n1 queues left, 8 moved.\n"
+    )
+    assert [seen.query for seen in service.stub.seen] == [{"wait": ["20"]}] * 4
+
+
+def test_pool_drain_stops_waiting_when_a_queue_cannot_be_moved(
+    service: Service,
+) -> None:
+    words = ["pool", "drain", "ssd", "--wait", "-f", "json"]
+    why = "queue orders: no other pool takes it"
+    done = service(*words, answers=(drained(1, 0, error=why),))
+    assert (done.status, done.err) == (1, "")
+    assert (done.data["Queues"], done.data["Error"]) == (1, why)
+    assert len(service.stub.seen) == 1
+
+
+def test_pool_delete_has_to_be_told_to_lose_queues(service: Service) -> None:
+    refused = Answer(403, {"title": "Forbidden", "description": "ssd has queues."})
+    done = service("pool", "delete", "ssd", answers=(refused,))
+    assert (done.status, done.out) == (1, "")
+    assert "ssd has queues." in done.err
+    assert service.stub.last.query == {}
+    done = service("pool", "delete", "ssd", "--force", answers=(Answer(204),))
+    assert done == (0, "", "")
+    assert service.stub.last.query == {"force": ["True"]}

@@ -57,6 +57,28 @@ def test_pools_and_flavors_from_their_making_to_their_end(
     assert admin("pool", "list", "-f", "json").data == []
 
 
+def test_a_pool_is_drained_into_another_and_deleted(admin: Run, tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        weight = "100" if name == "old" else "0"
+        admin("pool", "create", name, f"sqlite:///{tmp_path}/{name}.db", weight)
+    admin("flavor", "create", "moving", "--pool-list", "old,new")
+    admin("queue", "create", "orders", "--property", "_flavor=moving")
+    assert admin("message", "post", "orders", "--text", "kept").status == 0
+    assert admin("pool", "update", "new", "--pool-weight", "1").status == 0
+    refused = admin("pool", "delete", "old")
+    assert (refused.status, refused.out) == (1, "")
+    done = admin("pool", "drain", "old", "--wait", "-f", "json")
+    state = {"Queues": 0, "Moved": 1, "Running": False, "Error": None}
+    assert (done.status, done.data) == (0, {"Name": "old", **state})
+    assert admin("pool", "delete", "old") == (0, "", "")
+    words = ["message", "pop", "orders", "-f", "value", "-c", "Body"]
+    assert admin(*words) == (0, "kept\n", "")
+    assert admin("flavor", "delete", "moving").status == 0
+    refused = admin("pool", "delete", "new")
+    assert (refused.status, refused.out) == (1, "")
+    assert admin("pool", "delete", "new", "--force") == (0, "", "")
+
+
 def test_pools_are_for_administrators(zaqar: Run) -> None:
     done = zaqar("pool", "list")
     assert (done.status, done.out) == (1, "")
