@@ -3,7 +3,8 @@
 A server shows that it lives by a key that Redis forgets if it is not renewed. (That
 is the one use of Redis' clock: whether a process lives is no matter of the time of
 messages.) The queues that its connections listen to are on record before they do;
-whoever finds a server gone removes its subscriptions there.
+whoever finds a server gone removes its subscriptions there. It looks several times
+first: after Redis was away, all signs of life have ended, and come back one by one.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ LOG = logging.getLogger(__name__)
 
 #: How long a server is taken to live after its last sign, in milliseconds, and how
 #: often it gives one, in seconds.
-LIFE_MILLISECONDS = 15_000
-RENEWAL = 4.0
+LIFE_MILLISECONDS = 10_000
+RENEWAL = 3.0
+
+#: How many times in a row a server must be found without a sign of life.
+LOOKS = 3
 
 
 class Presence:
@@ -44,16 +48,25 @@ class Presence:
         self._names = names
         self._volumes = volumes
         self._queues: Counter[str] = Counter()
+        self._silent: Counter[str] = Counter()
 
     async def open(self) -> None:
         """Begin to live."""
-        await self._link.do("SADD", self._names.servers, self.uid)
-        await self.renew()
+        await self._sign()
 
     async def renew(self) -> None:
         """Go on living."""
+        if await self._sign():
+            LOG.warning(
+                "this server was silent and taken for dead: WebSockets that were "
+                "subscribed before get no more pushes"
+            )
+
+    async def _sign(self) -> bool:
+        """Show that we live; return whether we were not known."""
         alive, _ = self._names.server(self.uid)
         await self._link.do("SET", alive, 1, "PX", LIFE_MILLISECONDS)
+        return bool(await self._link.do("SADD", self._names.servers, self.uid))
 
     async def close(self) -> None:
         """End, and take along what belongs to connections."""
@@ -80,10 +93,15 @@ class Presence:
 
     async def bury_dead(self) -> None:
         """Remove what servers have left that ended without a word."""
+        silent: Counter[str] = Counter()
         for raw in await self._link.do("SMEMBERS", self._names.servers):
             uid = raw.decode()
             alive, _ = self._names.server(uid)
             if uid != self.uid and not await self._link.do("EXISTS", alive):
+                silent[uid] = self._silent[uid] + 1
+        self._silent = silent
+        for uid, looks in silent.items():
+            if looks >= LOOKS:
                 LOG.info("server %s has ended; its connections' subscriptions go", uid)
                 await self._bury(uid)
 
