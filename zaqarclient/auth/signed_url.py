@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
@@ -98,6 +99,11 @@ class SignedURL:
             expires=str(document["expires"]),
             signature=str(document["signature"]),
         )
+
+    @property
+    def id(self) -> str:
+        """The id under which it is listed, and revoked; it does not tell the rest."""
+        return hashlib.sha256(self.signature.encode()).hexdigest()[:32]
 
     @property
     def ends(self) -> dt.datetime:

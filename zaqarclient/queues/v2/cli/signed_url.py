@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from zaqarclient.queues.v2.cli import options
@@ -27,11 +27,15 @@ class CreateSignedUrl(ShowOne):
     With --output it is printed ready to be used: "url" is one line, for the
     option --signed-url; "env" the same as a variable of a shell; "curl" a
     command that needs no program of this service. Whoever has it may do what it
-    allows: keep it like a password.
+    allows: keep it like a password. Its id, by which it can be revoked, is told on
+    the error stream, and by -c ID.
+
+    A queue named "list" or "revoke" is written behind "--".
     """
 
     example = """queue signed url orders --methods GET,POST --ttl-seconds 600
-  eval "$(zaqar queue signed url orders --methods POST --output env)\""""
+  eval "$(zaqar queue signed url orders --methods POST --output env)"
+  zaqar queue signed url -- list"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the name, what the URL is to allow, and how to print it."""
@@ -68,23 +72,28 @@ class CreateSignedUrl(ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Columns, tuple[Any, ...]]:
         """Have the URL signed."""
-        signed = self.queue(parsed_args.queue_name).signed_url(
+        from zaqarclient.auth import signed_url  # noqa: PLC0415 - only when needed
+
+        name = parsed_args.queue_name
+        document = self.queue(name).signed_url(
             paths=parsed_args.paths.split(","),
             ttl_seconds=parsed_args.ttl_seconds,
             methods=parsed_args.methods.split(","),
         )
+        signed = signed_url.SignedURL.of(self.client.api_url or "", document)
+        shown = {
+            "Paths": ",".join(signed.paths),
+            "Methods": ",".join(signed.methods),
+            "Expires": signed.expires,
+            "Signature": signed.signature,
+            "Project ID": signed.project,
+        }
         if parsed_args.output:
-            return ("Line",), (self._line(parsed_args.output, signed),)
-        return (
-            ("Paths", "Methods", "Expires", "Signature", "Project ID"),
-            (
-                ",".join(signed["paths"]),
-                ",".join(signed["methods"]),
-                signed["expires"],
-                signed["signature"],
-                signed["project"],
-            ),
-        )
+            shown = {"Line": self._line(parsed_args.output, signed)}
+        elif "id" in (column.strip().lower() for column in parsed_args.columns):
+            return (*shown, "ID"), (*shown.values(), signed.id)
+        self.hint(f'"queue signed url revoke {name} {signed.id}" takes it back.')
+        return tuple(shown), tuple(shown.values())
 
     def produce_output(
         self,
@@ -98,11 +107,9 @@ class CreateSignedUrl(ShowOne):
         print(data[0], file=self.app.stdout)
         return 0
 
-    def _line(self, output: str, document: Mapping[str, Any]) -> str:
+    def _line(self, output: str, signed: SignedURL) -> str:
         from zaqarclient.auth import signed_url  # noqa: PLC0415 - only when needed
 
-        endpoint = self.client.api_url or ""
-        signed = signed_url.SignedURL.of(endpoint, document)
         if output == "curl":
             return _curl(signed, self.client.client_uuid)
         line = signed_url.format_signed_url(signed)

@@ -40,8 +40,11 @@ def sign(zaqar: Run) -> Callable[..., str]:
 
     def run(*words: str) -> str:
         done = zaqar("queue", "signed", "url", "orders", "--output", "url", *words)
-        assert (done.status, done.err) == (0, "")
-        return done.out.strip()
+        assert done.status == 0
+        url = done.out.strip()
+        revoke = f"queue signed url revoke orders {parse_signed_url(url).id}"
+        assert done.err == f'"{revoke}" takes it back.\n'
+        return url
 
     return run
 
@@ -123,6 +126,24 @@ def test_the_parts_are_printed_where_no_output_is_chosen(zaqar: Run) -> None:
     assert list(parts) == ["Paths", "Methods", "Expires", "Signature", "Project ID"]
     assert parts["Paths"] == "/v2/queues/orders/claims,/v2/queues/orders/messages"
     assert parts["Methods"] == "GET,POST"
+
+
+def test_a_signed_url_tells_its_id_where_it_is_asked_for(zaqar: Run) -> None:
+    words = ["queue", "signed", "url", "orders", "-c", "ID", "-f", "value"]
+    done = zaqar(*words)
+    assert (done.status, done.err) == (0, "")
+    listed = zaqar("queue", "signed", "url", "list", "orders", "-f", "json").data
+    assert done.out.strip() in [row["ID"] for row in listed]
+
+
+@pytest.mark.parametrize("program", ["zaqar", "openstack"])
+@pytest.mark.parametrize("queue", ["list", "revoke"])
+def test_a_queue_named_as_a_command_is_written_behind_two_dashes(
+    process: Run, program: str, queue: str
+) -> None:
+    words = ["queue", "signed", "url", "-c", "Paths", "-f", "value", "--", queue]
+    done = process(program, *words)
+    assert (done.status, done.out) == (0, f"/v2/queues/{queue}/messages\n")
 
 
 def test_what_is_not_covered_is_said_with_what_is(
@@ -213,6 +234,7 @@ def test_a_signed_url_is_listed_until_it_ends_and_opens_nothing_once_revoked(
     listed = zaqar(*where, "queue", "signed", "url", "list", "orders", "-f", "json")
     assert listed.status == 0
     (row,) = listed.data
+    assert row["ID"] == parse_signed_url(url).id
     assert list(row) == ["ID", "Paths", "Methods", "Created", "Expires", "Revoked"]
     assert row["Paths"] == "/v2/queues/orders/messages"
     assert row["Methods"] == "GET"
