@@ -44,6 +44,15 @@ class Case:
     batch: int = 1
     operations: tuple[str, ...] = OPERATIONS
 
+    @property
+    def service(self) -> Case:
+        """What has to run for it, the same for cases that can share it.
+
+        A store that is as full as a case needs it is not shared with others.
+        """
+        served = Case(self.store, self.workers, self.identity, self.pooled)
+        return replace(served, queues=self.queues, backlog=self.backlog)
+
 
 @dataclass(frozen=True)
 class Group:
@@ -117,9 +126,10 @@ def _backlog(name: str, base: Case) -> Group:
 
 
 def _identity() -> Group:
-    base = replace(_SQLITE, operations=_CHANGES)
+    # Few connections: without kept verdicts Keystone has to answer all of them.
+    base = replace(_SQLITE, connections=4, operations=_CHANGES)
     rows = {one: replace(base, identity=one) for one in IDENTITIES}
-    return Group("Keystone, SQLite", rows)
+    return Group("Keystone, SQLite, 4 connections", rows)
 
 
 def _pools(name: str, base: Case) -> Group:

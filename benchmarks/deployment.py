@@ -111,6 +111,7 @@ def _keystone(case: Case, home: Path) -> Iterator[Keystone | None]:
     except keystone_template.NoKeystone as error:
         raise LoadError(str(error)) from None
     service.start()
+    service.publish(identity=service.url)
     try:
         yield service
     finally:

@@ -180,7 +180,7 @@ class Exchange:
     Args:
         url: The server's.
         headers: Who asks.
-        queues: How many queues there are.
+        queues: Their names.
         batch: Messages of a post.
         body_bytes: The size of a body.
     """
@@ -190,14 +190,14 @@ class Exchange:
         url: str,
         headers: Mapping[str, str],
         *,
-        queues: int,
+        queues: Sequence[str],
         batch: int,
         body_bytes: int,
     ) -> None:
         self._url = url
         self._headers = headers
         self._target = Target(url, headers)
-        self._queues = [f"bench-{number}" for number in range(queues)]
+        self._queues = queues
         body = {"payload": "x" * max(0, body_bytes - 14)}
         self._message = {"ttl": 86400, "body": body}
         self._messages = [self._message] * batch

@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -25,11 +24,9 @@ from cases import GROUPS, Case, Group, chosen
 from deployment import Deployment, deployed, find_program
 from exchange import Exchange
 from machine import busy_seconds, describe
-from results import Figures, text
+from results import Figures, save, text
 from traffic import LoadError
 
-#: Where the figures are kept that the documentation shows.
-RESULTS = Path(__file__).parent / "results"
 #: A queue with more is not filled anew after posts have added to it.
 _REFILLED = 10_000
 
@@ -38,12 +35,15 @@ class Row:
     """A case with what serves it.
 
     Args:
+        name: The row's; its queues have it in their names.
         case: The case.
-        deployment: What serves it.
+        deployment: What serves it, and maybe others.
         body_bytes: The size of bodies.
     """
 
-    def __init__(self, case: Case, deployment: Deployment, body_bytes: int) -> None:
+    def __init__(
+        self, name: str, case: Case, deployment: Deployment, body_bytes: int
+    ) -> None:
         self._case = case
         self._deployment = deployment
         self._figures = {operation: Figures() for operation in case.operations}
@@ -51,7 +51,7 @@ class Row:
         self._exchange = Exchange(
             deployment.url,
             deployment.headers,
-            queues=case.queues,
+            queues=[f"{name}-{number}" for number in range(case.queues)],
             batch=case.batch,
             body_bytes=body_bytes,
         )
@@ -125,11 +125,11 @@ def _since(
 
 
 async def measure(
-    group: Group, deployments: Mapping[str, Deployment], args: argparse.Namespace
+    group: Group, deployments: Mapping[Case, Deployment], args: argparse.Namespace
 ) -> dict[str, Any]:
     """Measure the rows of a group in turn and return the figures."""
     rows = {
-        name: Row(case, deployments[name], args.body_bytes)
+        name: Row(name, case, deployments[case.service], args.body_bytes)
         for name, case in group.rows.items()
     }
     for row in rows.values():
@@ -151,10 +151,11 @@ async def measure(
 
 def run(group: Group, args: argparse.Namespace) -> dict[str, Any]:
     """Start what a group needs, measure it, and stop it again."""
+    services = dict.fromkeys(case.service for case in group.rows.values())
     with contextlib.ExitStack() as stack:
         deployments = {
-            name: stack.enter_context(deployed(case, args.store_dir))
-            for name, case in group.rows.items()
+            service: stack.enter_context(deployed(service, args.store_dir))
+            for service in services
         }
         return uvloop.run(measure(group, deployments, args))
 
@@ -181,7 +182,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     option(
         "--save",
         action="store_true",
-        help=f"keep the figures in {RESULTS.name}/, for the documentation",
+        help="keep the figures in benchmarks/results/, for the documentation",
     )
     args = parser.parse_args(arguments)
     for name in ("seconds", "rounds", "body_bytes"):
@@ -223,19 +224,8 @@ def main(arguments: list[str] | None = None) -> int:
     if args.json:
         print(json.dumps(report))
     if args.save:
-        save(report)
+        print(f"kept in {save(report)}", file=sys.stderr)
     return 0
-
-
-def save(report: dict[str, Any]) -> None:
-    """Keep the figures by date, beside those of other groups of the same day."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{report['machine']['date']}.json"
-    if path.exists():
-        kept = json.loads(path.read_text())
-        report = {**report, "groups": {**kept["groups"], **report["groups"]}}
-    path.write_text(json.dumps(report, indent=1) + "\n")
-    print(f"kept in {path}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from traffic import Timings
 
-#: Parts that take CPU time, in the order of the tables. ``client`` is this program.
-PARTS = ("server", "redis", "keystone", "client", "others")
-#: What one request costs.
+#: Where the figures are kept that the documentation shows.
+RESULTS = Path(__file__).parent / "results"
+#: The parts whose CPU time is what a request costs.
 COST = ("server", "redis", "keystone")
 #: Rows with more of the machine taken by others are marked.
 MOST_BY_OTHERS = 0.15
+#: From how many messages on the size of a store is told by message.
+ENOUGH_MESSAGES = 100_000
 
 
 @dataclass
@@ -81,18 +85,22 @@ class Figures:
         ]
 
 
-#: The columns of the tables: heading, and the unit below it.
-COLUMNS = (
-    "requests/s",
-    "p50 ms",
-    "p99 ms",
-    "server µs",
-    "Redis µs",
-    "x rate",
-    "x CPU",
-    "cores",
-    "client",
-)
+def columns(group: Mapping[str, Any]) -> list[str]:
+    """Return the headings of a group's tables after the rows' names."""
+    costs = [_HEADS[part] for part in _parts(group)]
+    return ["requests/s", "p50 ms", "p99 ms", *costs, *_RATIOS]
+
+
+_HEADS = {"server": "server µs", "redis": "Redis µs", "keystone": "Keystone µs"}
+_RATIOS = ("x rate", "x CPU", "cores", "client")
+
+
+def _parts(group: Mapping[str, Any]) -> list[str]:
+    operations = [row["operations"].values() for row in group["rows"].values()]
+    seen = {
+        part for some in operations for figures in some for part in figures["cpu_us"]
+    }
+    return [part for part in COST if part in seen]
 
 
 def is_disturbed(row: Mapping[str, Any]) -> bool:
@@ -106,35 +114,40 @@ def lines(group: Mapping[str, Any], operation: str) -> Iterator[tuple[str, list[
     """Yield name and cells of each row of a group that has measured an operation.
 
     The ratios compare with the group's base: *x rate* the requests a second, *x CPU*
-    what servers, Redis and Keystone together spend on a request.
+    what servers, Redis and Keystone together spend on a request; if posts have several
+    messages, by message.
     """
-    base: Mapping[str, Any] | None = None
+    parts = _parts(group)
+    base: tuple[float, float] | None = None
     for name, row in group["rows"].items():
         figures = row["operations"].get(operation)
         if figures is None:
             continue
-        base = base or figures
-        cpu, cores = figures["cpu_us"], figures["cores"]
-        ours = sum(cores.get(part, 0.0) for part in (*COST, "client"))
+        batch = row["case"]["batch"] if operation == "post" else 1
+        rate, cpu = figures["requests_per_second"], figures["cpu_us"]
+        own = rate * batch, cpu["total"] / batch
+        base = base or own
         yield (
             name + " *" * is_disturbed(row),
             [
-                f"{figures['requests_per_second']:,}",
+                f"{rate:,}",
                 f"{figures['p50_ms']:.2f}",
                 f"{figures['p99_ms']:.2f}",
-                f"{cpu['server']:.0f}",
-                f"{cpu['redis']:.0f}" if "redis" in cpu else "",
-                _ratio(figures, base, "requests_per_second"),
-                f"{cpu['total'] / base['cpu_us']['total']:.2f}",
-                f"{ours:.2f}",
-                f"{cores['client']:.2f}",
+                *(f"{cpu[part]:.0f}" if part in cpu else "-" for part in parts),
+                *(
+                    f"{mine / theirs:.2f}"
+                    for mine, theirs in zip(own, base, strict=True)
+                ),
+                f"{cores_of(figures):.2f}",
+                f"{figures['cores']['client']:.2f}",
             ],
         )
 
 
-def _ratio(figures: Mapping[str, Any], base: Mapping[str, Any], name: str) -> str:
-    ratio: float = figures[name] / base[name]
-    return f"{ratio:.2f}"
+def cores_of(figures: Mapping[str, Any]) -> float:
+    """Return how many cores servers, Redis, Keystone and this program used."""
+    cores: Mapping[str, float] = figures["cores"]
+    return sum(cores.get(part, 0.0) for part in (*COST, "client"))
 
 
 def operations_of(group: Mapping[str, Any]) -> list[str]:
@@ -149,16 +162,55 @@ def text(group_name: str, group: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of a group's tables for people at a terminal."""
     yield f"{group_name}: {group['title']}"
     for operation in operations_of(group):
-        heads = "".join(f"{head:>11}" for head in COLUMNS)
-        yield f"  {operation:<14}{heads}"
+        heads = "".join(f"{head:>12}" for head in columns(group))
+        yield f"  {operation:<18}{heads}"
         for name, cells in lines(group, operation):
-            yield f"  {name:<14}" + "".join(f"{cell:>11}" for cell in cells)
+            yield f"  {name:<18}" + "".join(f"{cell:>12}" for cell in cells)
+    for name, stored in footprints(group):
+        sizes = ", ".join(f"{kind} {size:,.0f}" for kind, size in stored.items())
+        yield f"  {name}: bytes a message: {sizes}"
 
 
-def footprint(group: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
-    """Yield row, bytes in memory and bytes on disk that a message takes."""
+def footprints(group: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield row and bytes that a message takes, by kind, of rows with many messages."""
     for name, row in group["rows"].items():
-        stored = row.get("footprint")
-        if stored and stored["messages"] >= 1000:
-            count = stored["messages"]
-            yield name, stored.get("memory", 0) / count, stored["disk"] / count
+        stored = dict(row["footprint"])
+        count = stored.pop("messages")
+        if count >= ENOUGH_MESSAGES:
+            yield name, {kind: size / count for kind, size in stored.items()}
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What one operation's figures mean for more machines.
+
+    Attributes:
+        server_us: CPU of the server a request.
+        redis_us: CPU of Redis a request.
+        server_core: Requests a second that one core of servers makes.
+        redis_core: Requests a second at which the one thread of Redis is full.
+        server_cores: Cores of servers that fill it.
+    """
+
+    server_us: float
+    redis_us: float
+    server_core: float
+    redis_core: float
+    server_cores: float
+
+
+def projection(figures: Mapping[str, Any]) -> Projection:
+    """Reckon with the CPU a request, as if it stayed what it is."""
+    server, redis = figures["cpu_us"]["server"], figures["cpu_us"]["redis"]
+    return Projection(server, redis, 1e6 / server, 1e6 / redis, server / redis)
+
+
+def save(report: Mapping[str, Any]) -> Path:
+    """Keep the figures by date, beside those of other groups of the same day."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{report['machine']['date']}.json"
+    if path.exists():
+        kept = json.loads(path.read_text())
+        report = {**report, "groups": {**kept["groups"], **report["groups"]}}
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    return path
