@@ -1,8 +1,9 @@
 """What all commands share: the client, its id, hints, prompts and output.
 
 The classes stand on cliff's own, so one class serves ``openstack`` and
-``zaqar``: a command needs only ``app.client_manager.messaging``, the three
-streams and ``app.options`` of the program around it.
+``zaqar``: a command needs only ``app.client_manager.messaging`` and the three
+streams of the program around it, as the stand-ins of tests have them;
+``app.NAME`` and ``app.options`` are looked at where they are.
 """
 
 from __future__ import annotations
@@ -67,6 +68,12 @@ class Command(command.Command):
         client.client_uuid = self._client_id or client_id.persistent()
         return client
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether only data and errors are wanted."""
+        options = getattr(self.app, "options", None)
+        return getattr(options, "verbose_level", 1) == 0
+
     def queue(self, name: str) -> Queue:
         """Return the queue of that name; nothing is sent."""
         return self.client.queue(name, auto_create=False)
@@ -77,7 +84,7 @@ class Command(command.Command):
 
     def get_epilog(self) -> str:
         """Return the example, and what the program adds of its own."""
-        program = self.app.NAME
+        program = getattr(self.app, "NAME", "openstack")
         example = self.example.replace("| zaqar", f"| {program}")
         own = f"Example:\n  {program} {example}" if example else ""
         # The search for the distribution that brought a command reads the
@@ -95,6 +102,7 @@ class Command(command.Command):
             "--client-id",
             metavar="<client_id>",
             default=os.environ.get("OS_MESSAGE_CLIENT_ID") or None,
+            type=self._take_client_id,
             help="UUID that the service knows this client by (default: one made "
             "for this user and kept) (Env: OS_MESSAGE_CLIENT_ID)",
         )
@@ -102,6 +110,11 @@ class Command(command.Command):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the arguments of this command to its parser."""
+
+    def _take_client_id(self, text: str) -> str:
+        """Argument type: the id; from then on it is that of the client."""
+        self._client_id = text
+        return text
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command and return the exit status.
@@ -111,7 +124,6 @@ class Command(command.Command):
                 is closed, so that nothing more is said about it.
             Unreachable: the network failed.
         """
-        self._client_id = getattr(parsed_args, "client_id", None)
         try:
             status = super().run(parsed_args)
             self.app.stdout.flush()
@@ -128,7 +140,7 @@ class Command(command.Command):
 
     def hint(self, text: str) -> None:
         """Print a line beside the data, on the error stream, unless ``-q``."""
-        if getattr(self.app.options, "verbose_level", 1):
+        if not self.is_quiet:
             print(without_users(text), file=self.app.stderr, flush=True)
 
     def confirm(self, question: str, parsed_args: argparse.Namespace) -> None:

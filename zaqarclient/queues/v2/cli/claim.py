@@ -161,15 +161,13 @@ class ReleaseClaim(Command):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the names."""
         options.add_queue_name(parser)
-        parser.add_argument(
-            "claim_id", metavar="<claim_id>", nargs="+", help="IDs of the claims"
-        )
+        options.add_targets(parser, "claim_id", "ID of the claim")
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Release the claims, one after the other."""
         queue = self.queue(parsed_args.queue_name)
         self.for_each(
             "claim",
-            parsed_args.claim_id,
+            options.targets(parsed_args, "claim_id"),
             lambda claim: queue.claim(id=claim).delete(),
         )

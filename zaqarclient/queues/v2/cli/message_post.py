@@ -151,8 +151,9 @@ class PostMessages(Lister):
         """Say no if ids come out one by one on the same terminal."""
         by_line = parsed_args.lines or parsed_args.json_lines
         streams = parsed_args.formatter in {"value", "csv"}
-        quiet = getattr(self.app.options, "verbose_level", 1) == 0
-        return by_line and not quiet and not (streams and self.app.stdout.isatty())
+        return (
+            by_line and not self.is_quiet and not (streams and self.app.stdout.isatty())
+        )
 
 
 def _with_defaults(

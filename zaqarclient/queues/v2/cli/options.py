@@ -184,6 +184,23 @@ def add_queue_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("queue_name", metavar="<queue_name>", help="Name of the queue")
 
 
+def add_targets(parser: argparse.ArgumentParser, dest: str, text: str) -> None:
+    """Add the names of the things that a command works on, one or more.
+
+    Args:
+        parser: Where to add them.
+        dest: What the first is called, which is one text as it always was.
+        text: The help for the first.
+    """
+    parser.add_argument(dest, metavar=f"<{dest}>", help=text)
+    parser.add_argument("more", metavar=f"<{dest}>", nargs="*", help="Further ones")
+
+
+def targets(parsed_args: argparse.Namespace, dest: str) -> list[str]:
+    """Return the names that `add_targets` took."""
+    return [getattr(parsed_args, dest), *parsed_args.more]
+
+
 def add_paging(parser: argparse.ArgumentParser, marker: str, meaning: str) -> None:
     """Add ``--marker``, ``--limit`` and ``--all``.
 

@@ -183,21 +183,14 @@ class DeleteQueue(Command):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the names and ``--yes``."""
-        parser.add_argument(
-            "queue_name",
-            metavar="<queue_name>",
-            nargs="+",
-            help="Names of the queues",
-        )
+        options.add_targets(parser, "queue_name", "Name of the queue")
         options.add_yes(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete the queues, one after the other."""
-        names = ", ".join(parsed_args.queue_name)
-        self.confirm(f"Delete {names} with all messages?", parsed_args)
-        self.for_each(
-            self.kind, parsed_args.queue_name, lambda name: self.source(name).delete()
-        )
+        names = options.targets(parsed_args, "queue_name")
+        self.confirm(f"Delete {', '.join(names)} with all messages?", parsed_args)
+        self.for_each(self.kind, names, lambda name: self.source(name).delete())
 
 
 class GetQueueStats(ShowOne):

@@ -241,17 +241,12 @@ class DeleteSubscription(Command):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the names and ``--yes``."""
         options.add_queue_name(parser)
-        parser.add_argument(
-            "subscription_id",
-            metavar="<subscription_id>",
-            nargs="+",
-            help="IDs of the subscriptions",
-        )
+        options.add_targets(parser, "subscription_id", "ID of the subscription")
         options.add_yes(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete the subscriptions, one after the other."""
-        ids = parsed_args.subscription_id
+        ids = options.targets(parsed_args, "subscription_id")
         source = self.source(parsed_args.queue_name)
         self.confirm(f"Delete {', '.join(ids)} of {source.name}?", parsed_args)
         self.for_each(

@@ -43,8 +43,8 @@ ACCEPTED = [
     ("queue exists", ["q"], {"queue_name": "q"}),
     ("queue set", ["q", "--property", 'a="1"'], {"properties": [("a", "1")]}),
     ("queue unset", ["q", "--property", "a"], {"properties": ["a"]}),
-    ("queue delete", ["q"], {"queue_name": ["q"], "yes": False}),
-    ("queue delete", ["q", "r", "-y"], {"queue_name": ["q", "r"], "yes": True}),
+    ("queue delete", ["q"], {"queue_name": "q", "more": [], "yes": False}),
+    ("queue delete", ["q", "r", "-y"], {"queue_name": "q", "more": ["r"], "yes": True}),
     ("queue stats", ["q"], {"queue_name": "q", "check": False}),
     ("queue set metadata", ["q", "{}"], {"queue_name": "q", "queue_metadata": "{}"}),
     ("queue get metadata", ["q"], {"queue_name": "q"}),
@@ -130,7 +130,7 @@ ACCEPTED = [
     ("claim query", ["q", "c"], {"queue_name": "q", "claim_id": "c"}),
     ("claim renew", ["q", "c"], {"claim_id": "c", "ttl": None, "grace": None}),
     ("claim renew", ["q", "c", "--ttl", "60", "--grace", "61"], {"grace": 61}),
-    ("claim release", ["q", "c"], {"queue_name": "q", "claim_id": ["c"]}),
+    ("claim release", ["q", "c"], {"queue_name": "q", "claim_id": "c", "more": []}),
     (
         "claim run",
         ["q", "--ttl", "60", "--", "wc", "-c"],
@@ -206,7 +206,7 @@ ACCEPTED = [
     (
         "subscription delete",
         ["q", "s", "t", "-y"],
-        {"subscription_id": ["s", "t"], "yes": True},
+        {"subscription_id": "s", "more": ["t"], "yes": True},
     ),
     (
         "subscription confirm",
