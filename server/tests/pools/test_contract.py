@@ -14,9 +14,3 @@ class TestTwoPools(StorageContract):
     @pytest.fixture
     def driver(self, tmp_path: Path) -> WithPools:
         return make_pooled(tmp_path, "first", "second")
-
-
-class TestVirtualPool(StorageContract):
-    @pytest.fixture
-    def driver(self, tmp_path: Path) -> WithPools:
-        return make_pooled(tmp_path, virtual=True)

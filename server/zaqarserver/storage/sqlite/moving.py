@@ -22,7 +22,7 @@ from zaqarserver.storage.moving import (
 from zaqarserver.storage.sqlite.ids import decode_secret, decode_seq
 from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.sqlite.seals import Sealed
-from zaqarserver.storage.sqlite.statements import fetch
+from zaqarserver.storage.sqlite.statements import ById, fetch
 from zaqarserver.storage.sqlite.subscriptions import bury_all
 
 #: The project of what arrives: none that a caller can have.
@@ -77,10 +77,14 @@ SUBSCRIPTION_UPTO = """
     SELECT max(seq) FROM subscription
      WHERE project = ? AND source = ? AND expires > 0 AND coalesce(alias, seq) <= ?
 """
-SUBSCRIPTION_OF = """
-    SELECT seq FROM subscription
-     WHERE project = ? AND source = ? AND alias = ? AND expires > 0
-"""
+SUBSCRIPTION_OF = ById("""
+    SELECT seq, secret FROM subscription
+     WHERE {number} = ? AND project = ? AND source = ? AND expires > 0
+""")
+ROW_TAKEN = {
+    table: f"SELECT 1 FROM {table} WHERE seq = ?"  # noqa: S608 - constants only
+    for table in ("message", "claim", "subscription")
+}
 NOTICE_INSERT = """
     INSERT INTO notice (project, source, messages, count, newest, reached, open)
     VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -239,12 +243,30 @@ def _settle_in(
         yield
 
 
+def free_row(ledger: Ledger, table: str, id_: str, last: int) -> tuple[int, int | None]:
+    """Choose a row for what comes from another store.
+
+    It is the number of its id, so that it sorts by its age among others, or the next
+    one that is free and behind ``last``. New ids will sort behind it.
+
+    Returns:
+        The row, and the number of the id if that is another one.
+    """
+    number = decode_seq(id_) or 0
+    row = max(number, last + 1)
+    while fetch(ledger.db, ROW_TAKEN[table], (row,)):
+        row += 1
+    ledger.sequence.last = max(ledger.sequence.last, row)
+    return row, None if row == number else number
+
+
 def _subscribe(ledger: Ledger, place: Place, record: SubscriptionRecord) -> None:
-    number = decode_seq(record.id) or 0
+    last = _upto(ledger, place, record.id)
+    row, alias = free_row(ledger, "subscription", record.id, last)
     ledger.db.execute(
         SUBSCRIPTION_INSERT,
         (
-            ledger.sequence.take(0.0)[0],
+            row,
             decode_secret(record.id),
             *place,
             record.subscriber,
@@ -255,7 +277,7 @@ def _subscribe(ledger: Ledger, place: Place, record: SubscriptionRecord) -> None
             int(record.confirmed),
             int(record.volatile),
             record.due,
-            number,
+            alias,
         ),
     )
     ledger.tally.add(place.project, subscriptions=1)
@@ -271,13 +293,9 @@ def _note(ledger: Ledger, place: Place, record: NoticeRecord) -> None:
         reached,
     )
     found = [
-        (seq, pending)
+        (there[0], pending)
         for pending in record.deliveries
-        for (seq,) in fetch(
-            ledger.db,
-            SUBSCRIPTION_OF,
-            (*place, decode_seq(pending.subscription_id) or 0),
-        )
+        if (there := SUBSCRIPTION_OF.find(ledger.db, pending.subscription_id, *place))
     ]
     if reached is None and not found:
         return

@@ -130,6 +130,9 @@ MESSAGE_HOLDER = ById("""
       FROM message m LEFT JOIN claim c ON c.seq = m.claim AND c.expires > ?3
      WHERE m.{number} = ?1 AND m.backlog = ?2 AND m.expires > ?3
 """)
+MESSAGE_PLACE = ById(
+    "SELECT seq, secret FROM message WHERE {number} = ? AND backlog = ?"
+)
 MESSAGE_BEFORE = """
     SELECT seq FROM message WHERE backlog = ? AND alias <= ?
      ORDER BY alias DESC LIMIT 1

@@ -25,6 +25,10 @@ FIND = ById(f"""
     SELECT {COLUMNS} FROM subscription
      WHERE {{number}} = ? AND project = ? AND source = ? AND expires > ?
 """)  # noqa: S608 - constants only
+PLACE = ById("""
+    SELECT seq, secret FROM subscription
+     WHERE {number} = ? AND project = ? AND source = ?
+""")
 BEFORE = """
     SELECT seq FROM subscription WHERE project = ? AND source = ? AND alias <= ?
      ORDER BY alias DESC, seq DESC LIMIT 1
@@ -94,8 +98,11 @@ def list_subscriptions(
     after = 0 if marker is None else decode_seq(marker)
     if after is None:
         return []
+    place = PLACE.find(db, marker or "", project, source)
     before = fetch(db, BEFORE, (project, source, after))
-    if before:  # as for messages: see walks.position_of
+    if place is not None:  # as for messages: see walks.position_of
+        after = place[0]
+    elif before:
         after = max(after, before[0][0])
     rows = fetch(db, LIST, (project, source, after, now, limit))
     return [read_subscription(row, now) for row in rows]

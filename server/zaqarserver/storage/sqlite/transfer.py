@@ -21,14 +21,10 @@ from zaqarserver.storage.moving import (
     SubscriptionRecord,
 )
 from zaqarserver.storage.sqlite import statements as sql
-from zaqarserver.storage.sqlite.ids import (
-    decode_secret,
-    decode_seq,
-    encode_id,
-)
+from zaqarserver.storage.sqlite.ids import decode_secret, encode_id
 from zaqarserver.storage.sqlite.ledger import Ledger, load_entry
-from zaqarserver.storage.sqlite.moving import ARRIVING, Place, encode
-from zaqarserver.storage.sqlite.statements import Row, fetch
+from zaqarserver.storage.sqlite.moving import ARRIVING, Place, encode, free_row
+from zaqarserver.storage.sqlite.statements import ById, Row, fetch
 from zaqarserver.storage.subscriptions import Noticed
 
 #: About how many bytes of bodies a page has at most.
@@ -93,8 +89,11 @@ MESSAGE_INSERT = """
                          visible, ttl, client, checksum, body, alias)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-MESSAGE_OF = "SELECT seq FROM message WHERE backlog = ? AND alias = ? AND secret = ?"
-CLAIM_OF = "SELECT seq FROM claim WHERE backlog = ? AND alias = ? AND secret = ?"
+MESSAGE_OF = ById("SELECT seq, secret FROM message WHERE {number} = ? AND backlog = ?")
+MESSAGE_LAST = """
+    SELECT max(seq) FROM message WHERE backlog = ? AND state = ?
+"""
+CLAIM_OF = ById("SELECT seq, secret FROM claim WHERE {number} = ? AND backlog = ?")
 ARRIVAL_INSERT = """
     INSERT OR IGNORE INTO arrival (seal, id, record) VALUES (?, ?, ?)
 """
@@ -230,68 +229,69 @@ def receive_page(
         or sealed.backlog is None
     ):
         raise QueueChanged(f"queue {place.queue!r} does not arrive")
+    last = _last(ledger, sealed.backlog)
     for count, record in enumerate(records):
         if count and count % STEP == 0:
             yield
         if isinstance(record, ClaimRecord):
             _keep_claim(ledger, sealed.backlog, record)
         elif isinstance(record, MessageRecord):
-            _keep_message(ledger, sealed.backlog, record)
+            last = _keep_message(ledger, sealed.backlog, record, last)
         else:
             # The types have ids of their own; the queue itself needs none.
             id_ = "" if isinstance(record, QueueRecord) else record.id
             name = f"{type(record).__name__} {id_}"
-            _raise_to(ledger, id_)
             ledger.db.execute(ARRIVAL_INSERT, (sealed.id, name, encode(record)))
 
 
-def _raise_to(ledger: Ledger, id_: str) -> int:
-    """See that new ids sort behind this one; return its number."""
-    number = decode_seq(id_) or 0
-    ledger.sequence.last = max(ledger.sequence.last, number)
-    return number
+def _last(ledger: Ledger, backlog: int) -> int:
+    """Return the last row of a backlog, 0 if it has none."""
+    ends = [
+        fetch(ledger.db, MESSAGE_LAST, (backlog, state))[0][0] for state in sql.STATES
+    ]
+    return max((end for end in ends if end is not None), default=0)
 
 
 def _keep_claim(ledger: Ledger, backlog: int, record: ClaimRecord) -> None:
-    number, secret = _raise_to(ledger, record.id), decode_secret(record.id)
-    if fetch(ledger.db, CLAIM_OF, (backlog, number, secret)):
+    if CLAIM_OF.find(ledger.db, record.id, backlog):
         return
+    row, alias = free_row(ledger, "claim", record.id, 0)
     expires = record.created + record.ttl
     ledger.db.execute(
         CLAIM_INSERT,
         (
-            ledger.sequence.take(0.0)[0],
+            row,
             backlog,
-            secret,
+            decode_secret(record.id),
             record.ttl,
             record.grace,
             record.created,
             expires,
-            number,
+            alias,
         ),
     )
     ledger.lower_due(backlog, expires)
 
 
-def _keep_message(ledger: Ledger, backlog: int, record: MessageRecord) -> None:
-    number, secret = _raise_to(ledger, record.id), decode_secret(record.id)
-    if fetch(ledger.db, MESSAGE_OF, (backlog, number, secret)):
-        return
-    claim = None
-    if record.claim_id is not None:
-        holder = decode_seq(record.claim_id) or 0, decode_secret(record.claim_id)
-        found = fetch(ledger.db, CLAIM_OF, (backlog, *holder))
-        claim = found[0][0] if found else None
+def _keep_message(
+    ledger: Ledger, backlog: int, record: MessageRecord, last: int
+) -> int:
+    """Keep a message behind the row ``last``; return the last row then."""
+    if MESSAGE_OF.find(ledger.db, record.id, backlog):
+        return last
+    row, alias = free_row(ledger, "message", record.id, last)
+    holder = record.claim_id and CLAIM_OF.find(ledger.db, record.claim_id, backlog)
+    claim = holder[0] if holder else None
     state = sql.FREE if record.visible is None else sql.DELAYED
     ledger.db.execute(
         MESSAGE_INSERT,
         (
-            ledger.sequence.take(0.0)[0],
+            row,
             backlog,
             state if claim is None else sql.CLAIMED,
             record.claim_count,
             claim,
-            secret,
+            decode_secret(record.id),
             record.created,
             record.expires,
             record.visible,
@@ -299,7 +299,7 @@ def _keep_message(ledger: Ledger, backlog: int, record: MessageRecord) -> None:
             record.client_id,
             record.checksum,
             record.body,
-            number,
+            alias,
         ),
     )
     due = record.expires
@@ -307,3 +307,4 @@ def _keep_message(ledger: Ledger, backlog: int, record: MessageRecord) -> None:
         due = min(due, record.visible)
     ledger.lower_due(backlog, due)
     ledger.keep(ARRIVING, backlog, 1, len(record.body), int(claim is not None))
+    return row

@@ -116,6 +116,9 @@ def position_of(db: apsw.Connection, backlog: int, marker: str) -> int | None:
     number = decode_seq(marker)
     if number is None:
         return None
-    # What came from another store has lower numbers in its ids than in its rows.
+    found = sql.MESSAGE_PLACE.find(db, marker, backlog)
+    if found is not None:
+        return int(found[0])
+    # What came from another store may have lower numbers in its ids than in its rows.
     before = sql.fetch(db, sql.MESSAGE_BEFORE, (backlog, number))
     return max(number, before[0][0]) if before else number

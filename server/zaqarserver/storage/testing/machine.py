@@ -175,9 +175,7 @@ class StorageMachine(AccountRules):
         return self._post(key, "other", new)
 
     def _post(self, key: Key, client: str, new: list[NewMessage]) -> Any:
-        known = [
-            one.id for shelf in self.model.queues.values() for one in shelf.messages
-        ]
+        known = [one.id for one in self.model.shelf(key).messages]
         ids = self._run(self.storage.message_post(*key, client, new, self.model.now))
         assert ids == sorted(set(ids))
         assert max(known, default="") < ids[0]
