@@ -60,13 +60,13 @@ class Deployment:
     def sizes(self) -> dict[str, int]:
         """Return how many bytes the store and the server have by now.
 
-        ``memory`` is that of Redis, ``disk`` that of its log, or of SQLite's files;
-        ``server`` is the largest server process's memory.
+        ``memory`` is that of Redis, ``disk`` that of its log, or of SQLite's file
+        without its log, which has a bound; ``server`` is the largest server
+        process's memory.
         """
         server = max(resident_bytes(pid) for pid in self.pids["server"])
         if self.redis is None:
-            files = (one.stat().st_size for one in self.home.rglob("store.db*"))
-            return {"server": server, "disk": sum(files)}
+            return {"server": server, "disk": (self.home / "store.db").stat().st_size}
         told = self.redis.ask("INFO") or b""
         lines = (line.split(":", 1) for line in told.decode().splitlines())
         facts = dict(pair for pair in lines if len(pair) == 2)

@@ -63,6 +63,7 @@ class Row:
         after = self._deployment.sizes()
         self._footprint = {
             "messages": self._case.backlog * self._case.queues,
+            "server": after.pop("server"),
             **{name: size - before[name] for name, size in after.items()},
         }
 
@@ -203,29 +204,30 @@ def main(arguments: list[str] | None = None) -> int:
             "\n".join(f"{name}/{row}" for name in GROUPS for row in GROUPS[name].rows)
         )
         return 0
-    settings = {
-        name: getattr(args, name) for name in ("seconds", "rounds", "body_bytes")
-    }
     report: dict[str, Any] = {
         "machine": describe(find_program()),
-        "settings": settings,
+        "settings": {
+            name: getattr(args, name) for name in ("seconds", "rounds", "body_bytes")
+        },
         "groups": {},
     }
     if not args.json:
         print(", ".join(f"{name} {told}" for name, told in report["machine"].items()))
+    failed = False
     for name, group in args.groups.items():
         try:
             report["groups"][name] = run(group, args)
         except LoadError as error:
             print(f"matrix: {name}: {error}", file=sys.stderr)
-            return 1
+            failed = True
+            continue
         if not args.json:
             print("\n".join(text(name, report["groups"][name])), flush=True)
     if args.json:
         print(json.dumps(report))
     if args.save:
         print(f"kept in {save(report)}", file=sys.stderr)
-    return 0
+    return int(failed)
 
 
 if __name__ == "__main__":

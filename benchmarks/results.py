@@ -166,18 +166,34 @@ def text(group_name: str, group: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {operation:<18}{heads}"
         for name, cells in lines(group, operation):
             yield f"  {name:<18}" + "".join(f"{cell:>12}" for cell in cells)
-    for name, stored in footprints(group):
-        sizes = ", ".join(f"{kind} {size:,.0f}" for kind, size in stored.items())
-        yield f"  {name}: bytes a message: {sizes}"
+    for name, size in footprints(group):
+        stored = f"{size.disk:,.0f} bytes on disk, {size.memory:,.0f} in Redis"
+        yield f"  {name}: a message takes {stored}; server {size.server:,.0f} MiB"
 
 
-def footprints(group: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield row and bytes that a message takes, by kind, of rows with many messages."""
+@dataclass(frozen=True)
+class Footprint:
+    """What a row's messages take.
+
+    Attributes:
+        disk: Bytes a message on disk.
+        memory: Bytes a message in the memory of Redis; 0 without one.
+        server: MiB in the memory of the largest server process, of all it does.
+    """
+
+    disk: float
+    memory: float
+    server: float
+
+
+def footprints(group: Mapping[str, Any]) -> Iterator[tuple[str, Footprint]]:
+    """Yield row and footprint of rows with many messages."""
     for name, row in group["rows"].items():
-        stored = dict(row["footprint"])
-        count = stored.pop("messages")
+        sizes = row["footprint"]
+        count = sizes["messages"]
         if count >= ENOUGH_MESSAGES:
-            yield name, {kind: size / count for kind, size in stored.items()}
+            memory, server = sizes.get("memory", 0), sizes["server"]
+            yield name, Footprint(sizes["disk"] / count, memory / count, server / 2**20)
 
 
 @dataclass(frozen=True)
@@ -206,11 +222,15 @@ def projection(figures: Mapping[str, Any]) -> Projection:
 
 
 def save(report: Mapping[str, Any]) -> Path:
-    """Keep the figures by date, beside those of other groups of the same day."""
+    """Keep the figures by date, beside those of other groups of the same day.
+
+    Those that were measured on another machine, or otherwise, are not kept.
+    """
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{report['machine']['date']}.json"
     if path.exists():
         kept = json.loads(path.read_text())
-        report = {**report, "groups": {**kept["groups"], **report["groups"]}}
+        if all(kept[told] == report[told] for told in ("machine", "settings")):
+            report = {**report, "groups": {**kept["groups"], **report["groups"]}}
     path.write_text(json.dumps(report, indent=1) + "\n")
     return path

@@ -136,7 +136,7 @@ def test_requests_are_spread_over_queues_that_hold_the_backlog():
     done = run("--only", "queues-sqlite/10", *QUICKLY, "--json")
     row = json.loads(done.stdout)["groups"]["queues-sqlite"]["rows"]["10"]
     assert row["footprint"]["messages"] == 10 * 10
-    assert row["footprint"]["disk"] > 0
+    assert row["footprint"]["server"] > 10 * 2**20
     for operation in ("post", "cycle", "list", "stats"):
         assert "redis" not in figures_of(row, operation)["cpu_us"]
 
@@ -171,7 +171,7 @@ def row(rate, server, redis, *, others=0.0, batch=1):
     return {
         "case": {"batch": batch},
         "operations": {"post": figures},
-        "footprint": {"messages": 10, "disk": 4096},
+        "footprint": {"messages": 10, "disk": 4096, "server": 2**20},
     }
 
 
@@ -217,17 +217,21 @@ def test_a_projection_says_what_fills_redis(results):
 
 def test_sizes_are_told_by_message_of_large_stores_only(results):
     large = row(1, 1, 1)
-    large["footprint"] = {"messages": 200_000, "disk": 100_000_000, "memory": 0}
+    sizes = {"disk": 100_000_000, "memory": 60_000_000, "server": 80 * 2**20}
+    large["footprint"] = {"messages": 200_000, **sizes}
     group = {"rows": {"small": row(1, 1, 1), "large": large}}
-    assert dict(results.footprints(group)) == {"large": {"disk": 500, "memory": 0}}
+    ((name, size),) = results.footprints(group)
+    assert (name, size.disk, size.memory, size.server) == ("large", 500, 300, 80)
 
 
 def test_what_is_kept_of_a_day_is_not_lost_when_more_is_measured(
     results, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(results, "RESULTS", tmp_path)
-    machine = {"date": "2026-01-31"}
-    results.save({"machine": machine, "groups": {"a": 1, "b": 1}})
-    path = results.save({"machine": machine, "groups": {"b": 2}})
+    report = {"machine": {"date": "2026-01-31"}, "settings": {"rounds": 5}}
+    results.save({**report, "groups": {"a": 1, "b": 1}})
+    path = results.save({**report, "groups": {"b": 2}})
     assert path == tmp_path / "2026-01-31.json"
     assert json.loads(path.read_text())["groups"] == {"a": 1, "b": 2}
+    results.save({**report, "settings": {"rounds": 1}, "groups": {"b": 3}})
+    assert json.loads(path.read_text())["groups"] == {"b": 3}
