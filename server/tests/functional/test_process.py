@@ -146,6 +146,8 @@ def test_a_chunked_body_has_the_same_limit(server):
     [
         b"NONSENSE\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/2.0\r\nHost: x\r\n\r\n",
+        b"PUT /v2/queues/a HTTP/2.0\r\nContent-Length: 2\r\n\r\n{}",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",
         b"POST /v2/queues/a/messages HTTP/1.1\r\nContent-Length: ten\r\n\r\n",
         b"POST /v2/queues/a/messages HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
@@ -211,6 +213,38 @@ def test_a_peer_that_sends_no_whole_request_is_let_go(impatient, start):
         peer.sendall(start)
         read_to_end(peer)
     assert request(impatient, "GET", "/v2/ping")[0] == 204
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        ("GET / HTTP/1.1", "\r\n"),
+        ("GET / HTTP/1.1", "GET / HT"),
+        ("PUT /v2/nowhere HTTP/1.1\r\nContent-Length: 99999", "{"),
+        (f"PUT {QUEUE} HTTP/1.1\r\nContent-Length: 99999", " "),
+    ],
+)
+def test_a_peer_that_was_answered_must_send_whole_requests_too(impatient, start, more):
+    begun = " " if "Length" in start else ""
+    with connect(impatient) as peer:
+        peer.sendall(f"{start}\r\n{HEAD}\r\n{begun}".encode())
+        assert peer.recv(65536).startswith(b"HTTP/1.1 ")
+        peer.sendall(more.encode())
+        assert read_to_end(peer) == b""
+
+
+def test_a_body_too_large_is_heard_out_before_the_connection_is_closed(server):
+    size = 4_000_000
+    with connect(server) as peer:
+        peer.sendall(
+            f"POST {QUEUE}/messages HTTP/1.1\r\n{HEAD}Connection: close\r\n"
+            f"Content-Length: {size + 1}\r\n\r\n{{".encode()
+        )
+        answer = peer.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        # It would be reset in the middle of this if the server did not read on.
+        peer.sendall(b" " * size)
+        assert read_to_end(peer) == b""
 
 
 def test_a_connection_too_many_is_told_so_in_json(server_factory):

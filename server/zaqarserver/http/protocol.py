@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -28,8 +29,8 @@ _REASONS = {
     503: ("503 Service Unavailable", "There are too many connections now."),
 }
 
-
 _MORE = {503: "Retry-After: 1\r\n"}
+_VERSIONS = ("1.0", "1.1")
 
 
 class _Corked:
@@ -37,16 +38,26 @@ class _Corked:
 
     The head waits for what follows it, and at the latest for the end of the
     answer: one system call and one packet instead of two.
+
+    Attributes:
+        plain: The transport itself.
+        ended: Whether nothing more is sent: the peer is only heard out.
     """
 
-    __slots__ = ("_head", "plain")
+    __slots__ = ("_head", "_sends_on", "ended", "plain")
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, sends_on: Callable[[], bool]
+    ) -> None:
         self.plain = transport
+        self.ended = False
+        self._sends_on = sends_on
         self._head = b""
 
     def write(self, data: bytes) -> None:
         """Send, or keep, a part of an answer."""
+        if self.ended:
+            return
         if self._head:
             data = self._head + data
             self._head = b""
@@ -62,9 +73,21 @@ class _Corked:
             self.plain.write(head)
 
     def close(self) -> None:
-        """Send what was kept, then close."""
+        """Send what was kept, then close.
+
+        A peer that was answered while it still sends its body is heard out first:
+        what it sends to a closed connection would cost it the answer.
+        """
         self.flush()
-        self.plain.close()
+        if self.is_closing() or not self._sends_on():
+            self.plain.close()
+        else:
+            self.ended = True
+            self.plain.write_eof()
+
+    def is_closing(self) -> bool:
+        """Whether no more answers can be sent."""
+        return self.ended or self.plain.is_closing()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.plain, name)
@@ -80,6 +103,8 @@ class BoundedHttp(HttpToolsProtocol):
     _head_bytes = 0
     _one_too_many = False
     _draining = False
+    #: Whether the peer owes us the rest of a request, or its first one.
+    is_receiving = True
     #: When the request under way, or the connection, began.
     began = 0.0
 
@@ -89,13 +114,23 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_made(transport)
         most = self.max_connections
         self._one_too_many = 0 < most < len(self.connections)
-        self.transport = _Corked(transport)  # type: ignore[assignment]  # a stand-in
+        corked = _Corked(transport, self._sends_on)
+        self.transport = corked  # type: ignore[assignment]  # a stand-in
+
+    def _sends_on(self) -> bool:
+        """Whether the peer was answered before it had sent its request."""
+        cycle = self.cycle
+        return self.is_receiving and cycle is not None and cycle.response_complete
 
     def data_received(self, data: bytes) -> None:
         """Parse what came in, unless it is one connection or byte too many."""
         if self._one_too_many:
             self._refuse(503)
             return
+        if not self.is_receiving:
+            # Also before the first byte of a head: line ends may come without end.
+            self.is_receiving = True
+            self.began = time.monotonic()
         if self._in_head:
             self._head_bytes += len(data)
             # A body may share a packet with its head: what follows the head
@@ -112,11 +147,18 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start the clock of a request."""
         self.began = time.monotonic()
+        self.is_receiving = True
         self._in_head = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Leave the head behind."""
+        """Leave the head behind.
+
+        Raises:
+            ValueError: It is of another version of HTTP; the parser refuses it then.
+        """
+        if self.parser.get_http_version() not in _VERSIONS:
+            raise ValueError("neither HTTP/1.1 nor HTTP/1.0")
         self._in_head = False
         self._head_bytes = 0
         super().on_headers_complete()
@@ -138,7 +180,10 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Expect the next head."""
         self._in_head = True
+        self.is_receiving = False
         super().on_message_complete()
+        if self.transport.ended:  # type: ignore[attr-defined]
+            self.transport.close()
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over as it was: frames are not answers."""
@@ -149,13 +194,12 @@ class BoundedHttp(HttpToolsProtocol):
         """Send an answer that has a head only."""
         self.transport.flush()  # type: ignore[attr-defined]
         super().on_response_complete()
+        if self.transport.ended:  # type: ignore[attr-defined]
+            self.flow.resume_reading()
 
-    @property
-    def is_receiving(self) -> bool:
-        """Whether the peer owes us the rest of a request, or its first one."""
-        if self.cycle is None:
-            return True
-        return bool(self.cycle.more_body) and not self.cycle.response_complete
+    def drop(self) -> None:
+        """Close now, whatever the peer still sends."""
+        self.transport.plain.close()  # type: ignore[attr-defined]
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, in JSON."""
@@ -199,5 +243,5 @@ def close_slow(connections: set[Any], older_than: float) -> int:
         and connection.began < oldest
     ]
     for connection in slow:
-        connection.transport.close()
+        connection.drop()
     return len(slow)
