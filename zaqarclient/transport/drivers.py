@@ -72,4 +72,5 @@ def _installed(group: str, name: str) -> Any:
 
     for entry_point in metadata.entry_points(group=group, name=name):
         return entry_point.load()
-    raise LookupError(f"nothing of that name is installed in {group}")
+    known = ", ".join(known for in_group, known in _BUILT_IN if in_group == group)
+    raise LookupError(f"there is none of that name, but for example {known}")

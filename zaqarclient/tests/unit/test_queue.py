@@ -218,6 +218,25 @@ def test_a_body_that_is_not_json_is_refused(
     assert stub.seen == []
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda queue: queue.post({"body": 1}),
+        lambda queue: queue.messages(),
+        lambda queue: queue.pop(),
+        lambda queue: queue.claim(ttl=60, grace=60),
+        lambda queue: queue.client.follow("/v2/queues?marker=a"),
+    ],
+)
+def test_the_page_of_a_proxy_is_no_empty_answer(
+    queue: queues.Queue, stub: HttpStub, call: Any
+) -> None:
+    stub.default = Answer(200, "<html>Welcome</html>")
+    with pytest.raises(errors.ServerFault, match="<html>Welcome") as caught:
+        call(queue)
+    assert caught.value.status == 200
+
+
 def test_messages_are_listed_one_page_at_a_time(
     queue: queues.Queue, stub: HttpStub
 ) -> None:

@@ -20,8 +20,8 @@ from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.cli import needs_authentication
 from zaqarclient.queues.v2.cli import client_id, values
 from zaqarclient.queues.v2.cli.broken_pipe import discard_output
-from zaqarclient.queues.v2.cli.failures import unreachable, without_users
-from zaqarclient.transport.errors import NetworkError
+from zaqarclient.queues.v2.cli.failures import explained, without_users
+from zaqarclient.transport.errors import NetworkError, TransportError
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.cli.paging import Pages
@@ -123,6 +123,7 @@ class Command(command.Command):
             BrokenPipeError: the reader of the output went away; the output
                 is closed, so that nothing more is said about it.
             Unreachable: the network failed.
+            Refused: the service refused, and more can be said of it than it did.
         """
         try:
             status = super().run(parsed_args)
@@ -130,8 +131,11 @@ class Command(command.Command):
         except BrokenPipeError:
             discard_output()
             raise
-        except NetworkError as error:
-            raise unreachable(error) from error
+        except (TransportError, KeyError) as error:
+            shown = explained(error)
+            if shown is error:
+                raise
+            raise shown from error
         return status or self.exit_status
 
     def usage_error(self, text: str) -> NoReturn:
@@ -176,7 +180,7 @@ class Command(command.Command):
             except NetworkError:
                 raise  # the others would fail the same way, each after a while
             except (ZaqarError, ValueError) as error:
-                LOG.error("%s %s: %s", what, target, error)  # noqa: TRY400 - people want no traceback
+                LOG.error("%s %s: %s", what, target, explained(error))  # noqa: TRY400 - people want no traceback
                 self.exit_status = 1
 
 

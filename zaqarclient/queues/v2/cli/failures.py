@@ -5,14 +5,40 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from zaqarclient.transport.errors import NetworkError
+from zaqarclient.transport.errors import (
+    NetworkError,
+    ResourceNotFound,
+    TransportError,
+)
 
 #: What stands before the host of a URL: a user, and most often a password.
 _USER: Final = re.compile(r"(?<=//)[^/\s'\"]*@")
 
+_ANOTHER: Final = (
+    "the URL is not that of a messaging service, or the service does not offer this."
+)
+
 
 class Unreachable(Exception):
     """The service cannot be reached; the text names it and says why."""
+
+
+class Refused(Exception):
+    """The service, or what stands there in its place, does not do it."""
+
+
+def explained(error: Exception) -> Exception:
+    """Return the error to show for one of a call: the same if it says enough."""
+    if isinstance(error, NetworkError):
+        return unreachable(error)
+    if isinstance(error, KeyError):
+        return Refused(f"the answer has no {error}: {_ANOTHER}")
+    if isinstance(error, ResourceNotFound) and not error.description:
+        # What the service knows, and has not, it names.
+        return Refused(f"{error} {_ANOTHER[0].upper()}{_ANOTHER[1:]}")
+    if isinstance(error, TransportError) and error.retry_after is not None:
+        return Refused(f"{error} It asks to wait for {error.retry_after:.0f} s.")
+    return error
 
 
 def unreachable(error: NetworkError) -> Unreachable:

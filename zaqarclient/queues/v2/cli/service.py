@@ -7,8 +7,8 @@ from typing import Any
 
 from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.v2.cli.base import Lister, ShowOne
-from zaqarclient.queues.v2.cli.failures import unreachable
-from zaqarclient.transport.errors import NetworkError
+from zaqarclient.queues.v2.cli.failures import explained
+from zaqarclient.transport.errors import TransportError
 
 Columns = tuple[str, ...]
 
@@ -34,8 +34,8 @@ class Ping(ShowOne):
         # needs as little, fails with the reason.
         try:
             self.client.homedoc()
-        except NetworkError as error:
-            self.hint(str(unreachable(error)))
+        except TransportError as error:
+            self.hint(str(explained(error)))
         except ZaqarError as error:
             self.hint(str(error))
 

@@ -27,7 +27,7 @@ class Claimed(NamedTuple):
 def claim_create(queue_name: str, **lease: Any) -> Flow[Claimed]:
     """Claim messages; ``ttl``, ``grace`` and ``limit`` have server defaults."""
     response = yield Call("claim_create", {"queue_name": queue_name, **lease})
-    document = response.deserialized_content
+    document = flow.document_of(response)
     # Some services of old answered with the bare list.
     given = {"messages": document} if isinstance(document, list) else document or {}
     messages = given.get("messages") or []

@@ -7,9 +7,13 @@ from typing import Any, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from zaqarclient.queues.v2.api import Call
+from zaqarclient.transport import errors
 from zaqarclient.transport.response import Response
 
 T = TypeVar("T")
+
+_SHOWN = 200
+"""Characters of an answer that nobody understands."""
 
 Flow: TypeAlias = Generator[Call, Response, T]
 """Yields calls, is sent their answers, returns a result."""
@@ -21,7 +25,7 @@ Document: TypeAlias = dict[str, Any]
 def read(operation: str, /, **arguments: Any) -> Flow[Any]:
     """Send one call and return the answer's document, None if it has none."""
     response = yield Call(operation, arguments)
-    return response.deserialized_content
+    return document_of(response)
 
 
 def page(key: str, operation: str, /, **arguments: Any) -> Flow[Document]:
@@ -43,7 +47,27 @@ def follow(ref: str) -> Flow[Any]:
         path = path[path.find("/v2/") :] if "/v2/" in path else path
     query = f"?{parts.query}" if parts.query else ""
     response = yield Call("", {}, ref=path + query)
-    return response.deserialized_content
+    return document_of(response)
+
+
+def document_of(response: Response) -> Any:
+    """Return what the answer holds, None if it is empty.
+
+    Raises:
+        zaqarclient.transport.errors.ServerFault: Something else than the
+            service answered, such as the page of a proxy: to take that for an
+            empty answer would lose messages without a word.
+    """
+    document = response.deserialized_content
+    if document is None and response.status_code is not None:
+        text = (response.content or "").strip()
+        if text not in {"", "null"}:
+            raise errors.ServerFault(
+                description="The answer is not that of a messaging service",
+                text=text[:_SHOWN],
+                status=response.status_code,
+            )
+    return document
 
 
 def next_link(page: Mapping[str, Any]) -> str | None:
