@@ -48,10 +48,11 @@ def make_pooled(
     virtual: bool = False,
     load: Callable[[str, Mapping[str, Any]], Storage] = load,
     weights: Mapping[str, int] | None = None,
+    now: float = NOW,
 ) -> WithPools:
     """Make a store, not opened, with pools of these names on SQLite."""
     home = load(f"sqlite://{directory}/home.db", {})
-    made = WithPools(home, load, project_of, virtual=virtual, clock=lambda: NOW)
+    made = WithPools(home, load, project_of, virtual=virtual, clock=lambda: now)
     made.given = tuple(
         pool(directory, name, (weights or {}).get(name, 1)) for name in names
     )
