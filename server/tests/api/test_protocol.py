@@ -214,6 +214,9 @@ def test_a_signature_that_is_not_valid_finds_nothing(api, signature):
         ("GET", Q + "/claims"),
         ("PUT", Q + "/messages"),
         ("DELETE", "/v2/queues"),
+        ("PROPFIND", Q),
+        ("PURGE", Q),
+        ("TRACE", "/v2/ping"),
     ],
 )
 def test_a_method_that_a_path_does_not_know_is_refused(api, method, path):
@@ -227,6 +230,12 @@ def test_a_method_that_a_path_does_not_know_is_refused(api, method, path):
 def test_names_and_headers_are_checked_before_the_method(api):
     assert api.post(Q, client=None).status == 400
     assert api.post("/v2/queues/b@d").status == 400
+    assert api.request("PROPFIND", "/v2/queues/b@d").status == 400
+
+
+def test_a_method_that_nobody_knows_does_not_make_a_path(api):
+    answer = api.request("PURGE", "/v2/nowhere")
+    assert (answer.status, answer.json) == (404, {"title": "404 Not Found"})
 
 
 def test_options_says_what_a_path_can_do(api):

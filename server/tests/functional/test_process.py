@@ -198,6 +198,18 @@ def test_an_identity_header_sent_twice_is_refused(server, header):
     assert header.lower().encode() in answer
 
 
+@pytest.mark.parametrize(
+    "types", [("application/json", "text/html"), ("text/html", "application/json")]
+)
+def test_accept_may_be_sent_in_parts(server, types):
+    lines = "".join(f"Accept: {one}\r\n" for one in types)
+    with connect(server) as peer:
+        peer.sendall(
+            f"GET /v2/queues HTTP/1.1\r\n{HEAD}{lines}Connection: close\r\n\r\n".encode()
+        )
+        assert read_to_end(peer).startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.fixture(scope="module")
 def impatient(server_factory):
     """A server that waits a second for a request to arrive."""

@@ -17,7 +17,7 @@ from zaqarserver.config import CONFIRM_PAGE
 from zaqarserver.context import Server
 from zaqarserver.errors import RequestError
 from zaqarserver.http.edge import RestEdge, Route
-from zaqarserver.http.gate import METRICS_PAGE, Gate
+from zaqarserver.http.gate import METHODS, METRICS_PAGE, Gate
 from zaqarserver.http.reading import check_accept, read_headers
 from zaqarserver.http.replies import VARY, error_reply, write
 from zaqarserver.log import new_request_id
@@ -27,8 +27,6 @@ from zaqarserver.operations.service import VERSIONS
 
 App = falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]
 Cors = falcon.CORSMiddleware[Any, Any]
-
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 class _Page:
@@ -54,7 +52,7 @@ class _Resource(_Page):
         super().__init__(route.allow)
         self._edge = edge
         self._route = route
-        for method in _METHODS:
+        for method in METHODS:
             setattr(self, f"on_{method.lower()}", self._responder(method))
 
     def _responder(self, method: str) -> Callable[..., Any]:

@@ -114,6 +114,9 @@ class RestEdge:
             operation = route.find(method, query)
             name = operation.row.name
             reply = await self._run(operation, context, request, method, query, path)
+            if reply.headers is not None and "Content-Location" in reply.headers:
+                # With the query as it was sent (``rest-v2`` 1.7).
+                reply.headers["Content-Location"] = request.relative_uri
         except Exception as error:  # noqa: BLE001 - the edge maps every error
             reply = error_reply(error, route.allow)
         write(response, reply, request.context.request_id)

@@ -23,6 +23,9 @@ from zaqarserver.metrics import Metrics
 from zaqarserver.operations.sharing import is_open
 from zaqarserver.signing import Signature
 
+#: The methods that paths may have, and one that none has.
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE")
+_NO_METHOD = "TRACE"
 METRICS_PAGE = "/metrics"
 #: Paths that nobody has to authenticate for.
 OPEN_PATHS = frozenset({"/", METRICS_PAGE, CONFIRM_PAGE})
@@ -62,6 +65,9 @@ class Gate:
         started = time.perf_counter()
         context = request.context
         context.request_id = new_request_id()
+        if request.method not in METHODS and request.method != "OPTIONS":
+            # One of WebDAV, or made up: refused like any that a path does not have.
+            request.method = _NO_METHOD
         if request.path in OPEN_PATHS:
             return
         request_id_var.set(context.request_id)

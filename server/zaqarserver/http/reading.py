@@ -54,6 +54,8 @@ def read_query(request: falcon.asgi.Request) -> dict[str, Any]:
 def read_headers(request: falcon.asgi.Request) -> dict[bytes, bytes]:
     """Return the headers by lower-case name.
 
+    ``Accept`` may be sent in parts, which make one list.
+
     Raises:
         BadRequest: A header that says who the caller is was sent twice.
     """
@@ -67,6 +69,9 @@ def read_headers(request: falcon.asgi.Request) -> dict[bytes, bytes]:
                     f"The header {name.decode()} must be sent once.",
                     title="Invalid header value",
                 )
+        if names.count(b"accept") > 1:
+            parts = [value for name, value in pairs if name == b"accept"]
+            headers[b"accept"] = b",".join(parts)
     return headers
 
 

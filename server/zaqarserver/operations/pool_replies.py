@@ -7,7 +7,7 @@ from typing import Any
 from zaqarserver.context import Context
 from zaqarserver.operations import flavors, pools
 from zaqarserver.operations.flavors import ShownFlavor
-from zaqarserver.operations.rest import location, next_link, query_sent
+from zaqarserver.operations.rest import next_link, query_sent
 from zaqarserver.operations.row import Reply
 from zaqarserver.operations.rows.paths import FLAVORS, POOLS
 from zaqarserver.storage.catalog import DrainState, Pool
@@ -34,12 +34,10 @@ def _referred(path: str, shown: dict[str, Any]) -> dict[str, Any]:
 def pool_list(_ctx: Context, args: pools.PoolList, found: list[Pool]) -> Reply:
     """A page of pools with the link to the next, and where it is."""
     items = [_referred(POOLS, _pool(one, detailed=args.detailed)) for one in found]
-    sent = query_sent(args)
-    links = next_link(POOLS, sent, found[-1].name) if found else []
-    if args.marker is not None:
-        sent["marker"] = args.marker
-    here = location(POOLS, sent)
-    return Reply(200, {"pools": items, "links": links}, {"Content-Location": here})
+    links = next_link(POOLS, query_sent(args), found[-1].name) if found else []
+    # The edge adds the query as it was sent.
+    headers = {"Content-Location": POOLS}
+    return Reply(200, {"pools": items, "links": links}, headers)
 
 
 def pool_list_frame(_ctx: Context, args: pools.PoolList, found: list[Pool]) -> Reply:
