@@ -22,6 +22,7 @@ model ``hypothesis``: the extra ``test``. For readable failures call
 """
 
 from zaqarserver.storage.testing.accounts import GrantContract, UsageContract
+from zaqarserver.storage.testing.catalog import CatalogContract
 from zaqarserver.storage.testing.claims import ClaimContract
 from zaqarserver.storage.testing.deadletters import DeadLetterContract
 from zaqarserver.storage.testing.deletes import DeleteContract
@@ -46,6 +47,7 @@ class StorageContract(
     TenancyContract,
     SubscriptionContract,
     DeliveryContract,
+    CatalogContract,
     MovingContract,
     GrantContract,
     UsageContract,
