@@ -178,7 +178,10 @@ def _typed_errors(endpoint: str, *, unsent: bool = False) -> Iterator[None]:
             description=f"{endpoint}: {error}", transient=False
         ) from error
     except (OSError, websocket.WebSocketException) as error:
-        words = getattr(error, "strerror", None) or str(error)
+        # An address that is not known comes as the error within the error.
+        inner = error.args[0] if error.args else None
+        reason = inner if isinstance(inner, OSError) else error
+        words = getattr(reason, "strerror", None) or str(reason)
         raise errors.ConnectionFailed(
             description=f"{endpoint}: {words}", unsent=unsent
         ) from error

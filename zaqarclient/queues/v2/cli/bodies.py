@@ -38,15 +38,19 @@ class Source(NamedTuple):
         """Return the stream of bytes.
 
         Raises:
-            InputError: The standard input is closed.
-            OSError: The file cannot be read.
+            InputError: The standard input is closed, or the file cannot be
+                opened.
         """
         if self.path is None and stdin is None:
             raise InputError("there is no standard input to read")
         if self.path is None:
             stream: BinaryIO = stdin.buffer
             return stream
-        return self.path.open("rb")
+        try:
+            return self.path.open("rb")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"cannot read {self.path}: {reason}") from error
 
     def size(self) -> int | None:
         """Return the size in bytes if it can be known beforehand."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zaqarclient.queues.v2.cli import options
 from zaqarclient.queues.v2.cli.base import Command, Lister
 from zaqarclient.queues.v2.cli.values import Body
+from zaqarclient.queues.v2.cli.waiting import add_wait, until_found
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.claim import Claim
@@ -26,6 +27,20 @@ def _query_rows(claim: Claim) -> list[tuple[Any, ...]]:
     age, ttl = claim.age, claim.ttl
     return [
         (message.id, message.age, message.ttl, Body(message.body), ttl, age)
+        for message in claim
+    ]
+
+
+def _claim_rows(claim: Claim) -> list[tuple[Any, ...]]:
+    return [
+        (
+            claim.id,
+            message.id,
+            message.ttl,
+            message.age,
+            Body(message.body),
+            message.checksum,
+        )
         for message in claim
     ]
 
@@ -69,26 +84,16 @@ class CreateClaim(Lister):
             default=10,
             help="How many messages to claim at most, up to 20 (default: 10)",
         )
+        add_wait(parser)
 
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Columns, list[tuple[Any, ...]]]:
         """Claim the messages."""
-        claim = self.queue(parsed_args.queue_name).claim(
-            ttl=parsed_args.ttl, grace=parsed_args.grace, limit=parsed_args.limit
-        )
+        queue = self.queue(parsed_args.queue_name)
+        terms = {name: getattr(parsed_args, name) for name in ("ttl", "grace", "limit")}
         columns = ("Claim_ID", "Message_ID", "TTL", "Age", "Messages", "Checksum")
-        rows = [
-            (
-                claim.id,
-                message.id,
-                message.ttl,
-                message.age,
-                Body(message.body),
-                message.checksum,
-            )
-            for message in claim
-        ]
+        rows = until_found(lambda: _claim_rows(queue.claim(**terms)), parsed_args.wait)
         if not rows:
             self.hint("There is nothing to claim.")
         return columns, rows

@@ -10,6 +10,7 @@ from zaqarclient.queues.v2.cli import options
 from zaqarclient.queues.v2.cli.base import Command, Lister, ShowOne
 from zaqarclient.queues.v2.cli.paging import Pages
 from zaqarclient.queues.v2.cli.values import Body
+from zaqarclient.queues.v2.cli.waiting import add_wait, until_found
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.message import Message
@@ -111,7 +112,7 @@ class PopMessages(Lister):
     not get lost is better claimed: see "claim create" and "claim run".
     """
 
-    example = "message pop orders --limit 5 -f json"
+    example = "message pop orders --limit 5 --wait 60 -f json"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the name and how many messages to take."""
@@ -123,12 +124,16 @@ class PopMessages(Lister):
             default=1,
             help="How many messages to take at most, up to 20 (default: 1)",
         )
+        add_wait(parser)
 
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Columns, list[tuple[Any, ...]]]:
         """Take the messages."""
-        messages = self.source(parsed_args.queue_name).pop(parsed_args.limit)
+        queue = self.source(parsed_args.queue_name)
+        messages = until_found(
+            lambda: list(queue.pop(parsed_args.limit)), parsed_args.wait
+        )
         columns = ("ID", "Body", "TTL", "Age", "Claim Count", "Checksum")
         return columns, [
             (

@@ -121,7 +121,7 @@ def test_a_line_too_long_for_the_queue_is_named_and_the_rest_is_accounted_for(
         (["-"], b"", 1, "the input is not valid JSON"),
         (["-"], b"\xff", 1, "the input is not UTF-8 text"),
         (["--json-lines"], b"{}\nx", 1, "line 2 is not valid JSON"),
-        (["@/nowhere/at/all"], b"", 1, "No such file or directory"),
+        (["@/nowhere/at/all"], b"", 1, "cannot read /nowhere/at/all: No such file"),
         (["1", "--lines"], b"", 2, 'lines are read from "-" or from "@FILE"'),
         (["1", "--text", "x"], b"", 2, "not two of them"),
         (["1", "--ttl", "5"], b"", 1, "TTL"),

@@ -113,7 +113,9 @@ ACCEPTED = [
     ("topic create", ["t", "--delay", "0"], {"_default_message_delay": 0}),
     ("topic message list", ["t", "--echo"], {"queue_name": "t", "echo": True}),
     ("topic subscription create", ["t", "u", "60"], {"subscriber": "u", "ttl": 60}),
-    ("message pop", ["q"], {"queue_name": "q", "limit": 1}),
+    ("message pop", ["q"], {"queue_name": "q", "limit": 1, "wait": 0.0}),
+    ("message pop", ["q", "--wait", "2.5"], {"wait": 2.5}),
+    ("claim create", ["q", "--wait", "60"], {"wait": 60.0}),
     ("message pop", ["q", "--limit", "20"], {"limit": 20}),
     ("message delete", ["q", "m"], {"message_id": ["m"], "claim_id": None}),
     (
@@ -300,6 +302,7 @@ REFUSED = [
     ("message post", ["q", "--body", '{"a"'], "not valid JSON"),
     ("message post", ["q", "--text", "a", "--body", "b"], "not allowed with"),
     ("message pop", ["q", "--limit", "0"], "0 is less than 1"),
+    ("message pop", ["q", "--wait", "-1"], "'-1' is not a number of seconds"),
     ("message tail", ["q", "--since", "a", "--new"], "not allowed with"),
     ("message tail", ["q", "--timeout", "-1"], "'-1' is not a number of seconds"),
     ("message tail", ["q", "--timeout", "nan"], "is not a number of seconds"),
