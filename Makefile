@@ -26,7 +26,7 @@ test: venv venv-keystone  ## every check and every test; the last line is pytest
 	done; \
 	test -z "$$failed" || echo "== failed so far:$$failed (the tests follow)"; \
 	echo "== tests"; \
-	$(BIN)/pytest $(ARGS) && test -z "$$failed"
+	$(BIN)/pytest -n 3 --dist loadfile $(ARGS) && test -z "$$failed"
 
 browser: venv  ## a web page in a headless Chromium, against a real server
 	@$(BIN)/pytest server/tests/browser $(ARGS)
