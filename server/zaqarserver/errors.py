@@ -51,14 +51,19 @@ class RequestError(ZaqarServerError):
         title: The short name of the problem (``rest-v2`` 1.8).
         description: What is wrong and what was expected; empty if the title
             says it all.
+        detail: The same in more words, which WebSocket answers have as well, or
+            empty.
     """
 
     status: ClassVar[int] = 400
     title: str = "Invalid API request"
 
-    def __init__(self, description: str = "", *, title: str | None = None) -> None:
+    def __init__(
+        self, description: str = "", *, title: str | None = None, detail: str = ""
+    ) -> None:
         super().__init__(description)
         self.description = description
+        self.detail = detail
         if title is not None:
             self.title = title
 

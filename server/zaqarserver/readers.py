@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Union
 
 import msgspec
@@ -215,6 +215,14 @@ class BodyReader:
         return {name: getattr(value, name) for name in self._names}
 
 
+#: What lists may be asked for on a WebSocket. Other members that nobody knows are
+#: ignored; one of these that the list does not have is a mistake.
+_LIST_OPTIONS = (
+    *("marker", "limit", "detailed", "echo", "include_claimed", "include_delayed"),
+    *("ttl", "grace"),
+)
+
+
 class FrameReader:
     """Decodes all fields of one struct from the body of a WebSocket frame."""
 
@@ -227,7 +235,10 @@ class FrameReader:
             elif member.spec.source is not Source.EDGE:
                 found.append(member)
         self._names = tuple(member.name for member in found)
-        self._decoder = msgspec.json.Decoder(_part_of(struct, found, rest=False))
+        foreign = set(_LIST_OPTIONS if "marker" in self._names else ())
+        self._decoder = msgspec.json.Decoder(
+            _part_of(struct, found, rest=False, never=foreign - set(self._names))
+        )
 
     def read(self, data: bytes | msgspec.Raw) -> dict[str, Any]:
         """Return the fields that a frame's body holds.
@@ -246,15 +257,27 @@ class FrameReader:
 
 
 def _part_of(
-    struct: type[Fields], wanted: Sequence[Member], *, rest: bool
+    struct: type[Fields],
+    wanted: Sequence[Member],
+    *,
+    rest: bool,
+    never: Iterable[str] = (),
 ) -> type[msgspec.Struct]:
-    """Return a struct of some members of another one."""
+    """Return a struct of some members of another one.
+
+    Args:
+        struct: The other one.
+        wanted: The members.
+        rest: Whether it is of a REST body.
+        never: Names of members that it refuses unless they are null.
+    """
     fields: list[tuple[str, Any, Any]] = []
     for member in wanted:
         hint, default = member.type, _default(struct, member.name)
         if rest and member.spec.required:
             hint, default = _without_none(hint), msgspec.NODEFAULT
         fields.append((member.name, hint, default))
+    fields += [(name, None, None) for name in sorted(never)]
     return msgspec.defstruct(f"{struct.__name__}Part", fields, kw_only=True)
 
 

@@ -205,7 +205,8 @@ def test_accept_may_be_sent_in_parts(server, types):
     lines = "".join(f"Accept: {one}\r\n" for one in types)
     with connect(server) as peer:
         peer.sendall(
-            f"GET /v2/queues HTTP/1.1\r\n{HEAD}{lines}Connection: close\r\n\r\n".encode()
+            f"GET /v2/queues HTTP/1.1\r\n{HEAD}{lines}"
+            "Connection: close\r\n\r\n".encode()
         )
         assert read_to_end(peer).startswith(b"HTTP/1.1 200 ")
 

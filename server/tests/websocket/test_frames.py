@@ -62,6 +62,15 @@ def test_bytes_that_are_no_messagepack_are_refused_in_messagepack(connect, data)
     )
 
 
+def test_bytes_are_no_names_of_members(connect):
+    peer = connect()
+    peer.peer.send_binary(msgspec.msgpack.encode({b"action": "queue_list"}))
+    kind, answer = peer.receive()
+    assert kind == "binary"
+    assert answer["request"] == NO_REQUEST
+    assert answer["body"] == {"error": "None is not a valid action"}
+
+
 def test_a_frame_that_is_no_map_is_refused(socket):
     for value in ([], "x", 7, None, True):
         socket.send(value)
@@ -101,6 +110,11 @@ def test_a_frame_without_action_is_told_so(socket):
         ("message_post", {"queue_name": "a", "messages": [1]}),
         ("message_get_many", {"queue_name": "a", "message_ids": "x"}),
         ("claim_update", {"queue_name": "a", "claim_id": "x", "grace": "60"}),
+        # What another list may be asked for.
+        ("queue_list", {"echo": True}),
+        ("queue_list", {"ttl": 60}),
+        ("message_list", {"queue_name": "a", "detailed": True}),
+        ("subscription_list", {"queue_name": "a", "include_claimed": False}),
     ],
     ids=str,
 )
@@ -122,6 +136,19 @@ def test_members_of_a_wrong_type_fail_the_schema(socket, action, body):
 def test_client_and_project_are_needed(socket, headers):
     status, answer = socket.ask("queue_list", headers=headers)
     assert (status, answer["error"]) == (400, "Schema validation failed.")
+
+
+def test_members_that_nobody_knows_are_ignored(socket):
+    body = {"colour": "red", "api": 3}
+    assert socket.ask("queue_list", body) == (200, {"queues": []})
+
+
+@pytest.mark.parametrize("name", ["User-Agent", "Date", "Accept"])
+def test_known_headers_are_texts(socket, name):
+    headers = {"Client-ID": CLIENT, "X-Project-ID": "p", name: 5}
+    status, answer = socket.ask("queue_list", headers=headers)
+    assert (status, answer["error"]) == (400, "Schema validation failed.")
+    assert name in answer["exception"]
 
 
 @pytest.mark.parametrize("client", ["", "0xdeadbeef", CLIENT[:-1]])
@@ -454,9 +481,15 @@ def test_a_claim_is_made_shown_renewed_and_released(socket):
         204,
         f"Claim {claim} deleted.",
     )
-    status, body = socket.do("claim_get", queue_name="orders", claim_id=claim)
-    assert status == 404
-    assert set(body) == {"exception", "error"}
+    for action in ("claim_get", "claim_update"):
+        assert socket.do(action, queue_name="orders", claim_id=claim) == (
+            404,
+            {
+                "exception": f"Claim {claim} does not exist in queue orders "
+                f"for project {socket.headers['X-Project-ID']}",
+                "error": f"Claim {claim} does not exist.",
+            },
+        )
     assert (
         socket.do(
             "message_delete", queue_name="orders", message_id=id_, claim_id=claim

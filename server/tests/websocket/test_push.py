@@ -152,10 +152,11 @@ def test_subscriptions_are_changed_and_confirmed(connect):
     assert peer.do("subscription_update", **where)[0] == 400
     where["subscription_id"] = "none"
     status, body = peer.do("subscription_get", **where)
-    assert (status, body["error"]) == (
-        404,
-        "Subscription none for queue orders does not exist.",
-    )
+    assert status == 404
+    assert body == {
+        "exception": "Subscription none does not exist",
+        "error": "Subscription none for queue orders does not exist.",
+    }
 
 
 def test_a_subscriber_that_does_not_read_is_dropped_and_others_go_on(connect):

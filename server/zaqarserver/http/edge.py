@@ -182,7 +182,8 @@ class RestEdge:
                     values.update(operation.body.read(document))
                 elif operation.row.body is Body.REQUIRED:
                     raise BadRequest(
-                        "The request needs a JSON body.", title="Invalid request body"
+                        "Missing parameters: the request needs a JSON body.",
+                        title="Invalid request body",
                     )
                 if operation.measured:
                     values["size"] = len(document)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
 
 from zaqarserver.context import Context
+from zaqarserver.errors import ClaimNotFound
 from zaqarserver.fields import Fields, QueueName, body, path, query
 from zaqarserver.operations.messages import is_delayed, queue_metadata, readable
 from zaqarserver.operations.metadata import dead_letter
@@ -74,11 +77,23 @@ class ClaimRef(Fields):
     claim_id: ClaimId
 
 
+@contextlib.contextmanager
+def _named(ctx: Context, args: ClaimRef | ClaimUpdate) -> Iterator[None]:
+    """Say which claim it is that does not exist."""
+    try:
+        yield
+    except ClaimNotFound as error:
+        missing = f"Claim {args.claim_id} does not exist"
+        place = f"in {ctx.source} {args.queue_name} for project {ctx.project}"
+        raise ClaimNotFound(f"{missing}.", detail=f"{missing} {place}") from error
+
+
 async def claim_get(ctx: Context, args: ClaimRef) -> Claim:
     """Return a live claim with the messages that it still holds."""
-    claim = await ctx.storage.claim_get(
-        ctx.space, args.queue_name, args.claim_id, ctx.now
-    )
+    with _named(ctx, args):
+        claim = await ctx.storage.claim_get(
+            ctx.space, args.queue_name, args.claim_id, ctx.now
+        )
     return _readable(ctx, args.queue_name, claim)
 
 
@@ -93,14 +108,15 @@ class ClaimUpdate(Fields):
 
 async def claim_update(ctx: Context, args: ClaimUpdate) -> None:
     """Renew a claim; what is left out goes back to the default."""
-    await ctx.storage.claim_update(
-        ctx.space,
-        args.queue_name,
-        args.claim_id,
-        ttl=_or_default(args.ttl, ctx.settings.default_claim_ttl),
-        grace=_or_default(args.grace, ctx.settings.default_claim_grace),
-        now=ctx.now,
-    )
+    with _named(ctx, args):
+        await ctx.storage.claim_update(
+            ctx.space,
+            args.queue_name,
+            args.claim_id,
+            ttl=_or_default(args.ttl, ctx.settings.default_claim_ttl),
+            grace=_or_default(args.grace, ctx.settings.default_claim_grace),
+            now=ctx.now,
+        )
 
 
 async def claim_delete(ctx: Context, args: ClaimRef) -> None:

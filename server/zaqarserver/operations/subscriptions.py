@@ -187,7 +187,8 @@ async def subscription_get(
     if found is None:
         raise SubscriptionNotFound(
             f"Subscription {args.subscription_id} for {ctx.source} {args.queue_name} "
-            "does not exist."
+            "does not exist.",
+            detail=f"Subscription {args.subscription_id} does not exist",
         )
     return found
 

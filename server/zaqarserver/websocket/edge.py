@@ -43,6 +43,7 @@ from zaqarserver.websocket.connection import Connection, Message, Send
 from zaqarserver.websocket.frames import (
     EMPTY,
     NO_ECHO,
+    REQUEST_ID,
     FrameError,
     Request,
     answer,
@@ -60,7 +61,6 @@ LOG = logging.getLogger(__name__)
 
 Receive = Callable[[], Awaitable[Message]]
 
-_REQUEST_ID = "X-Request-ID"
 _LOGGABLE = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _NO_BODY_NEEDED = frozenset(
     {
@@ -195,7 +195,7 @@ class FrameEdge:
             return
         work = self._serve_request(connection, request, binary=binary)
         # What comes after an authenticate waits until that is decided.
-        if _REQUEST_ID in request.headers and request.action != "authenticate":
+        if REQUEST_ID in request.headers and request.action != "authenticate":
             await connection.run_aside(work)
         else:
             await work
@@ -221,15 +221,13 @@ class FrameEdge:
         for name in needed_headers(request):
             if not isinstance(request.headers.get(name), str):
                 raise schema_error(f"headers: {name} is needed, a text")
-        if not isinstance(request.headers.get(_REQUEST_ID, ""), str):
-            raise schema_error(f"headers: {_REQUEST_ID} must be a text")
         return request
 
     async def _serve_request(
         self, connection: Connection, request: Request, *, binary: bool
     ) -> None:
         started = time.perf_counter()
-        own_id = request.headers.get(_REQUEST_ID)
+        own_id = request.headers.get(REQUEST_ID)
         # A client that names its requests finds them in the log by that name.
         named = bool(own_id and _LOGGABLE.fullmatch(own_id))
         request_id = str(own_id) if named else new_request_id()
@@ -371,7 +369,7 @@ class FrameEdge:
 def _told(error: RequestError) -> dict[str, Any]:
     """Return the body that says what cannot be done (``websocket-v2`` 4.1)."""
     text = error.description or error.title
-    body: dict[str, Any] = {"exception": text, "error": text}
+    body: dict[str, Any] = {"exception": error.detail or text, "error": text}
     if isinstance(error, TooManyRequests):
         body["retry_after"] = error.retry_after
     return body

@@ -13,6 +13,15 @@ from zaqarserver.errors import BadRequest
 from zaqarserver.readers import check_json
 
 EMPTY = b"{}"
+#: The header by which a client names a request of its own.
+REQUEST_ID = "X-Request-ID"
+#: The headers that are texts wherever they are sent (``websocket-v2`` section 3).
+_TEXTS = frozenset(
+    {
+        *("Client-ID", "X-Project-ID", "X-Auth-Token", REQUEST_ID),
+        *("User-Agent", "Date", "Accept"),
+    }
+)
 _SECRET_HEADERS = ("X-Auth-Token", "X-Service-Token", "URL-Signature")
 #: Larger requests are echoed without their body.
 MAX_ECHO = 262144
@@ -154,6 +163,9 @@ def text_of_binary(data: bytes) -> bytes:
     """
     try:
         value = msgspec.msgpack.decode(data)
+        if type(value) is dict:
+            # Bytes are no names of members, which are ignored if they are unknown.
+            value = {key: value[key] for key in value if type(key) is not bytes}
         _check_plain(value)
         # With the separators that text clients use, so that sizes are the same.
         text = json.dumps(value, ensure_ascii=False)
@@ -207,12 +219,16 @@ def decode_headers(text: bytes) -> dict[str, Any]:
     """Return a frame's headers.
 
     Raises:
-        FrameError: They are not an object.
+        FrameError: They are not an object, or a known one is no text.
     """
     try:
-        return _headers.decode(text)
+        headers = _headers.decode(text)
     except msgspec.MsgspecError as error:
         raise schema_error(f"headers: {error}") from None
+    for name, value in headers.items():
+        if name in _TEXTS and not isinstance(value, str):
+            raise schema_error(f"headers: {name} must be a text")
+    return headers
 
 
 def schema_error(detail: str) -> FrameError:
