@@ -10,7 +10,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-keystone demo test checks browser keystone cluster torture serve lint types \
-        layers docs bench \
+        layers docs bench figures \
         format clean distclean
 
 help:  ## list these targets
@@ -70,6 +70,9 @@ bench: venv  ## measure this machine: load, WebSockets, growth, start-up cost
 	@$(BIN)/python benchmarks/push.py
 	@$(BIN)/python benchmarks/scale.py
 	@$(BIN)/python benchmarks/startup.py
+
+figures: venv  ## measure all tables of the documentation anew: a quarter of an hour
+	@$(BIN)/python benchmarks/matrix.py --save $(ARGS)
 
 format: venv  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .

@@ -132,10 +132,10 @@ def _identity() -> Group:
     return Group("Keystone, SQLite, 4 connections", rows)
 
 
-def _pools(name: str, base: Case) -> Group:
-    plain = replace(base, operations=(*_CHANGES, "list"))
+def _pools() -> Group:
+    plain = replace(_SQLITE, operations=(*_CHANGES, "list"))
     rows = {"none": plain, "one": replace(plain, pooled=True)}
-    return Group(f"Pools, {_NAMES[name]}", rows)
+    return Group("Pools, SQLite", rows)
 
 
 def _batch(name: str, base: Case) -> Group:
@@ -156,8 +156,8 @@ def _groups() -> dict[str, Group]:
     for name, base in _STORED[:2]:
         groups[f"queues-{name}"] = _queues(name, base)
         groups[f"backlog-{name}"] = _backlog(name, base)
-        groups[f"pools-{name}"] = _pools(name, base)
         groups[f"batch-{name}"] = _batch(name, base)
+    groups["pools"] = _pools()
     groups["keystone"] = _identity()
     return groups
 

@@ -14,6 +14,7 @@ version = release = __version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "zaqar_benchmarks",
     "zaqar_commands",
     "zaqar_operations",
     "zaqar_release_notes",

@@ -149,8 +149,8 @@ def test_keystone_is_measured_apart(keystone):  # it can be built
 
 
 def test_queues_of_a_pool_are_measured():
-    done = run("--only", "pools-sqlite/one", *QUICKLY, "--json")
-    rows = json.loads(done.stdout)["groups"]["pools-sqlite"]["rows"]
+    done = run("--only", "pools/one", *QUICKLY, "--json")
+    rows = json.loads(done.stdout)["groups"]["pools"]["rows"]
     assert rows["one"]["case"]["pooled"]
     assert figures_of(rows["one"], "post")
 
