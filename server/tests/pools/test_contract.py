@@ -8,6 +8,8 @@ from zaqarserver.storage.catalog import Pool
 from zaqarserver.storage.testing import StorageContract
 from zaqarserver.storage.testing.catalog import CatalogContract
 from zaqarserver.storage.testing.moving import MovingContract
+from zaqarserver.storage.testing.moving_steps import MovingStepsContract
+from zaqarserver.storage.testing.placements import PlacementContract
 
 from .conftest import NOW, WithPools, load
 
@@ -21,7 +23,8 @@ POOLS = (
 PARTS = tuple(
     part
     for part in StorageContract.__bases__
-    if part not in (CatalogContract, MovingContract)
+    if part
+    not in (CatalogContract, PlacementContract, MovingContract, MovingStepsContract)
 )
 
 

@@ -30,6 +30,8 @@ from zaqarserver.storage.testing.deliveries import DeliveryContract
 from zaqarserver.storage.testing.life import LifeContract
 from zaqarserver.storage.testing.messages import MessageContract
 from zaqarserver.storage.testing.moving import MovingContract
+from zaqarserver.storage.testing.moving_steps import MovingStepsContract
+from zaqarserver.storage.testing.placements import PlacementContract
 from zaqarserver.storage.testing.queues import QueueContract
 from zaqarserver.storage.testing.stats import StatsContract
 from zaqarserver.storage.testing.subscriptions import SubscriptionContract
@@ -48,7 +50,9 @@ class StorageContract(
     SubscriptionContract,
     DeliveryContract,
     CatalogContract,
+    PlacementContract,
     MovingContract,
+    MovingStepsContract,
     GrantContract,
     UsageContract,
 ):
