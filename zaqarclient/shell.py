@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
 
-from zaqarclient import shell_connection, shell_help, shell_tokens
+from zaqarclient import shell_batch, shell_connection, shell_help, shell_tokens
 from zaqarclient.queues import cli
 from zaqarclient.queues.v2.cli.broken_pipe import discard_output
 from zaqarclient.queues.v2.cli.commands import COMMANDS
@@ -140,10 +140,13 @@ class Program:
         if not words or words == ["help"]:
             self.stdout.write(shell_help.overview(build_parser(), self.command))
             return 0
-        if words[0] == "complete":
-            return self._complete(words[1:])
-        if words[0] == "logout":
-            return self._log_out(words[1:])
+        own = {
+            "batch": self._batch,
+            "complete": self._complete,
+            "logout": self._log_out,
+        }.get(words[0])
+        if own is not None:
+            return own(words[1:])
         if words[0] == "help":
             words = [*words[1:], "--help"]
         name, arguments = find_command(words)
@@ -186,6 +189,32 @@ class Program:
         stream = self.stdout if wanted else self.stderr
         stream.write(shell_help.commands(names, self.command))
         return 0 if wanted else _USAGE
+
+    def execute(self, words: list[str]) -> int:
+        """Run a command and return its status; a failure ends in a line.
+
+        Raises:
+            BrokenPipeError: The reader of the output went away.
+        """
+        try:
+            return self.run(words)
+        except (UsageError, UnknownOption) as error:
+            print(f"{self.NAME}: {error}", file=self.stderr)
+            return _USAGE
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - people get a line, no traceback
+            self.report(error)
+            return _FAILED
+
+    def _batch(self, words: list[str]) -> int:
+        def execute(line: list[str]) -> int:
+            try:
+                return self.execute(line)
+            except SystemExit as ended:  # of a parser, which has said why
+                return int(ended.code or 0)
+
+        return shell_batch.run(self, words, execute)
 
     def _log_out(self, words: list[str]) -> int:
         parser = argparse.ArgumentParser(
@@ -298,21 +327,15 @@ def _guarded(program: Program, words: list[str]) -> int:
     """Run a command; whatever goes wrong ends in a line and a status."""
     _configure_logging(program)
     try:
-        status = program.run(words)
+        status = program.execute(words)
         program.stdout.flush()
         if program.options.timing:
             program.report_timings()
-    except (UsageError, UnknownOption) as error:
-        print(f"{Program.NAME}: {error}", file=program.stderr)
-        return _USAGE
     except BrokenPipeError:
         discard_output()
         return _BROKEN_PIPE
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - people get a line, no traceback
-        program.report(error)
-        return _FAILED
     finally:
         program.client_manager.close()
     return status

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _AFTERWORD: Final = """
 "zaqar help <command>" tells all about a command, with an example.
+"zaqar batch" runs many commands, one a line.
 "zaqar complete" prints the completion for a shell.
 "zaqar logout" removes the tokens that --os-token-cache has kept.
 
@@ -101,7 +102,7 @@ def completion(shell: str, parser: argparse.ArgumentParser, lookup: Lookup) -> s
         for name in sorted(words)
     )
     start = sorted(
-        {name.split()[0] for name in COMMANDS} | {"help", "complete", "logout"}
+        {name.split()[0] for name in COMMANDS} | {"batch", "help", "complete", "logout"}
     )
     script = _BASH.format(
         cases=cases, start=" ".join(start), options=" ".join(_options(parser))
