@@ -46,6 +46,16 @@ _LISTENERS: Final = (
     ":sub:due",  # the same by when to look at them again
     ":sub:state",  # subscription id: how far its delivery is
 )
+_CATALOG: Final = (
+    "",  # the last revision and epoch
+    ":pools",  # pool: what it is, packed
+    ":flavors",  # projects with flavors, by name
+    ":named",  # flavor: how many projects have it
+    ":placed",  # project and queue: the placement, packed
+    ":at",  # pools with places, by name
+    ":towards",  # the same of the pools that queues are moved to
+    ":moves",  # places of queues that are being moved, by lease
+)
 _GRANTS: Final = (":grants", ":grants:order", ":grants:expiry")
 
 
@@ -94,6 +104,7 @@ class Names:
         self.sweep = self._list("sweep")
         self.notify = self._list("notify")
         self.servers = self._list("servers")
+        self.catalog = tuple(self._list("catalog") + suffix for suffix in _CATALOG)
         self.channel = f"{prefix}:posts"
 
     def _list(self, name: str) -> str:

@@ -1,0 +1,5 @@
+-- Reads where a queue is: the placement, and the revision of its pool; or nothing.
+-- with: catalog
+-- ARGV: project and queue
+local raw = call('HGET', PLACED, ARGV[1])
+return raw and shown(raw)

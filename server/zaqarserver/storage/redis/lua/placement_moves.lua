@@ -1,0 +1,6 @@
+-- Lists moves by their lease; returns what placement_list does.
+-- with: catalog
+-- ARGV: before, limit
+local places, placements = call('ZRANGEBYSCORE', MOVES, '-inf', '(' .. ARGV[1], 'LIMIT', 0, ARGV[2]), {}
+for i, place in ipairs(places) do placements[i] = shown(call('HGET', PLACED, place)) end
+return { places, placements }
