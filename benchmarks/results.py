@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -200,25 +201,30 @@ def footprints(group: Mapping[str, Any]) -> Iterator[tuple[str, Footprint]]:
 class Projection:
     """What one operation's figures mean for more machines.
 
+    It reckons with the CPU time a request as if that stayed what it is.
+
     Attributes:
-        server_us: CPU of the server a request.
-        redis_us: CPU of Redis a request.
         server_core: Requests a second that one core of servers makes.
-        redis_core: Requests a second at which the one thread of Redis is full.
-        server_cores: Cores of servers that fill it.
+        redis: Requests a second at which one Redis is full: it runs scripts on one
+            core.
     """
 
-    server_us: float
-    redis_us: float
     server_core: float
-    redis_core: float
-    server_cores: float
+    redis: float
+
+    def rate(self, machines: int, cores: int) -> float:
+        """Return the requests a second of machines that have servers only."""
+        return machines * cores * self.server_core
+
+    def masters(self, machines: int, cores: int) -> int:
+        """Return how many Redis masters those machines need."""
+        return math.ceil(self.rate(machines, cores) / self.redis)
 
 
 def projection(figures: Mapping[str, Any]) -> Projection:
-    """Reckon with the CPU a request, as if it stayed what it is."""
-    server, redis = figures["cpu_us"]["server"], figures["cpu_us"]["redis"]
-    return Projection(server, redis, 1e6 / server, 1e6 / redis, server / redis)
+    """Return what the figures of an operation on Redis mean for more machines."""
+    cpu = figures["cpu_us"]
+    return Projection(1e6 / cpu["server"], 1e6 / cpu["redis"])
 
 
 def save(report: Mapping[str, Any]) -> Path:

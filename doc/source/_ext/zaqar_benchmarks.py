@@ -23,6 +23,9 @@ sys.path.append(str(BENCHMARKS))
 
 import results  # noqa: E402 - found by the line above
 
+#: What is projected: so many machines, each with so many cores for servers.
+MACHINES, CORES = (1, 2, 4, 8), 4
+
 
 def newest() -> Path:
     """Return the file of the last day on which all was measured."""
@@ -33,8 +36,13 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
     """Yield a table in reStructuredText."""
     yield from (".. csv-table::", "   :header-rows: 1", "")
     for cells in (heads, *rows):
-        yield "   " + ",".join(f'"{cell}"' for cell in cells)
+        yield "   " + ",".join(f'"{_escaped(cell)}"' for cell in cells)
     yield ""
+
+
+def _escaped(cell: str) -> str:
+    """Keep a dash from being a list."""
+    return r"\-" if cell == "-" else cell
 
 
 class Figures(SphinxDirective):
@@ -128,23 +136,13 @@ class Projection(Figures):
         rows = []
         for operation, figures in operations.items():
             told = results.projection(figures)
-            cells = (told.server_core, told.redis_core)
-            rows.append(
-                [
-                    operation,
-                    *(f"{cell:,.0f}" for cell in cells),
-                    f"{told.server_cores:.1f}",
-                ]
-            )
-        yield from table(
-            [
-                "",
-                "requests/s a server core",
-                "requests/s of Redis",
-                "server cores a Redis",
-            ],
-            rows,
-        )
+            cells = [f"{told.server_core:,.0f}", f"{told.redis:,.0f}"]
+            for count in MACHINES:
+                rate, masters = told.rate(count, CORES), told.masters(count, CORES)
+                cells.append(f"{rate:,.0f} with {masters}")
+            rows.append([operation, *cells])
+        machines = [f"{count} machine{'s' * (count > 1)}" for count in MACHINES]
+        yield from table(["", "a server core", "one Redis", *machines], rows)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -208,11 +208,11 @@ def test_rows_of_a_busy_machine_are_marked(results):
     assert [name for name, _ in results.lines(group, "post")] == ["1", "2 *"]
 
 
-def test_a_projection_says_what_fills_redis(results):
-    told = results.projection(row(1, 100, 25)["operations"]["post"])
-    assert told.server_core == 10_000
-    assert told.redis_core == 40_000
-    assert told.server_cores == 4
+def test_a_projection_says_what_machines_carry_and_what_they_need(results):
+    told = results.projection(row(1, 100, 20)["operations"]["post"])
+    assert (told.server_core, told.redis) == (10_000, 50_000)
+    assert (told.rate(1, 4), told.masters(1, 4)) == (40_000, 1)
+    assert (told.rate(2, 4), told.masters(2, 4)) == (80_000, 2)
 
 
 def test_sizes_are_told_by_message_of_large_stores_only(results):
