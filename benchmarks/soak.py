@@ -158,8 +158,10 @@ class Soak:
             await deed()
             await asyncio.sleep(random.expovariate(1 / self._pause))
 
-    async def run(self, minutes: int, note: Callable[[Minute], None]) -> None:
-        """Run for some minutes; each one is noted."""
+    async def run(
+        self, minutes: int, seconds: float, note: Callable[[Minute], None]
+    ) -> None:
+        """Run for some minutes of so many seconds; each one is noted."""
         headers = {"Client-ID": uuid.uuid4().hex, "X-Project-ID": "soak"}
         connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=30)
@@ -174,7 +176,7 @@ class Soak:
             ]
             try:
                 for _ in range(minutes):
-                    await asyncio.sleep(60)
+                    await asyncio.sleep(seconds)
                     done, self.minute = self.minute, Minute()
                     note(done)
                     for task in tasks:
@@ -263,24 +265,33 @@ async def soak(args: argparse.Namespace, server: Server) -> list[Minute]:
     try:
         hook = f"http://127.0.0.1:{port}/hook"
         clients = Soak(server, hook, args.workers, args.pause)
-        await clients.run(args.minutes, note)
+        await clients.run(args.minutes, args.minute, note)
     finally:
         await runner.cleanup()
     return minutes
 
 
-def main() -> int:
-    """Run the program."""
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     option = parser.add_argument
     option("--minutes", type=int, default=20, help="default: %(default)s")
+    option("--minute", type=float, default=60, help="its seconds, default: 60")
     option("--workers", type=int, default=4, help="of each kind, default: 4")
     option("--pause", type=float, default=0.05, help="seconds, default: 0.05")
     option("--store", help="URI of the store (default: an SQLite file)")
     option("--store-dir", help="where that file goes")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
+    if args.minutes <= _WARM or args.minute <= 0:
+        parser.error(f"needs --minutes above {_WARM} and --minute above 0")
+    return args
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program; return the exit status."""
+    args = parse(arguments)
     with running_server(args.store_dir, args.store) as server:
         minutes = asyncio.run(soak(args, server))
     good = True
