@@ -41,6 +41,7 @@ class FrameSide(NamedTuple):
         names: The member of the body for each argument of another name.
         filters: The member that holds the arguments that the row does not
             name; None to leave them beside the rest.
+        omits: The arguments that mean nothing to the action, and may be refused.
         reader: Makes the answer of HTTP from that of the frame.
         answers_missing: Whether a 404 may hold an answer, where HTTP has no
             404.
@@ -49,6 +50,7 @@ class FrameSide(NamedTuple):
     action: str = ""
     names: Mapping[str, str] = {}
     filters: str | None = None
+    omits: tuple[str, ...] = ()
     reader: Reader = _plain
     answers_missing: bool = False
 
@@ -244,7 +246,9 @@ _SIDES: Mapping[str, FrameSide] = {
     "claim_create": FrameSide(reader=_claim_create),
     "claim_get": FrameSide(reader=_claim_get),
     "signed_url_list": FrameSide(reader=_items_of_queue("signed_urls")),
-    "subscription_list": FrameSide(reader=_items_of_queue("subscriptions")),
+    "subscription_list": FrameSide(
+        omits=("detailed",), reader=_items_of_queue("subscriptions")
+    ),
     "subscription_create": FrameSide(reader=_subscription_create),
     "homedoc": FrameSide("homedoc_get"),
 }

@@ -94,6 +94,7 @@ class Operation(NamedTuple):
         """
         side = self.frame
         known = {*self.path_names, *self.query}
+        params = {k: v for k, v in params.items() if k not in side.omits}
         named = {k: v for k, v in params.items() if k in known or not side.filters}
         body = {side.names.get(k, k): v for k, v in named.items()}
         if side.filters and len(named) < len(params):

@@ -128,3 +128,11 @@ def test_an_api_without_websocket_says_so() -> None:
         Api().frame(Request(operation="ping"))
     with pytest.raises(InvalidOperation, match="no operation"):
         V2().frame(Request(operation="fly"))
+
+
+def test_subscriptions_are_not_asked_for_in_detail() -> None:
+    """Over HTTP it means nothing; the action has no such argument."""
+    asked = frame("subscription_list", {"queue_name": "q", "detailed": False})
+    assert asked.body == {"queue_name": "q"}
+    topics = frame("topic_list", {"detailed": True, "limit": 3})
+    assert topics.body == {"detailed": True, "limit": 3}

@@ -8,7 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from zaqarclient.queues.v2.cli import options
-from zaqarclient.queues.v2.cli.base import Command, CommandError, Lister, ShowOne
+from zaqarclient.queues.v2.cli.base import (
+    Command,
+    CommandError,
+    Lister,
+    ShowOne,
+    is_terminal,
+)
 from zaqarclient.queues.v2.cli.paging import Pages
 
 if TYPE_CHECKING:
@@ -28,7 +34,7 @@ class CreateSignedUrl(ShowOne):
     option --signed-url; "env" the same as a variable of a shell; "curl" a
     command that needs no program of this service. Whoever has it may do what it
     allows: keep it like a password. Its id, by which it can be revoked, is told on
-    the error stream, and by -c ID.
+    a terminal, and by -c ID.
 
     A queue named "list" or "revoke" is written behind "--".
     """
@@ -92,7 +98,8 @@ class CreateSignedUrl(ShowOne):
             shown = {"Line": self._line(parsed_args.output, signed)}
         elif "id" in (column.strip().lower() for column in parsed_args.columns):
             return (*shown, "ID"), (*shown.values(), signed.id)
-        self.hint(f'"queue signed url revoke {name} {signed.id}" takes it back.')
+        if is_terminal(self.app.stderr):
+            self.hint(f'"queue signed url revoke {name} {signed.id}" takes it back.')
         return tuple(shown), tuple(shown.values())
 
     def produce_output(

@@ -55,6 +55,7 @@ STORY: list[tuple[str, list[str]]] = [
     ("messaging flavor list", []),
     ("pool update", ["ssd", "--pool_weight", "0"]),
     ("messaging flavor delete", ["fast"]),
+    ("pool drain", ["ssd", "--wait"]),
     ("pool delete", ["ssd"]),
     ("messaging quota show", []),
     ("messaging health", []),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import subprocess
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from zaqarclient import shell
 from zaqarclient.queues.v2.cli.base import CommandError
 from zaqarclient.queues.v2.cli.commands import COMMANDS
+from zaqarclient.tests.http_stub import Answer, HttpStub
 from zaqarclient.version import __version__
 
 Captured = pytest.CaptureFixture[str]
@@ -250,3 +252,23 @@ def test_a_post_from_a_terminal_without_messages_is_explained(
         app.run(["message", "post", "orders"])
     assert ended.value.code == 2
     assert "give <messages>, --body, --text" in capsys.readouterr().err
+
+
+def test_the_id_of_a_signed_url_is_told_on_a_terminal(
+    program: Callable[..., shell.Program], terminal: Any, stub: HttpStub
+) -> None:
+    signed = {
+        "paths": ["/v2/queues/orders/messages"],
+        "methods": ["GET"],
+        "project": "p",
+        "expires": "2031-03-03T09:00:00",
+        "signature": "5f",
+    }
+    stub.default = Answer(200, signed)
+    for stderr in (terminal(), io.StringIO()):
+        run = program("--os-queues-endpoint", stub.url, stderr=stderr)
+        assert run.run(["queue", "signed", "url", "orders", "--output", "env"]) == 0
+        identity = hashlib.sha256(b"5f").hexdigest()[:32]
+        line = f'"queue signed url revoke orders {identity}" takes it back.\n'
+        assert stderr.getvalue() == (line if stderr.isatty() else "")
+        run.client_manager.close()
