@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from zaqarserver.errors import Unavailable
+from zaqarserver.errors import QueueMoving, Unavailable
 from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.ids import Sequence
 from zaqarserver.storage.redis.keys import Names, QueueKeys
@@ -34,7 +34,11 @@ LOG = logging.getLogger(__name__)
 
 _PREPARE = b"prepare"
 _AGAIN = b"again"
-_LIST_QUEUE, _SWEEP, _NOTIFY = b"qdn"
+_SEALED = b"sealed"
+_LIST_QUEUE, _SWEEP, _NOTIFY, _LIST_SEAL = b"qdns"
+
+#: The answer of a script that has changed nothing, since it came too late.
+REFUSED = b"refused"
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -70,10 +74,16 @@ class Access:
     # -- running ------------------------------------------------------------
 
     async def _run(self, script: Script, keys: tuple[str, ...], *args: Word) -> Any:
-        """Run a script until it has done all of its work; others run in between."""
+        """Run a script until it has done all of its work; others run in between.
+
+        Raises:
+            QueueMoving: The queue is sealed.
+        """
         reply: Any = _AGAIN
         while reply == _AGAIN:
             reply = await self._link.run(script, keys, *args)
+        if reply == _SEALED:
+            raise queue_moving(keys[0])
         return reply
 
     async def _run_prepared(
@@ -106,6 +116,8 @@ class Access:
             token = os.urandom(8).hex()
             await self._prepare(keys, letters, due, now, token, removing=removing)
             prepared = Prepared(epoch, letters)
+        if reply == REFUSED:
+            return reply  # the sweeper finds out what is true
         if _LIST_QUEUE in prepared.letters:
             self._later(self._end_index(keys, token, exists=not removing))
         return reply
@@ -137,6 +149,8 @@ class Access:
             steps.append(self._agenda_add(self._names.sweep, keys, due))
         if _NOTIFY in letters:
             steps.append(self._agenda_add(self._names.notify, keys, repr(now)))
+        if _LIST_SEAL in letters:
+            steps.append(self._agenda_add(self._names.seals, keys, b"0"))
         await asyncio.gather(*steps)
 
     async def _end_index(self, keys: QueueKeys, token: str, *, exists: bool) -> None:
@@ -198,6 +212,11 @@ class Access:
             "ZRANGEBYSCORE", agenda, "-inf", repr(now), "WITHSCORES", "LIMIT", 0, limit
         )
         return [(tag.decode(), score) for tag, score in _pairs(found)]
+
+
+def queue_moving(key: str) -> QueueMoving:
+    """Return what a queue is refused with, by one of its keys."""
+    return QueueMoving(f"{key} is being moved, or has left this store")
 
 
 def _pairs(values: list[bytes]) -> list[tuple[bytes, bytes]]:

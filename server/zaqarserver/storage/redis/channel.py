@@ -48,6 +48,15 @@ def read_notice(frame: bytes) -> list[Noticed]:
     return messages
 
 
+def make_notice(messages: Sequence[Noticed]) -> bytes:
+    """Put messages of a post together as ``lua/notices.lua`` does."""
+    header = _encode(
+        [(one.id, one.ttl, one.delay, one.expires, len(one.body)) for one in messages]
+    )
+    parts = [_LENGTH.pack(len(messages)), _LENGTH.pack(len(header)), header]
+    return b"".join([*parts, *(one.body for one in messages)])
+
+
 def _part(frame: bytes, at: int) -> tuple[bytes, int]:
     """Return what has its length in front of it, and where it ends."""
     (length,) = _LENGTH.unpack_from(frame, at)

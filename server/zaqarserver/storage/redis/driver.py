@@ -15,10 +15,10 @@ from typing import Self
 
 from zaqarserver.errors import Unavailable
 from zaqarserver.storage.base import Capability, Durability
-from zaqarserver.storage.redis.account_driver import AccountsOnRedis
 from zaqarserver.storage.redis.catalog_driver import CatalogOnRedis
 from zaqarserver.storage.redis.durability import Promise, inspect
 from zaqarserver.storage.redis.location import OPTIONS, Location, parse_location
+from zaqarserver.storage.redis.moving_driver import MovingOnRedis
 from zaqarserver.storage.redis.presence import RENEWAL, Presence
 
 LOG = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ CHECK = 1.0
 TELL = 0.2
 
 
-class RedisStorage(AccountsOnRedis, CatalogOnRedis):
+class RedisStorage(MovingOnRedis, CatalogOnRedis):
     """A store on a Redis server, behind Sentinels, or in a cluster.
 
     Args:

@@ -72,6 +72,7 @@ class QueueKeys(msgspec.Struct, frozen=True, gc=False):
         posting: All that a post touches.
         grants: Head and grants.
         everything: All of them.
+        moving: What a queue takes along, and what is kept while it arrives.
     """
 
     tag: str
@@ -83,6 +84,7 @@ class QueueKeys(msgspec.Struct, frozen=True, gc=False):
     posting: tuple[str, ...]
     grants: tuple[str, ...]
     everything: tuple[str, ...]
+    moving: tuple[str, ...]
 
 
 def slot_of(key: str) -> int:
@@ -104,6 +106,7 @@ class Names:
         self.sweep = self._list("sweep")
         self.notify = self._list("notify")
         self.servers = self._list("servers")
+        self.seals = self._list("seals")
         self.catalog = tuple(self._list("catalog") + suffix for suffix in _CATALOG)
         self.channel = f"{prefix}:posts"
 
@@ -126,6 +129,7 @@ class Names:
             posting=messages + listeners,
             grants=(base, *grants),
             everything=messages + listeners + grants,
+            moving=(*messages, *listeners, f"{base}:arrived"),
         )
 
     def by_tag(self, tag: str) -> QueueKeys:

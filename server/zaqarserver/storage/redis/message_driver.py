@@ -6,7 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from zaqarserver.errors import ClaimNotFound, ClaimNotLive, MessageClaimed
+from zaqarserver.errors import (
+    ClaimNotFound,
+    ClaimNotLive,
+    MessageClaimed,
+    QueueMoving,
+)
 from zaqarserver.storage.base import Claim, DeadLetter, Message, NewMessage, Storage
 from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.ids import claim_id as new_claim_id
@@ -206,9 +211,10 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
             *beyond,
         )
         self._volumes.messages(keys, volume)
-        if moving:
-            await self._finish_moves(keys, now)
+        arrived = not moving or await self._finish_moves(keys, now)
         messages = read_messages(page, now)
+        if not (arrived or messages):
+            raise QueueMoving("the dead letter queue is being moved, or has left")
         return Claim(name, ttl, grace, 0, messages) if messages else None
 
     async def claim_get(
@@ -250,34 +256,50 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
 
     # -- dead letters ---------------------------------------------------------
 
-    async def _finish_moves(self, keys: QueueKeys, now: float) -> None:
+    async def _finish_moves(self, keys: QueueKeys, now: float) -> bool:
         """Put what has left a queue into its dead letter queues.
 
         The claim has put it aside, in the same slot, and has seen to it that the
         sweeper looks after the queue. The target takes an id once, however often
         it comes within an hour; only then the source forgets it. So whoever dies
-        in between, the message arrives, and arrives once.
+        in between, the message arrives, and arrives once. If the target is sealed,
+        the message goes back to where it was.
+
+        Returns:
+            Whether all have arrived.
         """
+        arrived = True
         while True:
             ids, *moved = await self._run(scripts.MOVES, keys.messages, MOVE_STEP)
             if not ids:
-                return
+                return arrived
             targets: dict[str, list[bytes]] = {}
             for id_, packed, body, target in zip(ids, *moved, strict=True):
                 targets.setdefault(target.decode(), []).extend((id_, packed, body))
-            await asyncio.gather(
+            answers = await asyncio.gather(
                 *(self._put(keys.project, *one, now) for one in targets.items())
             )
-            await self._run(scripts.MOVED, keys.messages, *ids)
+            refused = [id_ for answer in answers for id_ in answer]
+            if refused:
+                arrived = False
+                volume = await self._run(
+                    scripts.RESTORE, keys.messages, repr(now), *refused
+                )
+                self._volumes.messages(keys, volume)
+            await self._run(scripts.MOVED, keys.messages, *(set(ids) - set(refused)))
 
     async def _put(
         self, project: str, queue: str, messages: list[bytes], now: float
-    ) -> None:
+    ) -> list[bytes]:
+        """Put messages into a queue; return the ids that it refuses as it is sealed."""
         keys = self._names.queue(project, queue)
         volume = await self._run_prepared(
             scripts.PUT, keys, keys.messages, now, new_revision(), *messages
         )
+        if volume and volume[0] == b"sealed":
+            return list(volume[1:])
         self._volumes.messages(keys, volume)
+        return []
 
 
 def _beyond(dead_letter: DeadLetter) -> list[Any]:

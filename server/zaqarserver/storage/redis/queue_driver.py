@@ -11,6 +11,7 @@ import msgspec
 from zaqarserver.errors import QueueChanged
 from zaqarserver.storage.base import Edge, Metadata, Queue, QueueStats
 from zaqarserver.storage.redis import scripts
+from zaqarserver.storage.redis.access import queue_moving
 from zaqarserver.storage.redis.ids import revision as new_revision
 from zaqarserver.storage.redis.keys import QueueKeys
 from zaqarserver.storage.redis.message_driver import MessagesOnRedis
@@ -43,9 +44,12 @@ class QueuesOnRedis(MessagesOnRedis):
         return bool(made)
 
     async def queue_get(self, project: str, queue: str) -> Queue | None:
-        """Read two fields."""
-        keys = self._names.queue(project, queue)
-        return _read(queue, await self._link.do("HMGET", keys.head, "rev", "metadata"))
+        """Read three fields."""
+        head = self._names.queue(project, queue).head
+        *fields, seal = await self._link.do("HMGET", head, "rev", "metadata", "seal")
+        if seal is not None:
+            raise queue_moving(head)
+        return _read(queue, fields)
 
     async def queue_update(
         self, project: str, queue: str, metadata: Metadata, revision: int
@@ -81,9 +85,7 @@ class QueuesOnRedis(MessagesOnRedis):
         while len(found) < limit:
             names = await self._listed(project, marker, min(step, LIST_STEP))
             wanted = [one for one in names if name is None or name in one]
-            queues = await asyncio.gather(
-                *(self.queue_get(project, one) for one in wanted)
-            )
+            queues = await asyncio.gather(*(self._look(project, one) for one in wanted))
             found += [
                 queue
                 for queue in queues
@@ -93,6 +95,11 @@ class QueuesOnRedis(MessagesOnRedis):
                 break
             marker = names[-1]
         return found[:limit]
+
+    async def _look(self, project: str, queue: str) -> Queue | None:
+        """Read a queue that may be sealed: until it has left it is listed."""
+        head = self._names.queue(project, queue).head
+        return _read(queue, await self._link.do("HMGET", head, "rev", "metadata"))
 
     async def _listed(self, project: str, marker: str | None, limit: int) -> list[str]:
         index, _ = self._names.index(project)

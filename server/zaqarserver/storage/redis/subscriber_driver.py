@@ -157,7 +157,7 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
     ) -> Subscription | None:
         """Look it up in a hash."""
         keys = self._names.queue(project, source)
-        packed = await self._link.do("HGET", keys.listeners[5], subscription_id)
+        packed = await self._run(scripts.SUBSCRIPTION, keys.listeners, subscription_id)
         if packed is None or _decode(packed).expires <= now:
             return None
         return _read(keys, subscription_id.encode(), packed, now)

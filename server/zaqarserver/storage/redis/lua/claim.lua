@@ -6,7 +6,9 @@
 -- volume.
 local now, claim, ttl, grace = tonumber(ARGV[1]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local target, most, target_ttl = ARGV[9], tonumber(ARGV[10] or 'inf'), tonumber(ARGV[11] or '')
-if call('HEXISTS', HEAD, 'rev') == 0 then return { {}, {}, {}, 0, volume } end
+local revision, seal = unpack(call('HMGET', HEAD, 'rev', 'seal'))
+if seal then return 'sealed' end
+if not revision then return { {}, {}, {}, 0, volume } end
 if not settle(now) then return AGAIN end
 local found, messages, early = oldest_free(now, tonumber(ARGV[7]), ARGV[8] == '1')
 if early and #found == 0 then return AGAIN end
@@ -21,6 +23,7 @@ if exhausted > 0 then
   local wait = not promised(due, now) and unprepared(epoch or '', 'd', now)
   if wait then return wait end
   if not promised(due, now) then call('HSET', HEAD, 'due', ARGV[1]) end
+  call('HSET', HEAD, 'sent', ARGV[1])
 end
 
 local function send(id, message)
@@ -30,7 +33,7 @@ local function send(id, message)
   local moved = {
     message[CREATED], expires, target_ttl or message[TTL], 0, 0, '', message[CLIENT], message[CHECKSUM],
   }
-  call('HSET', OUT, id, pack(moved), 'b' .. id, body, 't' .. id, target)
+  call('HSET', OUT, id, pack(moved), 'b' .. id, body, 't' .. id, target, 'o' .. id, pack(message))
 end
 
 local ids, raws, changed, extended, ends = {}, {}, {}, {}, now + ttl

@@ -1,5 +1,5 @@
 -- Reads a live claim.
--- with: read, lives
+-- with: served, read, lives
 -- ARGV: now, claim id
 -- Returns nothing, or ttl, grace, creation, ids, messages, bodies.
 local now, claim = tonumber(ARGV[1]), ARGV[2]

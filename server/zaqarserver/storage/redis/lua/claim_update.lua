@@ -1,5 +1,5 @@
 -- Renews a live claim; 0 if there is none.
--- with: read, lives
+-- with: served, read, lives
 -- ARGV: now, claim id, ttl, grace
 local now, claim, ttl, grace = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 if not lives(claim, now) then return 0 end

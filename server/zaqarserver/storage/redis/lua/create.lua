@@ -2,7 +2,8 @@
 -- with: promise
 -- ARGV: (none), epoch, prepared, revision, metadata
 local HEAD = KEYS[1]
-local revision, epoch = unpack(redis.call('HMGET', HEAD, 'rev', 'epoch'))
+local revision, epoch, seal = unpack(redis.call('HMGET', HEAD, 'rev', 'epoch', 'seal'))
+if seal then return 'sealed' end
 if revision then return 0 end
 local wait = unprepared(epoch or '', 'q', 0)
 if wait then return wait end

@@ -1,5 +1,5 @@
 -- Deletes a message under the rules of the contract.
--- with: read, drop
+-- with: served, read, drop
 -- ARGV: now, message id, claim id (absent: none given)
 -- Returns 0, or why not: 1 claimed, 2 the claim is not live; and the volume.
 local now, id, claim = tonumber(ARGV[1]), ARGV[2], ARGV[3]

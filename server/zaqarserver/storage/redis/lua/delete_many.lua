@@ -1,5 +1,5 @@
 -- Deletes messages, all or none.
--- with: read, drop
+-- with: served, read, drop
 -- ARGV: now, number of claims or -1 for any or none, claim ids, message ids
 -- Returns 0, or 1 if one is not under the claims named; and the volume.
 local now, named = tonumber(ARGV[1]), tonumber(ARGV[2])

@@ -1,5 +1,5 @@
 -- Removes a queue with its messages and claims; returns the volume.
--- with: volume, promise
+-- with: served, volume, promise
 -- ARGV: (none), epoch, prepared
 local revision, epoch = unpack(call('HMGET', HEAD, 'rev', 'epoch'))
 if not revision then return volume end

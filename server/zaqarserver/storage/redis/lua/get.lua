@@ -1,5 +1,5 @@
 -- Finds live messages by id.
--- with: lives, read
+-- with: served, lives, read
 -- ARGV: now, ids
 -- Returns ids, messages, bodies.
 local now, ids, raws = tonumber(ARGV[1]), {}, {}

@@ -1,5 +1,5 @@
 -- Lists a page of messages.
--- with: elapse, walk
+-- with: served, elapse, walk
 -- ARGV: now, where to begin, limit, places (f, h, c: free, hidden, claimed), client (absent: any)
 -- Returns where to go on, or an empty text at the end; ids, messages, bodies.
 local now, limit, client = tonumber(ARGV[1]), tonumber(ARGV[3]), ARGV[5]

@@ -5,8 +5,9 @@
 -- Returns the number of the first message, 1 if there is a delivery to make, the volatile
 -- subscriptions that were told, and the volume.
 local now, number, FIRST, WIDTH = tonumber(ARGV[1]), tonumber(ARGV[4]), 8, 5
-local revision, last, due, epoch, turn, old_count, old_bytes =
-  unpack(call('HMGET', HEAD, 'rev', 'last', 'due', 'epoch', 'turn', 'count', 'bytes'))
+local revision, last, due, epoch, turn, old_count, old_bytes, seal =
+  unpack(call('HMGET', HEAD, 'rev', 'last', 'due', 'epoch', 'turn', 'count', 'bytes', 'seal'))
+if seal then return 'sealed' end
 
 local first_due = math.huge
 for at = FIRST, #ARGV, WIDTH do first_due = math.min(first_due, tonumber(ARGV[at + 1])) end

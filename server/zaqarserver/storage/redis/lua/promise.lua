@@ -9,6 +9,7 @@
 --   q  the name of the queue in the list of its project
 --   d  the queue in the list of those to be swept, at the time or earlier
 --   n  the queue in the list of those with deliveries, at the time or earlier
+--   s  the queue in the list of those that leave or arrive
 
 local PREPARED_EPOCH, PREPARED = ARGV[2], ARGV[3]
 

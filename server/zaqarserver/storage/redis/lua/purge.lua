@@ -1,5 +1,5 @@
 -- Removes all messages and claims of a queue; returns the volume.
--- with: volume
+-- with: served, volume
 call('UNLINK', META, BODY, FREE, HIDDEN, LATE, HELD, EXPIRY, CLAIMS, ENDS)
 if call('HEXISTS', HEAD, 'rev') == 0 then return volume end
 call('HDEL', HEAD, 'bytes', 'count')

@@ -1,9 +1,16 @@
 -- Takes messages that come from another queue; one that came before is not taken again.
 -- with: volume, promise
 -- ARGV: now, epoch, prepared, revision, then for each message: id, packed, body
--- Returns the volume.
+-- Returns the volume; if the queue is sealed: 'sealed' and the ids that have not come before.
 local now, FIRST, WIDTH, REMEMBERED = tonumber(ARGV[1]), 5, 3, 3600
-local revision, last, due, epoch = unpack(call('HMGET', HEAD, 'rev', 'last', 'due', 'epoch'))
+local revision, last, due, epoch, seal = unpack(call('HMGET', HEAD, 'rev', 'last', 'due', 'epoch', 'seal'))
+if seal then
+  local refused = { 'sealed' }
+  for at = FIRST, #ARGV, WIDTH do
+    if not call('ZSCORE', IN, ARGV[at]) then refused[#refused + 1] = ARGV[at] end
+  end
+  return refused
+end
 -- What remembers arrivals is swept as well: it makes the queue due.
 local first_due = now + REMEMBERED
 for at = FIRST, #ARGV, WIDTH do first_due = math.min(first_due, unpacked(ARGV[at + 1])[EXPIRES]) end

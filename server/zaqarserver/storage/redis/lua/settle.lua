@@ -17,6 +17,7 @@ else
   call('ZADD', IDLE, number, id)
   dispose()
 end
-local due = next_delivery()
+-- Of a queue that is sealed nothing is given out.
+local due = call('HEXISTS', KEYS[1], 'seal') == 0 and next_delivery() or nil
 raise_promise(SUB, 'due', due)
 return due and string.format('%.17g', due) or ''

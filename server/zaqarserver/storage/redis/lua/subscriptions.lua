@@ -1,5 +1,5 @@
 -- Lists a page of live subscriptions.
--- with: listeners
+-- with: served, listeners
 -- ARGV: now, where to begin, limit
 -- Returns ids, packed.
 local now, limit, start, ids, raws = tonumber(ARGV[1]), tonumber(ARGV[3]), ARGV[2], {}, {}

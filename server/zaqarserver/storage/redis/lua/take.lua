@@ -4,6 +4,10 @@
 -- Returns the deliveries (subscription id, packed subscription, number, position, attempt,
 -- notice), and when the next one is due, or an empty text.
 local now, room, lease, confirmed = tonumber(ARGV[1]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
+if call('HEXISTS', KEYS[1], 'seal') == 1 then
+  raise_promise(SUB, 'due')
+  return { {}, '' }
+end
 local newest, taken, looked = tonumber(call('HGET', SUB, 'newest') or 0), {}, 0
 
 local function begin(id)

@@ -1,0 +1,30 @@
+-- Keeps notices of an arriving queue, in their order. Who is waited for by one is by all later
+-- ones: the first one counts.
+-- with: arriving, listeners
+-- ARGV: epoch of the move, then for each: id, notice, packed deliveries, and if it was not made
+--   known to all: after whom, or a minus sign if it was; and until whom
+local function wait_for(id, number, position, attempt, count)
+  if call('ZSCORE', IDLE, id) ~= 'inf' then return end
+  call('ZREM', IDLE, id)
+  call('ZADD', BUSY, number - 1, id)
+  call('HSET', STATE, id, pack({ number, position, attempt, count }))
+  call('ZADD', DUE, 'NX', 0, id)
+end
+
+for at = 2, #ARGV, 5 do
+  local id, frame, deliveries, after, stop = unpack(ARGV, at, at + 4)
+  if call('HSETNX', ARRIVED, 'n' .. id, 1) == 1 then
+    local number, count = call('HINCRBY', SUB, 'newest', 1), struct.unpack('>I4', frame)
+    call('HSET', NOTICES, number, frame)
+    for _, delivery in ipairs(unpacked(deliveries)) do
+      wait_for(delivery[1], number, delivery[2], delivery[3], count)
+    end
+    if after ~= '-' and stop ~= '' then
+      local start = after == '' and '-' or '(' .. after
+      for _, one in ipairs(call('ZRANGEBYLEX', ORDER, start, '[' .. stop)) do
+        wait_for(one, number, 0, 0, count)
+      end
+    end
+  end
+end
+return 1

@@ -1,0 +1,5 @@
+-- Refuses what is imported if the queue does not arrive by this move.
+-- ARGV: epoch of the move
+local arriving, arriving_by = unpack(redis.call('HMGET', KEYS[1], 'seal', 'sealed'))
+if arriving ~= 'arriving' or tonumber(arriving_by) ~= tonumber(ARGV[1]) then return 'changed' end
+local ARRIVED = KEYS[#KEYS]

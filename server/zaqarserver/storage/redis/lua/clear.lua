@@ -1,0 +1,14 @@
+-- Dropping what the store has of a queue that is sealed, or is to arrive.
+-- with: volume, endings
+local ARRIVED = KEYS[#KEYS]
+
+-- Drops all but grants, last numbers, and what goes to and came from other queues. The promises
+-- stay: whoever visits for their sake finds nothing.
+local function clear()
+  call('UNLINK', META, BODY, FREE, HIDDEN, LATE, HELD, EXPIRY, CLAIMS, ENDS, ARRIVED)
+  call('UNLINK', SUB_EXPIRY, SUB_VOLATILE, NOTICES, RECORDS, ORDER, URIS, IDLE, BUSY, DUE, STATE)
+  call('HDEL', HEAD, 'rev', 'metadata', 'bytes', 'count', 'arrived', 'until')
+  local newest = call('HGET', SUB, 'newest')
+  if newest then call('HSET', SUB, 'first', newest + 1) end
+  count(0, 0)
+end

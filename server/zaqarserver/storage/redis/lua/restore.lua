@@ -1,0 +1,24 @@
+-- Puts messages back that cannot go to their dead letter queue; they are lost if their own queue
+-- was deleted. Returns the volume.
+-- with: volume
+-- ARGV: now, ids
+local now, exists = tonumber(ARGV[1]), call('HEXISTS', HEAD, 'rev') == 1
+for at = 2, #ARGV do
+  local id = ARGV[at]
+  local raw, body = unpack(call('HMGET', OUT, 'o' .. id, 'b' .. id))
+  call('HDEL', OUT, id, 'b' .. id, 't' .. id, 'o' .. id)
+  if raw and exists then
+    local message = unpacked(raw)
+    call('HSET', META, id, raw)
+    call('HSET', BODY, id, body)
+    call('ZADD', EXPIRY, message[EXPIRES], id)
+    if message[VISIBLE] > now then
+      call('ZADD', HIDDEN, 0, id)
+      call('ZADD', LATE, message[VISIBLE], id)
+    else
+      call('ZADD', FREE, 0, id)
+    end
+    count(1, #body)
+  end
+end
+return volume

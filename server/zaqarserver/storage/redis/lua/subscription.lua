@@ -1,0 +1,4 @@
+-- Reads a subscription.
+-- with: served, listeners
+-- ARGV: id
+return call('HGET', RECORDS, ARGV[1])
