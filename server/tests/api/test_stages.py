@@ -166,6 +166,108 @@ def test_a_pattern_cannot_stall_the_server(api):
     assert answer.status == 400
 
 
+EVERY_ITEM_TWICE = {"items": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}
+TWICE_THIRTY_TIMES = {
+    "$defs": {
+        "0": {"type": "integer"},
+        **{
+            str(n + 1): {"allOf": [{"$ref": f"#/$defs/{n}"}, {"$ref": f"#/$defs/{n}"}]}
+            for n in range(30)
+        },
+    },
+    "$ref": "#/$defs/30",
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        (TWICE_THIRTY_TIMES, "too many parts"),
+        ({"allOf": [{"type": "integer"}] * 501}, "too many parts"),
+        ({"prefixItems": [{}] * 1000}, "1000 parts"),
+        ({"$ref": "#"}, "itself"),
+        ({"not": {"anyOf": [{"$ref": "#"}]}}, "itself"),
+        ({"$defs": {"a": {"$anchor": "x"}}, "$ref": "#x"}, "references"),
+        ({"$dynamicRef": "#"}, "$dynamicRef"),
+        ({"pattern": "(x{1000}){100}"}, "regex"),
+        ({"items": {"$id": "http://x.example/", "$ref": "#"}}, "$id"),
+    ],
+    ids=str,
+)
+def test_a_schema_that_may_look_without_end_is_refused(api, schema, reason):
+    answer = api.put(Q, {"_json_schema": schema})
+    assert answer.status == 400
+    assert reason in answer.json["description"]
+
+
+def nested(levels):
+    body = 1
+    for _ in range(levels):
+        body = [body]
+    return body
+
+
+@pytest.mark.parametrize(
+    ("schema", "body"),
+    [
+        (EVERY_ITEM_TWICE, nested(20)),
+        ({"items": {"$ref": "#"}}, nested(33)),
+        ({"items": {"allOf": [{"type": "integer"}] * 450}}, [0] * 20_000),
+    ],
+    ids=["branching", "deep", "long"],
+)
+def test_a_body_that_its_schema_would_take_too_long_for_is_refused(api, schema, body):
+    assert api.put(Q, {"_json_schema": schema}).status == 201
+    answer = api.post(Q + "/messages", {"messages": [{"body": body}]})
+    assert answer.status == 400
+    assert "_json_schema" in answer.json["description"]
+    assert listed(api) == []
+
+
+def test_why_a_body_does_not_fit_is_told_in_few_words(api):
+    names = [str(number) * 9 for number in range(200)]
+    for schema in ({"type": "integer"}, {"anyOf": [{"const": name} for name in names]}):
+        api.put(Q, {"_json_schema": schema})
+        answer = api.post(Q + "/messages", {"messages": [{"body": "x" * 100_000}]})
+        assert answer.status == 400
+        assert len(answer.json["description"]) < 500
+        api.delete(Q)
+
+
+def test_one_body_may_have_any_number_of_mistakes(api):
+    # Only the first is looked for: all of them would take minutes.
+    api.put(Q, {"_json_schema": {"items": {"anyOf": [{"type": "string"}] * 200}}})
+    answer = api.post(Q + "/messages", {"messages": [{"body": [0] * 12_000}]})
+    assert "body[0]" in answer.json["description"]
+
+
+TREE = {
+    "$id": "http://x.example/tree",
+    "type": "object",
+    "properties": {
+        **{f"p{n}": {"type": ["string", "null"], "maxLength": 9} for n in range(20)},
+        "left": {"$ref": "#"},
+        "right": {"$ref": "#"},
+        "kind": {"$ref": "#/$defs/a~1kind"},
+    },
+    "$defs": {"a/kind": {"oneOf": [{"const": "leaf"}, {"const": "node"}]}},
+    "unevaluatedProperties": False,
+}
+
+
+def test_trees_and_long_lists_are_checked(api):
+    tree = {"kind": "leaf"}
+    for _ in range(16):
+        tree = {"p1": "x", "left": tree, "right": {"kind": "leaf"}, "kind": "node"}
+    assert api.put(Q, {"_json_schema": TREE}).status == 201
+    api.post_bodies("orders", tree)
+    tree["left"]["right"]["kind"] = "root"
+    answer = api.post(Q + "/messages", {"messages": [{"body": tree}]})
+    assert "'left']['right']['kind'" in answer.json["description"]
+    api.put("/v2/queues/rows", {"_json_schema": {"items": TREE}})
+    api.post_bodies("rows", [{"p1": "x", "kind": "leaf"}] * 5000)
+
+
 # -- stages of others -------------------------------------------------------------
 
 
