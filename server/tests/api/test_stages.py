@@ -200,6 +200,15 @@ def test_a_schema_that_may_look_without_end_is_refused(api, schema, reason):
     assert reason in answer.json["description"]
 
 
+def test_a_schema_that_was_stored_before_its_stage_saw_it_refuses_messages(make_api):
+    api = make_api("[storage]\nmessage_pipeline = json_schema\n")
+    for schema in (7, {"type": 7}, {"$ref": "#"}):
+        api.run(api.storage.queue_create("4f2a", "old", {"_json_schema": schema}))
+        answer = api.post("/v2/queues/old/messages", {"messages": [{"body": 1}]})
+        assert (answer.status, answer.json["description"][:12]) == (400, "_json_schema")
+        api.run(api.storage.queue_delete("4f2a", "old"))
+
+
 def nested(levels):
     body = 1
     for _ in range(levels):

@@ -47,22 +47,15 @@ class JsonSchema(Stage):
     def check_metadata(self, metadata: Mapping[str, Any]) -> None:
         """Refuse what is no JSON Schema."""
         schema = metadata.get(KEY)
-        if schema is None:
-            return
-        if not isinstance(schema, dict):
-            raise BadRequest(f"{KEY} must be a JSON Schema, an object.")
-        try:
-            _checked(msgspec.json.encode(schema))
-        except ValueError as error:
-            reason = str(error).partition("\n")[0]
-            raise BadRequest(f"{KEY} cannot be used: {reason}.") from None
+        if schema is not None:
+            _usable(schema)
 
     def post(self, place: Place, body: bytes) -> bytes:
         """Refuse a body that does not fit."""
         schema = place.metadata.get(KEY)
         if schema is None:
             return body
-        checked = _checked(msgspec.json.encode(schema))
+        checked = _usable(schema)
         value = msgspec.json.decode(body)
         # Each member but the first follows a comma or an opening bracket.
         members = 1 + body.count(b",") + body.count(b"[") + body.count(b"{")
@@ -85,6 +78,21 @@ class JsonSchema(Stage):
 
 def _refuse(uri: str) -> None:
     raise ValueError(f"references to other documents are not followed: {uri}")
+
+
+def _usable(schema: Any) -> _Checked:
+    """Return what checks bodies against a schema.
+
+    Raises:
+        BadRequest: It is none; it may have been stored before this stage saw it.
+    """
+    if not isinstance(schema, dict):
+        raise BadRequest(f"{KEY} must be a JSON Schema, an object.")
+    try:
+        return _checked(msgspec.json.encode(schema))
+    except ValueError as error:
+        reason = str(error).partition("\n")[0]
+        raise BadRequest(f"{KEY} cannot be used: {reason}.") from None
 
 
 @lru_cache(maxsize=_KEPT)
