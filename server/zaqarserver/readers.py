@@ -236,6 +236,10 @@ class FrameReader:
                 found.append(member)
         self._names = tuple(member.name for member in found)
         foreign = set(_LIST_OPTIONS if "marker" in self._names else ())
+        if "topic_name" in self._names:
+            # Nobody claims from a topic: asking for those that are claimed, as one
+            # does of a queue, asks for nothing.
+            foreign.discard("include_claimed")
         self._decoder = msgspec.json.Decoder(
             _part_of(struct, found, rest=False, never=foreign - set(self._names))
         )
