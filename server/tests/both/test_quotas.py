@@ -207,15 +207,31 @@ def test_what_failed_leaves_no_mark(limited):
 
 
 def test_dead_letters_move_though_the_quota_is_full(service_with):
-    service = service_with("[quota]\nqueues = 1\nmessages = 1\n")
+    service = service_with("[quota]\nqueues = 2\nmessages = 1\n")
     service.queue_create("a", {"_max_claim_count": 1, "_dead_letter_queue": "dead"})
+    service.queue_create("b")
     service.post("a", 1)
     claim = service.claim_create("a").result
     service.claim_delete("a", claim.id)
     service.claim_create("a")
     assert service.bodies("dead") == [1]
-    assert used(service)["queues"] == 2
-    assert service.queue_create("b").status == FORBIDDEN
+    assert used(service)["queues"] == 3
+    assert service.queue_create("c").status == FORBIDDEN
+
+
+def test_naming_a_dead_letter_queue_that_is_not_there_needs_room_for_it(service_with):
+    service = service_with("[quota]\nqueues = 2\n")
+    dead = {"_dead_letter_queue": "dead", "_max_claim_count": 1}
+    assert service.queue_create("a", dead).status == OK
+    assert service.queue_create("b", dead).status == FORBIDDEN
+    assert service.queue_create("b").status == OK
+    # Nothing is made by saying again what is known.
+    assert service.queue_create("a", dead).status == OK
+    move = {"op": "replace", "path": "/metadata/_dead_letter_queue"}
+    assert service.queue_update("a", [{**move, "value": "b"}]).status == OK
+    assert service.queue_update("b", [{**move, "value": "a"}]).status == OK
+    assert service.queue_update("a", [{**move, "value": "c"}]).status == FORBIDDEN
+    assert service.queue_get("a").result["_dead_letter_queue"] == "b"
 
 
 # -- the rate -------------------------------------------------------------------

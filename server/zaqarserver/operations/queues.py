@@ -105,8 +105,14 @@ async def queue_create(ctx: Context, args: QueueCreate) -> bool:
     flavor = metadata.get("_flavor")
     if not await _has_flavor(ctx, flavor):
         raise BadRequest(f"_flavor: there is no flavor {flavor}.")
-    async with Room(ctx, args.queue_name):
+    room = Room(ctx, args.queue_name, dead_letters=_dead_letters(ctx, metadata))
+    async with room:
         return await ctx.storage.queue_create(ctx.space, args.queue_name, metadata)
+
+
+def _dead_letters(ctx: Context, metadata: Metadata) -> str | None:
+    """Return the queue that takes dead letters; topics have none."""
+    return None if ctx.topics else metadata.get("_dead_letter_queue")
 
 
 def _check_metadata(ctx: Context, queue: str, metadata: Metadata) -> None:
@@ -154,8 +160,15 @@ async def queue_update(ctx: Context, args: QueueUpdate) -> Metadata:
             ctx, flavor
         ):
             raise FlavorNotFound(f"_flavor: there is no flavor {flavor}.")
+        # Where there is a queue already, no more room is needed.
+        target = _dead_letters(ctx, metadata)
+        unchanged = target == _dead_letters(ctx, queue.metadata)
+        new = name if target is None or unchanged else target
         try:
-            await ctx.storage.queue_update(ctx.space, name, metadata, queue.revision)
+            async with Room(ctx, new):
+                await ctx.storage.queue_update(
+                    ctx.space, name, metadata, queue.revision
+                )
         except QueueChanged:
             continue
         return metadata

@@ -46,12 +46,17 @@ class Room:
         queue: The queue or topic it is for, which is made if it does not exist.
         messages: Messages to store.
         subscriptions: How many subscriptions to make.
+        dead_letters: The dead letter queue that a new queue names. It is made later,
+            whatever the quotas are then, so there has to be room for it now.
 
     Raises:
         QuotaExceeded: There is no room; nothing was stored.
     """
 
-    __slots__ = ("_ctx", "_held", "_messages", "_queue", "_subscriptions")
+    __slots__ = (
+        *("_ctx", "_dead_letters", "_held", "_messages", "_queue"),
+        "_subscriptions",
+    )
 
     def __init__(
         self,
@@ -59,9 +64,11 @@ class Room:
         queue: str,
         messages: Sequence[NewMessage] = (),
         subscriptions: int = 0,
+        dead_letters: str | None = None,
     ) -> None:
         self._ctx = ctx
         self._queue = queue
+        self._dead_letters = dead_letters
         self._messages = messages
         self._subscriptions = subscriptions
         self._held: Mapping[str, int] = {}
@@ -89,10 +96,8 @@ class Room:
 
     async def _wanted(self, limits: Limits) -> dict[str, int]:
         """Return how much of what is limited this adds."""
-        ctx = self._ctx
-        there = await ctx.storage.queue_get(ctx.space, self._queue) is not None
         wanted = {
-            "queues": 0 if there else 1,
+            "queues": await self._new_queues(),
             "messages": len(self._messages),
             "bytes": sum(len(message.body) for message in self._messages),
             "subscriptions": self._subscriptions,
@@ -102,6 +107,15 @@ class Room:
             for kind, count in wanted.items()
             if count and getattr(limits, kind) != UNLIMITED
         }
+
+    async def _new_queues(self) -> int:
+        ctx = self._ctx
+        if await ctx.storage.queue_get(ctx.space, self._queue) is not None:
+            return 0  # what it is to be made with is ignored
+        if self._dead_letters is None:
+            return 1
+        target = await ctx.storage.queue_get(ctx.space, self._dead_letters)
+        return 1 if target is not None else 2
 
     async def _check(self, limits: Limits) -> None:
         if not self._held:
