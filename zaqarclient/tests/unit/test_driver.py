@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from zaqarclient.errors import AuthenticationFailed
 from zaqarclient.queues.v2 import core, driver, operations
 from zaqarclient.queues.v2.api import Call
 from zaqarclient.queues.v2.operations.flow import Flow
@@ -72,7 +73,26 @@ def test_a_failure_that_the_flow_does_not_expect_reaches_the_caller() -> None:
     assert caught.value is failure
 
 
-def test_an_error_that_is_not_of_the_transport_is_not_the_flows_business() -> None:
+@pytest.mark.parametrize(
+    "failure", [errors.BadGateway(), errors.NetworkError(), OSError("no wire")]
+)
+def test_a_ping_that_fails_in_any_way_means_no(failure: Exception) -> None:
+    assert drive(operations.ping(), failure) is False
+
+
+def test_a_ping_without_usable_credentials_says_so() -> None:
+    with pytest.raises(AuthenticationFailed):
+        drive(operations.ping(), AuthenticationFailed("expired"))
+
+
+def test_what_no_flow_expects_reaches_the_caller_as_it_is() -> None:
+    failure = OSError("no wire")
+    with pytest.raises(OSError, match="no wire") as caught:
+        drive(operations.health(), failure)
+    assert caught.value is failure
+
+
+def test_a_mock_without_further_answers_is_not_the_flows_business() -> None:
     with pytest.raises(StopIteration):
         drive(operations.ping(), StopIteration())
 

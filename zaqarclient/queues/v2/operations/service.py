@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.v2.api import Call
 from zaqarclient.queues.v2.operations import flow
 from zaqarclient.transport import errors
@@ -13,10 +14,18 @@ if TYPE_CHECKING:
 
 
 def ping() -> Flow[bool]:
-    """Return whether the service answers and says that it is well."""
+    """Return whether the service answers and says that it is well.
+
+    Whatever the transport fails with means no (contract, SDK section 8); that
+    there are no usable credentials is told.
+    """
     try:
         response = yield Call("ping", {})
     except errors.TransportError:
+        return False
+    except ZaqarError:
+        raise
+    except Exception:  # noqa: BLE001 - of a library below, or of a caller's own transport
         return False
     return response.status_code is None or 200 <= response.status_code < 300
 

@@ -54,7 +54,7 @@ def test_a_command_on_a_page_can_be_typed_as_it_stands(
     end = words.index("--") if "--" in words else len(words)
     options, rest = shell.build_parser().parse_known_args(words[:end])
     rest = shell_connection.take_plugin_options(options, rest)
-    if rest[0] in {"help", "complete", "logout"}:
+    if rest[0] in {"batch", "help", "complete", "logout"}:
         return
     name, arguments = shell.find_command(rest + words[end:])
     assert name is not None
