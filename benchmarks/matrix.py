@@ -221,12 +221,12 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"matrix: {name}: {error}", file=sys.stderr)
             failed = True
             continue
+        if args.save:
+            save(report)  # at once: what follows takes long
         if not args.json:
             print("\n".join(text(name, report["groups"][name])), flush=True)
     if args.json:
         print(json.dumps(report))
-    if args.save:
-        print(f"kept in {save(report)}", file=sys.stderr)
     return int(failed)
 
 

@@ -93,7 +93,7 @@ class Soak:
             return None
         if method == "POST" and path.endswith("/messages"):
             self.minute.latencies.append(time.perf_counter() - began)
-        return json.loads(text) if text else None
+        return json.loads(text) if text and answer.status < 400 else None
 
     # -- what clients do ---------------------------------------------------------
 
