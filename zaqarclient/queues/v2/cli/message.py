@@ -63,8 +63,9 @@ class ListMessages(Lister):
             messages = queue.messages(*parsed_args.message_ids.split(","))
             return columns, map(_row, messages)
         flags = {
-            name: getattr(parsed_args, name, False)
+            name: getattr(parsed_args, name)
             for name in ("echo", "include_claimed", "include_delayed")
+            if hasattr(parsed_args, name)
         }
 
         def fetch(**params: Any) -> Any:

@@ -116,13 +116,12 @@ class TailMessages(Command):
     def _tail(self, queue: Source, parsed_args: argparse.Namespace) -> Tail:
         marker = newest(queue.stats) if parsed_args.new else parsed_args.since
         wanted = parsed_args.filter
+        # Nobody claims from a topic.
+        flags = {"include_claimed": True} if self.kind == "queue" else {}
 
         def fetch(**params: Any) -> Any:
             return queue.messages(
-                echo=parsed_args.echo,
-                include_claimed=True,
-                include_delayed=True,
-                **params,
+                echo=parsed_args.echo, include_delayed=True, **flags, **params
             )
 
         return Tail(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from types import SimpleNamespace
 from typing import Any
@@ -117,6 +118,20 @@ def test_lists_are_given_as_columns_and_rows(
     found, data = take(name, client, *words)
     shown = [tuple(getattr(cell, "value", cell) for cell in row) for row in data]
     assert (tuple(found), shown) == (columns, rows)
+
+
+@pytest.mark.parametrize("kind", ["queue", "topic"])
+@pytest.mark.parametrize("what", ["list", "tail"])
+def test_nobody_asks_for_the_claimed_messages_of_a_topic(
+    run: Callable[..., Any], stub: HttpStub, kind: str, what: str
+) -> None:
+    stub.default = Answer(200, {"links": [], "messages": []})
+    words = (
+        ["message", what, "news"] if kind == "queue" else [kind, "message", what, "x"]
+    )
+    assert run("--os-queues-endpoint", stub.url, *words).status == 0
+    assert ("include_claimed" in stub.last.query) is (kind == "queue")
+    assert {"echo", "include_delayed"} <= set(stub.last.query)
 
 
 def test_the_client_id_is_set_without_the_run_of_a_program(
