@@ -1,0 +1,311 @@
+"""Queues that leave and arrive: races between servers, and what is large or full."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis_service import RedisServer
+from zaqarserver.errors import QueueMoving, Unavailable
+from zaqarserver.storage.base import DeadLetter, NewMessage
+from zaqarserver.storage.moving import (
+    REMEMBERED_SECONDS,
+    QueueRecord,
+    Record,
+    Seal,
+    SealKind,
+    SubscriptionRecord,
+)
+from zaqarserver.storage.redis import RedisStorage, scripts
+from zaqarserver.storage.redis.scripts import Script
+from zaqarserver.storage.subscriptions import Posted
+from zaqarserver.storage.testing.deliveries import take
+from zaqarserver.storage.testing.life import sweep_all
+from zaqarserver.storage.testing.moving import AWAY, MOVED, exported, moved
+from zaqarserver.storage.testing.suite import (
+    NOW,
+    PROJECT,
+    QUEUE,
+    bodies,
+    claim,
+    everything,
+    ids_of,
+    post,
+)
+
+pytestmark = pytest.mark.anyio
+
+Make = Callable[[str], RedisStorage]
+
+
+@pytest.fixture
+async def two(uri: str, make_storage: Make) -> tuple[RedisStorage, RedisStorage]:
+    """Two servers with one store; they do nothing by themselves."""
+    one, other = make_storage(uri), make_storage(uri)
+    for storage in (one, other):
+        await storage.open()
+        for chore in storage._chores:
+            chore.cancel()
+    return one, other
+
+
+Two = tuple[RedisStorage, RedisStorage]
+
+
+def before(
+    storage: RedisStorage, script: Script, action: Callable[[], Any], times: int = 1
+) -> None:
+    """Do something whenever a server is about to run a script, at most so often."""
+    run = storage._link.run
+    left = times
+
+    async def run_later(one: Script, keys: Any, *args: Any) -> Any:
+        nonlocal left
+        if one is script and left > 0:
+            left -= 1
+            await action()
+        return await run(one, keys, *args)
+
+    storage._link.run = run_later  # type: ignore[method-assign]
+
+
+# -- seals ------------------------------------------------------------------------
+
+
+async def test_a_seal_is_listed_whoever_tidies_the_list_meanwhile(two: Two) -> None:
+    slow, other = two
+
+    async def tidy() -> None:
+        assert await other.queue_seals(marker=None, limit=10) == []
+
+    await post(slow, b"1")
+    before(slow, scripts.SEAL, tidy, times=3)
+    assert await slow.queue_seal(PROJECT, QUEUE, MOVED)
+    sealed = [Seal(PROJECT, QUEUE, MOVED, SealKind.LEAVING)]
+    assert await other.queue_seals(marker=None, limit=10) == sealed
+    assert await slow.queue_open(PROJECT, QUEUE, 3, 1)
+    await slow._finish_leftovers()
+    assert await other._link.do("ZCARD", other._names.seals) == 0
+
+
+async def test_a_late_step_cannot_take_a_queue_that_came_back(two: Two) -> None:
+    """Its mover was slow; others have moved the queue away and back since."""
+    one, _ = two
+    ids = await post(one, b"1")
+    await moved(one, 5)
+    assert await one.queue_seal(AWAY, QUEUE, 6)
+    records = await exported(one, AWAY)
+    assert await one.queue_receive(PROJECT, QUEUE, 6)
+    await one.queue_import(PROJECT, QUEUE, 6, records)
+    assert await one.queue_open(PROJECT, QUEUE, 6, 6)
+    assert not await one.queue_seal(PROJECT, QUEUE, 4)
+    assert not await one.queue_receive(PROJECT, QUEUE, 6)
+    assert await one.queue_open(PROJECT, QUEUE, 6, 6)
+    assert ids_of(await everything(one)) == ids
+
+
+async def test_a_queue_that_has_left_leaves_next_to_nothing(
+    two: Two, uri: str, redis_server: RedisServer
+) -> None:
+    one, _ = two
+    await post(one, b"1", b"2")
+    await moved(one)
+    await sweep_all(one, NOW + REMEMBERED_SECONDS - 1)
+    with pytest.raises(QueueMoving):
+        await one.queue_get(PROJECT, QUEUE)
+    await sweep_all(one, NOW + REMEMBERED_SECONDS)
+    assert await one.queue_get(PROJECT, QUEUE) is None
+    await one._finish_leftovers()
+    await one.usage(PROJECT, NOW)
+    prefix = uri.partition("prefix=")[2]
+    keys = redis_server.ask("KEYS", f"{prefix}:{{{PROJECT}:*") or b""
+    left = [line for line in keys.split(b"\r\n") if line.startswith(prefix.encode())]
+    assert left
+    assert all(redis_server.ask("TTL", key.decode()) != b":-1\r\n" for key in left)
+
+
+async def test_what_arrives_is_swept_when_it_is_there(two: Two) -> None:
+    one, other = two
+    await post(one, b"short", ttl=60)
+    await post(one, b"long")
+    assert await one.queue_seal(PROJECT, QUEUE, MOVED)
+    records = await exported(one)
+    assert await one.queue_receive(AWAY, QUEUE, MOVED)
+    await one.queue_import(AWAY, QUEUE, MOVED, records)
+    assert await sweep_all(other, NOW + 60) == 1  # of the old copy
+    assert await one.queue_open(AWAY, QUEUE, MOVED, MOVED)
+    assert await one.queue_leave(PROJECT, QUEUE, MOVED, NOW)
+    assert await sweep_all(other, NOW + 60) == 1
+    assert (await other.usage(AWAY, NOW + 60)).messages == 1
+    assert bodies(await everything(other, project=AWAY, now=NOW + 60)) == [b"long"]
+
+
+# -- dead letters -----------------------------------------------------------------
+
+DEAD = DeadLetter("dead", 1)
+
+
+async def send_two(storage: RedisStorage) -> None:
+    """Let two messages go to the dead letter queue."""
+    await post(storage, b"1", b"2")
+    held = await claim(storage)
+    await storage.claim_delete(PROJECT, QUEUE, held.id, NOW)
+    await storage.claim_create(
+        PROJECT, QUEUE, ttl=60, grace=60, limit=10, now=NOW, dead_letter=DEAD
+    )
+
+
+async def test_what_is_on_its_way_arrives_before_its_queue_is_exported(
+    two: Two,
+) -> None:
+    dying, other = two
+
+    async def die() -> None:
+        raise Unavailable("it died")
+
+    before(dying, scripts.MOVES, die)
+    with pytest.raises(Unavailable):
+        await send_two(dying)
+    assert await other.queue_seal(PROJECT, QUEUE, MOVED)
+    assert [type(one) for one in await exported(other)] == [QueueRecord]
+    assert bodies(await everything(other, queue="dead")) == [b"1", b"2"]
+
+
+async def test_what_cannot_arrive_goes_back_and_is_counted_as_before(
+    two: Two,
+) -> None:
+    one, _ = two
+    await post(one, b"old", queue="dead")
+    assert await one.queue_seal(PROJECT, "dead", MOVED)
+    with pytest.raises(QueueMoving):
+        await send_two(one)
+    found = await everything(one)
+    assert bodies(found) == [b"1", b"2"]
+    assert [message.claim_count for message in found] == [1, 1]
+    assert (await one.usage(PROJECT, NOW)).messages == 3
+    assert await one.queue_open(PROJECT, "dead", 3, 1)
+    assert (
+        await one.claim_create(
+            PROJECT, QUEUE, ttl=60, grace=60, limit=10, now=NOW, dead_letter=DEAD
+        )
+        is None
+    )
+    assert await everything(one) == []
+    there = await everything(one, queue="dead")
+    assert sorted(bodies(there)) == [b"1", b"2", b"old"]
+
+
+async def test_who_is_late_with_a_dead_letter_does_not_double_it(two: Two) -> None:
+    """It has arrived; then its queue is sealed, and a slow server brings it again."""
+    slow, other = two
+
+    async def overtake() -> None:
+        await sweep_all(other, NOW)
+        assert await other.queue_seal(PROJECT, "dead", MOVED)
+
+    before(slow, scripts.PUT, overtake)
+    await send_two(slow)
+    assert await everything(other) == []
+    assert await other.queue_open(PROJECT, "dead", 3, 1)
+    assert bodies(await everything(other, queue="dead")) == [b"1", b"2"]
+
+
+# -- large, full, connected ---------------------------------------------------------
+
+
+async def test_a_queue_with_many_subscriptions_is_opened_in_steps(two: Two) -> None:
+    one, _ = two
+    many = 2500
+    records: list[Record] = [
+        SubscriptionRecord(
+            id=f"{number:030x}",
+            subscriber=f"http://h{number}/",
+            ttl=600,
+            created=NOW,
+            expires=NOW + 600,
+            options={},
+            confirmed=True,
+            volatile=False,
+            due=None,
+        )
+        for number in range(many)
+    ]
+    assert await one.queue_receive(PROJECT, QUEUE, MOVED)
+    await one.queue_import(PROJECT, QUEUE, MOVED, [QueueRecord({}), *records])
+    assert (await one.usage(PROJECT, NOW)).subscriptions == 0
+    assert await one.queue_open(PROJECT, QUEUE, MOVED, MOVED)
+    assert (await one.usage(PROJECT, NOW)).subscriptions == many
+    assert await take(one) == []
+    await post(one, b"1")
+    heard = []
+    while taken := await take(one):
+        heard += [delivery.subscription.id for delivery in taken]
+    assert sorted(heard) == [record.id for record in records if hasattr(record, "id")]
+
+
+async def test_a_websocket_hears_of_posts_wherever_its_queue_is(two: Two) -> None:
+    one, other = two
+    heard: list[Posted] = []
+    other.watch(heard.append, lambda: None)
+    await other.close()
+    await other.open()
+    made, _ = await other.subscription_create(
+        PROJECT,
+        QUEUE,
+        subscriber="websocket",
+        ttl=600,
+        options={},
+        now=NOW,
+        volatile=True,
+    )
+    await moved(one)
+    await one.message_post(AWAY, QUEUE, "c", [NewMessage(b"1", 60)], NOW)
+    # An own post is heard after all before it.
+    await other.subscription_create(
+        PROJECT, "o", subscriber="w", ttl=600, options={}, now=NOW, volatile=True
+    )
+    await post(other, b"2", queue="o")
+    assert (heard[0].project, heard[0].subscriptions) == (AWAY, [made.id])
+    # Whoever moved it may end: the connection is not its.
+    await one.close()
+    await other.message_post(AWAY, QUEUE, "c", [NewMessage(b"3", 60)], NOW)
+    assert heard[-1].messages[0].body == b"3"
+    await other.subscription_delete(AWAY, QUEUE, made.id)
+    assert (
+        await other.subscription_list(AWAY, QUEUE, marker=None, limit=9, now=NOW) == []
+    )
+
+
+@pytest.fixture
+def small_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server with little memory."""
+    made = RedisServer(tmp_path / "small", "--maxmemory", "8mb")
+    made.start()
+    yield made
+    made.kill()
+
+
+async def test_a_queue_can_leave_a_store_that_is_full(
+    small_server: RedisServer, uri: str, make_storage: Make
+) -> None:
+    full, target = make_storage(small_server.uri), make_storage(uri)
+    await full.open()
+    await target.open()
+    ids = []
+    with contextlib.suppress(Unavailable):
+        while True:
+            ids += await post(full, *[b"x" * 20_000] * 20)
+    with pytest.raises(Unavailable):
+        await post(full, b"y")
+    assert await full.queue_seal(PROJECT, QUEUE, MOVED)
+    assert await target.queue_receive(PROJECT, QUEUE, MOVED)
+    await target.queue_import(
+        PROJECT, QUEUE, MOVED, await exported(full, PROJECT, limit=100)
+    )
+    assert await target.queue_open(PROJECT, QUEUE, MOVED, MOVED)
+    assert await full.queue_leave(PROJECT, QUEUE, MOVED, NOW)
+    assert ids_of(await everything(target)) == ids
+    assert len(await post(full, b"y", queue="other")) == 1
