@@ -29,8 +29,8 @@ def claim_create(queue_name: str, **lease: Any) -> Flow[Claimed]:
     response = yield Call("claim_create", {"queue_name": queue_name, **lease})
     document = flow.document_of(response)
     # Some services of old answered with the bare list.
-    given = {"messages": document} if isinstance(document, list) else document or {}
-    messages = given.get("messages") or []
+    given = {"messages": document} if isinstance(document, list) else document
+    messages = given.get("messages") or [] if isinstance(given, dict) else []
     if not messages:
         return Claimed(None, [])
     claim_id = flow.claim_id_of(messages[0].get("href") or "")
