@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -288,18 +287,21 @@ def small_server(tmp_path: Path) -> Iterator[RedisServer]:
     made.kill()
 
 
+async def fill(storage: RedisStorage, ids: list[str]) -> None:
+    """Post until the store refuses; note the ids."""
+    while True:
+        ids += await post(storage, *[b"x" * 20_000] * 20)
+
+
 async def test_a_queue_can_leave_a_store_that_is_full(
     small_server: RedisServer, uri: str, make_storage: Make
 ) -> None:
     full, target = make_storage(small_server.uri), make_storage(uri)
     await full.open()
     await target.open()
-    ids = []
-    with contextlib.suppress(Unavailable):
-        while True:
-            ids += await post(full, *[b"x" * 20_000] * 20)
+    ids: list[str] = []
     with pytest.raises(Unavailable):
-        await post(full, b"y")
+        await fill(full, ids)
     assert await full.queue_seal(PROJECT, QUEUE, MOVED)
     assert await target.queue_receive(PROJECT, QUEUE, MOVED)
     await target.queue_import(
