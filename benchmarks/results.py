@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from traffic import Timings
 
@@ -20,6 +20,25 @@ COST = ("server", "redis", "keystone")
 MOST_BY_OTHERS = 0.15
 #: From how many messages on the size of a store is told by message.
 ENOUGH_MESSAGES = 100_000
+
+
+class Measured(NamedTuple):
+    """One measurement.
+
+    Attributes:
+        timings: What the clients saw.
+        spent: CPU seconds by part, ``others`` those of other programs.
+        busiest: CPU seconds of the busiest server process.
+    """
+
+    timings: Timings
+    spent: Mapping[str, float]
+    busiest: float
+
+    @property
+    def others(self) -> float:
+        """Cores that other programs used."""
+        return self.spent["others"] / self.timings.elapsed
 
 
 @dataclass
@@ -40,19 +59,14 @@ class Figures:
     busiest: list[float] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
 
-    def add(self, timings: Timings, spent: Mapping[str, float], busiest: float) -> None:
-        """Add a round.
-
-        Args:
-            timings: What the clients saw.
-            spent: CPU seconds by part.
-            busiest: Those of the busiest server process.
-        """
+    def add(self, one: Measured) -> None:
+        """Add a round."""
+        timings = one.timings
         self.rates.append(timings.requests / timings.elapsed)
-        for part, seconds in spent.items():
+        for part, seconds in one.spent.items():
             self.cpu.setdefault(part, []).append(seconds / timings.requests)
             self.cores.setdefault(part, []).append(seconds / timings.elapsed)
-        self.busiest.append(busiest / timings.elapsed)
+        self.busiest.append(one.busiest / timings.elapsed)
         for values in timings.latencies.values():
             self.latencies.extend(values)
 
