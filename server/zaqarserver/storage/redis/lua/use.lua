@@ -2,7 +2,9 @@
 -- number of the change that it is of: late ones change nothing, and what got lost is mended by the
 -- next one, at the latest when the sweeper visits the queue.
 -- ARGV: for each: kind (m: messages, s: subscriptions), name, number, count, bytes
+-- Begins with a removal, of nothing: what goes is also counted when memory is short.
 local USE = KEYS[1]
+redis.call('HDEL', USE, '')
 
 local function add(sum, difference)
   if difference ~= 0 and redis.call('HINCRBY', USE, sum, difference) == 0 then
