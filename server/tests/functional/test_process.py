@@ -381,9 +381,10 @@ def test_a_page_that_is_named_is_let_in_and_no_other(open_to_pages):
     assert headers["access-control-allow-origin"] == "https://app.example"
     assert "POST" in headers["access-control-allow-methods"]
     assert "client-id" in headers["access-control-allow-headers"]
-    assert "access-control-allow-origin" not in preflight(
-        open_to_pages, "https://evil.example"
-    )
+    others = preflight(open_to_pages, "https://evil.example")
+    assert "access-control-allow-origin" not in others
+    # A cache must not give one page what another one was answered.
+    assert (headers["vary"], others["vary"]) == ("Origin", "Origin")
 
 
 @pytest.mark.parametrize(

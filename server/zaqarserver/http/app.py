@@ -26,7 +26,18 @@ from zaqarserver.operations import BoundOperation, Reply, bind
 from zaqarserver.operations.service import VERSIONS
 
 App = falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]
-Cors = falcon.CORSMiddleware[Any, Any]
+
+
+class Cors(falcon.CORSMiddleware[Any, Any]):
+    """Lets web pages in, and tells caches that answers differ by their origin."""
+
+    def process_response(
+        self, req: Any, resp: Any, resource: object, req_succeeded: bool
+    ) -> None:
+        """Add what browsers look for."""
+        super().process_response(req, resp, resource, req_succeeded)
+        if self.allow_origins != "*" or self.allow_credentials:
+            resp.append_header("Vary", "Origin")
 
 
 class _Page:
