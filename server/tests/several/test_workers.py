@@ -43,14 +43,14 @@ def free_ports(count: int) -> int:
 class Workers:
     """A supervisor with two workers."""
 
-    def __init__(self, directory: Path, store: str) -> None:
+    def __init__(self, directory: Path, store: str, options: str = "") -> None:
         self.port = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self.metrics = free_ports(2)
         self.log = directory / "log"
         config = directory / "zaqarserver.conf"
         config.write_text(
-            f"[DEFAULT]\nworkers = 2\n[server]\nport = {self.port}\n"
+            f"[DEFAULT]\nworkers = 2\n{options}[server]\nport = {self.port}\n"
             f"metrics_port = {self.metrics}\n[websocket]\nport = 0\n"
             f"[storage]\nuri = {store}\n"
         )
