@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from redis_service import RedisServer
 from zaqarserver.errors import Unavailable
@@ -205,3 +206,26 @@ async def test_a_move_that_is_killed_anywhere_is_ended_by_another_server(
         if survived:
             break
     assert steps >= 15
+
+
+async def test_a_queue_is_not_looked_for_in_a_pool_that_was_made_again(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    """Its placement was forgotten with the pool, though a server remembers it.
+
+    Broken on purpose by taking any later pool of the name (it is in no catalogue).
+    """
+    place = Place(KINDS[0], tmp_path, redis_server)
+    store = await place.opened()
+    await put_in_first(store, "q")
+    await post(store, b"1", queue="q")
+    catalog = store.pools.catalog
+    await catalog.pool_delete("a", forget=True)
+    await store.pools.refresh()
+    await catalog.pool_put(place.pools[0])
+    await store.queue_create(PROJECT, "q", {})
+    assert await catalog.placement_get(PROJECT, "q") is not None
+    await catalog.pool_put(msgspec.structs.replace(place.pools[0], options={"a": 1}))
+    await store.pools.refresh()
+    assert await store.queue_get(PROJECT, "q") is not None
+    await store.close()

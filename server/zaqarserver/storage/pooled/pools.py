@@ -186,7 +186,8 @@ class Pools:
         if pool is None or (revision is not None and pool.revision != revision):
             await self._read()
             pool = self._known.get(name)
-        if pool is None or (revision is not None and pool.revision < revision):
+        if pool is None or (revision is not None and pool.revision != revision):
+            # It may have been removed and made again: the placement says which.
             raise PoolGone(f"pool {name} is not registered")
         return (await self._opened(pool)).storage
 
