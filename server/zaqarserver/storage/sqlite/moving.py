@@ -112,6 +112,8 @@ class Place(NamedTuple):
 
 def seal(ledger: Ledger, place: Place, epoch: int) -> Steps:
     """Freeze a queue."""
+    if ledger.seals.is_late(*place, epoch):
+        return False
     sealed = ledger.seals.get(*place)
     if sealed is not None and (
         sealed.epoch > epoch
@@ -173,6 +175,8 @@ def _drop(ledger: Ledger, place: Place, sealed: Sealed) -> Generator[None, None,
 
 def receive(ledger: Ledger, place: Place, epoch: int) -> Steps:
     """Get ready for a queue."""
+    if ledger.seals.is_late(*place, epoch):
+        return False
     sealed = ledger.seals.get(*place)
     if sealed is None:
         if ledger.sealed_entry(*place) is not None:

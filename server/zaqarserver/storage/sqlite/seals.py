@@ -33,6 +33,9 @@ SEAL_SWEEP = """
 
 Key = tuple[str, str]
 
+#: How many queues that were opened are remembered: those of the moves of late.
+_MOST_OPENED = 10_000
+
 
 class Sealed(NamedTuple):
     """A row of the seal table.
@@ -64,6 +67,13 @@ class Seals:
             for project, queue, id_, epoch, kind, backlog in fetch(db, SEALS)
         }
         self._changed: dict[Key, Sealed | None] = {}
+        # In memory is enough: only this process moves the queues of its file, so no
+        # step of a move that is over comes after a restart.
+        self._opened: dict[Key, int] = {}
+
+    def is_late(self, project: str, queue: str, epoch: int) -> bool:
+        """Whether a queue was put into service by a later move than this one's."""
+        return self._opened.get((project, queue), epoch) > epoch
 
     def get(self, project: str, queue: str) -> Sealed | None:
         """Return the seal of a queue as the open transaction sees it."""
@@ -127,10 +137,18 @@ class Seals:
         """Let readers see what the transaction changed."""
         for key, sealed in self._changed.items():
             if sealed is None:
-                self._kept.pop(key, None)
+                self._remember(key, self._kept.pop(key, None))
             else:
                 self._kept[key] = sealed
         self._changed.clear()
+
+    def _remember(self, key: Key, sealed: Sealed | None) -> None:
+        """Note with which epoch a queue came into service."""
+        if sealed is not None:
+            self._opened.pop(key, None)
+            self._opened[key] = sealed.epoch
+            if len(self._opened) > _MOST_OPENED:
+                del self._opened[next(iter(self._opened))]
 
     def rolled_back(self) -> None:
         """Forget what the transaction changed."""

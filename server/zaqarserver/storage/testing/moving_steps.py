@@ -220,6 +220,24 @@ class MovingStepsContract(Suite):
         assert await store.queue_open(AWAY, QUEUE, 5, 5)
         assert bodies(await found_there(storage)) == [b"1"]
 
+    async def test_a_late_step_cannot_take_a_queue_that_came_back(
+        self, storage: Storage
+    ) -> None:
+        """Its mover was slow; others have moved the queue away and back since."""
+        ids = await post(storage, b"1")
+        store = await sealed(storage, 5)
+        await received(store, await exported(store), 5)
+        assert await store.queue_open(AWAY, QUEUE, 5, 5)
+        assert await store.queue_leave(PROJECT, QUEUE, 5, NOW)
+        assert await store.queue_seal(AWAY, QUEUE, 6)
+        records = await exported(store, AWAY)
+        assert await store.queue_receive(PROJECT, QUEUE, 6)
+        await store.queue_import(PROJECT, QUEUE, 6, records)
+        assert await store.queue_open(PROJECT, QUEUE, 6, 6)
+        assert not await store.queue_seal(PROJECT, QUEUE, 4)
+        assert not await store.queue_receive(PROJECT, QUEUE, 4)
+        assert ids_of(await everything(storage)) == ids
+
     async def test_only_a_sealed_queue_is_exported(self, storage: Storage) -> None:
         await post(storage, b"1")
         with pytest.raises(QueueChanged):
