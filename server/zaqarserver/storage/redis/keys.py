@@ -59,6 +59,10 @@ _CATALOG: Final = (
 _GRANTS: Final = (":grants", ":grants:order", ":grants:expiry")
 
 
+#: How many queues' keys are kept made: some kilobytes each, some microseconds to make.
+MOST_KEPT = 2_000
+
+
 class QueueKeys(msgspec.Struct, frozen=True, gc=False):
     """The keys of a queue, as scripts take them.
 
@@ -102,7 +106,7 @@ class Names:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self.queue = functools.lru_cache(10_000)(self._queue)
+        self.queue = functools.lru_cache(MOST_KEPT)(self._queue)
         self.sweep = self._list("sweep")
         self.notify = self._list("notify")
         self.servers = self._list("servers")
