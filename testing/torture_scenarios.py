@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import functools
 import json
-import socket
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ports import free_port
 from redis_groups import RedisCluster, RedisSentinels
 from redis_service import RedisServer
 from zaqarserver.torture.faults import Action, Faults, Process
@@ -51,12 +51,6 @@ class Deployment:
 Deploy = Callable[[Path], contextlib.AbstractAsyncContextManager[Deployment]]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.asynccontextmanager
 async def servers(
     directory: Path, store: str, count: int
@@ -64,7 +58,7 @@ async def servers(
     """Run servers on one store; each comes back when it is killed."""
     urls, processes = [], []
     for number in range(count):
-        port = _free_port()
+        port = free_port()
         config = directory / f"server{number}.conf"
         config.write_text(
             f"[server]\nport = {port}\n[websocket]\nport = 0\n"

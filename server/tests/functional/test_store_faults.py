@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 from redis_service import RedisServer
 
 SECONDS = 40.0
@@ -33,12 +33,6 @@ IN_A_SMALL_DISK = (
     'mount -t tmpfs -o size=6m tmpfs "$1" && dd if=/dev/zero of="$1/ballast" bs=1M '
     'count=2 2>/dev/null && shift && exec "$@"'
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Server:

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -16,14 +15,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from ports import free_port
+
 START_SECONDS = 30.0
 LAUNCHER = Path(__file__).with_name("clocked_server.py")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Deployment:
@@ -34,7 +29,7 @@ class Deployment:
     """
 
     def __init__(self, directory: Path, store: str, fault: str) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.log = directory / "server.log"
         self._fault = fault
         self._clock = directory / "clock"

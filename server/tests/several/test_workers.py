@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,26 +15,12 @@ from typing import Any, Self
 
 import pytest
 import requests
+from ports import free_ports
 from redis_service import RedisServer
 
 from zaqarclient.queues.v2.client import Client
 
 SECONDS = 60.0
-
-
-def free_ports(count: int) -> int:
-    """Return the first of so many free ports in a row.
-
-    They lie below those that the system gives to connections: of those, the next one
-    is often taken.
-    """
-    while True:
-        first = random.randrange(10_000, 30_000)
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for number in range(first, first + count):
-                probe = stack.enter_context(socket.socket())
-                probe.bind(("127.0.0.1", number))
-            return first
 
 
 class Workers:

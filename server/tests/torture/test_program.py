@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 PROGRAM = [sys.executable, "-m", "zaqarserver.torture"]
 SECONDS = 120
@@ -17,9 +17,7 @@ SECONDS = 120
 @pytest.fixture
 def port() -> int:
     """A loopback port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
