@@ -1,31 +1,27 @@
 """A webhook: make sure who sent a notification, then say what it is about."""
 
-import base64
-import hashlib
-import hmac
 import json
 import os
-import time
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+from standardwebhooks import Webhook, WebhookVerificationError
+
 # The same as [notification] webhook_signing_key of the server.
-KEY = base64.b64decode(os.environ["WEBHOOK_SIGNING_KEY"].removeprefix("whsec_"))
-FRESH = 300  # seconds
+KEY = Webhook(os.environ["WEBHOOK_SIGNING_KEY"])
 
 
 def is_genuine(headers: Message, content: bytes) -> bool:
     """Return whether the server signed exactly this, and lately."""
-    sent = headers.get("webhook-timestamp", "0")
-    signed = f"{headers.get('webhook-id')}.{sent}.".encode() + content
-    digest = hmac.new(KEY, signed, hashlib.sha256).digest()
-    wanted = "v1," + base64.b64encode(digest).decode()
-    given = headers.get("webhook-signature", "").encode().split()
-    fresh = sent.isdigit() and abs(time.time() - int(sent)) < FRESH
-    return fresh and any(hmac.compare_digest(wanted.encode(), one) for one in given)
+    try:
+        KEY.verify(content, dict(headers.items()), json_parse=False)
+    # The second is for signatures, and content, that cannot be decoded.
+    except (WebhookVerificationError, ValueError):
+        return False
+    return True
 
 
-class Webhook(BaseHTTPRequestHandler):
+class Receiver(BaseHTTPRequestHandler):
     """Takes notifications."""
 
     def do_POST(self) -> None:
@@ -45,6 +41,6 @@ class Webhook(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    with HTTPServer(("127.0.0.1", 0), Webhook) as server:
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
         print(f"receiving on http://127.0.0.1:{server.server_port}/hook", flush=True)
         server.serve_forever()

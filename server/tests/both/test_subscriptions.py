@@ -70,10 +70,82 @@ def test_what_makes_no_sense_is_refused_and_makes_nothing(service, document):
     assert service.subscription_list("orders").result == [before]
 
 
+NOWHERE = [
+    "mailto://a@x.example",
+    "mailto:///a@x.example",
+    "mailto:a@@b.example",
+    "mailto:a@b.example,",
+    "mailto:" + ",".join(["a@b.example"] * 21),
+    "mailto:a@b.example?subject=x%0D%0Ay",
+    "mailto:a@b.example?subject=" + "x" * 5000,
+    "http://a..b/",
+    "http://h%00/",
+    "http://h\\x/",
+    "http://%/",
+    "http://h:0/",
+    "http://h:x/",
+    "http://[::1/",
+    "http://[::g]/",
+    "http://-h.example/",
+    f"http://{'a' * 64}.example/",
+    f"http://{'a.' * 130}example/",
+    "http://1.2.3.4.5/",
+    "http://300.1.1.1/",
+    "http://bücher..example/",
+    "http://u%3Av@h.example/",
+    "https://ū@h.example/",
+    "http:///path",
+]
+
+
+@pytest.mark.parametrize("uri", NOWHERE, ids=lambda uri: uri[:40])
+@pytest.mark.parametrize("topics", [False, True], ids=["queue", "topic"])
+def test_a_subscriber_that_nothing_can_be_sent_to_is_refused(service, uri, topics):
+    service = service.of_topics() if topics else service
+    id_ = service.subscribe("orders", HOOK)
+    before = service.subscription_list("orders").result
+    refused = service.subscription_create("orders", {"subscriber": uri})
+    assert refused.status == BAD_REQUEST
+    refused = service.subscription_update("orders", id_, {"subscriber": uri})
+    assert refused.status == BAD_REQUEST
+    assert service.subscription_list("orders").result == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Host",
+        "host",
+        "Content_Length",
+        "Transfer_Encoding",
+        "webhook_id",
+        "WEBHOOK_Signature",
+        "webhook.timestamp",
+        "Zaqar_Delivery_Attempt",
+        "Proxy",
+        "HTTP2-Settings",
+    ],
+)
+def test_a_header_that_passes_for_one_of_the_servers_is_refused(service, name):
+    options = {"post_headers": {name: "1"}}
+    id_ = service.subscribe("orders", HOOK)
+    document = {"subscriber": "http://other.example/", "options": options}
+    assert service.subscription_create("orders", document).status == BAD_REQUEST
+    changes = {"options": options}
+    assert service.subscription_update("orders", id_, changes).status == BAD_REQUEST
+
+
 @pytest.mark.parametrize(
     "uri",
     [
         "HTTP://x.example",
+        "http://127.0.0.1:8080",
+        "http://127.1/",
+        "http://[::1]:80/?",
+        "http://[fe80::1%25eth0]/",
+        "http://my_service.internal.:8080/a/./b/../c?x=%2F#y",
+        "http://bücher.example/ä",
+        "http://joe:p%40ss@x.example/",
         "https://x.example:1/a?b=c",
         "mailto:a@b.example?subject=hi",
     ],

@@ -57,3 +57,30 @@ def test_a_signature_with_an_older_key_beside_the_right_one_is_genuine(receiver)
 )
 def test_anything_else_is_refused(receiver, headers, content):
     assert not receiver.is_genuine(headers, content)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("webhook-timestamp", "²"),
+        ("webhook-timestamp", "5" * 5000),
+        ("webhook-timestamp", "-1"),
+        ("webhook-timestamp", "nan"),
+        ("webhook-timestamp", ""),
+        ("webhook-signature", "v1"),
+        ("webhook-signature", "v1,é"),
+        ("webhook-signature", "v1,A"),
+        ("webhook-signature", ",,"),
+        ("webhook-id", ""),
+        ("webhook-id", "é"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_header_that_makes_no_sense_is_refused(receiver, name, value):
+    headers = signed()
+    headers.replace_header(name, value)
+    assert not receiver.is_genuine(headers, CONTENT)
+
+
+def test_content_that_is_not_utf_8_is_refused(receiver):
+    assert not receiver.is_genuine(signed(b"\xff"), b"\xff")

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from zaqarserver.errors import BadRequest, SettingsError
 from zaqarserver.notify import payload
 from zaqarserver.notify.deliverer import Delivered, Failed, Retry
-from zaqarserver.notify.email import MailDeliverer, confirmation_link, recipients_of
+from zaqarserver.notify.email import MailDeliverer, confirmation_link
 from zaqarserver.notify.settings import NotifySettings
+from zaqarserver.subscribers.uris import recipients_of
 
 from .certificates import make_certificate
 from .doubles import parcel_of

@@ -325,3 +325,47 @@ async def test_a_signing_key_that_is_none_stops_the_start(text):
 async def test_settings_that_cannot_be_used_stop_the_start(settings):
     with pytest.raises(SettingsError, match=next(iter(settings))):
         WebhookDeliverer(NotifySettings(**settings))
+
+
+TARGETS = [
+    "/invoke?sp=%2Ftriggers%2Frun&t=5%3Aa",
+    "/%28%27%41%2f",
+    "/p?",
+    "/a/./b/../c",
+    "//a//b",
+    "/?a=b?c=%zz&d=+%20~'()*",
+    '/{x}|^`"\\',
+]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+async def test_a_url_is_requested_byte_for_byte_as_it_was_subscribed(
+    webhooks, parcel, target
+):
+    deliverer = await webhooks()
+    async with receiving() as receiver:
+        outcome = await deliverer.deliver(parcel(receiver.url(target)))
+    assert outcome == Delivered()
+    assert receiver.requests[0].line.split(" ")[1] == target
+
+
+@pytest.mark.parametrize(
+    ("typed", "requested"),
+    [("", "/"), ("?x=%2F", "/?x=%2F"), ("/a?b#c", "/a?b"), ("/ä", "/%C3%A4")],
+)
+async def test_a_url_is_completed_as_http_needs_it(webhooks, parcel, typed, requested):
+    deliverer = await webhooks()
+    async with receiving() as receiver:
+        await deliverer.deliver(parcel(receiver.url(typed)))
+    assert receiver.requests[0].line.split(" ")[1] == requested
+
+
+async def test_the_user_of_a_url_is_sent_as_basic_authentication(webhooks, parcel):
+    deliverer = await webhooks()
+    async with receiving() as receiver:
+        url = receiver.url("/p?q=%2F").replace("://", "://joe:p%40ss@")
+        await deliverer.deliver(parcel(url))
+    request = receiver.requests[0]
+    assert request.line.startswith("POST /p?q=%2F ")
+    wanted = base64.b64encode(b"joe:p@ss").decode()
+    assert request.headers["authorization"] == f"Basic {wanted}"

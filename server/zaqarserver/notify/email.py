@@ -1,8 +1,7 @@
 """Mail subscribers: one mail a message (``notifications`` section 8).
 
-A subscriber is ``mailto:ADDRESS[,ADDRESS...][?subject=TEXT]``. Addresses and
-subject are percent-decoded after RFC 6068 and checked afterwards, so that nothing
-encoded gets past the check; other members of the query are ignored.
+A subscriber is ``mailto:ADDRESS[,ADDRESS...][?subject=TEXT]``, which
+:mod:`zaqarserver.subscribers.uris` takes apart.
 """
 
 from __future__ import annotations
@@ -13,13 +12,12 @@ import contextlib
 import email.utils
 import logging
 import quopri
-import re
 import shlex
 import ssl
 from collections.abc import Mapping
 from email.header import Header
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote
 
 import aiosmtplib
 import msgspec
@@ -37,15 +35,11 @@ from zaqarserver.notify.payload import SUBSCRIPTION_CONFIRMATION
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.subscribers.options import check_header_value
+from zaqarserver.subscribers.uris import recipients_of
 
 LOG = logging.getLogger(__name__)
 
-MAX_RECIPIENTS = 20
 _MAX_LINE = 998  # RFC 5322
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_LOCAL = re.compile(rf"(?=.{{1,64}}$){_ATOM}(\.{_ATOM})*")
-_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_DOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 
 # Statuses of a mail command (sysexits) that no second try will change: bad data,
 # unknown user, unknown host.
@@ -116,29 +110,6 @@ def _header(value: str) -> str:
     if name and address.isascii() and "@" in address:
         return f"{Header(name, 'utf-8').encode()} <{address}>"
     return Header(value, "utf-8").encode()
-
-
-def recipients_of(subscriber: str) -> tuple[tuple[str, ...], str | None]:
-    """Return the addresses of a ``mailto`` URI, and its subject if it has one.
-
-    Raises:
-        BadRequest: There is no address, too many, or one that is not valid.
-    """
-    parts = urlsplit(subscriber)
-    addresses = tuple(_address(unquote(text).strip()) for text in parts.path.split(","))
-    if len(addresses) > MAX_RECIPIENTS:
-        raise BadRequest(f"a mailto may name at most {MAX_RECIPIENTS} addresses")
-    subjects = parse_qs(parts.query, keep_blank_values=True).get("subject")
-    return addresses, None if subjects is None else subjects[0]
-
-
-def _address(text: str) -> str:
-    local, _, domain = text.rpartition("@")
-    with contextlib.suppress(UnicodeError):
-        domain = domain.encode("idna").decode("ascii")
-    if not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(domain):
-        raise BadRequest("the subscriber has an address that is not valid")
-    return f"{local}@{domain}"
 
 
 def confirmation_link(base: str, found: Mapping[str, Any]) -> str:

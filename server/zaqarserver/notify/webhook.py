@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
-from yarl import URL
 
 from zaqarserver import __version__
 from zaqarserver.errors import BadRequest, SettingsError
@@ -36,6 +35,7 @@ from zaqarserver.notify.payload import substituted
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.subscribers.options import check_post_data, check_post_headers
+from zaqarserver.subscribers.uris import webhook_url
 
 _PUT_OFF = frozenset((429, 503))
 _UNUSABLE = "the subscriber's URL or headers cannot be used"
@@ -168,7 +168,7 @@ class WebhookDeliverer(Deliverer):
             raise RuntimeError("the deliverer is not open")
         content = _content(parcel)
         async with self._session.post(
-            URL(target.url),
+            webhook_url(target.url),
             data=content,
             headers=self._headers(parcel, target, content),
             allow_redirects=False,

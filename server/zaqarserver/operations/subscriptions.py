@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -17,6 +16,7 @@ from zaqarserver.operations.trusting import remove_trusts, trust_change, trust_n
 from zaqarserver.storage.subscriptions import Subscription, SubscriptionChange
 from zaqarserver.subscribers.options import check_options
 from zaqarserver.subscribers.trust import needs_trust, own_trust_of
+from zaqarserver.subscribers.uris import check_subscriber
 
 LEAST_TTL = 60  # seconds
 _LAST_MOMENT = dt.datetime(9999, 12, 31, tzinfo=dt.UTC).timestamp()
@@ -33,33 +33,15 @@ def _check_subscriber(ctx: Context, value: Any) -> str:
     types = ctx.settings.subscriber_types
     if not isinstance(value, str) or not value:
         raise BadRequest("subscriber must be a URI, a text that is not empty.")
-    scheme, _, rest = value.partition(":")
-    if scheme.lower() not in types:
+    if value.partition(":")[0].lower() not in types:
         raise BadRequest(
             "The subscriber type of subscription must be supported in the list "
             f"[{', '.join(types)}]."
         )
     if needs_trust(value):
         ctx.server.trusts.check_possible(ctx)
-    if not rest or any(ord(sign) <= 32 or ord(sign) == 127 for sign in value):
-        raise BadRequest(
-            "subscriber must be a URI without blanks, and not only a scheme."
-        )
-    if scheme.lower() != "mailto":
-        _check_host(value)
-    elif "@" not in rest:
-        raise BadRequest("subscriber must be mailto: and an address.")
+    check_subscriber(value)
     return value
-
-
-def _check_host(uri: str) -> None:
-    try:
-        parts = urlsplit(uri)
-        known = parts.hostname and (parts.port is None or parts.port > 0)
-    except ValueError:
-        known = False
-    if not known:
-        raise BadRequest("subscriber must name a host, and a port if any, correctly.")
 
 
 def _check_ttl(value: Any, now: float) -> int:

@@ -19,13 +19,15 @@ MAX_PLACEHOLDERS: Final = 8
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _OURS = re.compile(
-    # How the request is framed, and the connection kept, is not the subscriber's.
-    r"connection|content-length|expect|keep-alive|proxy-.*|te|trailer"
-    r"|transfer-encoding|upgrade"
+    # How the request is framed, where it goes and how the connection is kept is not
+    # the subscriber's.
+    r"connection|content-length|expect|host|http2-settings|keep-alive"
+    r"|proxy(-.*)?|te|trailer|transfer-encoding|upgrade"
     # Whoever could set these could pretend to be this server.
-    r"|webhook-.*|zaqar-delivery-.*",
-    re.IGNORECASE,
+    r"|webhook-.*|zaqar-delivery-.*"
 )
+#: What CGI and its heirs do not tell apart in the name of a header.
+_ALIKE = re.compile(r"[^0-9a-z]")
 
 
 def check_options(options: Any) -> None:
@@ -84,8 +86,10 @@ def check_post_headers(raw: Any) -> dict[str, str]:
     for name, value in raw.items():
         if not _TOKEN.fullmatch(name):
             raise BadRequest(f"post_headers: {name!r} is not the name of a header.")
-        if _OURS.fullmatch(name):
-            raise BadRequest(f"post_headers: {name} is set by the server.")
+        if _OURS.fullmatch(_ALIKE.sub("-", name.lower())):
+            raise BadRequest(
+                f"post_headers: {name} is set by the server, or may pass for what is."
+            )
         check_header_value(f"post_headers[{name!r}]", value)
     return dict(raw)
 
