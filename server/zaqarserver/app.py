@@ -15,6 +15,7 @@ from oslo_config import cfg
 
 from zaqarserver import __version__, activation, config, serving
 from zaqarserver.auth import Authenticator, NoAuth, is_loopback_host
+from zaqarserver.budget import Budget
 from zaqarserver.context import NoTrusts, Server
 from zaqarserver.errors import SettingsError, StartupError, Unavailable
 from zaqarserver.http import make_app
@@ -238,6 +239,7 @@ class Application:
             pools=pooled.pools if pooled else None,
             drains=pooled.drains if pooled else None,
             trusts=self._trusts or NoTrusts(),
+            budget=Budget(conf.server.max_waiting_bytes),
         )
         self.metrics.watch_notifications(self.notifier.counters)
         self.metrics.watch_quotas(self.server.quotas.refused)
@@ -284,6 +286,7 @@ class Application:
                 self._conf,
                 self.rest,
                 self.frames,
+                self.server.budget,
                 list(sockets.values()),
                 ready=lambda: self._announce(serving.places(sockets)),
                 lifeline=lifeline,

@@ -17,6 +17,7 @@ import msgspec
 from oslo_config import cfg
 
 from zaqarserver import __version__
+from zaqarserver.budget import MIB, MOST
 from zaqarserver.context import Settings
 from zaqarserver.errors import SettingsError
 from zaqarserver.notify.options import NOTIFICATION_OPTS
@@ -109,6 +110,21 @@ SERVER_OPTS: list[cfg.Opt] = [
         default=4096,
         min=1,
         help="Connections at once; more are answered 503.",
+    ),
+    cfg.IntOpt(
+        "write_timeout",
+        default=30,
+        min=1,
+        help="Seconds that a peer may leave an answer unread before it is dropped. "
+        "Each 16 KiB that it reads prolong them by a second.",
+    ),
+    cfg.IntOpt(
+        "max_waiting_bytes",
+        default=MOST,
+        min=16 * MIB,
+        help="Bytes that all connections of a process may keep waiting: requests that "
+        "arrive, and answers and pushes that were not read yet. Requests beyond are "
+        "answered 503.",
     ),
     cfg.HostAddressOpt(
         "metrics_host",

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from zaqarserver import spaces
+from zaqarserver.budget import Budget
 from zaqarserver.errors import BadRequest
 from zaqarserver.quotas import Quotas
 from zaqarserver.signing import Signer
@@ -239,6 +240,7 @@ class Server(msgspec.Struct, frozen=True):
         pools: The pools of a server with pooling, else ``None``.
         drains: What empties them.
         trusts: Makes and removes the trusts of subscriptions.
+        budget: What connections may keep.
     """
 
     settings: Settings
@@ -251,6 +253,7 @@ class Server(msgspec.Struct, frozen=True):
     pools: PoolRegistry | None = None
     drains: Drainer | None = None
     trusts: Trusts = NoTrusts()
+    budget: Budget = msgspec.field(default_factory=Budget)
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):

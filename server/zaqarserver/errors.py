@@ -24,7 +24,8 @@ The tree, with the status that each becomes on both transports::
     │   ├── UnsupportedMediaType 415
     │   └── TooManyRequests     429  over the project's rate; wait and try again
     ├── Unavailable             503  the store cannot serve now; try again
-    │   └── IdentityUnavailable 503  who asks cannot be found out now
+    │   ├── IdentityUnavailable 503  who asks cannot be found out now
+    │   ├── Overloaded          503  connections keep as much as they may
     │   └── QueueMoving         503  the queue is being moved, or has left the store
     ├── TrustGone                    a trust gives no token any more
     ├── QueueChanged                 the queue changed since it was read
@@ -217,6 +218,12 @@ class IdentityUnavailable(Unavailable):
     """Who asks cannot be found out now: the identity service does not answer."""
 
     public = "The identity service does not answer now. Please try again."
+
+
+class Overloaded(Unavailable):
+    """All connections together keep as much memory as they may."""
+
+    public = "The server has too much to send now. Please try again."
 
 
 class TrustGone(ZaqarServerError):

@@ -14,10 +14,11 @@ from typing import Any
 import uvicorn
 from oslo_config import cfg
 
+from zaqarserver.budget import Budget
 from zaqarserver.errors import StartupError
 from zaqarserver.http.protocol import bounded_http, close_slow
 from zaqarserver.websocket import FrameEdge
-from zaqarserver.websocket.protocol import DroppableWebSocket
+from zaqarserver.websocket.protocol import bounded_websocket
 
 LOG = logging.getLogger(__name__)
 
@@ -140,14 +141,16 @@ class _Uvicorn(uvicorn.Server):
         self._ready()
 
 
-def _uvicorn(conf: cfg.ConfigOpts, app: Any, ready: Callable[[], None]) -> _Uvicorn:
+def _uvicorn(
+    conf: cfg.ConfigOpts, app: Any, budget: Budget, ready: Callable[[], None]
+) -> _Uvicorn:
     server, transport = conf.server, conf.transport
     settings = uvicorn.Config(
         app,
         loop="none",
         http=bounded_http(server.max_connections),
         interface="asgi3",
-        ws=DroppableWebSocket,
+        ws=bounded_websocket(budget),
         ws_max_size=2 * transport.max_messages_post_size + 65536,
         ws_per_message_deflate=False,
         ws_ping_interval=float(conf.websocket.ping_interval),
@@ -179,12 +182,17 @@ def _abandoned(loop: asyncio.AbstractEventLoop, web: _Uvicorn, lifeline: int) ->
     web.should_exit = True
 
 
-async def _close_slow(conf: cfg.ConfigOpts, web: Any, frames: FrameEdge) -> None:
+async def _close_slow(
+    conf: cfg.ConfigOpts, web: Any, frames: FrameEdge, budget: Budget
+) -> None:
     while True:
         await asyncio.sleep(_SLOW_CHECK_SECONDS)
         closed = close_slow(web.server_state.connections, conf.server.request_timeout)
         if closed:
             LOG.info("closed %d connections that sent no whole request", closed)
+        unread = budget.drop_slow(conf.server.write_timeout)
+        if unread:
+            LOG.info("dropped %d connections that read no answers", unread)
         strangers = frames.close_strangers(conf.websocket.authentication_timeout)
         if strangers:
             LOG.info("closed %d WebSockets that did not authenticate", strangers)
@@ -197,6 +205,7 @@ async def serve(
     conf: cfg.ConfigOpts,
     rest: Any,
     frames: FrameEdge,
+    budget: Budget,
     listeners: list[socket.socket],
     *,
     ready: Callable[[], None],
@@ -209,12 +218,13 @@ async def serve(
         conf: The settings.
         rest: The application of the REST API.
         frames: The WebSocket edge.
+        budget: What connections may keep.
         listeners: Bound sockets.
         ready: Called once connections are accepted.
         lifeline: A descriptor that ends when the server is to stop.
         chores: What else runs meanwhile; cancelled at the end.
     """
-    web = _uvicorn(conf, dispatcher(rest, frames), ready)
+    web = _uvicorn(conf, dispatcher(rest, frames), budget, ready)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, web, number)
@@ -222,7 +232,7 @@ async def serve(
         loop.add_reader(lifeline, _abandoned, loop, web, lifeline)
     running = [
         asyncio.create_task(chore)
-        for chore in (*chores, _close_slow(conf, web, frames))
+        for chore in (*chores, _close_slow(conf, web, frames, budget))
     ]
     try:
         await web.serve(sockets=listeners)

@@ -106,6 +106,17 @@ class RestEdge:
         path: dict[str, str],
     ) -> None:
         """Serve one request that matched a path."""
+        with self._server.budget.lease() as request.context.lease:
+            await self._respond(route, method, request, response, path)
+
+    async def _respond(
+        self,
+        route: Route,
+        method: str,
+        request: falcon.asgi.Request,
+        response: falcon.asgi.Response,
+        path: dict[str, str],
+    ) -> None:
         started = time.perf_counter()
         name = "other"
         try:
@@ -193,5 +204,6 @@ class RestEdge:
             except TypeError:
                 raise BadRequest("A mandatory field is missing.") from None
 
-        values, result = await call(operation, context, arguments)
+        lease = request.context.lease
+        values, result = await call(operation, context, arguments, lease)
         return operation.render(context, values, result)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from zaqarserver.budget import Lease
 from zaqarserver.context import Context, Settings
 from zaqarserver.fields import Fields
 from zaqarserver.operations.row import Body, BoundOperation, Operation, Reply
@@ -58,21 +59,23 @@ async def call(
     operation: BoundOperation,
     context: Context,
     arguments: Callable[[], Awaitable[Fields]],
+    lease: Lease,
 ) -> tuple[Fields, Any]:
-    """Run one operation: rate, policy, arguments, bounds, handler, in this order.
+    """Run one operation: rate, policy, arguments, bounds, room, handler, in this order.
 
     Args:
         operation: What to run.
         context: Who asks, and when.
         arguments: Reads the arguments, each of its type; run only when the
             policy allows the operation.
+        lease: Takes room for the answer before it is made.
 
     Returns:
         The arguments and the handler's result.
 
     Raises:
         RequestError: The request cannot be served as it stands.
-        Unavailable: The store cannot serve now.
+        Unavailable: The store cannot serve now, or there is no room for the answer.
     """
     row = operation.row
     context.server.quotas.admit(context.project, context.now)
@@ -80,4 +83,6 @@ async def call(
         context.server.policy.check(row.policy, context)
     values = await arguments()
     operation.checker.check(values)
+    if size := operation.answer_size(values):
+        await lease.take(size)
     return values, await row.handler(operation.scoped(context), values)

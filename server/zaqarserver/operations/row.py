@@ -31,6 +31,11 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     content_type: str = "application/json"
 
 
+#: The arguments that say how many records an answer may show.
+_COUNTS = ("limit", "pop", "message_ids")
+#: Bytes that an answer shows of a record beside its content: ids, links, times.
+_BESIDE = 512
+
 Renderer = Callable[[Context, Any, Any], Reply]
 
 
@@ -63,6 +68,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         admin: Whether the operation exists only with ``admin_mode``.
         pooled: Whether it exists only with ``pooling``.
         head: Whether REST answers HEAD as well.
+        shows_claim: Whether it answers with a claim made before, whatever that holds.
         topics: Whether it is about topics: the handler, which is that of queues, is
             given their space.
         summary: What it does, for the reference.
@@ -84,6 +90,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     admin: bool = False
     pooled: bool = False
     head: bool = False
+    shows_claim: bool = False
     topics: bool = False
     summary: str = ""
 
@@ -106,8 +113,24 @@ class BoundOperation:
         self.body = BodyReader(row.fields) if row.body is not Body.NONE else None
         self.frame = FrameReader(row.fields)
         self.max_body: int = getattr(settings, row.limit)
+        of_messages = "message" in row.name or "claim" in row.name
+        self._record: int = _BESIDE + (
+            settings.max_messages_post_size
+            if of_messages
+            else settings.max_queue_metadata
+        )
+        # A claim is shown with all that it holds.
+        self._records = settings.max_messages_per_claim_or_pop * row.shows_claim
         self.measured = "size" in row.fields.__struct_fields__
         self.sized = _sized_member(row.fields)
+
+    def answer_size(self, arguments: Any) -> int:
+        """Return how many bytes of records the answer may have."""
+        records = self._records
+        for name in _COUNTS:
+            count = getattr(arguments, name, None) or 0
+            records += count if isinstance(count, int) else len(count)
+        return self._record * records
 
     def scoped(self, context: Context) -> Context:
         """Return the context as the handler and the renderers of the row get it."""

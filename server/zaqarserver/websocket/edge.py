@@ -24,6 +24,7 @@ from zaqarserver.auth import (
     Identity,
     is_loopback_host,
 )
+from zaqarserver.budget import Lease
 from zaqarserver.context import Context, Listener, Server
 from zaqarserver.errors import (
     BadRequest,
@@ -232,13 +233,13 @@ class FrameEdge:
         named = bool(own_id and _LOGGABLE.fullmatch(own_id))
         request_id = str(own_id) if named else new_request_id()
         request_id_var.set(request_id)
-        with connection.answering():
+        with connection.answering(), self._server.budget.lease() as lease:
             if request.action == "authenticate":
                 status, body = await self._authenticate(connection, request)
                 repeated = echo(b'"authenticate"', EMPTY, EMPTY)
             else:
                 status, body = await self._run(
-                    connection, request, request_id, binary=binary
+                    connection, request, request_id, lease, binary=binary
                 )
                 repeated = request.echo()
             await connection.send(
@@ -273,6 +274,7 @@ class FrameEdge:
         connection: Connection,
         request: Request,
         request_id: str,
+        lease: Lease,
         *,
         binary: bool,
     ) -> tuple[int, Any]:
@@ -289,7 +291,7 @@ class FrameEdge:
             async def arguments() -> Fields:
                 return values
 
-            _, result = await call(operation, context, arguments)
+            _, result = await call(operation, context, arguments, lease)
             reply = operation.render_frame(context, values, result)
         except FrameError as error:
             return error.status, error.body

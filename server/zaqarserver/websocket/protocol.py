@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import (
     WebSocketsSansIOProtocol,
 )
 from websockets.exceptions import InvalidState
 from websockets.http11 import Request
 
+from zaqarserver.budget import Account, Budget
+
 #: Seconds that a dropped peer gets to read what was sent to it.
 PATIENCE = 5.0
+#: The close code of peers that do not read.
+TOO_SLOW = 1008
 #: The member of the scope's extensions that drops the connection.
 DROP = "zaqar.drop"
 #: The member that says whether answers are to be sent together.
@@ -64,11 +69,47 @@ class _Joining:
 class DroppableWebSocket(WebSocketsSansIOProtocol):
     """A connection that can be closed although its peer does not read."""
 
+    budget = Budget()
+    account: Account
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Put the joining transport in the place of the plain one."""
         super().connection_made(transport)
-        joining = _Joining(self.transport, self.loop)
+        plain = self.transport
+        # Paused whenever the peer does not take all at once: so it is known how much
+        # waits, and there is at most one answer in the transport.
+        plain.set_write_buffer_limits(0)
+        self.account = self.budget.account(plain.get_write_buffer_size, self._drop_slow)
+        joining = _Joining(plain, self.loop)
         self.transport = joining  # type: ignore[assignment]  # a stand-in
+
+    def _drop_slow(self) -> None:
+        """Be rid of a peer that does not read, at once if others need its room."""
+        if self.budget.is_full:
+            self.transport.abort()
+        elif not self.transport.is_closing():
+            self.drop(TOO_SLOW, "The peer does not read its answers.")
+
+    def pause_writing(self) -> None:
+        """Count what the peer does not read."""
+        super().pause_writing()
+        self.account.measure()
+
+    def resume_writing(self) -> None:
+        """Count nothing more: the peer has read all."""
+        super().resume_writing()
+        self.account.measure()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give back what the connection kept."""
+        super().connection_lost(exc)
+        self.account.close()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send when the peer has taken what was sent before; in turn."""
+        while not self.writable.is_set():
+            await self.writable.wait()
+        await super().send(message)
 
     def handle_connect(self, event: Request) -> None:
         """Give the application the means to steer the connection."""
@@ -96,3 +137,8 @@ class DroppableWebSocket(WebSocketsSansIOProtocol):
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code})
         self.transport.close()
         self.loop.call_later(PATIENCE, self.transport.abort)
+
+
+def bounded_websocket(budget: Budget) -> type[DroppableWebSocket]:
+    """Return the protocol with the budget that its connections share."""
+    return type("BoundedWebSocket", (DroppableWebSocket,), {"budget": budget})

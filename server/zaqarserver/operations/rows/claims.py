@@ -27,6 +27,7 @@ ROWS: tuple[Operation, ...] = (
         fields=claims.ClaimRef,
         policy="claims:get",
         handler=claims.claim_get,
+        shows_claim=True,
         render=rest.claim_get,
         frame=frames.claim_get,
         summary="Show a claim and what it still holds.",
