@@ -11,9 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import keystone_template
+import needs
 import pytest
 from keystone_service import Keystone
 from ports import free_port
@@ -133,13 +134,6 @@ def server(server_factory: Callable[..., Any]) -> ServerProcess:
     return process
 
 
-def _keystone_is_missing(why: object) -> NoReturn:
-    """Skip what needs Keystone; fail where it must not be missing."""
-    if os.environ.get("KEYSTONE_REQUIRED"):
-        pytest.fail(str(why), pytrace=False)
-    pytest.skip(str(why))
-
-
 @pytest.fixture(scope="session")
 def keystone(
     tmp_path_factory: pytest.TempPathFactory,
@@ -153,7 +147,7 @@ def keystone(
     try:
         service = keystone_template.from_template(directory)
     except keystone_template.NoKeystone as error:
-        _keystone_is_missing(error)
+        needs.lacking(error)
     try:
         service.start()
         service.publish(identity=service.url)

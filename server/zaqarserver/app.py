@@ -8,7 +8,6 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 from oslo_config import cfg
@@ -24,6 +23,7 @@ from zaqarserver.metrics import Metrics
 from zaqarserver.notify.confirmation import Confirmations
 from zaqarserver.notify.websocket import Hub, admits
 from zaqarserver.notify.worker import Notifier
+from zaqarserver.plugins import load_plugin
 from zaqarserver.policy import RulePolicy
 from zaqarserver.quota_options import quotas_of
 from zaqarserver.signing import Signer
@@ -48,13 +48,9 @@ def load_driver(uri: str, options: Mapping[str, Any]) -> Storage:
         SettingsError: No driver takes the URI, or an option is wrong.
     """
     scheme = uri.partition(":")[0]
-    found = entry_points(group="zaqarserver.storage", name=scheme)
-    if not found:
-        known = sorted(entry_points(group="zaqarserver.storage").names)
-        raise SettingsError(
-            f"no storage driver for {scheme!r}; there are {', '.join(known)}"
-        )
-    driver: type[Storage] = next(iter(found)).load()
+    driver: type[Storage] = load_plugin(
+        "zaqarserver.storage", scheme, f"a store {scheme}://"
+    )
     known_options = {
         name: str(value)
         for name, value in options.items()
@@ -112,14 +108,11 @@ def load_authenticator(conf: cfg.ConfigOpts) -> Authenticator:
     """
     if not conf.auth_strategy:
         return NoAuth()
-    (found,) = entry_points(group="zaqarserver.auth", name=conf.auth_strategy)
-    try:
-        make = found.load()
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"auth_strategy = {conf.auth_strategy} needs more ({error.name}): "
-            f"pip install zaqarserver[{conf.auth_strategy}]"
-        ) from error
+    make = load_plugin(
+        "zaqarserver.auth",
+        conf.auth_strategy,
+        f"[DEFAULT] auth_strategy = {conf.auth_strategy}",
+    )
     authenticator: Authenticator = make(conf)
     return authenticator
 

@@ -7,7 +7,6 @@ import functools
 import http.server
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import needs
 import pytest
 import websocket
 
@@ -27,10 +27,7 @@ CLIENT = "3381af922b9e11e3b19171861300734c"
 @pytest.fixture(scope="module")
 def chromium():
     """The path of a Chromium."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip("no Chromium on this machine: install Debian's `chromium`")
-    return found
+    return needs.program(*BROWSERS, package="chromium")
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -10,7 +10,6 @@ import contextlib
 import http.client
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import needs
 import pytest
 from ports import free_port
 from redis_service import RedisServer
@@ -141,8 +141,9 @@ def on_small_disk(tmp_path: Path) -> Iterator[Server]:
     disk.mkdir()
     prefix = ["unshare", "--user", "--map-root-user", "--mount"]
     probe = [*prefix, "sh", "-c", IN_A_SMALL_DISK, "sh", disk, "true"]
-    if shutil.which("unshare") is None or subprocess.run(probe, check=False).returncode:
-        pytest.skip("this machine lets no test mount a file system of its own")
+    needs.program("unshare", package="util-linux")
+    if subprocess.run(probe, check=False).returncode:
+        needs.lacking("this machine lets no test mount a file system of its own")
     server = Server(
         tmp_path,
         f"sqlite:///{disk}/zaqar.db",
@@ -176,8 +177,7 @@ def test_a_store_that_cannot_be_written_is_refused_at_the_start() -> None:
     prefix = []
     if os.geteuid() == 0:  # whom no mode keeps out: be nobody
         prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-        if shutil.which("setpriv") is None:
-            pytest.skip("there is no setpriv to be somebody else")
+        needs.program("setpriv", package="util-linux")
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o555)
         variables = {

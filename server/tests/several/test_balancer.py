@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import needs
 import pytest
 import requests
 from ports import free_port
@@ -23,7 +22,6 @@ GUIDE = Path(__file__).parents[3] / "doc/source/admin/examples/nginx.conf"
 HEADERS = {"Client-ID": "3381af92-2b9e-11e3-b191-71861300734c", "X-Project-ID": "p"}
 SECONDS = 30.0
 #: Systems keep it where only administrators look.
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 class Site:
@@ -43,8 +41,9 @@ class Site:
             f"daemon off;\npid {directory}/nginx.pid;\n"
             + text.replace("access_log off;", "access_log off; " + _paths(directory))
         )
+        nginx = needs.program("nginx", package="nginx-light")
         self._nginx = subprocess.Popen(
-            [NGINX, "-p", directory, "-c", config, "-e", directory / "error.log"],
+            [nginx, "-p", directory, "-c", config, "-e", directory / "error.log"],
             stdin=subprocess.DEVNULL,
         )
         self.wait(lambda: requests.get(f"http://{self.address}/", timeout=5).ok)
@@ -92,8 +91,6 @@ def _paths(directory: Path) -> str:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    if NGINX is None:
-        pytest.skip("there is no nginx on this machine")
     redis = RedisServer(tmp_path / "redis", "--appendonly", "yes")
     redis.start()
     made = Site(tmp_path, redis.uri)

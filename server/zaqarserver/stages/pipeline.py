@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import entry_points
 from typing import Any
 
-from zaqarserver.errors import SettingsError
+from zaqarserver.plugins import load_plugin
 from zaqarserver.stages.base import Place, Stage
 
 GROUP = "zaqarserver.stages"
@@ -66,18 +65,14 @@ def load_pipeline(names: Sequence[str], settings: Mapping[str, Any]) -> Pipeline
     """Make the stages with these names.
 
     Raises:
-        SettingsError: There is no such stage, or it refuses its settings.
+        SettingsError: There is no such stage, a module that it needs is not
+            installed, or it refuses its settings.
     """
     stages = []
     for name in names:
-        found = entry_points(group=GROUP, name=name)
-        if not found:
-            known = ", ".join(sorted(entry_points(group=GROUP).names))
-            raise SettingsError(
-                f"[storage] message_pipeline: there is no stage {name!r}; there are "
-                f"{known}."
-            )
-        stage: type[Stage] = next(iter(found)).load()
+        stage: type[Stage] = load_plugin(
+            GROUP, name, f"[storage] message_pipeline = {name}"
+        )
         stages.append(stage.from_settings(settings))
     return Pipeline(stages)
 

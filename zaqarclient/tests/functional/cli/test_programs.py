@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import needs
 import pytest
 
 from zaqarclient.tests.functional.cli.conftest import BOTH_WIRES, PROGRAMS, Run
@@ -110,7 +111,7 @@ def test_without_any_configuration_the_error_says_how_to_give_one(
     # Nothing may listen at the usual place; where something does, it answers.
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", 8888)) == 0:
-            pytest.skip("a server listens at the usual place")
+            needs.lacking("a server listens at the usual place")
     done = process("zaqar", "queue", "list", OS_QUEUES_ENDPOINT="")
     assert done.status == 1
     first, second = done.err.splitlines()
