@@ -26,7 +26,8 @@ The tree, with the status that each becomes on both transports::
     ├── Unavailable             503  the store cannot serve now; try again
     │   ├── IdentityUnavailable 503  who asks cannot be found out now
     │   ├── Overloaded          503  connections keep as much as they may
-    │   └── QueueMoving         503  the queue is being moved, or has left the store
+    │   ├── QueueMoving         503  the queue is being moved, or has left the store
+    │   └── OutcomeUnknown      504  the request may have been executed, or not
     ├── TrustGone                    a trust gives no token any more
     ├── QueueChanged                 the queue changed since it was read
     ├── CatalogChanged               pools or flavors changed since they were read
@@ -195,15 +196,37 @@ class Unavailable(ZaqarServerError):
     """The store cannot serve now: nothing was changed, trying again may help.
 
     Attributes:
-        retry_after: Seconds after which a client should try again.
+        status: The status on both transports.
+        title: The short name of the problem.
+        retry_after: Seconds after which a client should try again; ``None`` if it
+            should not do so by itself.
         public: What callers are told; the description is for the log.
     """
 
+    status: ClassVar[int] = 503
+    title: ClassVar[str] = "Service temporarily unavailable"
     public: ClassVar[str] = "The store cannot serve now. Please try again."
 
-    def __init__(self, description: str, *, retry_after: int = 1) -> None:
+    def __init__(self, description: str, *, retry_after: int | None = 1) -> None:
         super().__init__(description)
         self.retry_after = retry_after
+
+
+class OutcomeUnknown(Unavailable):
+    """The store was asked to change something and nobody knows whether it did.
+
+    Trying again may do it twice, so callers get no ``Retry-After``.
+    """
+
+    status = 504
+    title = "Outcome unknown"
+    public = (
+        "The store did not confirm the request: it may have been executed, or not. "
+        "Look before trying again, unless doing it twice is no harm."
+    )
+
+    def __init__(self, description: str) -> None:
+        super().__init__(description, retry_after=None)
 
 
 class QueueMoving(Unavailable):

@@ -55,9 +55,14 @@ class TransportError(ZaqarError):
             in the server's log; over WebSocket the id that the request had.
             None if there was none.
         retry_after: How many seconds the server asks to wait, or None.
+        outcome_unknown: Whether the service may have done what it was asked for
+            all the same. The client repeats such a call by itself only where
+            doing it twice does no harm; who repeats another one should look
+            first.
     """
 
     code: ClassVar[int | None] = None
+    outcome_unknown: bool = False
     sentence: ClassVar[str] = "The call failed."
 
     def __init__(
@@ -164,6 +169,7 @@ class InternalServerError(TransportError):
     """500: the service failed."""
 
     code = 500
+    outcome_unknown = True
     sentence = "The service failed."
 
 
@@ -171,6 +177,7 @@ class BadGateway(TransportError):
     """502: a proxy got no proper answer from the service."""
 
     code = 502
+    outcome_unknown = True
     sentence = "The gateway got no proper answer from the service."
 
 
@@ -182,10 +189,14 @@ class ServiceUnavailableError(TransportError):
 
 
 class GatewayTimeout(TransportError):
-    """504: a proxy waited too long for the service."""
+    """504: nobody knows whether the request was executed.
+
+    The service says so of its store, and a proxy of the service.
+    """
 
     code = 504
-    sentence = "The gateway waited too long for the service."
+    outcome_unknown = True
+    sentence = "It is not known whether the request was executed."
 
 
 class RequestRefused(TransportError):
@@ -197,6 +208,7 @@ class RequestRefused(TransportError):
 class ServerFault(TransportError):
     """Any other status from 500."""
 
+    outcome_unknown = True
     sentence = "The service failed."
 
 
@@ -224,6 +236,7 @@ class NetworkError(TransportError):
         super().__init__(title, description, text)
         self.unsent = unsent
         self.transient = transient
+        self.outcome_unknown = not unsent
 
 
 class ConnectionFailed(NetworkError):

@@ -58,14 +58,11 @@ def error_reply(error: Exception, allow: str = "") -> Reply:
         return Reply(error.status, body, headers)
     if isinstance(error, Unavailable):
         LOG.warning("cannot serve now: %s", error)
-        return Reply(
-            503,
-            {
-                "title": "Service temporarily unavailable",
-                "description": error.public,
-            },
-            {**VARY, "Retry-After": str(error.retry_after)},
-        )
+        headers = dict(VARY)
+        if error.retry_after is not None:
+            headers["Retry-After"] = str(error.retry_after)
+        body = {"title": error.title, "description": error.public}
+        return Reply(error.status, body, headers)
     LOG.error("request failed", exc_info=error)
     return Reply(
         500,

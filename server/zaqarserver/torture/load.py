@@ -290,6 +290,7 @@ class Clients:
         yield f"{len(history.held)} claimed"
         yield f"{sum(one.done is not None for one in history.deleted)} deleted"
         yield f"{self.statuses[503]} times 503"
+        yield f"{self.statuses[504]} times 504"
         yield f"{self.statuses[0]} times no answer"
         yield f"{len(history.faults)} faults"
 

@@ -299,7 +299,7 @@ class FrameEdge:
             return error.status, _told(error)
         except Unavailable as error:
             LOG.warning("cannot serve now: %s", error)
-            return 503, {"exception": error.public, "error": error.public}
+            return error.status, {"exception": error.public, "error": error.public}
         except Exception:
             LOG.exception("request failed")
             return 500, {"exception": request_id, "error": "Unexpected error."}

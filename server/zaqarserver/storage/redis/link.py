@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import hiredis
 
-from zaqarserver.errors import Unavailable
+from zaqarserver.errors import OutcomeUnknown, Unavailable
 from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.keys import slot_of
 from zaqarserver.storage.redis.location import Address, Kind, Location
@@ -118,7 +118,8 @@ class Link:
             args: Its arguments.
 
         Raises:
-            Unavailable: It was not executed, or nobody knows.
+            Unavailable: It was not executed.
+            OutcomeUnknown: It may have been executed, or not.
         """
         packed = pack("EVALSHA", script.sha, len(keys), *keys, *args)
         return await self._send(packed, keys[0], script)
@@ -127,7 +128,8 @@ class Link:
         """Run a command whose second word is its key; it is sent again if need be.
 
         Raises:
-            Unavailable: It was not executed, or nobody knows.
+            Unavailable: It was not executed.
+            OutcomeUnknown: It may have been executed, or not.
         """
         script = _CHANGE if lasting else _QUESTION
         return await self._send(pack(*command), str(command[1]), script)
@@ -138,9 +140,14 @@ class Link:
         deadline = loop.time() + self._location.retry
         pause, longest = _PAUSES
         detours = _DETOURS
+        unknown = False
         while True:
             try:
                 return await self._attempt(request)
+            except Unavailable as lasting:
+                if unknown:
+                    raise OutcomeUnknown(str(lasting)) from lasting
+                raise
             except _Refused as refused:
                 error: Exception = refused
                 request.ask = refused.ask
@@ -152,15 +159,13 @@ class Link:
             except Unanswered as unanswered:
                 self.topology.doubt()
                 error = unanswered
+                unknown = unknown or script.writes
                 if not script.again:
-                    self._give_up(error)
+                    raise _failure(error, unknown=unknown) from error
             if loop.time() + pause > deadline:
-                self._give_up(error)
+                raise _failure(error, unknown=unknown) from error
             await asyncio.sleep(pause)
             pause = min(2 * pause, longest)
-
-    def _give_up(self, error: Exception) -> NoReturn:
-        raise Unavailable(f"the store cannot be used: {error}") from error
 
     async def _attempt(self, request: _Request) -> Any:
         lasting = request.script.writes
@@ -213,7 +218,7 @@ class Link:
         try:
             await self.topology.check()
         except (Unsent, Unanswered) as error:
-            self._give_up(error)
+            raise _failure(error) from error
 
     async def load(self) -> None:
         """Make the scripts known to all servers, in one go.
@@ -229,7 +234,7 @@ class Link:
                     if isinstance(reply, hiredis.ReplyError):
                         raise Unavailable(f"the store takes no scripts: {reply}")
         except (Unsent, Unanswered) as error:
-            self._give_up(error)
+            raise _failure(error) from error
 
     async def ask_all(self, *command: str) -> list[Any]:
         """Ask all servers that take changes; errors are among the answers.
@@ -242,11 +247,17 @@ class Link:
             wires = [await self.topology.wire_to(one) for one in addresses]
             return await asyncio.gather(*(wire.ask(*command) for wire in wires))
         except (Unsent, Unanswered) as error:
-            self._give_up(error)
+            raise _failure(error) from error
 
 
 _QUESTION = Script("", "", again=True, writes=False)
 _CHANGE = Script("", "", again=True, writes=True)
+
+
+def _failure(error: Exception, *, unknown: bool = False) -> Unavailable:
+    """Return what a request fails with that is not tried again."""
+    kind = OutcomeUnknown if unknown else Unavailable
+    return kind(f"the store cannot be used: {error}")
 
 
 def _address(rest: str) -> Address:
