@@ -12,6 +12,7 @@ import falcon.testing
 import msgspec
 import pytest
 from oslo_config import cfg
+from page_sizes import small
 from redis_service import RedisServer
 from zaqarserver import config
 from zaqarserver.auth import NoAuth
@@ -128,6 +129,20 @@ class Api:
         )
         assert answer.status == 201, answer.content
         return [href.rsplit("/", 1)[1] for href in answer.json["resources"]]
+
+
+@pytest.fixture
+def small_pages() -> Iterator[None]:
+    """Make all pages and steps small, and let SQLite reverse what has no order."""
+    with small():
+        yield
+
+
+@pytest.fixture(params=["", "small"])
+def sizes(request: pytest.FixtureRequest) -> None:
+    """Run a test twice: as it is, and with ``small_pages``."""
+    if request.param:
+        request.getfixturevalue("small_pages")
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ PARTS = tuple(
 )
 
 
+@pytest.mark.usefixtures("sizes")
 class TestTwoPools(*PARTS):  # type: ignore[misc]
     @pytest.fixture
     def driver(self) -> WithPools:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from zaqarserver.storage.testing.machine import state_machine
 
@@ -25,3 +26,4 @@ TestPoolsModel.settings = settings(
     deadline=None,  # a shared machine is slow at times
     suppress_health_check=[HealthCheck.too_slow],
 )
+pytest.mark.usefixtures("small_pages")(TestPoolsModel)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from redis_service import RedisServer
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.testing.machine import state_machine
 
 SETTINGS = settings(
-    max_examples=40,
+    max_examples=25,
     stateful_step_count=40,
     deadline=None,  # a shared machine is slow at times
     suppress_health_check=[HealthCheck.too_slow],
 )
 
 
+@pytest.mark.usefixtures("sizes")
 def test_every_sequence_of_steps_agrees_with_the_model(
     redis_server: RedisServer,
 ) -> None:

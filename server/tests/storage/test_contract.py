@@ -9,6 +9,7 @@ from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.testing import StorageContract
 
 
+@pytest.mark.usefixtures("sizes")
 class TestSQLiteFile(StorageContract):
     @pytest.fixture
     def driver(self, tmp_path: Path) -> SQLiteStorage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.testing.machine import state_machine
@@ -31,3 +32,4 @@ TestFileModel.settings = SETTINGS
 
 TestMemoryModel = state_machine(in_memory).TestCase
 TestMemoryModel.settings = SETTINGS
+pytest.mark.usefixtures("small_pages")(TestMemoryModel)

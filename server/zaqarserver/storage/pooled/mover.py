@@ -25,8 +25,9 @@ LOG = logging.getLogger(__name__)
 LEASE = 15.0
 #: How many records are moved at a time.
 PAGE = 500
-#: How many seals are looked at in one call.
-_SEALS = 500
+#: How many seals, and moves whose lease has ended, are looked at in one call.
+SEALS_PAGE = 500
+MOVES_PAGE = 100
 
 
 class _Move(NamedTuple):
@@ -216,7 +217,7 @@ class Mover:
 
     async def resume(self, before: float) -> None:
         """Take up the moves whose lease ended before a time, one after the other."""
-        for placed in await self._catalog.placement_moves(before, 100):
+        for placed in await self._catalog.placement_moves(before, MOVES_PAGE):
             target = placed.placement.target
             if target is None or (placed.project, placed.queue) in self._moving:
                 continue
@@ -250,7 +251,7 @@ class Mover:
 
     async def _tidy(self, pool: str, storage: MovableStorage) -> None:
         marker: tuple[str, str] | None = None
-        while seals := await storage.queue_seals(marker=marker, limit=_SEALS):
+        while seals := await storage.queue_seals(marker=marker, limit=SEALS_PAGE):
             for seal in seals:
                 if (seal.project, seal.queue) not in self._moving:
                     await self._tidy_one(pool, storage, seal)

@@ -49,10 +49,15 @@ def _parts(name: str, found: dict[str, str]) -> dict[str, str]:
     return found
 
 
-def _script(name: str, *, again: bool = False, writes: bool = True) -> Script:
-    text = "\n".join(_parts(name, {}).values())
+def made_of(text: str, *, again: bool, writes: bool) -> Script:
+    """Make a script of its whole text."""
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     return Script(text, sha, again, writes)
+
+
+def _script(name: str, *, again: bool = False, writes: bool = True) -> Script:
+    text = "\n".join(_parts(name, {}).values())
+    return made_of(text, again=again, writes=writes)
 
 
 CREATE: Final = _script("create")

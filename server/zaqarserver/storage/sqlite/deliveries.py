@@ -46,7 +46,7 @@ DELIVERY_INSERT = "INSERT INTO delivery (notice, subscription) VALUES (?, ?)"
 DELIVERY_WAKE = "UPDATE subscription SET due = ? WHERE seq = ? AND due IS NULL"
 DELIVERY_DUE = f"""
     SELECT {COLUMNS}, expires FROM subscription
-     WHERE due <= ? ORDER BY due LIMIT ?
+     WHERE due <= ? ORDER BY due, seq LIMIT ?
 """  # noqa: S608 - constants only
 DELIVERY_OLDEST = """
     SELECT d.id, d.position, d.attempt, n.messages

@@ -34,13 +34,15 @@ STEP = 500
 PARK = """
     UPDATE subscription SET parked = due, due = NULL
      WHERE seq IN (SELECT seq FROM subscription
-                    WHERE project = ? AND source = ? AND due IS NOT NULL LIMIT ?)
+                    WHERE project = ? AND source = ? AND due IS NOT NULL
+                    ORDER BY seq LIMIT ?)
     RETURNING seq
 """
 UNPARK = """
     UPDATE subscription SET due = parked, parked = NULL
      WHERE seq IN (SELECT seq FROM subscription
-                    WHERE project = ? AND source = ? AND parked IS NOT NULL LIMIT ?)
+                    WHERE project = ? AND source = ? AND parked IS NOT NULL
+                    ORDER BY seq LIMIT ?)
     RETURNING seq
 """
 HOLD_NOTICES = """
@@ -62,7 +64,11 @@ LIVE_SUBSCRIPTION = """
     SELECT 1 FROM subscription
      WHERE project = ? AND source = ? AND expires > ? LIMIT 1
 """
-ARRIVED = "SELECT number, record FROM arrival WHERE seal = ? AND number > ? LIMIT ?"
+# In the order of the table itself: a page need not sort all that has arrived.
+ARRIVED = """
+    SELECT number, record FROM arrival NOT INDEXED
+     WHERE seal = ? AND number > ? ORDER BY number LIMIT ?
+"""
 ARRIVED_DROP = """
     DELETE FROM arrival
      WHERE number IN (SELECT number FROM arrival WHERE seal = ? LIMIT ?)

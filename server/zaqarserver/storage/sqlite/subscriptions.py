@@ -58,7 +58,8 @@ BURY_VOLATILE = "UPDATE subscription SET expires = 0, due = NULL WHERE volatile 
 BURY_SOURCE = """
     UPDATE subscription SET expires = 0, due = NULL
      WHERE seq IN (SELECT seq FROM subscription
-                    WHERE project = ? AND source = ? AND expires > 0 LIMIT ?)
+                    WHERE project = ? AND source = ? AND expires > 0
+                    ORDER BY seq LIMIT ?)
     RETURNING seq
 """
 _decode = msgspec.json.Decoder(dict[str, Any]).decode

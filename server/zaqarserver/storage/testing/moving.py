@@ -89,6 +89,48 @@ async def found_there(storage: Storage, now: float = NOW) -> list[Message]:
     return await everything(storage, project=AWAY, now=now)
 
 
+async def fill(storage: Storage, *, posts: int = 40, listeners: int = 12) -> None:
+    """Give the queue of the suite many of each kind.
+
+    Messages, a claim for each third post, subscriptions of which the first hears
+    nothing, and the notices of all posts for it and of the last posts for all.
+    """
+    for number in range(listeners):
+        await subscribe(storage, f"http://h{number:02}/")
+    for number in range(posts):
+        await post(storage, b"%d a" % number, b"%d b" % number)
+        if number % 3 == 0:
+            await claim(storage, limit=2, ttl=300)
+        if number == posts * 3 // 4:
+            await hear(storage, but="http://h00/")
+
+
+async def hear(
+    storage: Storage, *, but: str = "", now: float = NOW
+) -> dict[str, list[bytes]]:
+    """Settle all that is to be told; return what each subscriber heard, in order.
+
+    Args:
+        storage: The store.
+        but: A subscriber that does not answer: told again ten seconds later.
+        now: The time.
+    """
+    heard: dict[str, list[bytes]] = {}
+    while taken := await take(storage, now=now, limit=100):
+        for delivery in taken:
+            subscriber = delivery.subscription.subscriber
+            if subscriber == but:
+                await storage.delivery_settle(
+                    delivery.key, position=1, attempt=1, due=now + 10
+                )
+                continue
+            heard.setdefault(subscriber, []).extend(told(delivery)[delivery.position :])
+            await storage.delivery_settle(
+                delivery.key, position=len(delivery.messages), attempt=0, due=None
+            )
+    return heard
+
+
 class MovingContract(Suite):
     """Moves a queue into another project of the same store, step by step."""
 
@@ -210,6 +252,27 @@ class MovingContract(Suite):
         assert ids_of(await everything(storage)) == ids
         back = await storage.claim_get(PROJECT, QUEUE, held.id, NOW)
         assert ids_of(back.messages) == ids[:1]
+
+    async def test_many_of_each_kind_move_in_their_order(
+        self, storage: Storage
+    ) -> None:
+        await fill(storage)
+        before = await everything(storage)
+        subscribed = [one.id for one in await listed(storage)]
+        await moved(storage)
+        assert await found_there(storage) == before
+        for held in {one.claim_id for one in before if one.claim_id is not None}:
+            there = await storage.claim_get(AWAY, QUEUE, held, NOW)
+            assert there.messages == [one for one in before if one.claim_id == held]
+        page = await storage.subscription_list(
+            AWAY, QUEUE, marker=None, limit=100, now=NOW
+        )
+        assert [one.id for one in page] == subscribed
+        heard = await hear(storage, now=NOW + 10)
+        posted = bodies(before)
+        assert heard.pop("http://h00/") == posted[1:]
+        last = posted[2 * 31 :]
+        assert heard == {f"http://h{number:02}/": last for number in range(1, 12)}
 
     # -- subscriptions and notices ----------------------------------------------
 

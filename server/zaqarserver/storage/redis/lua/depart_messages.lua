@@ -3,7 +3,7 @@
 -- ARGV: where to begin, limit, about how many bytes of bodies
 -- Returns where to go on or an empty text; ids, messages, bodies.
 local ids, raws, bodies, size = {}, {}, {}, 0
-local following = walk({ FREE, HIDDEN, HELD }, ARGV[1], 100)
+local following = walk({ FREE, HIDDEN, HELD }, ARGV[1], PAGE)
 local id = following()
 while id do
   local raw = call('HGET', META, id)

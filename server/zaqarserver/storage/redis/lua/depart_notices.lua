@@ -5,7 +5,7 @@
 local newest, first = unpack(call('HMGET', SUB, 'newest', 'first'))
 local number, last = math.max(tonumber(ARGV[1]), tonumber(first or 1)), tonumber(newest or 0)
 local numbers, frames, packed, size, total, looked = {}, {}, {}, 0, 0, 0
-while number <= last and looked < 1000 and size < tonumber(ARGV[2]) and total < tonumber(ARGV[3]) do
+while number <= last and looked < ROOM and size < tonumber(ARGV[2]) and total < tonumber(ARGV[3]) do
   local frame, deliveries = call('HGET', NOTICES, number), {}
   if frame then
     for _, id in ipairs(call('ZRANGEBYSCORE', BUSY, '-inf', number - 1)) do

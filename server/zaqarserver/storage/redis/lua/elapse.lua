@@ -4,12 +4,12 @@
 -- Does what time does: ends claims, shows what was delayed. False: some is left to do.
 local function settle(now)
   local room = ROOM
-  local ended = call('ZRANGEBYSCORE', ENDS, '-inf', now, 'LIMIT', 0, 100)
+  local ended = call('ZRANGEBYSCORE', ENDS, '-inf', now, 'LIMIT', 0, PAGE)
   for _, claim in ipairs(ended) do
     room = room - release(claim, now)
     if room <= 0 then return false end
   end
-  if #ended == 100 then return false end
+  if #ended == PAGE then return false end
   local shown = call('ZRANGEBYSCORE', LATE, '-inf', now, 'LIMIT', 0, room)
   each('ZREM', LATE, shown)
   each('ZREM', HIDDEN, shown)

@@ -10,7 +10,7 @@ local function dispose()
     local least = call('ZRANGE', key, 0, 0, 'WITHSCORES')
     if least[2] then done = math.min(done, tonumber(least[2])) end
   end
-  done = math.min(done, first + 999)
+  done = math.min(done, first + ROOM - 1)
   if done < first then return end
   local numbers = {}
   for number = first, done do numbers[#numbers + 1] = number end

@@ -5,6 +5,7 @@
 -- has a delivery, whose progress is in STATE and whose next time is in DUE. So a post costs the
 -- same however many listen, and of one subscription only one delivery can be out. A notice is
 -- removed when all are done with it.
+-- with: sizes
 
 local AT = #KEYS > 12 and 12 or 1
 local SUB, SUB_EXPIRY, SUB_VOLATILE, NOTICES, RECORDS, ORDER, URIS, IDLE, BUSY, DUE, STATE =

@@ -1,4 +1,5 @@
 -- Reads messages that are on their way to a dead letter queue.
+-- with: sizes
 -- ARGV: at most how many
 -- Returns ids, messages, bodies, and the queues that they are for.
 local OUT = KEYS[11]
@@ -6,7 +7,7 @@ local ids = {}
 local cursor = '0'
 repeat
   local page
-  cursor, page = unpack(redis.call('HSCAN', OUT, cursor, 'COUNT', 100))
+  cursor, page = unpack(redis.call('HSCAN', OUT, cursor, 'COUNT', PAGE))
   for i = 1, #page, 2 do
     if #page[i] == 30 then ids[#ids + 1] = page[i] end
   end

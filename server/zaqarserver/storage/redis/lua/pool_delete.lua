@@ -1,8 +1,8 @@
 -- Removes a pool, and forgets what is in it if told to: some at a time, nothing new comes then.
--- with: catalog
+-- with: sizes, catalog
 -- ARGV: name, 1 to forget placements
 -- Returns nothing, or why not: the flavor that it is the last pool of, or the number of queues.
-local name, ROOM = ARGV[1], 1000
+local name = ARGV[1]
 local raw = call('HGET', POOLS, name)
 if not raw then return false end
 local pool = unpacked(raw)

@@ -10,6 +10,7 @@
 -- with a removal.
 --
 -- A script pays for each function that it includes, used or not: they are in small files.
+-- with: sizes
 
 local HEAD, META, BODY, FREE, HIDDEN, LATE, HELD, EXPIRY, CLAIMS, ENDS, OUT, IN = unpack(KEYS, 1, 12)
 local call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack
@@ -19,8 +20,6 @@ local CREATED, EXPIRES, TTL, VISIBLE, COUNT, CLAIM, CLIENT, CHECKSUM = 1, 2, 3, 
 -- The members of a packed claim.
 local C_TTL, C_GRACE, C_CREATED, C_EXPIRES, C_IDS = 1, 2, 3, 4, 5
 
-local STEP = 2000 -- values that one command gets; Lua's stack ends at 8000
-local ROOM = 1000 -- messages that one script looks at in vain, or moves because of the time
 local AGAIN = 'again' -- the answer of a script that has to be called again
 
 -- Runs a command with all values, a bounded number at a time; their order stays.

@@ -4,7 +4,7 @@
 -- Returns ids, packed.
 local now, limit, start, ids, raws = tonumber(ARGV[1]), tonumber(ARGV[3]), ARGV[2], {}, {}
 while #ids < limit do
-  local page = call('ZRANGEBYLEX', ORDER, start, '+', 'LIMIT', 0, 100)
+  local page = call('ZRANGEBYLEX', ORDER, start, '+', 'LIMIT', 0, PAGE)
   for _, id in ipairs(page) do
     local raw = call('HGET', RECORDS, id)
     if #ids < limit and unpacked(raw)[S_EXPIRES] > now then
@@ -13,6 +13,6 @@ while #ids < limit do
     end
     start = '(' .. id
   end
-  if #page < 100 then break end
+  if #page < PAGE then break end
 end
 return { ids, raws }

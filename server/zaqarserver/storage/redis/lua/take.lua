@@ -38,7 +38,7 @@ local function give(id)
 end
 
 -- Who was tried before has waited longest; then those who are the most notices behind.
-while #taken < room and looked < 1000 do
+while #taken < room and looked < ROOM do
   local ids = call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, room - #taken)
   if #ids == 0 then ids = call('ZRANGEBYSCORE', IDLE, '-inf', '(' .. newest, 'LIMIT', 0, room - #taken) end
   if #ids == 0 then break end

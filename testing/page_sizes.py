@@ -1,0 +1,107 @@
+"""The sizes of pages and steps, which tests make small.
+
+A loop that goes through many rows takes them some at a time, and how many is a constant
+of its module. With three at a time a queue of ten messages shows what one of
+thousands would.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+import apsw
+import msgspec
+
+SMALL = 3
+
+#: By module, all that say how many rows, records, or bytes of them are taken at a time.
+PAGED: Mapping[str, tuple[str, ...]] = {
+    "zaqarserver.notify.worker": ("_BATCH",),
+    "zaqarserver.operations.trusting": ("_PAGE",),
+    "zaqarserver.storage.pooled.drains": ("_PAGE",),
+    "zaqarserver.storage.pooled.mover": ("PAGE", "SEALS_PAGE", "MOVES_PAGE"),
+    "zaqarserver.storage.pooled.pools": ("_PAGE",),
+    "zaqarserver.storage.redis.message_driver": ("MOVE_STEP",),
+    "zaqarserver.storage.redis.moving_driver": (
+        "PAGE_BYTES",
+        "PAGE_DELIVERIES",
+        "STEP",
+    ),
+    "zaqarserver.storage.redis.queue_driver": (
+        "LIST_STEP",
+        "SWEEP_ROWS",
+        "SWEEP_VISITS",
+    ),
+    "zaqarserver.storage.redis.subscriber_driver": ("TAKE_VISITS",),
+    "zaqarserver.storage.redis.volumes": ("STEP",),
+    "zaqarserver.storage.sqlite.deliveries": ("SPREAD",),
+    "zaqarserver.storage.sqlite.messages": (
+        "POST_STEP",
+        "SETTLE_CLAIMS",
+        "SETTLE_DELAYED",
+    ),
+    "zaqarserver.storage.sqlite.moving": ("STEP",),
+    "zaqarserver.storage.sqlite.queues": (
+        "COUNT_STEP",
+        "LIST_BYTES",
+        "LIST_STEP",
+        "SWEEP_BYTES",
+        "SWEEP_ROWS",
+        "SWEEP_VISITS",
+    ),
+    "zaqarserver.storage.sqlite.subscriptions": ("STEP",),
+    "zaqarserver.storage.sqlite.transfer": ("PAGE_BYTES", "STEP"),
+    "zaqarserver.storage.sqlite.walks": ("STEP",),
+}
+
+
+@contextmanager
+def small(*, reverse: bool = True) -> Iterator[None]:
+    """Take :data:`SMALL` at a time everywhere in the server.
+
+    Args:
+        reverse: SQLite gives the rows backwards of a select that asks for no order.
+    """
+    with ExitStack() as stack:
+        for name, constants in PAGED.items():
+            module = importlib.import_module(name)
+            for constant in constants:
+                stack.enter_context(mock.patch.object(module, constant, SMALL))
+        _shrink_scripts(stack)
+        if reverse:
+            stack.enter_context(
+                mock.patch.object(apsw, "connection_hooks", [_reverse_rows])
+            )
+        yield
+
+
+def _reverse_rows(connection: apsw.Connection) -> None:
+    connection.execute("PRAGMA reverse_unordered_selects = ON")
+
+
+def _shrink_scripts(stack: ExitStack) -> None:
+    """Do the same to what stands in ``lua/sizes.lua``."""
+    scripts: Any = importlib.import_module("zaqarserver.storage.redis.scripts")
+    smaller = {
+        # A command gets pairs of values.
+        script: scripts.made_of(
+            re.sub(
+                r"^local (STEP|ROOM|PAGE) = \d+",
+                lambda found: f"local {found[1]} = {SMALL + (found[1] == 'STEP')}",
+                script.text,
+                flags=re.MULTILINE,
+            ),
+            again=script.again,
+            writes=script.writes,
+        )
+        for script in scripts.ALL
+    }
+    for name, value in list(vars(scripts).items()):
+        if isinstance(value, msgspec.Struct) and value in smaller:
+            stack.enter_context(mock.patch.object(scripts, name, smaller[value]))
+    stack.enter_context(mock.patch.object(scripts, "ALL", tuple(smaller.values())))
