@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from zaqarserver import deadline
 from zaqarserver.budget import Lease
 from zaqarserver.context import Context, Settings
 from zaqarserver.fields import Fields
@@ -85,4 +86,7 @@ async def call(
     operation.checker.check(values)
     if size := operation.answer_size(values):
         await lease.take(size)
-    return values, await row.handler(operation.scoped(context), values)
+    # Who asks to wait for something adds that to the time that an answer may take.
+    wait = getattr(values, "wait", None) or 0
+    with deadline.within(deadline.ANSWER_SECONDS + wait):
+        return values, await row.handler(operation.scoped(context), values)

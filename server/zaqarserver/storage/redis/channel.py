@@ -143,7 +143,8 @@ class Channel:
             Unavailable: It is not possible now.
         """
         try:
-            wire = await self._link.topology.listen(self._hear)
+            address, *_ = await self._link.topology.masters()
+            wire = await self._link.topology.listen(address, self._hear)
             await wire.ask("SUBSCRIBE", self._name)
         except (Unsent, Unanswered) as error:
             raise Unavailable(f"the store cannot be listened to: {error}") from error

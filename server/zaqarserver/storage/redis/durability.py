@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import hiredis
@@ -10,7 +13,8 @@ import msgspec
 from zaqarserver.errors import StoreRefused
 from zaqarserver.storage.base import Durability
 from zaqarserver.storage.redis.link import Link
-from zaqarserver.storage.redis.location import Kind, Location
+from zaqarserver.storage.redis.location import Address, Kind, Location
+from zaqarserver.storage.redis.wire import Wire
 
 _OLDEST = (6, 2)
 
@@ -27,23 +31,79 @@ class Promise(msgspec.Struct, frozen=True):
     gaps: tuple[str, ...]
 
 
+class _Kept(msgspec.Struct, frozen=True):
+    """How a server keeps data.
+
+    Attributes:
+        info: What it says of itself.
+        sync: When it flushes its log; ``None`` if it does not say.
+    """
+
+    info: dict[str, str]
+    sync: str | None
+
+
 async def inspect(link: Link, location: Location) -> Promise:
     """Ask all servers how they keep data; the weakest one counts.
 
+    Those that do not answer now are looked at the next time.
+
     Raises:
         StoreRefused: One is too old, or may throw data away when memory is short.
-        Unavailable: One cannot be reached.
+        Unavailable: None can be reached.
     """
-    infos = [_read_info(one) for one in await link.ask_all("INFO")]
-    syncs = await link.ask_all("CONFIG", "GET", "appendfsync")
-    for info in infos:
-        _check(info)
-    promises = [
-        _promise(info, _setting(sync), location)
-        for info, sync in zip(infos, syncs, strict=True)
-    ]
+    masters = await link.everywhere(_look)
+    promises = []
+    replicas: set[Address] = set()
+    for kept in masters.values():
+        _check(kept.info)
+        promises.append(_promise(kept.info, kept.sync, location))
+        replicas.update(_replicas(kept.info))
     order = (Durability.MEMORY, Durability.PROCESS_CRASH, Durability.POWER_LOSS)
-    return min(promises, key=lambda promise: order.index(promise.durability))
+    weakest = min(promises, key=lambda promise: order.index(promise.durability))
+    gaps = await _gaps_of(link, sorted(replicas, key=str), weakest.durability)
+    return Promise(weakest.durability, (*weakest.gaps, *gaps))
+
+
+async def _look(wire: Wire) -> _Kept:
+    info, sync = await asyncio.gather(
+        wire.ask("INFO"), wire.ask("CONFIG", "GET", "appendfsync")
+    )
+    return _Kept(_read_info(info), _setting(sync))
+
+
+def _replicas(info: dict[str, str]) -> Iterator[Address]:
+    """Find the replicas in what a master says: ``slave0:ip=…,port=…,state=…``."""
+    for name, value in info.items():
+        if re.fullmatch(r"slave\d+", name):
+            said = dict(part.partition("=")[::2] for part in value.split(","))
+            yield Address(said["ip"], int(said["port"]))
+
+
+async def _gaps_of(
+    link: Link, replicas: list[Address], masters: Durability
+) -> list[str]:
+    """Find what would be lost once a replica takes over, by its own settings."""
+    found = await link.ask_each(replicas, _look)
+    gaps = []
+    for replica in replicas:
+        kept = found[replica]
+        if not isinstance(kept, _Kept):
+            gaps.append(f"the replica {replica} does not say how it keeps data")
+            continue
+        if kept.info.get("aof_enabled") != "1" and masters is not Durability.MEMORY:
+            gaps.append(f"the replica {replica} keeps no log (appendonly no)")
+        elif masters is Durability.POWER_LOSS and kept.sync != "always":
+            gaps.append(
+                f"the replica {replica} flushes its log with appendfsync "
+                f"{kept.sync or 'unknown'}"
+            )
+        if _evicts(kept.info):
+            gaps.append(
+                f"the replica {replica} would throw messages away as a master: "
+                f"maxmemory-policy is {kept.info['maxmemory_policy']}"
+            )
+    return gaps
 
 
 def _read_info(reply: Any) -> dict[str, str]:
@@ -62,14 +122,18 @@ def _check(info: dict[str, str]) -> None:
     version = info.get("redis_version", "0")
     if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
         raise StoreRefused(f"Redis {version} is too old; 6.2 is the oldest that works")
-    policy = info.get("maxmemory_policy", "noeviction")
-    if policy.startswith("allkeys") or (
-        policy != "noeviction" and info.get("maxmemory", "0") != "0"
-    ):
+    if _evicts(info):
         raise StoreRefused(
-            f"maxmemory-policy is {policy}: Redis would throw messages away when its "
-            "memory is full; set it to noeviction"
+            f"maxmemory-policy is {info['maxmemory_policy']}: Redis would throw "
+            "messages away when its memory is full; set it to noeviction"
         )
+
+
+def _evicts(info: dict[str, str]) -> bool:
+    policy = info.get("maxmemory_policy", "noeviction")
+    return policy.startswith("allkeys") or (
+        policy != "noeviction" and info.get("maxmemory", "0") != "0"
+    )
 
 
 def _promise(info: dict[str, str], sync: str | None, location: Location) -> Promise:

@@ -13,10 +13,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NoReturn
 
 import hiredis
 
+from zaqarserver import deadline
 from zaqarserver.errors import OutcomeUnknown, Unavailable
 from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.keys import slot_of
@@ -39,6 +41,7 @@ _LASTING = {
 }
 _PAUSES = (0.02, 0.5)  # seconds between attempts
 _DETOURS = 5  # redirections, or scripts loaded, in a row without a pause
+EACH_SECONDS = 1.0  # that a server gets where all are asked
 _TROUBLE_SECONDS = 5  # after which clients should try again if memory or disk are full
 
 #: Redis 6 wraps what a command in a script met; none of these errors comes after a
@@ -60,13 +63,14 @@ class _Refused(Exception):
 class _Request:
     """A command on its way."""
 
-    __slots__ = ("ask", "packed", "script", "slot")
+    __slots__ = ("ask", "packed", "script", "sent", "slot")
 
     def __init__(self, packed: bytes, slot: int, script: Script) -> None:
         self.packed = packed
         self.slot = slot
         self.script = script
         self.ask: Address | None = None
+        self.sent = False
 
 
 class Link:
@@ -137,7 +141,7 @@ class Link:
     async def _send(self, packed: bytes, key: str, script: Script) -> Any:
         request = _Request(packed, slot_of(key) if self._sharded else 0, script)
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._location.retry
+        until = min(loop.time() + self._location.retry, deadline.ends())
         pause, longest = _PAUSES
         detours = _DETOURS
         unknown = False
@@ -162,23 +166,41 @@ class Link:
                 unknown = unknown or script.writes
                 if not script.again:
                     raise _failure(error, unknown=unknown) from error
-            if loop.time() + pause > deadline:
+            if loop.time() + pause > until:
                 raise _failure(error, unknown=unknown) from error
             await asyncio.sleep(pause)
             pause = min(2 * pause, longest)
 
     async def _attempt(self, request: _Request) -> Any:
-        lasting = request.script.writes
-        topology = self.topology
+        request.sent = False
+        try:
+            async with deadline.timeout():
+                return await self._try(request)
+        except TimeoutError:
+            if request.sent:
+                raise Unanswered("no answer in time") from None
+            raise Unsent("the server is silent") from None
+
+    async def _try(self, request: _Request) -> Any:
+        wire = await self._wire_for(request)
+        while wire.silent:
+            # What it is not sent it certainly does not execute. Who has what may
+            # have changed when it speaks again.
+            await wire.sound()
+            wire = await self._wire_for(request)
         if request.ask is not None:
-            wire = await topology.wire_to(request.ask, lasting=lasting)
             wire.call(_ASKING).add_done_callback(_heed)
-        else:
-            wire = await topology.wire(request.slot, lasting=lasting)
-        reply = await wire.call(request.packed, lasting=lasting)
+        request.sent = True
+        reply = await wire.call(request.packed, lasting=request.script.writes)
         if isinstance(reply, hiredis.ReplyError):
             await self._refused(reply, request, wire)
         return reply
+
+    async def _wire_for(self, request: _Request) -> Wire:
+        lasting = request.script.writes
+        if request.ask is not None:
+            return await self.topology.wire_to(request.ask, lasting=lasting)
+        return await self.topology.wire(request.slot, lasting=lasting)
 
     async def _refused(
         self, reply: hiredis.ReplyError, request: _Request, wire: Wire
@@ -221,33 +243,60 @@ class Link:
             raise _failure(error) from error
 
     async def load(self) -> None:
-        """Make the scripts known to all servers, in one go.
+        """Make the scripts known to all servers that can be reached, in one go.
 
         Raises:
-            Unavailable: They cannot be reached.
+            Unavailable: One takes no scripts.
         """
-        try:
-            for address in await self.topology.masters():
-                wire = await self.topology.wire_to(address)
-                loading = (wire.ask("SCRIPT", "LOAD", one.text) for one in scripts.ALL)
-                for reply in await asyncio.gather(*loading):
-                    if isinstance(reply, hiredis.ReplyError):
-                        raise Unavailable(f"the store takes no scripts: {reply}")
-        except (Unsent, Unanswered) as error:
-            raise _failure(error) from error
 
-    async def ask_all(self, *command: str) -> list[Any]:
-        """Ask all servers that take changes; errors are among the answers.
+        async def load(wire: Wire) -> list[Any]:
+            loading = (wire.ask("SCRIPT", "LOAD", one.text) for one in scripts.ALL)
+            return await asyncio.gather(*loading)
+
+        for replies in (await self.everywhere(load)).values():
+            for reply in replies:
+                if isinstance(reply, hiredis.ReplyError):
+                    raise Unavailable(f"the store takes no scripts: {reply}")
+
+    async def everywhere(
+        self, ask: Callable[[Wire], Awaitable[Any]]
+    ) -> dict[Address, Any]:
+        """Ask all servers that take changes; those that do not answer are left out.
 
         Raises:
-            Unavailable: One cannot be reached.
+            Unavailable: None answers.
         """
         try:
-            addresses = await self.topology.masters()
-            wires = [await self.topology.wire_to(one) for one in addresses]
-            return await asyncio.gather(*(wire.ask(*command) for wire in wires))
+            asked = await self.topology.masters()
         except (Unsent, Unanswered) as error:
             raise _failure(error) from error
+        found = await self.ask_each(asked, ask)
+        answers = {
+            address: answer
+            for address, answer in found.items()
+            if not isinstance(answer, Exception)
+        }
+        if not answers:
+            raise _failure(next(iter(found.values())))
+        return answers
+
+    async def ask_each(
+        self, servers: Iterable[Address], ask: Callable[[Wire], Awaitable[Any]]
+    ) -> dict[Address, Any]:
+        """Ask servers at once; return what each answers, or why it does not."""
+
+        async def reach(address: Address) -> Any:
+            try:
+                async with asyncio.timeout(EACH_SECONDS):
+                    return await ask(await self.topology.wire_to(address))
+            except (Unsent, Unanswered) as error:
+                return error
+            except TimeoutError:
+                return Unsent(f"{address} does not answer")
+
+        asked = list(servers)
+        answers = await asyncio.gather(*map(reach, asked))
+        return dict(zip(asked, answers, strict=True))
 
 
 _QUESTION = Script("", "", again=True, writes=False)

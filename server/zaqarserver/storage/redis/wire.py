@@ -8,10 +8,11 @@ what was sent before it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, cast
 
 import hiredis
@@ -22,6 +23,12 @@ _MESSAGE: Final = b"message"
 
 #: What a command is made of.
 Word = str | int | bytes
+
+#: Seconds without an answer after which nothing more is sent to a server.
+SILENCE = 0.5
+
+#: Finds the addresses of a host.
+Find = Callable[[str], Awaitable[Sequence[str]]]
 
 #: Called with each message that is published on the channel of a connection.
 Listener = Callable[[bytes], None]
@@ -122,6 +129,25 @@ class Wire(asyncio.Protocol):
         self._calls: list[_Call] = []
         self._awaited: deque[_Call | _Barrier] = deque()
         self._watchdog: asyncio.TimerHandle | None = None
+        self._heard = 0.0
+        self._sound = asyncio.Event()
+        self._wait_timeout = location.wait_timeout
+
+    @property
+    def silent(self) -> bool:
+        """Whether the server owes an answer, and has said nothing for a while."""
+        if self.closed or not self._awaited:
+            return False
+        first, patience = self._awaited[0], SILENCE
+        if isinstance(first, _Barrier):
+            patience += self._wait_timeout  # it waits for its replicas
+        return time.monotonic() > max(self._heard, first.sent) + patience
+
+    async def sound(self) -> None:
+        """Wait until the server says something, or the connection has ended."""
+        self._sound.clear()
+        if not self.closed:
+            await self._sound.wait()
 
     # -- asking -------------------------------------------------------------
 
@@ -180,6 +206,8 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand out the replies that are complete."""
+        self._heard = time.monotonic()
+        self._sound.set()
         reader = self._reader
         reader.feed(data)
         try:
@@ -207,6 +235,7 @@ class Wire(asyncio.Protocol):
     def _end(self, why: str) -> None:
         self.closed = True
         self.ended.set()
+        self._sound.set()
         if self._watchdog is not None:
             self._watchdog.cancel()
             self._watchdog = None
@@ -242,6 +271,7 @@ def _tls(location: Location) -> ssl.SSLContext | None:
 async def connect(
     address: Address,
     location: Location,
+    find: Find,
     *,
     login: Login | None = None,
     database: int = 0,
@@ -255,24 +285,37 @@ async def connect(
     wire = Wire(location, listener)
     try:
         async with asyncio.timeout(location.connect_timeout):
-            await _open(wire, address, location)
+            await _open(wire, address, location, find)
             await _greet(wire, login or Login(), database)
     except (OSError, TimeoutError, Unsent, Unanswered) as error:
         wire.close()
-        raise Unsent(f"cannot connect to {address}: {error or 'timed out'}") from error
+        why = str(error) or "timed out"
+        raise Unsent(f"cannot connect to {address}: {why}") from error
     except BaseException:
         wire.close()
         raise
     return wire
 
 
-async def _open(wire: Wire, address: Address, location: Location) -> None:
+async def _open(wire: Wire, address: Address, location: Location, find: Find) -> None:
     loop = asyncio.get_running_loop()
     if not address.port:
         await loop.create_unix_connection(lambda: wire, address.host)
         return
     context = _tls(location)
-    await loop.create_connection(lambda: wire, address.host, address.port, ssl=context)
+    name = address.host if context else None
+    *others, last = await find(address.host)
+    share = location.connect_timeout / (len(others) + 1)
+    for host in others:
+        with contextlib.suppress(OSError):  # a time-out is one
+            async with asyncio.timeout(share):
+                await loop.create_connection(
+                    lambda: wire, host, address.port, ssl=context, server_hostname=name
+                )
+                return
+    await loop.create_connection(
+        lambda: wire, last, address.port, ssl=context, server_hostname=name
+    )
 
 
 async def _greet(wire: Wire, login: Login, database: int) -> None:
@@ -285,5 +328,7 @@ async def _greet(wire: Wire, login: Login, database: int) -> None:
         greetings.append(("SELECT", database))
     greetings.append(("PING",))
     for reply in await asyncio.gather(*(wire.ask(*words) for words in greetings)):
-        if isinstance(reply, hiredis.ReplyError):
+        # One that cannot write to its disk says so to a PING; it can be read.
+        refused = isinstance(reply, hiredis.ReplyError)
+        if refused and not str(reply).startswith("MISCONF"):
             raise Unsent(str(reply))
