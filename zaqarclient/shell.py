@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
 
 from zaqarclient import shell_batch, shell_connection, shell_help, shell_tokens
+from zaqarclient.common.text import printable
 from zaqarclient.queues import cli
 from zaqarclient.queues.v2.cli.broken_pipe import discard_output
 from zaqarclient.queues.v2.cli.commands import COMMANDS
@@ -60,7 +61,7 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of a record, a traceback included."""
-        return without_users(super().format(record))
+        return printable(without_users(super().format(record)))
 
 
 class UsageError(Exception):
@@ -199,7 +200,7 @@ class Program:
         try:
             return self.run(words)
         except (UsageError, UnknownOption) as error:
-            print(f"{self.NAME}: {error}", file=self.stderr)
+            print(printable(f"{self.NAME}: {error}"), file=self.stderr)
             return _USAGE
         except BrokenPipeError:
             raise

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from zaqarclient.common.text import printable
 from zaqarclient.errors import ZaqarError
 
 __all__ = [
@@ -81,7 +82,7 @@ class TransportError(ZaqarError):
         self.status = self.code if status is None else status
         self.request_id = request_id
         self.retry_after = retry_after
-        super().__init__(self._message())
+        super().__init__(printable(self._message()))
 
     def _message(self) -> str:
         parts = [self.sentence]

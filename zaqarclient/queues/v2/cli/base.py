@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TextIO
 
 from cliff import command, lister, show
 
+from zaqarclient.common.text import printable
 from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.cli import needs_authentication
 from zaqarclient.queues.v2.cli import client_id, values
 from zaqarclient.queues.v2.cli.broken_pipe import discard_output
 from zaqarclient.queues.v2.cli.failures import explained, without_users
-from zaqarclient.transport.errors import NetworkError, TransportError
+from zaqarclient.transport.errors import NetworkError
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.cli.paging import Pages
@@ -123,7 +124,8 @@ class Command(command.Command):
             BrokenPipeError: the reader of the output went away; the output
                 is closed, so that nothing more is said about it.
             Unreachable: the network failed.
-            Refused: the service refused, and more can be said of it than it did.
+            Refused: more can be said of the error than it says itself, or what it
+                says has to be made safe for a terminal.
         """
         try:
             status = super().run(parsed_args)
@@ -131,7 +133,7 @@ class Command(command.Command):
         except BrokenPipeError:
             discard_output()
             raise
-        except (TransportError, KeyError) as error:
+        except Exception as error:
             shown = explained(error)
             if shown is error:
                 raise
@@ -145,7 +147,7 @@ class Command(command.Command):
     def hint(self, text: str) -> None:
         """Print a line beside the data, on the error stream, unless ``-q``."""
         if not self.is_quiet:
-            print(without_users(text), file=self.app.stderr, flush=True)
+            print(printable(without_users(text)), file=self.app.stderr, flush=True)
 
     def confirm(self, question: str, parsed_args: argparse.Namespace) -> None:
         """Ask before something that cannot be undone, on a terminal only.
@@ -194,6 +196,17 @@ class _Displaying(Command):
             return super()._load_formatter_plugins()  # type: ignore[misc]  # of the cliff class beside this one
         return table(self.formatter_namespace)  # type: ignore[attr-defined]  # same
 
+    def _rendering(
+        self, parsed_args: argparse.Namespace, names: Sequence[str]
+    ) -> tuple[tuple[str, ...], Callable[[Any], Any]]:
+        """Return the column names and what prepares values, for the format."""
+        chosen = parsed_args.formatter
+        terminal = is_terminal(self.app.stdout)
+        return (
+            tuple(values.column(name, chosen) for name in names),
+            values.renderer(chosen, terminal=terminal),
+        )
+
 
 class Lister(_Displaying, lister.Lister):
     """A command that prints a table of rows."""
@@ -210,9 +223,9 @@ class Lister(_Displaying, lister.Lister):
         data: Iterable[Sequence[Any]],
     ) -> int:
         """Print the rows, nested values as the format needs them."""
-        render = values.renderer(parsed_args.formatter)
+        names, render = self._rendering(parsed_args, column_names)
         rows = (tuple(map(render, row)) for row in data)
-        return super().produce_output(parsed_args, column_names, rows)
+        return super().produce_output(parsed_args, names, rows)
 
 
 class ShowOne(_Displaying, show.ShowOne):
@@ -225,9 +238,8 @@ class ShowOne(_Displaying, show.ShowOne):
         data: Sequence[Any],
     ) -> int:
         """Print the fields, nested values as the format needs them."""
-        render = values.renderer(parsed_args.formatter)
-        fields = tuple(map(render, data))
-        return super().produce_output(parsed_args, column_names, fields)
+        names, render = self._rendering(parsed_args, column_names)
+        return super().produce_output(parsed_args, names, tuple(map(render, data)))
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -76,7 +76,7 @@ class ExportQueue(Command):
         begun = self._begun(path, name) if parsed_args.resume else None
         if begun is None and path.exists():
             raise CommandError(f"{path} exists; --resume goes on with it")
-        with path.open("r+b" if begun else "xb") as stream:
+        with path.open("r+b") if begun else _new_file(path) as stream:
             if begun is not None:
                 stream.truncate(begun.size)
                 stream.seek(begun.size)
@@ -288,6 +288,11 @@ class _State:
     def remove(self) -> None:
         """Forget it."""
         self._path.unlink(missing_ok=True)
+
+
+def _new_file(path: Path) -> BinaryIO:
+    """Create a file that only its owner can read: it gets all messages of a queue."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def _own_metadata(queue: Queue) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from zaqarclient.common.text import printable
 from zaqarclient.transport.errors import (
     NetworkError,
     ResourceNotFound,
@@ -38,7 +39,8 @@ def explained(error: Exception) -> Exception:
         return Refused(f"{error} {_ANOTHER[0].upper()}{_ANOTHER[1:]}")
     if isinstance(error, TransportError) and error.retry_after is not None:
         return Refused(f"{error} It asks to wait for {error.retry_after:.0f} s.")
-    return error
+    text = str(error)
+    return error if printable(text) == text else Refused(printable(text))
 
 
 def unreachable(error: NetworkError) -> Unreachable:
@@ -47,7 +49,8 @@ def unreachable(error: NetworkError) -> Unreachable:
     path = _url(error).partition("://")[2].partition("/")[2]
     service = "Zaqar at " if not path or path.startswith("v2/") else ""
     where_and_why = (error.description or error.text or str(error)).rstrip(".")
-    return Unreachable(without_users(f"cannot reach {service}{where_and_why}"))
+    said = f"cannot reach {service}{where_and_why}"
+    return Unreachable(printable(without_users(said)))
 
 
 def without_users(text: str) -> str:

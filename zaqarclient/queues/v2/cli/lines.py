@@ -36,7 +36,7 @@ class ValueLines:
     def __init__(self, stream: TextIO, columns: Sequence[str]) -> None:
         self._stream = stream
         self._columns = columns
-        self._render = values.renderer("value")
+        self._render = values.renderer("value", terminal=stream.isatty())
 
     def print(self, row: Row) -> None:
         """Print a row."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,19 @@ def test_the_file_is_lines_of_json_without_what_is_default(
     assert [message["body"] for message in messages] == orders
     assert set(messages[0]) == {"id", "body", "ttl", "age"}
     assert end == {"end": True, "messages": 54}
+
+
+def test_only_the_owner_can_read_the_file(
+    zaqar: Run, orders: list[Any], tmp_path: Path
+) -> None:
+    assert orders
+    file = tmp_path / "orders.jsonl"
+    before = os.umask(0)
+    try:
+        zaqar("queue", "export", "orders", str(file))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_an_export_passes_through_a_pipe(
