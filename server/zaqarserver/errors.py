@@ -38,6 +38,8 @@ The tree, with the status that each becomes on both transports::
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -235,6 +237,19 @@ class QueueMoving(Unavailable):
     Raised by a store that has to give a queue up, or has not got all of it yet; see
     :mod:`zaqarserver.storage.moving`.
     """
+
+
+@contextlib.contextmanager
+def nothing_done() -> Iterator[None]:
+    """Mark what only prepares a request: what the caller asked for is not begun.
+
+    Raises:
+        Unavailable: In the place of an unknown outcome of the preparation.
+    """
+    try:
+        yield
+    except OutcomeUnknown as error:
+        raise Unavailable(str(error)) from error
 
 
 class IdentityUnavailable(Unavailable):

@@ -79,13 +79,13 @@ async def test_a_lost_pool_with_many_queues_is_forgotten_in_steps(two: Two) -> N
     run = dying._link.run
     steps = 0
 
-    async def run_once(script: Script, keys: Any, *args: Any) -> Any:
+    async def run_once(script: Script, keys: Any, *args: Any, **name: Any) -> Any:
         nonlocal steps
         if script is scripts.POOL_DELETE:
             steps += 1
             if steps > 1:
                 raise Unavailable("it died")
-        return await run(script, keys, *args)
+        return await run(script, keys, *args, **name)
 
     dying._link.run = run_once  # type: ignore[method-assign]
     with pytest.raises(Unavailable):

@@ -60,12 +60,12 @@ def before(
     run = storage._link.run
     left = times
 
-    async def run_later(one: Script, keys: Any, *args: Any) -> Any:
+    async def run_later(one: Script, keys: Any, *args: Any, **name: Any) -> Any:
         nonlocal left
         if one is script and left > 0:
             left -= 1
             await action()
-        return await run(one, keys, *args)
+        return await run(one, keys, *args, **name)
 
     storage._link.run = run_later  # type: ignore[method-assign]
 
@@ -165,8 +165,7 @@ async def test_what_is_on_its_way_arrives_before_its_queue_is_exported(
         raise Unavailable("it died")
 
     before(dying, scripts.MOVES, die)
-    with pytest.raises(Unavailable):
-        await send_two(dying)
+    await send_two(dying)
     assert await other.queue_seal(PROJECT, QUEUE, MOVED)
     assert [type(one) for one in await exported(other)] == [QueueRecord]
     assert bodies(await everything(other, queue="dead")) == [b"1", b"2"]

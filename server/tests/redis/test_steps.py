@@ -38,10 +38,10 @@ def fail_before(storage: RedisStorage, *broken: Script) -> None:
     """Let a server die whenever it comes to one of these steps."""
     run = storage._link.run
 
-    async def run_or_die(script: Script, keys: Any, *args: Any) -> Any:
+    async def run_or_die(script: Script, keys: Any, *args: Any, **name: Any) -> Any:
         if script in broken:
             raise Unavailable("it died")
-        return await run(script, keys, *args)
+        return await run(script, keys, *args, **name)
 
     storage._link.run = run_or_die  # type: ignore[method-assign]
 
@@ -120,12 +120,12 @@ async def test_a_slow_maker_of_a_queue_is_not_outrun_by_the_sweeper(
     run = slow._link.run
     swept = 0
 
-    async def run_slowly(script: Script, keys: Any, *args: Any) -> Any:
+    async def run_slowly(script: Script, keys: Any, *args: Any, **name: Any) -> Any:
         nonlocal swept
         if script is scripts.CREATE and args[2] and swept < 3:
             swept += 1
             await sweep_all(other, NOW)
-        return await run(script, keys, *args)
+        return await run(script, keys, *args, **name)
 
     slow._link.run = run_slowly  # type: ignore[method-assign]
     assert await slow.queue_create(PROJECT, QUEUE, {}) is True
@@ -189,8 +189,7 @@ async def test_a_dead_letter_arrives_once_wherever_its_mover_dies(
     dead_letter = await exhaust(dying)
     ids = ids_of(await everything(dying))
     fail_before(dying, getattr(scripts, step))
-    with pytest.raises(Unavailable):
-        await attempt(dying, dead_letter)
+    await attempt(dying, dead_letter)  # what is left is not this claim's business
     assert await everything(other) == []
     if step == "MOVED":
         # It has arrived and is consumed before anybody finishes the move.
@@ -208,8 +207,7 @@ async def test_a_queue_that_is_deleted_lets_its_dead_letters_go_on(two: Two) -> 
     dying, other = two
     dead_letter = await exhaust(dying)
     fail_before(dying, scripts.MOVES)
-    with pytest.raises(Unavailable):
-        await attempt(dying, dead_letter)
+    await attempt(dying, dead_letter)  # what is left is not this claim's business
     await other.queue_delete(PROJECT, QUEUE)
     await sweep_all(other, NOW)
     assert bodies(await everything(other, queue="dead")) == [b"1", b"2"]

@@ -10,6 +10,7 @@ from zaqarserver.context import Context
 from zaqarserver.errors import (
     BadRequest,
     FlavorNotFound,
+    OutcomeUnknown,
     QueueChanged,
     QueueNotFound,
     Unavailable,
@@ -205,9 +206,14 @@ async def queue_purge(ctx: Context, args: QueuePurge) -> None:
             raise BadRequest(
                 f"resource_types: {kind!r} is not one of {', '.join(RESOURCE_TYPES)}."
             )
-    if "messages" in wanted:
-        await ctx.storage.message_purge(ctx.space, args.queue_name)
     if "subscriptions" in wanted:
         trusts = await trusts_of(ctx, args.queue_name)
         await ctx.storage.subscription_purge(ctx.space, args.queue_name)
         remove_trusts(ctx, trusts)
+    if "messages" in wanted:
+        try:
+            await ctx.storage.message_purge(ctx.space, args.queue_name)
+        except Unavailable as error:
+            if "subscriptions" in wanted:
+                raise OutcomeUnknown(f"half of it is purged: {error}") from error
+            raise

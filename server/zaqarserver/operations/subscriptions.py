@@ -145,8 +145,8 @@ async def subscription_create(ctx: Context, args: SubscriptionCreate) -> Subscri
         if not created:
             trusted.not_needed()
     if listener is not None:
-        if created:
-            listener.listen(subscription)
+        # Also if it was made before: the answer may have been lost.
+        listener.listen(subscription)
     elif not subscription.confirmed:
         ctx.server.notices.subscribed(subscription)
     return Subscribed(subscription, created)

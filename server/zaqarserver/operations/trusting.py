@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Self
 
 from zaqarserver.context import Context
-from zaqarserver.errors import BadRequest, Forbidden
+from zaqarserver.errors import BadRequest, Forbidden, OutcomeUnknown
 from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.subscribers.trust import (
     GIVEN,
@@ -68,6 +68,8 @@ class Trusted:
     async def __aexit__(
         self, error: type[BaseException] | None, *_more: object
     ) -> None:
+        if error is not None and issubclass(error, OutcomeUnknown):
+            return  # either may be the one that is needed
         unneeded = self._replaced if error is None else self._made
         if unneeded is not None:
             self._ctx.server.trusts.delete(unneeded, self._ctx.token)

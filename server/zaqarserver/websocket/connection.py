@@ -190,6 +190,8 @@ class Connection:
     def listen(self, subscription: Subscription, *, binary: bool) -> None:
         """Take pushes for a subscription; all pushes have the newest encoding."""
         self._binary_pushes = binary
+        if any(one.id == subscription.id for one in self.subscriptions):
+            return
         self.subscriptions.append(subscription)
         self._hub.add(subscription, self)
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from zaqarserver.errors import ClaimNotFound, QueueChanged, QueueMoving
+from zaqarserver.errors import (
+    ClaimNotFound,
+    QueueChanged,
+    QueueMoving,
+    Unavailable,
+    nothing_done,
+)
 from zaqarserver.storage.base import (
     Claim,
     DeadLetter,
@@ -55,7 +61,8 @@ class QueuesInPools(Storage):
         target = metadata.get("_dead_letter_queue")
         placement = await self._router.find(project, queue)
         if target and placement is not None:
-            await self._router.pair(project, queue, target, placement)
+            with nothing_done():
+                await self._router.pair(project, queue, target, placement)
 
         def gone() -> None:
             raise QueueChanged(f"queue {queue!r} was deleted meanwhile")
@@ -73,7 +80,11 @@ class QueuesInPools(Storage):
         async def delete(store: Storage) -> None:
             await store.queue_delete(project, queue)
             if isinstance(store, MovableStorage):
-                await self._router.retire(project, queue)
+                try:
+                    await self._router.retire(project, queue)
+                except Unavailable as error:
+                    # It is deleted; its placement goes with the next one who asks.
+                    LOG.debug("queue %s is not forgotten yet: %s", queue, error)
 
         await self._router.run(project, queue, delete, _nothing)
 
@@ -223,7 +234,8 @@ class QueuesInPools(Storage):
     ) -> Claim | None:
         """Ask its pool, once its dead letter queue is there as well."""
         if dead_letter is not None:
-            dead_letter = await self._reachable(project, queue, dead_letter)
+            with nothing_done():
+                dead_letter = await self._reachable(project, queue, dead_letter)
 
         async def claim(store: Storage) -> Claim | None:
             try:

@@ -13,6 +13,7 @@ from zaqarserver.errors import (
     CatalogChanged,
     QueueMoving,
     Unavailable,
+    nothing_done,
 )
 from zaqarserver.storage.base import Metadata, Storage
 from zaqarserver.storage.catalog import HOME, Placement
@@ -300,7 +301,8 @@ class Router:
     ) -> T:
         wait, end = _FIRST_WAIT, time.monotonic() + PATIENCE
         while True:
-            placement = await find()
+            with nothing_done():
+                placement = await find()
             if placement is None:
                 return absent()
             try:
@@ -314,7 +316,9 @@ class Router:
             except QueueMoving:
                 if time.monotonic() >= end:
                     raise
-            if not await self._follow(project, queue, placement, storage):
+            with nothing_done():
+                followed = await self._follow(project, queue, placement, storage)
+            if not followed:
                 await asyncio.sleep(wait)
                 wait *= 2
 

@@ -13,6 +13,7 @@ removes the entry. It never misses one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Awaitable
@@ -20,8 +21,9 @@ from typing import Any
 
 import msgspec
 
-from zaqarserver.errors import QueueMoving, Unavailable
+from zaqarserver.errors import QueueMoving, Unavailable, nothing_done
 from zaqarserver.storage.redis import scripts
+from zaqarserver.storage.redis.asked import Asked, Name
 from zaqarserver.storage.redis.ids import Sequence
 from zaqarserver.storage.redis.keys import Names, QueueKeys
 from zaqarserver.storage.redis.link import Link
@@ -55,6 +57,8 @@ class Prepared(msgspec.Struct, frozen=True):
 
 NOTHING = Prepared()
 
+_NAMELESS = contextlib.nullcontext()
+
 
 class Access:
     """Runs scripts.
@@ -68,6 +72,7 @@ class Access:
         self._link = Link(location)
         self._names = Names(location.prefix)
         self._sequence = Sequence()
+        self._asked = Asked(location)
         self._volumes = Volumes(self._link, self._names)
         self._leftovers: set[asyncio.Future[Any]] = set()
 
@@ -79,9 +84,20 @@ class Access:
         Raises:
             QueueMoving: The queue is sealed.
         """
+        with self._name(script, keys[0]) as name:
+            return await self._finish(name, script, keys, *args)
+
+    def _name(
+        self, script: Script, head: str
+    ) -> contextlib.AbstractContextManager[Name | None]:
+        return self._asked.named(head) if script.named else _NAMELESS
+
+    async def _finish(
+        self, name: Name | None, script: Script, keys: tuple[str, ...], *args: Word
+    ) -> Any:
         reply: Any = _AGAIN
         while reply == _AGAIN:
-            reply = await self._link.run(script, keys, *args)
+            reply = await self._link.run(script, keys, *args, name=name)
         if reply == _SEALED:
             raise queue_moving(keys[0])
         return reply
@@ -106,16 +122,23 @@ class Access:
             removing: Whether it removes the queue, rather than making it.
         """
         prepared, token = NOTHING, ""
-        while True:
-            reply = await self._run(
-                script, of_keys, repr(now), prepared.epoch, prepared.letters, *args
-            )
-            if not isinstance(reply, list) or not reply or reply[0] != _PREPARE:
-                break
-            _, epoch, letters, due = reply
-            token = os.urandom(8).hex()
-            await self._prepare(keys, letters, due, now, token, removing=removing)
-            prepared = Prepared(epoch, letters)
+        with self._name(script, keys.head) as name:
+            while True:
+                reply = await self._finish(
+                    name,
+                    script,
+                    of_keys,
+                    repr(now),
+                    prepared.epoch,
+                    prepared.letters,
+                    *args,
+                )
+                if not isinstance(reply, list) or not reply or reply[0] != _PREPARE:
+                    break
+                _, epoch, letters, due = reply
+                token = os.urandom(8).hex()
+                await self._prepare(keys, letters, due, now, token, removing=removing)
+                prepared = Prepared(epoch, letters)
         if reply == REFUSED:
             return reply  # the sweeper finds out what is true
         if _LIST_QUEUE in prepared.letters:
@@ -151,7 +174,8 @@ class Access:
             steps.append(self._agenda_add(self._names.notify, keys, repr(now)))
         if _LIST_SEAL in letters:
             steps.append(self._agenda_add(self._names.seals, keys, b"0"))
-        await asyncio.gather(*steps)
+        with nothing_done():
+            await asyncio.gather(*steps)
 
     async def _end_index(self, keys: QueueKeys, token: str, *, exists: bool) -> None:
         """Note whether a queue exists, if nobody has begun anew with it since."""

@@ -193,9 +193,8 @@ class CatalogOnRedis(Access, CatalogStorage):
     ) -> Placement | None:
         """Change the field."""
         place = f"{project}{JOINT}{queue}"
-        named = [] if target is None else [target]
         found = await self._ask(
-            scripts.PLACEMENT_MOVE, place, epoch, repr(lease), *named
+            scripts.PLACEMENT_MOVE, place, epoch, repr(lease), target or ""
         )
         return None if found is None else _read_placement(found)
 

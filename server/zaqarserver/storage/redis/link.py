@@ -1,11 +1,10 @@
 """Runs scripts and commands where they belong, until it is sure what became of them.
 
 What a server refused, or never got, is tried again for a while: a failover, a slot
-that moves, a script that it does not know. What may have been executed is sent
-again only if that makes no difference (:attr:`Script.again`); a post or a claim is
-not: its caller is told that the store is unavailable, and may find the message twice
-after trying again. (Keeping the answers of the last posts for such a case would cost
-every post a write.)
+that moves, a script that it does not know. What may have been executed is sent again
+as well, since that makes no difference (:attr:`Script.again`): scripts either change
+nothing the second time, or recognize the name of the request (:mod:`.asked`). When
+the time is over the caller is told which it is: certainly not executed, or unknown.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ import hiredis
 from zaqarserver import deadline
 from zaqarserver.errors import OutcomeUnknown, Unavailable
 from zaqarserver.storage.redis import scripts
+from zaqarserver.storage.redis.asked import Name
 from zaqarserver.storage.redis.keys import slot_of
 from zaqarserver.storage.redis.location import Address, Kind, Location
 from zaqarserver.storage.redis.nodes import TOPOLOGIES, Topology
@@ -63,14 +63,27 @@ class _Refused(Exception):
 class _Request:
     """A command on its way."""
 
-    __slots__ = ("ask", "packed", "script", "sent", "slot")
+    __slots__ = ("ask", "name", "packed", "script", "sent", "slot", "words")
 
-    def __init__(self, packed: bytes, slot: int, script: Script) -> None:
-        self.packed = packed
+    def __init__(
+        self,
+        words: tuple[Word, ...],
+        slot: int,
+        script: Script,
+        name: Name | None = None,
+    ) -> None:
+        self.words = words
         self.slot = slot
         self.script = script
+        self.name = name
         self.ask: Address | None = None
         self.sent = False
+        self.packed = pack(*words) if name is None else pack(*words, name.first)
+
+    def repeat(self) -> None:
+        """Say from now on that it may have been executed before."""
+        if self.name is not None:
+            self.packed = pack(*self.words, self.name.again)
 
 
 class Link:
@@ -113,20 +126,31 @@ class Link:
 
     # -- asking -------------------------------------------------------------
 
-    async def run(self, script: Script, keys: tuple[str, ...], *args: Word) -> Any:
+    async def run(
+        self,
+        script: Script,
+        keys: tuple[str, ...],
+        *args: Word,
+        name: Name | None = None,
+    ) -> Any:
         """Run a script and return its answer.
 
         Args:
             script: The script.
             keys: Its keys, all in one slot.
             args: Its arguments.
+            name: The name of the request, for a script that recognizes it.
 
         Raises:
             Unavailable: It was not executed.
             OutcomeUnknown: It may have been executed, or not.
         """
-        packed = pack("EVALSHA", script.sha, len(keys), *keys, *args)
-        return await self._send(packed, keys[0], script)
+        slot = self._slot(keys[0])
+        if name is None:
+            words = ("EVALSHA", script.sha, len(keys), *keys, *args)
+            return await self._send(_Request(words, slot, script))
+        words = ("EVALSHA", script.sha, len(keys) + 1, *keys, name.key, *args)
+        return await self._send(_Request(words, slot, script, name))
 
     async def do(self, *command: Word, lasting: bool = False) -> Any:
         """Run a command whose second word is its key; it is sent again if need be.
@@ -136,10 +160,13 @@ class Link:
             OutcomeUnknown: It may have been executed, or not.
         """
         script = _CHANGE if lasting else _QUESTION
-        return await self._send(pack(*command), str(command[1]), script)
+        return await self._send(_Request(command, self._slot(str(command[1])), script))
 
-    async def _send(self, packed: bytes, key: str, script: Script) -> Any:
-        request = _Request(packed, slot_of(key) if self._sharded else 0, script)
+    def _slot(self, key: str) -> int:
+        return slot_of(key) if self._sharded else 0
+
+    async def _send(self, request: _Request) -> Any:
+        script = request.script
         loop = asyncio.get_running_loop()
         until = min(loop.time() + self._location.retry, deadline.ends())
         pause, longest = _PAUSES
@@ -164,6 +191,7 @@ class Link:
                 self.topology.doubt()
                 error = unanswered
                 unknown = unknown or script.writes
+                request.repeat()
                 if not script.again:
                     raise _failure(error, unknown=unknown) from error
             if loop.time() + pause > until:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,9 @@ from zaqarserver.errors import (
     ClaimNotFound,
     ClaimNotLive,
     MessageClaimed,
+    OutcomeUnknown,
     QueueMoving,
+    Unavailable,
 )
 from zaqarserver.storage.base import Claim, DeadLetter, Message, NewMessage, Storage
 from zaqarserver.storage.redis import scripts
@@ -20,6 +23,8 @@ from zaqarserver.storage.redis.ids import revision as new_revision
 from zaqarserver.storage.redis.keys import QueueKeys
 from zaqarserver.storage.redis.packed import pack_message, read_messages
 from zaqarserver.storage.redis.subscriber_driver import SubscriptionsOnRedis
+
+LOG = logging.getLogger(__name__)
 
 #: How many messages on their way to dead letter queues one step finishes.
 MOVE_STEP = 100
@@ -197,8 +202,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
         """
         keys = self._names.queue(project, queue)
         name = new_claim_id()
-        beyond = [] if dead_letter is None else _beyond(dead_letter)
-        *page, moving, volume = await self._run_prepared(
+        found = await self._run_prepared(
             scripts.CLAIM,
             keys,
             keys.messages,
@@ -208,14 +212,30 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
             grace,
             limit,
             int(include_delayed),
-            *beyond,
+            *_beyond(dead_letter),
         )
+        if len(found) == 1:  # it was executed before, and the answer was lost
+            return await self._claim_again(keys, name, now, moving=bool(found[0]))
+        *page, moving, volume = found
         self._volumes.messages(keys, volume)
-        arrived = not moving or await self._finish_moves(keys, now)
         messages = read_messages(page, now)
-        if not (arrived or messages):
-            raise QueueMoving("the dead letter queue is being moved, or has left")
+        if moving:
+            await self._move_exhausted(keys, now, claimed=bool(messages))
         return Claim(name, ttl, grace, 0, messages) if messages else None
+
+    async def _claim_again(
+        self, keys: QueueKeys, name: str, now: float, *, moving: bool
+    ) -> Claim | None:
+        """Return a claim that was made, but not told; ``None`` if it holds nothing."""
+        try:
+            claim = await self.claim_get(keys.project, keys.queue, name, now)
+        except ClaimNotFound:
+            claim = None
+        except Unavailable as error:
+            raise OutcomeUnknown(str(error)) from error
+        if moving:
+            await self._move_exhausted(keys, now, claimed=claim is not None)
+        return claim
 
     async def claim_get(
         self, project: str, queue: str, claim_id: str, now: float
@@ -255,6 +275,25 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
         await self._run(scripts.CLAIM_DELETE, keys.messages, repr(now), claim_id)
 
     # -- dead letters ---------------------------------------------------------
+
+    async def _move_exhausted(
+        self, keys: QueueKeys, now: float, *, claimed: bool
+    ) -> None:
+        """Move to the dead letter queue what a claim has put aside.
+
+        It is the sweeper's if this cannot be done now: who has claimed something has
+        to be told what.
+
+        Raises:
+            QueueMoving: The dead letter queue is sealed, and nothing was claimed.
+        """
+        try:
+            arrived = await self._finish_moves(keys, now)
+        except Unavailable as error:
+            LOG.debug("left to the sweeper: %s", error)
+            return
+        if not (arrived or claimed):
+            raise QueueMoving("the dead letter queue is being moved, or has left")
 
     async def _finish_moves(self, keys: QueueKeys, now: float) -> bool:
         """Put what has left a queue into its dead letter queues.
@@ -302,7 +341,9 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
         return []
 
 
-def _beyond(dead_letter: DeadLetter) -> list[Any]:
+def _beyond(dead_letter: DeadLetter | None) -> list[Any]:
+    if dead_letter is None:
+        return ["", "", ""]
     ttl = "" if dead_letter.ttl is None else dead_letter.ttl
     return [dead_letter.queue, dead_letter.max_claim_count, ttl]
 

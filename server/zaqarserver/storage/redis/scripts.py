@@ -24,6 +24,8 @@ class Script(msgspec.Struct, frozen=True):
         sha: Its name towards the server.
         again: Whether it may be sent again if nobody knows whether it ran: the
             second run changes nothing, and answers the same for all that matters.
+        named: Whether that is so because it recognizes the name of a request, which
+            it gets as the last key and the last argument (``lua/asked.lua``).
         writes: Whether its answer promises that something is stored.
     """
 
@@ -31,6 +33,7 @@ class Script(msgspec.Struct, frozen=True):
     sha: str
     again: bool
     writes: bool
+    named: bool = False
 
 
 def _source(name: str) -> str:
@@ -52,7 +55,8 @@ def _parts(name: str, found: dict[str, str]) -> dict[str, str]:
 def made_of(text: str, *, again: bool, writes: bool) -> Script:
     """Make a script of its whole text."""
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-    return Script(text, sha, again, writes)
+    named = _source("asked") in text
+    return Script(text, sha, again or named, writes, named)
 
 
 def _script(name: str, *, again: bool = False, writes: bool = True) -> Script:
@@ -62,8 +66,8 @@ def _script(name: str, *, again: bool = False, writes: bool = True) -> Script:
 
 CREATE: Final = _script("create")
 UPDATE: Final = _script("update")
-DELETE_QUEUE: Final = _script("delete_queue", again=True)
-PURGE: Final = _script("purge", again=True)
+DELETE_QUEUE: Final = _script("delete_queue")
+PURGE: Final = _script("purge")
 
 POST: Final = _script("post")
 LIST: Final = _script("list", again=True, writes=False)
@@ -87,9 +91,9 @@ SWEEP: Final = _script("sweep", again=True, writes=False)
 SUBSCRIBE: Final = _script("subscribe")
 SUBSCRIPTION: Final = _script("subscription", again=True, writes=False)
 SUBSCRIPTIONS: Final = _script("subscriptions", again=True, writes=False)
-RESUBSCRIBE: Final = _script("resubscribe", again=True)
-UNSUBSCRIBE: Final = _script("unsubscribe", again=True)
-UNSUBSCRIBE_ALL: Final = _script("unsubscribe_all", again=True)
+RESUBSCRIBE: Final = _script("resubscribe")
+UNSUBSCRIBE: Final = _script("unsubscribe")
+UNSUBSCRIBE_ALL: Final = _script("unsubscribe_all")
 ORPHANS: Final = _script("orphans", again=True)
 TAKE: Final = _script("take", writes=False)
 SETTLE: Final = _script("settle", again=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from zaqarserver.errors import SubscriptionExists, SubscriptionNotFound
+from zaqarserver.errors import SubscriptionExists, SubscriptionNotFound, nothing_done
 from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.access import Access
 from zaqarserver.storage.redis.channel import Channel, News, read_notice
@@ -104,7 +104,8 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
         keys = self._names.queue(project, source)
         owner = self._presence.uid if volatile else ""
         if volatile:
-            await self._presence.register(keys)
+            with nothing_done():
+                await self._presence.register(keys)
         record = PackedSubscription(
             subscriber,
             ttl,
@@ -209,7 +210,7 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
         )
         self._volumes.subscriptions(keys, volume)
         if owner == self._presence.uid.encode():
-            await self._presence.unregister(keys)
+            self._later(self._presence.unregister(keys))
 
     async def subscription_purge(self, project: str, source: str) -> None:
         """Unlink a handful of keys; Redis frees them in the background."""

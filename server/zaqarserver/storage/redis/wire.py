@@ -3,23 +3,33 @@
 What is asked in one turn of the event loop is one write, and so one packet for the
 server to read. Nothing is ever sent twice here, and nothing waits for the answer to
 what was sent before it.
+
+Answers have no names, only their order tells whose they are. Each write therefore ends
+with a ``PING`` that says a word of its own, and its answers are handed out when that
+word has come back where it belongs. If one is missing, or comes twice, the connection
+ends, and what was not answered on it is unknown.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import os
 import ssl
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import hiredis
 
 from zaqarserver.storage.redis.location import Address, Location, Login
 
 _MESSAGE: Final = b"message"
+
+#: What marks begin with: no answer to anything else does.
+_MARK: Final = os.urandom(6).hex().encode()
 
 #: What a command is made of.
 Word = str | int | bytes
@@ -48,57 +58,87 @@ class Unanswered(Exception):
     """The request may have been executed, or not."""
 
 
-class _Call:
-    """A request whose answer is awaited."""
+class OutOfStep(Exception):
+    """Answers are missing, or come twice."""
 
-    __slots__ = ("future", "reply", "sent", "withheld")
 
-    def __init__(self, future: asyncio.Future[Any], *, withheld: bool) -> None:
-        self.future = future
-        self.withheld = withheld
-        self.sent = time.monotonic()
-        self.reply: Any = None
+class _Call(NamedTuple):
+    """A request whose answer is awaited.
 
-    def take(self, reply: Any) -> None:
-        """Answer, or keep the answer until replicas have the change."""
-        self.reply = reply
-        if not self.withheld:
-            self.answer()
+    Attributes:
+        future: Gets the answer.
+        lasting: Whether replicas have to have the change.
+    """
 
-    def answer(self) -> None:
+    future: asyncio.Future[Any]
+    lasting: bool
+
+    def answer(self, reply: Any) -> None:
         if not self.future.done():
-            self.future.set_result(self.reply)
+            self.future.set_result(reply)
 
     def fail(self, error: Exception) -> None:
         if not self.future.done():
             self.future.set_exception(error)
 
 
-class _Barrier:
-    """A ``WAIT``: it answers what was sent before it, if enough replicas have it."""
+class _Batch:
+    """What went out in one write.
 
-    __slots__ = ("_calls", "_replicas", "sent")
+    Args:
+        calls: The requests.
+        replicas: How many replicas a ``WAIT`` behind them asks for; 0 if there is none.
+        mark: The word of the ``PING`` at the end; empty if there is none.
+    """
 
-    def __init__(self, calls: list[_Call], replicas: int) -> None:
+    __slots__ = ("_awaited", "_calls", "_mark", "_replicas", "_replies", "sent")
+
+    def __init__(self, calls: list[_Call], replicas: int, mark: bytes) -> None:
         self._calls = calls
         self._replicas = replicas
+        self._mark = mark
+        self._replies: list[Any] = []
+        self._awaited = len(calls) + bool(replicas) + bool(mark)
         self.sent = time.monotonic()
 
-    def take(self, reply: Any) -> None:
-        if isinstance(reply, int) and reply >= self._replicas:
-            for call in self._calls:
-                call.answer()
-            return
-        self.fail(
-            Unanswered(f"{self._replicas} replicas did not confirm in time: {reply}")
-        )
+    def take(self, reply: Any) -> bool:
+        """Take the next reply; return whether it was the last.
+
+        Raises:
+            OutOfStep: The last one is not the word.
+        """
+        self._replies.append(reply)
+        if len(self._replies) < self._awaited:
+            return False
+        if self._mark and reply != self._mark and not self._is_refused():
+            raise OutOfStep("answers are missing or came twice")
+        confirmed = self._replies[len(self._calls)] if self._replicas else 0
+        missing = not isinstance(confirmed, int) or confirmed < self._replicas
+        for call, answer in zip(self._calls, self._replies, strict=False):
+            # Of what was refused there is nothing to confirm.
+            if missing and call.lasting and not isinstance(answer, hiredis.ReplyError):
+                call.fail(Unanswered(f"replicas did not confirm in time: {confirmed}"))
+            else:
+                call.answer(answer)
+        return True
+
+    @property
+    def waits_for_replicas(self) -> bool:
+        """Whether the server has executed it, and waits for its replicas."""
+        return bool(self._replicas) and len(self._replies) == len(self._calls)
+
+    @property
+    def is_question(self) -> bool:
+        """Whether it only asks for a sign of life."""
+        return not self._calls
+
+    def _is_refused(self) -> bool:
+        """Whether the server took nothing, not even the word."""
+        return all(isinstance(one, hiredis.ReplyError) for one in self._replies)
 
     def fail(self, error: Exception) -> None:
         for call in self._calls:
-            if isinstance(call.reply, hiredis.ReplyError):
-                call.answer()  # it was refused: there is nothing to confirm
-            else:
-                call.fail(error)
+            call.fail(error)
 
 
 class Wire(asyncio.Protocol):
@@ -127,7 +167,8 @@ class Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._unsent: list[bytes] = []
         self._calls: list[_Call] = []
-        self._awaited: deque[_Call | _Barrier] = deque()
+        self._awaited: deque[_Batch] = deque()
+        self._marks = itertools.count(1)
         self._watchdog: asyncio.TimerHandle | None = None
         self._heard = 0.0
         self._sound = asyncio.Event()
@@ -139,8 +180,8 @@ class Wire(asyncio.Protocol):
         if self.closed or not self._awaited:
             return False
         first, patience = self._awaited[0], SILENCE
-        if isinstance(first, _Barrier):
-            patience += self._wait_timeout  # it waits for its replicas
+        if first.waits_for_replicas:
+            patience += self._wait_timeout
         return time.monotonic() > max(self._heard, first.sent) + patience
 
     async def sound(self) -> None:
@@ -167,7 +208,7 @@ class Wire(asyncio.Protocol):
                 not confirm.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
-        call = _Call(future, withheld=lasting and self._replicas > 0)
+        call = _Call(future, lasting)
         if self.closed:
             call.fail(Unsent("the connection has ended"))
             return future
@@ -188,14 +229,22 @@ class Wire(asyncio.Protocol):
             for call in calls:
                 call.fail(Unsent("the connection has ended"))
             return
-        self._awaited.extend(calls)
-        withheld = [call for call in calls if call.withheld]
-        if withheld:
-            packed.append(self._wait)
-            self._awaited.append(_Barrier(withheld, self._replicas))
-        self._transport.writelines(packed)
+        self._write(self._transport, packed, calls)
         if self._watchdog is None:
-            self._watch(self._timeout)
+            self._watch(SILENCE)
+
+    def _write(
+        self, transport: asyncio.Transport, packed: list[bytes], calls: list[_Call]
+    ) -> None:
+        replicas, mark = 0, b""
+        if self._replicas and any(call.lasting for call in calls):
+            replicas = self._replicas
+            packed.append(self._wait)
+        if self._listener is None:
+            mark = b"%s%d" % (_MARK, next(self._marks))
+            packed.append(b"*2\r\n$4\r\nPING\r\n$%d\r\n%s\r\n" % (len(mark), mark))
+        self._awaited.append(_Batch(calls, replicas, mark))
+        transport.writelines(packed)
 
     # -- being answered -----------------------------------------------------
 
@@ -213,14 +262,14 @@ class Wire(asyncio.Protocol):
         try:
             while (reply := reader.gets()) is not False:
                 self._take(reply)
-        except (hiredis.HiredisError, IndexError) as error:
+        except (hiredis.HiredisError, IndexError, OutOfStep) as error:
             self._end(f"it spoke another language: {error}")
 
     def _take(self, reply: Any) -> None:
         if self._listener is not None and type(reply) is list and reply[0] == _MESSAGE:
             self._listener(reply[2])
-        else:
-            self._awaited.popleft().take(reply)
+        elif self._awaited[0].take(reply):
+            self._awaited.popleft()
 
     # -- ending -------------------------------------------------------------
 
@@ -255,8 +304,12 @@ class Wire(asyncio.Protocol):
         left = self._awaited[0].sent + self._timeout - time.monotonic()
         if left <= 0:
             self._end(f"no answer within {self._timeout:g} s")
-        else:
-            self._watch(left)
+            return
+        asked = self._awaited[-1].is_question or self._listener is not None
+        if self.silent and not asked and self._transport is not None:
+            # If an answer got lost, the one to this shows it.
+            self._write(self._transport, [], [])
+        self._watch(min(left, SILENCE))
 
 
 def _tls(location: Location) -> ssl.SSLContext | None:

@@ -2,7 +2,7 @@
 --
 -- Names are joined by two NULs, which no name has in a row: so members sort by project, then by
 -- queue, also where a project's name ends in a NUL and more.
-local HEAD, POOLS, FLAVORS, NAMED, PLACED, AT, TOWARDS, MOVES = unpack(KEYS)
+local HEAD, POOLS, FLAVORS, NAMED, PLACED, AT, TOWARDS, MOVES = unpack(KEYS, 1, 8)
 local call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack
 local JOINT, AFTER = '\0\0', '\0\1'
 

@@ -1,11 +1,12 @@
 -- Claims the oldest messages that can be claimed.
--- with: promise, elapse, oldest, drop
+-- with: asked, promise, elapse, oldest, drop
 -- ARGV: now, epoch, prepared, claim id, ttl, grace, limit, 1 with delayed ones, and if there is
---   a dead letter queue: its name, the most claims, the ttl there or an empty text
+--   a dead letter queue: its name, the most claims, the ttl there or an empty text; else empty
+--   texts
 -- Returns ids, messages, bodies, 1 if some are on their way to the dead letter queue, and the
--- volume.
+-- volume; if it comes again: 1 if some are on their way. What it claimed is in the claim.
 local now, claim, ttl, grace = tonumber(ARGV[1]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
-local target, most, target_ttl = ARGV[9], tonumber(ARGV[10] or 'inf'), tonumber(ARGV[11] or '')
+local target, most, target_ttl = ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11])
 local revision, seal = unpack(call('HMGET', HEAD, 'rev', 'seal'))
 if seal then return 'sealed' end
 if not revision then return { {}, {}, {}, 0, volume } end
@@ -63,4 +64,6 @@ if #ids > 0 then
   call('HSET', CLAIMS, claim, pack({ ttl, grace, now, ends, ids }), 'n' .. claim, #ids)
   call('ZADD', ENDS, ends, claim)
 end
-return { ids, raws, get_all(BODY, ids), exhausted > 0 and 1 or 0, volume }
+local moving = exhausted > 0 and 1 or 0
+if #found > 0 then remember({ moving }) else remember_nothing({ moving }) end
+return { ids, raws, get_all(BODY, ids), moving, volume }

@@ -1,5 +1,5 @@
 -- Makes a queue; 0 if it exists.
--- with: promise
+-- with: asked, promise
 -- ARGV: (none), epoch, prepared, revision, metadata
 local HEAD = KEYS[1]
 local revision, epoch, seal = unpack(redis.call('HMGET', HEAD, 'rev', 'epoch', 'seal'))
@@ -9,4 +9,4 @@ local wait = unprepared(epoch or '', 'q', 0)
 if wait then return wait end
 redis.call('PERSIST', HEAD)
 redis.call('HSET', HEAD, 'rev', ARGV[4], 'metadata', ARGV[5])
-return 1
+return remember(1)

@@ -1,8 +1,8 @@
 -- Removes a queue with its messages and claims; returns the volume.
--- with: served, volume, promise
+-- with: asked, served, volume, promise
 -- ARGV: (none), epoch, prepared
 local revision, epoch = unpack(call('HMGET', HEAD, 'rev', 'epoch'))
-if not revision then return volume end
+if not revision then return remember_nothing(volume) end
 local wait = unprepared(epoch or '', 'q', 0)
 if wait then return wait end
 -- Freed in the background, whatever the size. What is on its way to a dead letter queue
@@ -13,4 +13,5 @@ call('UNLINK', META, BODY, FREE, HIDDEN, LATE, HELD, EXPIRY, CLAIMS, ENDS)
 call('HDEL', HEAD, 'rev', 'metadata', 'bytes', 'count')
 count(0, 0)
 raise_promise(HEAD, 'due')
+remember({})
 return volume

@@ -7,7 +7,7 @@
 -- removed when all are done with it.
 -- with: sizes
 
-local AT = #KEYS > 12 and 12 or 1
+local AT = #KEYS > 13 and 12 or 1
 local SUB, SUB_EXPIRY, SUB_VOLATILE, NOTICES, RECORDS, ORDER, URIS, IDLE, BUSY, DUE, STATE =
   unpack(KEYS, AT + 1, AT + 11)
 local call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack

@@ -1,7 +1,7 @@
 -- Forgets a placement of this epoch that is not being moved; 0 if there is none.
--- with: catalog
+-- with: asked, catalog
 -- ARGV: project and queue, epoch
 local found = placement_of(ARGV[1], ARGV[2])
 if not found or found[L_TARGET] then return 0 end
 replace(ARGV[1], found, nil)
-return 1
+return remember(1)

@@ -1,11 +1,13 @@
 -- Removes and returns the oldest messages that can be claimed.
--- with: served, elapse, oldest, drop
+-- with: asked, served, elapse, oldest, drop
 -- ARGV: now, limit, 1 with delayed ones
 -- Returns ids, messages, bodies, and the volume.
 local now = tonumber(ARGV[1])
 if not settle(now) then return AGAIN end
 local ids, messages, early = oldest_free(now, tonumber(ARGV[2]), ARGV[3] == '1')
 if early and #ids == 0 then return AGAIN end
-local bodies = get_all(BODY, ids)
+if #ids == 0 then return remember_nothing({ {}, {}, {}, {} }) end
+local raws, bodies = raws_of(messages), get_all(BODY, ids)
 drop(ids, messages)
-return { ids, raws_of(messages), bodies, volume }
+remember({ ids, raws, bodies, {} })
+return { ids, raws, bodies, volume }

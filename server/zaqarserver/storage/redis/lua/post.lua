@@ -1,5 +1,5 @@
 -- Stores messages in order, all or none, and their notice if anybody listens.
--- with: queue, promise, notices
+-- with: asked, queue, promise, notices
 -- ARGV: now, epoch, prepared, number, revision, channel, news, then for each message: random
 --   half of the id, expires, visible, packed, body
 -- Returns the number of the first message, 1 if there is a delivery to make, the volatile
@@ -10,7 +10,7 @@ local revision, last, due, epoch, turn, old_count, old_bytes, seal =
 if seal then return 'sealed' end
 
 local first_due = math.huge
-for at = FIRST, #ARGV, WIDTH do first_due = math.min(first_due, tonumber(ARGV[at + 1])) end
+for at = FIRST, #ARGV - 1, WIDTH do first_due = math.min(first_due, tonumber(ARGV[at + 1])) end
 local lasting, volatile = audience(ARGV[1])
 local needs = (revision and '' or 'q') .. (promised(due, first_due) and '' or 'd')
 if lasting and not promised(call('HGET', SUB, 'due'), now) then needs = needs .. 'n' end
@@ -23,7 +23,7 @@ if not revision then
 end
 if last and tonumber(last) >= number then number = tonumber(last) + 1 end
 local ids, metas, bodies, free, hidden, late, expiry, bytes = {}, {}, {}, {}, {}, {}, {}, 0
-for at = FIRST, #ARGV, WIDTH do
+for at = FIRST, #ARGV - 1, WIDTH do
   local id = string.format('%014x', number + #ids) .. ARGV[at]
   ids[#ids + 1] = id
   local place = #ids * 2
@@ -53,4 +53,6 @@ if lasting or #volatile > 0 then
   if lasting then leave_notice(frame, now) end
   if #volatile > 0 then tell(ARGV[6], ARGV[7], volatile, frame) end
 end
-return { string.format('%.0f', number), lasting and 1 or 0, volatile, volume }
+local first = string.format('%.0f', number)
+remember({ first, lasting and 1 or 0, volatile, {} })
+return { first, lasting and 1 or 0, volatile, volume }

@@ -1,7 +1,8 @@
 -- Removes all messages and claims of a queue; returns the volume.
--- with: served, volume
+-- with: asked, served, volume
 call('UNLINK', META, BODY, FREE, HIDDEN, LATE, HELD, EXPIRY, CLAIMS, ENDS)
-if call('HEXISTS', HEAD, 'rev') == 0 then return volume end
+if call('HEXISTS', HEAD, 'rev') == 0 then return remember_nothing(volume) end
 call('HDEL', HEAD, 'bytes', 'count')
 count(0, 0)
+remember({})
 return volume

@@ -1,5 +1,5 @@
 -- Changes a live subscription.
--- with: served, promise, endings
+-- with: asked, served, promise, endings
 -- ARGV: now, epoch, prepared, id, what is given (u, t, o, c), subscriber, ttl, options, confirmed
 -- Returns what is packed now, and the volume of subscriptions; 0 if there is no such
 -- subscription, 1 if another one has the subscriber.
@@ -35,4 +35,4 @@ if moves then
 end
 call('ZADD', record[S_OWNER] == '' and SUB_EXPIRY or SUB_VOLATILE, record[S_EXPIRES], id)
 call('HSET', RECORDS, id, pack(record))
-return { pack(record), subscribed() }
+return remember({ pack(record), subscribed() })

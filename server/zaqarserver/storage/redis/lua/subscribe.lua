@@ -1,5 +1,5 @@
 -- Makes a subscription unless there is one, and its queue.
--- with: served, promise, endings
+-- with: asked, served, promise, endings
 -- ARGV: now, epoch, prepared, revision, number, random half of the id, subscriber, expires,
 --   server that has the connection or an empty text, packed
 -- Returns id, packed, 1 if it was made, and the volume of subscriptions.
@@ -34,4 +34,4 @@ if ARGV[9] == '' then
 else
   call('ZADD', SUB_VOLATILE, expires, id)
 end
-return { id, ARGV[10], 1, subscribed() }
+return remember({ id, ARGV[10], 1, subscribed() })

@@ -1,9 +1,9 @@
 -- Removes a subscription with its deliveries; returns the server that had its connection,
 -- and the volume of subscriptions.
--- with: served, endings
+-- with: asked, served, endings
 -- ARGV: id
 local raw = call('HGET', RECORDS, ARGV[1])
 forget(ARGV[1])
 dispose()
 if not raw then return { '', {} } end
-return { unpacked(raw)[S_OWNER], subscribed() }
+return remember({ unpacked(raw)[S_OWNER], subscribed() })

@@ -1,0 +1,26 @@
+-- Recognizes a request that comes again: it changes nothing the second time, and has the answer of
+-- the first.
+--
+-- Each request has a key that no other one has at the same time, and a number that rises. The key
+-- keeps the number of the last request that had it, and the answer of that one. The same number
+-- is the same request; a lower one comes so late that nobody waits for it any more.
+-- KEYS, at the end: the request's key
+-- ARGV, at the end: its number, 16 digits; a minus sign, or a plus sign if it may have come before;
+--   and for how many seconds it is remembered
+local ASKED, NUMBER, REMEMBERED = KEYS[#KEYS], ARGV[#ARGV]:sub(1, 16), ARGV[#ARGV]:sub(18)
+if redis.call('GETRANGE', ASKED, 0, 15) >= NUMBER then
+  -- This is a change: replicas that have to confirm it have confirmed the first one with it.
+  redis.call('EXPIRE', ASKED, REMEMBERED)
+  return cmsgpack.unpack(redis.call('GETRANGE', ASKED, 16, -1))
+end
+
+-- Keeps the answer, and returns it.
+local function remember(answer)
+  redis.call('SET', ASKED, NUMBER .. cmsgpack.pack(answer), 'EX', REMEMBERED)
+  return answer
+end
+
+-- The same if there was nothing to do: it may be that the first one has not come yet.
+local function remember_nothing(answer)
+  return ARGV[#ARGV]:byte(17) == 43 and remember(answer) or answer
+end
