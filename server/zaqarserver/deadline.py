@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Iterator
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 
 #: Seconds that the stores have for all that one request asks of them; with the rest
 #: of the way an answer takes 5 seconds at most.
@@ -55,3 +55,10 @@ def timeout() -> asyncio.Timeout:
     """Return the context manager that raises ``TimeoutError`` when the limit ends."""
     at = ends()
     return asyncio.timeout_at(None if at == math.inf else at)
+
+
+def unlimited() -> Context:
+    """Return the context for a task that others wait for too: no limit is in force."""
+    context = copy_context()
+    context.run(_limit.set, None)
+    return context

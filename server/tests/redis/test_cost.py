@@ -83,8 +83,9 @@ async def storage(own_server: RedisServer, make_storage: Make) -> RedisStorage:
     made = make_storage(own_server.uri)
     await made.open()
     # Nothing else is to be counted.
-    for chore in made._chores:
-        chore.cancel()
+    for chore in (*made._chores, made._channel._task):
+        if chore is not None:
+            chore.cancel()
     return made
 
 

@@ -104,6 +104,11 @@ class Storage(SubscriptionStorage, AccountStorage):
         """Whether several server processes may have the store open at once."""
         return False
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """How what was acknowledged could be lost nevertheless, in sentences."""
+        return ()
+
     # -- life ---------------------------------------------------------------
 
     @abc.abstractmethod
@@ -126,7 +131,7 @@ class Storage(SubscriptionStorage, AccountStorage):
 
     @abc.abstractmethod
     async def ping(self) -> None:
-        """Return if the store can read and write now.
+        """Return if the store can be read now, or what can be of several servers.
 
         Raises:
             Unavailable: It cannot; the text says why.

@@ -114,6 +114,10 @@ class Delivery(msgspec.Struct, frozen=True):
     attempt: int
 
 
+def unheard() -> None:
+    """Stand in for those who did not ask to be told."""
+
+
 class SubscriptionStorage(abc.ABC):
     """Stores subscriptions and what is to be told to them."""
 
@@ -189,7 +193,10 @@ class SubscriptionStorage(abc.ABC):
 
     @abc.abstractmethod
     def watch(
-        self, posted: Callable[[Posted], None], noticed: Callable[[], None]
+        self,
+        posted: Callable[[Posted], None],
+        noticed: Callable[[], None],
+        forgotten: Callable[[], None] = unheard,
     ) -> None:
         """Name who wants to know of posts; called once, before ``open``.
 
@@ -199,6 +206,8 @@ class SubscriptionStorage(abc.ABC):
                 It must not block or raise.
             noticed: Called on the event loop when there may be a delivery
                 sooner than :meth:`delivery_due` last said.
+            forgotten: Called on the event loop when volatile subscriptions of this
+                server may be gone: others took it for dead, since it stood still.
         """
 
     @abc.abstractmethod

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from zaqarserver import deadline
 from zaqarserver.errors import SubscriptionNotFound, Unavailable
 from zaqarserver.storage.base import Storage
 from zaqarserver.storage.pooled.pools import Pools
@@ -17,12 +19,15 @@ from zaqarserver.storage.subscriptions import (
     Posted,
     Subscription,
     SubscriptionChange,
+    unheard,
 )
 
 LOG = logging.getLogger(__name__)
 
 #: Seconds after which deliveries of pools that are away are looked for again.
 AWAY_SECONDS = 2.0
+#: Seconds for which the deliveries of other pools wait for one that may be away.
+REACH_SECONDS = 0.5
 #: A delivery's key is its store's, shifted by so many bits, and the store's slot.
 _SLOT_BITS = 24
 
@@ -33,12 +38,17 @@ class Ears:
     def __init__(self) -> None:
         self._posted: Callable[[Posted], None] | None = None
         self._noticed: Callable[[], None] | None = None
+        self._forgotten = unheard
 
     def listen(
-        self, posted: Callable[[Posted], None], noticed: Callable[[], None]
+        self,
+        posted: Callable[[Posted], None],
+        noticed: Callable[[], None],
+        forgotten: Callable[[], None] = unheard,
     ) -> None:
         """Tell these from now on."""
         self._posted, self._noticed = posted, noticed
+        self._forgotten = forgotten
 
     def posted(self, post: Posted) -> None:
         """Pass a post on."""
@@ -49,6 +59,10 @@ class Ears:
         """Pass on that there may be a delivery."""
         if self._noticed is not None:
             self._noticed()
+
+    def forgotten(self) -> None:
+        """Pass on that subscriptions of connections may be gone."""
+        self._forgotten()
 
 
 class NoticesInPools(Storage):
@@ -166,18 +180,25 @@ class NoticesInPools(Storage):
     # -- notifications ------------------------------------------------------
 
     def watch(
-        self, posted: Callable[[Posted], None], noticed: Callable[[], None]
+        self,
+        posted: Callable[[Posted], None],
+        noticed: Callable[[], None],
+        forgotten: Callable[[], None] = unheard,
     ) -> None:
         """Pass on what the stores of all pools tell."""
-        self._ears.listen(posted, noticed)
+        self._ears.listen(posted, noticed, forgotten)
 
     async def _stores(self) -> list[tuple[int, Storage]]:
         """Return all stores that can be reached, with their slots; 0 is the home."""
-        for name in self._pools.names:
+
+        async def reach(name: str) -> None:
             try:
-                await self._pools.storage(name)
+                with deadline.within(REACH_SECONDS):
+                    await self._pools.storage(name)
             except Unavailable as error:
                 LOG.debug("deliveries wait: %s", error)
+
+        await asyncio.gather(*map(reach, self._pools.names))
         opened = [(one.slot, one.storage) for one in self._pools.opened()]
         return [(0, self._pools.home), *opened]
 
@@ -193,9 +214,10 @@ class NoticesInPools(Storage):
             if room == 0:
                 break
             try:
-                found = await store.delivery_take(
-                    now, limit=room, lease=lease, confirmed_only=confirmed_only
-                )
+                with deadline.within(REACH_SECONDS):
+                    found = await store.delivery_take(
+                        now, limit=room, lease=lease, confirmed_only=confirmed_only
+                    )
             except Unavailable as error:
                 LOG.debug("deliveries wait: %s", error)
                 continue
@@ -226,7 +248,8 @@ class NoticesInPools(Storage):
             times.append(now + AWAY_SECONDS)
         for _, store in stores:
             try:
-                times.append(await store.delivery_due(now))
+                with deadline.within(REACH_SECONDS):
+                    times.append(await store.delivery_due(now))
             except Unavailable:
                 times.append(now + AWAY_SECONDS)
         return min((time for time in times if time is not None), default=None)

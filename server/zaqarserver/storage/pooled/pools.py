@@ -11,9 +11,11 @@ from typing import Any, Protocol
 
 import msgspec
 
+from zaqarserver import deadline
 from zaqarserver.errors import FlavorNotFound, SettingsError, StartupError, Unavailable
 from zaqarserver.storage.base import Capability, Storage
 from zaqarserver.storage.catalog import HOME, CatalogStorage, Placement, Pool
+from zaqarserver.storage.flights import Flights
 from zaqarserver.storage.subscriptions import Posted
 from zaqarserver.storage.uris import masked
 
@@ -42,6 +44,9 @@ class Watcher(Protocol):
 
     def noticed(self) -> None:
         """There may be a delivery to take."""
+
+    def forgotten(self) -> None:
+        """Volatile subscriptions of this server may be gone."""
 
 
 class OpenPool(msgspec.Struct):
@@ -96,7 +101,7 @@ class Pools:
         self._known: dict[str, Pool] = {}
         self._revision = 0
         self._open: dict[str, OpenPool] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._opening: Flights[tuple[str, int], OpenPool] = Flights()
         self._failed: dict[str, tuple[int, float, str]] = {}
         self._slots: dict[int, int] = {}
         self._closed = True
@@ -197,22 +202,30 @@ class Pools:
         opened = self._open.get(pool.name)
         if opened is not None and opened.pool.revision == pool.revision:
             return opened
-        async with self._locks.setdefault(pool.name, asyncio.Lock()):
-            opened = self._open.get(pool.name)
-            if opened is not None and opened.pool.revision == pool.revision:
-                return opened
-            failed = self._failed.get(pool.name)
-            if failed and failed[0] == pool.revision and time.monotonic() < failed[1]:
-                raise Unavailable(failed[2])
-            try:
-                storage = await self.open(pool)
-            except (StartupError, Unavailable) as error:
-                text = f"pool {pool.name} cannot be opened: {error}"
-                until = time.monotonic() + RETRY_SECONDS
-                self._failed[pool.name] = (pool.revision, until, text)
-                raise Unavailable(text) from error
-            self._failed.pop(pool.name, None)
-            return self.admit(pool, storage)
+        failed = self._failed.get(pool.name)
+        if failed and failed[0] == pool.revision and time.monotonic() < failed[1]:
+            raise Unavailable(failed[2])
+        try:
+            async with deadline.timeout():
+                return await self._opening.join(
+                    (pool.name, pool.revision), lambda: self._open_and_admit(pool)
+                )
+        except TimeoutError:
+            raise Unavailable(f"pool {pool.name} does not answer yet") from None
+
+    async def _open_and_admit(self, pool: Pool) -> OpenPool:
+        try:
+            storage = await self.open(pool)
+        except (StartupError, Unavailable) as error:
+            text = f"pool {pool.name} cannot be opened: {error}"
+            until = time.monotonic() + RETRY_SECONDS
+            self._failed[pool.name] = (pool.revision, until, text)
+            raise Unavailable(text) from error
+        self._failed.pop(pool.name, None)
+        if self._closed:
+            await storage.close()
+            raise Unavailable("the store is closed")
+        return self.admit(pool, storage)
 
     async def open(self, pool: Pool) -> Storage:
         """Make and open a store for a pool, whether or not it is registered.
@@ -222,7 +235,9 @@ class Pools:
             Unavailable: The store cannot be reached.
         """
         storage = self._load(pool.uri, pool.options)
-        storage.watch(self._watcher.posted, self._watcher.noticed)
+        storage.watch(
+            self._watcher.posted, self._watcher.noticed, self._watcher.forgotten
+        )
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 await storage.open()

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Self
 
+from zaqarserver import deadline
 from zaqarserver.errors import SettingsError, Unavailable
 from zaqarserver.storage.accounts import Grant, Usage
 from zaqarserver.storage.base import Capability, Durability, Queue, Storage
@@ -26,6 +27,7 @@ LOG = logging.getLogger(__name__)
 _WEAKEST = (Durability.MEMORY, Durability.PROCESS_CRASH, Durability.POWER_LOSS)
 _REMEMBERED_USAGES = 10_000
 _TIDY_SECONDS = 20.0
+_USAGE_SECONDS = 1.0
 
 
 class PooledStorage(QueuesInPools, NoticesInPools):
@@ -71,7 +73,7 @@ class PooledStorage(QueuesInPools, NoticesInPools):
         self._chore: asyncio.Task[None] | None = None
         self._tidy_at = 0.0
         self._usages: OrderedDict[tuple[str, str], Usage] = OrderedDict()
-        home.watch(self._ears.posted, self._ears.noticed)
+        home.watch(self._ears.posted, self._ears.noticed, self._ears.forgotten)
 
     @classmethod
     def from_uri(cls, uri: str, options: Mapping[str, str]) -> Self:
@@ -139,15 +141,27 @@ class PooledStorage(QueuesInPools, NoticesInPools):
         await self._home.ping()
 
     async def sweep(self, now: float) -> int:
-        """Sweep all that are open, and see whether the pools were changed."""
-        await self._pools.refresh()
+        """Sweep all that are open, and see whether the pools were changed.
+
+        One that is away keeps the others waiting for a moment, but not from work.
+        """
+        stores = [self._home, *(one.storage for one in self._pools.opened())]
+        results = await asyncio.gather(
+            self._pools.refresh(),
+            *(store.sweep(now) for store in stores),
+            return_exceptions=True,
+        )
         self._look_after(self._clock())
-        swept = await self._home.sweep(now)
-        for opened in self._pools.opened():
-            try:
-                swept += await opened.storage.sweep(now)
-            except Unavailable as error:
-                LOG.debug("pool %s is not swept: %s", opened.pool.name, error)
+        swept = 0
+        for result in results[1:]:
+            if isinstance(result, int):
+                swept += result
+            elif isinstance(result, Unavailable):
+                LOG.debug("a store is not swept: %s", result)
+            elif result is not None:
+                raise result
+        if isinstance(results[0], BaseException) and not swept:
+            raise results[0]
         return swept
 
     def _look_after(self, before: float) -> None:
@@ -215,8 +229,9 @@ class PooledStorage(QueuesInPools, NoticesInPools):
     async def usage(self, project: str, now: float) -> Usage:
         """Add up; a pool that is away counts as it last did."""
         total = Usage()
-        for pool in await self._pools_of(project):
-            one = await self._usage_in(pool, project, now)
+        pools = await self._pools_of(project)
+        usages = (self._usage_in(pool, project, now) for pool in pools)
+        for one in await asyncio.gather(*usages):
             total = Usage(
                 total.queues + one.queues,
                 total.messages + one.messages,
@@ -227,8 +242,10 @@ class PooledStorage(QueuesInPools, NoticesInPools):
 
     async def _usage_in(self, pool: str, project: str, now: float) -> Usage:
         try:
-            store = await self._pools.storage(pool)
-            usage = await store.usage(project, now)
+            # It must not take the time of the others, nor that of the request.
+            with deadline.within(_USAGE_SECONDS):
+                store = await self._pools.storage(pool)
+                usage = await store.usage(project, now)
         except Unavailable:
             return self._usages.get((pool, project), Usage())
         self._usages[pool, project] = usage

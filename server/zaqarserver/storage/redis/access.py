@@ -16,11 +16,12 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import msgspec
 
+from zaqarserver import deadline
 from zaqarserver.errors import QueueMoving, Unavailable, nothing_done
 from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.asked import Asked, Name
@@ -33,6 +34,13 @@ from zaqarserver.storage.redis.volumes import Volumes
 from zaqarserver.storage.redis.wire import Word
 
 LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Seconds that the visit of a queue may take which many others wait for, and seconds
+#: after which it is tried again.
+VISIT_SECONDS = 0.5
+PUT_OFF_SECONDS = 2.0
 
 _PREPARE = b"prepare"
 _AGAIN = b"again"
@@ -236,6 +244,32 @@ class Access:
             "ZRANGEBYSCORE", agenda, "-inf", repr(now), "WITHSCORES", "LIMIT", 0, limit
         )
         return [(tag.decode(), score) for tag, score in _pairs(found)]
+
+    async def _visit_each(
+        self,
+        agenda: str,
+        due: list[tuple[str, bytes]],
+        now: float,
+        visit: Callable[[str, bytes], Awaitable[T]],
+    ) -> list[T]:
+        """Visit queues that are due, all at once.
+
+        Those whose server does not answer soon come up again a moment later, so that
+        they stand in nobody's way.
+        """
+
+        async def attempt(tag: str, read: bytes) -> list[T]:
+            try:
+                with deadline.within(VISIT_SECONDS):
+                    return [await visit(tag, read)]
+            except Unavailable as error:
+                LOG.debug("%s waits: %s", tag, error)
+            later = repr(now + PUT_OFF_SECONDS).encode()
+            await self._agenda_move(agenda, tag, read, later)
+            return []
+
+        found = await asyncio.gather(*(attempt(tag, read) for tag, read in due))
+        return [one for some in found for one in some]
 
 
 def queue_moving(key: str) -> QueueMoving:

@@ -2,9 +2,14 @@
 
 The script that stores a post publishes it, to all servers, its own included: so all
 of them hear posts in the order in which they were stored. A post waits until its
-server has heard of it, unless the channel is down: then it tells its own listeners
+server has heard of it, unless the channel is deaf: then it tells its own listeners
 directly, and those of other servers miss it. Such listeners are told at most once in
 any case.
+
+That a connection lives does not say that it hears: a node that left the cluster, or a
+master that was replaced, is told nothing any more. So each server has every master
+publish a beat each second. What does not come back proves that the channel is deaf,
+and it listens at another node; until all is heard again no post waits.
 """
 
 from __future__ import annotations
@@ -14,22 +19,31 @@ import contextlib
 import logging
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any
 
+import hiredis
 import msgspec
 
 from zaqarserver.errors import Unavailable
 from zaqarserver.storage.base import NewMessage
 from zaqarserver.storage.redis.keys import QueueKeys
 from zaqarserver.storage.redis.link import Link
+from zaqarserver.storage.redis.location import Address
 from zaqarserver.storage.redis.wire import Unanswered, Unsent, Wire
 from zaqarserver.storage.subscriptions import Noticed, Posted
 
 LOG = logging.getLogger(__name__)
 
-_ECHO_SECONDS = 1.0  # how long a post waits to be heard
-_PING_SECONDS = 2.0
-_WAITS = (0.05, 2.0)  # seconds between attempts to connect
+#: Seconds that a post waits to be heard.
+ECHO_SECONDS = 0.5
+
+#: Seconds between two beats, which is also how long one may be on its way.
+BEAT_SECONDS = 1.0
+
+#: Beats missed in a row after which another node is listened at: one may be late where
+#: a server or this one was held up.
+MISSES = 2
+
+_BEAT = b"\0\0\0\0"  # in place of the news of a post
 
 _LENGTH = struct.Struct(">I")
 _decode_header = msgspec.msgpack.Decoder(list[tuple[str, int, int, float, int]]).decode
@@ -111,18 +125,23 @@ class Channel:
     ) -> None:
         self.uid = uid
         self._link = link
-        self._name = name
+        self._names = (name, f"{name}:{uid}")  # the second one for beats
         self._posted = posted
         self._number = 0
         self._wire: Wire | None = None
+        self._attempts = 0
+        self._hears = False
+        self._missed = 0
+        self._warned = False
+        self._beats: asyncio.Queue[int] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._heard: set[int] = set()
-        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._waiting: dict[int, asyncio.Future[bool]] = {}
 
     async def open(self) -> None:
-        """Listen from now on."""
-        await self._connect()
-        self._task = asyncio.create_task(self._stay_connected())
+        """Listen from now on, or as soon as it is possible."""
+        await self._step()
+        self._task = asyncio.create_task(self._go_on())
 
     async def close(self) -> None:
         """Listen no more."""
@@ -131,50 +150,97 @@ class Channel:
             await asyncio.gather(self._task, return_exceptions=True)
         self._hang_up()
 
+    # -- staying connected --------------------------------------------------
+
+    async def _go_on(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_SECONDS):
+                    await self._end()
+            await self._step()
+
+    async def _end(self) -> None:
+        """Wait for the end of the connection; for ever if there is none."""
+        if self._wire is None:
+            await asyncio.Event().wait()
+        else:
+            await self._wire.ended.wait()
+
+    async def _step(self) -> None:
+        """Connect if need be, and prove that all posts are heard."""
+        if self._wire is not None and self._wire.closed:
+            self._lose("the connection has ended")
+        try:
+            masters = await self._link.topology.masters()
+            if self._wire is None:
+                # Another one each time: the last one may hear nothing.
+                await self._listen(masters[self._attempts % len(masters)])
+            await self._prove(masters)
+        except TimeoutError:
+            self._be_deaf()
+            self._missed += 1
+            if self._missed >= MISSES:
+                self._lose("a master published what did not arrive")
+        except (Unsent, Unanswered, Unavailable) as error:
+            self._lose(str(error))
+
+    def _lose(self, why: str) -> None:
+        if not self._warned:
+            LOG.warning("posts of other servers are not heard: %s", why)
+        self._warned = True
+        self._attempts += 1
+        self._missed = 0
+        self._hang_up()
+
     def _hang_up(self) -> None:
+        self._be_deaf()
         if self._wire is not None:
             self._wire.close()
             self._wire = None
 
-    async def _connect(self) -> None:
-        """Connect.
+    def _be_deaf(self) -> None:
+        """Let no post wait to be heard until it is proved that it can be."""
+        self._hears = False
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_result(False)
+
+    async def _listen(self, node: Address) -> None:
+        self._heard.clear()  # what was published before is not heard any more
+        try:
+            async with asyncio.timeout(BEAT_SECONDS):
+                wire = await self._link.topology.listen(node, self._hear)
+                self._wire = wire  # from now on it is closed when something fails
+                answers = [await wire.ask("SUBSCRIBE", name) for name in self._names]
+        except TimeoutError:
+            raise Unsent(f"{node} does not answer") from None
+        for answer in answers:
+            if isinstance(answer, hiredis.ReplyError):
+                raise Unsent(f"{node} does not let us listen: {answer}")
+
+    async def _prove(self, masters: Sequence[Address]) -> None:
+        """Let each master publish a beat and wait for those that do.
 
         Raises:
-            Unavailable: It is not possible now.
+            TimeoutError: One was not heard.
         """
-        try:
-            address, *_ = await self._link.topology.masters()
-            wire = await self._link.topology.listen(address, self._hear)
-            await wire.ask("SUBSCRIBE", self._name)
-        except (Unsent, Unanswered) as error:
-            raise Unavailable(f"the store cannot be listened to: {error}") from error
-        self._wire = wire
-
-    async def _stay_connected(self) -> None:
-        wait = 0.0
-        while True:
-            await asyncio.sleep(wait)
-            try:
-                if self._wire is None:
-                    await self._connect()
-                    LOG.info("posts of other servers are heard again")
-                await self._listen()
-            except (Unavailable, Unsent, Unanswered) as error:
-                if wait == 0.0:
-                    LOG.warning("posts of other servers are not heard: %s", error)
-                self._hang_up()
-                wait = min(max(_WAITS[0], 2 * wait), _WAITS[1])
-            else:
-                wait = 0.0
-
-    async def _listen(self) -> None:
-        """Wait for the connection to end, or make sure that it lives."""
-        if self._wire is None:
+        self._number += 1
+        number, name = self._number, self._names[1]
+        answers = await self._link.ask_each(
+            masters,
+            lambda wire: wire.ask("PUBLISH", name, _BEAT + b"%d" % number),
+            BEAT_SECONDS,
+        )
+        missing = sum(isinstance(answer, int) for answer in answers.values())
+        if not missing:
+            self._be_deaf()  # as far as anybody knows
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_PING_SECONDS):
-                await self._wire.ended.wait()
-        await self._wire.ask("PING")
+        async with asyncio.timeout(BEAT_SECONDS):
+            while missing:
+                missing -= await self._beats.get() == number
+        if self._warned:
+            LOG.info("posts of other servers are heard again")
+        self._hears, self._missed, self._warned = True, 0, False
 
     # -- hearing ------------------------------------------------------------
 
@@ -184,6 +250,9 @@ class Channel:
         return News(self, self._number, keys)
 
     def _hear(self, frame: bytes) -> None:
+        if frame.startswith(_BEAT):
+            self._beats.put_nowait(int(frame[len(_BEAT) :]))
+            return
         news, at = _part(frame, 0)
         uid, number, project, source = _decode_news(news)
         if uid == self.uid and not self._expected(number):
@@ -195,8 +264,8 @@ class Channel:
     def _expected(self, number: int) -> bool:
         """Note that an own post came back; False if it was told already."""
         waiting = self._waiting.get(number)
-        if waiting is not None:
-            waiting.set_result(None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(True)
             return True
         if number in self._heard:
             self._heard.discard(number)
@@ -209,15 +278,18 @@ class Channel:
         if number in self._heard:
             self._heard.discard(number)
             return True
-        if self._wire is None or self._wire.closed:
+        if not self._hears:
             return False
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_ECHO_SECONDS):
-                await future
-        del self._waiting[number]
-        return future.done() and not future.cancelled()
+        try:
+            async with asyncio.timeout(ECHO_SECONDS):
+                return await future
+        except TimeoutError:
+            self._be_deaf()
+            return False
+        finally:
+            del self._waiting[number]
 
     def tell(self, number: int, posted: Posted) -> None:
         """Tell an own post that was not heard, and not again when it is."""

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Self
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Self
 
-from zaqarserver.errors import Unavailable
+import hiredis
+
+from zaqarserver import deadline
+from zaqarserver.errors import StoreRefused, Unavailable
 from zaqarserver.storage.base import Capability, Durability
 from zaqarserver.storage.redis.catalog_driver import CatalogOnRedis
 from zaqarserver.storage.redis.durability import Promise, inspect
 from zaqarserver.storage.redis.location import OPTIONS, Location, parse_location
 from zaqarserver.storage.redis.moving_driver import MovingOnRedis
-from zaqarserver.storage.redis.presence import RENEWAL, Presence
+from zaqarserver.storage.redis.presence import RENEWAL
 
 LOG = logging.getLogger(__name__)
 
@@ -31,6 +34,9 @@ CHECK = 1.0
 
 #: Seconds for which changes of volumes are gathered.
 TELL = 0.2
+
+#: Seconds between two looks at how the servers keep data.
+INSPECT = 10.0
 
 
 class RedisStorage(MovingOnRedis, CatalogOnRedis):
@@ -58,6 +64,11 @@ class RedisStorage(MovingOnRedis, CatalogOnRedis):
         return self._promise.durability
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """How the servers, and those that may replace them, could lose data."""
+        return self._promise.gaps
+
+    @property
     def capabilities(self) -> frozenset[Capability]:
         """All of them; durability if the servers keep a log."""
         if self._promise.durability is Durability.MEMORY:
@@ -79,7 +90,7 @@ class RedisStorage(MovingOnRedis, CatalogOnRedis):
         try:
             self._promise = await inspect(self._link, self._location)
             await self._link.load()
-            self._presence = Presence(self._link, self._names, self._volumes)
+            self._presence = self._new_presence()
             self._channel = self._new_channel()
             await self._presence.open()
             await self._channel.open()
@@ -87,13 +98,13 @@ class RedisStorage(MovingOnRedis, CatalogOnRedis):
             await self._channel.close()
             self._link.close()
             raise
-        for gap in self._promise.gaps:
-            LOG.warning("an acknowledged message can be lost: %s", gap)
+        _warn(self._promise.gaps)
         self._chores = [
             asyncio.create_task(self._every(RENEWAL, self._live)),
             asyncio.create_task(self._every(CHECK, self._link.check)),
             asyncio.create_task(self._every(POLL, self._look_for_deliveries)),
             asyncio.create_task(self._every(TELL, self._volumes.tell_all)),
+            asyncio.create_task(self._every(INSPECT, self._inspect)),
         ]
 
     async def close(self) -> None:
@@ -105,22 +116,36 @@ class RedisStorage(MovingOnRedis, CatalogOnRedis):
             chore.cancel()
         await asyncio.gather(*chores, return_exceptions=True)
         try:
-            await self._finish_leftovers()
             await self._channel.close()
-            await self._presence.close()
-            await self._volumes.tell_all()
+            with deadline.within(deadline.ANSWER_SECONDS):
+                await self._finish_leftovers()
+                await self._presence.close()
+                await self._volumes.tell_all()
         except Unavailable as error:
             LOG.warning("the store did not hear that we end: %s", error)
         finally:
             self._link.close()
 
     async def ping(self) -> None:
-        """Write something and read it."""
-        await self._presence.renew()
+        """Read something: of a cluster, at one master at least."""
+        read = ("EXISTS", self._names.servers)
+        answers = await self._link.everywhere(lambda wire: wire.ask(*read))
+        refused = [str(one) for one in answers.values() if _cannot_be_read(one)]
+        if len(refused) == len(answers):
+            raise Unavailable(f"the store cannot be read: {refused[0]}")
 
     async def _live(self) -> None:
         await self._presence.renew()
         await self._presence.bury_dead()
+
+    async def _inspect(self) -> None:
+        """See whether data are kept as before: servers change, and what they are."""
+        try:
+            promise = await inspect(self._link, self._location)
+        except StoreRefused as error:
+            promise = Promise(self._promise.durability, (str(error),))
+        _warn(set(promise.gaps) - set(self._promise.gaps))
+        self._promise = promise
 
     async def _every(
         self, seconds: float, chore: Callable[[], Awaitable[None]]
@@ -131,3 +156,15 @@ class RedisStorage(MovingOnRedis, CatalogOnRedis):
                 await chore()
             except Unavailable as error:
                 LOG.debug("put off: %s", error)
+
+
+def _warn(gaps: Iterable[str]) -> None:
+    for gap in gaps:
+        LOG.warning("an acknowledged message can be lost: %s", gap)
+
+
+def _cannot_be_read(answer: Any) -> bool:
+    """Whether it is an error other than that another node has the key."""
+    return isinstance(answer, hiredis.ReplyError) and not str(answer).startswith(
+        "MOVED"
+    )

@@ -41,7 +41,7 @@ _LASTING = {
 }
 _PAUSES = (0.02, 0.5)  # seconds between attempts
 _DETOURS = 5  # redirections, or scripts loaded, in a row without a pause
-EACH_SECONDS = 1.0  # that a server gets where all are asked
+EACH_SECONDS = 2.0  # that a server gets where all are asked
 _TROUBLE_SECONDS = 5  # after which clients should try again if memory or disk are full
 
 #: Redis 6 wraps what a command in a script met; none of these errors comes after a
@@ -273,18 +273,20 @@ class Link:
     async def load(self) -> None:
         """Make the scripts known to all servers that can be reached, in one go.
 
-        Raises:
-            Unavailable: One takes no scripts.
+        Those that a server does not get now it gets when it is asked to run them.
         """
 
         async def load(wire: Wire) -> list[Any]:
             loading = (wire.ask("SCRIPT", "LOAD", one.text) for one in scripts.ALL)
             return await asyncio.gather(*loading)
 
-        for replies in (await self.everywhere(load)).values():
-            for reply in replies:
-                if isinstance(reply, hiredis.ReplyError):
-                    raise Unavailable(f"the store takes no scripts: {reply}")
+        await self.ask_each(await self._masters(), load)
+
+    async def _masters(self) -> list[Address]:
+        try:
+            return await self.topology.masters()
+        except (Unsent, Unanswered) as error:
+            raise _failure(error) from error
 
     async def everywhere(
         self, ask: Callable[[Wire], Awaitable[Any]]
@@ -294,11 +296,7 @@ class Link:
         Raises:
             Unavailable: None answers.
         """
-        try:
-            asked = await self.topology.masters()
-        except (Unsent, Unanswered) as error:
-            raise _failure(error) from error
-        found = await self.ask_each(asked, ask)
+        found = await self.ask_each(await self._masters(), ask)
         answers = {
             address: answer
             for address, answer in found.items()
@@ -309,13 +307,16 @@ class Link:
         return answers
 
     async def ask_each(
-        self, servers: Iterable[Address], ask: Callable[[Wire], Awaitable[Any]]
+        self,
+        servers: Iterable[Address],
+        ask: Callable[[Wire], Awaitable[Any]],
+        seconds: float = EACH_SECONDS,
     ) -> dict[Address, Any]:
         """Ask servers at once; return what each answers, or why it does not."""
 
         async def reach(address: Address) -> Any:
             try:
-                async with asyncio.timeout(EACH_SECONDS):
+                async with asyncio.timeout(seconds):
                     return await ask(await self.topology.wire_to(address))
             except (Unsent, Unanswered) as error:
                 return error

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from zaqarserver.storage.redis.flights import Flights, agreed
+from zaqarserver.storage.flights import Flights, agreed
 from zaqarserver.storage.redis.keys import SLOTS
 from zaqarserver.storage.redis.location import Address, Kind, Location
 from zaqarserver.storage.redis.resolve import Resolver

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,6 @@ from zaqarserver.storage.base import Edge, Metadata, Queue, QueueStats
 from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.access import queue_moving
 from zaqarserver.storage.redis.ids import revision as new_revision
-from zaqarserver.storage.redis.keys import QueueKeys
 from zaqarserver.storage.redis.message_driver import MessagesOnRedis
 
 #: How many queues a sweep visits at most, and how many rows it removes of each.
@@ -132,16 +132,14 @@ class QueuesOnRedis(MessagesOnRedis):
     async def sweep(self, now: float) -> int:
         """Visit some of the queues that are due."""
         due = await self._agenda_due(self._names.sweep, now, SWEEP_VISITS)
-        removed = sum(
-            await asyncio.gather(
-                *(self._visit(self._names.by_tag(tag), read, now) for tag, read in due)
-            )
-        )
+        visit = functools.partial(self._visit, now=now)
+        removed = sum(await self._visit_each(self._names.sweep, due, now, visit))
         # There may be more to do where nothing was found so far.
         return removed or (1 if len(due) == SWEEP_VISITS else 0)
 
-    async def _visit(self, keys: QueueKeys, read: bytes, now: float) -> int:
+    async def _visit(self, tag: str, read: bytes, *, now: float) -> int:
         """Sweep a queue, verify that it is listed rightly, set its next time."""
+        keys = self._names.by_tag(tag)
         _, pending = self._names.index(keys.project)
         token = await self._link.do("HGET", pending, keys.queue)
         removed, due, exists, moving, volume, subscribed = await self._run(

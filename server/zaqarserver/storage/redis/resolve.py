@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Sequence
 
-from zaqarserver.storage.redis.flights import Flights
+from zaqarserver.storage.flights import Flights
 
 #: Seconds after which what was found the last time is used.
 LOOKUP_SECONDS = 0.5

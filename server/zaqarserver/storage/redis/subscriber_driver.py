@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +23,7 @@ from zaqarserver.storage.subscriptions import (
     Subscription,
     SubscriptionChange,
     SubscriptionStorage,
+    unheard,
 )
 
 #: How many queues are asked for deliveries at a time, and how often in one call.
@@ -72,10 +73,14 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
         super().__init__(location)
         self._posted: Callable[[Posted], None] = _nobody
         self._noticed: Callable[[], None] = _nobody
-        self._presence = Presence(self._link, self._names, self._volumes)
+        self._forgotten: Callable[[], None] = _nobody
+        self._presence = self._new_presence()
         self._channel = self._new_channel()
         self._delivery_times: dict[str, bytes] = {}
         self._said_due: float | None = None
+
+    def _new_presence(self) -> Presence:
+        return Presence(self._link, self._names, self._volumes, self._forgotten)
 
     def _new_channel(self) -> Channel:
         return Channel(
@@ -221,11 +226,15 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
     # -- notifications ------------------------------------------------------
 
     def watch(
-        self, posted: Callable[[Posted], None], noticed: Callable[[], None]
+        self,
+        posted: Callable[[Posted], None],
+        noticed: Callable[[], None],
+        forgotten: Callable[[], None] = unheard,
     ) -> None:
         """Remember whom to tell."""
         self._posted = posted
         self._noticed = noticed
+        self._forgotten = forgotten
 
     async def delivery_take(
         self, now: float, *, limit: int, lease: float, confirmed_only: bool
@@ -242,13 +251,14 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
             )
             if not due:
                 break
-            share = -(-room // len(due))
-            found = await asyncio.gather(
-                *(
-                    self._take(tag, read, now, share, lease, confirmed_only)
-                    for tag, read in due
-                )
+            visit = functools.partial(
+                self._take,
+                now=now,
+                limit=-(-room // len(due)),
+                lease=lease,
+                confirmed_only=confirmed_only,
             )
+            found = await self._visit_each(self._names.notify, due, now, visit)
             taken += [delivery for some in found for delivery in some]
             if len(taken) >= limit:
                 break
@@ -258,6 +268,7 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
         self,
         tag: str,
         read: bytes,
+        *,
         now: float,
         limit: int,
         lease: float,

@@ -8,6 +8,7 @@ a project on this server tells what it has gathered first.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -81,5 +82,9 @@ class Volumes:
         Raises:
             Unavailable: Some of it will be told later.
         """
-        for project in list(self._gathered):
-            await self.tell(project)
+        told = await asyncio.gather(
+            *map(self.tell, list(self._gathered)), return_exceptions=True
+        )
+        for error in told:
+            if error is not None:
+                raise error

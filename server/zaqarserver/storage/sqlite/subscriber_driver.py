@@ -13,6 +13,7 @@ from zaqarserver.storage.subscriptions import (
     Subscription,
     SubscriptionChange,
     SubscriptionStorage,
+    unheard,
 )
 
 
@@ -88,9 +89,13 @@ class SubscriptionsOnSQLite(Access, SubscriptionStorage):
         await self._run_steps(subscriptions.purge, project, source)
 
     def watch(
-        self, posted: Callable[[Posted], None], noticed: Callable[[], None]
+        self,
+        posted: Callable[[Posted], None],
+        noticed: Callable[[], None],
+        forgotten: Callable[[], None] = unheard,
     ) -> None:
-        """Remember whom to tell."""
+        """Remember whom to tell; nobody else can take this server for dead."""
+        del forgotten
         self._posted = posted
         self._noticed = noticed
 

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Hashable, Iterable
 from typing import Any, Generic, TypeVar
 
+from zaqarserver import deadline
+
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 A = TypeVar("A", bound=Hashable)
@@ -15,7 +17,7 @@ A = TypeVar("A", bound=Hashable)
 class Flights(Generic[K, T]):
     """Tasks by key: whoever wants the same while it is under way joins.
 
-    A task goes on when those who wait for it give up.
+    A task goes on when those who wait for it give up; none of their limits binds it.
     """
 
     def __init__(self) -> None:
@@ -34,7 +36,9 @@ class Flights(Generic[K, T]):
     ) -> asyncio.Task[T]:
         task = self._tasks.get(key)
         if task is None:
-            task = self._tasks[key] = asyncio.get_running_loop().create_task(work())
+            task = self._tasks[key] = asyncio.get_running_loop().create_task(
+                work(), context=deadline.unlimited()
+            )
             task.add_done_callback(lambda task: self._land(key, task))
         return task
 
