@@ -23,7 +23,7 @@ from typing import Any, Generic, TypeVar
 
 import apsw
 
-from zaqarserver.errors import Unavailable, ZaqarServerError
+from zaqarserver.errors import OutcomeUnknown, Unavailable, ZaqarServerError
 from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.subscriptions import Posted
 
@@ -38,6 +38,8 @@ Steps = Callable[[], Generator[None, None, T]]
 
 #: Seconds that a batch may hold the loop at a time.
 SLICE = 0.003
+
+_COVER = "BEGIN IMMEDIATE; UPDATE store SET pulse = pulse + 1; COMMIT"
 
 
 def _one_step(operation: Operation[T]) -> Generator[None, None, T]:
@@ -120,8 +122,9 @@ class GroupCommit:
         """Queue an operation; the future is done when it is committed.
 
         The future fails with what the operation raised, or with
-        ``Unavailable`` if the transaction could not be committed. Cancelling it
-        before the operation has run means that it never runs.
+        ``Unavailable`` if the transaction could not be committed, ``OutcomeUnknown``
+        if it may come back after a crash. Cancelling it before the operation has run
+        means that it never runs.
         """
         return self.submit_steps(lambda: _one_step(operation))
 
@@ -201,7 +204,7 @@ class GroupCommit:
 
     def _committed(self, error: BaseException | None) -> None:
         if error is not None:
-            self._give_up(self._executed, error)
+            self._cover(error)
             return
         self._ledger.committed()
         executed, self._executed = self._executed, []
@@ -211,6 +214,26 @@ class GroupCommit:
         self._begin()
 
     # -- when it goes wrong -------------------------------------------------
+
+    def _cover(self, error: BaseException) -> None:
+        """Write over what a failed commit has left in the log.
+
+        If all of it was written and only the flush failed, whoever reads the log
+        after a crash takes it for committed. Once another change stands in its place
+        it is certain that nothing was done; if that cannot be written, nobody knows.
+        """
+        self._roll_back()
+        cut_short = _is_cut_short(error)
+
+        def covered(failure: BaseException | None) -> None:
+            unknown = failure is not None and not cut_short
+            failed = OutcomeUnknown(f"the store failed: {error}") if unknown else error
+            self._give_up(self._executed, failed)
+
+        if cut_short:
+            covered(None)
+        else:
+            self._in_thread(self._db.execute, covered, _COVER)
 
     def _abandon(self, rest: deque[_Job[Any]], error: Exception) -> None:
         """Undo the batch because of its first unfinished operation.
@@ -260,6 +283,12 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._thread, work, *args)
         future.add_done_callback(lambda done: then(done.exception()))
+
+
+def _is_cut_short(error: BaseException) -> bool:
+    """Tell that the end of a transaction is not in the log."""
+    code = getattr(error, "extendedresult", None)
+    return isinstance(error, apsw.FullError) or code == apsw.SQLITE_IOERR_WRITE
 
 
 def _is_store_failure(error: Exception) -> bool:
