@@ -18,6 +18,10 @@ _LIFELINE = "ZAQARSERVER_LIFELINE"
 _WORKER = "ZAQARSERVER_WORKER"
 
 
+class Inherited(socket.socket):
+    """A listening socket that other processes have too."""
+
+
 def handed_over(
     sockets: Mapping[str, int], lifeline: int, worker: int
 ) -> dict[str, str]:
@@ -37,7 +41,7 @@ def worker_number(environment: Mapping[str, str]) -> int:
     return int(environment.get(_WORKER, "0"))
 
 
-def inherited(environment: MutableMapping[str, str]) -> dict[str, socket.socket]:
+def inherited(environment: MutableMapping[str, str]) -> dict[str, Inherited]:
     """Return the listening sockets that this process was started with.
 
     Their names are those of the configuration's groups, ``server`` and
@@ -57,7 +61,7 @@ def inherited(environment: MutableMapping[str, str]) -> dict[str, socket.socket]
         numbers = {}
     for number in numbers.values():
         os.set_inheritable(number, False)
-    return {name: socket.socket(fileno=number) for name, number in numbers.items()}
+    return {name: Inherited(fileno=number) for name, number in numbers.items()}
 
 
 def lifeline(environment: MutableMapping[str, str]) -> int | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import uvicorn
@@ -16,25 +15,15 @@ from oslo_config import cfg
 
 from zaqarserver.budget import Budget
 from zaqarserver.errors import StartupError
-from zaqarserver.http.protocol import bounded_http, close_slow
+from zaqarserver.http.connection import HttpConnection
+from zaqarserver.http.service import Service
+from zaqarserver.web import Web
 from zaqarserver.websocket import FrameEdge
 from zaqarserver.websocket.protocol import bounded_websocket
 
 LOG = logging.getLogger(__name__)
 
 _SLOW_CHECK_SECONDS = 1.0
-_BACKLOG = 2048
-
-
-def dispatcher(rest: Any, frames: FrameEdge) -> Callable[[Any, Any, Any], Any]:
-    """Return an ASGI application that serves REST and WebSockets."""
-
-    def app(scope: Any, receive: Any, send: Any) -> Any:
-        if scope["type"] == "websocket":
-            return frames.serve(scope, receive, send)
-        return rest(scope, receive, send)
-
-    return app
 
 
 def calm_collector() -> None:
@@ -123,71 +112,60 @@ def _host_and_port(listener: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-class _Uvicorn(uvicorn.Server):
-    """Uvicorn that leaves signals to us and tells when it listens."""
-
-    def __init__(self, settings: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(settings)
-        self._ready = ready
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone: a drained server ends with status 0."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
-        await super().startup(sockets)
-        self._ready()
-
-
-def _uvicorn(
-    conf: cfg.ConfigOpts, app: Any, budget: Budget, ready: Callable[[], None]
-) -> _Uvicorn:
+def _web(conf: cfg.ConfigOpts, rest: Any, frames: FrameEdge, budget: Budget) -> Web:
     server, transport = conf.server, conf.transport
+    socket_class = bounded_websocket(budget)
     settings = uvicorn.Config(
-        app,
+        frames.serve,
         loop="none",
-        http=bounded_http(server.max_connections),
+        http=HttpConnection,  # which it never makes
         interface="asgi3",
-        ws=bounded_websocket(budget),
+        ws=socket_class,
         ws_max_size=2 * transport.max_messages_post_size + 65536,
         ws_per_message_deflate=False,
         ws_ping_interval=float(conf.websocket.ping_interval),
         ws_ping_timeout=float(conf.websocket.ping_interval),
         lifespan="off",
         log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=server.keep_alive,
-        timeout_graceful_shutdown=server.graceful_timeout,
     )
-    return _Uvicorn(settings, ready)
+    state = uvicorn.server.ServerState()
+
+    def websocket() -> Any:
+        return socket_class(settings, state, {})
+
+    service = Service(
+        rest,
+        websocket,
+        budget,
+        request_timeout=server.request_timeout,
+        keep_alive=server.keep_alive,
+        max_connections=server.max_connections,
+    )
+    state.connections, state.tasks = service.connections, service.tasks
+    return Web(service, server.graceful_timeout)
 
 
-def _stop(web: _Uvicorn, number: int) -> None:
-    if web.should_exit:
+def _stop(web: Web, number: int) -> None:
+    if web.stopping.is_set():
         LOG.warning("second signal: not waiting for requests under way")
-        web.force_exit = True
+        web.is_forced = True
         return
     LOG.info("%s: draining", signal.Signals(number).name)
-    web.should_exit = True
+    web.stopping.set()
 
 
-def _abandoned(loop: asyncio.AbstractEventLoop, web: _Uvicorn, lifeline: int) -> None:
+def _abandoned(loop: asyncio.AbstractEventLoop, web: Web, lifeline: int) -> None:
     loop.remove_reader(lifeline)
     LOG.warning("the supervisor is gone: draining")
-    web.should_exit = True
+    web.stopping.set()
 
 
 async def _close_slow(
-    conf: cfg.ConfigOpts, web: Any, frames: FrameEdge, budget: Budget
+    conf: cfg.ConfigOpts, web: Web, frames: FrameEdge, budget: Budget
 ) -> None:
     while True:
         await asyncio.sleep(_SLOW_CHECK_SECONDS)
-        closed = close_slow(web.server_state.connections, conf.server.request_timeout)
+        closed = web.service.expire(asyncio.get_running_loop().time())
         if closed:
             LOG.info("closed %d connections that sent no whole request", closed)
         unread = budget.drop_slow(conf.server.write_timeout)
@@ -224,7 +202,7 @@ async def serve(
         lifeline: A descriptor that ends when the server is to stop.
         chores: What else runs meanwhile; cancelled at the end.
     """
-    web = _uvicorn(conf, dispatcher(rest, frames), budget, ready)
+    web = _web(conf, rest, frames, budget)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, web, number)
@@ -235,7 +213,7 @@ async def serve(
         for chore in (*chores, _close_slow(conf, web, frames, budget))
     ]
     try:
-        await web.serve(sockets=listeners)
+        await web.serve(listeners, ready)
     finally:
         for task in running:
             task.cancel()

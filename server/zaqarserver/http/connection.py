@@ -1,0 +1,372 @@
+"""One HTTP/1.1 connection, as a machine of states with a time limit each.
+
+The table of the states is in the contributor documentation (``connections``).
+A connection reads one request, exactly to its last byte, and the next one only
+when the answer to it was taken by the peer: so order is kept, and what a peer can
+make grow is one request and one answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import math
+
+from zaqarserver.budget import Account
+from zaqarserver.http.exchange import Exchange, Undo
+from zaqarserver.http.heads import Head, framing
+from zaqarserver.http.parsing import RequestParser
+from zaqarserver.http.peers import has_unread, is_reset
+from zaqarserver.http.refusals import BUSY, Refusal
+from zaqarserver.http.service import Service
+
+LOG = logging.getLogger(__name__)
+
+#: Bytes of a body that wait for the application before no more are read.
+HIGH_WATER = 65536
+#: Seconds that an idle connection has for one more request while the server drains.
+LINGER = 0.5
+#: Seconds that a peer has to close after the last answer.
+CLOSE_SECONDS = 2.0
+#: Connections beyond the limit that are told so at once; more are dropped.
+MAX_REFUSED = 256
+_PROOF_SECONDS = 0.1
+_MAX_STEPS = 500  # of parsing before others have their turn
+
+
+class Phase(enum.Enum):
+    """What a connection waits for."""
+
+    FRESH = "the first byte"
+    HEAD = "the rest of a head"
+    BODY = "the rest of a body"
+    ANSWER = "the answer to a whole request"
+    IDLE = "the next request"
+    CLOSING = "the peer to close, after the last answer"
+    GONE = "nothing"
+
+
+class HttpConnection(asyncio.Protocol):
+    """One connection.
+
+    Attributes:
+        phase: What it waits for.
+        deadline: Until when it waits, in the time of the loop.
+    """
+
+    transport: asyncio.Transport
+    _account: Account
+    _exchange: Exchange
+
+    def __init__(self, service: Service) -> None:
+        self.phase = Phase.FRESH
+        self.deadline = math.inf
+        self._service = service
+        self._loop = asyncio.get_running_loop()
+        self._parser = RequestParser(self)
+        self._inbox = self._parser.inbox
+        self._is_reading = True
+        self._is_full = False  # the transport: the peer does not read
+        self._is_half = False  # closed by the peer, which may still read
+        self._kept = 0
+        self._body_bytes = 0
+
+    # -- the transport's side ---------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for a request, unless it is one connection too many."""
+        service = self._service
+        self.transport = transport
+        self._socket = transport.get_extra_info("socket")
+        self._addresses = tuple(
+            name if isinstance(name, tuple) else None
+            for name in map(transport.get_extra_info, ("sockname", "peername"))
+        )
+        # Full whenever the peer does not take all at once: so it is known how much
+        # waits, and there is at most one answer in the transport.
+        transport.set_write_buffer_limits(0)
+        self._account = service.budget.account(
+            transport.get_write_buffer_size, transport.abort
+        )
+        self._enter(
+            Phase.FRESH, LINGER if service.draining else service.request_timeout
+        )
+        if len(service.connections) < service.max_connections:
+            service.connections.add(self)
+            return
+        service.refused.add(self)
+        if len(service.refused) > MAX_REFUSED:
+            transport.abort()
+        else:
+            self.refuse(Refusal(503, "There are too many connections now.", BUSY))
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; after the last answer, only hear the peer out."""
+        if self.phase is not Phase.CLOSING:
+            self._inbox.add(data)
+            self._parse()
+
+    def eof_received(self) -> bool:
+        """Know that the peer sends no more; it may still wait for an answer.
+
+        Returns:
+            Whether the connection stays open.
+        """
+        self._is_half = True
+        if self.phase is Phase.BODY:
+            self._exchange.cut()
+            return not self._exchange.is_answered
+        return self.phase is Phase.ANSWER
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give back what was kept."""
+        waits = self.phase is Phase.ANSWER or (
+            self.phase is Phase.BODY and not self._exchange.is_answered
+        )
+        self._enter(Phase.GONE)
+        if waits:
+            LOG.debug("a peer went away before its answer: %s", exc)
+            self._exchange.cut()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._service.connections.discard(self)
+        self._service.refused.discard(self)
+        self._account.close()
+        self._parser.close()
+
+    def pause_writing(self) -> None:
+        """Read nothing more from a peer that does not read."""
+        self._is_full = True
+        self._account.measure()
+
+    def resume_writing(self) -> None:
+        """Go on with a peer that has read all."""
+        self._is_full = False
+        self._account.measure()
+        self._parse()
+
+    # -- time -------------------------------------------------------------------
+
+    def _enter(self, phase: Phase, seconds: float = math.inf) -> None:
+        self.phase = phase
+        self.deadline = self._loop.time() + seconds
+
+    def expire(self) -> bool:
+        """End a wait that took too long.
+
+        Returns:
+            Whether it was for a request.
+        """
+        phase = self.phase
+        if phase in (Phase.HEAD, Phase.BODY):
+            limit = self._service.request_timeout
+            self.refuse(
+                Refusal(408, f"A request has {limit} seconds to arrive as a whole.")
+            )
+        elif phase is not Phase.CLOSING:
+            self._enter(Phase.CLOSING, CLOSE_SECONDS)
+            self.transport.close()
+        elif not self.transport.get_write_buffer_size():
+            # While there is something to read for the peer, another clock runs.
+            self.transport.abort()
+        return phase in (Phase.FRESH, Phase.HEAD, Phase.BODY)
+
+    def shutdown(self) -> None:
+        """Give a peer that owes nothing a moment for one more request.
+
+        It would see the connection break if it were just about to send it; so it
+        gets an answer with ``Connection: close``, like all that is under way.
+        """
+        if self.phase in (Phase.FRESH, Phase.IDLE):
+            self.deadline = min(self.deadline, self._loop.time() + LINGER)
+
+    # -- reading ----------------------------------------------------------------
+
+    def _parse(self) -> None:
+        steps = 0
+        while self._inbox and self._may_read():
+            steps += 1
+            if steps > _MAX_STEPS:
+                self._loop.call_soon(self._parse)
+                break
+            if self.phase in (Phase.FRESH, Phase.IDLE):
+                # Also before the first byte of a head: line ends may never end.
+                self._enter(Phase.HEAD, self._service.request_timeout)
+            try:
+                self._parser.step()
+            except Refusal as refusal:
+                self.refuse(refusal)
+        if self.phase is not Phase.GONE:
+            self._read(on=not self._inbox)
+            self._keep()
+
+    def _may_read(self) -> bool:
+        if self.phase is Phase.BODY:
+            exchange = self._exchange
+            return exchange.is_answered or len(exchange.unread) < HIGH_WATER
+        return self.phase in (Phase.FRESH, Phase.HEAD, Phase.IDLE) and not self._is_full
+
+    def _read(self, *, on: bool) -> None:
+        if on is not self._is_reading and not self.transport.is_closing():
+            self._is_reading = on
+            if on:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    def _keep(self) -> None:
+        """Count what is kept of requests."""
+        kept = len(self._inbox)
+        if self.phase in (Phase.BODY, Phase.ANSWER):
+            kept += self._body_bytes
+        if kept != self._kept:
+            self._account.keep(kept - self._kept)
+            self._kept = kept
+
+    def read_on(self) -> None:
+        """Take more of the body, now that there is room for it."""
+        if self._inbox:
+            self._parse()
+
+    # -- the parser's side ------------------------------------------------------
+
+    def on_head(self, head: Head, *, keep_alive: bool) -> int:
+        """Begin a request; return the bytes of its body if they are known.
+
+        Raises:
+            Refusal: Its body cannot be read.
+        """
+        service, body = self._service, framing(head)
+        if body.has_body and service.budget.is_full:
+            raise Refusal(503, "The server has too much to do now.", BUSY)
+        self._body_bytes = 0
+        self._exchange = Exchange(
+            self,
+            head.scope(*self._addresses),
+            keep_alive=keep_alive and head.version != "1.0",
+            expects=body.expects,
+        )
+        self.phase = Phase.BODY  # within the time of the head
+        service.spawn(self._exchange.run(service.app))
+        return body.length
+
+    def on_body(self, part: bytes) -> None:
+        """Take a part of the body, or drop it if it comes too late."""
+        if not self._exchange.is_answered:
+            self._body_bytes += len(part)
+            self._exchange.feed(part)
+
+    def on_end(self) -> None:
+        """Wait for the answer, unless the head decided it."""
+        self._enter(Phase.ANSWER)
+        self._exchange.complete()
+        if self._exchange.is_answered:
+            self._next()
+
+    def on_websocket(self, head: Head, rest: bytes) -> None:
+        """Hand over to the protocol that begins behind a proper handshake.
+
+        Raises:
+            Refusal: It would be ended at once.
+        """
+        if self._service.draining:
+            raise Refusal(503, "The server is about to end.", BUSY)
+        protocol = self._service.websocket()
+        self._leave()
+        self._enter(Phase.GONE)
+        protocol.connection_made(self.transport)
+        self.transport.set_protocol(protocol)
+        for data in (head.encode(), rest):
+            if data:
+                protocol.data_received(data)
+
+    # -- answers ----------------------------------------------------------------
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the peer is known to read no answer any more."""
+        return (
+            self.phase is Phase.GONE
+            or self.transport.is_closing()
+            or is_reset(self._socket)
+        )
+
+    def send_continue(self) -> None:
+        """Ask the peer for the body that it holds back."""
+        if self.phase is Phase.BODY:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def answer(self, exchange: Exchange, head: bytes, body: bytes) -> None:
+        """Send the answer, and go on with the next request."""
+        exchange.is_answered = True
+        undo = exchange.undo
+        if self.phase is Phase.GONE or (undo is not None and self.is_gone):
+            self._take_back(undo)
+            return
+        # Whether the body comes that was held back, the peer alone knows.
+        last = (
+            not exchange.keep_alive
+            or exchange.expects
+            or self._service.draining
+            or (self._is_half and not self._inbox)
+        )
+        if last:
+            head += b"Connection: close\r\n"
+        self.transport.write(head + b"\r\n" + body)
+        if undo is not None:
+            self._prove(undo)
+        if last:
+            self._close(at_once=self._is_half and undo is None)
+        elif self.phase is Phase.ANSWER:
+            self._next()
+            self._parse()
+
+    def _next(self) -> None:
+        service = self._service
+        self._enter(Phase.IDLE, LINGER if service.draining else service.keep_alive)
+
+    def _prove(self, undo: Undo) -> None:
+        """Take back what was done, if the answer turns out not to reach the peer."""
+        if self.is_gone:
+            self._take_back(undo)
+        elif self.transport.get_write_buffer_size() or (
+            self._is_half and has_unread(self._socket)
+        ):
+            self._loop.call_later(_PROOF_SECONDS, self._prove, undo)
+
+    def _take_back(self, undo: Undo | None) -> None:
+        if undo is not None:
+            LOG.debug("what was done for a peer that went away is taken back")
+            self._service.spawn(undo())
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Send this instead of an answer, and close."""
+        if self.phase in (Phase.GONE, Phase.CLOSING):
+            return
+        answered = False
+        if self.phase in (Phase.BODY, Phase.ANSWER):
+            answered = self._exchange.is_answered
+            self._exchange.is_answered = True
+            self._exchange.cut()
+        if not answered:
+            self.transport.write(refusal.page())
+        self._close(at_once=self._is_half)
+
+    def _close(self, *, at_once: bool) -> None:
+        """Send no more, and hear the peer out.
+
+        What it sends to a closed connection would cost it the answer.
+        """
+        owed = self.deadline - self._loop.time() if self.phase is Phase.BODY else 0
+        self._enter(Phase.CLOSING, max(CLOSE_SECONDS, owed))
+        self._inbox.clear()
+        self._read(on=True)
+        self._keep()
+        if self.transport.is_closing():
+            return
+        if at_once:
+            self.transport.close()
+        else:
+            self.transport.write_eof()
