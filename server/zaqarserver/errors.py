@@ -173,10 +173,15 @@ class PoolExists(Conflict):
 
 
 class UnsupportedMediaType(RequestError):
-    """The body is of a type that the operation does not take."""
+    """The body is of a type that the operation does not take.
+
+    Attributes:
+        accepted: The header that says what it takes, with its value.
+    """
 
     status = 415
     title = "415 Unsupported Media Type"
+    accepted = ("Accept-Patch", "application/openstack-messaging-v2.0-json-patch")
 
 
 class TooManyRequests(RequestError):

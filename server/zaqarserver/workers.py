@@ -23,6 +23,7 @@ from pathlib import Path
 
 from zaqarserver import activation
 from zaqarserver.errors import StartupError
+from zaqarserver.web import admit_nobody
 
 LOG = logging.getLogger(__name__)
 
@@ -175,12 +176,20 @@ class Supervisor:
                 await self._stopping.wait()
                 LOG.info("draining %d workers", len(self._workers))
                 activation.notify(os.environ, "STOPPING=1")
+                self._stop_listening()
                 for task in (*keepers, *self._rolls):
                     task.cancel()
                 await asyncio.gather(*keepers, *self._rolls, return_exceptions=True)
             finally:
                 running = list(self._by_pid.values())
                 await asyncio.gather(*(one.stop(self._drain) for one in running))
+
+    def _stop_listening(self) -> None:
+        """Leave the listeners to the workers, which accept what waits there."""
+        for listener in self._listeners.values():
+            if not isinstance(listener, activation.Inherited):
+                admit_nobody(listener)
+            listener.close()
 
     async def _start_all(self) -> None:
         for slot in range(len(self._workers)):

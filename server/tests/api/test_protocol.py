@@ -1,5 +1,6 @@
 """What every request and answer keeps to (``rest-v2`` section 1)."""
 
+import gzip
 import json
 import re
 import uuid
@@ -114,10 +115,74 @@ def test_any_form_of_a_uuid_names_the_same_client(api, client):
 
 
 @pytest.mark.parametrize(
-    "client", ["", "xyz", "3381af92", "3381af92-2b9e-11e3-b191-7186130073"]
+    "client",
+    [
+        "",
+        "xyz",
+        "3381af92",
+        "3381af92-2b9e-11e3-b191-7186130073",
+        "+2345678123456781234567812345678a",
+        "-2345678123456781234567812345678",
+        "+2345678123456781234567812345678",
+        "2345678123456781 34567812345678a1",
+        "0x345678123456781234567812345678a1"[:32],
+        "3381af92-2b9e-11e3-b191-7186130073_4",
+        "3381af922b9e_11e3_b191_718613007_3"[:32],
+        "3381af922b9e11e3b19171861300734\u0663",
+        "\uff11" * 32,
+        "3381af92-2b9e11e3b1917186-1300734c",
+        "{{3381af92-2b9e-11e3-b191-71861300734c",
+        "urn:urn:3381af92-2b9e-11e3-b191-71861300734c",
+    ],
 )
 def test_a_malformed_client_id_is_refused(api, client):
-    assert_error(api.get("/v2/queues", client=client), 400, "UUID")
+    sent = client.encode().decode("latin-1")  # as the wire carries UTF-8
+    assert_error(api.get("/v2/queues", client=sent), 400, "UUID")
+
+
+@pytest.mark.parametrize(
+    ("header", "options"),
+    [
+        ("X-Project-ID", ""),
+        ("X-Tenant", ""),
+        ("X-Roles", ""),
+        ("X-User-ID", ""),
+        ("Client-ID", "[transport]\nclient_id_uuid_safe = off\n"),
+    ],
+)
+def test_a_header_that_says_who_asks_must_be_utf_8(make_api, header, options):
+    """Read byte by byte it would be the same text as another one in UTF-8."""
+    settings = {"client_id_uuid_safe": "off"} if options else {}
+    api = make_api(options, **settings)
+    values = {"project": None} if header == "X-Tenant" else {}
+    sent = {header: "caf\u00e9-caf\u00e9-caf\u00e9"}
+    assert_error(api.get("/v2/queues", headers=sent, **values), 400, header.lower())
+    sent[header] = sent[header].encode().decode("latin-1")
+    assert api.get("/v2/queues", headers=sent, **values).status == 200
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "identity, gzip"])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", Q + "/messages"), ("PUT", Q), ("POST", Q + "/claims")]
+)
+def test_a_compressed_body_is_refused_by_the_name_of_its_header(
+    api, method, path, coding
+):
+    body = gzip.compress(b'{"messages": [{"body": 1}]}')
+    answer = api.request(method, path, raw=body, headers={"Content-Encoding": coding})
+    assert_error(answer, 415, "Content-Encoding")
+    assert answer.headers["accept-encoding"] == "identity"
+    assert api.get(Q + "/messages?echo=true").json["messages"] == []
+
+
+def test_the_head_of_a_post_names_what_one_can_fetch_and_the_body_all(api):
+    messages = [{"body": number} for number in range(3000)]
+    answer = api.post(Q + "/messages", {"messages": messages})
+    assert len(answer.json["resources"]) == 3000
+    place = answer.headers["location"]
+    assert len(place) < 1000
+    found = api.get(place).json["messages"]
+    assert [one["body"] for one in found] == list(range(20))
 
 
 @pytest.mark.parametrize("path", ["/v2/", "/v2/ping", "/v2/queues", Q + "/messages"])
@@ -210,7 +275,7 @@ def test_a_signature_that_is_not_valid_finds_nothing(api, signature):
     ("method", "path"),
     [
         ("POST", Q),
-        ("HEAD", "/v2/queues"),
+        ("HEAD", Q + "/claims"),
         ("GET", Q + "/claims"),
         ("PUT", Q + "/messages"),
         ("DELETE", "/v2/queues"),
@@ -233,6 +298,23 @@ def test_names_and_headers_are_checked_before_the_method(api):
     assert api.request("PROPFIND", "/v2/queues/b@d").status == 400
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/metrics", "/confirm", "/v2/", "/v2/queues", Q, f"{Q}/stats"),
+        *(f"{Q}/messages", f"{Q}/messages?ids=none", f"{Q}/subscriptions"),
+        "/v2/topics",
+    ],
+)
+def test_head_is_answered_like_get_without_the_body(api, path):
+    expected, answer = api.get(path), api.request("HEAD", path)
+    assert (answer.status, answer.content) == (expected.status, b"")
+    for name in ("content-type", "content-length"):
+        # The page of metrics counts the very requests for it.
+        if (path, name) != ("/metrics", "content-length"):
+            assert answer.headers.get(name) == expected.headers.get(name)
+
+
 def test_a_method_that_nobody_knows_does_not_make_a_path(api):
     answer = api.request("PURGE", "/v2/nowhere")
     assert (answer.status, answer.json) == (404, {"title": "404 Not Found"})
@@ -242,7 +324,7 @@ def test_options_says_what_a_path_can_do(api):
     answer = api.request("OPTIONS", Q)
     assert answer.status == 200
     assert answer.content == b""
-    assert answer.headers["allow"] == "DELETE, GET, PATCH, PUT, OPTIONS"
+    assert answer.headers["allow"] == "DELETE, GET, HEAD, PATCH, PUT, OPTIONS"
 
 
 # -- names -------------------------------------------------------------------

@@ -243,7 +243,8 @@ def test_a_peer_that_was_answered_must_send_whole_requests_too(impatient, start,
         peer.sendall(f"{start}\r\n{HEAD}\r\n{begun}".encode())
         assert peer.recv(65536).startswith(b"HTTP/1.1 ")
         peer.sendall(more.encode())
-        assert read_to_end(peer) == b""
+        rest = read_to_end(peer)
+    assert (rest[9:12] or b"408") == b"408"
 
 
 def test_a_body_too_large_is_heard_out_before_the_connection_is_closed(server):

@@ -25,6 +25,8 @@ from zaqarserver.metrics import CONTENT_TYPE, Metrics
 from zaqarserver.operations import BoundOperation, Reply, bind
 from zaqarserver.operations.service import VERSIONS
 
+_ALLOWED = "Access-Control-Allow-Headers"
+_LONGEST = 1024  # bytes of it
 App = falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]
 
 
@@ -36,6 +38,9 @@ class Cors(falcon.CORSMiddleware[Any, Any]):
     ) -> None:
         """Add what browsers look for."""
         super().process_response(req, resp, resource, req_succeeded)
+        # It repeats what the page asks for; no head grows with a request.
+        if len(resp.get_header(_ALLOWED, default="")) > _LONGEST:
+            resp.set_header(_ALLOWED, "*")
         if self.allow_origins != "*" or self.allow_credentials:
             resp.append_header("Vary", "Origin")
 
@@ -43,7 +48,7 @@ class Cors(falcon.CORSMiddleware[Any, Any]):
 class _Page:
     """A path that says which methods it has, to anybody."""
 
-    def __init__(self, allow: str = "GET, OPTIONS") -> None:
+    def __init__(self, allow: str = "GET, HEAD, OPTIONS") -> None:
         self._allow = allow
 
     async def on_options(
@@ -79,7 +84,23 @@ class _Resource(_Page):
         return responder
 
 
-class _Root(_Page):
+class _Shown(_Page):
+    """A page; HEAD asks for it without its body."""
+
+    async def on_get(
+        self, request: falcon.asgi.Request, response: falcon.asgi.Response
+    ) -> None:
+        """Show it."""
+        raise NotImplementedError
+
+    async def on_head(
+        self, request: falcon.asgi.Request, response: falcon.asgi.Response
+    ) -> None:
+        """Show the head of it."""
+        await self.on_get(request, response)
+
+
+class _Root(_Shown):
     """The version document, open to all (``rest-v2`` 1.2)."""
 
     async def on_get(
@@ -94,7 +115,7 @@ class _Root(_Page):
         write(response, reply, new_request_id())
 
 
-class _MetricsPage(_Page):
+class _MetricsPage(_Shown):
     """What the server counted, for Prometheus."""
 
     def __init__(self, metrics: Metrics) -> None:
@@ -109,7 +130,7 @@ class _MetricsPage(_Page):
         response.data = self._metrics.page()
 
 
-class _ConfirmPage(_Page):
+class _ConfirmPage(_Shown):
     """The page behind the link of a confirmation mail.
 
     It decides nothing by being opened: programs that follow the links of mails

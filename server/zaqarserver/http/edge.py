@@ -21,6 +21,7 @@ from zaqarserver.auth import (
 from zaqarserver.context import Context, Server
 from zaqarserver.errors import BadRequest
 from zaqarserver.fields import Fields, check_name
+from zaqarserver.http.exchange import EXCHANGE, Exchange
 from zaqarserver.http.reading import (
     check_accept,
     check_length,
@@ -35,6 +36,8 @@ from zaqarserver.http.replies import (
 from zaqarserver.metrics import Metrics
 from zaqarserver.operations import Body, BoundOperation, Reply, call
 
+#: Bytes of the query that the head of an answer shows at most.
+MAX_SHOWN_QUERY = 1024
 _SOURCES = ("queue", "topic")
 
 
@@ -52,12 +55,12 @@ class Route:
     def add(self, operation: BoundOperation) -> None:
         """Put an operation behind its method."""
         row = operation.row
-        if row.when is not None:
-            self._special.setdefault(row.method, []).append((row.when, operation))
-            return
-        self._rows[row.method] = operation
-        if row.head:
-            self._rows["HEAD"] = operation
+        # HEAD asks for what GET answers, without its body.
+        for method in ("GET", "HEAD") if row.method == "GET" else (row.method,):
+            if row.when is not None:
+                self._special.setdefault(method, []).append((row.when, operation))
+            else:
+                self._rows[method] = operation
 
     @property
     def allow(self) -> str:
@@ -126,8 +129,11 @@ class RestEdge:
             name = operation.row.name
             reply = await self._run(operation, context, request, method, query, path)
             if reply.headers is not None and "Content-Location" in reply.headers:
-                # With the query as it was sent (``rest-v2`` 1.7).
-                reply.headers["Content-Location"] = request.relative_uri
+                # With the query as it was sent (``rest-v2`` 1.7), unless that is
+                # longer than the head of an answer may become.
+                long = len(request.query_string) > MAX_SHOWN_QUERY
+                shown = request.path if long else request.relative_uri
+                reply.headers["Content-Location"] = shown
         except Exception as error:  # noqa: BLE001 - the edge maps every error
             reply = error_reply(error, route.allow)
         write(response, reply, request.context.request_id)
@@ -182,8 +188,9 @@ class RestEdge:
         query: Mapping[str, Any],
         path: dict[str, str],
     ) -> Reply:
-        if method == "HEAD":
+        if method == "HEAD" and operation.row.head:
             return Reply(204)
+        exchange: Exchange | None = request.scope.get(EXCHANGE)
 
         async def arguments() -> Fields:
             values: dict[str, Any] = operation.query.read(query)
@@ -198,6 +205,8 @@ class RestEdge:
                     )
                 if operation.measured:
                     values["size"] = len(document)
+            if exchange is not None and (exchange.is_cut or exchange.is_gone):
+                raise BadRequest("The request broke off.", title="Invalid request body")
             values.update(path)
             try:
                 return operation.row.fields(**values)
@@ -206,4 +215,6 @@ class RestEdge:
 
         lease = request.context.lease
         values, result = await call(operation, context, arguments, lease)
+        if exchange is not None:
+            exchange.undo = operation.undo(context, values, result)
         return operation.render(context, values, result)

@@ -100,9 +100,7 @@ class Gate:
         Raises:
             NotFound: It is not genuine, has ended, was revoked, or is for others.
         """
-        paths, methods, *rest = (
-            header_text(headers.get(name, b"")) for name in _SIGNED_PARTS
-        )
+        paths, methods, *rest = (header_text(headers, name) for name in _SIGNED_PARTS)
         presented = Signature(paths.split(","), methods.split(","), *rest)
         complete = paths and methods and all(rest)
         if complete and await is_open(

@@ -22,6 +22,12 @@ class NotAcceptable(RequestError):
     title = "406 Not Acceptable"
 
 
+class UnsupportedCoding(UnsupportedMediaType):
+    """The body is compressed."""
+
+    accepted = ("Accept-Encoding", "identity")
+
+
 @functools.lru_cache(maxsize=512)
 def accepts_json(accept: bytes, *extra: bytes) -> bool:
     """Whether an ``Accept`` header admits JSON (``rest-v2`` 1.5)."""
@@ -115,9 +121,13 @@ async def read_body(
 
     Raises:
         BadRequest: It is too large, or broke off.
-        UnsupportedMediaType: It is of another type than the operation takes.
+        UnsupportedMediaType: It is compressed, or of another type than the
+            operation takes.
     """
     row, limit = operation.row, operation.max_body
+    coding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if coding != b"identity":
+        raise UnsupportedCoding("Content-Encoding must be identity, or not be sent.")
     if row.content_type is not None:
         sent = headers.get(b"content-type", b"").decode("latin-1")
         if sent != row.content_type:

@@ -52,7 +52,7 @@ def error_reply(error: Exception, allow: str = "") -> Reply:
         elif isinstance(error, MethodNotAllowed) and allow:
             headers["Allow"] = allow
         elif isinstance(error, UnsupportedMediaType):
-            headers["Accept-Patch"] = "application/openstack-messaging-v2.0-json-patch"
+            headers.update([error.accepted])
         elif isinstance(error, TooManyRequests):
             headers["Retry-After"] = str(error.retry_after)
         return Reply(error.status, body, headers)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
 
 from zaqarserver.context import Context
-from zaqarserver.errors import ClaimNotFound
+from zaqarserver.errors import ClaimNotFound, Unavailable
 from zaqarserver.fields import Fields, QueueName, body, path, query
 from zaqarserver.operations.messages import is_delayed, queue_metadata, readable
 from zaqarserver.operations.metadata import dead_letter
 from zaqarserver.storage.base import Claim
+
+LOG = logging.getLogger(__name__)
 
 ClaimTtl = Annotated[
     int | msgspec.UnsetType,
@@ -64,6 +67,14 @@ async def claim_create(ctx: Context, args: ClaimCreate) -> Claim | None:
         dead_letter=dead_letter(metadata),
     )
     return None if claim is None else _readable(ctx, args.queue_name, claim)
+
+
+async def claim_undo(ctx: Context, args: ClaimCreate, claim: Claim) -> None:
+    """Release a claim that nobody was told of."""
+    try:
+        await ctx.storage.claim_delete(ctx.space, args.queue_name, claim.id, ctx.now)
+    except Unavailable as error:
+        LOG.warning("a claim that nobody was told of holds to its end: %s", error)
 
 
 def _readable(ctx: Context, queue: str, claim: Claim) -> Claim:

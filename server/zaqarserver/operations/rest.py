@@ -31,6 +31,7 @@ from zaqarserver.storage.base import Claim, Edge, Message, Metadata, QueueStats
 from zaqarserver.storage.subscriptions import Subscription
 
 _NO_CONTENT = Reply(204)
+_IDS_SHOWN = 20
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -187,10 +188,12 @@ def queue_get_stats(
 def message_post(ctx: Context, args: messages.MessagePost, ids: list[str]) -> Reply:
     """Where the new messages are, in posting order."""
     path = f"{_path(ctx, args.queue_name)}/messages"
+    # The body names all; the head of an answer does not grow with the request.
+    shown = min(_IDS_SHOWN, ctx.settings.max_messages_per_page)
     return Reply(
         201,
         {"resources": [f"{path}/{id_}" for id_ in ids]},
-        {"Location": f"{path}?ids={','.join(ids)}"},
+        {"Location": f"{path}?ids={','.join(ids[:shown])}"},
     )
 
 

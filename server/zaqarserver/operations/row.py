@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -67,7 +68,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
             query parameter is present.
         admin: Whether the operation exists only with ``admin_mode``.
         pooled: Whether it exists only with ``pooling``.
-        head: Whether REST answers HEAD as well.
+        head: Whether REST answers HEAD at once, without doing what GET does.
+        undo: Takes back what was done, if the answer cannot reach who asked.
         shows_claim: Whether it answers with a claim made before, whatever that holds.
         topics: Whether it is about topics: the handler, which is that of queues, is
             given their space.
@@ -90,6 +92,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     admin: bool = False
     pooled: bool = False
     head: bool = False
+    undo: Callable[[Context, Any, Any], Awaitable[None]] | None = None
     shows_claim: bool = False
     topics: bool = False
     summary: str = ""
@@ -131,6 +134,15 @@ class BoundOperation:
             count = getattr(arguments, name, None) or 0
             records += count if isinstance(count, int) else len(count)
         return self._record * records
+
+    def undo(
+        self, context: Context, arguments: Any, result: Any
+    ) -> Callable[[], Awaitable[None]] | None:
+        """Return what takes a result back, or ``None`` if nothing can or need."""
+        undo = self.row.undo
+        if undo is None or result is None:
+            return None
+        return functools.partial(undo, self.scoped(context), arguments, result)
 
     def scoped(self, context: Context) -> Context:
         """Return the context as the handler and the renderers of the row get it."""

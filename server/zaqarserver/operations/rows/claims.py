@@ -18,6 +18,7 @@ ROWS: tuple[Operation, ...] = (
         render=rest.claim_create,
         body=Body.OPTIONAL,
         frame=frames.claim_create,
+        undo=claims.claim_undo,
         summary="Claim the oldest free messages.",
     ),
     Operation(
