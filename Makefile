@@ -37,8 +37,9 @@ keystone: venv venv-keystone  ## what needs a real Keystone, against one
 cluster: venv  ## stores of several servers: a Redis cluster, and Sentinels
 	@$(BIN)/pytest server/tests/redis/cluster $(ARGS)
 
-torture: venv  ## break whole deployments for five minutes and check every promise
+torture: venv  ## break whole deployments for ten minutes and check every promise
 	@$(BIN)/python testing/torture_scenarios.py $(ARGS)
+	@$(BIN)/python testing/torture_moves.py
 
 serve: venv  ## run a server that keeps its messages (under $XDG_STATE_HOME)
 	@echo "Try it in another terminal: .venv/bin/zaqar message post orders '{\"body\": 1}'"

@@ -12,7 +12,7 @@ import falcon.testing
 import msgspec
 import pytest
 from oslo_config import cfg
-from page_sizes import small
+from page_sizes import LOOKS, small
 from redis_service import RedisServer
 from zaqarserver import config
 from zaqarserver.auth import NoAuth
@@ -135,6 +135,13 @@ class Api:
 def small_pages() -> Iterator[None]:
     """Make all pages and steps small, and let SQLite reverse what has no order."""
     with small():
+        yield
+
+
+@pytest.fixture
+def small_pages_of_model() -> Iterator[None]:
+    """Do the same, and let a claim look at as many dead rows as ever."""
+    with small(*LOOKS):
         yield
 
 

@@ -26,4 +26,4 @@ TestPoolsModel.settings = settings(
     deadline=None,  # a shared machine is slow at times
     suppress_health_check=[HealthCheck.too_slow],
 )
-pytest.mark.usefixtures("small_pages")(TestPoolsModel)
+pytest.mark.usefixtures("small_pages_of_model")(TestPoolsModel)

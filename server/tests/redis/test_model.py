@@ -18,10 +18,12 @@ SETTINGS = settings(
 )
 
 
-@pytest.mark.usefixtures("sizes")
+@pytest.mark.parametrize("fixture", ["redis_server", "small_pages_of_model"])
 def test_every_sequence_of_steps_agrees_with_the_model(
-    redis_server: RedisServer,
+    redis_server: RedisServer, request: pytest.FixtureRequest, fixture: str
 ) -> None:
+    request.getfixturevalue(fixture)
+
     def empty(path: Path) -> RedisStorage:
         # A prefix of its own is an empty store.
         return RedisStorage.from_uri(f"{redis_server.uri}?prefix={path.name}", {})

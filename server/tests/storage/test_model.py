@@ -32,4 +32,4 @@ TestFileModel.settings = SETTINGS
 
 TestMemoryModel = state_machine(in_memory).TestCase
 TestMemoryModel.settings = SETTINGS
-pytest.mark.usefixtures("small_pages")(TestMemoryModel)
+pytest.mark.usefixtures("small_pages_of_model")(TestMemoryModel)

@@ -7,6 +7,7 @@ until it is *opened*; then the old one lets go of its copy (*leaves*)::
 
     source.queue_seal     target.queue_receive
     source.queue_export → target.queue_import     page by page
+    source.queue_contents = target.queue_contents
                  (the catalogue: the queue is in the target now)
                           target.queue_open
     source.queue_leave
@@ -176,6 +177,41 @@ class ExportPage(msgspec.Struct, frozen=True):
     following: str | None
 
 
+class Contents(msgspec.Struct, frozen=True):
+    """How much a queue has, of what does not end before some time.
+
+    Attributes:
+        queues: 1, or 0 if only subscriptions of it are left.
+        messages: Messages.
+        claims: Claims that hold some.
+        claimed: Messages under those.
+        subscriptions: Subscriptions that are not volatile.
+        waiting: Those of them that are to be told something.
+        deliveries: What they are to be told: each notice, once for each of them.
+    """
+
+    queues: int
+    messages: int
+    claims: int
+    claimed: int
+    subscriptions: int
+    waiting: int
+    deliveries: int
+
+    def missing_from(self, other: Contents) -> str:
+        """Say what another store has of it that differs, empty if nothing does.
+
+        It may have more deliveries: where a store remembers of a subscription only
+        the first notice that it waits for, it waits for all later ones, too.
+        """
+        return ", ".join(
+            f"{there} {name} of {here}"
+            for name in self.__struct_fields__
+            if (there := getattr(other, name)) != (here := getattr(self, name))
+            and not (name == "deliveries" and there > here)
+        )
+
+
 class SealKind(enum.StrEnum):
     """Why a store refuses a queue."""
 
@@ -299,6 +335,21 @@ class MovableStorage(abc.ABC):
 
         Raises:
             QueueChanged: The queue is not being received for this epoch.
+        """
+
+    @abc.abstractmethod
+    async def queue_contents(self, project: str, queue: str, now: float) -> Contents:
+        """Count what the store has of a queue that leaves, or arrived so far.
+
+        It is counted where it is kept, not told from what was imported or exported.
+
+        Args:
+            project: The project.
+            queue: The queue.
+            now: What ends until then is left out.
+
+        Raises:
+            QueueChanged: The queue neither leaves nor arrives.
         """
 
     @abc.abstractmethod

@@ -148,11 +148,24 @@ class Mover:
                     *where, move.epoch, now + LEASE
                 ):
                     return False
+        await self._compare(move)
         if not await self._catalog.placement_arrive(*where, move.epoch):
             return False
         LOG.info("queue %s: %d records moved to %s", move.queue, count, move.pool)
         await self._finish(move)
         return True
+
+    async def _compare(self, move: _Move) -> None:
+        """Refuse to go on unless all that was there is in its new place.
+
+        Servers whose clocks differ may sweep what ends in the one store and not in the
+        other: what ends within a lease is not counted.
+        """
+        where = (move.project, move.queue, self._clock() + LEASE)
+        there = await move.source.queue_contents(*where)
+        missing = there.missing_from(await move.target.queue_contents(*where))
+        if missing:
+            raise QueueChanged(f"pool {move.pool} got {missing}")
 
     async def _finish(self, move: _Move) -> None:
         """Open the queue and drop the old copy; both can be done later as well."""

@@ -20,6 +20,7 @@ from zaqarserver.errors import QueueChanged
 from zaqarserver.storage.moving import (
     REMEMBERED_SECONDS,
     ClaimRecord,
+    Contents,
     ExportPage,
     MessageRecord,
     MovableStorage,
@@ -177,15 +178,20 @@ class MovingOnRedis(AccountsOnRedis, MovableStorage):
     ) -> ExportPage:
         """Go on within, or after, the kind of record that is named."""
         keys = self._names.queue(project, queue)
-        kind, _, position = (following or "head:0").partition(":")
-        if kind in ("head", "claim"):
-            return await self._export_head(keys, position, limit, first=kind == "head")
+        kind, _, position = (following or "head:").partition(":")
+        if kind == "head":
+            metadata = await self._depart(scripts.DEPART, keys)
+            head = [QueueRecord(_decode(metadata))] if metadata else []
+            return ExportPage(head, "message:-")
         if kind == "message":
             start, *page = await self._depart(
                 scripts.DEPART_MESSAGES, keys, position, limit, PAGE_BYTES
             )
-            messages = transfer.read_messages(page)
-            return ExportPage(messages, _after("message", start, "subscription:-"))
+            claims = transfer.read_claims(*page[3:])
+            messages = transfer.read_messages(page[:3])
+            return ExportPage(
+                [*claims, *messages], _after("message", start, "subscription:-")
+            )
         if kind == "subscription":
             start, *page = await self._depart(
                 scripts.DEPART_SUBSCRIPTIONS, keys, position, limit
@@ -198,16 +204,13 @@ class MovingOnRedis(AccountsOnRedis, MovableStorage):
         notices = transfer.read_notices(page)
         return ExportPage(notices, f"notice:{number}" if number else None)
 
-    async def _export_head(
-        self, keys: QueueKeys, cursor: str, limit: int, *, first: bool
-    ) -> ExportPage:
-        cursor_after, metadata, *page = await self._depart(
-            scripts.DEPART, keys, cursor, limit
-        )
-        head = [QueueRecord(_decode(metadata))] if first and metadata else []
-        claims = transfer.read_claims(*page)
-        start = b"" if cursor_after == b"0" else cursor_after
-        return ExportPage([*head, *claims], _after("claim", start, "message:-"))
+    async def queue_contents(self, project: str, queue: str, now: float) -> Contents:
+        """Count the sets, and how far behind each subscription is."""
+        keys = self._names.queue(project, queue)
+        reply = await self._run(scripts.CONTENTS, keys.moving, repr(now))
+        if reply == _CHANGED:
+            raise QueueChanged(f"queue {queue!r} neither leaves nor arrives")
+        return Contents(*reply)
 
     async def _depart(self, script: Script, keys: QueueKeys, *args: Word) -> Any:
         reply = await self._run(script, keys.moving, *args)

@@ -1,8 +1,9 @@
 """Queues that leave for another store, or come from one: the steps.
 
-The messages and claims of an arriving queue go into a backlog of their own, which
-belongs to nobody until the queue is opened. All else that arrives waits as records:
-a subscription or a notice in its table would be acted on.
+What arrives is put where it will be, so that it can be counted before the queue is
+anybody's: messages and claims in a backlog of their own, subscriptions and notices
+under a name of their own, parked and not to be spread, as those of a queue that
+leaves. Opening the queue gives them its name. Only its metadata waits as a record.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from zaqarserver.storage.sqlite.subscriptions import bury_all
 
 #: The project of what arrives: none that a caller can have.
 ARRIVING = "\0arriving"
+
+#: What the record of the queue itself is called among those that arrived.
+QUEUE_RECORD = "queue"
 
 #: How many rows one step changes at most.
 STEP = 500
@@ -53,6 +57,17 @@ FREE_NOTICES = """
     UPDATE notice SET reached = -1 - reached
      WHERE reached < 0 AND project = ? AND source = ?
 """
+SUBSCRIPTIONS_NAME = """
+    UPDATE subscription SET project = ?1, source = ?2, due = parked, parked = NULL
+     WHERE seq IN (SELECT seq FROM subscription
+                    WHERE project = ?3 AND source = ?4 AND expires > 0
+                    ORDER BY seq LIMIT ?5)
+    RETURNING seq
+"""
+NOTICES_NAME = """
+    UPDATE notice SET project = ?1, source = ?2, reached = -1 - reached
+     WHERE reached < 0 AND project = ?3 AND source = ?4
+"""
 # Deliveries that were made of them end with their subscriptions.
 DROP_NOTICES = (
     "DELETE FROM notice WHERE reached < 0 AND project = ? AND source = ? AND open = 0"
@@ -69,6 +84,9 @@ ARRIVED = """
     SELECT number, record FROM arrival NOT INDEXED
      WHERE seal = ? AND number > ? ORDER BY number LIMIT ?
 """
+ARRIVAL_INSERT = """
+    INSERT OR IGNORE INTO arrival (seal, id, record) VALUES (?, ?, ?) RETURNING number
+"""
 ARRIVED_DROP = """
     DELETE FROM arrival
      WHERE number IN (SELECT number FROM arrival WHERE seal = ? LIMIT ?)
@@ -76,7 +94,7 @@ ARRIVED_DROP = """
 """
 SUBSCRIPTION_INSERT = """
     INSERT INTO subscription (seq, secret, project, source, subscriber, ttl, created,
-                              expires, options, confirmed, volatile, due, alias)
+                              expires, options, confirmed, volatile, parked, alias)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 SUBSCRIPTION_UPTO = """
@@ -162,21 +180,27 @@ def leave(ledger: Ledger, place: Place, epoch: int, now: float) -> Steps:
 
 def _drop(ledger: Ledger, place: Place, sealed: Sealed) -> Generator[None, None, None]:
     """Leave to the sweeper what the store has of a sealed queue."""
+    if sealed.kind is SealKind.GONE:
+        return
     if sealed.kind is SealKind.ARRIVING:
+        place = arriving(sealed)
         if sealed.backlog is not None:
             ledger.bury(ARRIVING, sealed.backlog)
         while fetch(ledger.db, ARRIVED_DROP, (sealed.id, STEP)):
             yield
-    elif sealed.kind is SealKind.LEAVING:
-        entry = ledger.sealed_entry(*place)
-        if entry is not None:
-            ledger.remove(*place, entry)
-        yield from bury_all(ledger, *place)
-        ledger.db.execute(DROP_NOTICES, place)
-        ledger.db.execute(END_NOTICES, place)
+    elif (entry := ledger.sealed_entry(*place)) is not None:
+        ledger.remove(*place, entry)
+    yield from bury_all(ledger, *place)
+    ledger.db.execute(DROP_NOTICES, place)
+    ledger.db.execute(END_NOTICES, place)
 
 
 # -- arriving ---------------------------------------------------------------------
+
+
+def arriving(sealed: Sealed) -> Place:
+    """Return the name for what arrives with a queue until that is opened."""
+    return Place(ARRIVING, str(sealed.id))
 
 
 def receive(ledger: Ledger, place: Place, epoch: int) -> Steps:
@@ -229,7 +253,7 @@ def _resume(ledger: Ledger, place: Place) -> Generator[None, None, None]:
 def _settle_in(
     ledger: Ledger, place: Place, sealed: Sealed
 ) -> Generator[None, None, None]:
-    """Put what has arrived in its place."""
+    """Give what has arrived its name."""
     yield from bury_all(ledger, *place)  # what a queue of this name once left here
     backlog = sealed.backlog or 0
     there = False
@@ -237,16 +261,23 @@ def _settle_in(
     while rows := fetch(ledger.db, ARRIVED, (sealed.id, last, STEP)):
         for number, text in rows:
             last = number
-            record = decode(text)
+            record = decode(text) if text else None
             if isinstance(record, QueueRecord):
                 ledger.hand_over(backlog, ARRIVING, place.project)
                 ledger.create(*place, record.metadata, backlog)
                 there = True
+            # An earlier version of this server kept all records until now.
             elif isinstance(record, SubscriptionRecord):
-                _subscribe(ledger, place, record)
-            else:
-                _note(ledger, place, record)
+                keep_subscription(ledger, arriving(sealed), record)
+            elif record is not None:
+                _note(ledger, arriving(sealed), record)
         yield
+    names = (*place, *arriving(sealed))
+    while named := fetch(ledger.db, SUBSCRIPTIONS_NAME, (*names, STEP)):
+        ledger.tally.add(ARRIVING, subscriptions=-len(named))
+        ledger.tally.add(place.project, subscriptions=len(named))
+        yield
+    ledger.db.execute(NOTICES_NAME, names)
     if not there:
         ledger.bury(ARRIVING, backlog)
     while fetch(ledger.db, ARRIVED_DROP, (sealed.id, STEP)):
@@ -270,7 +301,15 @@ def free_row(ledger: Ledger, table: str, id_: str, last: int) -> tuple[int, int 
     return row, None if row == number else number
 
 
-def _subscribe(ledger: Ledger, place: Place, record: SubscriptionRecord) -> None:
+def keep_queue(ledger: Ledger, sealed: Sealed, record: QueueRecord) -> None:
+    """Keep the metadata of an arriving queue."""
+    ledger.db.execute(ARRIVAL_INSERT, (sealed.id, QUEUE_RECORD, encode(record)))
+
+
+def keep_subscription(ledger: Ledger, place: Place, record: SubscriptionRecord) -> None:
+    """Keep a subscription of an arriving queue, unless it is there."""
+    if SUBSCRIPTION_OF.find(ledger.db, record.id, *place):
+        return
     last = _upto(ledger, place, record.id)
     row, alias = free_row(ledger, "subscription", record.id, last)
     ledger.db.execute(
@@ -293,6 +332,13 @@ def _subscribe(ledger: Ledger, place: Place, record: SubscriptionRecord) -> None
     ledger.tally.add(place.project, subscriptions=1)
 
 
+def keep_notice(ledger: Ledger, sealed: Sealed, record: NoticeRecord) -> None:
+    """Keep a notice of an arriving queue, unless it has come before."""
+    name = f"notice {record.id}"
+    if fetch(ledger.db, ARRIVAL_INSERT, (sealed.id, name, b"")):
+        _note(ledger, arriving(sealed), record)
+
+
 def _note(ledger: Ledger, place: Place, record: NoticeRecord) -> None:
     reached = None if record.after is None else _upto(ledger, place, record.after)
     row = (
@@ -300,7 +346,7 @@ def _note(ledger: Ledger, place: Place, record: NoticeRecord) -> None:
         encode(record.messages),
         len(record.messages),
         _upto(ledger, place, record.until),
-        reached,
+        None if reached is None else -1 - reached,
     )
     found = [
         (there[0], pending)

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from zaqarserver.errors import QueueChanged
 from zaqarserver.storage.moving import (
+    Contents,
     ExportPage,
     MovableStorage,
     Record,
     Seal,
     SealKind,
 )
-from zaqarserver.storage.sqlite import moving, seals, transfer
+from zaqarserver.storage.sqlite import contents, moving, seals, transfer
 from zaqarserver.storage.sqlite.access import Access, translated
 from zaqarserver.storage.sqlite.moving import Place
 
@@ -67,6 +68,14 @@ class MovingOnSQLite(Access, MovableStorage):
         """Insert rows."""
         place = Place(project, queue)
         await self._run_steps(transfer.receive_page, place, epoch, records)
+
+    async def queue_contents(self, project: str, queue: str, now: float) -> Contents:
+        """Count rows, messages some at a time."""
+        engine = self._open_engine
+        with translated:
+            return await contents.count(
+                engine.reader, engine.ledger, Place(project, queue), now
+            )
 
     async def queue_seals(
         self, *, marker: tuple[str, str] | None, limit: int

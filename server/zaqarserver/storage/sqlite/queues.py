@@ -177,7 +177,7 @@ async def stats(
         # The sweeper must not take rows away while we count them in steps; all
         # else leaves expired rows alone.
         with ledger.no_sweep(backlog):
-            expired = await _count_expired(db, backlog, now)
+            expired = await count_messages(db, backlog, -math.inf, now)
             view = _look(db, backlog, now, now)._replace(expired=expired)
     if view.messages == view.expired:
         return QueueStats()
@@ -201,10 +201,11 @@ def _look(db: apsw.Connection, backlog: int, now: float, since: float) -> _View:
     return _View(messages, claimed, expired, oldest, newest)
 
 
-async def _count_expired(db: apsw.Connection, backlog: int, now: float) -> int:
-    """Count all expired rows, some at a time."""
+async def count_messages(
+    db: apsw.Connection, backlog: int, since: float, now: float
+) -> int:
+    """Count all rows that expire after ``since`` and up to ``now``, some at a time."""
     total = 0
-    since = -math.inf
     while True:
         bindings = (backlog, since, now, COUNT_STEP)
         found, last = sql.fetch(db, sql.MESSAGE_COUNT_EXPIRED, bindings)[0]

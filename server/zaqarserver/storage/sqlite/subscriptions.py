@@ -27,10 +27,11 @@ FIND = ById(f"""
 """)  # noqa: S608 - constants only
 PLACE = ById("""
     SELECT seq, secret FROM subscription
-     WHERE {number} = ? AND project = ? AND source = ?
+     WHERE {number} = ? AND project = ? AND source = ? AND expires > 0
 """)
 BEFORE = """
-    SELECT seq FROM subscription WHERE project = ? AND source = ? AND alias <= ?
+    SELECT seq FROM subscription
+     WHERE project = ? AND source = ? AND alias <= ? AND expires > 0
      ORDER BY alias DESC, seq DESC LIMIT 1
 """
 FIND_SUBSCRIBER = f"""

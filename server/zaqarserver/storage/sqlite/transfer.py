@@ -23,7 +23,15 @@ from zaqarserver.storage.moving import (
 from zaqarserver.storage.sqlite import statements as sql
 from zaqarserver.storage.sqlite.ids import decode_secret, encode_id
 from zaqarserver.storage.sqlite.ledger import Ledger, load_entry
-from zaqarserver.storage.sqlite.moving import ARRIVING, Place, encode, free_row
+from zaqarserver.storage.sqlite.moving import (
+    ARRIVING,
+    Place,
+    arriving,
+    free_row,
+    keep_notice,
+    keep_queue,
+    keep_subscription,
+)
 from zaqarserver.storage.sqlite.statements import ById, Row, fetch
 from zaqarserver.storage.subscriptions import Noticed
 
@@ -71,9 +79,10 @@ NOTICES = """
      ORDER BY id
 """
 DELIVERIES = """
-    SELECT coalesce(s.alias, s.seq), s.secret, d.position, d.attempt
+    SELECT d.notice, coalesce(s.alias, s.seq), s.secret, d.position, d.attempt
       FROM subscription s JOIN delivery d ON d.subscription = s.seq
-     WHERE s.project = ? AND s.source = ? AND s.expires > 0 AND d.notice = ?
+     WHERE s.project = ? AND s.source = ? AND s.expires > 0
+       AND d.notice BETWEEN ? AND ?
      ORDER BY d.id
 """
 SUBSCRIPTION_UPTO = """
@@ -94,9 +103,6 @@ MESSAGE_LAST = """
     SELECT max(seq) FROM message WHERE backlog = ? AND state = ?
 """
 CLAIM_OF = ById("SELECT seq, secret FROM claim WHERE {number} = ? AND backlog = ?")
-ARRIVAL_INSERT = """
-    INSERT OR IGNORE INTO arrival (seal, id, record) VALUES (?, ?, ?)
-"""
 
 _decode_options = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_messages = msgspec.msgpack.Decoder(list[Noticed]).decode
@@ -131,7 +137,7 @@ def export(
         records = [_subscription(row) for row in rows]
         return _page(records, rows, limit, "subscription", "notice")
     rows = _bounded(db.execute(NOTICES, (*place, last, limit)))
-    notices = [_notice(db, place, row) for row in rows]
+    notices = _notices(db, place, rows)
     return ExportPage(notices, f"notice:{rows[-1][0]}" if rows else None)
 
 
@@ -193,19 +199,26 @@ def _subscription(row: Row) -> SubscriptionRecord:
     )
 
 
-def _notice(db: apsw.Connection, place: Place, row: Row) -> NoticeRecord:
-    id_, messages, newest, reached = row
-    pending = [
-        PendingDelivery(encode_id(number, secret), position, attempt)
-        for number, secret, position, attempt in fetch(db, DELIVERIES, (*place, id_))
+def _notices(
+    db: apsw.Connection, place: Place, rows: Sequence[Row]
+) -> list[NoticeRecord]:
+    pending: dict[int, list[PendingDelivery]] = {row[0]: [] for row in rows}
+    ends = (rows[0][0], rows[-1][0]) if rows else (0, 0)
+    # One look for all: which are of a notice is known by their subscriptions only.
+    found = fetch(db, DELIVERIES, (*place, *ends))
+    for notice, number, secret, position, attempt in found:
+        delivery = PendingDelivery(encode_id(number, secret), position, attempt)
+        pending[notice].append(delivery)
+    return [
+        NoticeRecord(
+            id=str(id_),
+            messages=_decode_messages(messages),
+            deliveries=pending[id_],
+            after=None if reached is None else _id_upto(db, place, -1 - reached),
+            until=_id_upto(db, place, newest),
+        )
+        for id_, messages, newest, reached in rows
     ]
-    return NoticeRecord(
-        id=str(id_),
-        messages=_decode_messages(messages),
-        deliveries=pending,
-        after=None if reached is None else _id_upto(db, place, -1 - reached),
-        until=_id_upto(db, place, newest),
-    )
 
 
 def _id_upto(db: apsw.Connection, place: Place, seq: int) -> str:
@@ -237,11 +250,12 @@ def receive_page(
             _keep_claim(ledger, sealed.backlog, record)
         elif isinstance(record, MessageRecord):
             last = _keep_message(ledger, sealed.backlog, record, last)
+        elif isinstance(record, QueueRecord):
+            keep_queue(ledger, sealed, record)
+        elif isinstance(record, SubscriptionRecord):
+            keep_subscription(ledger, arriving(sealed), record)
         else:
-            # The types have ids of their own; the queue itself needs none.
-            id_ = "" if isinstance(record, QueueRecord) else record.id
-            name = f"{type(record).__name__} {id_}"
-            ledger.db.execute(ARRIVAL_INSERT, (sealed.id, name, encode(record)))
+            keep_notice(ledger, sealed, record)
 
 
 def _last(ledger: Ledger, backlog: int) -> int:

@@ -253,6 +253,26 @@ class MovingContract(Suite):
         back = await storage.claim_get(PROJECT, QUEUE, held.id, NOW)
         assert ids_of(back.messages) == ids[:1]
 
+    async def test_subscriptions_of_a_queue_that_came_back_are_listed_once(
+        self, storage: Storage
+    ) -> None:
+        """What the store had of them before is not swept yet."""
+        made = [await subscribe(storage, f"http://h{n}/") for n in range(4)]
+        await moved(storage)
+        store = movable(storage)
+        assert await store.queue_seal(AWAY, QUEUE, 3)
+        records = await exported(store, AWAY)
+        assert await store.queue_receive(PROJECT, QUEUE, 3)
+        await store.queue_import(PROJECT, QUEUE, 3, records)
+        assert await store.queue_open(PROJECT, QUEUE, 3, 3)
+        for place, one in enumerate(made):
+            page = await storage.subscription_list(
+                PROJECT, QUEUE, marker=one.id, limit=10, now=NOW
+            )
+            assert [found.id for found in page] == [
+                found.id for found in made[place + 1 :]
+            ]
+
     async def test_many_of_each_kind_move_in_their_order(
         self, storage: Storage
     ) -> None:

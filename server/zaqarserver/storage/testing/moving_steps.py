@@ -8,7 +8,12 @@ import pytest
 
 from zaqarserver.errors import QueueChanged, QueueMoving
 from zaqarserver.storage.base import DeadLetter, Durability, Storage
-from zaqarserver.storage.moving import REMEMBERED_SECONDS, Seal, SealKind
+from zaqarserver.storage.moving import (
+    REMEMBERED_SECONDS,
+    Contents,
+    Seal,
+    SealKind,
+)
 from zaqarserver.storage.subscriptions import SubscriptionChange
 from zaqarserver.storage.testing.deliveries import bodies as told
 from zaqarserver.storage.testing.deliveries import take
@@ -17,6 +22,7 @@ from zaqarserver.storage.testing.moving import (
     MOVED,
     PLACED,
     exported,
+    fill,
     found_there,
     movable,
     moved,
@@ -192,6 +198,41 @@ class MovingStepsContract(Suite):
         assert ids_of(there.messages) == ids[:2]
         (delivery,) = await take(storage)
         assert len(delivery.messages) == 7
+
+    async def test_what_has_arrived_is_counted_like_what_leaves(
+        self, storage: Storage
+    ) -> None:
+        await fill(storage)
+        store = await sealed(storage)
+        leaving = await store.queue_contents(PROJECT, QUEUE, NOW)
+        assert leaving == Contents(
+            queues=1,
+            messages=80,
+            claims=14,
+            claimed=28,
+            subscriptions=12,
+            waiting=12,
+            deliveries=40 + 11 * 9,
+        )
+        records = await exported(store)
+        for end in (0, len(records) // 4, len(records) // 2, len(records)):
+            await received(store, records[:end])
+            arrived = await store.queue_contents(AWAY, QUEUE, NOW)
+            assert bool(leaving.missing_from(arrived)) is (end < len(records))
+        assert arrived == leaving
+        ended = await store.queue_contents(AWAY, QUEUE, NOW + 600)
+        assert ended == Contents(1, 0, 0, 0, 0, 0, 0)
+
+    async def test_what_neither_leaves_nor_arrives_is_not_counted(
+        self, storage: Storage
+    ) -> None:
+        await post(storage, b"1")
+        with pytest.raises(QueueChanged):
+            await movable(storage).queue_contents(PROJECT, QUEUE, NOW)
+        await moved(storage)
+        for project in (PROJECT, AWAY):
+            with pytest.raises(QueueChanged):
+                await movable(storage).queue_contents(project, QUEUE, NOW)
 
     async def test_a_late_page_changes_nothing(self, storage: Storage) -> None:
         ids = await post(storage, b"1", b"2")

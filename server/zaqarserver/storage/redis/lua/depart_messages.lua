@@ -1,8 +1,9 @@
--- Reads messages of a sealed queue.
+-- Reads messages of a sealed queue, and the claims that hold them.
 -- with: leaving, read, walk
 -- ARGV: where to begin, limit, about how many bytes of bodies
--- Returns where to go on or an empty text; ids, messages, bodies.
-local ids, raws, bodies, size = {}, {}, {}, 0
+-- Returns where to go on or an empty text; ids, messages, bodies; and claims, and packed: ttl,
+-- grace, creation.
+local ids, raws, bodies, size, claims, terms, known = {}, {}, {}, 0, {}, {}, {}
 local following = walk({ FREE, HIDDEN, HELD }, ARGV[1], PAGE)
 local id = following()
 while id do
@@ -11,8 +12,15 @@ while id do
     ids[#ids + 1] = id
     raws[#ids], bodies[#ids] = raw, call('HGET', BODY, id)
     size = size + #bodies[#ids]
+    local claim = unpacked(raw)[CLAIM]
+    local kept = claim ~= '' and not known[claim] and call('HGET', CLAIMS, claim)
+    if kept then
+      kept, known[claim] = unpacked(kept), true
+      claims[#claims + 1] = claim
+      terms[#claims] = pack({ kept[C_TTL], kept[C_GRACE], kept[C_CREATED] })
+    end
     if #ids >= tonumber(ARGV[2]) or size >= tonumber(ARGV[3]) then break end
   end
   id = following()
 end
-return { id and '(' .. id or '', ids, raws, bodies }
+return { id and '(' .. id or '', ids, raws, bodies, claims, terms }
