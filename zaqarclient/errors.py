@@ -7,6 +7,8 @@ The tree; the statuses are those of ``zaqarclient.transport.errors``::
     ├── InvalidOperation             the API has no such operation, or it
     │                                makes no sense on this object
     ├── UnsupportedVersion           the API version lacks this call
+    ├── UnknownBackend               no authentication backend of that name;
+    │                                also a ``KeyError``
     ├── AuthenticationFailed         no token could be had
     ├── EndpointNotFound             the messaging endpoint is not known
     └── transport.errors.TransportError
@@ -26,6 +28,7 @@ __all__ = [
     "DriverLoadFailure",
     "EndpointNotFound",
     "InvalidOperation",
+    "UnknownBackend",
     "UnsupportedVersion",
     "ZaqarError",
 ]
@@ -55,6 +58,13 @@ class InvalidOperation(ZaqarError):
 
 class UnsupportedVersion(ZaqarError):
     """The API version in use lacks this call."""
+
+
+class UnknownBackend(ZaqarError, KeyError):
+    """There is no authentication backend of that name."""
+
+    # A KeyError shows the text in quotes.
+    __str__ = Exception.__str__
 
 
 class AuthenticationFailed(ZaqarError):

@@ -32,7 +32,7 @@ def get_backend(
         options: What the backend needs (contract, SDK section 5).
 
     Raises:
-        zaqarclient.errors.ZaqarError: There is no such backend.
+        zaqarclient.errors.UnknownBackend: There is no such backend.
     """
     if not isinstance(backend, str):
         return backend
@@ -40,7 +40,7 @@ def get_backend(
         module, name = _BACKENDS[backend]
     except KeyError:
         known = ", ".join(sorted(_BACKENDS))
-        raise errors.ZaqarError(
+        raise errors.UnknownBackend(
             f"there is no authentication backend {backend!r}; there are: {known}"
         ) from None
     backend_class = getattr(importlib.import_module(module), name)

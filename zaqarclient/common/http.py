@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import requests
@@ -52,6 +52,32 @@ class TimedOut(errors.TimedOut, requests.exceptions.Timeout):
     """No answer within the timeout; also a ``requests.exceptions.Timeout``."""
 
 
+class _Session(requests.Session):
+    """A session that never turns a change into a question.
+
+    The library follows a redirect of a POST with a GET, and reads its success.
+
+    Args:
+        timeout: Seconds to wait between bytes; for a connection at most 10.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__()
+        self._timeouts = timeouts(timeout)
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return where a redirect leads, if it leaves the method as it is."""
+        target: str | None = super().get_redirect_target(resp)
+        asks = resp.request.method in {"GET", "HEAD", "OPTIONS"}
+        return target if asks or resp.status_code in {307, 308} else None
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> Reply:
+        """Send a request, with the time-outs of the session by default."""
+        if kwargs.get("timeout") is None:
+            kwargs["timeout"] = self._timeouts
+        return super().send(request, **kwargs)
+
+
 class Client:
     """Sends requests over one pooled session, without authentication.
 
@@ -63,8 +89,7 @@ class Client:
     """
 
     def __init__(self, timeout: float = DEFAULT_TIMEOUT) -> None:
-        self.session = requests.Session()
-        self._timeout = timeout
+        self.session: requests.Session = _Session(timeout)
 
     def request(
         self, method: str, url: str, *, connection: Sender | None = None, **kwargs: Any
@@ -82,9 +107,12 @@ class Client:
         """
         if connection is not None:
             return connection.request(method, url=url, **kwargs)
-        kwargs.setdefault("timeout", timeouts(self._timeout))
+        # By its name: callers' tests put their own in its place.
+        send = getattr(self.session, method.lower())
+        if method == "HEAD":
+            kwargs.setdefault("allow_redirects", True)
         try:
-            return self.session.request(method, url, **kwargs)
+            return cast("Reply", send(url, **kwargs))
         except requests.RequestException as error:
             raise network_error(error) from error
 

@@ -35,6 +35,7 @@ __all__ = [
     "TooManyRequests",
     "TransportError",
     "UnauthorizedError",
+    "UnexpectedAnswer",
     "UnsupportedMediaType",
     "error_class",
 ]
@@ -213,6 +214,15 @@ class ServerFault(TransportError):
     sentence = "The service failed."
 
 
+class UnexpectedAnswer(ServerFault):
+    """What answered is not the service, or not as an answer to this request.
+
+    The page of a proxy, a redirect that leads nowhere, a document of another shape.
+    """
+
+    sentence = "The service answered something that is not a messaging answer."
+
+
 class NetworkError(TransportError):
     """No usable answer came back.
 
@@ -281,9 +291,9 @@ def error_class(status: int) -> type[TransportError] | None:
         status: An HTTP status, or the status of a WebSocket answer.
 
     Returns:
-        The class, or None if the status (below 400) is no error.
+        The class; None for a status of success, 200 to 299.
     """
     if status < 400:
-        return None
+        return None if 200 <= status < 300 else UnexpectedAnswer
     fallback = RequestRefused if status < 500 else ServerFault
     return BY_STATUS.get(status, fallback)

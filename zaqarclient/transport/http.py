@@ -28,6 +28,8 @@ _LOG = logging.getLogger(__name__)
 
 _REQUEST_ID = "X-OpenStack-Request-ID"
 
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
@@ -84,6 +86,7 @@ class HttpTransport(base.Transport):
         headers = dict(request.headers)
         if not any(name.lower() == "content-type" for name in headers):
             headers["content-type"] = "application/json"
+        headers = {name: _encoded(name, text) for name, text in headers.items()}
         # One way for all of them: callers' tests put their own in its place.
         own = {} if request.connection is None else {"connection": request.connection}
         reply = self.client.request(
@@ -95,7 +98,7 @@ class HttpTransport(base.Transport):
             verify=request.cert or True if request.verify else False,
             **own,
         )
-        if reply.encoding is None:
+        if getattr(reply, "encoding", "") is None:
             reply.encoding = "utf-8"
         response = Response(request, reply.text, reply.headers, reply.status_code)
         if _LOG.isEnabledFor(logging.DEBUG):
@@ -108,6 +111,19 @@ class HttpTransport(base.Transport):
             )
         _raise_for_status(response)
         return response
+
+
+def _encoded(name: str, text: str) -> str:
+    """Return the text of a header so that what is sent is its UTF-8.
+
+    Raises:
+        ValueError: A header cannot have such text; the header is named.
+    """
+    if _CONTROL.search(text):
+        raise ValueError(f"the header {name} cannot be {text!r}: it is one line")
+    # The library sends Latin-1. What is not UTF-8 on a command line reaches the
+    # service as it was given.
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def _target(request: Request) -> _Target:
@@ -157,11 +173,14 @@ def _join(endpoint: str, api: Api, path: str) -> str:
 
 
 def _raise_for_status(response: Response) -> None:
-    status = response.status_code or 0
-    error = errors.error_class(status)
+    status = response.status_code
+    error = None if status is None else errors.error_class(status)
     if error is None:
         return
     title, description, text = _explanation(response)
+    if error is errors.UnexpectedAnswer:
+        target = response.header("Location")
+        title = f"HTTP {status}" + (f" to {target}" if target else "")
     raise error(
         title,
         description,

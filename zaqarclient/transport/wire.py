@@ -52,23 +52,42 @@ def connect(
     """
     own = f"python-zaqarclient/{version.__version__}"
     name = shown(endpoint)
-    with _typed_errors(name, unsent=True):
-        connection = websocket.create_connection(
-            endpoint,
-            timeout=min(timeout, _CONNECT_SECONDS),
-            sslopt=_tls(verify, cert),
-            header={"User-Agent": f"{product} {own}" if product else own},
-            suppress_origin=True,
-            enable_multithread=True,
-            # A redirect could lead the token anywhere.
-            redirect_limit=0,
-        )
-    if connection.getstatus() != 101:
-        SocketWire(connection, endpoint, timeout).release()
-        raise errors.ConnectionFailed(
-            description=f"{name}: redirected elsewhere", transient=False
-        )
-    return connection
+    places = [endpoint]
+    if urlsplit(endpoint).path.strip("/") and not endpoint.endswith("/"):
+        # A front end redirects a path that stands for a folder to the one with a
+        # slash; over HTTP, where more follows the path, it has no need to.
+        places.append(f"{endpoint}/")
+    for place in places:
+        with _typed_errors(name, unsent=True):
+            connection = _unless_redirected(
+                place,
+                timeout=min(timeout, _CONNECT_SECONDS),
+                sslopt=_tls(verify, cert),
+                header={"User-Agent": f"{product} {own}" if product else own},
+                suppress_origin=True,
+                enable_multithread=True,
+                # A redirect could lead the token anywhere.
+                redirect_limit=0,
+            )
+        if connection is not None:
+            return connection
+    raise errors.ConnectionFailed(
+        description=f"{name}: redirected elsewhere", transient=False
+    )
+
+
+def _unless_redirected(url: str, **options: Any) -> Connection | None:
+    """Open a connection; return None if the answer is a redirect."""
+    try:
+        connection = websocket.create_connection(url, **options)
+    except websocket.WebSocketException as error:
+        if "redirect" not in str(error).lower():
+            raise
+        return None
+    if connection.getstatus() == 101:
+        return connection
+    connection.shutdown()  # type: ignore[no-untyped-call]  # of the library
+    return None
 
 
 class SocketWire:

@@ -18,7 +18,7 @@ from zaqarclient.queues.v2.table import JSON_PATCH, OPERATIONS, PATH_NAME, Opera
 from zaqarclient.transport.api import Api, Frame, Retry
 from zaqarclient.transport.request import Request
 
-__all__ = ["JSON_PATCH", "OPERATIONS", "V2", "Call", "Operation"]
+__all__ = ["JSON_PATCH", "OPERATIONS", "V2", "Call", "Operation", "operation_of"]
 
 
 class V2(Api):
@@ -45,7 +45,7 @@ class V2(Api):
         """
         operation, given = request.operation, request.params
         if not operation:
-            operation, given = _operation_of(request.ref)
+            operation, given = operation_of(request.ref)
         self.get_schema(operation)
         row = OPERATIONS[operation]
         params = frames.arguments_of(row.query, given)
@@ -62,7 +62,7 @@ class V2(Api):
         )
 
 
-def _operation_of(ref: str) -> tuple[str, dict[str, Any]]:
+def operation_of(ref: str) -> tuple[str, dict[str, Any]]:
     """Return the operation that reads a path, with its arguments.
 
     Raises:

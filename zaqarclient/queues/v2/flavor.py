@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zaqarclient.queues.v2 import driver, operations
+from zaqarclient.queues.v2.documents import split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.client import Client
 
 __all__ = ["Flavor", "create_object"]
+
+
+_MEMBERS = frozenset({"name", "pool_list", "capabilities"})
 
 
 class Flavor:
@@ -29,6 +33,9 @@ class Flavor:
     """
 
     pool_group: str | None = None
+
+    #: Members of a listed one that this version of the client does not know.
+    extra: Mapping[str, Any] = {}
 
     def __init__(
         self,
@@ -73,4 +80,12 @@ class Flavor:
 
 def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Flavor]:
     """Return a function that makes a flavor from a document."""
-    return lambda document: Flavor(parent, **{**document, "auto_create": False})
+
+    def create(document: Mapping[str, Any]) -> Flavor:
+        known, extra = split(document, _MEMBERS)
+        flavor = Flavor(parent, known.pop("name"), auto_create=False, **known)
+        if extra:
+            flavor.extra = extra
+        return flavor
+
+    return create

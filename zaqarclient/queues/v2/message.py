@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from zaqarclient.queues.v2 import operations
+from zaqarclient.queues.v2.documents import split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2 import source
 
 __all__ = ["Message", "create_object", "documents_of", "ids_of"]
+
+
+_MEMBERS = frozenset(
+    {"ttl", "age", "body", "href", "id", "claim_id", "claim_count", "checksum"}
+)
 
 
 class Message:
@@ -86,9 +92,14 @@ class Message:
 
 def create_object(parent: source.Source) -> Callable[[Mapping[str, Any]], Message]:
     """Return a function that makes a message of the queue from a document."""
-    return lambda document: Message(
-        parent, **{"ttl": None, "age": None, "body": None, **document}
-    )
+
+    def create(document: Mapping[str, Any]) -> Message:
+        known, extra = split(document, _MEMBERS)
+        message = Message(parent, **{"ttl": None, "age": None, "body": None, **known})
+        message.extra = extra
+        return message
+
+    return create
 
 
 def documents_of(messages: object) -> list[Mapping[str, Any]]:

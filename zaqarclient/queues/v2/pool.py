@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zaqarclient.queues.v2 import driver, operations
+from zaqarclient.queues.v2.documents import split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.operations.flow import Document
 
 __all__ = ["Pool", "create_object"]
+
+
+_MEMBERS = frozenset({"name", "weight", "uri", "flavor", "options"})
 
 
 class Pool:
@@ -32,6 +36,9 @@ class Pool:
     """
 
     group: str | None = None
+
+    #: Members of a listed one that this version of the client does not know.
+    extra: Mapping[str, Any] = {}
 
     def __init__(
         self,
@@ -114,4 +121,12 @@ class Pool:
 
 def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Pool]:
     """Return a function that makes a pool from a document."""
-    return lambda document: Pool(parent, **{**document, "auto_create": False})
+
+    def create(document: Mapping[str, Any]) -> Pool:
+        known, extra = split(document, _MEMBERS)
+        pool = Pool(parent, known.pop("name"), auto_create=False, **known)
+        if extra:
+            pool.extra = extra
+        return pool
+
+    return create

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zaqarclient.queues.v2 import driver, operations
+from zaqarclient.queues.v2.documents import split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Subscription", "TopicSubscription", "create_object"]
 
 T = TypeVar("T")
+
+_MEMBERS = frozenset({"subscriber", "ttl", "id", "options", "age", "confirmed"})
 
 
 class Subscription:
@@ -37,6 +40,9 @@ class Subscription:
         zaqarclient.transport.errors.ResourceNotFound: There is none of this
             id.
     """
+
+    #: Members of a listed subscription that this version of the client does not know.
+    extra: Mapping[str, Any] = {}
 
     def __init__(
         self,
@@ -133,7 +139,11 @@ def create_object(
     """
 
     def create(document: Mapping[str, Any]) -> Subscription:
-        members = dict(document)
-        return kind(parent, members.pop("source"), auto_create=False, **members)
+        known, extra = split(document, _MEMBERS)
+        source = document["source"]
+        subscription = kind(parent, source, auto_create=False, **known)
+        if extra:
+            subscription.extra = extra
+        return subscription
 
     return create

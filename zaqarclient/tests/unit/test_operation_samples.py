@@ -111,6 +111,8 @@ def test_the_core_function_of_an_operation_sends_its_sample(
     names = CORE_NAMES.get(operation, {})
     arguments = {names.get(k, k): v for k, v in document["arguments"].items()}
     function = getattr(core, operation)
+    if operation == "message_post":  # its caller wraps
+        arguments["messages"] = {"messages": arguments["messages"]}
     result = function(transport, Request(stub.url, api=2), **arguments, callback=None)
     assert_seen(stub, document)
     reply = document["rest"]["reply"]["body"]

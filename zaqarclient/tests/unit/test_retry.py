@@ -281,9 +281,8 @@ def test_no_request_is_without_timeout(
     ) as sent:
         client.queues()
     assert sent.call_args.kwargs["timeout"] == (10.0, 60.0)
-    with mock.patch.object(
-        transport.client.session, "request", wraps=transport.client.session.request
-    ) as sent:
+    adapter = transport.client.session.get_adapter(stub.url)
+    with mock.patch.object(adapter, "send", wraps=adapter.send) as sent:
         transport.send(Request(stub.url))
     assert sent.call_args.kwargs["timeout"] == (10.0, 60.0)
 

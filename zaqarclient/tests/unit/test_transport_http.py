@@ -178,9 +178,14 @@ def test_every_status_from_400_is_an_error_of_its_class(
     )
 
 
-@pytest.mark.parametrize("status", [200, 201, 204, 300])
-def test_a_status_below_400_is_no_error(status: int) -> None:
+@pytest.mark.parametrize("status", [200, 201, 204, 299])
+def test_a_status_of_success_is_no_error(status: int) -> None:
     assert errors.error_class(status) is None
+
+
+@pytest.mark.parametrize("status", [0, 101, 300, 301, 302, 304, 307, 399])
+def test_a_status_that_no_operation_has_is_an_error(status: int) -> None:
+    assert errors.error_class(status) is errors.UnexpectedAnswer
 
 
 def _is_error(kind: object) -> bool:

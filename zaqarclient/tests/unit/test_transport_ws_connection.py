@@ -14,7 +14,7 @@ from websocket import ABNF
 from zaqarclient.errors import InvalidOperation
 from zaqarclient.queues.v2.client import Client
 from zaqarclient.tests.conftest import NOAUTH
-from zaqarclient.tests.http_stub import Answer, HttpStub
+from zaqarclient.tests.http_stub import Answer, HttpStub, Seen
 from zaqarclient.tests.ws_stub import (
     NOTIFICATION,
     Frame,
@@ -304,6 +304,24 @@ def test_a_redirect_is_not_followed(stub: HttpStub, make_client: MakeClient) -> 
     with pytest.raises(errors.ConnectionFailed, match=r"(?i)redirect"):
         client.queues()
     assert len(stub.seen) == 1
+
+
+@pytest.mark.parametrize("path", ["/messaging", "/messaging/", "/a/b", "", "/"])
+def test_a_path_that_a_front_end_completes_with_a_slash_is_asked_for_so(
+    stub: HttpStub, make_client: MakeClient, path: str
+) -> None:
+    def front_end(seen: Seen) -> Answer:
+        if seen.path.endswith("/"):
+            return Answer(426, "Hello")
+        return Answer(301, None, {"Location": f"http://127.0.0.1:1{seen.path}/"})
+
+    stub.default = front_end
+    client = make_client(stub.url.replace("http", "ws") + path, retries=0)
+    with pytest.raises(errors.RequestRefused, match="does not take WebSocket"):
+        client.queues()
+    slash = path if path.endswith("/") else f"{path}/"
+    once = [slash] if path in {"", slash} else [path, slash]
+    assert [seen for _, seen in stub.calls()] == once
 
 
 # -- the end -----------------------------------------------------------------------

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from zaqarclient.errors import ZaqarError
-from zaqarclient.queues.v2.cli.base import Lister, ShowOne
+from zaqarclient.queues.v2.cli.base import CommandError, Lister, ShowOne
 from zaqarclient.queues.v2.cli.failures import explained
 from zaqarclient.transport.errors import TransportError
 
@@ -62,7 +62,7 @@ class Health(_Document):
         parsed_args: argparse.Namespace,  # noqa: ARG002 - it takes no arguments
     ) -> tuple[Columns, tuple[Any, ...]]:
         """Read the health document."""
-        document = self.client.health()
+        document = _given(self.client.health())
         self.exit_status = 0 if healthy(document) else 1
         return _fields(document)
 
@@ -77,7 +77,7 @@ class HomeDoc(_Document):
         parsed_args: argparse.Namespace,  # noqa: ARG002 - it takes no arguments
     ) -> tuple[Columns, tuple[Any, ...]]:
         """Read the home document."""
-        return _fields(self.client.homedoc())
+        return _fields(_given(self.client.homedoc()))
 
 
 class ShowQuotas(Lister):
@@ -130,6 +130,12 @@ def healthy(document: Any) -> bool:
         for key in ("storage_reachable", "catalog_reachable", "succeeded")
     )
     return well and all(map(healthy, document.values()))
+
+
+def _given(document: dict[str, Any] | None) -> dict[str, Any]:
+    if not document:
+        raise CommandError("the service answered with nothing")
+    return document
 
 
 def _fields(document: dict[str, Any]) -> tuple[Columns, tuple[Any, ...]]:

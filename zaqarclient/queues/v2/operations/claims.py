@@ -27,7 +27,7 @@ class Claimed(NamedTuple):
 def claim_create(queue_name: str, **lease: Any) -> Flow[Claimed]:
     """Claim messages; ``ttl``, ``grace`` and ``limit`` have server defaults."""
     response = yield Call("claim_create", {"queue_name": queue_name, **lease})
-    document = flow.document_of(response)
+    document = flow.document_of(response, "claim_create")
     # Some services of old answered with the bare list.
     given = {"messages": document} if isinstance(document, list) else document
     messages = given.get("messages") or [] if isinstance(given, dict) else []
@@ -50,11 +50,11 @@ def claim_get(queue_name: str, claim_id: str) -> Flow[Document]:
 
 def claim_update(queue_name: str, claim_id: str, **lease: Any) -> Flow[None]:
     """Renew a claim; ``ttl`` or ``grace`` not given fall back to defaults."""
-    yield Call(
-        "claim_update", {"queue_name": queue_name, "claim_id": claim_id, **lease}
+    yield from flow.done(
+        "claim_update", queue_name=queue_name, claim_id=claim_id, **lease
     )
 
 
 def claim_delete(queue_name: str, claim_id: str) -> Flow[None]:
     """Release a claim."""
-    yield Call("claim_delete", {"queue_name": queue_name, "claim_id": claim_id})
+    yield from flow.done("claim_delete", queue_name=queue_name, claim_id=claim_id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from zaqarclient.queues.v2.api import Call
 from zaqarclient.queues.v2.operations import flow
 
 if TYPE_CHECKING:
@@ -15,13 +14,13 @@ if TYPE_CHECKING:
 
 def flavor_get(flavor_name: str) -> Flow[Any]:
     """Return one flavor."""
-    return (yield from flow.read("flavor_get", flavor_name=flavor_name))
+    return (yield from flow.read("flavor_get", flavor_name=flavor_name)) or {}
 
 
 def flavor_create(flavor_name: str, flavor_data: Mapping[str, Any]) -> Flow[None]:
     """Create or replace a flavor."""
-    yield Call(
-        "flavor_create", {"flavor_name": flavor_name, "flavor_data": flavor_data}
+    yield from flow.done(
+        "flavor_create", flavor_name=flavor_name, flavor_data=flavor_data
     )
 
 
@@ -31,12 +30,12 @@ def flavor_update(flavor_name: str, flavor_data: Mapping[str, Any]) -> Flow[Any]
         yield from flow.read(
             "flavor_update", flavor_name=flavor_name, flavor_data=flavor_data
         )
-    )
+    ) or {}
 
 
 def flavor_delete(flavor_name: str) -> Flow[None]:
     """Delete a flavor."""
-    yield Call("flavor_delete", {"flavor_name": flavor_name})
+    yield from flow.done("flavor_delete", flavor_name=flavor_name)
 
 
 def flavor_list(**query: Any) -> Flow[Document]:

@@ -6,12 +6,15 @@ from collections.abc import Generator, Mapping
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from zaqarclient.queues.v2.api import Call
+from zaqarclient.errors import InvalidOperation
+from zaqarclient.queues.v2.api import Call, operation_of
+from zaqarclient.queues.v2.shapes import mismatch
 from zaqarclient.transport import errors
 from zaqarclient.transport.response import Response
 
 T = TypeVar("T")
 
+_EMPTY = frozenset({"", "null"})
 _SHOWN = 200
 """Characters of an answer that nobody understands."""
 
@@ -25,7 +28,13 @@ Document: TypeAlias = dict[str, Any]
 def read(operation: str, /, **arguments: Any) -> Flow[Any]:
     """Send one call and return the answer's document, None if it has none."""
     response = yield Call(operation, arguments)
-    return document_of(response)
+    return document_of(response, operation)
+
+
+def done(operation: str, /, **arguments: Any) -> Flow[None]:
+    """Send one call whose answer says nothing but that it was carried out."""
+    response = yield Call(operation, arguments)
+    document_of(response)
 
 
 def page(key: str, operation: str, /, **arguments: Any) -> Flow[Document]:
@@ -46,27 +55,34 @@ def follow(ref: str) -> Flow[Any]:
     if parts.netloc:
         path = path[path.find("/v2/") :] if "/v2/" in path else path
     query = f"?{parts.query}" if parts.query else ""
-    response = yield Call("", {}, ref=path + query)
-    return document_of(response)
+    ref = path + query
+    response = yield Call("", {}, ref=ref)
+    try:
+        operation, _ = operation_of(ref)
+    except InvalidOperation:
+        operation = None
+    return document_of(response, operation)
 
 
-def document_of(response: Response) -> Any:
-    """Return what the answer holds, None if it is empty.
+def document_of(response: Response, operation: str | None = None) -> Any:
+    """Return what the answer to an operation holds, None if it is empty.
 
     Raises:
-        zaqarclient.transport.errors.ServerFault: Something else than the
+        zaqarclient.transport.errors.UnexpectedAnswer: Something else than the
             service answered, such as the page of a proxy: to take that for an
             empty answer would lose messages without a word.
     """
     document = response.deserialized_content
-    if document is None and response.status_code is not None:
-        text = (response.content or "").strip()
-        if text not in {"", "null"}:
-            raise errors.ServerFault(
-                description="The answer is not that of a messaging service",
-                text=text[:_SHOWN],
-                status=response.status_code,
-            )
+    text = (response.content or "").strip()
+    wrong = None if operation is None else mismatch(operation, document)
+    if document is None and response.status_code is not None and text not in _EMPTY:
+        wrong = "it is not JSON"
+    if wrong:
+        raise errors.UnexpectedAnswer(
+            description=wrong[0].upper() + wrong[1:],
+            text=text[:_SHOWN],
+            status=response.status_code,
+        )
     return document
 
 

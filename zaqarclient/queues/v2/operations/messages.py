@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from zaqarclient.queues.v2.api import Call
 from zaqarclient.queues.v2.operations import flow
 
 if TYPE_CHECKING:
@@ -26,10 +24,8 @@ def message_post(queue_name: str, messages: object) -> Flow[Document]:
 
     Args:
         queue_name: The queue.
-        messages: The list of them, or the whole body ``{"messages": [...]}``.
+        messages: The list of them.
     """
-    if isinstance(messages, Mapping):
-        messages = messages.get("messages")
     return (
         yield from flow.read("message_post", queue_name=queue_name, messages=messages)
     ) or {"resources": []}
@@ -62,9 +58,11 @@ def message_delete(
     queue_name: str, message_id: str, claim_id: str | None = None
 ) -> Flow[None]:
     """Delete one message; a claimed one only with its claim."""
-    yield Call(
+    yield from flow.done(
         "message_delete",
-        {"queue_name": queue_name, "message_id": message_id, "claim_id": claim_id},
+        queue_name=queue_name,
+        message_id=message_id,
+        claim_id=claim_id,
     )
 
 
@@ -72,13 +70,11 @@ def message_delete_many(
     queue_name: str, ids: Iterable[str], claim_ids: Iterable[str] | None = None
 ) -> Flow[None]:
     """Delete messages; claims are checked only if the service is set so."""
-    yield Call(
+    yield from flow.done(
         "message_delete_many",
-        {
-            "queue_name": queue_name,
-            "ids": _ids(ids),
-            "claim_ids": list(claim_ids) if claim_ids else None,
-        },
+        queue_name=queue_name,
+        ids=_ids(ids),
+        claim_ids=list(claim_ids) if claim_ids else None,
     )
 
 

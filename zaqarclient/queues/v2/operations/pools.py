@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from zaqarclient.queues.v2.api import Call
 from zaqarclient.queues.v2.operations import flow
 
 if TYPE_CHECKING:
@@ -15,25 +14,25 @@ if TYPE_CHECKING:
 
 def pool_get(pool_name: str, **query: Any) -> Flow[Any]:
     """Return one pool; with ``detailed`` its options too."""
-    return (yield from flow.read("pool_get", pool_name=pool_name, **query))
+    return (yield from flow.read("pool_get", pool_name=pool_name, **query)) or {}
 
 
 def pool_create(pool_name: str, pool_data: Mapping[str, Any]) -> Flow[None]:
     """Create or replace a pool."""
-    yield Call("pool_create", {"pool_name": pool_name, "pool_data": pool_data})
+    yield from flow.done("pool_create", pool_name=pool_name, pool_data=pool_data)
 
 
 def pool_update(pool_name: str, pool_data: Mapping[str, Any]) -> Flow[Any]:
     """Change a pool and return it."""
     return (
         yield from flow.read("pool_update", pool_name=pool_name, pool_data=pool_data)
-    )
+    ) or {}
 
 
 def pool_delete(pool_name: str, force: bool = False) -> Flow[None]:
     """Delete a pool; with `force` also one that has queues, which are lost."""
     # What is not asked for is not sent: services of old know nothing of it.
-    yield Call("pool_delete", {"pool_name": pool_name, "force": force or None})
+    yield from flow.done("pool_delete", pool_name=pool_name, force=force or None)
 
 
 def pool_drain(pool_name: str, wait: int | None = None) -> Flow[Document]:

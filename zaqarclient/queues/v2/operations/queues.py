@@ -53,7 +53,7 @@ def queue_get_stats(name: str) -> Flow[Document]:
 
 def queue_delete(name: str) -> Flow[None]:
     """Delete a queue with its messages."""
-    yield Call("queue_delete", {"queue_name": name})
+    yield from flow.done("queue_delete", queue_name=name)
 
 
 def queue_list(**query: Any) -> Flow[Document]:
@@ -64,7 +64,7 @@ def queue_list(**query: Any) -> Flow[Document]:
 def queue_purge(name: str, resource_types: Sequence[str] | None = None) -> Flow[None]:
     """Delete the messages, the subscriptions, or without a choice both."""
     types = list(resource_types) if resource_types else None
-    yield Call("queue_purge", {"queue_name": name, "resource_types": types})
+    yield from flow.done("queue_purge", queue_name=name, resource_types=types)
 
 
 def queue_replace_metadata(name: str, metadata: Mapping[str, Any]) -> Flow[Document]:

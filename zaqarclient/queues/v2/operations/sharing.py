@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from zaqarclient.queues.v2.api import Call
 from zaqarclient.queues.v2.operations import flow
 
 if TYPE_CHECKING:
@@ -58,7 +57,6 @@ def signed_url_list(queue_name: str, **query: Any) -> Flow[Document]:
 
 def signed_url_revoke(queue_name: str, signed_url_id: str) -> Flow[None]:
     """Have a signed URL refused from the next request on."""
-    yield Call(
-        "signed_url_revoke",
-        {"queue_name": queue_name, "signed_url_id": signed_url_id},
+    yield from flow.done(
+        "signed_url_revoke", queue_name=queue_name, signed_url_id=signed_url_id
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from zaqarclient.queues.v2.api import Call
 from zaqarclient.queues.v2.operations import flow
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def subscription_create(
             queue_name=queue_name,
             subscription_data=subscription_data,
         )
-    )
+    ) or {}
 
 
 def subscription_get(queue_name: str, subscription_id: str) -> Flow[Any]:
@@ -41,20 +40,18 @@ def subscription_get(queue_name: str, subscription_id: str) -> Flow[Any]:
         yield from flow.read(
             "subscription_get", queue_name=queue_name, subscription_id=subscription_id
         )
-    )
+    ) or {}
 
 
 def subscription_update(
     queue_name: str, subscription_id: str, subscription_data: Mapping[str, Any]
 ) -> Flow[None]:
     """Change subscriber, ttl or options."""
-    yield Call(
+    yield from flow.done(
         "subscription_update",
-        {
-            "queue_name": queue_name,
-            "subscription_id": subscription_id,
-            "subscription_data": subscription_data,
-        },
+        queue_name=queue_name,
+        subscription_id=subscription_id,
+        subscription_data=subscription_data,
     )
 
 
@@ -62,19 +59,16 @@ def subscription_confirm(
     queue_name: str, subscription_id: str, confirmed: bool = True
 ) -> Flow[None]:
     """Say that the subscriber wants the messages, or wants them no more."""
-    yield Call(
+    yield from flow.done(
         "subscription_confirm",
-        {
-            "queue_name": queue_name,
-            "subscription_id": subscription_id,
-            "confirmed": confirmed,
-        },
+        queue_name=queue_name,
+        subscription_id=subscription_id,
+        confirmed=confirmed,
     )
 
 
 def subscription_delete(queue_name: str, subscription_id: str) -> Flow[None]:
     """End a subscription."""
-    yield Call(
-        "subscription_delete",
-        {"queue_name": queue_name, "subscription_id": subscription_id},
+    yield from flow.done(
+        "subscription_delete", queue_name=queue_name, subscription_id=subscription_id
     )

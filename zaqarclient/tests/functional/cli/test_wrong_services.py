@@ -59,7 +59,10 @@ def test_the_page_of_a_proxy_is_an_error(
 ) -> None:
     done = ask(zaqar, stub, Answer(200, "<html>Welcome</html>"), *words)
     assert (done.status, done.out) == (1, "")
-    assert "The answer is not that of a messaging service." in done.err
+    assert (
+        "something that is not a messaging answer. Description: It is not JSON."
+        in done.err
+    )
 
 
 def test_how_long_a_service_wants_to_be_left_alone_is_told(
