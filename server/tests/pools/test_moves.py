@@ -30,6 +30,7 @@ STEPS = (
     "queue_receive",
     "queue_export",
     "queue_import",
+    "queue_contents",
     "queue_open",
     "queue_leave",
 )
@@ -252,7 +253,7 @@ async def test_a_mover_that_was_superseded_changes_nothing_more(
 # -- stopped anywhere -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("steps", range(26))
+@pytest.mark.parametrize("steps", range(30))
 async def test_a_move_that_is_killed_anywhere_is_ended_by_the_next_start(
     tmp_path: Path, steps: int
 ) -> None:
@@ -277,7 +278,7 @@ async def test_a_move_that_is_killed_anywhere_is_ended_by_the_next_start(
         assert await store.mover.move(placed, other(placed))
     except Killed:
         killed = True
-    assert killed or steps >= 24
+    assert killed or steps >= 28
     budget.left = 10**9
     await store.close()
 

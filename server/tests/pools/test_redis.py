@@ -37,6 +37,7 @@ STEPS = (
     "queue_receive",
     "queue_export",
     "queue_import",
+    "queue_contents",
     "queue_open",
     "queue_leave",
 )

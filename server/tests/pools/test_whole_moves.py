@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from zaqarserver.storage.testing.moving import fill, hear
 from zaqarserver.storage.testing.subscriptions import listed
 from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, bodies, everything
 
-from .test_redis import Place
+from .test_redis import Life, Place, settle
 
 pytestmark = pytest.mark.anyio
 
@@ -97,6 +99,42 @@ async def test_many_of_each_kind_move_whole(place: Place) -> None:
     assert (usage.queues, usage.messages, usage.subscriptions) == (1, 80, 12)
     await check_heard(store, before[0])
     await store.close()
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize(
+    "place", [one for one in DIRECTIONS if "redis sqlite" not in one], indirect=True
+)
+async def test_many_of_each_kind_stay_whole_wherever_a_mover_is_killed(
+    place: Place,
+) -> None:
+    """There and back, killed at another step each time."""
+    store = await place.opened()
+    await filled(store)
+    before = await seen(store)
+    await store.close()
+    for steps in itertools.count(0, 29):
+        life = Life()
+        store = await place.opened(life)
+        queue = await placed(store)
+        life.left = steps
+        with contextlib.suppress(Unavailable):
+            await store.mover.move(queue, "a" if queue.placement.pool == "b" else "b")
+        survived, life.left = life.left > 0, 0
+        await store.close()
+        again = await place.opened(now=NOW + 60)
+        await settle(again)
+        while await again.sweep(NOW):
+            pass
+        assert await seen(again) == before, steps
+        usage = await again.usage(PROJECT, NOW)
+        assert (usage.queues, usage.messages, usage.subscriptions) == (1, 80, 12)
+        if survived:
+            break
+        await again.close()
+    assert steps >= 2 * 29
+    await check_heard(again, before[0])
+    await again.close()
 
 
 def losing(keep: Callable[..., Any], kind: type[Any], sign: int) -> Callable[..., Any]:
