@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 from zaqarserver.errors import Forbidden, Unavailable
+from zaqarserver.storage.sqlite import SQLiteStorage
 
 Q = "/v2/queues/orders"
 ERROR_KEYS = {"title", "description"}
@@ -517,6 +518,33 @@ def test_health_tries_every_kind_of_operation(make_api):
         assert entry["succeeded"] is True
         assert isinstance(entry["seconds"], float)
         assert entry["ref"] is None
+    assert answer.json["message_volume"] == {"free": 0, "claimed": 0, "total": 0}
+
+
+def test_health_counts_the_messages_of_the_store(make_api):
+    api = make_api(admin_mode=True)
+    api.post("/v2/queues/q/messages", {"messages": [{"body": n} for n in range(3)]})
+    assert api.post("/v2/queues/q/claims?limit=1", {}).status == 201
+    answer = api.get("/v2/health", headers={"X-Roles": "admin"})
+    assert answer.json["message_volume"] == {"free": 2, "claimed": 1, "total": 3}
+
+
+@pytest.mark.parametrize("step", ["ping", "message_post", "volume"])
+def test_health_is_503_with_the_same_document_when_something_fails(
+    make_api, monkeypatch, step
+):
+    api = make_api(admin_mode=True)
+    well = api.get("/v2/health", headers={"X-Roles": "admin"}).json
+
+    async def fail(*_args, **_named):
+        raise Unavailable("the disk is full")
+
+    monkeypatch.setattr(SQLiteStorage, step, fail)
+    answer = api.get("/v2/health", headers={"X-Roles": "admin"})
+    assert answer.status == 503
+    assert answer.json.keys() == well.keys()
+    assert answer.json["reason"] == "the disk is full"
+    assert answer.json["storage_reachable"] is (step != "ping")
 
 
 def test_a_policy_that_says_no_is_obeyed_before_the_body_is_read(api, monkeypatch):

@@ -28,10 +28,9 @@ from redis_service import RedisServer
 SECONDS = 40.0
 BODY = "x" * 20_000
 
-#: Mounts a small file system where only the server and its children see it.
-IN_A_SMALL_DISK = (
-    'mount -t tmpfs -o size=6m tmpfs "$1" && dd if=/dev/zero of="$1/ballast" bs=1M '
-    'count=2 2>/dev/null && shift && exec "$@"'
+#: Mounts a small file system where only this process and who joins it see it.
+A_SMALL_DISK = (
+    'mount -t tmpfs -o size=12m tmpfs "$1" && echo mounted && exec sleep 1000'
 )
 
 
@@ -108,7 +107,7 @@ class Server:
     def health(self) -> Any:
         """Return what the server says of its store."""
         status, answer, _ = self.ask("GET", "/v2/health")
-        assert status == 200
+        assert status == (200 if answer["reason"] is None else 503)
         return answer
 
     def end(self) -> None:
@@ -135,42 +134,136 @@ def on_redis(redis_server: RedisServer, tmp_path: Path) -> Iterator[Server]:
     server.end()
 
 
+class SmallDisk:
+    """A file system of 12 MB, which lasts longer than a server."""
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir()
+        self.store = f"sqlite:///{path}/zaqar.db"
+        program = needs.program("unshare", package="util-linux")
+        options = ["--user", "--map-root-user", "--mount"]
+        self.holder = subprocess.Popen(
+            [program, *options, "sh", "-c", A_SMALL_DISK, "sh", path],
+            stdout=subprocess.PIPE,
+        )
+        assert self.holder.stdout is not None
+        self.is_there = self.holder.stdout.readline() == b"mounted\n"
+        self.seen = Path(f"/proc/{self.holder.pid}/root{path}")
+        join = ["nsenter", "-t", str(self.holder.pid), "--preserve-credentials"]
+        self.prefix = [*join, "--user", "--mount"]
+
+    def fill(self) -> None:
+        """Take what room is left, as another program does."""
+        with contextlib.suppress(OSError), (self.seen / "ballast").open("ab") as file:
+            for size in (4096, 1):
+                with contextlib.suppress(OSError):
+                    while file.write(bytes(size)):
+                        file.flush()
+
+    def end(self) -> None:
+        """Unmount it."""
+        self.holder.kill()
+        self.holder.communicate()
+
+
 @pytest.fixture
-def on_small_disk(tmp_path: Path) -> Iterator[Server]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    prefix = ["unshare", "--user", "--map-root-user", "--mount"]
-    probe = [*prefix, "sh", "-c", IN_A_SMALL_DISK, "sh", disk, "true"]
-    needs.program("unshare", package="util-linux")
-    if subprocess.run(probe, check=False).returncode:
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    disk = SmallDisk(tmp_path / "disk")
+    if not disk.is_there:
+        disk.end()
         needs.lacking("this machine lets no test mount a file system of its own")
-    server = Server(
-        tmp_path,
-        f"sqlite:///{disk}/zaqar.db",
-        *prefix,
-        *("sh", "-c", IN_A_SMALL_DISK, "sh", str(disk)),
-    )
-    yield server
-    server.end()
+    yield disk
+    disk.end()
 
 
-def test_a_full_disk(on_small_disk: Server, tmp_path: Path) -> None:
-    server = on_small_disk
+def fill_with_posts(server: Server) -> list[str]:
+    """Post until nothing fits any more; return what was taken."""
     kept: list[str] = []
-    for size in (len(BODY), 1000, 1):  # until nothing fits any more
+    for size in (len(BODY), 1000, 1):
         while server.post(body := f"{len(kept)} {BODY[:size]}") == 201:
             kept.append(body)
             assert len(kept) < 1000, "the disk is not small"
-    assert len(kept) > 10
-    # What is there can be read, and what is wrong is said.
-    assert server.bodies() == kept
+    assert len(kept) > 100
+    return kept
+
+
+def drain(server: Server) -> list[str]:
+    """Consume all that is in the queue, in each way; return the bodies."""
+    queue, found = "/v2/queues/q", []
+    while True:
+        status, claim, _ = server.ask(
+            "POST", f"{queue}/claims?limit=3", {"ttl": 300, "grace": 60}
+        )
+        if status == 204:
+            return found
+        assert status == 201, claim
+        for message in claim["messages"][:2]:
+            found.append(message["body"])
+            assert server.ask("DELETE", message["href"])[0] == 204
+        if claim["messages"][2:]:  # it is released, and popped with what follows
+            path = claim["messages"][2]["href"].partition("claim_id=")[2]
+            assert server.ask("DELETE", f"{queue}/claims/{path}")[0] == 204
+            status, popped, _ = server.ask("DELETE", f"{queue}/messages?pop=2")
+            assert status == 200
+            found += [message["body"] for message in popped["messages"]]
+
+
+@pytest.mark.parametrize(
+    ("filled_by", "restarted"),
+    [
+        ("posts", None),
+        ("posts", signal.SIGTERM),
+        ("another program", None),
+        ("another program", signal.SIGKILL),
+    ],
+)
+def test_a_full_disk_is_left_by_consuming_alone(
+    small_disk: SmallDisk,
+    tmp_path: Path,
+    filled_by: str,
+    restarted: signal.Signals | None,
+) -> None:
+    server = Server(tmp_path, small_disk.store, *small_disk.prefix)
+    kept = fill_with_posts(server)
+    if filled_by == "another program":
+        small_disk.fill()
     said = server.health()
-    assert (said["storage_reachable"], "full" in said["reason"]) == (False, True)
-    # As an operator makes room: the file system is the server's own.
-    Path(f"/proc/{server.process.pid}/root{tmp_path}/disk/ballast").unlink()
+    assert (said["storage_reachable"], "full" in said["reason"]) == (True, True)
+    if restarted is not None:
+        server.process.send_signal(restarted)
+        server.process.wait(SECONDS)
+        if filled_by == "another program":
+            small_disk.fill()
+        server = Server(tmp_path, small_disk.store, *small_disk.prefix)
+    assert server.bodies() == kept
+    assert drain(server) == kept
+    assert server.ask("GET", "/v2/ping")[0] == 204
     server.until(lambda: server.post("after") == 201, seconds=10)
-    assert server.bodies()[: len(kept) + 1] == [*kept, "after"]
+    assert server.bodies() == ["after"]
     assert server.health()["reason"] is None
+    # As much fits as did before, and a purge makes room as well.
+    while server.post(BODY) == 201:
+        pass
+    purge = {"resource_types": ["messages"]}
+    assert server.ask("POST", "/v2/queues/q/purge", purge)[0] == 204
+    server.until(lambda: server.post("again") == 201, seconds=10)
+    server.end()
+
+
+def test_a_full_disk_loses_nothing_and_room_helps(
+    small_disk: SmallDisk, tmp_path: Path
+) -> None:
+    server = Server(tmp_path, small_disk.store, *small_disk.prefix)
+    small_disk.fill()
+    kept = []
+    while server.post(body := f"{len(kept)} {BODY}") == 201:
+        kept.append(body)
+    assert server.bodies() == kept
+    (small_disk.seen / "ballast").unlink()  # as an operator makes room
+    server.until(lambda: server.post("after") == 201, seconds=10)
+    assert server.bodies() == [*kept, "after"]
+    assert server.health()["reason"] is None
+    server.end()
 
 
 def test_a_store_that_cannot_be_written_is_refused_at_the_start() -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import resource
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import apsw
 import pytest
 from zaqarserver.errors import Unavailable
 from zaqarserver.storage.accounts import Usage
-from zaqarserver.storage.sqlite import SQLiteStorage
+from zaqarserver.storage.sqlite import SQLiteStorage, files, writer
+from zaqarserver.storage.testing.life import sweep_all
 from zaqarserver.storage.testing.suite import (
     NOW,
     PROJECT,
@@ -34,7 +36,11 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def storage(tmp_path: Path) -> AsyncIterator[SQLiteStorage]:
+async def storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[SQLiteStorage]:
+    monkeypatch.setattr(files, "LOG_ROOM", 64 * files.PAGE)
+    monkeypatch.setattr(writer, "SHORT_SECONDS", 0.0)
     store = SQLiteStorage.from_uri(f"sqlite://{tmp_path}/store.db", {})
     await store.open()
     yield store
@@ -42,12 +48,17 @@ async def storage(tmp_path: Path) -> AsyncIterator[SQLiteStorage]:
 
 
 @contextmanager
-def full_disk(tmp_path: Path) -> Iterator[None]:
-    """Let the log not grow: writes fail as on a full disk."""
+def full_disk(tmp_path: Path, log: int | None = None) -> Iterator[None]:
+    """Let no file grow: writes fail as on a full disk.
+
+    Args:
+        tmp_path: Where the store is.
+        log: Bytes that the log may have, less than it has.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    size = (tmp_path / "store.db-wal").stat().st_size
+    sizes = [(tmp_path / name).stat().st_size for name in ("store.db", "store.db-wal")]
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log or max(sizes), hard))
     try:
         yield
     finally:
@@ -55,70 +66,187 @@ def full_disk(tmp_path: Path) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, old)
 
 
-async def test_a_full_disk_fails_posts_and_nothing_else(
+async def fill(storage: SQLiteStorage) -> list[str]:
+    """Post until there is no room; return the ids."""
+    ids: list[str] = []
+    for size in (10_000, 100):
+        while True:
+            try:
+                ids += await post(storage, b"x" * size)
+            except Unavailable:
+                break
+            assert len(ids) < 1000
+    return ids
+
+
+async def test_a_full_disk_fails_what_grows_and_nothing_else(
     storage: SQLiteStorage, tmp_path: Path
 ) -> None:
-    kept = await post(storage, b"1", b"2")
-    before = await storage.queue_stats(PROJECT, QUEUE, NOW)
-    used = await storage.usage(PROJECT, NOW)
+    await post_one(storage)
+    await storage.queue_create(PROJECT, "metadata", {})
+    subscription, _ = await storage.subscription_create(
+        PROJECT, "metadata", subscriber="http://a/", ttl=600, options={}, now=NOW
+    )
     with full_disk(tmp_path):
-        for size in (10, 100_000):
-            with pytest.raises(Unavailable):
-                await post(storage, b"x" * size, queue="new")
+        kept = [*ids_of(await everything(storage)), *(await fill(storage))]
+        before = await storage.queue_stats(PROJECT, QUEUE, NOW)
+        used = await storage.usage(PROJECT, NOW)
+        found = await storage.queue_get(PROJECT, "metadata")
+        assert found is not None
+        big = {"a": "x" * 300_000}
+        growing: list[Awaitable[object]] = [
+            post(storage, b"x" * 300_000, queue="new"),
+            storage.queue_create(PROJECT, "new", big),
+            storage.queue_update(PROJECT, "metadata", big, found.revision),
+            storage.subscription_create(
+                PROJECT, QUEUE, subscriber="http://b/", ttl=6, options=big, now=NOW
+            ),
+        ]
+        results = await asyncio.gather(*growing, return_exceptions=True)
+        assert [type(result) for result in results] == [Unavailable] * 4
+        assert all("full" in str(result) or "grow" in str(result) for result in results)
         assert ids_of(await everything(storage)) == kept
         assert await storage.queue_get(PROJECT, "new") is None
         assert await storage.queue_stats(PROJECT, QUEUE, NOW) == before
-        with pytest.raises(Unavailable):
-            await storage.ping()
-    assert await storage.queue_get(PROJECT, "new") is None
-    await storage.ping()
-    assert await storage.usage(PROJECT, NOW) == used
-
-
-async def test_after_a_full_disk_all_goes_on(
-    storage: SQLiteStorage, tmp_path: Path
-) -> None:
-    ids = await post(storage, b"1", b"2", b"3")
-    with full_disk(tmp_path):
-        with pytest.raises(Unavailable):
-            await claim(storage, limit=2)
-        with pytest.raises(Unavailable):
-            await storage.queue_delete(PROJECT, QUEUE)
-        with pytest.raises(Unavailable):
+        assert await storage.usage(PROJECT, NOW) == used
+        # All that frees something goes on, as often as it is wanted.
+        await storage.ping()
+        for _ in range(5):
+            held = await claim(storage, limit=2)
+            await storage.claim_update(
+                PROJECT, QUEUE, held.id, ttl=60, grace=60, now=NOW
+            )
+            await storage.message_delete(PROJECT, QUEUE, kept.pop(0), held.id, NOW)
+            await storage.claim_delete(PROJECT, QUEUE, held.id, NOW)
             await storage.message_pop(PROJECT, QUEUE, 1, NOW)
-    held = await claim(storage, limit=2)
-    assert bodies(held.messages) == [b"1", b"2"]
-    assert [one.claim_count for one in held.messages] == [1, 1]
-    ids.append(await post_one(storage))
-    assert ids == sorted(ids)
-    assert ids_of(await everything(storage)) == ids
-    stats = await storage.queue_stats(PROJECT, QUEUE, NOW)
-    assert (stats.free, stats.claimed) == (2, 2)
+            await storage.message_delete_many(PROJECT, QUEUE, kept[1:3], None, NOW)
+            del kept[:3]
+        assert ids_of(await everything(storage)) == kept
+        await storage.subscription_delete(PROJECT, "metadata", subscription.id)
+        await storage.queue_delete(PROJECT, "metadata")
+        await storage.message_purge(PROJECT, QUEUE)
+        await sweep_all(storage, NOW)
+        assert len(await fill(storage)) > 3
+    assert await storage.queue_get(PROJECT, "new") is None
 
 
-async def test_what_survived_a_full_disk_is_there_after_reopening(
-    storage: SQLiteStorage, tmp_path: Path
-) -> None:
-    first = await post_one(storage)
-    with full_disk(tmp_path), pytest.raises(Unavailable):
-        await post_one(storage)
-    second = await post_one(storage)
-    await storage.close()
-    await storage.open()
-    assert ids_of(await everything(storage)) == [first, second]
-    assert second < await post_one(storage)
-
-
-async def test_every_operation_of_a_failed_batch_fails(
+async def test_all_that_fills_a_full_disk_can_be_consumed(
     storage: SQLiteStorage, tmp_path: Path
 ) -> None:
     await post_one(storage)
     with full_disk(tmp_path):
+        for _ in range(3):
+            filled = len(await fill(storage))
+            gone = 0
+            while popped := await storage.message_pop(PROJECT, QUEUE, 2, NOW):
+                gone += len(popped)
+            assert gone >= filled > 10
+        await fill(storage)
+        await sweep_all(storage, NOW + 10**7)  # expiry
+        assert len(await fill(storage)) > 10
+        # Reopened while it is full, whatever is left of the log.
+        await storage.close()
+        await storage.open()
+        assert await storage.message_pop(PROJECT, QUEUE, 1, NOW)
+
+
+async def test_many_who_consume_at_once_are_served_on_a_full_disk(
+    storage: SQLiteStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "SHORT_SECONDS", 1.0)
+    await post_one(storage)
+    with full_disk(tmp_path):
+        await post(storage, *[b"x"] * 500)
+        ids = ids_of(await everything(storage))
+        await fill(storage)
+        asked = [storage.message_delete(PROJECT, QUEUE, one, None, NOW) for one in ids]
+        posted = [post(storage, b"x" * 500_000) for _ in range(5)]
+        results = await asyncio.gather(*asked, *posted, return_exceptions=True)
+        assert results[: len(ids)] == [None] * len(ids)
+        assert {type(result) for result in results[len(ids) :]} == {Unavailable}
+
+
+async def test_a_log_that_cannot_be_written_fails_all_and_loses_nothing(
+    storage: SQLiteStorage, tmp_path: Path
+) -> None:
+    ids = await post(storage, b"1", b"2", b"3")
+    with full_disk(tmp_path, log=1):
+        for operation in (
+            claim(storage, limit=2),
+            storage.queue_delete(PROJECT, QUEUE),
+            storage.message_pop(PROJECT, QUEUE, 1, NOW),
+            storage.ping(),
+        ):
+            with pytest.raises(Unavailable):
+                await operation
         results = await asyncio.gather(
             *(post_one(storage) for _ in range(20)), return_exceptions=True
         )
-    assert {type(result) for result in results} == {Unavailable}
-    assert len(await everything(storage)) == 1
+        assert {type(result) for result in results} == {Unavailable}
+    held = await claim(storage, limit=2)
+    assert bodies(held.messages) == [b"1", b"2"]
+    assert [one.claim_count for one in held.messages] == [1, 1]
+    stats = await storage.queue_stats(PROJECT, QUEUE, NOW)
+    assert (stats.free, stats.claimed) == (1, 2)
+    ids.append(await post_one(storage))
+    await storage.close()
+    await storage.open()
+    assert ids_of(await everything(storage)) == ids
+    assert ids[-1] < await post_one(storage)
+
+
+# -- the files ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["store.db", "store.db-wal"])
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_is_removed_is_noticed_with_the_next_change(
+    storage: SQLiteStorage, tmp_path: Path, name: str, replaced: bool
+) -> None:
+    await post_one(storage)
+    path = tmp_path / name
+    content = path.read_bytes()
+    path.rename(tmp_path / "kept")
+    if replaced:
+        path.write_bytes(content)
+    for operation in (post_one(storage), storage.ping(), claim(storage)):
+        with pytest.raises(Unavailable, match="replaced" if replaced else "gone"):
+            await operation
+    (tmp_path / "kept").rename(path)
+    await post_one(storage)
+    assert len(await everything(storage)) == 2
+
+
+async def test_a_lock_of_another_program_is_waited_for(
+    storage: SQLiteStorage, tmp_path: Path
+) -> None:
+    await post_one(storage)
+    other = apsw.Connection(str(tmp_path / "store.db"))
+    other.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.create_task(post_one(storage))
+    for _ in range(5):
+        assert len(await everything(storage)) == 1
+        await asyncio.sleep(0.02)
+    assert not waiting.done()
+    other.execute("COMMIT")
+    await waiting
+    other.close()
+    assert len(await everything(storage)) == 2
+
+
+async def test_a_lock_that_stays_is_said_after_a_while(
+    storage: SQLiteStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "BUSY_SECONDS", 0.1)
+    other = apsw.Connection(str(tmp_path / "store.db"))
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Unavailable, match="locked"):
+        await post_one(storage)
+    other.close()
+    await post_one(storage)
+
+
+# -- what cannot be stored ---------------------------------------------------
 
 
 async def test_an_operation_that_cannot_be_stored_fails_alone(

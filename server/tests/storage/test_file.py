@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from pathlib import Path
 
+import anyio
 import apsw
 import pytest
 from zaqarserver.errors import SettingsError, StoreRefused, Unavailable
@@ -115,7 +117,8 @@ async def test_a_second_server_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link.db").symlink_to(path)
     first = make(path)
     await first.open()
-    for name in ("store.db", "link.db"):
+    (tmp_path / "hard.db").hardlink_to(path)
+    for name in ("store.db", "link.db", "hard.db"):
         with pytest.raises(StoreRefused, match=f"process {os.getpid()}"):
             await make(tmp_path / name).open()
     await post_one(first)
@@ -124,6 +127,26 @@ async def test_a_second_server_is_refused(tmp_path: Path) -> None:
     await second.open()
     assert len(await everything(second)) == 1
     await second.close()
+
+
+@pytest.mark.parametrize("name", ["store.db", "hard.db"])
+async def test_another_process_is_kept_out_by_the_file_itself(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "store.db"
+    first = make(path)
+    await first.open()
+    (tmp_path / "hard.db").hardlink_to(path)
+    (tmp_path / "store.db.lock").unlink()
+    code = f"""if True:
+        import asyncio
+        from zaqarserver.storage.sqlite import SQLiteStorage
+        asyncio.run(SQLiteStorage.from_uri("sqlite://{tmp_path / name}", {{}}).open())
+    """
+    done = await anyio.run_process([sys.executable, "-c", code], check=False)
+    assert done.returncode == 1
+    assert b"in use by another server" in done.stderr.splitlines()[-1]
+    await first.close()
 
 
 @pytest.mark.parametrize("content", [b"not a database " * 300, b"x"])

@@ -82,5 +82,6 @@ async def test_closing_leaves_no_log(storage: SQLiteStorage, path: Path) -> None
     await storage.close()
     assert sorted(one.name for one in path.parent.iterdir()) == [
         "store.db",
+        "store.db-reserve",
         "store.db.lock",
     ]

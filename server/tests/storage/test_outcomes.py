@@ -13,7 +13,7 @@ from faulty_disk import FaultyDisk, Kind
 from hypothesis import HealthCheck, settings
 from zaqarserver.errors import OutcomeUnknown, Unavailable
 from zaqarserver.storage.base import Storage
-from zaqarserver.storage.sqlite import SQLiteStorage
+from zaqarserver.storage.sqlite import SQLiteStorage, writer
 from zaqarserver.storage.testing.machine import state_machine
 from zaqarserver.storage.testing.suite import (
     NOW,
@@ -45,8 +45,11 @@ def disk() -> Iterator[FaultyDisk]:
 
 
 @pytest.fixture
-async def storage(tmp_path: Path, disk: FaultyDisk) -> AsyncIterator[SQLiteStorage]:
+async def storage(
+    tmp_path: Path, disk: FaultyDisk, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[SQLiteStorage]:
     """A store on a disk that may fail."""
+    monkeypatch.setattr(writer, "SHORT_SECONDS", 0.0)  # what grows is tried at once
     store = SQLiteStorage.from_uri(f"sqlite://{tmp_path}/store.db", {})
     await store.open()
     yield store
@@ -110,6 +113,8 @@ ACTIONS: dict[str, Callable[[Scene], Awaitable[Any]]] = {
     "remove": lambda scene: scene.storage.queue_delete(PROJECT, QUEUE),
 }
 
+GROWING = {"post", "subscribe", "create"}
+
 
 async def after_a_crash(path: Path) -> Storage:
     """Open what a server that is killed now would leave."""
@@ -152,7 +157,11 @@ async def test_what_failed_with_the_disk_is_not_done_or_said_to_be_unknown(
             await crashed.close()
         else:
             break
-    assert disk.failed == 0
+    # When a write fails the log is copied, which may fail as well and is no harm, and
+    # what does not grow is tried once more.
+    passing = kind == "write" and not lasting
+    tried_again = passing and action not in GROWING
+    assert disk.failed == 0 or passing
     disk.mend()
     assert await scene.seen(storage) != before
     crashed = await after_a_crash(tmp_path)
@@ -160,7 +169,8 @@ async def test_what_failed_with_the_disk_is_not_done_or_said_to_be_unknown(
     await crashed.close()
     # Only where the disk takes nothing any more it may come back.
     may_return = kind == "sync" and lasting
-    assert answers == {OutcomeUnknown if may_return else Unavailable}
+    failure = OutcomeUnknown if may_return else Unavailable
+    assert answers == (set() if tried_again else {failure})
 
 
 async def test_what_is_unknown_after_a_failed_flush_may_come_back_after_a_crash(
@@ -209,8 +219,10 @@ class Stubborn:
 
 
 def test_every_sequence_of_steps_agrees_with_the_model_though_each_fails_first(
-    disk: FaultyDisk,
+    disk: FaultyDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(writer, "SHORT_SECONDS", 0.0)
+
     def make(path: Path) -> Storage:
         storage = SQLiteStorage.from_uri(f"sqlite://{path}/store.db", {})
         return cast("Storage", Stubborn(storage, disk))

@@ -20,6 +20,7 @@ from zaqarserver.operations import (
     messages,
     metadata,
     queues,
+    service,
     sharing,
     subscriptions,
 )
@@ -371,3 +372,8 @@ def homedoc_get(_ctx: Context, _args: Any, document: dict[str, Any]) -> Reply:
     return Reply(
         200, document, {"Cache-Control": "max-age=86400"}, "application/json-home"
     )
+
+
+def health(_ctx: Context, _args: Any, document: dict[str, Any]) -> Reply:
+    """The same document whether or not all is well; the status tells (2.2)."""
+    return Reply(200 if service.is_well(document) else 503, document)

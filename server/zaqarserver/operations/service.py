@@ -12,7 +12,7 @@ from zaqarserver.context import Context
 from zaqarserver.errors import Unavailable, ZaqarServerError
 from zaqarserver.fields import Fields
 from zaqarserver.operations.homedoc import home_document
-from zaqarserver.storage.base import NewMessage, Storage
+from zaqarserver.storage.base import NewMessage, Storage, Volume
 
 LOG = logging.getLogger(__name__)
 
@@ -140,6 +140,15 @@ async def health(ctx: Context, _args: Nothing) -> dict[str, Any]:
     return answer
 
 
+def is_well(document: dict[str, Any]) -> bool:
+    """Tell whether a health document says that nothing failed."""
+    parts = [part for part in document.values() if isinstance(part, dict)]
+    stores = [part for part in (document, *parts) if "reason" in part]
+    return document.get("catalog_reachable", True) and not any(
+        part["reason"] for part in stores
+    )
+
+
 async def _why_unreachable(storage: Storage) -> str | None:
     try:
         await storage.ping()
@@ -154,10 +163,15 @@ async def _health_of(storage: Storage, now: float) -> dict[str, Any]:
         return _health(reachable=False, reason=reason)
     probe = _Probe(storage, now)
     await probe.run()
+    try:
+        volume: Volume | None = await storage.volume()
+    except Unavailable as error:
+        volume, probe.reason = None, probe.reason or str(error)
     return _health(
         reachable=True,
         operation_status=probe.status,
-        reason=probe.reason,
+        volume=volume,
+        reason=probe.reason or storage.trouble,
         durability=storage.durability.value,
     )
 
@@ -167,12 +181,19 @@ def _health(
     reachable: bool,
     reason: str | None,
     operation_status: dict[str, Any] | None = None,
+    volume: Volume | None = None,
     durability: str | None = None,
 ) -> dict[str, Any]:
     """Make a store's part of the answer; who may ask for it may read why."""
     return {
         "storage_reachable": reachable,
         "operation_status": operation_status or {},
+        "message_volume": volume
+        and {
+            "free": volume.free,
+            "claimed": volume.claimed,
+            "total": volume.free + volume.claimed,
+        },
         "durability": durability,
         "reason": reason,
     }

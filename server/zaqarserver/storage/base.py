@@ -45,6 +45,7 @@ from zaqarserver.storage.records import (
     NewMessage,
     Queue,
     QueueStats,
+    Volume,
 )
 from zaqarserver.storage.subscriptions import SubscriptionStorage
 
@@ -60,6 +61,7 @@ __all__ = [
     "Queue",
     "QueueStats",
     "Storage",
+    "Volume",
 ]
 
 
@@ -136,6 +138,15 @@ class Storage(SubscriptionStorage, AccountStorage):
         Raises:
             Unavailable: It cannot; the text says why.
         """
+
+    @property
+    def trouble(self) -> str | None:
+        """What an operator has to see to although the store serves, or ``None``."""
+        return None
+
+    @abc.abstractmethod
+    async def volume(self) -> Volume:
+        """Return how many messages there are; from counters, not by looking."""
 
     @abc.abstractmethod
     async def sweep(self, now: float) -> int:

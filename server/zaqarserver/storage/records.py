@@ -137,6 +137,20 @@ class QueueStats(msgspec.Struct, frozen=True, gc=False):
     newest: Edge | None = None
 
 
+class Volume(msgspec.Struct, frozen=True, gc=False):
+    """How many messages a store holds in all.
+
+    What is dead but not yet swept may count for a second or so.
+
+    Attributes:
+        free: Not under a claim.
+        claimed: Under a claim.
+    """
+
+    free: int = 0
+    claimed: int = 0
+
+
 class DeadLetter(msgspec.Struct, frozen=True, gc=False):
     """What happens to messages that were claimed too often (``rest-v2`` 5.6).
 

@@ -279,7 +279,7 @@ _ROWS = (
     Operation("quota_show", "GET", "quotas"),
     Operation("quota_show_project", "GET", "quotas/{project_id}"),
     Operation("ping", "GET", "ping", retry=Retry.NEVER),
-    Operation("health", "GET", "health"),
+    Operation("health", "GET", "health", retry=Retry.NEVER),
     Operation("homedoc", "GET", ""),
 )
 

@@ -21,6 +21,7 @@ from zaqarclient.queues.v2 import queues
 from zaqarclient.tests.conftest import NOAUTH
 from zaqarclient.tests.http_stub import Answer, HttpStub
 from zaqarclient.transport import drivers
+from zaqarclient.transport import errors as transport_errors
 from zaqarclient.transport.http import HttpTransport
 from zaqarclient.transport.request import Request, prepare_request
 
@@ -191,6 +192,18 @@ def test_health_and_homedoc_are_documents(
     stub.answers = [Answer(200, {"resources": {}})]
     assert client.homedoc() == {"resources": {}}
     assert stub.calls() == [("GET", "/v2/health"), ("GET", "/v2/")]
+
+
+def test_a_health_report_of_a_failure_is_the_document_all_the_same(
+    client: v2_client.Client, stub: HttpStub
+) -> None:
+    report = {"storage_reachable": False, "reason": "the disk is full"}
+    stub.default = Answer(503, report)
+    assert client.health() == report
+    assert len(stub.seen) == 1  # how things stand now, not after some attempts
+    stub.default = Answer(503, {"title": "There are too many connections"})
+    with pytest.raises(transport_errors.ServiceUnavailableError):
+        client.health()
 
 
 def test_a_thousand_posts_open_one_connection(

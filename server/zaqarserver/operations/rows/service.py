@@ -34,6 +34,7 @@ ROWS: tuple[Operation, ...] = (
         fields=service.Nothing,
         policy="health:get",
         handler=service.health,
+        render=rest.health,
         admin=True,
         summary="Try every kind of storage operation.",
     ),

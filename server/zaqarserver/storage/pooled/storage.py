@@ -13,7 +13,7 @@ from typing import Any, Self
 from zaqarserver import deadline
 from zaqarserver.errors import SettingsError, Unavailable
 from zaqarserver.storage.accounts import Grant, Usage
-from zaqarserver.storage.base import Capability, Durability, Queue, Storage
+from zaqarserver.storage.base import Capability, Durability, Queue, Storage, Volume
 from zaqarserver.storage.catalog import HOME, CatalogStorage
 from zaqarserver.storage.pooled.drains import Drains
 from zaqarserver.storage.pooled.mover import Mover
@@ -139,6 +139,13 @@ class PooledStorage(QueuesInPools, NoticesInPools):
     async def ping(self) -> None:
         """Ask the home: without it no queue is found."""
         await self._home.ping()
+
+    async def volume(self) -> Volume:
+        """Add up what is in the home and in the pools that are open."""
+        volumes = [await store.volume() for store in self._all()]
+        return Volume(
+            sum(one.free for one in volumes), sum(one.claimed for one in volumes)
+        )
 
     async def sweep(self, now: float) -> int:
         """Sweep all that are open, and see whether the pools were changed.

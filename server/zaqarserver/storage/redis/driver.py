@@ -17,7 +17,7 @@ import hiredis
 
 from zaqarserver import deadline
 from zaqarserver.errors import StoreRefused, Unavailable
-from zaqarserver.storage.base import Capability, Durability
+from zaqarserver.storage.base import Capability, Durability, Volume
 from zaqarserver.storage.redis.catalog_driver import CatalogOnRedis
 from zaqarserver.storage.redis.durability import Promise, inspect
 from zaqarserver.storage.redis.location import OPTIONS, Location, parse_location
@@ -133,6 +133,23 @@ class RedisStorage(MovingOnRedis, CatalogOnRedis):
         refused = [str(one) for one in answers.values() if _cannot_be_read(one)]
         if len(refused) == len(answers):
             raise Unavailable(f"the store cannot be read: {refused[0]}")
+
+    async def volume(self) -> Volume:
+        """Add up the lengths of the queues' lists.
+
+        They are found by walking over the names of all keys: about half a second for
+        a hundred thousand queues, in small steps.
+        """
+        sums = {":expiry": 0, ":held": 0}
+        for suffix in sums:
+            # A queue's tag has one colon and no sign before it; see ``keys``.
+            async for keys in self._link.scan(f"{self._location.prefix}:{{*}}{suffix}"):
+                lengths = await asyncio.gather(
+                    *(self._link.do("ZCARD", key) for key in keys)
+                )
+                sums[suffix] += sum(lengths)
+        claimed = min(sums[":held"], sums[":expiry"])
+        return Volume(sums[":expiry"] - claimed, claimed)
 
     async def _live(self) -> None:
         await self._presence.renew()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, NoReturn
 
 import hiredis
@@ -40,6 +40,7 @@ _LASTING = {
     "NOREPLICAS": "has too few replicas",
 }
 _PAUSES = (0.02, 0.5)  # seconds between attempts
+_SCANNED = 1_000  # names of keys looked at in one step
 _DETOURS = 5  # redirections, or scripts loaded, in a row without a pause
 EACH_SECONDS = 2.0  # that a server gets where all are asked
 _TROUBLE_SECONDS = 5  # after which clients should try again if memory or disk are full
@@ -285,6 +286,28 @@ class Link:
     async def _masters(self) -> list[Address]:
         try:
             return await self.topology.masters()
+        except (Unsent, Unanswered) as error:
+            raise _failure(error) from error
+
+    async def scan(self, pattern: str) -> AsyncIterator[list[str]]:
+        """Walk over the keys of all servers that match, some at a time.
+
+        Raises:
+            Unavailable: One cannot be reached.
+        """
+        try:
+            for address in await self.topology.masters():
+                cursor = b"0"
+                while True:
+                    wire = await self.topology.wire_to(address)
+                    words = ("SCAN", cursor, "MATCH", pattern, "COUNT", str(_SCANNED))
+                    reply = await wire.ask(*words)
+                    if isinstance(reply, hiredis.ReplyError):
+                        raise Unavailable(f"the store refused a request: {reply}")
+                    cursor, keys = reply
+                    yield [key.decode() for key in keys]
+                    if cursor == b"0":
+                        break
         except (Unsent, Unanswered) as error:
             raise _failure(error) from error
 

@@ -11,6 +11,7 @@ import apsw
 
 from zaqarserver.errors import Unavailable
 from zaqarserver.storage.sqlite.engine import Engine
+from zaqarserver.storage.sqlite.files import is_growing
 from zaqarserver.storage.sqlite.ledger import Entry, Ledger
 from zaqarserver.storage.sqlite.location import Location
 from zaqarserver.storage.subscriptions import Posted
@@ -96,7 +97,8 @@ class Access:
         """Run a function of the modules beside, with the ledger, and commit."""
         engine = self._open_engine
         return engine.writer.submit(
-            functools.partial(function, engine.ledger, *args, **kwargs)
+            functools.partial(function, engine.ledger, *args, **kwargs),
+            grows=is_growing(function),
         )
 
     def _run_steps(
@@ -108,7 +110,8 @@ class Access:
         """Run a function that yields between its steps, and commit."""
         engine = self._open_engine
         return engine.writer.submit_steps(
-            functools.partial(function, engine.ledger, *args, **kwargs)
+            functools.partial(function, engine.ledger, *args, **kwargs),
+            grows=is_growing(function),
         )
 
     def _tell(self, posted: list[Posted], noticed: bool) -> None:

@@ -15,6 +15,7 @@ from zaqarserver.storage.catalog import (
     Placement,
     Pool,
 )
+from zaqarserver.storage.sqlite.files import grows
 from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.sqlite.statements import Row, fetch
 
@@ -176,6 +177,7 @@ def _change(ledger: Ledger) -> int:
     return number
 
 
+@grows
 def put_pool(ledger: Ledger, pool: Pool) -> None:
     """Make or replace a pool."""
     holder = fetch(ledger.db, POOL_OF_URI, (pool.uri,))
@@ -229,6 +231,7 @@ def _forget(ledger: Ledger, pool: str) -> None:
             _drop(ledger, place, found)
 
 
+@grows
 def put_flavor(ledger: Ledger, project: str, name: str, pools: list[str]) -> None:
     """Give a project a flavor of these pools."""
     for pool in pools:
@@ -289,6 +292,7 @@ def _drop(ledger: Ledger, place: Place, old: Placement) -> None:
     _count(ledger, old.target, place.project, -1)
 
 
+@grows
 def add_placement(ledger: Ledger, place: Place, pool: str, chosen: int) -> Placement:
     """Place a queue that is not placed."""
     found = get_placement(ledger.db, place)

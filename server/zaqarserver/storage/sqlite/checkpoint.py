@@ -7,6 +7,8 @@ import threading
 
 import apsw
 
+from zaqarserver.storage.sqlite.files import Files
+
 _log = logging.getLogger(__name__)
 
 #: Pages in the log (4 KiB each) from which on they are copied to the file.
@@ -21,7 +23,7 @@ LOG_LIMIT = 16_000
 LOG_MAXIMUM = 2 * LOG_LIMIT
 
 
-def copy_log(db: apsw.Connection) -> bool:
+def copy_log(db: apsw.Connection, files: Files) -> bool:
     """Copy what can be copied without waiting for anybody.
 
     Another checkpoint under way is normal: it does the same work. Other errors
@@ -37,6 +39,7 @@ def copy_log(db: apsw.Connection) -> bool:
         return False
     except apsw.Error as error:
         _log.warning("checkpoint failed: %s", error)
+    files.keep(db)
     return True
 
 
@@ -45,11 +48,13 @@ class Checkpointer(threading.Thread):
 
     Args:
         db: A connection of its own; closed at the end.
+        files: The store's files.
     """
 
-    def __init__(self, db: apsw.Connection) -> None:
+    def __init__(self, db: apsw.Connection, files: Files) -> None:
         super().__init__(name="sqlite-checkpointer", daemon=True)
         self._db = db
+        self._files = files
         self._wake = threading.Event()
         self._working = threading.Lock()
         self._ending = False
@@ -77,5 +82,5 @@ class Checkpointer(threading.Thread):
             if self._ending:
                 break
             with self._working:
-                copy_log(self._db)
+                copy_log(self._db, self._files)
         self._db.close()

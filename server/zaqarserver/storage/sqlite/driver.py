@@ -18,6 +18,7 @@ from zaqarserver.storage.base import (
     Queue,
     QueueStats,
     Storage,
+    Volume,
 )
 from zaqarserver.storage.sqlite import (
     claims,
@@ -82,6 +83,12 @@ class SQLiteStorage(
         await self._run(queues.pulse)
         with translated:
             sql.fetch(self._reader, sql.STORE_RESERVED)
+
+    async def volume(self) -> Volume:
+        """Add up the counters of the backlogs."""
+        with translated:
+            messages, claimed = sql.fetch(self._reader, sql.BACKLOG_VOLUMES)[0]
+        return Volume(int(messages - claimed), int(claimed))
 
     async def sweep(self, now: float) -> int:
         """Remove up to a few hundred rows."""

@@ -17,6 +17,7 @@ from zaqarserver.storage.sqlite.checkpoint import (
     copy_log,
 )
 from zaqarserver.storage.sqlite.deliveries import LEASES_END
+from zaqarserver.storage.sqlite.files import Files
 from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.sqlite.location import FileLock, Location, prepare_file
 from zaqarserver.storage.sqlite.schema import check_library, prepare_schema
@@ -26,6 +27,9 @@ from zaqarserver.storage.subscriptions import Posted
 
 #: Page cache of the writer and of the reader, in KiB.
 _CACHE = 32_768
+
+#: Milliseconds to wait for another program that has locked the file, at the start.
+_OPEN_MILLISECONDS = 5_000
 
 
 class Engine:
@@ -47,6 +51,7 @@ class Engine:
         self, location: Location, tell: Callable[[list[Posted], bool], None]
     ) -> None:
         self._lock: FileLock | None = None
+        self._files: Files | None = None
         self._checkpointer: Checkpointer | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._connections: list[apsw.Connection] = []
@@ -65,7 +70,9 @@ class Engine:
             self.release()
             raise
         self.ledger = Ledger(db)
-        self.writer = GroupCommit(self.ledger, self._thread, self._take_part, tell)
+        self.writer = GroupCommit(
+            self.ledger, self._thread, self._take_part, self._files, tell
+        )
 
     def _open_memory(self) -> apsw.Connection:
         db = self._connect(":memory:")
@@ -76,12 +83,17 @@ class Engine:
     def _open_file(self, path: Path, synchronous: str) -> apsw.Connection:
         path = prepare_file(path)
         self._lock = FileLock(path)
-        self._lock.take()
+        self._files = Files(path, self._lock.take())
+        self._files.begin()
         db = self._connect(str(path))
+        db.set_busy_timeout(_OPEN_MILLISECONDS)
         prepare_schema(db, str(path))
+        db.execute("PRAGMA journal_mode = WAL")
+        # What a killed server left is copied first, so that the log has room.
+        copy_log(db, self._files)
+        self._files.watch()
         db.execute(BURY_VOLATILE)
         db.execute(LEASES_END)
-        db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
         db.execute(f"PRAGMA cache_size = -{_CACHE}")
         # A log that has begun anew gives back what it needed beyond the limit.
@@ -92,8 +104,9 @@ class Engine:
         self.reader.execute(f"PRAGMA cache_size = -{_CACHE}")
         keeper = self._connect(str(path))
         keeper.execute(f"PRAGMA synchronous = {synchronous}")
-        self._checkpointer = Checkpointer(keeper)
+        self._checkpointer = Checkpointer(keeper, self._files)
         self._checkpointer.start()
+        db.set_busy_timeout(0)  # from here on the loop waits, see GroupCommit
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-commit")
         return db
 
@@ -128,7 +141,7 @@ class Engine:
         """
         if self.log_pages >= LOG_MAXIMUM and self._checkpointer is not None:
             self._checkpointer.wait()
-        if copy_log(self.ledger.db):
+        if self._files is not None and copy_log(self.ledger.db, self._files):
             self._copied_at = self.log_pages
 
     def release(self) -> None:
@@ -139,5 +152,7 @@ class Engine:
             self._thread.shutdown()
         for db in reversed(self._connections):
             db.close()
+        if self._files is not None:
+            self._files.end()
         if self._lock is not None:
             self._lock.release()

@@ -6,6 +6,7 @@ import apsw
 import msgspec
 
 from zaqarserver.storage.accounts import Grant
+from zaqarserver.storage.sqlite.files import grows
 from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.sqlite.statements import Row, fetch
 
@@ -50,6 +51,7 @@ def _read(row: Row) -> Grant:
     return Grant(id_, _decode(paths), _decode(methods), created, expires, bool(revoked))
 
 
+@grows
 def add(
     ledger: Ledger, project: str, queue: str, grant: Grant, most: int, now: float
 ) -> Grant | None:

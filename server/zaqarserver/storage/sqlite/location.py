@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Mapping
@@ -63,49 +64,80 @@ def _parse_path(uri: str) -> Path | None:
     return Path(rest).absolute()
 
 
+#: The main files that this process has open, by device and number. Opening one a
+#: second time would, when closed, drop the locks of SQLite (POSIX has it so).
+_open_here: set[tuple[int, int]] = set()
+
+
 class FileLock:
     """Keeps a second server from the same store.
 
-    A lock of the operating system on a file beside the store: it ends with the
-    process, however that ends. The file itself stays.
+    A lock of the operating system on the main file itself, whatever its names; it ends
+    with the process, however that ends. The file beside it tells who has it, and keeps
+    out servers of earlier releases.
 
     Args:
         path: The store's file.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path.with_name(path.name + ".lock")
-        self._file: int | None = None
+        self._path = path
+        self._files: list[int] = []
+        self._identity: tuple[int, int] | None = None
 
-    def take(self) -> None:
+    def take(self) -> int:
         """Take the lock.
+
+        Returns:
+            A descriptor of the main file, open until :meth:`release`.
 
         Raises:
             StoreRefused: Another server has it.
-            Unavailable: The file cannot be made.
+            Unavailable: The file cannot be opened.
         """
         try:
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            note = self._take(self._path.with_name(self._path.name + ".lock"))
+            main = self._take(self._path)
         except OSError as error:
-            raise Unavailable(f"cannot open {self._path}: {error.strerror}") from error
+            self.release()
+            raise Unavailable(f"cannot lock {self._path}: {error.strerror}") from error
+        except StoreRefused:
+            self.release()
+            raise
+        self._identity = _identity(os.fstat(main))
+        _open_here.add(self._identity)
+        os.ftruncate(note, 0)
+        with contextlib.suppress(OSError):  # a full disk is no reason not to start
+            os.pwrite(note, f"{os.getpid()}\n".encode(), 0)
+        return main
+
+    def _take(self, path: Path) -> int:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._files.append(file)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(file, 20, 0).decode("ascii", "replace").strip()
-            os.close(file)
-            raise StoreRefused(
-                f"{self._path.with_suffix('')} is in use by another server"
-                f" (process {holder or 'unknown'}); one server can use it at a time"
-            ) from error
-        os.ftruncate(file, 0)
-        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
-        self._file = file
+        except BlockingIOError as error:
+            holder = b"" if path == self._path else os.pread(file, 20, 0)
+            raise _in_use(self._path, holder.decode("ascii", "replace")) from error
+        return file
 
     def release(self) -> None:
         """Give the lock back, if it is held."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        _open_here.discard(self._identity or (0, 0))
+        self._identity = None
+        while self._files:
+            os.close(self._files.pop())
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _in_use(path: Path, holder: str) -> StoreRefused:
+    return StoreRefused(
+        f"{path} is in use by another server (process {holder.strip() or 'unknown'});"
+        " one server can use it at a time"
+    )
 
 
 def prepare_file(path: Path) -> Path:
@@ -115,12 +147,14 @@ def prepare_file(path: Path) -> Path:
         The path without symbolic links, so that one file has one lock.
 
     Raises:
-        StoreRefused: It is a file of another kind; SQLite would overwrite a
-            short one.
+        StoreRefused: This process has it open, or it is a file of another kind;
+            SQLite would overwrite a short one.
         Unavailable: The file cannot be made or read.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.exists() and _identity(path.stat()) in _open_here:
+            raise _in_use(path, str(os.getpid()))
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             header = os.pread(file, len(_HEADER), 0)

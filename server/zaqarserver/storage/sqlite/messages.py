@@ -10,6 +10,7 @@ from zaqarserver.errors import ClaimNotLive, MessageClaimed
 from zaqarserver.storage.base import Message, NewMessage
 from zaqarserver.storage.sqlite import statements as sql
 from zaqarserver.storage.sqlite.deliveries import note
+from zaqarserver.storage.sqlite.files import grows
 from zaqarserver.storage.sqlite.ids import decode_seq, encode_id
 from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.sqlite.statements import Row
@@ -53,6 +54,7 @@ class Again(NamedTuple):
 # -- posting ----------------------------------------------------------------
 
 
+@grows
 def post_many(
     ledger: Ledger,
     project: str,
@@ -73,6 +75,7 @@ def post_many(
     return ids
 
 
+@grows
 def post(
     ledger: Ledger,
     project: str,

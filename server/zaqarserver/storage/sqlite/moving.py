@@ -20,6 +20,7 @@ from zaqarserver.storage.moving import (
     SealKind,
     SubscriptionRecord,
 )
+from zaqarserver.storage.sqlite.files import grows
 from zaqarserver.storage.sqlite.ids import decode_secret, decode_seq
 from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.sqlite.seals import Sealed
@@ -203,6 +204,7 @@ def arriving(sealed: Sealed) -> Place:
     return Place(ARRIVING, str(sealed.id))
 
 
+@grows
 def receive(ledger: Ledger, place: Place, epoch: int) -> Steps:
     """Get ready for a queue."""
     if ledger.seals.is_late(*place, epoch):

@@ -14,6 +14,7 @@ from zaqarserver.errors import QueueChanged
 from zaqarserver.storage.base import Edge, Metadata, Queue, QueueStats
 from zaqarserver.storage.sqlite import deliveries, grants
 from zaqarserver.storage.sqlite import statements as sql
+from zaqarserver.storage.sqlite.files import grows
 from zaqarserver.storage.sqlite.ids import encode_id
 from zaqarserver.storage.sqlite.ledger import Entry, Ledger
 from zaqarserver.storage.sqlite.messages import settle
@@ -45,6 +46,7 @@ def pulse(ledger: Ledger) -> None:
 # -- changing ---------------------------------------------------------------
 
 
+@grows
 def create(ledger: Ledger, project: str, queue: str, metadata: Metadata) -> bool:
     """Make a queue unless it exists."""
     if ledger.entry(project, queue) is not None:
@@ -53,6 +55,7 @@ def create(ledger: Ledger, project: str, queue: str, metadata: Metadata) -> bool
     return True
 
 
+@grows
 def update(
     ledger: Ledger, project: str, queue: str, metadata: Metadata, revision: int
 ) -> None:

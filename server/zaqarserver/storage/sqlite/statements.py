@@ -96,6 +96,7 @@ BACKLOG_COUNT = """
      WHERE id = ?
 """
 BACKLOG_VOLUME = "SELECT messages, claimed FROM backlog WHERE id = ?"
+BACKLOG_VOLUMES = "SELECT total(messages), total(claimed) FROM backlog WHERE dead = 0"
 BACKLOG_DUE = "SELECT due FROM backlog WHERE id = ?"
 BACKLOG_SET_DUE = "UPDATE backlog SET due = ? WHERE id = ?"
 BACKLOG_NEXT_DUE = (

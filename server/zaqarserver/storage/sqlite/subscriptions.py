@@ -9,6 +9,7 @@ import apsw
 import msgspec
 
 from zaqarserver.errors import SubscriptionExists, SubscriptionNotFound
+from zaqarserver.storage.sqlite.files import grows
 from zaqarserver.storage.sqlite.ids import decode_seq, encode_id
 from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.sqlite.statements import ById, Row, fetch
@@ -122,6 +123,7 @@ class Wish(NamedTuple):
     volatile: bool
 
 
+@grows
 def create(ledger: Ledger, wish: Wish, now: float) -> tuple[Subscription, bool]:
     """Make a subscription unless there is one, and its queue."""
     ledger.seals.check(wish.project, wish.source)
@@ -168,6 +170,7 @@ def create(ledger: Ledger, wish: Wish, now: float) -> tuple[Subscription, bool]:
     return made, True
 
 
+@grows
 def update(
     ledger: Ledger,
     project: str,

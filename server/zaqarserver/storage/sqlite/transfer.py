@@ -21,6 +21,7 @@ from zaqarserver.storage.moving import (
     SubscriptionRecord,
 )
 from zaqarserver.storage.sqlite import statements as sql
+from zaqarserver.storage.sqlite.files import grows
 from zaqarserver.storage.sqlite.ids import decode_secret, encode_id
 from zaqarserver.storage.sqlite.ledger import Ledger, load_entry
 from zaqarserver.storage.sqlite.moving import (
@@ -230,6 +231,7 @@ def _id_upto(db: apsw.Connection, place: Place, seq: int) -> str:
 # -- reading ----------------------------------------------------------------------
 
 
+@grows
 def receive_page(
     ledger: Ledger, place: Place, epoch: int, records: Iterable[Record]
 ) -> Generator[None, None, None]:

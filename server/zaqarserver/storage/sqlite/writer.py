@@ -9,6 +9,10 @@ the statements competes with the loop for the interpreter: more than ten times
 the latency at 64 connections in our measurements.)
 
 A long batch is executed in slices, so that the loop serves others in between.
+
+When there is no room, what does not grow is tried once more after the log was copied,
+which lets it begin anew: so consumers can always make room. What grows is refused for
+a while.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from typing import Any, Generic, TypeVar
 import apsw
 
 from zaqarserver.errors import OutcomeUnknown, Unavailable, ZaqarServerError
+from zaqarserver.storage.sqlite.files import Files
 from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.subscriptions import Posted
 
@@ -39,6 +44,15 @@ Steps = Callable[[], Generator[None, None, T]]
 #: Seconds that a batch may hold the loop at a time.
 SLICE = 0.003
 
+#: Seconds for which nothing that grows is tried when there was no room for it, and
+#: how many operations a batch has then: the log has room for those.
+SHORT_SECONDS = 1.0
+SHORT_BATCH = 16
+
+#: Seconds to wait for a program that has locked the store, and between two tries.
+BUSY_SECONDS = 5.0
+BUSY_PAUSE = 0.02
+
 _COVER = "BEGIN IMMEDIATE; UPDATE store SET pulse = pulse + 1; COMMIT"
 
 
@@ -50,11 +64,13 @@ def _one_step(operation: Operation[T]) -> Generator[None, None, T]:
 class _Job(Generic[T]):
     """An operation that waits for its commit."""
 
-    __slots__ = ("error", "future", "result", "start", "steps")
+    __slots__ = ("error", "future", "grows", "result", "start", "steps", "tried")
 
-    def __init__(self, start: Steps[T], future: asyncio.Future[T]) -> None:
+    def __init__(self, start: Steps[T], future: asyncio.Future[T], grows: bool) -> None:
         self.start = start
         self.future = future
+        self.grows = grows
+        self.tried = False
         self.again()
 
     def again(self) -> None:
@@ -93,7 +109,8 @@ class GroupCommit:
         thread: Where commits run, one thread; ``None`` if they cost nothing
             (a store in memory), then nothing is sliced either.
         between: Called in the thread between two batches while nothing else
-            uses the connection, if :attr:`wants_between` is set.
+            uses the connection, if :attr:`wants_between` is set: it copies the log.
+        files: The files, ``None`` for a store in memory.
         tell: Called after each commit with what it posted to volatile
             subscriptions and whether it made something due for delivery.
     """
@@ -103,6 +120,7 @@ class GroupCommit:
         ledger: Ledger,
         thread: ThreadPoolExecutor | None,
         between: Callable[[], object],
+        files: Files | None = None,
         tell: Callable[[list[Posted], bool], None] = lambda *_: None,
     ) -> None:
         self.wants_between = False
@@ -110,7 +128,11 @@ class GroupCommit:
         self._db = ledger.db
         self._thread = thread
         self._between = between
+        self._files = files
         self._tell = tell
+        self._short_until = 0.0
+        self._short_of = ""
+        self._busy_since = 0.0
         self._waiting: deque[_Job[Any]] = deque()
         self._executed: list[_Job[Any]] = []
         self._changes = 0
@@ -118,7 +140,9 @@ class GroupCommit:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
+    def submit(
+        self, operation: Operation[T], *, grows: bool = False
+    ) -> asyncio.Future[T]:
         """Queue an operation; the future is done when it is committed.
 
         The future fails with what the operation raised, or with
@@ -126,12 +150,14 @@ class GroupCommit:
         if it may come back after a crash. Cancelling it before the operation has run
         means that it never runs.
         """
-        return self.submit_steps(lambda: _one_step(operation))
+        return self.submit_steps(lambda: _one_step(operation), grows=grows)
 
-    def submit_steps(self, steps: Steps[T]) -> asyncio.Future[T]:
+    def submit_steps(
+        self, steps: Steps[T], *, grows: bool = False
+    ) -> asyncio.Future[T]:
         """Queue an operation of several steps; as :meth:`submit` otherwise."""
         loop = asyncio.get_running_loop()
-        job: _Job[T] = _Job(steps, loop.create_future())
+        job: _Job[T] = _Job(steps, loop.create_future(), grows)
         self._waiting.append(job)
         if not self._busy:
             self._busy = True
@@ -154,14 +180,41 @@ class GroupCommit:
             self.wants_between = False
             self._in_thread(self._between, self._after_between)
             return
-        batch, self._waiting = self._waiting, deque()
+        batch = self._choose()
         try:
             self._db.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError as error:
+            self._wait(batch, error)
+            return
         except apsw.Error as error:
             self._give_up(batch, error)
             return
+        self._busy_since = 0.0
         self._changes = self._db.total_changes()
         self._execute(batch)
+
+    def _choose(self) -> deque[_Job[Any]]:
+        """Take what is to run next: what does not grow, some of it, without room."""
+        batch, self._waiting = self._waiting, deque()
+        if time.monotonic() >= self._short_until:
+            return batch
+        for job in batch:
+            if job.grows:
+                job.fail(Unavailable(self._short_of))
+        rest = [job for job in batch if not job.grows]
+        self._waiting.extend(rest[SHORT_BATCH:])
+        return deque(rest[:SHORT_BATCH])
+
+    def _wait(self, batch: deque[_Job[Any]], error: apsw.BusyError) -> None:
+        """Try again soon: another program has locked the store."""
+        now = time.monotonic()
+        self._busy_since = self._busy_since or now
+        if now - self._busy_since > BUSY_SECONDS:
+            self._busy_since = 0.0
+            self._give_up(batch, error)
+            return
+        self._waiting.extendleft(reversed(batch))
+        asyncio.get_running_loop().call_later(BUSY_PAUSE, self._begin)
 
     def _after_between(self, _error: BaseException | None) -> None:
         self._begin()
@@ -192,9 +245,12 @@ class GroupCommit:
         try:
             self._ledger.flush()
             unchanged = self._db.total_changes() == self._changes
+            if self._files is not None and not unchanged:
+                self._files.check()
+                self._files.require(self._db, any(job.grows for job in self._executed))
             if unchanged or self._thread is None:
                 self._db.execute("COMMIT")
-        except apsw.Error as error:
+        except (apsw.Error, Unavailable) as error:
             self._give_up(self._executed, error)
             return
         if unchanged or self._thread is None:
@@ -258,13 +314,32 @@ class GroupCommit:
         failed = list(jobs)
         self._executed = []
         self._roll_back()
+        full = _is_cut_short(error)
         if isinstance(error, apsw.Error):
             cause, error = error, Unavailable(f"the store failed: {error}")
             error.__cause__ = cause
+        if full:
+            failed = self._make_room(failed, str(error))
         for job in failed:
             job.fail(error)
         # Not at once: what has just failed would fail again in a tight circle.
         asyncio.get_running_loop().call_soon(self._begin)
+
+    def _make_room(self, jobs: list[_Job[Any]], reason: str) -> list[_Job[Any]]:
+        """Have the log copied, and what does not grow tried once more after it.
+
+        Returns:
+            Those that have failed for good.
+        """
+        self._short_until = time.monotonic() + SHORT_SECONDS
+        self._short_of = reason
+        self.wants_between = True
+        kept = [job for job in jobs if not (job.grows or job.tried)]
+        for job in kept:
+            job.again()
+            job.tried = True
+        self._waiting.extendleft(reversed(kept))
+        return [job for job in jobs if job not in kept]
 
     def _roll_back(self) -> None:
         self._ledger.rolled_back()
@@ -286,7 +361,7 @@ class GroupCommit:
 
 
 def _is_cut_short(error: BaseException) -> bool:
-    """Tell that the end of a transaction is not in the log."""
+    """Tell that there was no room: the end of a transaction is not in the log."""
     code = getattr(error, "extendedresult", None)
     return isinstance(error, apsw.FullError) or code == apsw.SQLITE_IOERR_WRITE
 

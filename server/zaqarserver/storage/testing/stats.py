@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from zaqarserver.storage.base import Edge, QueueStats, Storage
+from zaqarserver.storage.base import Edge, QueueStats, Storage, Volume
 from zaqarserver.storage.testing.life import sweep_all
 from zaqarserver.storage.testing.suite import (
+    CLIENT,
     NOW,
     PROJECT,
     QUEUE,
@@ -12,6 +13,7 @@ from zaqarserver.storage.testing.suite import (
     claim,
     everything,
     ids_of,
+    new,
     post,
 )
 
@@ -33,6 +35,22 @@ class StatsContract(Suite):
     async def test_a_missing_queue_counts_zero(self, storage: Storage) -> None:
         assert await stats(storage) == QueueStats()
         assert await storage.queue_get(PROJECT, QUEUE) is None
+
+    async def test_the_volume_of_the_store_adds_up_all_queues(
+        self, storage: Storage
+    ) -> None:
+        assert await storage.volume() == Volume()
+        await post(storage, b"1", b"2", b"3")
+        await storage.message_post("other", "another", CLIENT, new(b"4"), NOW)
+        held = await claim(storage, limit=2)
+        assert await storage.volume() == Volume(free=2, claimed=2)
+        await storage.message_delete(PROJECT, QUEUE, held.messages[0].id, held.id, NOW)
+        await storage.message_pop("other", "another", 1, NOW)
+        assert await storage.volume() == Volume(free=1, claimed=1)
+        await storage.claim_delete(PROJECT, QUEUE, held.id, NOW)
+        assert await storage.volume() == Volume(free=2)
+        await storage.message_purge(PROJECT, QUEUE)
+        assert await storage.volume() == Volume()
 
     async def test_an_empty_queue_has_no_edges(self, storage: Storage) -> None:
         await storage.queue_create(PROJECT, QUEUE, {})
