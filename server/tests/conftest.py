@@ -16,6 +16,7 @@ from page_sizes import LOOKS, small
 from redis_service import RedisServer
 from zaqarserver import config
 from zaqarserver.auth import NoAuth
+from zaqarserver.clock import Clock
 from zaqarserver.context import NoNotices, Server, Settings
 from zaqarserver.http import make_app
 from zaqarserver.metrics import Metrics
@@ -59,8 +60,9 @@ class Api:
             stages,
             Signer(conf.signed_url.secret_key),
             quotas_of(conf),
+            clock=Clock(*[lambda: self.now] * 2),
         )
-        self.app = make_app(self.server, NoAuth(), Metrics(), clock=lambda: self.now)
+        self.app = make_app(self.server, NoAuth(), Metrics())
         self._conductor = falcon.testing.ASGIConductor(self._serve)
 
     async def _serve(self, scope: Any, receive: Any, send: Any) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import socket
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from oslo_config import cfg
 from zaqarserver import __version__, activation, config, serving
 from zaqarserver.auth import Authenticator, NoAuth, is_loopback_host
 from zaqarserver.budget import Budget
+from zaqarserver.clock import Clock
 from zaqarserver.context import NoTrusts, Server
 from zaqarserver.errors import SettingsError, StartupError, Unavailable
 from zaqarserver.http import make_app
@@ -33,12 +33,16 @@ from zaqarserver.storage.base import Durability, Metadata, Storage
 from zaqarserver.storage.pooled import PooledStorage
 from zaqarserver.storage.subscriptions import Noticed, Subscription
 from zaqarserver.storage.uris import masked
+from zaqarserver.timekeeping import Timekeeper
 from zaqarserver.trusts import KeystoneTrusts
 from zaqarserver.websocket import FrameEdge
 
 LOG = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 0.5
+#: What is over is removed for good so much later: by then it is over for every server
+#: of the store, whose times differ by less.
+_SWEEP_LATE = 2.0
 
 
 def load_driver(uri: str, options: Mapping[str, Any]) -> Storage:
@@ -59,8 +63,12 @@ def load_driver(uri: str, options: Mapping[str, Any]) -> Storage:
     return driver.from_uri(uri, known_options)
 
 
-def load_storage(conf: cfg.ConfigOpts) -> Storage:
+def load_storage(conf: cfg.ConfigOpts, clock: Clock | None = None) -> Storage:
     """Make the store that the configuration asks for.
+
+    Args:
+        conf: The settings.
+        clock: The time; not needed for a store that is never opened.
 
     Raises:
         SettingsError: A setting of it is wrong.
@@ -79,6 +87,7 @@ def load_storage(conf: cfg.ConfigOpts) -> Storage:
         project_of,
         home_uri=uri,
         virtual=conf["pooling:catalog"].enable_virtual_pool,
+        clock=(clock or Clock()).now,
     )
 
 
@@ -100,7 +109,9 @@ def check_exposure(conf: cfg.ConfigOpts) -> None:
             )
 
 
-def load_authenticator(conf: cfg.ConfigOpts) -> Authenticator:
+def load_authenticator(
+    conf: cfg.ConfigOpts, clock: Clock | None = None
+) -> Authenticator:
     """Make what decides who callers are.
 
     Raises:
@@ -113,11 +124,11 @@ def load_authenticator(conf: cfg.ConfigOpts) -> Authenticator:
         conf.auth_strategy,
         f"[DEFAULT] auth_strategy = {conf.auth_strategy}",
     )
-    authenticator: Authenticator = make(conf)
+    authenticator: Authenticator = make(conf, clock)
     return authenticator
 
 
-def load_trusts(conf: cfg.ConfigOpts) -> KeystoneTrusts | None:
+def load_trusts(conf: cfg.ConfigOpts, clock: Clock) -> KeystoneTrusts | None:
     """Make what gives subscribers tokens, if there is somebody to ask for them.
 
     Raises:
@@ -129,7 +140,7 @@ def load_trusts(conf: cfg.ConfigOpts) -> KeystoneTrusts | None:
     from zaqarserver.trustee import load_trustee  # noqa: PLC0415
 
     trustee = load_trustee(conf)
-    return None if trustee is None else KeystoneTrusts(trustee)
+    return None if trustee is None else KeystoneTrusts(trustee, clock)
 
 
 _EXPOSED = (
@@ -198,26 +209,29 @@ class Application:
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         check_exposure(conf)
         self._conf = conf
-        authenticator = load_authenticator(conf)
-        self.storage = load_storage(conf)
+        self.clock = Clock()
+        authenticator = load_authenticator(conf, self.clock)
+        self.storage = load_storage(conf, self.clock)
+        self._timekeeper = Timekeeper(self.clock, self.storage)
         self.metrics = Metrics()
         stages = load_pipeline(conf.storage.message_pipeline, conf.transport)
         signer = Signer(conf.signed_url.secret_key)
         settings = config.settings_of(conf)
-        self._trusts = load_trusts(conf)
+        self._trusts = load_trusts(conf, self.clock)
         notify_settings = config.notify_settings_of(conf, self._trusts)
         self.notifier = Notifier(
             self.storage,
             notify_settings,
             queue_metadata=self._metadata,
             readable=self._readable,
+            clock=self.clock,
         )
         self.confirmations = Confirmations(
             notify_settings,
             signer.sign_text if signer.can_sign else None,
             dispatch=self.notifier.dispatch,
             slots=self.notifier.slots,
-            clock=self.notifier.clock,
+            clock=self.clock,
         )
         hub = Hub(stages.read, admits)
         pooled = self.storage if isinstance(self.storage, PooledStorage) else None
@@ -233,6 +247,7 @@ class Application:
             drains=pooled.drains if pooled else None,
             trusts=self._trusts or NoTrusts(),
             budget=Budget(conf.server.max_waiting_bytes),
+            clock=self.clock,
         )
         self.metrics.watch_notifications(self.notifier.counters)
         self.metrics.watch_quotas(self.server.quotas.refused)
@@ -270,6 +285,7 @@ class Application:
         """
         try:
             await self.storage.open()
+            await self._timekeeper.begin()
         except Unavailable as error:
             raise StartupError(f"the store cannot be reached: {error}") from error
         serving.calm_collector()
@@ -283,7 +299,7 @@ class Application:
                 list(sockets.values()),
                 ready=lambda: self._announce(serving.places(sockets)),
                 lifeline=lifeline,
-                chores=[self._sweep()],
+                chores=[self._timekeeper.keep(), self._sweep()],
             )
         finally:
             self.confirmations.close()
@@ -314,8 +330,17 @@ class Application:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             try:
-                while rows := await self.storage.sweep(time.time()):
+                while rows := await self.storage.sweep(*self._over()):
                     self.metrics.count_swept(rows)
                     await asyncio.sleep(0)
             except Unavailable as error:
                 LOG.warning("sweep put off: %s", error)
+
+    def _over(self) -> tuple[float, float]:
+        """Return until when all is over, and until when signed URLs are.
+
+        Those end by the system's clock. Where it was set, they are kept until both
+        say so: one that was revoked must not be forgotten and then be good again.
+        """
+        now = self.clock.now()
+        return now - _SWEEP_LATE, min(now, self.clock.wall()) - _SWEEP_LATE

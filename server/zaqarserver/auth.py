@@ -43,7 +43,7 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
         user_id: Its user, empty if unknown.
         token: The token that says so, empty without one. A secret: it is used to
             act for the caller (trusts), never stored or logged.
-        expires: When it ceases to be valid, seconds since the epoch, or ``None``
+        expires: When it ceases to be valid, by the server's time, or ``None``
             if it does not.
         recheck: When it has to be found out again, which is sooner, or ``None``.
         restricted: Whether it is good for some requests only: then each of them

@@ -9,6 +9,7 @@ import msgspec
 
 from zaqarserver import spaces
 from zaqarserver.budget import Budget
+from zaqarserver.clock import Clock
 from zaqarserver.errors import BadRequest
 from zaqarserver.quotas import Quotas
 from zaqarserver.signing import Signer
@@ -241,6 +242,7 @@ class Server(msgspec.Struct, frozen=True):
         drains: What empties them.
         trusts: Makes and removes the trusts of subscriptions.
         budget: What connections may keep.
+        clock: The time.
     """
 
     settings: Settings
@@ -254,6 +256,7 @@ class Server(msgspec.Struct, frozen=True):
     drains: Drainer | None = None
     trusts: Trusts = NoTrusts()
     budget: Budget = msgspec.field(default_factory=Budget)
+    clock: Clock = msgspec.field(default_factory=Clock)
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
@@ -263,13 +266,15 @@ class Context(msgspec.Struct, frozen=True, gc=False):
         server: The parts of the server.
         project: The project that the request acts in.
         client_id: The client id in its normal form.
-        now: Seconds since the epoch; handlers never read a clock.
+        now: The server's time, by which all that lasts is counted, in seconds since
+            the epoch; handlers never read a clock.
         request_id: As sent in ``X-OpenStack-Request-ID``.
         roles: The caller's roles, lower case.
         user_id: The caller's user, or empty without authentication.
         listener: The connection that asks, if it can be subscribed itself.
         token: The caller's token, or empty; a secret, see :mod:`zaqarserver.auth`.
         topics: Whether the operation is about topics, not queues.
+        ahead: Seconds by which the system's time is ahead of the server's.
     """
 
     server: Server
@@ -282,6 +287,20 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     listener: Listener | None = None
     token: str = ""
     topics: bool = False
+    ahead: float = 0.0
+
+    @property
+    def wall(self) -> float:
+        """The system's time, for moments that others read or write."""
+        return self.now + self.ahead
+
+    def shown(self, moment: float) -> float:
+        """Return a moment of the server's time as the system's clock tells it.
+
+        Differences of less than a second are left alone: what is shown to the second
+        is not to change from one look to the next.
+        """
+        return moment + self.ahead if abs(self.ahead) >= 1 else moment
 
     @property
     def space(self) -> str:

@@ -25,6 +25,7 @@ from keystonemiddleware.auth_token import AuthProtocol
 from oslo_config import cfg
 
 from zaqarserver.auth import Headers, Identity
+from zaqarserver.clock import Clock
 from zaqarserver.errors import (
     Forbidden,
     IdentityUnavailable,
@@ -68,7 +69,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         identity: Whose it is, or ``None``.
         error: Why it is refused, if it is.
-        until: When it has to be asked about again, seconds since the epoch.
+        until: When it has to be asked about again, by the server's time.
         exact: Whether it holds for one method and path only.
     """
 
@@ -178,7 +179,7 @@ class KeystoneAuth:
 
     Args:
         conf: The settings.
-        clock: Seconds since the epoch.
+        clock: The time.
 
     Raises:
         SettingsError: A setting is missing or wrong; the text names it.
@@ -186,16 +187,14 @@ class KeystoneAuth:
 
     required = True
 
-    def __init__(
-        self, conf: cfg.ConfigOpts, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, clock: Clock | None = None) -> None:
         if not conf.debug:
             # It tells each refusal in five lines; ours has the request's id, too.
             logging.getLogger("keystonemiddleware").setLevel(logging.WARNING)
         self._middleware = Middleware(conf)
         self._challenge = f'Keystone uri="{self._middleware.uri}"'
         self._keeps = self._middleware.keeps
-        self._clock = clock
+        self._clock = clock or Clock()
         self._good = Verdicts(MOST_VERDICTS)
         self._bad = Verdicts(MOST_VERDICTS)
         self._flights: dict[bytes, asyncio.Future[Verdict]] = {}
@@ -215,7 +214,7 @@ class KeystoneAuth:
             raise self._unauthorized(_MISSING)
         service_token = headers.get(b"x-service-token")
         key = _digest(token, service_token or b"")
-        verdict = self._good.get(key, self._clock())
+        verdict = self._good.get(key, self._clock.now())
         if verdict is None:
             asked = self._asked(token, service_token, method, path)
             verdict = await self._find_out(key, asked)
@@ -248,7 +247,7 @@ class KeystoneAuth:
         """
         exact = _digest(key, asked.method.encode(), asked.path.encode())
         while True:
-            now = self._clock()
+            now = self._clock.now()
             for kept in (self._good, self._bad):
                 verdict = kept.get(exact, now)
                 if verdict is not None:
@@ -308,7 +307,7 @@ class KeystoneAuth:
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody gets in
             LOG.warning("a token could not be checked: %s", type(error).__name__)
             return _unknown("Keystone cannot be asked.")
-        now = self._clock()
+        now = self._clock.now()
         if status == 401:
             refusal = self._unauthorized(_REFUSED)
             until = now + min(REFUSED_SECONDS, self._keeps)
@@ -318,10 +317,13 @@ class KeystoneAuth:
         return self._welcome(asked, user, service, now)
 
     def _welcome(self, asked: Asked, user: Any, service: Any, now: float) -> Verdict:
-        expires = user.expires.timestamp()
+        # Keystone names moments of the system's clock; from here on it is a time that
+        # passes, whatever becomes of that clock.
+        ahead = self._clock.ahead()
+        expires = user.expires.timestamp() - ahead
         if expires <= now and service is not None:
             # An expired token that a service may still use, as long as its own lives.
-            expires = service.expires.timestamp()
+            expires = service.expires.timestamp() - ahead
         until = min(now + self._keeps, expires)
         if not user.project_id:
             return Verdict(None, Forbidden(_NO_PROJECT), until, True)

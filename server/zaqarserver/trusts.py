@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
+from zaqarserver.clock import Clock
 from zaqarserver.errors import BadRequest, IdentityUnavailable
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class KeystoneTrusts:
 
     Args:
         client: Asks Keystone.
-        clock: Seconds since the epoch.
+        clock: The time.
         patience: Seconds that a request waits for Keystone.
         removal_waits: Seconds before each further try to remove a trust.
     """
@@ -73,12 +73,12 @@ class KeystoneTrusts:
     def __init__(
         self,
         client: TrustClient,
-        clock: Callable[[], float] = time.time,
+        clock: Clock | None = None,
         patience: float = PATIENCE,
         removal_waits: Sequence[float] = REMOVAL_WAITS,
     ) -> None:
         self._client = client
-        self._clock = clock
+        self._clock = clock or Clock()
         self._patience = patience
         self._removal_waits = removal_waits
         self._threads = ThreadPoolExecutor(THREADS, "trusts")
@@ -166,7 +166,7 @@ class KeystoneTrusts:
             IdentityUnavailable: Keystone does not answer.
         """
         kept = self._tokens.get(trust)
-        if kept is not None and self._clock() < kept[1]:
+        if kept is not None and self._clock.now() < kept[1]:
             self._tokens.move_to_end(trust)
             return kept[0].text
         flight = self._flights.get(trust)
@@ -181,8 +181,10 @@ class KeystoneTrusts:
         if flight.cancelled() or flight.exception() is not None:
             self._tokens.pop(trust, None)
             return
-        token, now = flight.result(), self._clock()
-        until = max(token.expires - MARGIN, (token.expires + now) / 2)
+        token, now = flight.result(), self._clock.now()
+        # Keystone names a moment of the system's clock.
+        expires = token.expires - self._clock.ahead()
+        until = max(expires - MARGIN, (expires + now) / 2)
         self._tokens[trust] = (token, until)
         self._tokens.move_to_end(trust)
         if len(self._tokens) > MOST_TOKENS:

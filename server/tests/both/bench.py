@@ -12,6 +12,7 @@ import msgspec
 from zaqarserver import config
 from zaqarserver.app import load_driver
 from zaqarserver.auth import Authenticator, NoAuth
+from zaqarserver.clock import Clock
 from zaqarserver.context import NoNotices, Server
 from zaqarserver.http import make_app
 from zaqarserver.metrics import Metrics
@@ -47,6 +48,7 @@ class Bench:
 
     Attributes:
         now: Its clock, in seconds since the epoch. Tests move it forward.
+        wall_ahead: Seconds by which the system's clock is ahead of it.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Bench:
         conf = config.load(["--config-file", str(path)])
         stages = load_pipeline(conf.storage.message_pipeline, conf.transport)
         self.now = STARTED
+        self.wall_ahead = 0
         self._runner = asyncio.Runner()
         store = load_driver(uri, {})
         pooled = self._pooled(store) if pools else None
@@ -80,12 +83,11 @@ class Bench:
             signer=Signer(conf.signed_url.secret_key),
             quotas=quotas_of(conf),
             pools=pooled.pools if pooled else None,
+            clock=Clock(lambda: self.now + self.wall_ahead, self._clock),
         )
         door = authenticator or NoAuth()
-        self._app = make_app(self.server, door, Metrics(), clock=self._clock)
-        self.frames = FrameEdge(
-            self.server, door, Metrics(), hub, "http://push", clock=self._clock
-        )
+        self._app = make_app(self.server, door, Metrics())
+        self.frames = FrameEdge(self.server, door, Metrics(), hub, "http://push")
         self._conductor = falcon.testing.ASGIConductor(self._serve_http)
 
     def _pooled(self, home: Storage) -> PooledStorage:

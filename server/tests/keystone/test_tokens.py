@@ -13,6 +13,7 @@ import pytest
 from keystone_service import Keystone
 from zaqarserver import config
 from zaqarserver.auth import Identity
+from zaqarserver.clock import Clock
 from zaqarserver.errors import Forbidden, IdentityUnavailable, Unauthorized
 from zaqarserver.keystone import KeystoneAuth
 
@@ -30,12 +31,16 @@ class Asker:
         path.write_text(f"[DEFAULT]\n{options}")
         self.now = time.time()
         self.auth = KeystoneAuth(
-            config.load(["--config-file", str(path)]), clock=lambda: self.now
+            config.load(["--config-file", str(path)]),
+            clock=Clock(self._time, self._time),
         )
         self.asked = 0
         self._ask = self.auth._middleware.ask
         self.auth._middleware.ask = self._count  # type: ignore[method-assign]
         self._runner = asyncio.Runner()
+
+    def _time(self) -> float:
+        return self.now
 
     def _count(self, asked: Any) -> Any:
         self.asked += 1

@@ -77,6 +77,11 @@ class FakeClock:
     def now(self):
         return self.time
 
+    wall = now
+
+    def ahead(self):
+        return 0.0
+
     def call_at(self, when, callback):
         timer = _Timer(callback)
         heapq.heappush(self._timers, (when, next(self._number), timer))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from zaqarserver import trusts
+from zaqarserver.clock import Clock
 from zaqarserver.context import Context
 from zaqarserver.errors import IdentityUnavailable, TrustGone
 from zaqarserver.notify.deliverer import Failed, Retry
@@ -66,7 +67,10 @@ def identity() -> Iterator[Identity]:
 @pytest.fixture
 async def kept(identity: Identity) -> Any:
     made = KeystoneTrusts(
-        identity, lambda: identity.clock, patience=5, removal_waits=(0, 0)
+        identity,
+        Clock(*[lambda: identity.clock] * 2),
+        patience=5,
+        removal_waits=(0, 0),
     )
     yield made
     await made.close()

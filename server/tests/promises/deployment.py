@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import time
 import uuid
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ports import free_port
 
@@ -29,6 +31,7 @@ class Deployment:
     """
 
     def __init__(self, directory: Path, store: str, fault: str) -> None:
+        self._store = store
         self.port = free_port()
         self.log = directory / "server.log"
         self._fault = fault
@@ -81,10 +84,23 @@ class Deployment:
         self.start()
 
     def wait(self, seconds: float) -> None:
-        """Let time pass for the server."""
+        """Let time pass for the server; a store that others share hears of it."""
+        before = self._shared_time()
         self._ahead += seconds
         with self._clock.open("r+b") as file:
             file.write(struct.pack("d", self._ahead))
+        while before is not None and (self._shared_time() or 0.0) < before + seconds:
+            time.sleep(0.02)  # polling: no time passes for Redis itself
+
+    def _shared_time(self) -> float | None:
+        """Return the time that was left with Redis, where that is the store."""
+        store = urlsplit(self._store)
+        if store.scheme != "redis":
+            return None
+        with socket.create_connection(("127.0.0.1", store.port or 0), 5) as connection:
+            connection.sendall(b"HGET zaqar:{!time} latest\r\n")
+            _, _, text = connection.recv(100).partition(b"\r\n")
+        return float(text or 0)
 
     # -- requests -----------------------------------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import time
 from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
@@ -207,7 +206,6 @@ def make_app(
     server: Server,
     authenticator: Authenticator,
     metrics: Metrics,
-    clock: Callable[[], float] = time.time,
     cors: Cors | None = None,
 ) -> App:
     """Make the ASGI application that serves REST.
@@ -216,15 +214,14 @@ def make_app(
         server: The parts of the server.
         authenticator: Says who callers are.
         metrics: Counts requests.
-        clock: Seconds since the epoch.
         cors: Lets web pages in; without it browsers keep them out.
     """
-    gate = Gate(server, authenticator, metrics, clock)
+    gate = Gate(server, authenticator, metrics)
     app = falcon.asgi.App(middleware=[gate] if cors is None else [cors, gate])
     app.req_options.auto_parse_qs_csv = False
     app.add_error_handler(Exception, _on_any_error)
     app.add_error_handler(falcon.HTTPError, _on_http_error)
-    edge = RestEdge(server, authenticator, metrics, clock)
+    edge = RestEdge(server, authenticator, metrics)
     app.add_route("/", _Root())
     app.add_route(METRICS_PAGE, _MetricsPage(metrics))
     app.add_route(CONFIRM_PAGE, _ConfirmPage())

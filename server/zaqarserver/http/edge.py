@@ -8,7 +8,7 @@ row's fields, and maps errors to answers. It holds no rule of an operation.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import falcon.asgi
@@ -90,13 +90,12 @@ class RestEdge:
         server: Server,
         authenticator: Authenticator,
         metrics: Metrics,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._server = server
         self._authenticator = authenticator
         self._client_ids = ClientIds(server.settings)
         self._metrics = metrics
-        self._clock = clock
+        self._clock = server.clock
 
     # -- one request ---------------------------------------------------------
 
@@ -171,12 +170,13 @@ class RestEdge:
             self._server,
             identity.project,
             client_id,
-            self._clock(),
+            self._clock.now(),
             request.context.request_id,
             identity.roles,
             identity.user_id,
             None,
             identity.token,
+            ahead=self._clock.ahead(),
         )
 
     async def _run(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
+from zaqarserver.clock import wall
 from zaqarserver.http.refusals import Refusal, first_lines
 
 LOG = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ class Exchange:
         elif not self.is_answered:
             body = message.get("body", b"")
             status, headers = self._start["status"], self._start["headers"]
-            head = first_lines(status, int(time.time())) + _lines(headers)
+            head = first_lines(status, int(wall())) + _lines(headers)
             if status in _NO_BODY or self.scope["method"] == "HEAD":
                 body = b""
             self._line.answer(self, head, body)

@@ -8,7 +8,6 @@ open to all is listed here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import falcon.asgi
 
@@ -51,12 +50,10 @@ class Gate:
         server: Server,
         authenticator: Authenticator,
         metrics: Metrics,
-        clock: Callable[[], float],
     ) -> None:
         self._server = server
         self._authenticator = authenticator
         self._metrics = metrics
-        self._clock = clock
 
     async def process_request(
         self, request: falcon.asgi.Request, response: falcon.asgi.Response
@@ -104,7 +101,7 @@ class Gate:
         presented = Signature(paths.split(","), methods.split(","), *rest)
         complete = paths and methods and all(rest)
         if complete and await is_open(
-            self._server, presented, method, path, self._clock()
+            self._server, presented, method, path, self._server.clock.wall()
         ):
             return Identity(presented.project)
         raise NotFound(title="404 Not Found")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import http
-import time
 from email.utils import formatdate
 
 import msgspec
 
+from zaqarserver.clock import wall
 from zaqarserver.log import new_request_id
 
 
@@ -35,7 +35,7 @@ class Refusal(Exception):
             f"Vary: Accept\r\nX-OpenStack-Request-ID: {new_request_id()}\r\n"
             f"{self._headers}Connection: close\r\n\r\n"
         )
-        return first_lines(self.status, int(time.time())) + head.encode() + body
+        return first_lines(self.status, int(wall())) + head.encode() + body
 
 
 @functools.lru_cache(maxsize=64)

@@ -13,8 +13,8 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from zaqarserver.clock import Clock, Timer
 from zaqarserver.notify import payload
-from zaqarserver.notify.clock import Clock, Timer
 from zaqarserver.notify.deliverer import Delivered, Parcel, Retry
 from zaqarserver.notify.dispatch import Dispatch, named
 from zaqarserver.notify.settings import NotifySettings
@@ -139,12 +139,11 @@ class Confirmations:
                 "too many confirmations wait: %s is not asked", named(subscription)
             )
             return
-        expires = self._clock.now() + ttl
-        signed = self._signed(self._sign, subscription, expires)
+        signed = self._signed(self._sign, subscription, self._clock.wall() + ttl)
         found = payload.confirmation(
             message_type, subscription.source, signed, self._settings.public_url
         )
-        request = _Request(self, subscription, found, expires)
+        request = _Request(self, subscription, found, self._clock.now() + ttl)
         self._pending[subscription.id] = request
         self._offer(request)
 
@@ -192,7 +191,7 @@ class Confirmations:
                 payload=payload.encoded(request.found),
                 confirmation=request.found,
                 attempt=request.attempt,
-                now=self._clock.now(),
+                now=self._clock.wall(),
             )
         )
         current = self._pending.get(request.subscription.id) is request

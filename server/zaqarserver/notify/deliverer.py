@@ -25,7 +25,7 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
         confirmation: The same object of a confirmation, by member; ``None`` for
             a notification.
         attempt: From 1.
-        now: The time, seconds since the epoch.
+        now: The system's time, by which the receiver checks it.
     """
 
     subscription: Subscription

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from zaqarserver.clock import Clock
 from zaqarserver.errors import BadRequest, Unavailable
 from zaqarserver.notify import payload
-from zaqarserver.notify.clock import Clock
 from zaqarserver.notify.deliverer import Failed, Outcome, Parcel, Retry
 from zaqarserver.notify.dispatch import Dispatch, log_defect, named
 from zaqarserver.spaces import project_of
@@ -79,7 +79,7 @@ class Sender:
                 id=message.id,
                 payload=content,
                 attempt=attempt,
-                now=self._clock.now(),
+                now=self._clock.wall(),
             )
         )
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
-from zaqarserver.notify.clock import Clock
+from zaqarserver.clock import Clock
 
 LONG: Final = 2.0  # seconds after which sending counts as slow
 _WINDOW = 2  # jobs that are held in all, for each slot

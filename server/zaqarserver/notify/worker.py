@@ -15,8 +15,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from zaqarserver.clock import Clock
 from zaqarserver.errors import Unavailable
-from zaqarserver.notify.clock import Clock, SystemClock
 from zaqarserver.notify.deliverer import Failed, Gone, Retry
 from zaqarserver.notify.dispatch import Dispatch, load_deliverers, log_defect, named
 from zaqarserver.notify.sending import QueueMetadata, Readable, Sender
@@ -99,7 +99,7 @@ class Notifier:
     ) -> None:
         self._storage = storage
         self._settings = settings
-        self.clock: Clock = clock or SystemClock()
+        self.clock: Clock = clock or Clock()
         self.dispatch = dispatch or Dispatch(load_deliverers(settings))
         self._sender = Sender(self.dispatch, self.clock, queue_metadata, readable)
         self.slots = Slots(

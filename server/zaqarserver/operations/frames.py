@@ -96,8 +96,9 @@ def queue_delete(ctx: Context, args: queues.QueueRef, _result: None) -> Reply:
     return Reply(204, f"{ctx.source.capitalize()} {args.queue_name} removed.")
 
 
-def _edge(edge: Edge) -> dict[str, Any]:
-    return {"id": edge.id, "age": edge.age, "created": rest.timestamp(edge.created)}
+def _edge(ctx: Context, edge: Edge) -> dict[str, Any]:
+    created = rest.timestamp(ctx.shown(edge.created))
+    return {"id": edge.id, "age": edge.age, "created": created}
 
 
 def queue_get_stats(
@@ -106,9 +107,9 @@ def queue_get_stats(
     """The counts; 404 with zeros for a missing queue."""
     found = rest.counts(ctx, stats)
     if stats is not None and stats.oldest is not None:
-        found["oldest"] = _edge(stats.oldest)
+        found["oldest"] = _edge(ctx, stats.oldest)
     if stats is not None and stats.newest is not None:
-        found["newest"] = _edge(stats.newest)
+        found["newest"] = _edge(ctx, stats.newest)
     return Reply(404 if stats is None else 200, {"messages": found})
 
 

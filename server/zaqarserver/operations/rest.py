@@ -153,11 +153,11 @@ def timestamp(seconds: float) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _edge(path: str, edge: Edge) -> dict[str, Any]:
+def _edge(ctx: Context, path: str, edge: Edge) -> dict[str, Any]:
     return {
         "href": f"{path}/messages/{edge.id}",
         "age": edge.age,
-        "created": timestamp(edge.created),
+        "created": timestamp(ctx.shown(edge.created)),
     }
 
 
@@ -177,9 +177,9 @@ def queue_get_stats(
     found = counts(ctx, stats)
     path = _path(ctx, args.queue_name)
     if stats is not None and stats.oldest is not None:
-        found["oldest"] = _edge(path, stats.oldest)
+        found["oldest"] = _edge(ctx, path, stats.oldest)
     if stats is not None and stats.newest is not None:
-        found["newest"] = _edge(path, stats.newest)
+        found["newest"] = _edge(ctx, path, stats.newest)
     return Reply(200, {"messages": found})
 
 

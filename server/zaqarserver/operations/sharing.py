@@ -59,7 +59,7 @@ async def signed_url_create(ctx: Context, args: SignedUrlCreate) -> Signature:
             f"Invalid paths: {', '.join(wrong)}; there are {', '.join(KINDS)}."
         )
     methods = _texts(given, "methods") or ["GET"]
-    expires = _expires(given, ctx.now)
+    expires = _expires(given, ctx.wall)
     paths = [f"/v2/queues/{args.queue_name}/{kind}" for kind in kinds]
     signed = ctx.server.signer.sign(paths, methods, ctx.project, expires)
     await _put_on_record(ctx, args.queue_name, signed)
@@ -71,12 +71,12 @@ async def _put_on_record(ctx: Context, queue: str, signed: Signature) -> None:
         grant_id(signed.signature),
         signed.paths,
         signed.methods,
-        ctx.now,
+        ctx.wall,
         parse_moment(signed.expires).timestamp(),
     )
     most = ctx.settings.max_signed_urls_per_queue
     kept = await ctx.storage.grant_add(
-        ctx.project, queue, grant, most=most, now=ctx.now
+        ctx.project, queue, grant, most=most, now=ctx.wall
     )
     if kept is None:
         raise Conflict(
@@ -104,7 +104,7 @@ async def is_open(
         method: The request's method; for a frame, that of its action's row.
         path: The request's path, decoded; for a frame, that of its action's row
             with the frame's queue, message, and so on put in.
-        now: Seconds since the epoch.
+        now: The system's time, by which holders know when it ends.
     """
     match = _SIGNABLE.match(path)
     if match is None or not server.signer.admits(presented, method, path, now):
@@ -132,7 +132,7 @@ class SignedUrlList(Fields):
 async def signed_url_list(ctx: Context, args: SignedUrlList) -> list[Grant]:
     """List a queue's signed URLs that have not expired, by id."""
     return await ctx.storage.grant_list(
-        ctx.project, args.queue_name, marker=args.marker, limit=args.limit, now=ctx.now
+        ctx.project, args.queue_name, marker=args.marker, limit=args.limit, now=ctx.wall
     )
 
 
@@ -146,7 +146,7 @@ class SignedUrlRef(Fields):
 async def signed_url_revoke(ctx: Context, args: SignedUrlRef) -> None:
     """Refuse a signed URL from the next request on."""
     found = await ctx.storage.grant_revoke(
-        ctx.project, args.queue_name, args.signed_url_id, ctx.now
+        ctx.project, args.queue_name, args.signed_url_id, ctx.wall
     )
     if not found:
         raise NotFound(

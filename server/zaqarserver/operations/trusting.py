@@ -98,7 +98,7 @@ async def trust_new(
     if given is not None:
         await _check_own(ctx, given)
         return Trusted(ctx, _pair(subscriber, options, given, given=True))
-    made = await ctx.server.trusts.create(ctx, ctx.now + ttl)
+    made = await ctx.server.trusts.create(ctx, ctx.wall + ttl)
     return Trusted(ctx, _pair(subscriber, options, made), made)
 
 
@@ -137,7 +137,7 @@ async def trust_change(
         )
     if own and (ours is None or "ttl" not in named):
         return Trusted(ctx, _pair(subscriber, options, old, given=ours is None))
-    until = ctx.now + named.get("ttl", found.ttl)
+    until = ctx.wall + named.get("ttl", found.ttl)
     made = await ctx.server.trusts.create(ctx, until)
     return Trusted(ctx, _pair(subscriber, options, made), made, ours)
 

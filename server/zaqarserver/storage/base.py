@@ -48,6 +48,7 @@ from zaqarserver.storage.records import (
     Volume,
 )
 from zaqarserver.storage.subscriptions import SubscriptionStorage
+from zaqarserver.storage.timed import StoreTime, TimedStorage
 
 __all__ = [
     "Capability",
@@ -61,11 +62,12 @@ __all__ = [
     "Queue",
     "QueueStats",
     "Storage",
+    "StoreTime",
     "Volume",
 ]
 
 
-class Storage(SubscriptionStorage, AccountStorage):
+class Storage(SubscriptionStorage, AccountStorage, TimedStorage):
     """A store of queues, messages, claims, subscriptions and grants.
 
     Drivers are found by the scheme of the ``[storage] uri`` through the entry
@@ -149,11 +151,16 @@ class Storage(SubscriptionStorage, AccountStorage):
         """Return how many messages there are; from counters, not by looking."""
 
     @abc.abstractmethod
-    async def sweep(self, now: float) -> int:
+    async def sweep(self, now: float, wall: float | None = None) -> int:
         """Remove some of what is dead at ``now`` and return how many rows.
 
         Called again and again by the server: each call is short (a few
         milliseconds of the store's time); 0 says that nothing is left to do.
+
+        Args:
+            now: The time.
+            wall: At most ``now``: the time for grants, which end at a moment that
+                their holders know; by default the same.
         """
 
     # -- queues -------------------------------------------------------------

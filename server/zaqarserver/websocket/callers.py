@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
 from zaqarserver.auth import Authenticator, Headers, Identity
@@ -56,23 +54,23 @@ class Callers:
     Args:
         server: The parts of the server.
         authenticator: Says who callers are.
-        clock: Seconds since the epoch.
     """
 
     def __init__(
         self,
         server: Server,
         authenticator: Authenticator,
-        clock: Callable[[], float],
     ) -> None:
         self._server = server
         self._authenticator = authenticator
-        self._clock = clock
 
     def login(self, connection: Connection) -> Login:
         """Return the login of a new connection, which proved nothing yet."""
         return Login(
-            self._authenticator, connection.expire, connection.listens, self._clock
+            self._authenticator,
+            connection.expire,
+            connection.listens,
+            self._server.clock.now,
         )
 
     @property
@@ -166,7 +164,7 @@ class Callers:
         if row.name in SIGNABLE:
             path = f"/v2/queues/{values.queue_name}/messages"  # type: ignore[attr-defined]  # each of them has one
             if path in presented.paths and await is_open(
-                self._server, presented, row.method, path, self._clock()
+                self._server, presented, row.method, path, self._server.clock.wall()
             ):
                 return Identity(presented.project)
         raise FrameError(403, _NOBODY)

@@ -91,16 +91,15 @@ class FrameEdge:
         hub: Hub,
         base_uri: str,
         origins: frozenset[str] | None = None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._hub = hub
         self._origins = origins
         self._base_uri = base_uri
         self._server = server
-        self._callers = Callers(server, authenticator, clock)
+        self._callers = Callers(server, authenticator)
         self._client_ids = ClientIds(server.settings)
         self._metrics = metrics
-        self._clock = clock
+        self._clock = server.clock
         self._operations = bind(server.settings)
         self._connections: set[Connection] = set()
 
@@ -116,7 +115,7 @@ class FrameEdge:
             send, self._hub, self._base_uri, steer[DROP], steer.get(JOIN, _never)
         )
         connection.login = self._callers.login(connection)
-        connection.seat = Seat(self._server.quotas, self._clock)
+        connection.seat = Seat(self._server.quotas, self._clock.now)
         self._connections.add(connection)
         try:
             while (message := await receive())["type"] == "websocket.receive":
@@ -359,12 +358,13 @@ class FrameEdge:
             self._server,
             identity.project,
             client_id,
-            self._clock(),
+            self._clock.now(),
             request_id,
             identity.roles,
             identity.user_id,
             listener,
             identity.token,
+            ahead=self._clock.ahead(),
         )
 
 

@@ -45,7 +45,7 @@ class Login:
         authenticator: Says who callers are.
         end: Closes the connection, called when the proof ceases to hold.
         listens: Says whether the connection waits for messages.
-        clock: Seconds since the epoch.
+        clock: The server's time.
     """
 
     def __init__(

@@ -11,9 +11,17 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Self
 
 from zaqarserver import deadline
+from zaqarserver.clock import wall
 from zaqarserver.errors import SettingsError, Unavailable
 from zaqarserver.storage.accounts import Grant, Usage
-from zaqarserver.storage.base import Capability, Durability, Queue, Storage, Volume
+from zaqarserver.storage.base import (
+    Capability,
+    Durability,
+    Queue,
+    Storage,
+    StoreTime,
+    Volume,
+)
 from zaqarserver.storage.catalog import HOME, CatalogStorage
 from zaqarserver.storage.pooled.drains import Drains
 from zaqarserver.storage.pooled.mover import Mover
@@ -56,7 +64,7 @@ class PooledStorage(QueuesInPools, NoticesInPools):
         *,
         home_uri: str = "",
         virtual: bool = False,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = wall,
     ) -> None:
         if not isinstance(home, CatalogStorage):
             raise SettingsError("pooling: the store of [storage] uri keeps no pools")
@@ -147,7 +155,11 @@ class PooledStorage(QueuesInPools, NoticesInPools):
             sum(one.free for one in volumes), sum(one.claimed for one in volumes)
         )
 
-    async def sweep(self, now: float) -> int:
+    async def store_time(self, now: float | None = None) -> StoreTime:
+        """Go by the home's time."""
+        return await self._home.store_time(now)
+
+    async def sweep(self, now: float, wall: float | None = None) -> int:
         """Sweep all that are open, and see whether the pools were changed.
 
         One that is away keeps the others waiting for a moment, but not from work.
@@ -155,7 +167,7 @@ class PooledStorage(QueuesInPools, NoticesInPools):
         stores = [self._home, *(one.storage for one in self._pools.opened())]
         results = await asyncio.gather(
             self._pools.refresh(),
-            *(store.sweep(now) for store in stores),
+            *(store.sweep(now, wall) for store in stores),
             return_exceptions=True,
         )
         self._look_after(self._clock())

@@ -17,7 +17,8 @@ import hiredis
 
 from zaqarserver import deadline
 from zaqarserver.errors import StoreRefused, Unavailable
-from zaqarserver.storage.base import Capability, Durability, Volume
+from zaqarserver.storage.base import Capability, Durability, StoreTime, Volume
+from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.catalog_driver import CatalogOnRedis
 from zaqarserver.storage.redis.durability import Promise, inspect
 from zaqarserver.storage.redis.location import OPTIONS, Location, parse_location
@@ -31,6 +32,9 @@ POLL = 0.5
 
 #: Seconds between two looks at which server has what.
 CHECK = 1.0
+
+#: Seconds in which Redis has to tell the time, or its answer says too little.
+_TIMELY = 0.5
 
 #: Seconds for which changes of volumes are gathered.
 TELL = 0.2
@@ -150,6 +154,23 @@ class RedisStorage(MovingOnRedis, CatalogOnRedis):
                 sums[suffix] += sum(lengths)
         claimed = min(sums[":held"], sums[":expiry"])
         return Volume(sums[":expiry"] - claimed, claimed)
+
+    async def store_time(self, now: float | None = None) -> StoreTime:
+        """Ask the server that keeps it, by its own clock, and leave ours there."""
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        told = await self._link.run(
+            scripts.TIME, (self._names.time,), "" if now is None else repr(now)
+        )
+        took = loop.time() - asked
+        if now is not None and took > _TIMELY:
+            raise Unavailable(f"the store took {took:.1f} s to tell the time")
+        latest, seen, here = (float(text) if text else None for text in told)
+        # The answer is as old as half of the way there and back.
+        reference = (here or 0.0) + took / 2
+        if latest is None or seen is None:
+            return StoreTime(reference=reference)
+        return StoreTime(latest, max(0.0, reference - seen), reference)
 
     async def _live(self) -> None:
         await self._presence.renew()

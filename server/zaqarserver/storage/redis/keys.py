@@ -111,6 +111,7 @@ class Names:
         self.notify = self._list("notify")
         self.servers = self._list("servers")
         self.seals = self._list("seals")
+        self.time = self._list("time")
         self.catalog = tuple(self._list("catalog") + suffix for suffix in _CATALOG)
         self.channel = f"{prefix}:posts"
 

@@ -129,21 +129,22 @@ class QueuesOnRedis(MessagesOnRedis):
 
     # -- sweeping -----------------------------------------------------------
 
-    async def sweep(self, now: float) -> int:
+    async def sweep(self, now: float, wall: float | None = None) -> int:
         """Visit some of the queues that are due."""
+        wall = now if wall is None else wall
         due = await self._agenda_due(self._names.sweep, now, SWEEP_VISITS)
-        visit = functools.partial(self._visit, now=now)
+        visit = functools.partial(self._visit, now=now, wall=wall)
         removed = sum(await self._visit_each(self._names.sweep, due, now, visit))
         # There may be more to do where nothing was found so far.
         return removed or (1 if len(due) == SWEEP_VISITS else 0)
 
-    async def _visit(self, tag: str, read: bytes, *, now: float) -> int:
+    async def _visit(self, tag: str, read: bytes, *, now: float, wall: float) -> int:
         """Sweep a queue, verify that it is listed rightly, set its next time."""
         keys = self._names.by_tag(tag)
         _, pending = self._names.index(keys.project)
         token = await self._link.do("HGET", pending, keys.queue)
         removed, due, exists, moving, volume, subscribed = await self._run(
-            scripts.SWEEP, keys.everything, repr(now), "", "", SWEEP_ROWS
+            scripts.SWEEP, keys.everything, repr(now), repr(wall), "", SWEEP_ROWS
         )
         self._volumes.messages(keys, volume)
         self._volumes.subscriptions(keys, subscribed)

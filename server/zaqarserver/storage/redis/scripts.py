@@ -136,6 +136,7 @@ PLACEMENT_COUNT: Final = _script("placement_count", again=True, writes=False)
 
 AGENDA_ADD: Final = _script("agenda_add", again=True)
 AGENDA_MOVE: Final = _script("agenda_move", again=True, writes=False)
+TIME: Final = _script("time", again=True, writes=False)
 USE: Final = _script("use", again=True, writes=False)
 INDEX_BEGIN: Final = _script("index_begin", again=True)
 INDEX_END: Final = _script("index_end", again=True)

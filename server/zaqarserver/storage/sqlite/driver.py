@@ -18,6 +18,7 @@ from zaqarserver.storage.base import (
     Queue,
     QueueStats,
     Storage,
+    StoreTime,
     Volume,
 )
 from zaqarserver.storage.sqlite import (
@@ -26,6 +27,7 @@ from zaqarserver.storage.sqlite import (
     grants,
     queues,
     seals,
+    timekeeping,
     walks,
 )
 from zaqarserver.storage.sqlite import messages as stored
@@ -90,16 +92,25 @@ class SQLiteStorage(
             messages, claimed = sql.fetch(self._reader, sql.BACKLOG_VOLUMES)[0]
         return Volume(int(messages - claimed), int(claimed))
 
-    async def sweep(self, now: float) -> int:
+    async def store_time(self, now: float | None = None) -> StoreTime:
+        """Read a row; write it once a minute."""
+        with translated:
+            found = timekeeping.read(self._reader)
+        if now is not None and timekeeping.is_due(found, now):
+            await self._run(timekeeping.keep, now)
+        return timekeeping.told(found)
+
+    async def sweep(self, now: float, wall: float | None = None) -> int:
         """Remove up to a few hundred rows."""
+        wall = now if wall is None else wall
         with translated:
             due = sql.fetch(self._reader, sql.BACKLOG_NEXT_DUE, (now,))
             ended = deliveries.dead(self._reader, now) is not None
-            ended = ended or grants.any_dead(self._reader, now)
+            ended = ended or grants.any_dead(self._reader, wall)
             ended = ended or seals.any_over(self._reader, now)
         if not due and not ended:
             return 0
-        return await self._run_steps(queues.sweep, now)
+        return await self._run_steps(queues.sweep, now, wall)
 
     # -- queues -------------------------------------------------------------
 

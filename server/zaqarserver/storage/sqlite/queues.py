@@ -257,10 +257,10 @@ class Snapshot:
 # -- sweeping ---------------------------------------------------------------
 
 
-def sweep(ledger: Ledger, now: float) -> Generator[None, None, int]:
+def sweep(ledger: Ledger, now: float, wall: float) -> Generator[None, None, int]:
     """Remove some dead rows; return how many, at least 1 if more is to be done."""
     removed = deliveries.sweep(ledger, now, SWEEP_ROWS)
-    removed += grants.sweep(ledger, now, SWEEP_ROWS)
+    removed += grants.sweep(ledger, wall, SWEEP_ROWS)
     removed += ledger.seals.sweep(now, SWEEP_ROWS)
     for _ in range(SWEEP_VISITS):
         if removed >= SWEEP_ROWS:

@@ -1,9 +1,9 @@
 -- Removes some of what is dead, and says when to come again. What arrives is left alone.
 -- with: promise, read, drop, endings, grants
--- ARGV: now, (none), (none), at most how many rows
+-- ARGV: now, the time for grants, (none), at most how many rows
 -- Returns how many rows went, the next time or an empty text, 1 if the queue exists, 1 if
 -- messages are on their way to a dead letter queue, the volume, and that of subscriptions.
-local now, room, due = tonumber(ARGV[1]), tonumber(ARGV[4]), math.huge
+local now, wall, room, due = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4]), math.huge
 local exists, seal, remembered = unpack(call('HMGET', HEAD, 'rev', 'seal', 'until'))
 if seal == 'gone' then
   if tonumber(remembered) > now then
@@ -14,7 +14,7 @@ if seal == 'gone' then
   end
 end
 
-local times, removed, listeners = { [GRANT_EXPIRY] = 0, [IN] = 3600 }, 0, {}
+local times, removed, listeners = { [GRANT_EXPIRY] = now - wall, [IN] = 3600 }, 0, {}
 if seal ~= 'arriving' then
   local ids, messages = call('ZRANGEBYSCORE', EXPIRY, '-inf', now, 'LIMIT', 0, room), {}
   for i, id in ipairs(ids) do messages[i] = read(id) end
@@ -24,7 +24,7 @@ if seal ~= 'arriving' then
   listeners = subscribed()
   times[EXPIRY], times[SUB_EXPIRY], times[SUB_VOLATILE] = 0, 0, 0
 end
-removed = removed + sweep_grants(now, room - removed)
+removed = removed + sweep_grants(wall, room - removed)
 call('ZREMRANGEBYSCORE', IN, '-inf', now - 3600)
 
 for key, delay in pairs(times) do

@@ -1,0 +1,14 @@
+-- Leaves a server's time with the store, and says what time it is here.
+-- ARGV: the server's time, or an empty text: it only asks
+-- Returns the latest time that was left, Redis' time then, and Redis' time now; empty texts
+-- for what there is not. Begins with a removal, of nothing: time goes on when memory is short.
+local KEY, now = KEYS[1], tonumber(ARGV[1])
+local time = redis.call('TIME')
+local here = string.format('%d.%06d', time[1], time[2])
+local latest, seen = unpack(redis.call('HMGET', KEY, 'latest', 'seen'))
+if now then
+  redis.call('HDEL', KEY, '')
+  local kept = math.max(now, tonumber(latest or 0))
+  redis.call('HSET', KEY, 'latest', string.format('%.17g', kept), 'seen', here)
+end
+return { latest or '', seen or '', here }
