@@ -17,7 +17,7 @@ _CHUNK: Final = 65536
 
 #: A request carries no more messages than this, however small they are: one
 #: long request would make other clients wait.
-_MOST: Final = 1000
+MOST_MESSAGES: Final = 1000
 
 #: Bytes of a request beside its messages: ``{"messages": []}``.
 _ENVELOPE: Final = 16
@@ -187,7 +187,7 @@ def batches(
                 f"message {number} has {length} bytes, more than the {most} that "
                 "the queue accepts"
             )
-        if size + length > most or len(batch) == _MOST:
+        if size + length > most or len(batch) == MOST_MESSAGES:
             yield batch, size
             batch, size = [], 0
         batch.append(message)
