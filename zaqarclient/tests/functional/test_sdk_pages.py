@@ -49,7 +49,7 @@ def filled(client: v2_client.Client) -> v2_client.Client:
     queue = client.queue("n00")
     queue.post([{"body": number} for number in NUMBERS])
     for number, hook in zip(NUMBERS, HOOKS, strict=True):
-        client.queue(f"n{number:02}").ensure_exists()
+        client.queue(f"n{number:02}", force_create=True)
         client.subscription("n00", subscriber=hook, ttl=600)
     return client
 
