@@ -289,6 +289,7 @@ class Application:
         except Unavailable as error:
             raise StartupError(f"the store cannot be reached: {error}") from error
         serving.calm_collector()
+        serving.calm_allocator()
         try:
             await self.notifier.start()
             await serving.serve(

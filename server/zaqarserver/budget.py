@@ -191,6 +191,11 @@ class Lease:
         await self._budget.take(size)
         self._size += size
 
+    def hold(self, size: int) -> None:
+        """Count bytes that are kept already."""
+        self._budget.change(size)
+        self._size += size
+
     def __enter__(self) -> Self:
         return self
 

@@ -26,7 +26,7 @@ from zaqarserver.storage.base import Storage
 from zaqarserver.storage.catalog import Pool
 from zaqarserver.storage.pooled import PooledStorage
 from zaqarserver.websocket import FrameEdge
-from zaqarserver.websocket.protocol import DROP
+from zaqarserver.websocket.protocol import WIRE
 
 T = TypeVar("T")
 
@@ -168,7 +168,7 @@ class Dialog:
         scope = {
             "type": "websocket",
             "headers": [],
-            "extensions": {DROP: self._drop},
+            "extensions": {WIRE: self},
         }
         self._serving = asyncio.create_task(
             self._bench.serve_frames(scope, self._sent.get, self._received.put)
@@ -177,7 +177,18 @@ class Dialog:
         accepted = await self._receive()
         assert accepted == {"type": "websocket.accept"}
 
-    def _drop(self, code: int, reason: str) -> None:
+    def join(self, joins: bool) -> None:
+        """Send each answer at once."""
+
+    def unsent(self) -> int:
+        """Take all that is sent."""
+        return 0
+
+    async def ready(self) -> None:
+        """Take all at once."""
+
+    def drop(self, code: int, reason: str) -> None:
+        """Note that the server ended the connection."""
         self.dropped = code
         self._sent.put_nowait({"type": "websocket.disconnect", "code": code})
 

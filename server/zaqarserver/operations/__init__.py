@@ -84,8 +84,7 @@ async def call(
         context.server.policy.check(row.policy, context)
     values = await arguments()
     operation.checker.check(values)
-    if size := operation.answer_size(values):
-        await lease.take(size)
+    await lease.take(operation.answer_size(values))
     # Who asks to wait for something adds that to the time that an answer may take.
     wait = getattr(values, "wait", None) or 0
     with deadline.within(deadline.ANSWER_SECONDS + wait):

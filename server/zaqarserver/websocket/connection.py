@@ -13,15 +13,16 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.spaces import project_of
 from zaqarserver.storage.subscriptions import Subscription
-from zaqarserver.websocket.frames import to_binary
+from zaqarserver.websocket.binary import answer_to_binary, push_to_binary
 from zaqarserver.websocket.login import Login
+from zaqarserver.websocket.room import MOST, Room
 from zaqarserver.websocket.seat import Seat
 
 LOG = logging.getLogger(__name__)
@@ -31,15 +32,33 @@ Send = Callable[[Message], Awaitable[None]]
 
 #: Requests of one connection that are served side by side at most.
 MAX_CONCURRENT = 64
-#: Pushes that may wait for a connection: frames, and bytes of them.
+#: Pushes that may wait for a connection.
 MAX_WAITING = 1000
-MAX_WAITING_BYTES = 8 * 1024 * 1024
+#: Bytes of pushes that may wait where connections together keep too much.
+MAX_WAITING_FULL = 65536
 TOO_SLOW = 1008
+RESTART = 1012
 FAILED = 1011
 IDLE = 1001
 STRANGER = 1008
 FULL = 1008
 EXPIRED = 4003
+
+
+class Wire(Protocol):
+    """A connection as it is on the wire."""
+
+    def drop(self, code: int, reason: str) -> None:
+        """Close it, also if its peer does not read."""
+
+    def join(self, joins: bool) -> None:
+        """Send the answers of one turn of the loop together, or each at once."""
+
+    def unsent(self) -> int:
+        """Return how many bytes the peer has not taken."""
+
+    async def ready(self) -> None:
+        """Wait until the peer has taken all that was sent."""
 
 
 class Connection:
@@ -52,6 +71,7 @@ class Connection:
         admitted: When it last sent a frame that was let in, or was opened.
         login: Who it authenticated as.
         seat: The project that it is counted for.
+        room: What it may keep in memory.
     """
 
     login: Login
@@ -62,23 +82,25 @@ class Connection:
         send: Send,
         hub: Hub,
         base_uri: str,
-        drop: Callable[[int, str], None],
-        join: Callable[[bool], None],
+        wire: Wire,
+        room: Room,
+        pause: Callable[[], Awaitable[None]],
     ) -> None:
         self.uri = f"{base_uri}/{uuid.uuid4()}"
         self.subscriptions: list[Subscription] = []
         self.heard = self.admitted = time.monotonic()
         self._send = send
         self._hub = hub
-        self._drop = drop
-        self._join = join
+        self.room = room
+        self._wire = wire
+        self._drop = wire.drop
+        self._pause = pause
         self._aside = 0
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._tasks: set[asyncio.Task[None]] = set()
         self._binary_pushes = False
         self._answering = 0
         self._waiting: deque[bytes] = deque()
-        self._waiting_bytes = 0
         self._pusher: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -90,15 +112,21 @@ class Connection:
         Raises:
             ConnectionError: It was closed meanwhile.
         """
+        # First wait: a frame is one more copy of the answer.
+        await self._wire.ready()
         if self._closed:
             raise ConnectionError("the connection is closed")
-        await self._send(_frame(text, binary=binary))
+        if binary:
+            data = await answer_to_binary(text, self._pause)
+            await self._send({"type": "websocket.send", "bytes": data})
+        else:
+            await self._send({"type": "websocket.send", "text": text.decode()})
 
     async def run_aside(self, work: Awaitable[None]) -> None:
         """Run a request beside others, once there is a place for it."""
         await self._slots.acquire()
         self._aside += 1
-        self._join(self._aside > 1)
+        self._wire.join(self._aside > 1)
 
         async def run() -> None:
             try:
@@ -110,7 +138,7 @@ class Connection:
                 self.fail()
             finally:
                 self._aside -= 1
-                self._join(self._aside > 1)
+                self._wire.join(self._aside > 1)
                 self._slots.release()
 
         self._keep(asyncio.create_task(run()))
@@ -169,11 +197,27 @@ class Connection:
         self._closed = True
         self._drop(FAILED, "The server met an error.")
 
+    def restart(self) -> None:
+        """Close it, since its subscriptions were lost; the client makes them anew."""
+        if not self._closed:
+            self._closed = True
+            self._drop(RESTART, "The subscriptions were lost. Please connect again.")
+
+    async def drain(self) -> None:
+        """Wait until all requests that came are answered and all pushes are sent."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def give_up(self) -> None:
+        """End requests under way: the server ends, and waits for them no longer."""
+        for task in self._tasks:
+            task.cancel()
+
     async def finish(self) -> None:
         """Forget what waits; let requests under way end."""
         self._closed = True
         self.login.stop()
-        self._waiting.clear()
+        self._forget_pushes()
         for subscription in self.subscriptions:
             self._hub.remove(subscription)
         if self._pusher is not None:
@@ -220,16 +264,23 @@ class Connection:
         if self._closed:
             return
         self._waiting.append(text)
-        self._waiting_bytes += len(text)
-        full = (
-            len(self._waiting) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES
-        )
-        if full:
+        self.room.push(len(text))
+        if self._is_full():
             self._closed = True
-            self._waiting.clear()
+            self._forget_pushes()
             self._drop(TOO_SLOW, "The subscriber does not read its messages.")
             return
         self._flush()
+
+    def _is_full(self) -> bool:
+        """Whether more waits than may wait for a client."""
+        waiting = self.room.pushes + self._wire.unsent()
+        scarce = self.room.budget.is_full and self.room.pushes > MAX_WAITING_FULL
+        return len(self._waiting) > MAX_WAITING or waiting > MOST or scarce
+
+    def _forget_pushes(self) -> None:
+        self._waiting.clear()
+        self.room.push(-self.room.pushes)
 
     def _flush(self) -> None:
         if self._waiting and not self._answering and self._pusher is None:
@@ -239,8 +290,9 @@ class Connection:
     async def _push_all(self) -> None:
         try:
             while self._waiting and not self._answering:
+                await self._pause()
                 text = self._waiting.popleft()
-                self._waiting_bytes -= len(text)
+                self.room.push(-len(text))
                 await self._send(_push_frame(text, binary=self._binary_pushes))
         except Exception:  # noqa: BLE001 - the peer is gone; its reader ends the rest
             self._closed = True
@@ -261,17 +313,11 @@ class _Listener:
         self._connection.listen(subscription, binary=self._binary)
 
 
-def _frame(text: bytes, *, binary: bool) -> Message:
-    if binary:
-        return {"type": "websocket.send", "bytes": to_binary(text)}
-    return {"type": "websocket.send", "text": text.decode()}
-
-
 def _push_frame(text: bytes, *, binary: bool) -> Message:
     """Make a push; a payload that is no JSON goes as text, whatever was agreed."""
     if binary:
         try:
-            return _frame(text, binary=True)
+            return {"type": "websocket.send", "bytes": push_to_binary(text)}
         except (msgspec.MsgspecError, RecursionError, OverflowError):
             pass  # no JSON, or JSON that has no MessagePack form
-    return _frame(text, binary=False)
+    return {"type": "websocket.send", "text": text.decode()}

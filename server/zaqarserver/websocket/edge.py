@@ -7,6 +7,7 @@ their answers carry the id.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -30,7 +31,6 @@ from zaqarserver.errors import (
     BadRequest,
     QuotaExceeded,
     RequestError,
-    TooManyRequests,
     Unavailable,
 )
 from zaqarserver.fields import Fields
@@ -39,6 +39,8 @@ from zaqarserver.metrics import Metrics
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.operations import BoundOperation, bind, call
 from zaqarserver.storage.subscriptions import Subscription
+from zaqarserver.turns import Turns
+from zaqarserver.websocket.binary import text_of_binary
 from zaqarserver.websocket.callers import Callers, LoginEnded, needed_headers
 from zaqarserver.websocket.connection import Connection, Message, Send
 from zaqarserver.websocket.frames import (
@@ -51,17 +53,22 @@ from zaqarserver.websocket.frames import (
     decode_headers,
     echo,
     envelope,
+    explain,
     masked,
     schema_error,
-    text_of_binary,
+    size_of,
+    told,
 )
-from zaqarserver.websocket.protocol import DROP, JOIN
+from zaqarserver.websocket.protocol import DRAINING, WIRE
+from zaqarserver.websocket.room import Room
 from zaqarserver.websocket.seat import Seat
 
 LOG = logging.getLogger(__name__)
 
 Receive = Callable[[], Awaitable[Message]]
 
+#: Bytes of JSON text that a request may have beside its messages.
+_MAX_BESIDE = 65536
 _LOGGABLE = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _NO_BODY_NEEDED = frozenset(
     {
@@ -74,10 +81,6 @@ _NO_BODY_NEEDED = frozenset(
         "quota_show",
     }
 )
-
-
-def _never(_joins: bool) -> None:
-    """Send each answer by itself, where the wire knows no other way."""
 
 
 class FrameEdge:
@@ -102,6 +105,8 @@ class FrameEdge:
         self._clock = server.clock
         self._operations = bind(server.settings)
         self._connections: set[Connection] = set()
+        self._turns = Turns()
+        self._max_text = server.settings.max_messages_post_size + _MAX_BESIDE
 
     async def serve(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one connection from its handshake to its end."""
@@ -110,21 +115,16 @@ class FrameEdge:
             await send({"type": "websocket.close"})
             return
         await send({"type": "websocket.accept"})
-        steer = scope["extensions"]
-        connection = Connection(
-            send, self._hub, self._base_uri, steer[DROP], steer.get(JOIN, _never)
-        )
-        connection.login = self._callers.login(connection)
-        connection.seat = Seat(self._server.quotas, self._clock.now)
+        connection = self._connection(scope, send)
         self._connections.add(connection)
+        code = None
         try:
-            while (message := await receive())["type"] == "websocket.receive":
-                connection.heard = time.monotonic()
-                await self._take(connection, message)
-                if connection.is_closed:
-                    break  # what came behind is answered by the close
+            code = await self._take_all(connection, receive)
         except ConnectionError:
             LOG.debug("a peer went away while it was answered")
+        except asyncio.CancelledError:
+            LOG.warning("requests of a WebSocket were not waited for")
+            connection.give_up()
         except Exception:
             LOG.exception("a frame could not be answered")
             connection.fail()
@@ -133,6 +133,38 @@ class FrameEdge:
             await connection.finish()
             connection.seat.leave()
             await self._unsubscribe(connection.subscriptions)
+        if code == DRAINING:
+            await send({"type": "websocket.close", "code": DRAINING})
+
+    def _connection(self, scope: Message, send: Send) -> Connection:
+        connection = Connection(
+            send,
+            self._hub,
+            self._base_uri,
+            scope["extensions"][WIRE],
+            Room(self._server.budget),
+            self._turns.pause,
+        )
+        connection.login = self._callers.login(connection)
+        connection.seat = Seat(self._server.quotas, self._clock.now)
+        return connection
+
+    async def _take_all(self, connection: Connection, receive: Receive) -> int | None:
+        """Serve what comes until the connection ends.
+
+        Returns:
+            The code of its end.
+        """
+        while (message := await receive())["type"] == "websocket.receive":
+            connection.heard = time.monotonic()
+            await connection.room.admit()
+            await self._turns.pause()
+            await self._take(connection, message)
+            if connection.is_closed:
+                return None  # what came behind is answered by the close
+        if message["code"] == DRAINING:
+            await connection.drain()
+        return int(message["code"])
 
     def _admits(self, origin: bytes | None) -> bool:
         """Say whether a web page of this origin may connect."""
@@ -168,6 +200,12 @@ class FrameEdge:
         since = time.monotonic() - older_than
         return sum(one.close_if_stranger(since) for one in list(self._connections))
 
+    def restart_listeners(self) -> None:
+        """Close connections whose subscriptions others have removed."""
+        for connection in list(self._connections):
+            if connection.listens():
+                connection.restart()
+
     async def _unsubscribe(self, subscriptions: Sequence[Subscription]) -> None:
         """End push subscriptions of a connection."""
         for subscription in subscriptions:
@@ -180,11 +218,14 @@ class FrameEdge:
 
     async def _take(self, connection: Connection, message: Message) -> None:
         binary = message.get("bytes") is not None
+        size = len(message["bytes"] if binary else message["text"])
         repeated = NO_ECHO
         try:
-            data = (
-                text_of_binary(message["bytes"]) if binary else message["text"].encode()
-            )
+            if binary:
+                data = text_of_binary(message["bytes"], self._max_text)
+                await self._turns.pause()
+            else:
+                data = message["text"].encode()
             action, headers, body = envelope(data)
             repeated = echo(action, body or EMPTY, masked(headers))
             request = self._request(action, headers, body, connection.login.proofs)
@@ -193,7 +234,8 @@ class FrameEdge:
                 answer(repeated, error.status, error.body), binary=binary
             )
             return
-        work = self._serve_request(connection, request, binary=binary)
+        lease = connection.room.lease(size)
+        work = self._serve_request(connection, request, lease, binary=binary)
         # What comes after an authenticate waits until that is decided.
         if REQUEST_ID in request.headers and request.action != "authenticate":
             await connection.run_aside(work)
@@ -224,7 +266,7 @@ class FrameEdge:
         return request
 
     async def _serve_request(
-        self, connection: Connection, request: Request, *, binary: bool
+        self, connection: Connection, request: Request, lease: Lease, *, binary: bool
     ) -> None:
         started = time.perf_counter()
         own_id = request.headers.get(REQUEST_ID)
@@ -232,19 +274,12 @@ class FrameEdge:
         named = bool(own_id and _LOGGABLE.fullmatch(own_id))
         request_id = str(own_id) if named else new_request_id()
         request_id_var.set(request_id)
-        with connection.answering(), self._server.budget.lease() as lease:
-            if request.action == "authenticate":
-                status, body = await self._authenticate(connection, request)
-                repeated = echo(b'"authenticate"', EMPTY, EMPTY)
-            else:
-                status, body = await self._run(
-                    connection, request, request_id, lease, binary=binary
-                )
-                repeated = request.echo()
-            await connection.send(
-                answer(repeated, status, body, own_id),
-                binary=binary,
+        with connection.answering(), lease:
+            await self._turns.pause()
+            status, text = await self._answer(
+                connection, request, request_id, lease, binary=binary
             )
+            await connection.send(text, binary=binary)
             if connection.login.is_lost:
                 connection.expire()
             elif connection.seat.is_refused:
@@ -252,6 +287,26 @@ class FrameEdge:
         self._metrics.count_request(
             "websocket", request.action, status, time.perf_counter() - started
         )
+
+    async def _answer(
+        self,
+        connection: Connection,
+        request: Request,
+        request_id: str,
+        lease: Lease,
+        *,
+        binary: bool,
+    ) -> tuple[int, bytes]:
+        """Return the status and text; what the text was made of is not kept."""
+        if request.action == "authenticate":
+            status, body = await self._authenticate(connection, request)
+            repeated = echo(b'"authenticate"', EMPTY, EMPTY)
+        else:
+            status, body = await self._run(
+                connection, request, request_id, lease, binary=binary
+            )
+            repeated = request.echo()
+        return status, answer(repeated, status, body, request.headers.get(REQUEST_ID))
 
     async def _authenticate(
         self, connection: Connection, request: Request
@@ -295,7 +350,7 @@ class FrameEdge:
         except FrameError as error:
             return error.status, error.body
         except RequestError as error:
-            return error.status, _told(error)
+            return error.status, told(error)
         except Unavailable as error:
             LOG.warning("cannot serve now: %s", error)
             return error.status, {"exception": error.public, "error": error.public}
@@ -309,7 +364,7 @@ class FrameEdge:
         try:
             values = operation.frame.read(body)
             if operation.sized is not None:
-                size = _size_of(body, operation.sized)
+                size = size_of(body, operation.sized)
                 if size > operation.max_body:
                     raise BadRequest(
                         f"{operation.sized} may have at most {operation.max_body} "
@@ -318,7 +373,7 @@ class FrameEdge:
                 if operation.measured:
                     values["size"] = size
         except (msgspec.MsgspecError, RecursionError) as error:
-            raise _explain(error) from None
+            raise explain(error) from None
         return operation.row.fields(**values)
 
     async def _identify(
@@ -366,30 +421,3 @@ class FrameEdge:
             identity.token,
             ahead=self._clock.ahead(),
         )
-
-
-def _told(error: RequestError) -> dict[str, Any]:
-    """Return the body that says what cannot be done (``websocket-v2`` 4.1)."""
-    text = error.description or error.title
-    body: dict[str, Any] = {"exception": error.detail or text, "error": text}
-    if isinstance(error, TooManyRequests):
-        body["retry_after"] = error.retry_after
-    return body
-
-
-def _size_of(body: bytes, member: str) -> int:
-    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    return len(bytes(members.get(member, b"")))
-
-
-def _explain(error: Exception) -> FrameError:
-    """Name what is wrong in the words that clients of this transport know."""
-    text = str(error).replace("`", "")
-    if "$.messages[" in text:
-        if "missing required field body" in text:
-            known = 'Bad request. Missing "body" field.'
-            return FrameError(400, known, known)
-        if text.endswith(".ttl"):
-            known = 'Bad request. The value of the "ttl" field must be a int.'
-            return FrameError(400, known, known)
-    return schema_error(text)

@@ -1,15 +1,13 @@
-"""Frames and envelopes: JSON text and MessagePack (``websocket-v2`` 2-4)."""
+"""Frames and envelopes (``websocket-v2`` 2-4)."""
 
 from __future__ import annotations
 
-import json
-import math
 from typing import Any
 
 import msgspec
 
 from zaqarserver.auth import Headers
-from zaqarserver.errors import BadRequest
+from zaqarserver.errors import BadRequest, RequestError, TooManyRequests
 from zaqarserver.readers import check_json
 
 EMPTY = b"{}"
@@ -25,6 +23,8 @@ _TEXTS = frozenset(
 _SECRET_HEADERS = ("X-Auth-Token", "X-Service-Token", "URL-Signature")
 #: Larger requests are echoed without their body.
 MAX_ECHO = 262144
+#: Bytes of a frame's headers.
+MAX_HEADERS = 65536
 _raw = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -147,51 +147,7 @@ def answer(
     )
 
 
-def to_binary(text: bytes) -> bytes:
-    """Return an answer's JSON text as MessagePack."""
-    return msgspec.msgpack.encode(msgspec.json.decode(text))
-
-
 # -- decoding ---------------------------------------------------------------
-
-
-def text_of_binary(data: bytes) -> bytes:
-    """Return a MessagePack frame as JSON text.
-
-    Raises:
-        FrameError: It is not MessagePack, or has values that JSON has not.
-    """
-    try:
-        value = msgspec.msgpack.decode(data)
-        if type(value) is dict:
-            # Bytes are no names of members, which are ignored if they are unknown.
-            value = {key: value[key] for key in value if type(key) is not bytes}
-        _check_plain(value)
-        # With the separators that text clients use, so that sizes are the same.
-        text = json.dumps(value, ensure_ascii=False)
-    except (msgspec.MsgspecError, ValueError, RecursionError, TypeError) as error:
-        raise FrameError(
-            400, f"Can't decode binary (MessagePack) request. EXC: {error}"
-        ) from None
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _check_plain(value: Any) -> None:
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        kind = type(item)
-        if kind is dict:
-            if not all(type(key) is str for key in item):
-                raise ValueError("the keys of a map must be text")
-            waiting.extend(item.values())
-        elif kind is list:
-            waiting.extend(item)
-        elif kind is float:
-            if not math.isfinite(item):
-                raise ValueError("a number is not finite")
-        elif not (item is None or kind in (str, int, bool)):
-            raise ValueError(f"a value of type {kind.__name__} has no JSON form")
 
 
 def envelope(data: bytes) -> tuple[bytes, bytes, bytes]:
@@ -221,6 +177,8 @@ def decode_headers(text: bytes) -> dict[str, Any]:
     Raises:
         FrameError: They are not an object, or a known one is no text.
     """
+    if len(text) > MAX_HEADERS:
+        raise schema_error(f"headers: they may have at most {MAX_HEADERS} bytes")
     try:
         headers = _headers.decode(text)
     except msgspec.MsgspecError as error:
@@ -234,3 +192,31 @@ def decode_headers(text: bytes) -> dict[str, Any]:
 def schema_error(detail: str) -> FrameError:
     """Return the answer to a frame with a member of a wrong type."""
     return FrameError(400, "Schema validation failed.", detail)
+
+
+def told(error: RequestError) -> dict[str, Any]:
+    """Return the body that says what cannot be done (``websocket-v2`` 4.1)."""
+    text = error.description or error.title
+    body: dict[str, Any] = {"exception": error.detail or text, "error": text}
+    if isinstance(error, TooManyRequests):
+        body["retry_after"] = error.retry_after
+    return body
+
+
+def size_of(body: bytes, member: str) -> int:
+    """Return how many bytes of JSON text a member of a body has."""
+    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    return len(bytes(members.get(member, b"")))
+
+
+def explain(error: Exception) -> FrameError:
+    """Name what is wrong in the words that clients of this transport know."""
+    text = str(error).replace("`", "")
+    if "$.messages[" in text:
+        if "missing required field body" in text:
+            known = 'Bad request. Missing "body" field.'
+            return FrameError(400, known, known)
+        if text.endswith(".ttl"):
+            known = 'Bad request. The value of the "ttl" field must be a int.'
+            return FrameError(400, known, known)
+    return schema_error(text)

@@ -1,27 +1,49 @@
-"""One WebSocket connection on the wire, with a way to be rid of it."""
+"""One WebSocket connection on the wire, with bounds on what its peer may do.
+
+The parser is that of ``websockets``, the protocol uvicorn's. What a peer sends is
+given to them in small slices, so that many small frames of one peer do not keep the
+others waiting, and only as fast as the application takes the messages.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
-from uvicorn._types import ASGISendEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import (
     WebSocketsSansIOProtocol,
 )
 from websockets.exceptions import InvalidState
+from websockets.frames import Frame
 from websockets.http11 import Request
 
 from zaqarserver.budget import Account, Budget
+from zaqarserver.turns import SLICE_SECONDS
 
 #: Seconds that a dropped peer gets to read what was sent to it.
 PATIENCE = 5.0
-#: The close code of peers that do not read.
+#: Seconds that a peer gets to answer the close of a server that drains.
+CLOSE_SECONDS = 2.0
+#: Seconds after which a server that drains looks whether a peer reads.
+LOOK_SECONDS = 2.0
+#: Bytes that are parsed at a time.
+SLICE = 4096
+#: Fragments that a message may have.
+MAX_FRAGMENTS = 4096
+#: Pings and pongs of a peer in a second.
+MAX_CONTROLS = 1000
+#: Bytes of an unfinished message that a peer may have while there is no room.
+MAX_UNFINISHED = 65536
+
 TOO_SLOW = 1008
-#: The member of the scope's extensions that drops the connection.
-DROP = "zaqar.drop"
-#: The member that says whether answers are to be sent together.
-JOIN = "zaqar.join"
+TOO_MANY = 1008
+DRAINING = 1012
+NO_ROOM = 1013
+#: The member of the scope's extensions that is the connection itself.
+WIRE = "zaqar.wire"
 
 
 class _Joining:
@@ -66,8 +88,14 @@ class _Joining:
         return getattr(self.plain, name)
 
 
-class DroppableWebSocket(WebSocketsSansIOProtocol):
-    """A connection that can be closed although its peer does not read."""
+class BoundedWebSocket(WebSocketsSansIOProtocol):
+    """A connection that is bounded, and can be closed although its peer does not read.
+
+    Attributes:
+        budget: What all connections of the process share.
+        account: What this one keeps.
+        unfinished_since: When the message began that has not come in whole.
+    """
 
     budget = Budget()
     account: Account
@@ -79,16 +107,150 @@ class DroppableWebSocket(WebSocketsSansIOProtocol):
         # Paused whenever the peer does not take all at once: so it is known how much
         # waits, and there is at most one answer in the transport.
         plain.set_write_buffer_limits(0)
-        self.account = self.budget.account(plain.get_write_buffer_size, self._drop_slow)
-        joining = _Joining(plain, self.loop)
-        self.transport = joining  # type: ignore[assignment]  # a stand-in
+        self.account = self.budget.account(self.unsent, self._drop_slow)
+        self.transport = _Joining(plain, self.loop)  # type: ignore[assignment]  # a stand-in
+        self.close_timeout = CLOSE_SECONDS
+        self.unfinished_since: float | None = None
+        self._arrived = bytearray()
+        self._partial = 0
+        self._received = 0
+        self._controls = 0
+        self._controls_since = 0.0
+        self._parsing: asyncio.Handle | None = None
 
-    def _drop_slow(self) -> None:
-        """Be rid of a peer that does not read, at once if others need its room."""
-        if self.budget.is_full:
-            self.transport.abort()
-        elif not self.transport.is_closing():
-            self.drop(TOO_SLOW, "The peer does not read its answers.")
+    def handle_connect(self, event: Request) -> None:
+        """Give the application the means to steer the connection."""
+        super().handle_connect(event)
+        scope: Any = getattr(self, "scope", None)
+        if scope is not None:
+            scope["extensions"][WIRE] = self
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give back what the connection kept."""
+        super().connection_lost(exc)
+        self._forget()
+        self._count()
+        self.account.close()
+
+    # -- receiving ------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, a slice at a time."""
+        self._arrived += data
+        if self._parsing is None:
+            self._parse()
+
+    def _parse(self) -> None:
+        """Parse until there is a message for the application, or for a short time."""
+        self._parsing = None
+        until = time.perf_counter() + SLICE_SECONDS
+        while self._arrived and not self._is_busy() and not self.transport.is_closing():
+            if time.perf_counter() > until:
+                self._parsing = self.loop.call_soon(self._parse)
+                break
+            piece = bytes(self._arrived[:SLICE])
+            del self._arrived[:SLICE]
+            super().data_received(piece)
+        if self.transport.is_closing():
+            self._forget()
+        self._count()
+        self._steer()
+
+    def _is_busy(self) -> bool:
+        """Whether the application has a message to take; closed, it takes none."""
+        return not self.queue.empty() and not self.close_sent
+
+    def _steer(self) -> None:
+        """Read on only when all that came was parsed and taken."""
+        if self._arrived or self._is_busy():
+            self.unfinished_since = None
+            if not self.read_paused:
+                self.read_paused = True
+                self.transport.pause_reading()
+            return
+        if self._received == 0:
+            self.unfinished_since = None
+        elif self.unfinished_since is None:
+            self.unfinished_since = time.monotonic()
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """Return the next message; parse on when there is no other."""
+        message = await self.queue.get()
+        if self.queue.empty() and not self.disconnected:
+            self._go_on()
+        return message
+
+    def _go_on(self) -> None:
+        if self._arrived and self._parsing is None:
+            self._parsing = self.loop.call_soon(self._parse)
+        else:
+            self._steer()
+
+    def _count(self) -> None:
+        """Count what has come and is no message yet."""
+        received = len(self._arrived) + len(self.conn.reader.buffer) + self._partial
+        self.account.keep(received - self._received)
+        self._received = received
+        if self.budget.is_full and received > MAX_UNFINISHED:
+            self.drop(NO_ROOM, "The server has too much to send now.")
+
+    def _forget(self) -> None:
+        """Throw away what came and was not parsed."""
+        self._arrived.clear()
+        self.conn.reader.discard()
+        self.frames = []
+        self._partial = 0
+
+    def handle_text(self, event: Frame) -> None:
+        """Begin a message, or take a whole one."""
+        self._partial = 0 if event.fin else len(event.data)
+        super().handle_text(event)
+
+    def handle_bytes(self, event: Frame) -> None:
+        """Begin a message, or take a whole one."""
+        self._partial = 0 if event.fin else len(event.data)
+        super().handle_bytes(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take a fragment, unless the message has too many."""
+        if len(self.frames) >= MAX_FRAGMENTS:
+            self.drop(TOO_MANY, f"A message has at most {MAX_FRAGMENTS} fragments.")
+            return
+        self._partial = 0 if event.fin else self._partial + len(event.data)
+        super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        """Answer, unless the peer does not read its answers."""
+        if self._admits_control():
+            if self.writable.is_set():
+                super().handle_ping()
+            else:
+                self.conn.data_to_send()
+
+    def handle_pong(self, event: Frame) -> None:
+        """Take a sign of life."""
+        if self._admits_control():
+            super().handle_pong(event)
+
+    def _admits_control(self) -> bool:
+        """Count a control frame; drop a peer that sends too many."""
+        now = time.monotonic()
+        if now - self._controls_since > 1.0:
+            self._controls_since = now
+            self._controls = 0
+        self._controls += 1
+        if self._controls > MAX_CONTROLS and not self.close_sent:
+            self.drop(TOO_MANY, f"More than {MAX_CONTROLS} pings in a second.")
+        return not self.close_sent
+
+    # -- sending --------------------------------------------------------------
+
+    def unsent(self) -> int:
+        """Return how many bytes the peer has not taken."""
+        return int(self.transport.get_write_buffer_size())
 
     def pause_writing(self) -> None:
         """Count what the peer does not read."""
@@ -100,28 +262,58 @@ class DroppableWebSocket(WebSocketsSansIOProtocol):
         super().resume_writing()
         self.account.measure()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Give back what the connection kept."""
-        super().connection_lost(exc)
-        self.account.close()
-
-    async def send(self, message: ASGISendEvent) -> None:
-        """Send when the peer has taken what was sent before; in turn."""
+    async def ready(self) -> None:
+        """Wait until the peer has taken all that was sent."""
         while not self.writable.is_set():
             await self.writable.wait()
-        await super().send(message)
 
-    def handle_connect(self, event: Request) -> None:
-        """Give the application the means to steer the connection."""
-        super().handle_connect(event)
-        scope: Any = getattr(self, "scope", None)
-        if scope is not None:
-            scope["extensions"][DROP] = self.drop
-            scope["extensions"][JOIN] = self.join
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send when the peer has taken what was sent before; in turn.
+
+        Raises:
+            ConnectionError: The connection was closed meanwhile.
+        """
+        await self.ready()
+        if message["type"] != "websocket.send":
+            await super().send(message)
+            self._go_on()
+            return
+        if self.close_sent:
+            raise ConnectionError("the connection is closed")
+        try:
+            await super().send(message)
+        except ClientDisconnected:
+            raise ConnectionError("the peer went away") from None
 
     def join(self, joins: bool) -> None:
         """Send the answers of one turn of the loop together, or each at once."""
         self.transport.joins = joins  # type: ignore[attr-defined]
+
+    # -- ending ---------------------------------------------------------------
+
+    def shutdown(self) -> None:
+        """Let what was received be answered, then close: the server drains."""
+        if not self.handshake_complete or self.close_sent:
+            super().shutdown()
+            return
+        self.stop_keepalive()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": DRAINING})
+        self._wait_for_reader(0)
+
+    def _wait_for_reader(self, before: int) -> None:
+        """Look again and again whether a peer takes its answers while we drain."""
+        unsent = self.unsent()
+        if 0 < before <= unsent:
+            self.transport.abort()
+        elif not self.disconnected:
+            self.loop.call_later(LOOK_SECONDS, self._wait_for_reader, unsent)
+
+    def _drop_slow(self) -> None:
+        """Be rid of a peer that does not read, at once if others need its room."""
+        if self.budget.is_full:
+            self.transport.abort()
+        elif not self.transport.is_closing():
+            self.drop(TOO_SLOW, "The peer does not read its answers.")
 
     def drop(self, code: int, reason: str) -> None:
         """Close now: with a code if the peer reads on, by force if it does not."""
@@ -139,6 +331,30 @@ class DroppableWebSocket(WebSocketsSansIOProtocol):
         self.loop.call_later(PATIENCE, self.transport.abort)
 
 
-def bounded_websocket(budget: Budget) -> type[DroppableWebSocket]:
+def bounded_websocket(budget: Budget) -> type[BoundedWebSocket]:
     """Return the protocol with the budget that its connections share."""
-    return type("BoundedWebSocket", (DroppableWebSocket,), {"budget": budget})
+    return type("BoundedWebSocket", (BoundedWebSocket,), {"budget": budget})
+
+
+def drop_unfinished(connections: set[Any], older_than: float) -> int:
+    """Drop peers whose message has been arriving for too long.
+
+    Args:
+        connections: The server's connections.
+        older_than: Seconds that a message may take to arrive.
+
+    Returns:
+        How many were dropped.
+    """
+    oldest = time.monotonic() - older_than
+    slow = [
+        one
+        for one in connections
+        if isinstance(one, BoundedWebSocket)
+        and one.unfinished_since is not None
+        and one.unfinished_since < oldest
+        and not one.close_sent
+    ]
+    for connection in slow:
+        connection.drop(TOO_SLOW, "The message did not arrive in time.")
+    return len(slow)

@@ -1,0 +1,178 @@
+"""MessagePack frames: to JSON text as they come in, from JSON text as they go out.
+
+A few bytes of either can become many objects, so both ways have bounds: a frame that
+comes in is counted before it is decoded, and an answer is made over message by message,
+with turns for others in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from zaqarserver.websocket.frames import FrameError
+
+#: Bytes of JSON text that a value takes at least, with what separates it from others.
+_LEAST_TEXT = 3
+#: Pushes whose binary form is remembered, since many connections get the same.
+_REMEMBERED = 16
+
+_parts_of_map = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_parts_of_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_pack = msgspec.msgpack.Encoder().encode
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the collector from looking through what is made here: it has no cycles."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+# -- coming in ------------------------------------------------------------------
+
+
+def _sizes() -> list[int]:
+    """Return, for each first byte of a value, how many bytes the value has.
+
+    Of a map or a list that is its head. For a text or bytes it is minus the number of
+    bytes that say its length.
+    """
+    sizes = [1] * 256
+    sizes[0xA0:0xC0] = range(1, 33)
+    for first, lengths in (
+        (0xC4, (-1, -2, -4)),  # bytes
+        (0xC7, (-1, -2, -4)),  # extensions; their kind is one byte more, see below
+        (0xCA, (5, 9)),  # floats
+        (0xCC, (2, 3, 5, 9, 2, 3, 5, 9)),  # integers
+        (0xD4, (3, 4, 6, 10, 18)),  # extensions of a fixed size
+        (0xD9, (-1, -2, -4)),  # texts
+        (0xDC, (3, 5, 3, 5)),  # lists and maps
+    ):
+        sizes[first : first + len(lengths)] = lengths
+    return sizes
+
+
+_SIZES = _sizes()
+_EXTENSIONS = range(0xC7, 0xCA)
+
+
+def _check_count(data: bytes, most: int) -> None:
+    """Refuse a frame of more values than any request has.
+
+    Raises:
+        ValueError: It has more.
+    """
+    at = count = 0
+    end = len(data)
+    while at < end:
+        first = data[at]
+        size = _SIZES[first]
+        if size < 0:
+            length = int.from_bytes(data[at + 1 : at + 1 - size])
+            size = 1 - size + length + (first in _EXTENSIONS)
+        at += size
+        count += 1
+        if count > most:
+            raise ValueError(f"it has more than {most} values")
+
+
+def text_of_binary(data: bytes, max_text: int) -> bytes:
+    """Return a MessagePack frame as JSON text.
+
+    Args:
+        data: The frame.
+        max_text: Bytes of JSON text that a request may have.
+
+    Raises:
+        FrameError: It is not MessagePack, has values that JSON has not, or too many.
+    """
+    try:
+        _check_count(data, max_text // _LEAST_TEXT)
+        with _no_collection():
+            return _text_of(msgspec.msgpack.decode(data))
+    except (msgspec.MsgspecError, ValueError, RecursionError, TypeError) as error:
+        raise FrameError(
+            400, f"Can't decode binary (MessagePack) request. EXC: {error}"
+        ) from None
+
+
+def _text_of(value: Any) -> bytes:
+    if type(value) is dict:
+        # Bytes are no names of members, which are ignored if they are unknown.
+        value = {key: value[key] for key in value if type(key) is not bytes}
+    _check_keys(value)
+    # With the separators that text clients use, so that sizes are the same.
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _check_keys(value: Any) -> None:
+    """Refuse maps with other keys than texts; the encoder refuses what else is odd."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if type(item) is dict:
+            if set(map(type, item)) - {str}:
+                raise ValueError("the keys of a map must be text")
+            item = item.values()
+        elif type(item) is not list:
+            continue
+        waiting += [one for one in item if one and type(one) in (dict, list)]
+
+
+# -- going out ------------------------------------------------------------------
+
+
+def to_binary(text: bytes) -> bytes:
+    """Return JSON text as MessagePack."""
+    with _no_collection():
+        return _pack(msgspec.json.decode(text))
+
+
+#: The same for pushes, which many connections get alike.
+push_to_binary = functools.lru_cache(_REMEMBERED)(to_binary)
+
+
+async def answer_to_binary(text: bytes, pause: Callable[[], Awaitable[None]]) -> bytes:
+    """Return an answer as MessagePack, and let others run in between.
+
+    Args:
+        text: The answer's JSON text.
+        pause: Lets others run.
+    """
+    parts = _parts_of_map(text)
+    body = bytes(parts["body"])
+    if body.startswith(b"{"):
+        members = _parts_of_map(body)
+        for name, value in members.items():
+            members[name] = await _in_pieces(bytes(value), pause)
+        parts["body"] = msgspec.Raw(_pack(members))
+    for name, value in parts.items():
+        if name != "body" or not body.startswith(b"{"):
+            parts[name] = msgspec.Raw(to_binary(bytes(value)))
+            await pause()
+    return _pack(parts)
+
+
+async def _in_pieces(text: bytes, pause: Callable[[], Awaitable[None]]) -> msgspec.Raw:
+    """Make a list over item by item, anything else at once."""
+    if not text.startswith(b"["):
+        await pause()
+        return msgspec.Raw(to_binary(text))
+    items = _parts_of_list(text)
+    for index, item in enumerate(items):
+        items[index] = msgspec.Raw(to_binary(bytes(item)))
+        await pause()
+    return msgspec.Raw(_pack(items))
