@@ -253,7 +253,6 @@ class Application:
         self.metrics.watch_quotas(self.server.quotas.refused)
         if self._trusts is not None:
             self.metrics.watch_trusts(self._trusts.counters)
-        self.storage.watch(hub.posted, self.notifier.noticed)
         self.frames = FrameEdge(
             self.server,
             authenticator,
@@ -261,6 +260,9 @@ class Application:
             hub,
             _push_base(conf),
             _origins(conf),
+        )
+        self.storage.watch(
+            hub.posted, self.notifier.noticed, self.frames.restart_listeners
         )
         self.rest = make_app(self.server, authenticator, self.metrics, cors=_cors(conf))
 
