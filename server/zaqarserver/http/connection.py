@@ -69,6 +69,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_reading = True
         self._is_full = False  # the transport: the peer does not read
         self._is_half = False  # closed by the peer, which may still read
+        self._is_broken = False  # reset, not closed
         self._kept = 0
         self._body_bytes = 0
 
@@ -125,6 +126,7 @@ class HttpConnection(asyncio.Protocol):
             self.phase is Phase.BODY and not self._exchange.is_answered
         )
         self._enter(Phase.GONE)
+        self._is_broken = self._is_broken or exc is not None
         if waits:
             LOG.debug("a peer went away before its answer: %s", exc)
             self._exchange.cut()
@@ -288,10 +290,14 @@ class HttpConnection(asyncio.Protocol):
     def is_gone(self) -> bool:
         """Whether the peer is known to read no answer any more."""
         return (
-            self.phase is Phase.GONE
-            or self.transport.is_closing()
-            or is_reset(self._socket)
+            self.phase is Phase.GONE or self.transport.is_closing() or self._is_reset()
         )
+
+    def _is_reset(self) -> bool:
+        if not self._is_broken and is_reset(self._socket):
+            self._is_broken = True
+            self.transport.abort()
+        return self._is_broken
 
     def send_continue(self) -> None:
         """Ask the peer for the body that it holds back."""
@@ -329,11 +335,10 @@ class HttpConnection(asyncio.Protocol):
 
     def _prove(self, undo: Undo) -> None:
         """Take back what was done, if the answer turns out not to reach the peer."""
-        if self.is_gone:
-            self._take_back(undo)
-        elif self.transport.get_write_buffer_size() or (
-            self._is_half and has_unread(self._socket)
-        ):
+        if self.phase is Phase.GONE or self._is_reset():
+            if self._is_full or self._is_broken:
+                self._take_back(undo)
+        elif self._is_full or (self._is_half and has_unread(self._socket)):
             self._loop.call_later(_PROOF_SECONDS, self._prove, undo)
 
     def _take_back(self, undo: Undo | None) -> None:

@@ -12,12 +12,15 @@ _CLOSED = 7  # TCP_CLOSE in the state of TCP_INFO
 
 
 def is_reset(sock: Any) -> bool:
-    """Whether the peer has reset the connection, noticed by the loop or not."""
+    """Whether the peer has reset the connection and the loop has not noticed yet."""
     try:
         state: int = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        # One that both sides have closed in good order is in this state too.
+        return state == _CLOSED and bool(
+            sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        )
     except (OSError, AttributeError):
         return False  # no TCP, or a system that does not tell
-    return state == _CLOSED
 
 
 def has_unread(sock: Any) -> bool:
