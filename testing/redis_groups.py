@@ -38,6 +38,7 @@ class RedisCluster:
                 directory / f"node{number}",
                 *("--cluster-enabled", "yes"),
                 *("--cluster-node-timeout", str(NODE_TIMEOUT)),
+                *("--cluster-require-full-coverage", "no"),
                 *("--appendonly", "yes"),
                 *settings,
             )
@@ -58,9 +59,8 @@ class RedisCluster:
         for number, node in enumerate(self.nodes):
             node.ask("CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
             node.ask("CLUSTER", "MEET", "127.0.0.1", str(masters[0].port))
-        share = -(-_SLOTS // len(masters))
         for number, master in enumerate(masters):
-            slots = range(number * share, min((number + 1) * share, _SLOTS))
+            slots = (slot for slot in range(_SLOTS) if self.shard(slot) == number)
             master.ask("CLUSTER", "ADDSLOTS", *map(str, slots))
         for master, replica in zip(masters, replicas, strict=True):
             name = (master.ask("CLUSTER", "MYID") or b"").split()[1].decode()
@@ -71,6 +71,11 @@ class RedisCluster:
                 "replicas know their masters",
             )
         wait_until(self.is_well, "the cluster is well")
+
+    @staticmethod
+    def shard(slot: int) -> int:
+        """Return which of the first masters has a slot."""
+        return slot // -(-_SLOTS // 3)
 
     def is_well(self) -> bool:
         """Tell whether every node that runs is in service."""
@@ -160,6 +165,11 @@ class RedisSentinels:
                 stdout=log,
                 stderr=log,
             )
+
+    @property
+    def sentinel_pids(self) -> list[int]:
+        """The processes of the sentinels."""
+        return [process.pid for process in self._sentinels]
 
     def _ask_sentinel(self, port: int) -> bytes:
         probe = RedisServer(self._directory, port=port)
