@@ -2,7 +2,7 @@
 
 Run as ``mortal_server.py FILE ARGUMENTS...``: when ``FILE`` is there, it names a method
 of the stores, when, and at which call of it: ``queue_import:after:2``. It is removed
-before the server is killed.
+before the server is killed. With ``SMALL_PAGES`` in the environment pages are small.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from page_sizes import small
 from zaqarserver.__main__ import main
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.sqlite import SQLiteStorage
@@ -67,4 +69,6 @@ if __name__ == "__main__":
     for driver in (SQLiteStorage, RedisStorage):
         for name in METHODS:
             setattr(driver, name, fate.mortal(name, getattr(driver, name)))
-    sys.exit(main(sys.argv[2:]))
+    with small() if os.environ.get("SMALL_PAGES") else nullcontext():
+        status = main(sys.argv[2:])
+    sys.exit(status)

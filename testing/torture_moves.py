@@ -173,6 +173,7 @@ class Clients:
         unsure: Numbers of which no answer came.
         gone: Numbers that were popped; some may be gone without an answer.
         lost_pops: How many pops got no answer: each may have removed one.
+        over: Whether to end.
     """
 
     session: aiohttp.ClientSession
@@ -180,6 +181,7 @@ class Clients:
     unsure: set[int] = field(default_factory=set)
     gone: set[int] = field(default_factory=set)
     lost_pops: int = 0
+    over: bool = False
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
         """Ask until it is answered; only for what may be asked again."""
@@ -219,9 +221,9 @@ class Clients:
             self.lost_pops += 1
 
     async def use(self, first: int) -> None:
-        """Post, and remove half as much, until it is cancelled."""
+        """Post, and remove half as much, until it is told to end."""
         number = first
-        while True:
+        while not self.over:
             await self.post(number)
             number += 1
             if number % 2:
@@ -322,7 +324,8 @@ class Scenario:
         source, target = "a", "b"
         using = asyncio.create_task(clients.use(self._size.messages))
         times = []
-        for step in sorted(2 * ("never", *self._steps), key=("never", *STEPS).index):
+        order = ("never", *self._steps)
+        for step in sorted(2 * order, key=order.index):
             if step != "never":
                 server.fate.write_text(step)
             began = time.monotonic()
@@ -342,9 +345,8 @@ class Scenario:
             await self._check(clients)
             source, target = target, source
         self.figures["seconds_there_and_back"] = times
-        using.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await using
+        clients.over = True
+        await using
 
     async def _drain(self, clients: Clients, source: str, target: str) -> None:
         await clients.call("PATCH", f"/v2/pools/{target}", {"weight": 1})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from zaqarserver.errors import IdentityUnavailable, TrustGone
 from zaqarserver.notify.deliverer import Failed, Retry
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.trust import TrustDeliverer
+from zaqarserver.operations.trusting import trusts_of
+from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.trustee import TrustToken
 from zaqarserver.trusts import KeystoneTrusts
 
@@ -295,3 +298,22 @@ async def test_the_trust_goes_with_a_subscriber_that_is_gone(
 
     await until(lambda: kept.counters() == {"removed": 1})
     assert identity.asked == [("delete", "a")]
+
+
+@pytest.mark.usefixtures("small_pages")
+async def test_all_trusts_of_a_queue_are_found_over_several_pages() -> None:
+    storage = SQLiteStorage.from_uri("sqlite://:memory:", {})
+    await storage.open()
+    for number in range(11):
+        await storage.subscription_create(
+            "p",
+            "q",
+            subscriber=f"trust+http://h{number:02}.example/",
+            ttl=600,
+            options={"trust_id": f"trust{number:02}"},
+            now=1.0,
+        )
+    server = SimpleNamespace(trusts=SimpleNamespace(in_use=True))
+    ctx: Any = SimpleNamespace(server=server, storage=storage, space="p", now=1.0)
+    assert await trusts_of(ctx, "q") == [f"trust{number:02}" for number in range(11)]
+    await storage.close()

@@ -26,8 +26,16 @@ from zaqarserver.storage.pooled import PooledStorage
 from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.storage.testing.moving import fill, hear
 from zaqarserver.storage.testing.subscriptions import listed
-from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, bodies, everything
+from zaqarserver.storage.testing.suite import (
+    NOW,
+    PROJECT,
+    QUEUE,
+    bodies,
+    everything,
+    post,
+)
 
+from .conftest import make_pooled
 from .test_redis import Life, Place, settle
 
 pytestmark = pytest.mark.anyio
@@ -135,6 +143,41 @@ async def test_many_of_each_kind_stay_whole_wherever_a_mover_is_killed(
     assert steps >= 2 * 29
     await check_heard(again, before[0])
     await again.close()
+
+
+async def test_a_pool_with_many_queues_is_drained(
+    tmp_path: Path, small_pages: None
+) -> None:
+    """There are several pages of pools, placements, moves and seals."""
+    assert small_pages is None
+    store = make_pooled(tmp_path, *[f"p{number:02}" for number in range(11)])
+    await store.open()
+    catalog = store.pools.catalog
+    revision = await catalog.catalog_revision()
+    queues = [f"q{number:02}" for number in range(11)]
+    for queue in queues:
+        placement = await catalog.placement_add(PROJECT, queue, "p00", revision)
+        await post(store, queue.encode(), queue=queue)
+        if queue < "q08":  # somebody began to move it, and is gone
+            moving = await catalog.placement_move(
+                PROJECT, queue, placement.epoch, "p01", NOW - 1
+            )
+            assert moving is not None
+            source = await store.pools.storage("p00")
+            assert isinstance(source, MovableStorage)
+            await source.queue_seal(PROJECT, queue, moving.epoch)
+    for _ in range(3):
+        await store.mover.resume(NOW)
+        await store.mover.tidy()
+    assert await catalog.placement_count("p01") == 8
+    state = await store.drains.drain("p00", 60.0)
+    assert (state.queues, state.moved, state.error) == (0, 3, None)
+    assert [
+        one.name for one in await store.queue_list(PROJECT, marker=None, limit=100)
+    ] == queues
+    for queue in queues:
+        assert bodies(await everything(store, queue=queue)) == [queue.encode()]
+    await store.close()
 
 
 def losing(keep: Callable[..., Any], kind: type[Any], sign: int) -> Callable[..., Any]:
