@@ -14,7 +14,7 @@ import pytest
 from zaqarclient.errors import InvalidOperation
 from zaqarclient.queues.client import Client
 from zaqarclient.queues.v2.aio import AsyncClient
-from zaqarclient.tests.tcp_proxy import CountingProxy
+from tcp_proxy import CountingProxy
 from zaqarclient.transport import errors
 
 Connect = Callable[..., AsyncClient]

@@ -12,7 +12,7 @@ import pytest
 from zaqarclient.queues.client import Client
 from zaqarclient.queues.v2 import client as v2_client
 from zaqarclient.queues.v2.queues import Queue
-from zaqarclient.tests.tcp_proxy import CountingProxy
+from tcp_proxy import CountingProxy
 from zaqarclient.transport import errors
 
 MakeClient = Callable[..., v2_client.Client]

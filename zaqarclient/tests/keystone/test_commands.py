@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from keystone_service import Keystone, password
 
-from zaqarclient.tests.tcp_proxy import CountingProxy
+from tcp_proxy import CountingProxy
 
 PROGRAMS = Path(sysconfig.get_path("scripts"))
 

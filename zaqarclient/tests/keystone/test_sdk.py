@@ -18,7 +18,7 @@ from zaqarclient.auth.signed_url import SignedURL, format_signed_url
 from zaqarclient.queues import client as factory
 from zaqarclient.queues.v2.client import Client
 from zaqarclient.tests.functional.consumers.cloud import Cloud
-from zaqarclient.tests.tcp_proxy import CountingProxy
+from tcp_proxy import CountingProxy
 from zaqarclient.transport import errors as transport_errors
 
 MakeClient = Callable[..., Client]

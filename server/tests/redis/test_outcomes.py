@@ -1,0 +1,372 @@
+"""Whatever becomes of a request or its answer: done once, and told, or unknown."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from redis_service import RedisServer
+from tcp_proxy import CountingProxy, Fault
+from zaqarserver.errors import OutcomeUnknown, Unavailable
+from zaqarserver.storage.base import DeadLetter, Storage
+from zaqarserver.storage.moving import MessageRecord
+from zaqarserver.storage.redis import RedisStorage, scripts
+from zaqarserver.storage.redis.scripts import Script
+from zaqarserver.storage.testing.machine import state_machine
+from zaqarserver.storage.testing.suite import (
+    NOW,
+    PROJECT,
+    QUEUE,
+    bodies,
+    claim,
+    everything,
+    ids_of,
+    post,
+)
+
+pytestmark = pytest.mark.anyio
+
+Make = Callable[[str], RedisStorage]
+
+#: A server that is silent is given up soon, and asked again for longer.
+HASTY = "timeout=1&connect_timeout=1&retry=5"
+
+
+@pytest.fixture
+def proxy(redis_server: RedisServer) -> Iterator[CountingProxy]:
+    with CountingProxy(redis_server.port).running() as made:
+        yield made
+
+
+@pytest.fixture
+async def storage(proxy: CountingProxy, make_storage: Make) -> RedisStorage:
+    """An empty store behind the proxy, where nothing else is asked meanwhile."""
+    prefix = uuid.uuid4().hex
+    made = make_storage(f"redis://127.0.0.1:{proxy.port}?prefix={prefix}&{HASTY}")
+    await made.open()
+    for chore in made._chores:
+        chore.cancel()
+    return made
+
+
+@contextlib.asynccontextmanager
+async def beside(
+    storage: RedisStorage, proxy: CountingProxy
+) -> AsyncIterator[RedisStorage]:
+    """Open the same store once more."""
+    uri = f"redis://127.0.0.1:{proxy.port}?prefix={storage._location.prefix}"
+    other = RedisStorage.from_uri(uri, {})
+    await other.open()
+    yield other
+    await other.close()
+
+
+async def subscriptions(storage: RedisStorage) -> int:
+    page = await storage.subscription_list(
+        PROJECT, QUEUE, marker=None, limit=10, now=NOW
+    )
+    return len(page)
+
+
+class Scene:
+    """Three messages, of which the second is claimed; and what an action came to."""
+
+    def __init__(self, storage: RedisStorage) -> None:
+        self.storage = storage
+        self.ids: list[str] = []
+        self.held = ""
+
+    async def set(self) -> None:
+        await self.storage.queue_create(PROJECT, QUEUE, {"old": 1})
+        self.ids = await post(self.storage, b"1", b"2", b"3")
+        first = await claim(self.storage, limit=1)
+        self.held = (await claim(self.storage, limit=1)).id
+        await self.storage.claim_delete(PROJECT, QUEUE, first.id, NOW)
+
+    # Each does something and sees that it was done once, and told.
+
+    async def post(self) -> None:
+        told = await post(self.storage, b"4", b"5")
+        assert ids_of(await everything(self.storage)) == self.ids + told
+
+    async def pop(self) -> None:
+        told = await self.storage.message_pop(PROJECT, QUEUE, 1, NOW)
+        assert bodies(told) == [b"1"]
+        assert ids_of(await everything(self.storage)) == self.ids[1:]
+
+    async def claim(self) -> None:
+        told = await claim(self.storage, limit=1)
+        assert bodies(told.messages) == [b"1"]
+        assert [one.claim_count for one in told.messages] == [2]
+        stats = await self.storage.queue_stats(PROJECT, QUEUE, NOW)
+        assert (stats.free, stats.claimed) == (1, 2)
+        kept = await self.storage.claim_get(PROJECT, QUEUE, told.id, NOW)
+        assert kept.messages == told.messages
+
+    async def claim_nothing(self) -> None:
+        await self.storage.message_pop(PROJECT, QUEUE, 2, NOW)
+        options = {"ttl": 60, "grace": 60, "limit": 5, "now": NOW}
+        assert await self.storage.claim_create(PROJECT, QUEUE, **options) is None
+
+    async def release(self) -> None:
+        await self.storage.claim_delete(PROJECT, QUEUE, self.held, NOW)
+        stats = await self.storage.queue_stats(PROJECT, QUEUE, NOW)
+        assert (stats.free, stats.claimed) == (3, 0)
+
+    async def delete(self) -> None:
+        await self.storage.message_delete(PROJECT, QUEUE, self.ids[1], self.held, NOW)
+        assert ids_of(await everything(self.storage)) == [self.ids[0], self.ids[2]]
+
+    async def purge(self) -> None:
+        await self.storage.message_purge(PROJECT, QUEUE)
+        assert await everything(self.storage) == []
+
+    async def create(self) -> None:
+        assert await self.storage.queue_create(PROJECT, "new", {}) is True
+
+    async def update(self) -> None:
+        queue = await self.storage.queue_get(PROJECT, QUEUE)
+        assert queue is not None
+        await self.storage.queue_update(PROJECT, QUEUE, {"new": 1}, queue.revision)
+
+    async def remove(self) -> None:
+        await self.storage.queue_delete(PROJECT, QUEUE)
+        assert await self.storage.queue_get(PROJECT, QUEUE) is None
+
+    async def subscribe(self) -> None:
+        _, made = await self.storage.subscription_create(
+            PROJECT, QUEUE, subscriber="http://h/", ttl=600, options={}, now=NOW
+        )
+        assert made is True
+        assert await subscriptions(self.storage) == 1
+
+
+ACTIONS: dict[str, Script] = {
+    "post": scripts.POST,
+    "pop": scripts.POP,
+    "claim": scripts.CLAIM,
+    "claim_nothing": scripts.CLAIM,
+    "release": scripts.CLAIM_DELETE,
+    "delete": scripts.DELETE,
+    "purge": scripts.PURGE,
+    "create": scripts.CREATE,
+    "update": scripts.UPDATE,
+    "remove": scripts.DELETE_QUEUE,
+    "subscribe": scripts.SUBSCRIBE,
+}
+
+
+FAULTS = [fault for fault in Fault if fault is not Fault.LATE]
+OFTEN = ["post", "pop", "claim", "purge", "subscribe"]
+CASES = [
+    (action, fault)
+    for action in ACTIONS
+    for fault in (FAULTS if action in OFTEN else [Fault.CUT])
+]
+
+
+@pytest.mark.parametrize(("action", "fault"), CASES)
+async def test_what_meets_a_fault_is_done_once_and_told(
+    storage: RedisStorage, proxy: CountingProxy, action: str, fault: Fault
+) -> None:
+    scene = Scene(storage)
+    await scene.set()
+    proxy.inject(fault, ACTIONS[action].sha.encode())
+    await getattr(scene, action)()
+    assert proxy.injected == 1
+
+
+@pytest.mark.parametrize("action", [*OFTEN, "claim_nothing", "remove"])
+async def test_a_request_that_comes_late_changes_nothing_any_more(
+    storage: RedisStorage, proxy: CountingProxy, action: str
+) -> None:
+    """It was asked again meanwhile, answered, and others went on."""
+    scene = Scene(storage)
+    await scene.set()
+    proxy.inject(Fault.LATE, ACTIONS[action].sha.encode())
+    await getattr(scene, action)()
+    await storage.message_purge(PROJECT, QUEUE)
+    await storage.subscription_purge(PROJECT, QUEUE)
+    later = await post(storage, b"later")
+    proxy.let_late_go()
+    assert await asyncio.to_thread(proxy.late_is_done.wait, 10)
+    assert ids_of(await everything(storage)) == later
+    stats = await storage.queue_stats(PROJECT, QUEUE, NOW)
+    assert (stats.free, stats.claimed) == (1, 0)
+    assert await subscriptions(storage) == 0
+
+
+@pytest.mark.parametrize("fault", [Fault.MISSING, Fault.DOUBLE, Fault.CUT])
+async def test_each_of_many_gets_its_own_answer_when_one_is_missing_or_comes_twice(
+    storage: RedisStorage, proxy: CountingProxy, fault: Fault
+) -> None:
+    await post(storage, b"before")
+    proxy.inject(fault, scripts.POST.sha.encode())
+    told = await asyncio.gather(*(post(storage, b"%d" % n) for n in range(20)))
+    stored = {one.id: one.body for one in await everything(storage)}
+    assert [stored[message_id] for (message_id,) in told] == [
+        b"%d" % number for number in range(20)
+    ]
+    assert len(stored) == 21
+
+
+@pytest.mark.parametrize("step", ["CLAIM", "MOVES", "PUT", "MOVED"])
+async def test_dead_letters_arrive_once_whichever_step_meets_a_fault(
+    storage: RedisStorage, proxy: CountingProxy, step: str
+) -> None:
+    await post(storage, b"1", b"2")
+    held = await claim(storage)
+    await storage.claim_delete(PROJECT, QUEUE, held.id, NOW)
+    await post(storage, b"3")
+    proxy.inject(Fault.CUT, getattr(scripts, step).sha.encode())
+    told = await storage.claim_create(
+        PROJECT,
+        QUEUE,
+        ttl=60,
+        grace=60,
+        limit=10,
+        now=NOW,
+        dead_letter=DeadLetter("dead", 1, None),
+    )
+    assert told is not None
+    assert bodies(told.messages) == [b"3"]
+    assert bodies(await everything(storage, queue="dead")) == [b"1", b"2"]
+
+
+async def test_a_post_that_was_executed_is_told_though_its_queue_leaves_meanwhile(
+    storage: RedisStorage, proxy: CountingProxy
+) -> None:
+    """It would be posted again where the queue arrives."""
+    await storage.queue_create(PROJECT, QUEUE, {})
+    async with beside(storage, proxy) as other:
+        proxy.inject(Fault.SWALLOWED, scripts.POST.sha.encode())
+        posting = asyncio.create_task(post(storage, b"1"))
+        while not await everything(other):
+            pass
+        assert await other.queue_seal(PROJECT, QUEUE, 5)
+        (message_id,) = await posting
+        moved: list[str] = []
+        following: str | None = ""
+        while following is not None:
+            page = await other.queue_export(PROJECT, QUEUE, following or None, limit=10)
+            moved += [one.id for one in page.records if isinstance(one, MessageRecord)]
+            following = page.following
+    assert moved == [message_id]
+
+
+# -- replicas --------------------------------------------------------------------------
+
+
+async def test_what_no_replica_confirms_is_unknown_and_done_once(
+    own_server: RedisServer, make_storage: Make
+) -> None:
+    settings = "wait_replicas=1&wait_timeout=0.02&retry=0.3"
+    other = make_storage(own_server.uri)
+    await other.open()
+    await post(other, b"0")
+    await other.message_purge(PROJECT, QUEUE)
+    storage = make_storage(f"{own_server.uri}?{settings}")
+    await storage.open()
+    with pytest.raises(OutcomeUnknown, match="did not confirm"):
+        await post(storage, b"1")
+    assert bodies(await everything(storage)) == [b"1"]
+    with pytest.raises(OutcomeUnknown):
+        await storage.message_pop(PROJECT, QUEUE, 1, NOW)
+    with pytest.raises(OutcomeUnknown):
+        await storage.message_purge(PROJECT, QUEUE)
+    assert await everything(storage) == []
+    own_server.ask("CONFIG", "SET", "min-replicas-to-write", "1")
+    with pytest.raises(Unavailable) as caught:
+        await post(storage, b"2")
+    assert type(caught.value) is Unavailable  # refused before anything was done
+
+
+@pytest.mark.parametrize("action", ["post", "delete"])
+async def test_what_is_asked_again_on_another_connection_waits_for_replicas_too(
+    own_server: RedisServer, tmp_path: Path, make_storage: Make, action: str
+) -> None:
+    """It changes nothing any more; the change that was made has to be confirmed."""
+    replica = RedisServer(
+        tmp_path / "replica", "--replicaof", "127.0.0.1", str(own_server.port)
+    )
+    replica.start()
+    try:
+        with CountingProxy(own_server.port).running() as proxy:
+            settings = "wait_replicas=1&wait_timeout=0.1&retry=20"
+            storage = make_storage(f"redis://127.0.0.1:{proxy.port}?{settings}")
+            await storage.open()
+            scene = Scene(storage)
+            await scene.set()
+            replica.pause()
+            proxy.inject(Fault.CUT, ACTIONS[action].sha.encode())
+            asked = asyncio.create_task(getattr(scene, action)())
+            # Long enough for some attempts: none of them may believe that it is safe.
+            done, _ = await asyncio.wait([asked], timeout=1)
+            assert proxy.injected == 1
+            assert not done
+            replica.go_on()
+            await asked
+            await storage.close()
+    finally:
+        replica.go_on()
+        replica.kill()
+
+
+# -- all of it -------------------------------------------------------------------------
+
+
+class Unlucky:
+    """A store of which each call meets a fault."""
+
+    def __init__(self, storage: Storage, proxy: CountingProxy) -> None:
+        self._storage = storage
+        self._proxy = proxy
+        self._faults = itertools.cycle(
+            [Fault.CUT, Fault.LOST, Fault.DOUBLE, Fault.HALF]
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._storage, name)
+        if callable(found) and name not in {"open", "close"}:
+            self._proxy.inject(next(self._faults), b"EVALSHA")
+        return found
+
+
+def test_every_sequence_of_steps_agrees_with_the_model_though_each_meets_a_fault(
+    proxy: CountingProxy,
+) -> None:
+    def make(path: Path) -> Storage:
+        uri = f"redis://127.0.0.1:{proxy.port}?prefix={path.name}&{HASTY}"
+        return cast("Storage", Unlucky(RedisStorage.from_uri(uri, {}), proxy))
+
+    case = state_machine(make).TestCase
+    case.settings = settings(
+        max_examples=5,
+        stateful_step_count=20,
+        deadline=None,  # a shared machine is slow at times
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    case().runTest()
+    assert proxy.injected > 100
+
+
+async def test_a_purge_that_is_asked_again_leaves_what_was_posted_meanwhile(
+    storage: RedisStorage, proxy: CountingProxy
+) -> None:
+    await post(storage, b"old")
+    proxy.inject(Fault.SWALLOWED, scripts.PURGE.sha.encode())
+    async with beside(storage, proxy) as other:
+        purging = asyncio.create_task(storage.message_purge(PROJECT, QUEUE))
+        while await everything(other):
+            pass
+        kept = await post(other, b"new")
+        await purging
+    assert ids_of(await everything(storage)) == kept
