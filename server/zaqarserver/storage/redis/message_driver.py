@@ -214,10 +214,10 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
             int(include_delayed),
             *_beyond(dead_letter),
         )
-        if len(found) == 1:  # it was executed before, and the answer was lost
-            return await self._claim_again(keys, name, now, moving=bool(found[0]))
         *page, moving, volume = found
         self._volumes.messages(keys, volume)
+        if not page:  # it was executed before, and the answer was lost
+            return await self._claim_again(keys, name, now, moving=bool(moving))
         messages = read_messages(page, now)
         if moving:
             await self._move_exhausted(keys, now, claimed=bool(messages))

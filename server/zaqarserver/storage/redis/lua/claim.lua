@@ -4,7 +4,7 @@
 --   a dead letter queue: its name, the most claims, the ttl there or an empty text; else empty
 --   texts
 -- Returns ids, messages, bodies, 1 if some are on their way to the dead letter queue, and the
--- volume; if it comes again: 1 if some are on their way. What it claimed is in the claim.
+-- volume; if it comes again: the last two. What it claimed is in the claim.
 local now, claim, ttl, grace = tonumber(ARGV[1]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local target, most, target_ttl = ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11])
 local revision, seal = unpack(call('HMGET', HEAD, 'rev', 'seal'))
@@ -65,5 +65,5 @@ if #ids > 0 then
   call('ZADD', ENDS, ends, claim)
 end
 local moving = exhausted > 0 and 1 or 0
-if #found > 0 then remember({ moving }) else remember_nothing({ moving }) end
+if #found > 0 then remember({ moving, volume }) else remember_nothing({ moving, volume }) end
 return { ids, raws, get_all(BODY, ids), moving, volume }

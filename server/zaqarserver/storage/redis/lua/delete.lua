@@ -4,7 +4,7 @@
 -- Returns 0, or why not: 1 claimed, 2 the claim is not live; and the volume.
 local now, id, claim = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local message = read(id)
-if not message or message[EXPIRES] <= now then return { 0, volume } end
+if not message or message[EXPIRES] <= now then return { 0, known_volume() } end
 local holder = message[CLAIM] ~= '' and lives(message[CLAIM], now) and message[CLAIM] or nil
 if holder ~= claim then
   if claim and (not holder or not lives(claim, now)) then return { 2, volume } end

@@ -14,5 +14,6 @@ for i = 3 + math.max(named, 0), #ARGV do
     messages[#messages + 1] = message
   end
 end
+if #ids == 0 then return { 0, known_volume() } end
 drop(ids, messages)
 return { 0, volume }

@@ -13,5 +13,4 @@ call('UNLINK', META, BODY, FREE, HIDDEN, LATE, HELD, EXPIRY, CLAIMS, ENDS)
 call('HDEL', HEAD, 'rev', 'metadata', 'bytes', 'count')
 count(0, 0)
 raise_promise(HEAD, 'due')
-remember({})
-return volume
+return remember(volume)

@@ -9,5 +9,4 @@ if early and #ids == 0 then return AGAIN end
 if #ids == 0 then return remember_nothing({ {}, {}, {}, {} }) end
 local raws, bodies = raws_of(messages), get_all(BODY, ids)
 drop(ids, messages)
-remember({ ids, raws, bodies, {} })
-return { ids, raws, bodies, volume }
+return remember({ ids, raws, bodies, volume })

@@ -53,6 +53,4 @@ if lasting or #volatile > 0 then
   if lasting then leave_notice(frame, now) end
   if #volatile > 0 then tell(ARGV[6], ARGV[7], volatile, frame) end
 end
-local first = string.format('%.0f', number)
-remember({ first, lasting and 1 or 0, volatile, {} })
-return { first, lasting and 1 or 0, volatile, volume }
+return remember({ string.format('%.0f', number), lasting and 1 or 0, volatile, volume })

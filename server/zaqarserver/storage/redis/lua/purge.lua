@@ -4,5 +4,4 @@ call('UNLINK', META, BODY, FREE, HIDDEN, LATE, HELD, EXPIRY, CLAIMS, ENDS)
 if call('HEXISTS', HEAD, 'rev') == 0 then return remember_nothing(volume) end
 call('HDEL', HEAD, 'bytes', 'count')
 count(0, 0)
-remember({})
-return volume
+return remember(volume)

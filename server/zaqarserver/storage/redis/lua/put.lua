@@ -39,4 +39,4 @@ for at = FIRST, #ARGV, WIDTH do
 end
 call('HSET', HEAD, 'last', last)
 call('ZREMRANGEBYSCORE', IN, '-inf', now - REMEMBERED)
-return volume
+return #volume > 0 and volume or known_volume()

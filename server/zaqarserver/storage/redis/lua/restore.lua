@@ -21,4 +21,4 @@ for at = 2, #ARGV do
     count(1, #body)
   end
 end
-return volume
+return #volume > 0 and volume or known_volume()

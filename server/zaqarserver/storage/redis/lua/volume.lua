@@ -11,3 +11,9 @@ local function count(messages, bytes)
   volume = { (turn or 0) + 1, (old_messages or 0) + messages, (old_bytes or 0) + bytes }
   call('HSET', HEAD, 'turn', volume[1], 'count', volume[2], 'bytes', volume[3])
 end
+
+-- Returns it when nothing changed: it may have been told in an answer that got lost.
+local function known_volume()
+  local turn, messages, bytes = unpack(call('HMGET', HEAD, 'turn', 'count', 'bytes'))
+  return turn and { tonumber(turn), tonumber(messages or 0), tonumber(bytes or 0) } or {}
+end
