@@ -92,7 +92,7 @@ class RedisServer:
                 env={"LC_ALL": "C", "PATH": os.environ.get("PATH", "")},
             )
         deadline = time.monotonic() + _START_SECONDS
-        while self.ask("PING") is None:
+        while (self.ask("PING") or b"-LOADING").startswith(b"-LOADING"):
             assert self._process.poll() is None, (self.directory / "log").read_text()
             assert time.monotonic() < deadline, "the server does not answer"
             # Polling a process that starts, not waiting for a guess to pass.

@@ -235,6 +235,7 @@ async def test_what_a_server_keeps_of_connections_goes_with_them(
     for number in range(3):
         made = await subscribe(storage, source=f"queue{number}", volatile=True)
         await storage.subscription_delete(PROJECT, f"queue{number}", made.id)
+    await storage._finish_leftovers()
     assert await storage._link.do("SCARD", queues) == 0
 
 

@@ -10,11 +10,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from tcp_proxy import CountingProxy
 
 from zaqarclient.errors import InvalidOperation
 from zaqarclient.queues.client import Client
 from zaqarclient.queues.v2.aio import AsyncClient
-from tcp_proxy import CountingProxy
 from zaqarclient.transport import errors
 
 Connect = Callable[..., AsyncClient]

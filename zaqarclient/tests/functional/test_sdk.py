@@ -8,11 +8,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from tcp_proxy import CountingProxy
 
 from zaqarclient.queues.client import Client
 from zaqarclient.queues.v2 import client as v2_client
 from zaqarclient.queues.v2.queues import Queue
-from tcp_proxy import CountingProxy
 from zaqarclient.transport import errors
 
 MakeClient = Callable[..., v2_client.Client]

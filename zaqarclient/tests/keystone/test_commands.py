@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import pytest
 from keystone_service import Keystone, password
-
 from tcp_proxy import CountingProxy
 
 PROGRAMS = Path(sysconfig.get_path("scripts"))

@@ -12,13 +12,13 @@ from keystone_service import Keystone
 from keystoneauth1 import plugin as ks_plugin
 from keystoneauth1 import session as ks_session
 from keystoneauth1.identity import v3
+from tcp_proxy import CountingProxy
 
 from zaqarclient import errors
 from zaqarclient.auth.signed_url import SignedURL, format_signed_url
 from zaqarclient.queues import client as factory
 from zaqarclient.queues.v2.client import Client
 from zaqarclient.tests.functional.consumers.cloud import Cloud
-from tcp_proxy import CountingProxy
 from zaqarclient.transport import errors as transport_errors
 
 MakeClient = Callable[..., Client]
