@@ -27,6 +27,7 @@ The tree, with the status that each becomes on both transports::
     │   ├── IdentityUnavailable 503  who asks cannot be found out now
     │   ├── Overloaded          503  connections keep as much as they may
     │   ├── QueueMoving         503  the queue is being moved, or has left the store
+    │   ├── StoreDamaged        500  what was asked for is damaged in the store
     │   └── OutcomeUnknown      504  the request may have been executed, or not
     ├── TrustGone                    a trust gives no token any more
     ├── QueueChanged                 the queue changed since it was read
@@ -231,6 +232,20 @@ class OutcomeUnknown(Unavailable):
         "The store did not confirm the request: it may have been executed, or not. "
         "Look before trying again, unless doing it twice is no harm."
     )
+
+    def __init__(self, description: str) -> None:
+        super().__init__(description, retry_after=None)
+
+
+class StoreDamaged(Unavailable):
+    """What was to be read or changed is damaged in the store; nothing was done.
+
+    Trying again does not help: an operator has to see to it.
+    """
+
+    status = 500
+    title = "The store is damaged"
+    public = "The store is damaged where this is kept. Its operator is told in the log."
 
     def __init__(self, description: str) -> None:
         super().__init__(description, retry_after=None)

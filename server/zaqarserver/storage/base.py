@@ -22,7 +22,8 @@ Rules that hold for every method:
 * **Malformed ids** are ids of things that do not exist.
 * **Errors**: a driver raises the errors named in each docstring, and
   :class:`~zaqarserver.errors.Unavailable` for everything that its store does
-  to it. It translates at its own edge; nothing else leaves it.
+  to it; ``StoreDamaged`` where what it reads is not what it wrote, which it never
+  gives back. It translates at its own edge; nothing else leaves it.
 * **Cancellation.** A cancelled call either happened or did not; it never
   half-happened and never blocks later calls.
 """

@@ -9,11 +9,12 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import apsw
 
-from zaqarserver.errors import Unavailable
+from zaqarserver.errors import StoreDamaged, Unavailable
 from zaqarserver.storage.sqlite.engine import Engine
 from zaqarserver.storage.sqlite.files import is_growing
 from zaqarserver.storage.sqlite.ledger import Entry, Ledger
 from zaqarserver.storage.sqlite.location import Location
+from zaqarserver.storage.sqlite.pages import failure
 from zaqarserver.storage.subscriptions import Posted
 
 P = ParamSpec("P")
@@ -21,19 +22,24 @@ T = TypeVar("T")
 
 
 class _Translated:
-    """Turns what SQLite raises while reading into ``Unavailable``."""
+    """Turns what SQLite raises while reading into ``Unavailable``.
 
-    __slots__ = ()
+    Attributes:
+        damage: The last damage that was found.
+    """
+
+    def __init__(self) -> None:
+        self.damage: str | None = None
 
     def __enter__(self) -> None:
         return
 
     def __exit__(self, _type: object, error: BaseException | None, _tb: object) -> None:
         if isinstance(error, apsw.Error):
-            raise Unavailable(f"the store failed: {error}") from error
-
-
-translated = _Translated()
+            failed = failure(error)
+            if isinstance(failed, StoreDamaged):
+                self.damage = str(failed)
+            raise failed from error
 
 
 def _nobody(*_news: object) -> None:
@@ -50,12 +56,14 @@ class Access:
     def __init__(self, location: Location) -> None:
         self._location = location
         self._engine: Engine | None = None
+        self._translated = _Translated()
         self._posted: Callable[[Posted], None] = _nobody
         self._noticed: Callable[[], None] = _nobody
 
     async def open(self) -> None:
         """Open the file and take its lock."""
         if self._engine is None:
+            self._translated.damage = None
             self._engine = Engine(self._location, self._tell)
 
     async def close(self) -> None:
@@ -65,6 +73,11 @@ class Access:
             await engine.writer.drain()
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(None, engine.release)
+
+    @property
+    def trouble(self) -> str | None:
+        """Damage that was found since the store was opened."""
+        return self._translated.damage or self._open_engine.writer.damage
 
     # -- how ----------------------------------------------------------------
 
@@ -85,7 +98,7 @@ class Access:
     def _entry(self, project: str, queue: str) -> Entry | None:
         """Return a queue as committed."""
         engine = self._open_engine
-        with translated:
+        with self._translated:
             return engine.ledger.committed_entry(engine.reader, project, queue)
 
     def _run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zaqarserver.storage.accounts import AccountStorage, Grant, Usage
 from zaqarserver.storage.sqlite import grants
-from zaqarserver.storage.sqlite.access import Access, translated
+from zaqarserver.storage.sqlite.access import Access
 
 
 class AccountsOnSQLite(Access, AccountStorage):
@@ -20,7 +20,7 @@ class AccountsOnSQLite(Access, AccountStorage):
         self, project: str, queue: str, *, marker: str | None, limit: int, now: float
     ) -> list[Grant]:
         """Walk over an index."""
-        with translated:
+        with self._translated:
             return grants.list_grants(self._reader, project, queue, marker, limit, now)
 
     async def grant_revoke(

@@ -10,7 +10,7 @@ from zaqarserver.storage.catalog import (
     Pool,
 )
 from zaqarserver.storage.sqlite import catalog
-from zaqarserver.storage.sqlite.access import Access, translated
+from zaqarserver.storage.sqlite.access import Access
 from zaqarserver.storage.sqlite.catalog import Place
 
 
@@ -19,7 +19,7 @@ class CatalogOnSQLite(Access, CatalogStorage):
 
     async def catalog_revision(self) -> int:
         """Read the one row."""
-        with translated:
+        with self._translated:
             return catalog.revision(self._reader)
 
     # -- pools --------------------------------------------------------------
@@ -30,12 +30,12 @@ class CatalogOnSQLite(Access, CatalogStorage):
 
     async def pool_get(self, name: str) -> Pool | None:
         """Read by primary key."""
-        with translated:
+        with self._translated:
             return catalog.get_pool(self._reader, name)
 
     async def pool_list(self, *, marker: str | None, limit: int) -> list[Pool]:
         """Walk over the primary key."""
-        with translated:
+        with self._translated:
             return catalog.list_pools(self._reader, marker, limit)
 
     async def pool_delete(self, name: str, *, forget: bool = False) -> None:
@@ -50,14 +50,14 @@ class CatalogOnSQLite(Access, CatalogStorage):
 
     async def flavor_get(self, project: str, name: str) -> Flavor | None:
         """Read by primary key."""
-        with translated:
+        with self._translated:
             return catalog.get_flavor(self._reader, project, name)
 
     async def flavor_list(
         self, project: str, *, marker: str | None, limit: int
     ) -> list[Flavor]:
         """Walk over the primary key."""
-        with translated:
+        with self._translated:
             return catalog.list_flavors(self._reader, project, marker, limit)
 
     async def flavor_delete(self, project: str, name: str) -> None:
@@ -68,7 +68,7 @@ class CatalogOnSQLite(Access, CatalogStorage):
 
     async def placement_get(self, project: str, queue: str) -> Placement | None:
         """Read by primary key."""
-        with translated:
+        with self._translated:
             return catalog.get_placement(self._reader, Place(project, queue))
 
     async def placement_add(
@@ -104,20 +104,20 @@ class CatalogOnSQLite(Access, CatalogStorage):
         self, pool: str, *, marker: tuple[str, str] | None, limit: int
     ) -> list[PlacedQueue]:
         """Walk over an index."""
-        with translated:
+        with self._translated:
             return catalog.list_placements(self._reader, pool, marker, limit)
 
     async def placement_moves(self, before: float, limit: int) -> list[PlacedQueue]:
         """Walk over an index."""
-        with translated:
+        with self._translated:
             return catalog.list_moves(self._reader, before, limit)
 
     async def placement_pools(self, project: str) -> list[str]:
         """Read the maintained counters of the project."""
-        with translated:
+        with self._translated:
             return catalog.pools_of_project(self._reader, project)
 
     async def placement_count(self, pool: str) -> int:
         """Add up the maintained counters of the pool."""
-        with translated:
+        with self._translated:
             return catalog.count_placements(self._reader, pool)

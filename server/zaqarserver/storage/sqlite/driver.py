@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
-from zaqarserver.errors import ClaimNotFound
+from zaqarserver.errors import ClaimNotFound, StoreDamaged
 from zaqarserver.storage.base import (
     Capability,
     Claim,
@@ -32,7 +32,6 @@ from zaqarserver.storage.sqlite import (
 )
 from zaqarserver.storage.sqlite import messages as stored
 from zaqarserver.storage.sqlite import statements as sql
-from zaqarserver.storage.sqlite.access import translated
 from zaqarserver.storage.sqlite.account_driver import AccountsOnSQLite
 from zaqarserver.storage.sqlite.catalog_driver import CatalogOnSQLite
 from zaqarserver.storage.sqlite.ledger import Entry
@@ -83,18 +82,18 @@ class SQLiteStorage(
     async def ping(self) -> None:
         """Commit a small change and read it."""
         await self._run(queues.pulse)
-        with translated:
+        with self._translated:
             sql.fetch(self._reader, sql.STORE_RESERVED)
 
     async def volume(self) -> Volume:
         """Add up the counters of the backlogs."""
-        with translated:
+        with self._translated:
             messages, claimed = sql.fetch(self._reader, sql.BACKLOG_VOLUMES)[0]
         return Volume(int(messages - claimed), int(claimed))
 
     async def store_time(self, now: float | None = None) -> StoreTime:
         """Read a row; write it once a minute."""
-        with translated:
+        with self._translated:
             found = timekeeping.read(self._reader)
         if now is not None and timekeeping.is_due(found, now):
             await self._run(timekeeping.keep, now)
@@ -103,14 +102,18 @@ class SQLiteStorage(
     async def sweep(self, now: float, wall: float | None = None) -> int:
         """Remove up to a few hundred rows."""
         wall = now if wall is None else wall
-        with translated:
+        with self._translated:
             due = sql.fetch(self._reader, sql.BACKLOG_NEXT_DUE, (now,))
             ended = deliveries.dead(self._reader, now) is not None
             ended = ended or grants.any_dead(self._reader, wall)
             ended = ended or seals.any_over(self._reader, now)
         if not due and not ended:
             return 0
-        return await self._run_steps(queues.sweep, now, wall)
+        try:
+            return await self._run_steps(queues.sweep, now, wall)
+        except StoreDamaged:
+            # What cannot be removed must not keep the sweeper from the rest.
+            return int(await self._run(queues.leave_alone, now))
 
     # -- queues -------------------------------------------------------------
 
@@ -148,7 +151,7 @@ class SQLiteStorage(
         metadata: Mapping[str, Sequence[Any]] | None = None,
     ) -> list[Queue]:
         """Walk over the primary key."""
-        with translated:
+        with self._translated:
             return await queues.list_queues(
                 self._reader, project, marker or "", limit, name or "", metadata or {}
             )
@@ -162,7 +165,7 @@ class SQLiteStorage(
         entry = await self._settled(project, queue, now)
         if entry is None:
             return QueueStats()
-        with translated:
+        with self._translated:
             ledger = self._open_engine.ledger
             return await queues.stats(self._reader, ledger, entry.backlog, now)
 
@@ -200,12 +203,12 @@ class SQLiteStorage(
             return []
         position: int | None = 0
         if marker is not None:
-            with translated:
+            with self._translated:
                 position = walks.position_of(self._reader, entry.backlog, marker)
         walk = walks.choose_walk(claimed=include_claimed, delayed=include_delayed)
         found: list[Row] = []
         while position is not None:
-            with translated:
+            with self._translated:
                 rows, position = walk.step(
                     self._reader,
                     entry.backlog,
@@ -226,7 +229,7 @@ class SQLiteStorage(
         entry = self._entry(project, queue)
         if entry is None:
             return []
-        with translated:
+        with self._translated:
             found = [
                 walks.get_message(self._reader, entry.backlog, one, now)
                 for one in dict.fromkeys(ids)
@@ -317,7 +320,7 @@ class SQLiteStorage(
         entry = self._entry(project, queue)
         if entry is None:
             raise ClaimNotFound(f"no live claim {claim_id!r}")
-        with translated:
+        with self._translated:
             return claims.get(self._reader, entry.backlog, claim_id, now)
 
     async def claim_update(
@@ -353,7 +356,7 @@ class SQLiteStorage(
         """Return a queue after time has done its work on the rows at ``now``."""
         engine = self._open_engine
         while (entry := self._entry(project, queue)) is not None:
-            with translated:
+            with self._translated:
                 due = engine.ledger.committed_due(engine.reader, entry.backlog)
             if now < due:
                 break

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import apsw
 
-from zaqarserver.errors import Unavailable
+from zaqarserver.errors import StoreRefused, Unavailable
+from zaqarserver.storage.sqlite import pages, recovery
 from zaqarserver.storage.sqlite.checkpoint import (
     LOG_LIMIT,
     LOG_MAXIMUM,
@@ -21,6 +22,7 @@ from zaqarserver.storage.sqlite.files import Files
 from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.sqlite.location import FileLock, Location, prepare_file
 from zaqarserver.storage.sqlite.schema import check_library, prepare_schema
+from zaqarserver.storage.sqlite.statements import is_damage
 from zaqarserver.storage.sqlite.subscriptions import BURY_VOLATILE
 from zaqarserver.storage.sqlite.writer import GroupCommit
 from zaqarserver.storage.subscriptions import Posted
@@ -63,13 +65,18 @@ class Engine:
                 db = self._open_memory()
             else:
                 db = self._open_file(location.path, location.synchronous)
+            self.ledger = Ledger(db)
         except apsw.Error as error:
             self.release()
+            if is_damage(error):
+                raise StoreRefused(
+                    f"{location.path} is damaged ({error}): restore it from a backup or"
+                    " move it away; zaqarserver check says more"
+                ) from error
             raise Unavailable(f"cannot open the store: {error}") from error
         except BaseException:
             self.release()
             raise
-        self.ledger = Ledger(db)
         self.writer = GroupCommit(
             self.ledger, self._thread, self._take_part, self._files, tell
         )
@@ -85,8 +92,13 @@ class Engine:
         self._lock = FileLock(path)
         self._files = Files(path, self._lock.take())
         self._files.begin()
+        stale = pages.look_at(path)
+        log = recovery.scan(path)
         db = self._connect(str(path))
         db.set_busy_timeout(_OPEN_MILLISECONDS)
+        if log is not None:
+            _read_log(db, log, flushed=synchronous == "FULL")
+        pages.keep_sums(db, str(path), anew=stale)
         prepare_schema(db, str(path))
         db.execute("PRAGMA journal_mode = WAL")
         # What a killed server left is copied first, so that the log has room.
@@ -156,3 +168,18 @@ class Engine:
             self._files.end()
         if self._lock is not None:
             self._lock.release()
+
+
+def _read_log(db: apsw.Connection, log: recovery.Log, *, flushed: bool) -> None:
+    """Have SQLite read the log, and refuse it if that leaves out too much.
+
+    Raises:
+        StoreRefused: It is damaged; it stays as it is.
+    """
+    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    db.execute("PRAGMA schema_version")
+    read, _ = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+    damage = recovery.damage_of(log, read, flushed=flushed)
+    if damage is not None:
+        raise StoreRefused(damage)
+    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)

@@ -236,6 +236,10 @@ class Ledger:
         if time < self.due(backlog):
             self._changed_due[backlog] = time
 
+    def set_due(self, backlog: int, time: float) -> None:
+        """Set the time, whatever is in the backlog."""
+        self._changed_due[backlog] = time
+
     def find_due(self, backlog: int) -> None:
         """Work out the time anew, after what was due has been done."""
         rows = sql.fetch(self.db, sql.BACKLOG_FIND_DUE, (backlog,))

@@ -14,7 +14,7 @@ from zaqarserver.storage.moving import (
     SealKind,
 )
 from zaqarserver.storage.sqlite import contents, moving, seals, transfer
-from zaqarserver.storage.sqlite.access import Access, translated
+from zaqarserver.storage.sqlite.access import Access
 from zaqarserver.storage.sqlite.moving import Place
 
 
@@ -57,7 +57,7 @@ class MovingOnSQLite(Access, MovableStorage):
         sealed = self._open_engine.ledger.seals.committed_get(project, queue)
         if sealed is None or sealed.kind is not SealKind.LEAVING:
             raise QueueChanged(f"queue {queue!r} is not sealed")
-        with translated:
+        with self._translated:
             return transfer.export(
                 self._reader, Place(project, queue), following, limit
             )
@@ -72,7 +72,7 @@ class MovingOnSQLite(Access, MovableStorage):
     async def queue_contents(self, project: str, queue: str, now: float) -> Contents:
         """Count rows, messages some at a time."""
         engine = self._open_engine
-        with translated:
+        with self._translated:
             return await contents.count(
                 engine.reader, engine.ledger, Place(project, queue), now
             )
@@ -81,5 +81,5 @@ class MovingOnSQLite(Access, MovableStorage):
         self, *, marker: tuple[str, str] | None, limit: int
     ) -> list[Seal]:
         """Walk over an index."""
-        with translated:
+        with self._translated:
             return seals.list_seals(self._reader, marker, limit)

@@ -251,7 +251,8 @@ class Snapshot:
         self._db.execute("BEGIN")
 
     def __exit__(self, *_error: object) -> None:
-        self._db.execute("COMMIT")
+        if self._db.in_transaction:  # damage ends it
+            self._db.execute("COMMIT")
 
 
 # -- sweeping ---------------------------------------------------------------
@@ -279,6 +280,14 @@ def sweep(ledger: Ledger, now: float, wall: float) -> Generator[None, None, int]
             break
         yield
     return max(removed, 1)
+
+
+def leave_alone(ledger: Ledger, now: float) -> bool:
+    """Have the backlog that is due first swept no more, until it changes."""
+    rows = sql.fetch(ledger.db, sql.BACKLOG_NEXT_DUE, (now,))
+    if rows:
+        ledger.set_due(rows[0][0], math.inf)
+    return bool(rows)
 
 
 def _sweep_dead(ledger: Ledger, backlog: int, room: int) -> int:

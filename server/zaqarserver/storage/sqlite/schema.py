@@ -8,10 +8,10 @@ from importlib import resources
 import apsw
 
 from zaqarserver.errors import StoreRefused, Unavailable
-from zaqarserver.storage.sqlite.statements import fetch
+from zaqarserver.storage.sqlite.statements import fetch, is_damage
 
 #: The version after all steps, kept in ``PRAGMA user_version``.
-VERSION = 4
+VERSION = 5
 
 #: Kept in ``PRAGMA application_id``: tells our files from other programs'.
 APPLICATION_ID = 0x5A617172  # "Zaqr"
@@ -23,6 +23,7 @@ STEPS: Mapping[int, str] = {
         (1, "migrate_1_2.sql"),
         (2, "migrate_2_3.sql"),
         (3, "migrate_3_4.sql"),
+        (4, "migrate_4_5.sql"),
     )
 }
 
@@ -73,14 +74,14 @@ def prepare_schema(
     try:
         with db:
             _bring_up(db, name, steps, version)
-    except (apsw.NotADBError, apsw.CorruptError) as error:
-        raise StoreRefused(
-            f"{name} is damaged or not a SQLite file: {error}; restore it from a"
-            " backup or move it away"
-        ) from error
     except apsw.SQLError as error:
         raise StoreRefused(f"{name} lacks tables it should have: {error}") from error
     except apsw.Error as error:
+        if is_damage(error):
+            raise StoreRefused(
+                f"{name} is damaged or not a SQLite file: {error}; restore it from a"
+                " backup or move it away"
+            ) from error
         raise Unavailable(f"cannot use {name}: {error}") from error
 
 

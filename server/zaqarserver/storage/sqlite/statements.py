@@ -15,12 +15,20 @@ from zaqarserver.storage.sqlite.ids import decode_seq, same_id
 
 Row = tuple[Any, ...]
 
+_DAMAGE = {apsw.SQLITE_IOERR_DATA, apsw.SQLITE_IOERR_CORRUPTFS}
+
 
 def fetch(
     db: apsw.Connection, statement: str, bindings: Sequence[Any] = ()
 ) -> list[Row]:
     """Run a statement to its end and return its rows."""
     return db.execute(statement, bindings).fetchall()
+
+
+def is_damage(error: BaseException) -> bool:
+    """Tell that what was read is not what was written."""
+    code = getattr(error, "extendedresult", None)
+    return isinstance(error, apsw.CorruptError | apsw.NotADBError) or code in _DAMAGE
 
 
 STATES = FREE, DELAYED, CLAIMED = 0, 1, 2

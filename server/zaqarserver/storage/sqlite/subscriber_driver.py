@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zaqarserver.storage.sqlite import deliveries, subscriptions
-from zaqarserver.storage.sqlite.access import Access, translated
+from zaqarserver.storage.sqlite.access import Access
 from zaqarserver.storage.subscriptions import (
     Delivery,
     Posted,
@@ -49,7 +49,7 @@ class SubscriptionsOnSQLite(Access, SubscriptionStorage):
     ) -> list[Subscription]:
         """Walk over an index."""
         self._check_sealed(project, source)
-        with translated:
+        with self._translated:
             return subscriptions.list_subscriptions(
                 self._reader, project, source, marker, limit, now
             )
@@ -59,7 +59,7 @@ class SubscriptionsOnSQLite(Access, SubscriptionStorage):
     ) -> Subscription | None:
         """Read by primary key."""
         self._check_sealed(project, source)
-        with translated:
+        with self._translated:
             row = subscriptions.find(
                 self._reader, project, source, subscription_id, now
             )
@@ -115,5 +115,5 @@ class SubscriptionsOnSQLite(Access, SubscriptionStorage):
     async def delivery_due(self, now: float) -> float | None:
         """Read the least of an index."""
         del now
-        with translated:
+        with self._translated:
             return deliveries.next_due(self._reader)

@@ -27,9 +27,16 @@ from typing import Any, Generic, TypeVar
 
 import apsw
 
-from zaqarserver.errors import OutcomeUnknown, Unavailable, ZaqarServerError
+from zaqarserver.errors import (
+    OutcomeUnknown,
+    StoreDamaged,
+    Unavailable,
+    ZaqarServerError,
+)
 from zaqarserver.storage.sqlite.files import Files
 from zaqarserver.storage.sqlite.ledger import Ledger
+from zaqarserver.storage.sqlite.pages import failure
+from zaqarserver.storage.sqlite.statements import is_damage
 from zaqarserver.storage.subscriptions import Posted
 
 T = TypeVar("T")
@@ -124,6 +131,7 @@ class GroupCommit:
         tell: Callable[[list[Posted], bool], None] = lambda *_: None,
     ) -> None:
         self.wants_between = False
+        self.damage: str | None = None
         self._ledger = ledger
         self._db = ledger.db
         self._thread = thread
@@ -284,6 +292,8 @@ class GroupCommit:
         def covered(failure: BaseException | None) -> None:
             unknown = failure is not None and not cut_short
             failed = OutcomeUnknown(f"the store failed: {error}") if unknown else error
+            # What is not covered must not be taken for damage: begin the log anew.
+            self.wants_between = failure is None or self.wants_between
             self._give_up(self._executed, failed)
 
         if cut_short:
@@ -316,8 +326,10 @@ class GroupCommit:
         self._roll_back()
         full = _is_cut_short(error)
         if isinstance(error, apsw.Error):
-            cause, error = error, Unavailable(f"the store failed: {error}")
+            cause, error = error, failure(error)
             error.__cause__ = cause
+        if isinstance(error, StoreDamaged):
+            self.damage = str(error)
         if full:
             failed = self._make_room(failed, str(error))
         for job in failed:
@@ -368,6 +380,10 @@ def _is_cut_short(error: BaseException) -> bool:
 
 def _is_store_failure(error: Exception) -> bool:
     """Tell a failing disk or file from a failing statement."""
-    return isinstance(error, apsw.Error) and not isinstance(
-        error, apsw.TooBigError | apsw.ConstraintError | apsw.MismatchError
+    return (
+        isinstance(error, apsw.Error)
+        and not isinstance(
+            error, apsw.TooBigError | apsw.ConstraintError | apsw.MismatchError
+        )
+        and not is_damage(error)  # it is where the operation looked
     )

@@ -1,0 +1,2 @@
+-- Schema version 5: each page of a file has a checksum. The tables stay as they are; the
+-- file was rewritten before (pages.keep_sums).
