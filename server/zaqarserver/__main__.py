@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -12,15 +14,17 @@ from oslo_config import cfg
 from zaqarserver import activation, config, log, serving
 from zaqarserver.app import Application, load_storage
 from zaqarserver.errors import SettingsError, StartupError
+from zaqarserver.reloading import Reload
 from zaqarserver.workers import Supervisor
 
 
-async def _serve(conf: cfg.ConfigOpts) -> None:
+async def _serve(conf: cfg.ConfigOpts, arguments: Sequence[str]) -> None:
     application = Application(conf)
     sockets = serving.listen_all(
         conf, activation.inherited(os.environ), activation.worker_number(os.environ)
     )
-    await application.run(sockets, activation.lifeline(os.environ))
+    reload = Reload(conf, arguments, application.policy)
+    await application.run(sockets, reload, activation.lifeline(os.environ))
 
 
 async def _supervise(conf: cfg.ConfigOpts, arguments: Sequence[str]) -> None:
@@ -42,12 +46,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 after a clean end, 1 if it could not start.
     """
     given = sys.argv[1:] if arguments is None else arguments
+    log.open_streams()
+    # Until it serves, there is nothing to read again; and no traceback on ^C.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         conf = config.load(given)
-        log.set_up(as_json=conf.use_json, level="DEBUG" if conf.debug else "INFO")
-        uvloop.run(_serve(conf) if conf.workers == 1 else _supervise(conf, given))
+        log.set_up(as_json=conf.use_json, debug=conf.debug)
+        serve = _serve if conf.workers == 1 else _supervise
+        uvloop.run(serve(conf, given))
     except StartupError as error:
-        print(f"zaqarserver: {error}", file=sys.stderr)
+        # Not by print: what cannot be written would be tried again at the exit.
+        with contextlib.suppress(OSError):
+            os.write(log.STDERR, f"zaqarserver: {error}\n".encode())
         return 1
     return 0
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from oslo_config import cfg
@@ -235,10 +236,11 @@ class Application:
         )
         hub = Hub(stages.read, admits)
         pooled = self.storage if isinstance(self.storage, PooledStorage) else None
+        self.policy = RulePolicy(conf)
         self.server = Server(
             settings,
             self.storage,
-            RulePolicy(conf),
+            self.policy,
             _Notices(self.confirmations, hub, settings.default_subscription_ttl),
             stages,
             signer,
@@ -274,12 +276,16 @@ class Application:
         return self.server.stages.read(project, queue, message.body)
 
     async def run(
-        self, sockets: Mapping[str, socket.socket], lifeline: int | None = None
+        self,
+        sockets: Mapping[str, socket.socket],
+        reload: Callable[[], None],
+        lifeline: int | None = None,
     ) -> None:
         """Open the store, serve until a signal says stop, close the store.
 
         Args:
             sockets: Bound, by what they are for.
+            reload: Called on SIGHUP.
             lifeline: A descriptor that ends when the server is to stop.
 
         Raises:
@@ -292,6 +298,7 @@ class Application:
             raise StartupError(f"the store cannot be reached: {error}") from error
         serving.calm_collector()
         serving.calm_allocator()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
         try:
             await self.notifier.start()
             await serving.serve(

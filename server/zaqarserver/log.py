@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import os
 import random
-import sys
+import select
 import time
+from typing import Final
 
 import msgspec
 
 request_id_var: contextvars.ContextVar[str] = contextvars.ContextVar(
     "request_id", default="-"
 )
+
+STDERR: Final = 2
+#: Milliseconds that one line waits for a reader of stderr that stands still.
+_PATIENCE: Final = 100
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
@@ -50,14 +56,75 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(entry).decode()
 
 
-def set_up(*, as_json: bool, level: str) -> None:
+class StderrHandler(logging.Handler):
+    """Writes to stderr, and goes without the lines that cannot be written.
+
+    The disk is full, or whoever reads has ended or stands still: the server serves on.
+    How many lines were lost is told with the next one that can be written.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lost = 0
+        self._stderr = select.poll()
+        self._stderr.register(STDERR, select.POLLOUT)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        try:
+            lines = [self.format(record)]
+            if self._lost:
+                told = f"{self._lost} lines of the log could not be written"
+                loss = {"levelname": "WARNING", "msg": told, "name": __name__}
+                loss["request_id"] = "-"
+                lines.insert(0, self.format(logging.makeLogRecord(loss)))
+        except Exception:  # noqa: BLE001 - a record can hold anything
+            self.handleError(record)
+            return
+        text = "".join(f"{line}\n" for line in lines)
+        written = self._write(text.encode(errors="backslashreplace"))
+        self._lost = 0 if written else self._lost + 1
+
+    def _write(self, data: bytes) -> bool:
+        """Write it all, or return False; only the first time after some waiting."""
+        patience = 0 if self._lost else _PATIENCE
+        try:
+            while data:
+                if not self._stderr.poll(patience):
+                    return False
+                # So much does not block on a pipe that takes anything at all.
+                data = data[os.write(STDERR, data[: select.PIPE_BUF]) :]
+        except OSError:
+            return False
+        return True
+
+
+def open_streams() -> None:
+    """Put /dev/null where stdin, stdout or stderr is closed.
+
+    Otherwise the next file or socket that is opened takes its number, and whatever
+    is written to stderr goes there.
+    """
+    for number in range(STDERR + 1):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def set_level(*, debug: bool) -> None:
+    """Show lines of debugging, or not."""
+    logging.getLogger().setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+def set_up(*, as_json: bool, debug: bool) -> None:
     """Send all logs to stderr.
 
     Args:
         as_json: JSON lines instead of text.
-        level: The least level that is shown, by name.
+        debug: Whether lines of debugging are shown.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = StderrHandler()
     handler.addFilter(_RequestId())
     if as_json:
         handler.setFormatter(JsonFormatter())
@@ -67,7 +134,7 @@ def set_up(*, as_json: bool, level: str) -> None:
         handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    set_level(debug=debug)
     # The server says itself what is worth saying about its life.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").disabled = True

@@ -157,6 +157,11 @@ class RulePolicy:
         if not verdict:
             raise Forbidden(f"The policy rule {rule} does not allow this.")
 
+    def reload(self) -> None:
+        """Read the files again, whether or not they look changed."""
+        self._state = dict.fromkeys(self._state, (0, 0, 0))
+        self._look()
+
     def _look(self) -> None:
         """Follow changes of the policy file."""
         self._look_at = time.monotonic() + _RELOAD_SECONDS
