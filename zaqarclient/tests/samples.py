@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from zaqarclient.queues.v2.frames import topic_action
-from zaqarclient.queues.v2.table import OPERATIONS
+from zaqarclient.queues.v2.table import OPERATIONS, topic_action
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -1,6 +1,6 @@
 """The client on asyncio.
 
-It is the synchronous client with its calls awaitable: same flows, same
+It is the synchronous client with its calls awaitable: same calls, same
 transports, same arguments. Whatever talks to the service is awaited, also
 what is a property there; lists are read by ``async for``.
 
@@ -49,8 +49,8 @@ from zaqarclient.queues.v2.source import Source
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from zaqarclient.queues.v2.calls import Document
     from zaqarclient.queues.v2.listener import Listener
-    from zaqarclient.queues.v2.operations.flow import Document
 
 __all__ = [
     "AsyncClaim",

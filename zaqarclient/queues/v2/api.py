@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from zaqarclient.errors import InvalidOperation
@@ -18,7 +18,7 @@ from zaqarclient.queues.v2.table import JSON_PATCH, OPERATIONS, PATH_NAME, Opera
 from zaqarclient.transport.api import Api, Frame, Retry
 from zaqarclient.transport.request import Request
 
-__all__ = ["JSON_PATCH", "OPERATIONS", "V2", "Call", "Operation", "operation_of"]
+__all__ = ["JSON_PATCH", "OPERATIONS", "V2", "Operation", "bind", "operation_of"]
 
 
 class V2(Api):
@@ -82,43 +82,29 @@ def operation_of(ref: str) -> tuple[str, dict[str, Any]]:
     raise InvalidOperation(f"no operation reads {ref!r}")
 
 
-class Call(NamedTuple):
-    """One operation with its arguments, not yet on any wire.
+def bind(request: Request, operation: str, arguments: Mapping[str, Any]) -> None:
+    """Put a call into a request.
 
-    Attributes:
-        operation: The name of the operation; empty to read `ref`.
+    Args:
+        request: A request with nothing of another call in it.
+        operation: The name of the operation.
         arguments: By name, wherever they go. None means absent.
-        ref: A path with query, as a page's link gives it.
+
+    Raises:
+        ValueError: The body is not JSON.
     """
-
-    operation: str
-    arguments: Mapping[str, Any]
-    ref: str = ""
-
-    def bind(self, request: Request) -> None:
-        """Put the call into a request.
-
-        Args:
-            request: A request with nothing of another call in it.
-
-        Raises:
-            ValueError: The body is not JSON.
-        """
-        request.operation = self.operation
-        request.ref = self.ref
-        if not self.operation:
-            return
-        row = OPERATIONS[self.operation]
-        body: dict[str, Any] = {}
-        for name, value in self.arguments.items():
-            if name == row.whole:
-                request.content = _encode(value) if value is not None else None
-            elif value is not None:
-                (body if _in_body(row, name) else request.params)[name] = value
-        if body or row.sends_empty:
-            request.content = _encode(body)
-        if row.content_type != "application/json":
-            request.headers["content-type"] = row.content_type
+    request.operation = operation
+    row = OPERATIONS[operation]
+    body: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if name == row.whole:
+            request.content = _encode(value) if value is not None else None
+        elif value is not None:
+            (body if _in_body(row, name) else request.params)[name] = value
+    if body or row.sends_empty:
+        request.content = _encode(body)
+    if row.content_type != "application/json":
+        request.headers["content-type"] = row.content_type
 
 
 def _in_body(row: Operation, name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zaqarclient import errors
-from zaqarclient.queues.v2 import driver, iterator, message, operations
+from zaqarclient.queues.v2 import calls, iterator, message
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2 import queues
@@ -114,12 +114,7 @@ class Claim:
             zaqarclient.errors.InvalidOperation: The claim is empty.
             zaqarclient.transport.errors.ResourceNotFound: It has ended.
         """
-        driver.run(
-            self._queue.client,
-            operations.claim_update(
-                self._queue.name, self._known_id(), ttl=ttl, grace=grace
-            ),
-        )
+        self._call("claim_update", claim_id=self._known_id(), ttl=ttl, grace=grace)
         self._ttl, self._grace = ttl, grace
 
     def delete(self) -> None:
@@ -128,10 +123,11 @@ class Claim:
         An empty claim, or one that has ended, is no error.
         """
         if self.id is not None:
-            driver.run(
-                self._queue.client,
-                operations.claim_delete(self._queue.name, self.id),
-            )
+            self._call("claim_delete", claim_id=self.id)
+
+    def _call(self, operation: str, /, **arguments: Any) -> Any:
+        calls_of = self._queue.client.calls
+        return calls_of(operation, queue_name=self._queue.name, **arguments)
 
     def _known_id(self) -> str:
         if self.id is None:
@@ -141,21 +137,16 @@ class Claim:
         return self.id
 
     def _create(self) -> None:
-        self.id, self._documents = driver.run(
-            self._queue.client,
-            operations.claim_create(
-                self._queue.name,
-                ttl=self._ttl,
-                grace=self._grace,
-                limit=self._limit,
-            ),
+        self.id, self._documents = calls.claim_create(
+            self._queue.client.calls,
+            self._queue.name,
+            ttl=self._ttl,
+            grace=self._grace,
+            limit=self._limit,
         )
 
     def _read(self) -> None:
-        document = driver.run(
-            self._queue.client,
-            operations.claim_get(self._queue.name, self._known_id()),
-        )
+        document = self._call("claim_get", claim_id=self._known_id())
         self._age = document.get("age")
         self._ttl = document.get("ttl", self._ttl)
         self._grace = document.get("grace", self._grace)

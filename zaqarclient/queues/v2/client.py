@@ -8,22 +8,21 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from zaqarclient import transport
 from zaqarclient.queues.v2 import (
     caller,
-    driver,
     flavor,
     iterator,
     listener,
-    operations,
     pool,
     subscription,
     topic,
 )
 from zaqarclient.queues.v2 import queues as v2_queues
+from zaqarclient.queues.v2.calls import Calls, health, ping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from zaqarclient.queues.v2.calls import Document
     from zaqarclient.queues.v2.flavor import Flavor
-    from zaqarclient.queues.v2.operations.flow import Document, Flow
     from zaqarclient.queues.v2.pool import Pool
     from zaqarclient.queues.v2.subscription import Subscription
     from zaqarclient.transport.ws import WebsocketTransport
@@ -105,7 +104,7 @@ class Client(caller.Caller, topic.TopicCalls):
             An iterator, whose ``stream()`` goes through all pages, and with
             ``with_count`` the number of all queues, else None.
         """
-        page = self._run(operations.queue_list(**params))
+        page = self.calls("queue_list", **params)
         create = self.queues_module.create_object(self)
         return self._iterator(page, "queues", create), page.get("count")
 
@@ -136,7 +135,7 @@ class Client(caller.Caller, topic.TopicCalls):
             queue_name: The queue.
             **params: ``marker`` (an id), ``limit`` (at most 20).
         """
-        page = self._run(operations.subscription_list(queue_name, **params))
+        page = self.calls("subscription_list", queue_name=queue_name, **params)
         return self._iterator(page, "subscriptions", subscription.create_object(self))
 
     def listen(
@@ -203,7 +202,7 @@ class Client(caller.Caller, topic.TopicCalls):
             **params: ``marker``, ``limit`` (at most 20), ``detailed`` (with
                 options).
         """
-        page = self._run(operations.pool_list(**params))
+        page = self.calls("pool_list", **params)
         return self._iterator(page, "pools", pool.create_object(self))
 
     def flavor(self, /, ref: str, **kwargs: Any) -> Flavor:
@@ -222,7 +221,7 @@ class Client(caller.Caller, topic.TopicCalls):
             **params: ``marker``, ``limit`` (at most 20), ``detailed`` (with
                 capabilities).
         """
-        page = self._run(operations.flavor_list(**params))
+        page = self.calls("flavor_list", **params)
         return self._iterator(page, "flavors", flavor.create_object(self))
 
     def follow(self, ref: str) -> Any:
@@ -235,7 +234,7 @@ class Client(caller.Caller, topic.TopicCalls):
         Returns:
             The document, or None if there is none.
         """
-        return self._run(operations.follow(ref))
+        return self.calls.follow(ref)
 
     def ping(self) -> bool:
         """Return whether the service answers and says that it is well.
@@ -243,11 +242,12 @@ class Client(caller.Caller, topic.TopicCalls):
         Raises:
             zaqarclient.errors.ZaqarError: There are no usable credentials.
         """
-        return self._run(operations.ping())
+        return ping(self.calls)
 
     def health(self) -> Document:
         """Return the health report; for administrators."""
-        return self._run(operations.health())
+        report: Document = health(self.calls)
+        return report
 
     def quotas(self, project_id: str | None = None) -> Document:
         """Return what the project may use, and what it uses.
@@ -259,14 +259,24 @@ class Client(caller.Caller, topic.TopicCalls):
             ``quotas``, with ``limit`` (-1 for none) and ``used`` by kind, and
             ``rate``, with ``requests_per_second``, ``burst`` and ``remaining``.
         """
-        return self._run(operations.quota_show(project_id))
+        operation = "quota_show" if project_id is None else "quota_show_project"
+        found: Document = self.calls(operation, project_id=project_id)
+        return found
 
     def homedoc(self) -> Document:
         """Return the home document: ``resources`` with their paths."""
-        return self._run(operations.homedoc())
+        document: Document = self.calls("homedoc")
+        return document
 
-    def _run(self, flow: Flow[T]) -> T:
-        return driver.run(self, flow)
+    @functools.cached_property
+    def calls(self) -> Calls:
+        """The operations, as ``client.calls("message_get", …)``."""
+        return Calls(self._request_and_transport)
+
+    @functools.cached_property
+    def topic_calls(self) -> Calls:
+        """The same, done with topics in place of queues."""
+        return Calls(self._request_and_transport, topics=True)
 
     def _iterator(
         self, page: Document, key: str, create: Callable[[dict[str, Any]], T]

@@ -1,9 +1,9 @@
 """The operations as plain functions over a transport and a request.
 
-Each takes ``(transport, request, ...)`` and then the arguments of the flow of
-the same name in `zaqarclient.queues.v2.operations`, fills in the request,
-sends it and returns the result. The request must be a new one. A `callback`
-argument is accepted and ignored (contract, SDK section 15).
+Each takes ``(transport, request, ...)`` and then the arguments of the operation of
+the same name, fills in the request, sends it and returns the result. The request
+must be a new one. A `callback` argument is accepted and ignored (contract, SDK
+section 15).
 """
 
 from __future__ import annotations
@@ -13,86 +13,118 @@ import json
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from zaqarclient import errors
-from zaqarclient.queues.v2 import driver, operations
+from zaqarclient.queues.v2 import calls
 from zaqarclient.transport.response import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zaqarclient.queues.v2.operations.flow import Document, Flow
+    from zaqarclient.queues.v2.calls import Document
     from zaqarclient.transport.base import Transport
     from zaqarclient.transport.request import Request
 
 T = TypeVar("T")
 
+#: The arguments that have another name in the table.
+_NAMES = {
+    "name": "queue_name",
+    "messages": "ids",
+    "count": "pop",
+}
 
-def _core(flow: Callable[..., Flow[T]], *, callback: int) -> Callable[..., T]:
-    """Return a function that runs the flow with a given transport and request.
+
+def _core(operation: str, /, *names: str) -> Callable[..., Any]:
+    """Return a function that calls an operation.
 
     Args:
-        flow: Makes the flow.
-        callback: How many arguments stand before the callback.
+        operation: Its name in the table.
+        names: Its arguments that may be given by position, before the callback.
     """
 
-    @functools.wraps(flow)
+    def arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        given = dict(zip((*names, "callback"), args, strict=False)) | kwargs
+        given.pop("callback", None)
+        named = {_NAMES.get(name, name): value for name, value in given.items()}
+        if (ids := named.get("ids")) is not None:
+            named["ids"] = [ids] if isinstance(ids, str) else list(ids)
+        return named
+
+    def call(transport: Transport, request: Request, *args: Any, **kwargs: Any) -> Any:
+        return _calls(transport, request)(operation, **arguments(*args, **kwargs))
+
+    call.__name__ = call.__qualname__ = operation
+    call.__doc__ = f"Call the operation ``{operation}``: {', '.join(names)}."
+    return call
+
+
+def _with(function: Callable[..., T], names: int) -> Callable[..., T]:
+    """Return a function that is more than one plain call.
+
+    Args:
+        function: Takes `Calls` and the arguments.
+        names: How many arguments stand before the callback.
+    """
+
+    @functools.wraps(function)
     def call(transport: Transport, request: Request, *args: Any, **kwargs: Any) -> T:
         kwargs.pop("callback", None)
-        given = (*args[:callback], *args[callback + 1 :])
-        return driver.drive(lambda: (request, transport), flow(*given, **kwargs))
+        return function(_calls(transport, request), *args[:names], **kwargs)
 
     return call
 
 
-queue_create = _core(operations.queue_create, callback=2)
-queue_update = _core(operations.queue_update, callback=2)
-queue_exists = _core(operations.queue_exists, callback=1)
-queue_get = _core(operations.queue_get, callback=1)
-queue_get_metadata = _core(operations.queue_get, callback=1)
-queue_get_stats = _core(operations.queue_get_stats, callback=1)
-queue_delete = _core(operations.queue_delete, callback=1)
-queue_list = _core(operations.queue_list, callback=0)
-queue_purge = _core(operations.queue_purge, callback=2)
+def _calls(transport: Transport, request: Request) -> calls.Calls:
+    return calls.Calls(lambda: (request, transport))
 
-message_list = _core(operations.message_list, callback=1)
-message_get = _core(operations.message_get, callback=2)
-message_get_many = _core(operations.message_get_many, callback=2)
-message_delete = _core(operations.message_delete, callback=3)
-message_delete_many = _core(operations.message_delete_many, callback=2)
-message_pop = _core(operations.message_pop, callback=2)
 
-claim_get = _core(operations.claim_get, callback=2)
-claim_update = _core(operations.claim_update, callback=2)
-claim_delete = _core(operations.claim_delete, callback=2)
+queue_create = _with(calls.queue_create, 2)
+queue_update = _core("queue_update", "name", "metadata")
+queue_get = _core("queue_get", "name")
+queue_get_metadata = _core("queue_get", "name")
+queue_get_stats = _core("queue_get_stats", "name")
+queue_delete = _core("queue_delete", "name")
+queue_list = _core("queue_list")
+queue_purge = _with(calls.queue_purge, 2)
+message_list = _core("message_list", "queue_name")
+message_get = _core("message_get", "queue_name", "message_id")
+message_get_many = _core("message_get_many", "queue_name", "messages")
+message_delete = _core("message_delete", "queue_name", "message_id", "claim_id")
+message_delete_many = _core("message_delete_many", "queue_name", "ids")
+message_pop = _core("message_delete_many", "queue_name", "count")
+claim_get = _core("claim_get", "queue_name", "claim_id")
+claim_update = _core("claim_update", "queue_name", "claim_id")
+claim_delete = _core("claim_delete", "queue_name", "claim_id")
+subscription_confirm = _core(
+    "subscription_confirm", "queue_name", "subscription_id", "confirmed"
+)
+subscription_create = _core("subscription_create", "queue_name", "subscription_data")
+subscription_get = _core("subscription_get", "queue_name", "subscription_id")
+subscription_update = _core(
+    "subscription_update", "queue_name", "subscription_id", "subscription_data"
+)
+subscription_delete = _core("subscription_delete", "queue_name", "subscription_id")
+subscription_list = _core("subscription_list", "queue_name")
+signed_url_list = _core("signed_url_list", "queue_name")
+signed_url_revoke = _core("signed_url_revoke", "queue_name", "signed_url_id")
+pool_get = _core("pool_get", "pool_name")
+pool_create = _core("pool_create", "pool_name", "pool_data")
+pool_update = _core("pool_update", "pool_name", "pool_data")
+pool_delete = _core("pool_delete", "pool_name")
+pool_drain = _core("pool_drain", "pool_name", "wait")
+pool_list = _core("pool_list")
+flavor_get = _core("flavor_get", "flavor_name")
+flavor_create = _core("flavor_create", "flavor_name", "flavor_data")
+flavor_update = _core("flavor_update", "flavor_name", "flavor_data")
+flavor_delete = _core("flavor_delete", "flavor_name")
+flavor_list = _core("flavor_list")
+health = _with(calls.health, 0)
+homedoc = _core("homedoc")
+quota_show = _core("quota_show")
+quota_show_project = _core("quota_show_project", "project_id")
 
-subscription_confirm = _core(operations.subscription_confirm, callback=3)
-subscription_create = _core(operations.subscription_create, callback=2)
-subscription_get = _core(operations.subscription_get, callback=2)
-subscription_update = _core(operations.subscription_update, callback=3)
-subscription_delete = _core(operations.subscription_delete, callback=2)
-subscription_list = _core(operations.subscription_list, callback=1)
-
-signed_url_create = _core(operations.signed_url_create, callback=5)
-signed_url_list = _core(operations.signed_url_list, callback=1)
-signed_url_revoke = _core(operations.signed_url_revoke, callback=2)
-
-pool_get = _core(operations.pool_get, callback=1)
-pool_create = _core(operations.pool_create, callback=2)
-pool_update = _core(operations.pool_update, callback=2)
-pool_delete = _core(operations.pool_delete, callback=1)
-pool_drain = _core(operations.pool_drain, callback=1)
-pool_list = _core(operations.pool_list, callback=0)
-
-flavor_get = _core(operations.flavor_get, callback=1)
-flavor_create = _core(operations.flavor_create, callback=2)
-flavor_update = _core(operations.flavor_update, callback=2)
-flavor_delete = _core(operations.flavor_delete, callback=1)
-flavor_list = _core(operations.flavor_list, callback=0)
-
-ping = _core(operations.ping, callback=0)
-health = _core(operations.health, callback=0)
-homedoc = _core(operations.homedoc, callback=0)
-quota_show = _core(operations.quota_show, callback=1)
-quota_show_project = _core(operations.quota_show_project, callback=1)
+queue_exists = _with(calls.queue_exists, 1)
+ping = _with(calls.ping, 0)
+signed_url_create = _with(calls.signed_url_create, 5)
 
 
 def message_post(
@@ -115,8 +147,7 @@ def claim_create(
     transport: Transport, request: Request, queue_name: str, **kwargs: Any
 ) -> Document | None:
     """Claim messages and return ``{"messages": [...]}``, None if there are none."""
-    flow = _core(operations.claim_create, callback=1)
-    claimed = flow(transport, request, queue_name, **kwargs)
+    claimed = _with(calls.claim_create, 1)(transport, request, queue_name, **kwargs)
     return {"messages": claimed.messages} if claimed.messages else None
 
 

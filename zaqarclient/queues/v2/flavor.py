@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from zaqarclient.queues.v2 import driver, operations
 from zaqarclient.queues.v2.documents import split
 
 if TYPE_CHECKING:
@@ -58,24 +57,25 @@ class Flavor:
     def ensure_exists(self) -> None:
         """Create or replace the flavor."""
         data = {"pool_list": self.pool_list}
-        driver.run(self.client, operations.flavor_create(self.name, data))
+        self._call("flavor_create", flavor_data=data)
 
     def update(self, flavor_data: Mapping[str, Any]) -> None:
         """Change ``pool_list``, which must be given."""
-        driver.run(self.client, operations.flavor_update(self.name, flavor_data))
+        self._call("flavor_update", flavor_data=flavor_data)
         for name, value in flavor_data.items():
             setattr(self, name, value)
 
     def delete(self) -> None:
         """Delete the flavor; a missing one is no error."""
-        driver.run(self.client, operations.flavor_delete(self.name))
+        self._call("flavor_delete")
 
     def get(self) -> dict[str, Any]:
         """Return the flavor as the service sees it."""
-        document: dict[str, Any] = driver.run(
-            self.client, operations.flavor_get(self.name)
-        )
+        document: dict[str, Any] = self._call("flavor_get")
         return document
+
+    def _call(self, operation: str, /, **arguments: Any) -> Any:
+        return self.client.calls(operation, flavor_name=self.name, **arguments)
 
 
 def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Flavor]:

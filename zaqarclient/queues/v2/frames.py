@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlencode
 
-__all__ = ["SIDES", "Answer", "FrameSide", "arguments_of", "filters_of", "topic_action"]
-
 
 class Answer(NamedTuple):
     """Status and body of an answer."""
@@ -139,7 +137,7 @@ def _messages(arguments: Arguments, body: Mapping[str, Any]) -> list[dict[str, A
     return [_with_href(arguments, message) for message in body.get("messages") or ()]
 
 
-def _list_of(kind: str) -> Reader:
+def list_of(kind: str) -> Reader:
     """Return the reader of a page of queues or topics."""
 
     def read(arguments: Arguments, answer: Answer) -> Answer:
@@ -155,7 +153,7 @@ def _list_of(kind: str) -> Reader:
     return read
 
 
-def _queue_get_stats(arguments: Arguments, answer: Answer) -> Answer:
+def queue_get_stats(arguments: Arguments, answer: Answer) -> Answer:
     """Over HTTP a queue that does not exist has no messages."""
     counts = dict(answer.body["messages"])
     for edge in ("oldest", "newest"):
@@ -166,13 +164,15 @@ def _queue_get_stats(arguments: Arguments, answer: Answer) -> Answer:
     return Answer(200, {"messages": counts})
 
 
-def _message_post(arguments: Arguments, answer: Answer) -> Answer:
+def message_post(arguments: Arguments, answer: Answer) -> Answer:
+    """Name the messages by their paths, as HTTP does."""
     path = f"{_path(arguments)}/messages"
     ids = answer.body["message_ids"]
     return Answer(answer.status, {"resources": [f"{path}/{id_}" for id_ in ids]})
 
 
-def _message_list(arguments: Arguments, answer: Answer) -> Answer:
+def message_list(arguments: Arguments, answer: Answer) -> Answer:
+    """Give messages their paths, and the page its link."""
     found = _messages(arguments, answer.body)
     links = []
     if found:
@@ -181,11 +181,12 @@ def _message_list(arguments: Arguments, answer: Answer) -> Answer:
     return Answer(answer.status, {"messages": found, "links": links})
 
 
-def _message_get(arguments: Arguments, answer: Answer) -> Answer:
+def message_get(arguments: Arguments, answer: Answer) -> Answer:
+    """Give the message its path."""
     return Answer(answer.status, _with_href(arguments, answer.body["messages"]))
 
 
-def _message_get_many(arguments: Arguments, answer: Answer) -> Answer:
+def message_get_many(arguments: Arguments, answer: Answer) -> Answer:
     """Over HTTP it is an error if there is none of the messages."""
     found = _messages(arguments, answer.body)
     if not found:
@@ -195,18 +196,20 @@ def _message_get_many(arguments: Arguments, answer: Answer) -> Answer:
     return Answer(answer.status, {"messages": found})
 
 
-def _claim_create(arguments: Arguments, answer: Answer) -> Answer:
+def claim_create(arguments: Arguments, answer: Answer) -> Answer:
+    """Give messages their paths; over HTTP an empty claim has no body."""
     found = _messages(arguments, answer.body)
     return Answer(answer.status, {"messages": found} if found else None)
 
 
-def _claim_get(arguments: Arguments, answer: Answer) -> Answer:
+def claim_get(arguments: Arguments, answer: Answer) -> Answer:
+    """Give the claim and its messages their paths."""
     href = f"{_path(arguments)}/claims/{arguments['claim_id']}"
     found = _messages(arguments, answer.body)
     return Answer(answer.status, {**answer.body, "href": href, "messages": found})
 
 
-def _items_of_queue(kind: str) -> Reader:
+def items_of_queue(kind: str) -> Reader:
     """Return the reader of a page of these items, whose last id is the marker."""
 
     def read(arguments: Arguments, answer: Answer) -> Answer:
@@ -220,54 +223,12 @@ def _items_of_queue(kind: str) -> Reader:
     return read
 
 
-def _subscription_create(_arguments: Arguments, answer: Answer) -> Answer:
+def subscription_create(_arguments: Arguments, answer: Answer) -> Answer:
+    """Keep the id only, as HTTP does."""
     identity = answer.body["subscription_id"]
     return Answer(answer.status, {"subscription_id": identity})
 
 
-def _nothing(_arguments: Arguments, answer: Answer) -> Answer:
+def nothing(_arguments: Arguments, answer: Answer) -> Answer:
+    """Drop the body: over HTTP the answer has none."""
     return Answer(answer.status, None)
-
-
-_IDS = {"ids": "message_ids"}
-
-_SIDES: Mapping[str, FrameSide] = {
-    "queue_list": FrameSide(filters="filters", reader=_list_of("queues")),
-    "queue_exists": FrameSide("queue_get", reader=_nothing),
-    "queue_create": FrameSide(names={"metadata": "metadata"}),
-    "queue_update": FrameSide(names={"metadata": "operations"}),
-    "queue_get_stats": FrameSide(reader=_queue_get_stats, answers_missing=True),
-    "message_post": FrameSide(reader=_message_post),
-    "message_list": FrameSide(reader=_message_list),
-    "message_get": FrameSide(reader=_message_get),
-    "message_get_many": FrameSide(names=_IDS, reader=_message_get_many),
-    "message_delete_many": FrameSide(names=_IDS),
-    "message_pop": FrameSide("message_delete_many"),
-    "claim_create": FrameSide(reader=_claim_create),
-    "claim_get": FrameSide(reader=_claim_get),
-    "signed_url_list": FrameSide(reader=_items_of_queue("signed_urls")),
-    "subscription_list": FrameSide(
-        omits=("detailed",), reader=_items_of_queue("subscriptions")
-    ),
-    "subscription_create": FrameSide(reader=_subscription_create),
-    "homedoc": FrameSide("homedoc_get"),
-}
-
-
-def topic_action(name: str) -> str:
-    """Return what an operation of queues is called for topics."""
-    return "topic_" + name.removeprefix("queue_")
-
-
-SIDES: Mapping[str, FrameSide] = {
-    **_SIDES,
-    **{
-        topic_action(name): side._replace(
-            action=side.action and topic_action(side.action)
-        )
-        for name, side in _SIDES.items()
-    },
-    "topic_list": FrameSide(filters="filters", reader=_list_of("topics")),
-}
-"""The operations that differ, by name. An argument that is the whole body over
-HTTP is spread over the body of the frame unless it has a name here."""

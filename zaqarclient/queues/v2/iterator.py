@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from zaqarclient.queues.v2 import operations
+from zaqarclient.queues.v2 import calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,7 +91,7 @@ class Listing(Generic[T]):
             self._items, self._links = deque(page), []
 
     def _read_next_page(self) -> None:
-        link = operations.next_link({"links": self._links})
+        link = calls.next_link({"links": self._links})
         if link is None or link in self._followed:
             return
         self._followed.add(link)

@@ -6,13 +6,12 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from zaqarclient import errors
-from zaqarclient.queues.v2 import driver, operations
+from zaqarclient.queues.v2.calls import Calls
 from zaqarclient.transport import errors as transport_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from zaqarclient.queues.v2.operations.flow import Flow
     from zaqarclient.transport.request import Request
     from zaqarclient.transport.ws import WebsocketTransport
 
@@ -107,10 +106,9 @@ class Listener:
         }
         try:
             for name in queues:
-                self._subscribe(operations.subscription_create(name, data))
+                self._subscribe(name, data)
             for name in topics:
-                flow = operations.subscription_create(name, data)
-                self._subscribe(operations.on_topics(flow))
+                self._subscribe(name, data, topics=True)
         except BaseException:
             self.close()
             raise
@@ -166,5 +164,8 @@ class Listener:
         self._closed.set()
         self._transport.close()
 
-    def _subscribe(self, flow: Flow[Any]) -> None:
-        driver.drive(lambda: (self._prepare(), self._transport), flow)
+    def _subscribe(
+        self, name: str, data: Mapping[str, Any], *, topics: bool = False
+    ) -> None:
+        call = Calls(lambda: (self._prepare(), self._transport), topics=topics)
+        call("subscription_create", queue_name=name, subscription_data=data)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from zaqarclient.queues.v2 import operations
+from zaqarclient.queues.v2 import calls
 from zaqarclient.queues.v2.documents import split
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Message:
     @property
     def claim_id(self) -> str | None:
         """The claim that the message was under when it was read, or None."""
-        return operations.claim_id_of(self.href or "") or self._claim_id
+        return calls.claim_id_of(self.href or "") or self._claim_id
 
     def delete(self) -> None:
         """Delete the message; one that is gone already is no error.
@@ -120,11 +120,11 @@ def documents_of(messages: object) -> list[Mapping[str, Any]]:
 
 
 def ids_of(ids: Iterable[Any]) -> list[str]:
-    """Return the ids, also where a list of them stands for one."""
+    """Return the ids, each once, also where a list of them stands for one."""
     flat: list[str] = []
     for one in ids:
         if isinstance(one, str):
             flat.append(one)
         else:
             flat.extend(one)
-    return flat
+    return list(dict.fromkeys(flat))

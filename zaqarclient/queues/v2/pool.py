@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from zaqarclient.queues.v2 import driver, operations
 from zaqarclient.queues.v2.documents import split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from zaqarclient.queues.v2.calls import Document
     from zaqarclient.queues.v2.client import Client
-    from zaqarclient.queues.v2.operations.flow import Document
 
 __all__ = ["Pool", "create_object"]
 
@@ -67,11 +66,11 @@ class Pool:
         data = {"uri": self.uri, "weight": self.weight, "options": self.options}
         if self.flavor:
             data["flavor"] = self.flavor
-        driver.run(self.client, operations.pool_create(self.name, data))
+        self._call("pool_create", pool_data=data)
 
     def update(self, pool_data: Mapping[str, Any]) -> None:
         """Change ``uri``, ``weight``, ``flavor`` or ``options``."""
-        driver.run(self.client, operations.pool_update(self.name, pool_data))
+        self._call("pool_update", pool_data=pool_data)
         for name, value in pool_data.items():
             setattr(self, name, value)
 
@@ -84,7 +83,7 @@ class Pool:
         Raises:
             zaqarclient.transport.errors.ForbiddenError: It has queues.
         """
-        driver.run(self.client, operations.pool_delete(self.name, force))
+        self._call("pool_delete", force=force or None)
 
     def drain(self, wait: int | None = None) -> Document:
         """Take all weight from the pool and move its queues to other pools.
@@ -104,7 +103,8 @@ class Pool:
             zaqarclient.transport.errors.ResourceNotFound: There is no such
                 pool, or the service cannot drain pools.
         """
-        return driver.run(self.client, operations.pool_drain(self.name, wait))
+        state: Document = self._call("pool_drain", wait=wait)
+        return state
 
     def get(self, *, detailed: bool = False) -> dict[str, Any]:
         """Return the pool as the service sees it.
@@ -113,10 +113,11 @@ class Pool:
             detailed: Also ask for its ``options``.
         """
         query = {"detailed": True} if detailed else {}
-        document: dict[str, Any] = driver.run(
-            self.client, operations.pool_get(self.name, **query)
-        )
+        document: dict[str, Any] = self._call("pool_get", **query)
         return document
+
+    def _call(self, operation: str, /, **arguments: Any) -> Any:
+        return self.client.calls(operation, pool_name=self.name, **arguments)
 
 
 def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Pool]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from zaqarclient.queues.v2 import calls, iterator, source
 from zaqarclient.queues.v2 import claim as claim_resource
-from zaqarclient.queues.v2 import iterator, operations, source
 from zaqarclient.queues.v2 import message as message_resource
 from zaqarclient.queues.v2.names import QUEUE_NAME_REGEX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from zaqarclient.queues.v2.calls import Document
     from zaqarclient.queues.v2.client import Client
-    from zaqarclient.queues.v2.operations.flow import Document
 
 __all__ = ["QUEUE_NAME_REGEX", "Queue", "create_object"]
 
@@ -47,8 +47,11 @@ class Queue(source.Source):
             claim_ids: The claims that they are under, for services that are
                 set to check.
         """
-        ids_once = dict.fromkeys(message_resource.ids_of(ids))
-        self._run(operations.message_delete_many(self._name, ids_once, claim_ids))
+        self.call(
+            "message_delete_many",
+            ids=message_resource.ids_of(ids),
+            claim_ids=list(claim_ids) if claim_ids else None,
+        )
 
     def claim(
         self,
@@ -89,10 +92,14 @@ class Queue(source.Source):
         Returns:
             ``paths``, ``methods``, ``project``, ``expires``, ``signature``.
         """
-        flow = operations.signed_url_create(
-            self._name, paths, ttl_seconds, methods=methods, expires=expires
+        return calls.signed_url_create(
+            self._calls,
+            self._name,
+            paths,
+            ttl_seconds,
+            methods=methods,
+            expires=expires,
         )
-        return self._run(flow)
 
     def signed_urls(
         self, *, marker: str | None = None, limit: int | None = None
@@ -107,8 +114,8 @@ class Queue(source.Source):
             An iterator of dicts with ``id``, ``paths``, ``methods``,
             ``created``, ``expires`` and ``revoked``; without signatures.
         """
-        flow = operations.signed_url_list(self._name, marker=marker, limit=limit)
-        return iterator.Listing(self.client, self._run(flow), "signed_urls", dict)
+        page = self.call("signed_url_list", marker=marker, limit=limit)
+        return iterator.Listing(self.client, page, "signed_urls", dict)
 
     def revoke_signed_url(self, id: str) -> None:  # noqa: A002 - as of a claim
         """Have the service refuse a signed URL from the next request on.
@@ -120,7 +127,7 @@ class Queue(source.Source):
             zaqarclient.transport.errors.ResourceNotFound: There is none that
                 has not expired.
         """
-        self._run(operations.signed_url_revoke(self._name, id))
+        self.call("signed_url_revoke", signed_url_id=id)
 
 
 def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Queue]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-__all__ = ["mismatch"]
-
 _NUMBER: Final = (int, float)
 _WORDS: Final[Mapping[Any, str]] = {
     str: "text",
@@ -19,7 +17,7 @@ _WORDS: Final[Mapping[Any, str]] = {
     _NUMBER: "a number",
 }
 
-_MESSAGE: Final = {
+MESSAGE: Final = {
     "id": str,
     "href": str,
     "ttl": _NUMBER,
@@ -28,8 +26,7 @@ _MESSAGE: Final = {
     "claim_count": _NUMBER,
     "checksum": str,
 }
-_QUEUE: Final = {"name": str, "href": str, "metadata": dict}
-_SUBSCRIPTION: Final = {
+SUBSCRIPTION: Final = {
     "id": str,
     "source": str,
     "subscriber": str,
@@ -37,79 +34,61 @@ _SUBSCRIPTION: Final = {
     "age": _NUMBER,
     "options": dict,
 }
-_POOL: Final = {
+POOL: Final = {
     "name": str,
     "uri": str,
     "weight": _NUMBER,
     "flavor": str,
     "options": dict,
 }
-_FLAVOR: Final = {"name": str, "pool_list": [str]}
+FLAVOR: Final = {"name": str, "pool_list": [str]}
 _AT: Final = {"href": str, "age": _NUMBER, "created": str}
 _LINKS: Final = {"links": [{"rel": str, "href": str}]}
-_MESSAGES: Final = {"messages": [_MESSAGE], **_LINKS}
-_LIMIT: Final = {"limit": _NUMBER, "used": _NUMBER}
-_QUOTAS: Final = {
-    "quotas": {None: _LIMIT},
+MESSAGES: Final = {"messages": [MESSAGE], **_LINKS}
+CLAIM: Final = {**MESSAGES, "ttl": _NUMBER, "age": _NUMBER}
+_QUEUE: Final = {"name": str, "href": str, "metadata": dict}
+QUEUES: Final = {"queues": [_QUEUE], "topics": [_QUEUE], **_LINKS}
+STATS: Final = {
+    "messages": {
+        **dict.fromkeys(("free", "claimed", "total"), _NUMBER),
+        "oldest": _AT,
+        "newest": _AT,
+    }
+}
+POSTED: Final = {"resources": [str]}
+SUBSCRIBED: Final = {"subscription_id": str}
+SUBSCRIPTIONS: Final = {"subscriptions": [SUBSCRIPTION], **_LINKS}
+SIGNED_URL: Final = {
+    **dict.fromkeys(("expires", "signature", "project", "id"), str),
+    "paths": [str],
+    "methods": [str],
+}
+SIGNED_URLS: Final = {
+    "signed_urls": [{"id": str, "paths": [str], "methods": [str]}],
+    **_LINKS,
+}
+POOLS: Final = {"pools": [POOL], **_LINKS}
+DRAIN: Final = {"queues": _NUMBER, "moved": _NUMBER, "error": str}
+FLAVORS: Final = {"flavors": [FLAVOR], **_LINKS}
+QUOTAS: Final = {
+    "quotas": {None: {"limit": _NUMBER, "used": _NUMBER}},
     "rate": {"requests_per_second": _NUMBER, "burst": _NUMBER},
 }
 
-#: The answer of each operation that has members; the rest are objects of any kind.
-_SHAPES: Final[Mapping[str, Any]] = {
-    "queue_list": {"queues": [_QUEUE], "topics": [_QUEUE], **_LINKS},
-    "queue_get_stats": {
-        "messages": {
-            **dict.fromkeys(("free", "claimed", "total"), _NUMBER),
-            "oldest": _AT,
-            "newest": _AT,
-        }
-    },
-    "message_list": _MESSAGES,
-    "message_get_many": _MESSAGES,
-    "message_delete_many": _MESSAGES,
-    "message_get": _MESSAGE,
-    "message_post": {"resources": [str]},
-    "claim_create": _MESSAGES,
-    "claim_get": {**_MESSAGES, "ttl": _NUMBER, "age": _NUMBER},
-    "subscription_list": {"subscriptions": [_SUBSCRIPTION], **_LINKS},
-    "subscription_get": _SUBSCRIPTION,
-    "subscription_create": {"subscription_id": str},
-    "signed_url_create": {
-        **dict.fromkeys(("expires", "signature", "project", "id"), str),
-        "paths": [str],
-        "methods": [str],
-    },
-    "signed_url_list": {
-        "signed_urls": [{"id": str, "paths": [str], "methods": [str]}],
-        **_LINKS,
-    },
-    "pool_list": {"pools": [_POOL], **_LINKS},
-    "pool_get": _POOL,
-    "pool_drain": {"queues": _NUMBER, "moved": _NUMBER, "error": str},
-    "flavor_list": {"flavors": [_FLAVOR], **_LINKS},
-    "flavor_get": _FLAVOR,
-    "quota_show": _QUOTAS,
-    "quota_show_project": _QUOTAS,
-    "queue_create": object,
-}
-#: Services of old answer these with the bare list.
-_BARE: Final = {"message_get_many": [_MESSAGE], "claim_create": [_MESSAGE]}
 
-
-def mismatch(operation: str, document: Any) -> str | None:
+def mismatch(document: Any, shape: Any) -> str | None:
     """Return what an answer should be and is not, None if it fits.
 
     Args:
-        operation: The operation that was called.
         document: The answer, decoded; None for an empty one.
+        shape: What it is to be: a type, a list of a shape, an object of shapes
+            (under the name None that of all members); None for anything.
     """
-    name = operation.removeprefix("topic_")
-    if name not in _SHAPES and operation != name:
-        name = f"queue_{name}"
-    shapes = _BARE if isinstance(document, list) and name in _BARE else _SHAPES
-    if document is None:
+    if document is None or shape is None:
         return None
-    return _differs("the answer", document, shapes.get(name, dict))
+    if shape is MESSAGES and isinstance(document, list):
+        shape = [MESSAGE]  # services of old answer with the bare list
+    return _differs("the answer", document, shape)
 
 
 def _differs(where: str, value: Any, shape: Any) -> str | None:

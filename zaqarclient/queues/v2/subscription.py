@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from zaqarclient.queues.v2 import driver, operations
+from zaqarclient.queues.v2 import calls
 from zaqarclient.queues.v2.documents import split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from zaqarclient.queues.v2.client import Client
-    from zaqarclient.queues.v2.operations.flow import Flow
 
 __all__ = ["Subscription", "TopicSubscription", "create_object"]
-
-T = TypeVar("T")
 
 _MEMBERS = frozenset({"subscriber", "ttl", "id", "options", "age", "confirmed"})
 
@@ -76,12 +73,10 @@ class Subscription:
                 "ttl": self.ttl,
                 "options": self.options,
             }
-            flow = operations.subscription_create(self.queue_name, data)
-            created = self._run(flow) or {}
+            created = self._call("subscription_create", subscription_data=data)
             self.id = created.get("subscription_id")
         if self.id is not None:
-            flow = operations.subscription_get(self.queue_name, self.id)
-            found = self._run(flow) or {}
+            found = self._call("subscription_get", subscription_id=self.id)
             for name in ("subscriber", "ttl", "options", "age", "confirmed"):
                 setattr(self, name, found.get(name))
 
@@ -91,7 +86,7 @@ class Subscription:
         Args:
             data: What to change; ``options`` are replaced as a whole.
         """
-        self._run(operations.subscription_update(self.queue_name, self.id or "", data))
+        self._call_own("subscription_update", subscription_data=data)
         for name, value in data.items():
             setattr(self, name, value)
 
@@ -105,17 +100,22 @@ class Subscription:
             zaqarclient.transport.errors.ResourceNotFound: There is no such
                 subscription.
         """
-        self._run(
-            operations.subscription_confirm(self.queue_name, self.id or "", confirmed)
-        )
+        self._call_own("subscription_confirm", confirmed=confirmed)
         self.confirmed = confirmed
 
     def delete(self) -> None:
         """End the subscription; a missing one is no error."""
-        self._run(operations.subscription_delete(self.queue_name, self.id or ""))
+        self._call_own("subscription_delete")
 
-    def _run(self, flow: Flow[T]) -> T:
-        return driver.run(self.client, flow)
+    @property
+    def _calls(self) -> calls.Calls:
+        return self.client.calls
+
+    def _call(self, operation: str, /, **arguments: Any) -> Any:
+        return self._calls(operation, queue_name=self.queue_name, **arguments)
+
+    def _call_own(self, operation: str, /, **arguments: Any) -> Any:
+        return self._call(operation, subscription_id=self.id or "", **arguments)
 
 
 class TopicSubscription(Subscription):
@@ -124,8 +124,9 @@ class TopicSubscription(Subscription):
     The arguments are those of `Subscription`.
     """
 
-    def _run(self, flow: Flow[T]) -> T:
-        return super()._run(operations.on_topics(flow))
+    @property
+    def _calls(self) -> calls.Calls:
+        return self.client.topic_calls
 
 
 def create_object(

@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from zaqarclient.queues.v2 import frames
+from zaqarclient.queues.v2 import frames, shapes
+from zaqarclient.queues.v2.frames import FrameSide
 from zaqarclient.transport.api import Retry
 
 __all__ = ["JSON_PATCH", "OPERATIONS", "PATH_NAME", "Operation"]
@@ -60,6 +61,10 @@ class Operation(NamedTuple):
         content_type: Of the body.
         retry: When a failed call may be sent again.
         topics: Whether it is about topics.
+        reply: The shape of the answer (see `shapes`); None if nothing is taken
+            from it.
+        lists: The members that an empty answer has, as empty lists.
+        frame: How the operation looks on the WebSocket.
     """
 
     name: str
@@ -74,16 +79,19 @@ class Operation(NamedTuple):
     content_type: str = "application/json"
     retry: Retry = Retry.SAFE
     topics: bool = False
+    reply: Any = None
+    lists: tuple[str, ...] = ()
+    frame: FrameSide = FrameSide()
+
+    @property
+    def empty(self) -> Any:
+        """What stands for an empty answer: the object that it has, without items."""
+        return {n: [] for n in self.lists} if isinstance(self.reply, dict) else None
 
     @property
     def path_names(self) -> tuple[str, ...]:
         """The arguments of the path."""
         return tuple(PATH_NAME.findall(self.path))
-
-    @property
-    def frame(self) -> frames.FrameSide:
-        """How the operation looks on the WebSocket."""
-        return frames.SIDES.get(self.name, frames.FrameSide())
 
     def frame_body(self, params: Mapping[str, Any], content: Any) -> dict[str, Any]:
         """Return the body of the operation's frame.
@@ -125,17 +133,30 @@ class Operation(NamedTuple):
 
     def of_topics(self) -> Operation:
         """Return the row that does for topics what this one does for queues."""
+        action = self.frame.action and topic_action(self.frame.action)
+        reader = self.frame.reader
+        if self.name == "queue_list":
+            reader = frames.list_of("topics")
         return self._replace(
-            name=frames.topic_action(self.name),
+            name=topic_action(self.name),
             path=self.path.replace("queue", "topic"),
             query={k: v for k, v in self.query.items() if k not in _NOT_OF_TOPICS},
             topics=True,
+            lists=tuple(name.replace("queue", "topic") for name in self.lists),
+            frame=self.frame._replace(action=action, reader=reader),
         )
+
+
+def topic_action(name: str) -> str:
+    """Return what an operation of queues is called for topics."""
+    return "topic_" + name.removeprefix("queue_")
 
 
 _OPEN = {"queue_list", "queue_create", "topic_list", "topic_create"}
 _NOT_OF_TOPICS = {"include_claimed", "claim_id", "claim_ids", "with_count"}
 """What is about claims, and the number of queues (REST 2.11)."""
+
+_MANY = {"ids": "message_ids"}
 
 _ROWS = (
     Operation(
@@ -143,10 +164,25 @@ _ROWS = (
         "GET",
         "queues",
         query={**_DETAILED_PAGE, "with_count": _BOOLEAN, "name": _STRING},
+        reply=shapes.QUEUES,
+        lists=("links", "queues"),
+        frame=FrameSide(filters="filters", reader=frames.list_of("queues")),
     ),
-    Operation("queue_create", "PUT", _QUEUE, whole="metadata"),
-    Operation("queue_get", "GET", _QUEUE),
-    Operation("queue_exists", "HEAD", _QUEUE),
+    Operation(
+        "queue_create",
+        "PUT",
+        _QUEUE,
+        whole="metadata",
+        reply=object,
+        frame=FrameSide(names={"metadata": "metadata"}),
+    ),
+    Operation("queue_get", "GET", _QUEUE, reply={}),
+    Operation(
+        "queue_exists",
+        "HEAD",
+        _QUEUE,
+        frame=FrameSide("queue_get", reader=frames.nothing),
+    ),
     Operation("queue_delete", "DELETE", _QUEUE),
     Operation(
         "queue_update",
@@ -156,8 +192,16 @@ _ROWS = (
         content_type=JSON_PATCH,
         # A second `remove` of the same key is a conflict.
         retry=Retry.UNACCEPTED,
+        reply={},
+        frame=FrameSide(names={"metadata": "operations"}),
     ),
-    Operation("queue_get_stats", "GET", f"{_QUEUE}/stats"),
+    Operation(
+        "queue_get_stats",
+        "GET",
+        f"{_QUEUE}/stats",
+        reply=shapes.STATS,
+        frame=FrameSide(reader=frames.queue_get_stats, answers_missing=True),
+    ),
     Operation(
         "queue_purge", "POST", f"{_QUEUE}/purge", body={"resource_types": _ARRAY}
     ),
@@ -171,6 +215,9 @@ _ROWS = (
             "include_claimed": _BOOLEAN,
             "include_delayed": _BOOLEAN,
         },
+        reply=shapes.MESSAGES,
+        lists=("links", "messages"),
+        frame=FrameSide(reader=frames.message_list),
     ),
     Operation(
         "message_post",
@@ -179,15 +226,35 @@ _ROWS = (
         body={"messages": _ARRAY},
         required=("messages",),
         retry=Retry.UNACCEPTED,
+        reply=shapes.POSTED,
+        lists=("resources",),
+        frame=FrameSide(reader=frames.message_post),
     ),
-    Operation("message_get", "GET", _MESSAGE),
-    Operation("message_get_many", "GET", _MESSAGES, query={"ids": _IDS}),
+    Operation(
+        "message_get",
+        "GET",
+        _MESSAGE,
+        reply=shapes.MESSAGE,
+        frame=FrameSide(reader=frames.message_get),
+    ),
+    Operation(
+        "message_get_many",
+        "GET",
+        _MESSAGES,
+        query={"ids": _IDS},
+        reply=shapes.MESSAGES,
+        lists=("links", "messages"),
+        frame=FrameSide(names=_MANY, reader=frames.message_get_many),
+    ),
     Operation("message_delete", "DELETE", _MESSAGE, query={"claim_id": _STRING}),
     Operation(
         "message_delete_many",
         "DELETE",
         _MESSAGES,
         query={"ids": _IDS, "claim_ids": _IDS, "pop": _INTEGER},
+        reply=shapes.MESSAGES,
+        lists=("links", "messages"),
+        frame=FrameSide(names=_MANY),
     ),
     Operation(
         "message_pop",
@@ -196,6 +263,9 @@ _ROWS = (
         query={"pop": _INTEGER},
         # The messages of a lost answer are gone; no more must follow them.
         retry=Retry.UNACCEPTED,
+        reply=shapes.MESSAGES,
+        lists=("links", "messages"),
+        frame=FrameSide("message_delete_many"),
     ),
     Operation(
         "claim_create",
@@ -207,13 +277,31 @@ _ROWS = (
         sends_empty=True,
         # The messages of a lost answer stay claimed until its ttl ends.
         retry=Retry.UNACCEPTED,
+        reply=shapes.MESSAGES,
+        frame=FrameSide(reader=frames.claim_create),
     ),
-    Operation("claim_get", "GET", _CLAIM),
+    Operation(
+        "claim_get",
+        "GET",
+        _CLAIM,
+        reply=shapes.CLAIM,
+        frame=FrameSide(reader=frames.claim_get),
+    ),
     Operation(
         "claim_update", "PATCH", _CLAIM, body=_LEASE, spill="body", sends_empty=True
     ),
     Operation("claim_delete", "DELETE", _CLAIM),
-    Operation("subscription_list", "GET", _SUBSCRIPTIONS, query=_DETAILED_PAGE),
+    Operation(
+        "subscription_list",
+        "GET",
+        _SUBSCRIPTIONS,
+        query=_DETAILED_PAGE,
+        reply=shapes.SUBSCRIPTIONS,
+        lists=("links", "subscriptions"),
+        frame=FrameSide(
+            omits=("detailed",), reader=frames.items_of_queue("subscriptions")
+        ),
+    ),
     Operation(
         "subscription_create",
         "POST",
@@ -222,8 +310,10 @@ _ROWS = (
         body={"subscriber": _STRING, "ttl": _INTEGER, "options": _OBJECT},
         # Sent twice, a confirmed one is a conflict with itself.
         retry=Retry.UNACCEPTED,
+        reply=shapes.SUBSCRIBED,
+        frame=FrameSide(reader=frames.subscription_create),
     ),
-    Operation("subscription_get", "GET", _SUBSCRIPTION),
+    Operation("subscription_get", "GET", _SUBSCRIPTION, reply=shapes.SUBSCRIPTION),
     Operation(
         "subscription_update",
         "PATCH",
@@ -246,20 +336,58 @@ _ROWS = (
         body={"paths": _ARRAY, "methods": _ARRAY, "expires": _STRING},
         spill="body",
         sends_empty=True,
+        reply=shapes.SIGNED_URL,
     ),
-    Operation("signed_url_list", "GET", _SIGNED_URLS, query=_PAGE),
-    Operation("signed_url_revoke", "DELETE", f"{_SIGNED_URLS}/{{signed_url_id}}"),
-    Operation("pool_list", "GET", "pools", query=_DETAILED_PAGE),
-    Operation("pool_create", "PUT", "pools/{pool_name}", whole="pool_data", body=_POOL),
-    Operation("pool_get", "GET", "pools/{pool_name}", query={"detailed": _BOOLEAN}),
     Operation(
-        "pool_update", "PATCH", "pools/{pool_name}", whole="pool_data", body=_POOL
+        "signed_url_list",
+        "GET",
+        _SIGNED_URLS,
+        query=_PAGE,
+        reply=shapes.SIGNED_URLS,
+        lists=("links", "signed_urls"),
+        frame=FrameSide(reader=frames.items_of_queue("signed_urls")),
+    ),
+    Operation("signed_url_revoke", "DELETE", f"{_SIGNED_URLS}/{{signed_url_id}}"),
+    Operation(
+        "pool_list",
+        "GET",
+        "pools",
+        query=_DETAILED_PAGE,
+        reply=shapes.POOLS,
+        lists=("links", "pools"),
+    ),
+    Operation("pool_create", "PUT", "pools/{pool_name}", whole="pool_data", body=_POOL),
+    Operation(
+        "pool_get",
+        "GET",
+        "pools/{pool_name}",
+        query={"detailed": _BOOLEAN},
+        reply=shapes.POOL,
+    ),
+    Operation(
+        "pool_update",
+        "PATCH",
+        "pools/{pool_name}",
+        whole="pool_data",
+        body=_POOL,
+        reply=shapes.POOL,
     ),
     Operation("pool_delete", "DELETE", "pools/{pool_name}", query={"force": _BOOLEAN}),
     Operation(
-        "pool_drain", "POST", "pools/{pool_name}/drain", query={"wait": _INTEGER}
+        "pool_drain",
+        "POST",
+        "pools/{pool_name}/drain",
+        query={"wait": _INTEGER},
+        reply=shapes.DRAIN,
     ),
-    Operation("flavor_list", "GET", "flavors", query=_DETAILED_PAGE),
+    Operation(
+        "flavor_list",
+        "GET",
+        "flavors",
+        query=_DETAILED_PAGE,
+        reply=shapes.FLAVORS,
+        lists=("links", "flavors"),
+    ),
     Operation(
         "flavor_create",
         "PUT",
@@ -267,20 +395,21 @@ _ROWS = (
         whole="flavor_data",
         body=_FLAVOR,
     ),
-    Operation("flavor_get", "GET", "flavors/{flavor_name}"),
+    Operation("flavor_get", "GET", "flavors/{flavor_name}", reply=shapes.FLAVOR),
     Operation(
         "flavor_update",
         "PATCH",
         "flavors/{flavor_name}",
         whole="flavor_data",
         body=_FLAVOR,
+        reply=shapes.FLAVOR,
     ),
     Operation("flavor_delete", "DELETE", "flavors/{flavor_name}"),
-    Operation("quota_show", "GET", "quotas"),
-    Operation("quota_show_project", "GET", "quotas/{project_id}"),
+    Operation("quota_show", "GET", "quotas", reply=shapes.QUOTAS),
+    Operation("quota_show_project", "GET", "quotas/{project_id}", reply=shapes.QUOTAS),
     Operation("ping", "GET", "ping", retry=Retry.NEVER),
-    Operation("health", "GET", "health", retry=Retry.NEVER),
-    Operation("homedoc", "GET", ""),
+    Operation("health", "GET", "health", retry=Retry.NEVER, reply=dict),
+    Operation("homedoc", "GET", "", reply=dict, frame=FrameSide("homedoc_get")),
 )
 
 _ALSO_OF_TOPICS = ("queue_", "message_", "subscription_")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from zaqarclient.queues.v2 import iterator, operations, source, subscription
+from zaqarclient.queues.v2 import calls, iterator, source, subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from zaqarclient.queues.v2.client import Client
-    from zaqarclient.queues.v2.operations.flow import Flow
 
 __all__ = ["Topic", "TopicCalls", "create_object"]
-
-T = TypeVar("T")
 
 
 class Topic(source.Source):
@@ -30,8 +27,9 @@ class Topic(source.Source):
         subscription.TopicSubscription
     )
 
-    def _run(self, flow: Flow[T]) -> T:
-        return super()._run(operations.on_topics(flow))
+    @property
+    def _calls(self) -> calls.Calls:
+        return self.client.topic_calls
 
 
 def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Topic]:
@@ -69,7 +67,7 @@ class TopicCalls:
             An iterator, whose ``stream()`` goes through all pages.
         """
         client = cast("Client", self)
-        page = client._run(operations.topic_list(**params))  # noqa: SLF001 - its own part
+        page = client.calls("topic_list", **params)
         return iterator.Listing(client, page, "topics", create_object(client))
 
     def iter_topics(self, /, **params: Any) -> iterator.Listing[Topic]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from zaqarclient.queues.v2 import core, operations
-from zaqarclient.queues.v2.api import OPERATIONS, V2, Call
+from zaqarclient.queues.v2 import core
+from zaqarclient.queues.v2.api import OPERATIONS, V2, bind
+from zaqarclient.queues.v2.calls import claim_create
 from zaqarclient.queues.v2.client import Client
 from zaqarclient.tests.http_stub import Answer, HttpStub
 from zaqarclient.tests.samples import GOLDEN, sample
@@ -70,7 +71,7 @@ def test_a_call_goes_out_as_its_sample_says(
     """Acceptance 2: paths, queries, bodies, headers."""
     document = sample(operation)
     request = Request(stub.url, api=2)
-    Call(operation, document["arguments"]).bind(request)
+    bind(request, operation, document["arguments"])
     stub.default = answer_of(document)
     if document["rest"]["reply"]["status"] >= 400:
         with pytest.raises(errors.TransportError):
@@ -90,7 +91,7 @@ def test_a_call_over_websocket_goes_out_as_its_sample_says_and_gives_the_same(
         frame, reply["headers"]["status"], reply["body"]
     )
     request = Request(ws_stub.url, api=2)
-    Call(operation, document["arguments"]).bind(request)
+    bind(request, operation, document["arguments"])
     response = ws_transport.send(request)
     (frame,) = ws_stub.frames
     assert (frame["action"], frame["body"]) == (asked["action"], asked["body"])
@@ -144,7 +145,7 @@ def test_claim_create_finds_the_claim_in_the_link_of_its_messages(
     stub: HttpStub, client: Client
 ) -> None:
     stub.default = answer_of(sample("claim_create"))
-    claimed = client._run(operations.claim_create("orders"))
+    claimed = claim_create(client.calls, "orders")
     assert claimed.claim_id == "c77"
     assert [message["id"] for message in claimed.messages] == ["m01"]
     assert stub.last.body == {}

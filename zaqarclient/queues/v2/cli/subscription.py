@@ -66,8 +66,6 @@ class CreateSubscription(ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Columns, tuple[Any, ...]]:
         """Subscribe, and show what the service has stored."""
-        from zaqarclient.queues.v2 import operations  # noqa: PLC0415 - only when needed
-
         if None not in {parsed_args.ttl, parsed_args.ttl_option}:
             self.usage_error("give <ttl> or --ttl, not both")
         wanted: dict[str, Any] = {
@@ -78,8 +76,8 @@ class CreateSubscription(ShowOne):
         if ttl is not None:
             wanted["ttl"] = ttl
         source = self.source(parsed_args.queue_name)
-        flow = operations.subscription_create(str(source.name), wanted)
-        created = source._run(flow)  # noqa: SLF001 - the SDK always sends a ttl of its own
+        # The SDK always sends a ttl of its own.
+        created = source.call("subscription_create", subscription_data=wanted)
         stored = source.subscription(id=created["subscription_id"])
         if any(getattr(stored, name) != value for name, value in wanted.items()):
             self.hint(

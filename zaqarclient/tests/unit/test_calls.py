@@ -1,15 +1,12 @@
-"""The driver of flows, and flows without any wire."""
+"""Calls of operations, without any wire."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 
 from zaqarclient.errors import AuthenticationFailed
-from zaqarclient.queues.v2 import core, driver, operations
-from zaqarclient.queues.v2.api import Call
-from zaqarclient.queues.v2.operations.flow import Flow
+from zaqarclient.queues.v2 import calls, core
+from zaqarclient.queues.v2.calls import Calls
 from zaqarclient.transport import errors
 from zaqarclient.transport.base import Transport
 from zaqarclient.transport.request import Request
@@ -35,16 +32,8 @@ class Script(Transport):
         return answer
 
 
-def drive(flow: Flow[Any], *answers: Response | Exception) -> Any:
-    return driver.drive(Script(*answers).prepare, flow)
-
-
-def test_a_flow_without_calls_sends_nothing() -> None:
-    def flow() -> Flow[str]:
-        return "done"
-        yield Call("ping", {})
-
-    assert drive(flow()) == "done"
+def calls_of(*answers: Response | Exception) -> Calls:
+    return Calls(Script(*answers).prepare)
 
 
 def test_each_call_gets_a_request_of_its_own() -> None:
@@ -54,8 +43,7 @@ def test_each_call_gets_a_request_of_its_own() -> None:
         Response(None, None),
         Response(None, '{"b": 2}'),
     )
-    flow = operations.queue_replace_metadata("q", {"b": 2})
-    assert driver.drive(script.prepare, flow) == {"b": 2}
+    assert calls.replace_metadata(Calls(script.prepare), "q", {"b": 2}) == {"b": 2}
     assert len({id(request) for request in script.requests}) == 4
     assert [request.operation for request in script.requests] == [
         "queue_get",
@@ -66,10 +54,10 @@ def test_each_call_gets_a_request_of_its_own() -> None:
     assert script.requests[0].content is None
 
 
-def test_a_failure_that_the_flow_does_not_expect_reaches_the_caller() -> None:
+def test_a_failure_that_a_call_does_not_expect_reaches_the_caller() -> None:
     failure = errors.ForbiddenError()
     with pytest.raises(errors.ForbiddenError) as caught:
-        drive(operations.queue_exists("q"), failure)
+        calls.queue_exists(calls_of(failure), "q")
     assert caught.value is failure
 
 
@@ -77,24 +65,19 @@ def test_a_failure_that_the_flow_does_not_expect_reaches_the_caller() -> None:
     "failure", [errors.BadGateway(), errors.NetworkError(), OSError("no wire")]
 )
 def test_a_ping_that_fails_in_any_way_means_no(failure: Exception) -> None:
-    assert drive(operations.ping(), failure) is False
+    assert calls.ping(calls_of(failure)) is False
 
 
 def test_a_ping_without_usable_credentials_says_so() -> None:
     with pytest.raises(AuthenticationFailed):
-        drive(operations.ping(), AuthenticationFailed("expired"))
+        calls.ping(calls_of(AuthenticationFailed("expired")))
 
 
-def test_what_no_flow_expects_reaches_the_caller_as_it_is() -> None:
+def test_what_no_call_expects_reaches_the_caller_as_it_is() -> None:
     failure = OSError("no wire")
     with pytest.raises(OSError, match="no wire") as caught:
-        drive(operations.health(), failure)
+        calls_of(failure)("health")
     assert caught.value is failure
-
-
-def test_a_mock_without_further_answers_is_not_the_flows_business() -> None:
-    with pytest.raises(StopIteration):
-        drive(operations.ping(), StopIteration())
 
 
 def test_the_whole_body_of_a_post_may_be_given() -> None:
