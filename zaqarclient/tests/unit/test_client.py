@@ -18,6 +18,7 @@ from zaqarclient import errors, transport, version
 from zaqarclient.queues import client as factory
 from zaqarclient.queues.v2 import client as v2_client
 from zaqarclient.queues.v2 import queues
+from zaqarclient.queues.v2.aio import AsyncClient
 from zaqarclient.tests.conftest import NOAUTH
 from zaqarclient.tests.http_stub import Answer, HttpStub
 from zaqarclient.transport import drivers
@@ -336,6 +337,13 @@ def test_a_request_can_be_prepared_by_hand() -> None:
     assert request.content == '{"a": 1}'
     assert request.api is not None
     assert prepare_request(None).headers == {}
+
+
+def test_the_package_gives_the_clients_by_name() -> None:
+    assert zaqarclient.Client is v2_client.Client
+    assert zaqarclient.AsyncClient is AsyncClient
+    with pytest.raises(AttributeError, match="Cleint"):
+        _ = zaqarclient.Cleint
 
 
 @pytest.mark.parametrize(
