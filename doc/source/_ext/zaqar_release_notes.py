@@ -18,6 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 NOTES = Path(__file__).parents[3] / "releasenotes" / "notes"
 SECTIONS = {
     "prelude": "",
+    "critical": "Mended first",
     "features": "New",
     "upgrade": "When upgrading",
     "deprecations": "Deprecated",

@@ -169,6 +169,30 @@ def test_a_peer_that_reads_no_answer_is_reset(impatient):
         wait_until_gone(peer)
 
 
+def memory_of(server):
+    """Return the MiB that a server has in memory."""
+    text = Path(f"/proc/{server.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) / 1024
+
+
+def test_peers_that_read_no_answers_take_what_the_budget_allows(server_factory):
+    """Without it they would take 200 MiB here."""
+    server = server_factory(options=f"[server]\nmax_waiting_bytes = {32 * 2**20}")
+    body = json.dumps({"messages": [{"body": "x" * 250_000}]})
+    for _ in range(10):
+        assert ask(server, post(body))[0][0] == 201
+    before = most = memory_of(server)
+    with contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(connect(server, 4096)) for _ in range(80)]
+        for peer in peers:
+            peer.sendall(head("GET", QUEUE + "/messages?echo=true") * 20)
+        for _ in range(100):
+            assert statuses(server, PING, 1) == [204]
+            most = max(most, memory_of(server))
+    assert most - before < 2 * 32
+    server.stop()
+
+
 def test_two_thousand_peers_that_stop_leave_the_server_answering(server_factory):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     count = 2000

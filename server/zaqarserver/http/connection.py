@@ -12,6 +12,8 @@ import asyncio
 import enum
 import logging
 import math
+import socket
+import struct
 
 from zaqarserver.budget import Account
 from zaqarserver.http.exchange import Exchange, Undo
@@ -31,6 +33,8 @@ LINGER = 0.5
 CLOSE_SECONDS = 2.0
 #: Connections beyond the limit that are told so at once; more are dropped.
 MAX_REFUSED = 256
+_SMALL = 16384  # bytes that are copied to be sent with their head
+_NO_LINGER = struct.pack("ii", 1, 0)
 _PROOF_SECONDS = 0.1
 _MAX_STEPS = 500  # of parsing before others have their turn
 
@@ -70,7 +74,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_full = False  # the transport: the peer does not read
         self._is_half = False  # closed by the peer, which may still read
         self._is_broken = False  # reset, not closed
-        self._kept = 0
+        self._kept = self._sent_part = 0
         self._body_bytes = 0
 
     # -- the transport's side ---------------------------------------------------
@@ -88,7 +92,7 @@ class HttpConnection(asyncio.Protocol):
         # waits, and there is at most one answer in the transport.
         transport.set_write_buffer_limits(0)
         self._account = service.budget.account(
-            transport.get_write_buffer_size, transport.abort
+            transport.get_write_buffer_size, self._drop
         )
         self._enter(
             Phase.FRESH, LINGER if service.draining else service.request_timeout
@@ -138,6 +142,11 @@ class HttpConnection(asyncio.Protocol):
         self._account.close()
         self._parser.close()
 
+    def _drop(self) -> None:
+        """Reset the connection, so that the system forgets what it has to send too."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
+
     def pause_writing(self) -> None:
         """Read nothing more from a peer that does not read."""
         self._is_full = True
@@ -146,6 +155,7 @@ class HttpConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on with a peer that has read all."""
         self._is_full = False
+        self._sent_part = 0
         self._account.measure()
         self._parse()
 
@@ -220,7 +230,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _keep(self) -> None:
         """Count what is kept of requests."""
-        kept = len(self._inbox)
+        kept = len(self._inbox) + self._sent_part
         if self.phase in (Phase.BODY, Phase.ANSWER):
             kept += self._body_bytes
         if kept != self._kept:
@@ -320,7 +330,16 @@ class HttpConnection(asyncio.Protocol):
         )
         if last:
             head += b"Connection: close\r\n"
-        self.transport.write(head + b"\r\n" + body)
+        head += b"\r\n"
+        if len(body) < _SMALL:
+            self.transport.write(head + body)
+        else:
+            # What made it took more memory than it fills. And the transport holds all
+            # of it until its last byte is sent, though it counts what is unsent.
+            self.transport.writelines((head, bytes(memoryview(body))))
+            if self._is_full:
+                self._sent_part = len(body) - self.transport.get_write_buffer_size()
+                self._keep()
         if undo is not None:
             self._prove(undo)
         if last:

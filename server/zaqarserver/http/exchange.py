@@ -89,6 +89,8 @@ class Exchange:
                 LOG.debug("a peer went away while it was answered", exc_info=True)
             else:
                 LOG.exception("a request could not be answered")
+        finally:
+            del self.scope[EXCHANGE]  # a cycle, which would wait for the collector
         if not self.is_answered:
             self._line.refuse(Refusal(500, "The server met an error."))
 
