@@ -57,6 +57,7 @@ PAGED: Mapping[str, tuple[str, ...]] = {
     "zaqarserver.storage.sqlite.subscriptions": ("STEP",),
     "zaqarserver.storage.sqlite.transfer": ("PAGE_BYTES", "STEP"),
     "zaqarserver.storage.sqlite.walks": ("STEP",),
+    "zaqarserver.storage.sqlite.writer": ("SHORT_BATCH",),
 }
 
 
