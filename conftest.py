@@ -32,7 +32,9 @@ class ServerProcess:
         log: The file that its log goes to.
     """
 
-    def __init__(self, directory: Path, store: Path | None, options: str) -> None:
+    def __init__(
+        self, directory: Path, store: Path | None, options: str, uri: str = ""
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.websocket_port = free_port()
@@ -44,7 +46,7 @@ class ServerProcess:
             f"{options}\n"
             f"[server]\nhost = 127.0.0.1\nport = {self.port}\n"
             f"[websocket]\nport = {self.websocket_port}\n"
-            f"[storage]\nuri = sqlite:///{self.store}\n"
+            f"[storage]\nuri = {uri or f'sqlite:///{self.store}'}\n"
         )
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -109,15 +111,19 @@ def server_factory(
 ) -> Iterator[Callable[..., ServerProcess]]:
     """Make servers: ``server_factory(store=PATH, options="admin_mode = true")``.
 
+    ``uri`` names another store than a SQLite file.
+
     ``options`` are lines that come first in the configuration file: options of
     the group ``[DEFAULT]``, then other groups. The servers are started, and
     stopped at the end of the session.
     """
     made: list[ServerProcess] = []
 
-    def make(store: Path | None = None, options: str = "") -> ServerProcess:
+    def make(
+        store: Path | None = None, options: str = "", uri: str = ""
+    ) -> ServerProcess:
         directory = tmp_path_factory.mktemp("server")
-        process = ServerProcess(directory, store, f"[DEFAULT]\n{options}")
+        process = ServerProcess(directory, store, f"[DEFAULT]\n{options}", uri)
         made.append(process)
         process.start()
         return process

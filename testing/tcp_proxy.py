@@ -150,14 +150,15 @@ class CountingProxy:
     def _spoil(link: _Link, data: bytes) -> bytes:
         """Return what arrives of the answers to a request that was chosen."""
         fault, link.fault = link.fault, None
-        first = _end_of_reply(data)
         if fault is Fault.HALF:
             link.near.sendall(data[: len(data) // 2])
         if fault in {Fault.CUT, Fault.HALF}:
             link.end()
         if fault is Fault.MISSING:
-            return data[first:]
-        return data[:first] + data if fault is Fault.DOUBLE else b""
+            return data[_end_of_reply(data) :]
+        if fault is Fault.DOUBLE:
+            return data[: _end_of_reply(data)] + data
+        return b""
 
 
 def _end_of_reply(data: bytes, at: int = 0) -> int:
