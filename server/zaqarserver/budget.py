@@ -79,7 +79,7 @@ class Budget:
         Raises:
             Overloaded: There was none for :data:`WAIT` seconds.
         """
-        if not self._waiting and self.held + size <= self.most:
+        if not size or (not self._waiting and self.held + size <= self.most):
             self.held += size
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
