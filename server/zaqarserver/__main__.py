@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import uvloop
 from oslo_config import cfg
 
-from zaqarserver import activation, config, log, serving
+from zaqarserver import activation, checking, config, log, serving
 from zaqarserver.app import Application, load_storage
 from zaqarserver.errors import SettingsError, StartupError
 from zaqarserver.reloading import Reload
@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 after a clean end, 1 if it could not start.
     """
     given = sys.argv[1:] if arguments is None else arguments
+    if given and given[0] == "check":
+        return checking.main(given[1:])
     log.open_streams()
     # Until it serves, there is nothing to read again; and no traceback on ^C.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -347,7 +347,8 @@ def load(arguments: Sequence[str]) -> cfg.ConfigOpts:
             version=f"zaqarserver {__version__}",
             description="Serve the messaging API: queues, messages and claims. "
             "Without arguments it listens on http://127.0.0.1:8888 and keeps its "
-            "messages in an SQLite file of the user's.",
+            "messages in an SQLite file of the user's. 'zaqarserver check --help' "
+            "tells how to look for damage in a store.",
         )
         _check(conf)
     except cfg.Error as error:

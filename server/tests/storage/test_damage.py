@@ -13,6 +13,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from zaqarserver.__main__ import main
 from zaqarserver.errors import StoreDamaged, StoreRefused
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.sqlite.files import PAGE
@@ -290,3 +291,98 @@ async def test_a_header_that_denies_its_checksums_is_refused(tmp_path: Path) -> 
     flip(path, 20 * 8 + 3)
     with pytest.raises(StoreRefused, match="damaged"):
         await make(path).open()
+
+
+# -- zaqarserver check --------------------------------------------------------------
+
+
+def checked(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    before = path.read_bytes()
+    status = main(["check", f"sqlite://{path}"])
+    assert path.read_bytes() == before
+    told = capsys.readouterr()
+    return status, told.out + told.err
+
+
+async def test_a_check_of_a_sound_store_finds_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "store.db"
+    await written(path)
+    assert checked(path, capsys) == (0, f"sqlite://{path}: nothing is wrong\n")
+    await killed(path)  # with a log
+    log = (tmp_path / "store.db-wal").read_bytes()
+    assert checked(path, capsys)[0] == 0
+    assert (tmp_path / "store.db-wal").read_bytes() == log
+
+
+async def test_a_check_says_what_a_damaged_page_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "store.db"
+    bodies = await written(path)
+    damage(path, bodies[10])
+    status, told = checked(path, capsys)
+    assert status == 1
+    assert "has a wrong checksum, part of message" in told
+    assert f"queue {QUEUE} of project {PROJECT}: " in told
+    assert "of 60 messages cannot be read" in told
+
+
+async def test_a_check_finds_a_flipped_bit_wherever_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "store.db"
+    await written(path)
+    sound = path.read_bytes()
+    used = int.from_bytes(sound[28:32]) * PAGE
+    rng = random.Random(3)
+    for _ in range(15):
+        path.write_bytes(sound)
+        flip(path, rng.randrange(used * 8))
+        assert checked(path, capsys)[0] == 1
+
+
+async def test_a_check_finds_a_damaged_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, log = tmp_path / "store.db", tmp_path / "store.db-wal"
+    await killed(path)
+    sound = log.read_bytes()
+    for place, words in (
+        (len(sound.rstrip(b"\0")) // 2, "transactions behind byte"),
+        (5, "the header of the log"),
+    ):
+        log.write_bytes(sound)
+        flip(log, place * 8)
+        damaged = log.read_bytes()
+        status, told = checked(path, capsys)
+        assert (status, words in told) == (1, True)
+        assert log.read_bytes() == damaged
+
+
+async def test_a_check_finds_wrong_counters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "store.db"
+    await written(path)
+    db = apsw.Connection(str(path))
+    db.execute("UPDATE backlog SET messages = messages + 1")
+    db.close()
+    status, told = checked(path, capsys)
+    assert (status, "counted [61, 5," in told) == (1, True)
+
+
+async def test_what_cannot_be_checked_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "store.db"
+    storage = make(path)
+    await storage.open()
+    status, told = checked(path, capsys)
+    assert (status, "in use by another server" in told) == (2, True)
+    await storage.close()
+    for uri in (f"sqlite://{tmp_path}/missing", "sqlite://:memory:", "redis://h", "x"):
+        assert main(["check", uri]) == 2
+        assert capsys.readouterr().err.startswith("zaqarserver check: ")
+    assert not (tmp_path / "missing").exists()

@@ -31,9 +31,10 @@ Rules that hold for every method:
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
+from zaqarserver.errors import SettingsError
 from zaqarserver.storage.accounts import AccountStorage
 from zaqarserver.storage.records import (
     Capability,
@@ -115,6 +116,15 @@ class Storage(SubscriptionStorage, AccountStorage, TimedStorage):
         return ()
 
     # -- life ---------------------------------------------------------------
+
+    def find_damage(self) -> Iterator[str]:
+        """Look at a store that is not open; tell what is wrong, a line each.
+
+        Raises:
+            SettingsError: There is nothing to look at, or not in this way.
+            StoreRefused: A server has it open.
+        """
+        raise SettingsError("this store has tools of its own to check it")
 
     @abc.abstractmethod
     async def open(self) -> None:

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from zaqarserver import deadline
@@ -126,6 +126,10 @@ class PooledStorage(QueuesInPools, NoticesInPools):
         return self._home.shareable
 
     # -- life ---------------------------------------------------------------
+
+    def find_damage(self) -> Iterator[str]:
+        """Look at the home; pools are named by their URI."""
+        return self._home.find_damage()
 
     async def open(self) -> None:
         """Open the home, and the pools that can be reached."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Concatenate, ParamSpec, TypeVar
 
 import apsw
 
-from zaqarserver.errors import StoreDamaged, Unavailable
+from zaqarserver.errors import SettingsError, StoreDamaged, Unavailable
+from zaqarserver.storage.sqlite import check
 from zaqarserver.storage.sqlite.engine import Engine
 from zaqarserver.storage.sqlite.files import is_growing
 from zaqarserver.storage.sqlite.ledger import Entry, Ledger
@@ -59,6 +60,12 @@ class Access:
         self._translated = _Translated()
         self._posted: Callable[[Posted], None] = _nobody
         self._noticed: Callable[[], None] = _nobody
+
+    def find_damage(self) -> Iterator[str]:
+        """Look at the log, each page, the structure and the counters."""
+        if self._location.path is None:
+            raise SettingsError("a store in memory cannot be checked")
+        return check.find_damage(self._location.path)
 
     async def open(self) -> None:
         """Open the file and take its lock."""
