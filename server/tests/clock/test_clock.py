@@ -153,6 +153,21 @@ async def test_a_jump_of_the_system_clock_is_logged_once(step, caplog):
     assert f"the system's clock was set {way} by {abs(step):.1f} s" in record.message
 
 
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_jump_of_the_clock_that_servers_share_moves_none_of_them(step, caplog):
+    machine = Machine()
+    clock = machine.clock()
+    keeper = Timekeeper(clock, Shelf(StoreTime(reference=NOW)))
+    await keeper.begin()
+    await keeper._steer()
+    machine.wait(1)
+    keeper._storage.known = [StoreTime(NOW, 1.0 + step, NOW + 1 + step)]
+    with caplog.at_level(logging.WARNING):
+        await keeper._steer()
+    assert clock.now() == NOW + 1
+    assert "the clock of the store's server was set" in caplog.text
+
+
 async def test_the_clock_goes_on_while_the_store_is_away():
     machine = Machine()
     clock = machine.clock()

@@ -51,6 +51,16 @@ class LifeContract(Suite):
         lasting = storage.durability is not Durability.MEMORY
         assert (Capability.DURABILITY in storage.capabilities) is lasting
 
+    async def test_a_time_that_was_left_is_told_to_the_next_server(
+        self, storage: Storage
+    ) -> None:
+        """A driver that keeps none has nothing to tell."""
+        await storage.store_time(NOW)
+        await reopen(storage)
+        found = await storage.store_time()
+        assert found.latest is None or found.latest >= NOW
+        assert 0 <= found.passed < 60
+
     @pytest.mark.parametrize("capability", list(Capability))
     async def test_a_capability_that_is_not_declared_is_reported(
         self, storage: Storage, capability: Capability
