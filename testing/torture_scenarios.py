@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import functools
+import itertools
 import json
 import sys
 import tempfile
@@ -51,9 +52,38 @@ class Deployment:
 Deploy = Callable[[Path], contextlib.AbstractAsyncContextManager[Deployment]]
 
 
+#: Seconds by which the servers' system clocks are set, and how long they stay so.
+_STEPS = (3600, -3600, 86400, -86400)
+_STAYS = 3.0
+
+
+def _fake_clock(directory: Path) -> tuple[str, list[tuple[str, Action]]]:
+    """Let the servers' system clocks be set, if there is Debian's faketime.
+
+    Returns:
+        What their command line begins with, and the fault.
+    """
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+    if library is None:
+        return "", []
+    file, steps = directory / "step", itertools.cycle(_STEPS)
+    file.write_text("+0")
+
+    async def step() -> None:
+        file.write_text(f"{next(steps):+d}")
+        await asyncio.sleep(_STAYS)
+        file.write_text("+0")
+
+    variables = (
+        f"LD_PRELOAD='{library}' FAKETIME_TIMESTAMP_FILE='{file}' FAKETIME_NO_CACHE=1 "
+        "DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1"
+    )
+    return f"env {variables} ", [("set the servers' clocks", step)]
+
+
 @contextlib.asynccontextmanager
 async def servers(
-    directory: Path, store: str, count: int
+    directory: Path, store: str, count: int, prefix: str = ""
 ) -> AsyncIterator[tuple[list[str], list[Process]]]:
     """Run servers on one store; each comes back when it is killed."""
     urls, processes = [], []
@@ -67,7 +97,7 @@ async def servers(
         command = f"'{sys.executable}' -m zaqarserver --config-file '{config}'"
         log = directory / f"server{number}.log"
         # Its log goes to a file: what it says of faults would fill the screen.
-        shell = f"sh -c \"exec {command} 2>>'{log}'\""
+        shell = f"sh -c \"exec {prefix}{command} 2>>'{log}'\""
         processes.append(Process(f"server {number}", shell))
         urls.append(f"http://127.0.0.1:{port}")
     try:
@@ -110,11 +140,15 @@ def _fail_over(find: Callable[[], RedisServer], is_well: Callable[[], bool]) -> 
 @contextlib.asynccontextmanager
 async def sqlite(directory: Path) -> AsyncIterator[Deployment]:
     """One server on a file, killed and stopped."""
-    async with servers(directory, f"sqlite:///{directory}/zaqar.db", 1) as running:
-        urls, (process,) = running
+    prefix, steps = _fake_clock(directory)
+    store = f"sqlite:///{directory}/zaqar.db"
+    async with servers(directory, store, 1, prefix) as (urls, (process,)):
         yield Deployment(
             urls,
-            [("kill", process.kill), ("kill", process.kill), ("stop", process.freeze)],
+            [
+                *(("kill", process.kill), ("kill", process.kill)),
+                *(("stop", process.freeze), *steps),
+            ],
         )
 
 
@@ -125,12 +159,13 @@ async def _on_redis(
     redis = RedisServer(directory / "redis", *settings)
     await asyncio.to_thread(redis.start)
     try:
-        async with servers(directory, redis.uri, 2) as (urls, processes):
+        prefix, steps = _fake_clock(directory)
+        async with servers(directory, redis.uri, 2, prefix) as (urls, processes):
             actions: list[tuple[str, Action]] = [
                 (f"{what} {one.name}", deed)
                 for one in processes
                 for what, deed in (("kill", one.kill), ("stop", one.freeze))
-            ]
+            ] + steps
             if kill_redis:
                 actions = [("kill Redis", _kill(redis, 0.5))]
             yield Deployment(urls, actions)
