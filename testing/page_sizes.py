@@ -26,7 +26,11 @@ PAGED: Mapping[str, tuple[str, ...]] = {
     "zaqarserver.storage.pooled.drains": ("_PAGE",),
     "zaqarserver.storage.pooled.mover": ("PAGE", "SEALS_PAGE", "MOVES_PAGE"),
     "zaqarserver.storage.pooled.pools": ("_PAGE",),
-    "zaqarserver.storage.redis.message_driver": ("MOVE_STEP",),
+    "zaqarserver.storage.redis.message_driver": (
+        "MOVE_STEP",
+        "NOTICE_MESSAGES",
+        "POST_STEP",
+    ),
     "zaqarserver.storage.redis.moving_driver": (
         "PAGE_BYTES",
         "PAGE_DELIVERIES",
@@ -39,7 +43,7 @@ PAGED: Mapping[str, tuple[str, ...]] = {
     ),
     "zaqarserver.storage.redis.subscriber_driver": ("TAKE_VISITS",),
     "zaqarserver.storage.redis.volumes": ("STEP",),
-    "zaqarserver.storage.sqlite.deliveries": ("SPREAD",),
+    "zaqarserver.storage.sqlite.deliveries": ("NOTICE_MESSAGES", "SPREAD", "STEP"),
     "zaqarserver.storage.sqlite.messages": (
         "POST_STEP",
         "SETTLE_CLAIMS",

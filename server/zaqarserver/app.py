@@ -22,7 +22,7 @@ from zaqarserver.http import make_app
 from zaqarserver.http.app import Cors
 from zaqarserver.metrics import Metrics
 from zaqarserver.notify.confirmation import Confirmations
-from zaqarserver.notify.websocket import Hub, admits
+from zaqarserver.notify.websocket import Hub
 from zaqarserver.notify.worker import Notifier
 from zaqarserver.plugins import load_plugin
 from zaqarserver.policy import RulePolicy
@@ -36,6 +36,7 @@ from zaqarserver.storage.subscriptions import Noticed, Subscription
 from zaqarserver.storage.uris import masked
 from zaqarserver.timekeeping import Timekeeper
 from zaqarserver.trusts import KeystoneTrusts
+from zaqarserver.turns import Turns
 from zaqarserver.websocket import FrameEdge
 
 LOG = logging.getLogger(__name__)
@@ -220,12 +221,14 @@ class Application:
         settings = config.settings_of(conf)
         self._trusts = load_trusts(conf, self.clock)
         notify_settings = config.notify_settings_of(conf, self._trusts)
+        turns = Turns()
         self.notifier = Notifier(
             self.storage,
             notify_settings,
             queue_metadata=self._metadata,
             readable=self._readable,
             clock=self.clock,
+            turns=turns,
         )
         self.confirmations = Confirmations(
             notify_settings,
@@ -234,7 +237,7 @@ class Application:
             slots=self.notifier.slots,
             clock=self.clock,
         )
-        hub = Hub(stages.read, admits)
+        hub = Hub(stages.read, turns)
         pooled = self.storage if isinstance(self.storage, PooledStorage) else None
         self.policy = RulePolicy(conf)
         self.server = Server(
@@ -248,6 +251,7 @@ class Application:
             pools=pooled.pools if pooled else None,
             drains=pooled.drains if pooled else None,
             trusts=self._trusts or NoTrusts(),
+            turns=turns,
             budget=Budget(conf.server.max_waiting_bytes),
             clock=self.clock,
         )

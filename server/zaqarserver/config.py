@@ -257,6 +257,12 @@ TRANSPORT_OPTS: list[cfg.Opt] = [
     _transport("max_messages_per_claim_or_pop", "The most that one claim takes.", 1),
     _transport("max_queue_metadata", "Bytes of a queue's metadata.", 2),
     _transport("max_messages_post_size", "Bytes of one post.", 1),
+    _transport(
+        "max_messages_per_post",
+        "Messages of one post. More than the default do not fit into the bytes that "
+        "are the default of one.",
+        1,
+    ),
     _transport("max_message_ttl", "The longest life of a message, seconds.", 60),
     _transport("max_message_delay", "The longest delay, seconds."),
     _transport("max_claim_ttl", "The longest claim, seconds.", 60),

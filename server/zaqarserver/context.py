@@ -17,6 +17,7 @@ from zaqarserver.stages.pipeline import Pipeline
 from zaqarserver.storage.base import Capability, Storage
 from zaqarserver.storage.catalog import CatalogStorage, DrainState, Pool
 from zaqarserver.storage.subscriptions import Subscription
+from zaqarserver.turns import Turns
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_messages_per_claim_or_pop: int = 20
     max_queue_metadata: int = 65536
     max_messages_post_size: int = 262144
+    max_messages_per_post: int = 25000
     max_message_ttl: int = 1209600
     max_message_delay: int = 900
     max_claim_ttl: int = 43200
@@ -243,6 +245,7 @@ class Server(msgspec.Struct, frozen=True):
         trusts: Makes and removes the trusts of subscriptions.
         budget: What connections may keep.
         clock: The time.
+        turns: Slices what takes long.
     """
 
     settings: Settings
@@ -257,6 +260,7 @@ class Server(msgspec.Struct, frozen=True):
     trusts: Trusts = NoTrusts()
     budget: Budget = msgspec.field(default_factory=Budget)
     clock: Clock = msgspec.field(default_factory=Clock)
+    turns: Turns = msgspec.field(default_factory=Turns)
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):

@@ -6,7 +6,15 @@ from pathlib import Path
 
 from oslo_config import cfg
 
-from zaqarserver.quotas import UNLIMITED, Limits, Overrides, Quotas, check_rate
+from zaqarserver.quotas import (
+    NOTIFICATIONS_PER_POST,
+    SUBSCRIPTIONS_PER_QUEUE,
+    UNLIMITED,
+    Limits,
+    Overrides,
+    Quotas,
+    check_rate,
+)
 
 
 def _quota(name: str, text: str) -> cfg.Opt:
@@ -21,6 +29,19 @@ QUOTA_OPTS: list[cfg.Opt] = [
     _quota("bytes", "Bytes of message bodies that a project may keep."),
     _quota("subscriptions", "Subscriptions that a project may have."),
     _quota("sockets", "WebSockets of a project at once, in one server process."),
+    cfg.IntOpt(
+        "subscriptions_per_queue",
+        default=SUBSCRIPTIONS_PER_QUEUE,
+        min=UNLIMITED,
+        help="Subscriptions that one queue or topic may have. -1: any number.",
+    ),
+    cfg.IntOpt(
+        "notifications_per_post",
+        default=NOTIFICATIONS_PER_POST,
+        min=UNLIMITED,
+        help="Messages of one post times the subscriptions of its queue or topic. -1: "
+        "any number.",
+    ),
     cfg.FloatOpt(
         "requests_per_second",
         default=UNLIMITED,

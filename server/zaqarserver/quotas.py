@@ -1,6 +1,6 @@
 """What each project may use: how much it keeps, its sockets, its rate of requests.
 
-Nothing is limited unless ``[quota]`` says so. What a project *keeps* (queues,
+Little is limited unless ``[quota]`` says so. What a project *keeps* (queues,
 messages, bytes, subscriptions) the store counts, for all servers of the store. Sockets
 and the rate are counted here, so they hold for one server process.
 """
@@ -24,6 +24,10 @@ LOG = logging.getLogger(__name__)
 UNLIMITED = -1
 #: What a project keeps, in the order in which it is checked and shown.
 STOCK = ("queues", "messages", "bytes", "subscriptions")
+#: The two quotas that have a default: without them one request could make work for
+#: hours.
+SUBSCRIPTIONS_PER_QUEUE = 10_000
+NOTIFICATIONS_PER_POST = 1_000_000
 #: Projects whose rate is remembered; a forgotten one has its whole burst again.
 MOST_BUCKETS = 10_000
 #: Seconds between two looks at the file of overrides.
@@ -49,6 +53,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         requests_per_second: Requests a second over time, for each server process.
         burst: Requests at once after a pause; 0 for as many as a second brings, at
             least one.
+        subscriptions_per_queue: Subscriptions of one queue or topic.
+        notifications_per_post: Messages of one post times the subscriptions of its
+            queue or topic.
     """
 
     queues: int = UNLIMITED
@@ -58,6 +65,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     sockets: int = UNLIMITED
     requests_per_second: float = UNLIMITED
     burst: int = 0
+    subscriptions_per_queue: int = SUBSCRIPTIONS_PER_QUEUE
+    notifications_per_post: int = NOTIFICATIONS_PER_POST
 
     @property
     def limit_stock(self) -> bool:
@@ -80,6 +89,8 @@ class Override(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sockets: _Count | msgspec.UnsetType = msgspec.UNSET
     requests_per_second: _Rate | msgspec.UnsetType = msgspec.UNSET
     burst: _Burst | msgspec.UnsetType = msgspec.UNSET
+    subscriptions_per_queue: _Count | msgspec.UnsetType = msgspec.UNSET
+    notifications_per_post: _Count | msgspec.UnsetType = msgspec.UNSET
 
 
 def merge(limits: Limits, override: Override) -> Limits:
@@ -295,7 +306,10 @@ class Quotas:
         """Count it no longer: it is stored by now, or never will be."""
         held = self._held[project]
         held.subtract(wanted)
-        if not any(held.values()):
+        for kind in wanted:
+            if not held[kind]:
+                del held[kind]
+        if not held:
             del self._held[project]
 
     def held(self, project: str, kind: str) -> int:
@@ -305,8 +319,13 @@ class Quotas:
 
     def exceeded(self, kind: str, limit: int, used: int, wanted: int) -> QuotaExceeded:
         """Count a refusal and return the error that says so."""
-        self.refused[kind] += 1
-        return QuotaExceeded(
+        return self.refuse(
+            kind,
             f"The quota of {kind} is {limit}: the project has {used}, and this would "
-            f"add {wanted}."
+            f"add {wanted}.",
         )
+
+    def refuse(self, kind: str, reason: str) -> QuotaExceeded:
+        """Count a refusal and return the error that gives the reason."""
+        self.refused[kind] += 1
+        return QuotaExceeded(reason)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Union
 
@@ -32,6 +33,7 @@ MAX_DEPTH = 500
 # A string, also one that does not end; possessive, so that no text is read twice.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # 1 and -1
 
 # -- query strings ----------------------------------------------------------
 
@@ -140,9 +142,29 @@ def check_json(data: bytes) -> None:
 
 def _check_depth(data: bytes) -> None:
     brackets = _STRING.sub(b"", data).translate(None, _NO_BRACKETS)
-    steps = (1 if bracket in b"[{" else -1 for bracket in brackets)
+    steps = array("b", brackets.translate(_STEPS))
     if max(itertools.accumulate(steps), default=0) > MAX_DEPTH:
         raise _bad_body(f"it has more than {MAX_DEPTH} levels")
+
+
+class _Messages(msgspec.Struct):
+    messages: list[msgspec.Raw] = []
+
+
+def check_count(data: bytes | msgspec.Raw, most: int) -> None:
+    """Refuse a document with too many messages before they are decoded.
+
+    Raises:
+        BadRequest: Its member ``messages`` has more than ``most``.
+    """
+    if bytes(data).count(b"{") <= most:
+        return
+    try:
+        count = len(msgspec.json.decode(data, type=_Messages).messages)
+    except (msgspec.MsgspecError, RecursionError):
+        return  # whoever decodes it says what is wrong
+    if count > most:
+        raise BadRequest(f"messages must have 1 to {most} items, not {count}.")
 
 
 def _check_numbers(value: Any) -> None:

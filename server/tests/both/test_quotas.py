@@ -409,3 +409,44 @@ def test_a_socket_counts_once_whatever_projects_its_frames_name(two_sockets):
         assert two_sockets(f"other{number}").ping().status == OK
     used_by_crowd = first.quota_show().result["quotas"]["sockets"]["used"]
     assert used_by_crowd == 1
+
+
+# -- what one queue and one post may have ------------------------------------------
+
+FAN_OUT = """
+[quota]
+subscriptions_per_queue = 3
+notifications_per_post = 6
+"""
+
+
+@pytest.mark.parametrize("topics", [False, True], ids=["queue", "topic"])
+def test_a_queue_has_so_many_subscriptions_at_most(service_with, topics):
+    service = service_with(FAN_OUT)
+    service = service.of_topics() if topics else service
+    made = [service.subscribe("a", f"http://h{number}.example/") for number in range(3)]
+    fourth = {"subscriber": "http://fourth.example/"}
+    assert service.subscription_create("a", fourth).status == FORBIDDEN
+    assert service.subscription_create("b", fourth).status == OK
+    service.subscription_delete("a", made[0])
+    assert service.subscription_create("a", fourth).status == OK
+    assert len(service.subscription_list("a").result) == 3
+
+
+@pytest.mark.parametrize("topics", [False, True], ids=["queue", "topic"])
+def test_a_post_makes_so_many_notifications_at_most(service_with, topics):
+    service = service_with(FAN_OUT)
+    service = service.of_topics() if topics else service
+    service.post("a", *range(7))
+    for number in range(3):
+        service.subscribe("a", f"http://h{number}.example/")
+    assert service.message_post("a", [{"body": 1}] * 3).status == FORBIDDEN
+    assert len(service.every_body("a")) == 7
+    assert len(service.post("a", 1, 2)) == 2
+    assert service.message_post("b", [{"body": 1}] * 7).status == OK
+
+
+def test_ordinary_use_is_far_below_what_is_limited_by_default(service):
+    for number in range(50):
+        service.subscribe("a", f"http://h{number}.example/")
+    assert len(service.post("a", *range(1000))) == 1000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 import pytest
 from zaqarserver.errors import Unavailable
@@ -662,3 +663,59 @@ async def test_more_than_fits_is_taken_bit_by_bit(notifiers, store, deliverer):
     while store.rows:
         await turns()
     assert len(deliverer.sent) == 300
+
+
+async def test_a_message_is_read_once_for_all_its_subscribers(
+    notifiers, store, deliverer
+):
+    read = []
+
+    async def readable(project, source, message):
+        read.append(message.id)
+        return message.body
+
+    await notifiers(readable=readable)
+    for number in range(20):
+        store.subscribe(f"http://h{number}/", filter={"": {"at_least": number % 3}})
+    posted = store.post(*(b"%d" % number for number in range(5)))
+    await turns()
+    assert read == posted
+    assert deliverer.bodies("h2") == [2, 3, 4]
+
+
+async def test_messages_that_nobody_wants_leave_the_loop_to_others(notifiers, store):
+    gaps, over = [], asyncio.Event()
+
+    async def beat():
+        last = time.thread_time()
+        while not over.is_set():
+            await asyncio.sleep(0)
+            last, before = time.thread_time(), last
+            gaps.append(last - before)
+
+    notifier = await notifiers()
+    for number in range(20):
+        store.subscribe(f"http://h{number}/", filter={"/a": {"equals": number}})
+    beating = asyncio.create_task(beat())
+    store.post(*[b"{}"] * 5000)
+    async with asyncio.timeout(60):
+        while store.rows:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0)
+    over.set()
+    await beating
+    assert notifier.counters() == {("filtered", "http"): 100_000}
+    # Of the processor, not of the clock: others may be using it as well.
+    assert max(gaps) < sum(gaps) / 4
+
+
+async def test_messages_that_cannot_be_sent_are_logged_once_a_delivery(
+    notifiers, store, deliverer, caplog
+):
+    deliverer.behave = always(Failed("no such place"))
+    await notifiers()
+    store.subscribe("http://a/")
+    with caplog.at_level(logging.WARNING, "zaqarserver"):
+        store.post(*[b"1"] * 100)
+        await turns()
+    assert len(deliverer.sent) == 100
+    assert len(caplog.records) == 1

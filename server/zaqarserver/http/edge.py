@@ -197,6 +197,7 @@ class RestEdge:
             if operation.body is not None:
                 document = await read_body(operation, request, request.context.headers)
                 if document:
+                    operation.check_count(document)
                     values.update(operation.body.read(document))
                 elif operation.row.body is Body.REQUIRED:
                     raise BadRequest(

@@ -17,9 +17,10 @@ from typing import Final
 
 from zaqarserver.clock import Clock
 from zaqarserver.errors import Unavailable
-from zaqarserver.notify.deliverer import Failed, Gone, Retry
+from zaqarserver.notify.deliverer import Delivered, Failed, Gone, Retry
 from zaqarserver.notify.dispatch import Dispatch, load_deliverers, log_defect, named
-from zaqarserver.notify.sending import QueueMetadata, Readable, Sender
+from zaqarserver.notify.known import Admission, Readable
+from zaqarserver.notify.sending import QueueMetadata, Sender
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.slots import Slots
 from zaqarserver.storage.subscriptions import (
@@ -28,6 +29,7 @@ from zaqarserver.storage.subscriptions import (
     Subscription,
     SubscriptionStorage,
 )
+from zaqarserver.turns import Turns
 
 LOG = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class _Taken:
         "_notifier",
         "attempt",
         "delivery",
+        "gave_up",
         "lease",
         "position",
         "settled",
@@ -58,6 +61,7 @@ class _Taken:
         self.position = delivery.position
         self.attempt = delivery.attempt
         self.settled = False
+        self.gave_up = False  # on some message
         # One word to the store at a time: a renewal must not overtake the end.
         self.turn = asyncio.Lock()
 
@@ -81,6 +85,7 @@ class Notifier:
         readable: Returns the body of a message as JSON text, by project, queue
             and message: decrypted, and through the stages. ``None`` drops it.
         clock: The time.
+        turns: Slices what is done without sending.
         dispatch: The deliverers; by default all that are installed.
 
     Raises:
@@ -95,11 +100,13 @@ class Notifier:
         queue_metadata: QueueMetadata,
         readable: Readable,
         clock: Clock | None = None,
+        turns: Turns | None = None,
         dispatch: Dispatch | None = None,
     ) -> None:
         self._storage = storage
         self._settings = settings
         self.clock: Clock = clock or Clock()
+        self._turns = turns or Turns()
         self.dispatch = dispatch or Dispatch(load_deliverers(settings))
         self._sender = Sender(self.dispatch, self.clock, queue_metadata, readable)
         self.slots = Slots(
@@ -263,12 +270,21 @@ class Notifier:
 
     async def _deliver(self, taken: _Taken) -> bool:
         subscription = taken.delivery.subscription
+        admission = Admission(subscription)
         well = True
         for message in taken.delivery.messages[taken.position :]:
             if self.clock.now() >= taken.lease:
                 return True  # somebody else may have it by now
+            if self._sender.drops(subscription, admission, message):
+                taken.position += 1
+                taken.attempt = 0
+                await self._turns.pause()
+                continue
             attempt = taken.attempt + 1
-            outcome = await self._sender.send(subscription, message, attempt)
+            outcome = await self._sender.send(subscription, admission, message, attempt)
+            if not isinstance(outcome, Delivered):
+                # What took no time of a subscriber's may have taken ours alone.
+                await self._turns.pause()
             if isinstance(outcome, Gone):
                 await self._end(subscription)
                 return True
@@ -283,7 +299,7 @@ class Notifier:
                     return False
             well = not isinstance(outcome, Retry)
             if isinstance(outcome, Retry | Failed):
-                self._give_up(subscription, message, attempt, outcome.reason)
+                self._give_up(taken, message, attempt, outcome.reason)
             taken.position += 1
             taken.attempt = 0
         await self._settle(taken, None)
@@ -293,16 +309,20 @@ class Notifier:
         self.dispatch.counts.add(event, self.dispatch.kind(subscription))
 
     def _give_up(
-        self, subscription: Subscription, message: Noticed, attempt: int, reason: str
+        self, taken: _Taken, message: Noticed, attempt: int, reason: str
     ) -> None:
+        subscription = taken.delivery.subscription
         self._count("failed", subscription)
-        LOG.warning(
+        # One line for the many messages of a subscriber that takes none.
+        LOG.log(
+            logging.DEBUG if taken.gave_up else logging.WARNING,
             "gave up on message %s for %s after attempt %d: %s",
             message.id,
             named(subscription),
             attempt,
             reason,
         )
+        taken.gave_up = True
 
     async def _end(self, subscription: Subscription) -> None:
         """Remove a subscription whose subscriber wants nothing more."""

@@ -24,6 +24,9 @@ from zaqarserver.fields import (
 from zaqarserver.operations.quotas import Room
 from zaqarserver.storage.base import Message, NewMessage
 
+#: Messages of a post between two looks at the clock.
+_AT_ONCE = 64
+
 
 async def queue_metadata(ctx: Context, queue: str) -> Mapping[str, Any]:
     """Return a queue's stored metadata; empty if the queue does not exist."""
@@ -54,7 +57,10 @@ class MessagePost(Fields):
 
     queue_name: QueueName
     messages: Annotated[
-        list[PostedMessage], body(minimum=1, help="The messages, in order.")
+        list[PostedMessage],
+        body(
+            minimum=1, maximum="max_messages_per_post", help="The messages, in order."
+        ),
     ]
     size: Annotated[int, Spec(source=Source.EDGE)] = 0
 
@@ -74,6 +80,8 @@ async def message_post(ctx: Context, args: MessagePost) -> list[str]:
     stages = ctx.server.stages
     messages = []
     for index, message in enumerate(args.messages):
+        if index % _AT_ONCE == _AT_ONCE - 1:
+            await ctx.server.turns.pause()
         body = bytes(message.body)
         kept = stages.post(ctx.project, args.queue_name, metadata, body)
         if kept is None:

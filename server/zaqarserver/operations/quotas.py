@@ -77,9 +77,10 @@ class Room:
         ctx = self._ctx
         quotas = ctx.server.quotas
         limits = quotas.limits(ctx.project, ctx.now)
-        if not limits.limit_stock:
-            return
+        await self._check_notifications(limits)
         self._held = await self._wanted(limits)
+        if not self._held:
+            return
         quotas.hold(ctx.project, self._held)
         try:
             await self._check(limits)
@@ -96,17 +97,28 @@ class Room:
 
     async def _wanted(self, limits: Limits) -> dict[str, int]:
         """Return how much of what is limited this adds."""
+        of_queue = {}
+        if self._subscriptions and limits.subscriptions_per_queue != UNLIMITED:
+            of_queue[self._kind_of_queue] = self._subscriptions
+        if not limits.limit_stock:
+            return of_queue
         wanted = {
             "queues": await self._new_queues(),
             "messages": len(self._messages),
             "bytes": sum(len(message.body) for message in self._messages),
             "subscriptions": self._subscriptions,
         }
-        return {
+        of_project = {
             kind: count
             for kind, count in wanted.items()
             if count and getattr(limits, kind) != UNLIMITED
         }
+        return {**of_queue, **of_project}
+
+    @property
+    def _kind_of_queue(self) -> str:
+        """What subscriptions of this queue are held as; no other kind has a blank."""
+        return f"subscriptions of {self._ctx.space}/{self._queue}"
 
     async def _new_queues(self) -> int:
         ctx = self._ctx
@@ -118,15 +130,52 @@ class Room:
         return 1 if target is not None else 2
 
     async def _check(self, limits: Limits) -> None:
-        if not self._held:
-            return
         ctx = self._ctx
         quotas = ctx.server.quotas
+        of_project = dict(self._held)
+        if of_project.pop(self._kind_of_queue, 0):
+            await self._check_queue(limits.subscriptions_per_queue)
+        if not of_project:
+            return
         usage = await usage_of(ctx, ctx.project)
-        for kind, wanted in self._held.items():
+        for kind, wanted in of_project.items():
             limit, used = getattr(limits, kind), getattr(usage, kind)
             if used + quotas.held(ctx.project, kind) > limit:
                 raise quotas.exceeded(kind, limit, used, wanted)
+
+    async def _count_subscriptions(self) -> int:
+        ctx = self._ctx
+        return await ctx.storage.subscription_count(ctx.space, self._queue, ctx.now)
+
+    async def _check_queue(self, limit: int) -> None:
+        ctx = self._ctx
+        quotas = ctx.server.quotas
+        used = await self._count_subscriptions()
+        if used + quotas.held(ctx.project, self._kind_of_queue) > limit:
+            raise quotas.refuse(
+                "subscriptions_per_queue",
+                f"The {ctx.source} {self._queue} has {used} subscriptions and may have "
+                f"{limit} at most.",
+            )
+
+    async def _check_notifications(self, limits: Limits) -> None:
+        """Refuse a post that would make more notifications than one may.
+
+        The store is asked only if that is possible at all.
+        """
+        count, most = len(self._messages), limits.notifications_per_post
+        possible = limits.subscriptions_per_queue
+        if most == UNLIMITED or (possible != UNLIMITED and count * possible <= most):
+            return
+        used = await self._count_subscriptions() if count else 0
+        if count * used > most:
+            ctx = self._ctx
+            raise ctx.server.quotas.refuse(
+                "notifications_per_post",
+                f"{count} messages for the {used} subscriptions of the {ctx.source} "
+                f"{self._queue} are more than {most} notifications: post "
+                f"{max(1, most // used)} messages at most at once.",
+            )
 
 
 # -- operations --------------------------------------------------------------

@@ -11,7 +11,7 @@ import msgspec
 
 from zaqarserver.context import Context, Settings
 from zaqarserver.fields import Checker, Fields, Source, members
-from zaqarserver.readers import BodyReader, FrameReader, QueryReader
+from zaqarserver.readers import BodyReader, FrameReader, QueryReader, check_count
 
 Handler = Callable[[Context, Any], Awaitable[Any]]
 
@@ -126,6 +126,16 @@ class BoundOperation:
         self._records = settings.max_messages_per_claim_or_pop * row.shows_claim
         self.measured = "size" in row.fields.__struct_fields__
         self.sized = _sized_member(row.fields)
+        self._most_messages = settings.max_messages_per_post
+
+    def check_count(self, body: bytes) -> None:
+        """Refuse a body with too many messages, if this takes messages.
+
+        Raises:
+            BadRequest: It has more than a post may.
+        """
+        if self.sized == "messages":
+            check_count(body, self._most_messages)
 
     def answer_size(self, arguments: Any) -> int:
         """Return how many bytes of records the answer may have."""

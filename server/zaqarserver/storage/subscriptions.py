@@ -1,10 +1,11 @@
 """The part of the storage contract about subscriptions and notifications.
 
 A post to a queue with subscriptions stores, in the same transaction, a *notice*
-of its messages. The driver turns each notice into *deliveries*, one for each
-subscription that was live when the post was accepted; the notifier takes those
-that are due, sends them, and settles them. So a notification survives whatever
-the messages survive, and is sent at least once.
+of its messages, or several if it has more than :data:`NOTICE_MESSAGES`. The driver
+turns each notice into *deliveries*, one for each subscription that was live when the
+post was accepted; the notifier takes those that are due, sends them, and settles
+them. So a notification survives whatever the messages survive, and is sent at least
+once.
 
 A *volatile* subscription belongs to a connection, not to the store: it has no
 deliveries. Its posts are told to whoever watches (:meth:`watch`) right after
@@ -17,9 +18,12 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+
+#: How many messages a notice has at most: what one delivery keeps in memory.
+NOTICE_MESSAGES: Final = 500
 
 
 class Subscription(msgspec.Struct, frozen=True):
@@ -97,12 +101,13 @@ class Posted(msgspec.Struct, frozen=True, gc=False):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """The messages of one post on their way to one subscription.
+    """Messages of one post on their way to one subscription.
 
     Attributes:
         key: Names the delivery towards the store.
         subscription: Where it goes, as it is now.
-        messages: All messages of the post.
+        messages: Those of its notice; deliveries that are taken together share
+            them.
         position: How many of them are settled already.
         attempt: How many times sending the one at ``position`` has failed.
     """
@@ -153,6 +158,10 @@ class SubscriptionStorage(abc.ABC):
         now: float,
     ) -> list[Subscription]:
         """Return up to ``limit`` live subscriptions after the id ``marker``."""
+
+    @abc.abstractmethod
+    async def subscription_count(self, project: str, source: str, now: float) -> int:
+        """Return how many live subscriptions a source has."""
 
     @abc.abstractmethod
     async def subscription_get(

@@ -19,6 +19,7 @@ predicates of at most 16 steps each; no patterns that could run away.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -86,15 +87,19 @@ class Filter(msgspec.Struct, frozen=True):
 
     def matches(self, body: bytes) -> bool:
         """Return whether the message with this body (JSON text) is wanted."""
-        document = _decoded(body)
-        return all(
-            predicate.holds(_find(document, predicate.pointer))
-            for predicate in self.predicates
-        )
+        return self.admits(decoded(body))
+
+    def admits(self, document: Any) -> bool:
+        """Return whether the message with this :func:`decoded` body is wanted."""
+        for one in self.predicates:
+            found = _find(document, one.pointer)
+            if not _OPERATORS[one.operator].holds(found, one.operand):
+                return False
+        return True
 
     def explain(self, body: bytes) -> list[Verdict]:
         """Return what each predicate found in the body and said to it."""
-        document = _decoded(body)
+        document = decoded(body)
         return list(_verdicts(self.predicates, document))
 
 
@@ -154,7 +159,8 @@ def _check_condition(pointer: str, operator: Any, operand: Any) -> None:
         raise BadRequest(f"{where}.{operator} must be {known.wants}.")
 
 
-def _decoded(body: bytes) -> Any:
+def decoded(body: bytes) -> Any:
+    """Return a body as filters look at it, for more than one of them."""
     try:
         return msgspec.json.decode(body)
     except (ValueError, RecursionError):
@@ -170,8 +176,7 @@ def _verdicts(predicates: tuple[Predicate, ...], document: Any) -> Iterator[Verd
 
 def _find(document: Any, pointer: str) -> Any:
     found = document
-    for step in pointer.split("/")[1:]:
-        name = step.replace("~1", "/").replace("~0", "~")
+    for name in _steps(pointer):
         if isinstance(found, dict) and name in found:
             found = found[name]
         elif (
@@ -183,6 +188,13 @@ def _find(document: Any, pointer: str) -> Any:
         else:
             return MISSING
     return found
+
+
+@functools.lru_cache(maxsize=4096)
+def _steps(pointer: str) -> tuple[str, ...]:
+    return tuple(
+        step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]
+    )
 
 
 # -- operators --------------------------------------------------------------

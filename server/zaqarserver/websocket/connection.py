@@ -266,11 +266,16 @@ class Connection:
         self._waiting.append(text)
         self.room.push(len(text))
         if self._is_full():
+            self.fall_behind()
+            return
+        self._flush()
+
+    def fall_behind(self) -> None:
+        """Close it, since it misses a push."""
+        if not self._closed:
             self._closed = True
             self._forget_pushes()
             self._drop(TOO_SLOW, "The subscriber does not read its messages.")
-            return
-        self._flush()
 
     def _is_full(self) -> bool:
         """Whether more waits than may wait for a client."""

@@ -362,6 +362,7 @@ class FrameEdge:
     @staticmethod
     def _values(operation: BoundOperation, body: bytes) -> Fields:
         try:
+            operation.check_count(body)
             values = operation.frame.read(body)
             if operation.sized is not None:
                 size = size_of(body, operation.sized)

@@ -122,6 +122,15 @@ class NoticesInPools(Storage):
             list[Subscription],
         )
 
+    async def subscription_count(self, project: str, source: str, now: float) -> int:
+        """Ask the queue's pool."""
+        return await self._router.run(
+            project,
+            source,
+            lambda store: store.subscription_count(project, source, now),
+            int,
+        )
+
     async def subscription_get(
         self, project: str, source: str, subscription_id: str, now: float
     ) -> Subscription | None:

@@ -23,11 +23,14 @@ from zaqarserver.storage.redis.ids import revision as new_revision
 from zaqarserver.storage.redis.keys import QueueKeys
 from zaqarserver.storage.redis.packed import pack_message, read_messages
 from zaqarserver.storage.redis.subscriber_driver import SubscriptionsOnRedis
+from zaqarserver.storage.subscriptions import NOTICE_MESSAGES
 
 LOG = logging.getLogger(__name__)
 
 #: How many messages on their way to dead letter queues one step finishes.
 MOVE_STEP = 100
+#: How many messages are packed between two turns of the event loop.
+POST_STEP = 500
 
 
 class MessagesOnRedis(SubscriptionsOnRedis, Storage):
@@ -47,7 +50,9 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
         keys = self._names.queue(project, queue)
         secrets = [self._sequence.secret() for _ in messages]
         args: list[str | bytes] = []
-        for new, secret in zip(messages, secrets, strict=True):
+        for number, (new, secret) in enumerate(zip(messages, secrets, strict=True), 1):
+            if number % POST_STEP == 0:
+                await asyncio.sleep(0)
             visible = repr(now + new.delay) if new.delay > 0 else "0"
             packed = pack_message(new, client_id, now)
             args += (secret, repr(now + new.ttl), visible, packed, new.body)
@@ -61,6 +66,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
             new_revision(),
             self._names.channel,
             news.packed,
+            NOTICE_MESSAGES,
             *args,
         )
         self._volumes.messages(keys, volume)

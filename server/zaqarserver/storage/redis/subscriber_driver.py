@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from zaqarserver.storage.redis.location import Location
 from zaqarserver.storage.redis.presence import Presence
 from zaqarserver.storage.subscriptions import (
     Delivery,
+    Noticed,
     Posted,
     Subscription,
     SubscriptionChange,
@@ -158,6 +160,12 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
             _read(keys, id_, one, now) for id_, one in zip(ids, packed, strict=True)
         ]
 
+    async def subscription_count(self, project: str, source: str, now: float) -> int:
+        """Count by when they end."""
+        keys = self._names.queue(project, source)
+        found = await self._run(scripts.SUBSCRIPTION_COUNT, keys.listeners, repr(now))
+        return int(found)
+
     async def subscription_get(
         self, project: str, source: str, subscription_id: str, now: float
     ) -> Subscription | None:
@@ -275,7 +283,7 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
         confirmed_only: bool,
     ) -> list[Delivery]:
         keys = self._names.by_tag(tag)
-        taken, due = await self._run(
+        taken, notices, due = await self._run(
             scripts.TAKE,
             keys.listeners,
             repr(now),
@@ -286,7 +294,11 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
             int(confirmed_only),
         )
         await self._set_delivery_time(tag, read, due)
-        return [_read_delivery(keys, one, now) for one in taken]
+        decoded = []
+        for notice in notices:
+            decoded.append(read_notice(notice))
+            await asyncio.sleep(0)
+        return [_read_delivery(keys, one, decoded, now) for one in taken]
 
     async def _set_delivery_time(self, tag: str, read: bytes, due: bytes) -> None:
         """Set when a queue has the next delivery, and remember that."""
@@ -357,12 +369,14 @@ def _read(keys: QueueKeys, id_: bytes, packed: bytes, now: float) -> Subscriptio
     )
 
 
-def _read_delivery(keys: QueueKeys, taken: list[Any], now: float) -> Delivery:
+def _read_delivery(
+    keys: QueueKeys, taken: list[Any], notices: list[list[Noticed]], now: float
+) -> Delivery:
     id_, packed, number, position, attempt, notice = taken
     return Delivery(
         key=_make_key(keys.tag, id_.decode(), number),
         subscription=_read(keys, id_, packed, now),
-        messages=read_notice(notice),
+        messages=notices[notice - 1],
         position=position,
         attempt=attempt,
     )

@@ -9,7 +9,7 @@ given out, so that it comes up again by itself if its taker dies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
 import apsw
@@ -19,10 +19,17 @@ from zaqarserver.storage.base import NewMessage
 from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.sqlite.statements import Row, fetch
 from zaqarserver.storage.sqlite.subscriptions import COLUMNS, read_subscription
-from zaqarserver.storage.subscriptions import Delivery, Noticed, Posted
+from zaqarserver.storage.subscriptions import (
+    NOTICE_MESSAGES,
+    Delivery,
+    Noticed,
+    Posted,
+)
 
 #: How many deliveries one call makes of notices at most.
 SPREAD = 500
+#: How many of them between two looks at the clock.
+STEP = 100
 
 NOTICE_INSERT = """
     INSERT INTO notice (project, source, messages, count, newest, reached)
@@ -49,10 +56,10 @@ DELIVERY_DUE = f"""
      WHERE due <= ? ORDER BY due, seq LIMIT ?
 """  # noqa: S608 - constants only
 DELIVERY_OLDEST = """
-    SELECT d.id, d.position, d.attempt, n.messages
-      FROM delivery d JOIN notice n ON n.id = d.notice
-     WHERE d.subscription = ? ORDER BY d.id LIMIT 1
+    SELECT id, position, attempt, notice FROM delivery
+     WHERE subscription = ? ORDER BY id LIMIT 1
 """
+NOTICE_MESSAGES_OF = "SELECT messages FROM notice WHERE id = ?"
 DELIVERY_FIND = """
     SELECT d.notice, d.subscription, n.count
       FROM delivery d JOIN notice n ON n.id = d.notice WHERE d.id = ?
@@ -92,7 +99,7 @@ def note(
     ids: Sequence[str],
     now: float,
 ) -> None:
-    """Leave a notice of a post, if anybody listens."""
+    """Leave notices of a post, if anybody listens."""
     audience = ledger.audience(project, source)
     listening = [name for name, end in audience.volatile if end > now]
     if audience.until <= now and not listening:
@@ -102,9 +109,11 @@ def note(
         for id_, new in zip(ids, messages, strict=True)
     ]
     if audience.until > now:
-        text = _encode(noticed)
         newest = ledger.sequence.last
-        ledger.db.execute(NOTICE_INSERT, (project, source, text, len(ids), newest))
+        for start in range(0, len(noticed), NOTICE_MESSAGES):
+            some = noticed[start : start + NOTICE_MESSAGES]
+            row = (project, source, _encode(some), len(some), newest)
+            ledger.db.execute(NOTICE_INSERT, row)
         ledger.noticed = True
     if listening:
         ledger.posted.append(Posted(project, source, noticed, listening))
@@ -119,18 +128,24 @@ class Taking(NamedTuple):
     confirmed_only: bool
 
 
-def take(ledger: Ledger, taking: Taking) -> list[Delivery]:
+#: The messages of the notices that one call has decoded.
+Decoded = dict[int, list[Noticed]]
+
+
+def take(ledger: Ledger, taking: Taking) -> Generator[None, None, list[Delivery]]:
     """Give out deliveries that are due."""
-    _spread(ledger, taking)
-    found = []
+    yield from _spread(ledger, taking)
+    found: list[Delivery] = []
+    decoded: Decoded = {}
     for row in fetch(ledger.db, DELIVERY_DUE, (taking.now, taking.limit)):
-        delivery = _oldest(ledger, row, taking)
+        delivery = _oldest(ledger, row, taking, decoded)
         if delivery is not None:
             found.append(delivery)
+        yield
     return found
 
 
-def _spread(ledger: Ledger, taking: Taking) -> None:
+def _spread(ledger: Ledger, taking: Taking) -> Generator[None, None, None]:
     room = SPREAD
     while room > 0:
         rows = fetch(ledger.db, NOTICE_NEXT)
@@ -141,25 +156,37 @@ def _spread(ledger: Ledger, taking: Taking) -> None:
         chosen = fetch(
             ledger.db, NOTICE_AUDIENCE, (*bounds, int(taking.confirmed_only), room)
         )
-        for (subscription,) in chosen:
+        for number, (subscription,) in enumerate(chosen):
             ledger.db.execute(DELIVERY_INSERT, (notice, subscription))
             ledger.db.execute(DELIVERY_WAKE, (taking.now, subscription))
+            if number % STEP == STEP - 1:
+                yield
         last = chosen[-1][0] if len(chosen) == room else None
         ledger.db.execute(NOTICE_REACHED, (last, len(chosen), notice))
         ledger.db.execute(NOTICE_TIDY, (notice,))
         room -= max(1, len(chosen))
+        yield
 
 
-def _oldest(ledger: Ledger, row: Row, taking: Taking) -> Delivery | None:
+def _oldest(
+    ledger: Ledger, row: Row, taking: Taking, decoded: Decoded
+) -> Delivery | None:
     subscription, expires = row[0], row[-1]
     rows = fetch(ledger.db, DELIVERY_OLDEST, (subscription,))
     if not rows or expires <= taking.now:
         ledger.db.execute(SUBSCRIPTION_DUE, (None, subscription))
         return None
     ledger.db.execute(SUBSCRIPTION_LEASE, (taking.now + taking.lease, subscription))
-    key, position, attempt, messages = rows[0]
+    key, position, attempt, notice = rows[0]
+    if notice not in decoded:
+        (text,) = fetch(ledger.db, NOTICE_MESSAGES_OF, (notice,))[0]
+        decoded[notice] = _decode(text)
     return Delivery(
-        key, read_subscription(row, taking.now), _decode(messages), position, attempt
+        key,
+        read_subscription(row, taking.now),
+        decoded[notice],
+        position,
+        attempt,
     )
 
 

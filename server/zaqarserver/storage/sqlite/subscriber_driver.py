@@ -54,6 +54,12 @@ class SubscriptionsOnSQLite(Access, SubscriptionStorage):
                 self._reader, project, source, marker, limit, now
             )
 
+    async def subscription_count(self, project: str, source: str, now: float) -> int:
+        """Walk over an index."""
+        self._check_sealed(project, source)
+        with self._translated:
+            return subscriptions.count(self._reader, project, source, now)
+
     async def subscription_get(
         self, project: str, source: str, subscription_id: str, now: float
     ) -> Subscription | None:
@@ -104,7 +110,7 @@ class SubscriptionsOnSQLite(Access, SubscriptionStorage):
     ) -> list[Delivery]:
         """Spread notices, then give out what is due."""
         taking = deliveries.Taking(now, limit, lease, confirmed_only)
-        return await self._run(deliveries.take, taking)
+        return await self._run_steps(deliveries.take, taking)
 
     async def delivery_settle(
         self, key: int, *, position: int, attempt: int, due: float | None

@@ -44,6 +44,10 @@ LIST = f"""
      WHERE project = ? AND source = ? AND seq > ? AND expires > ?
      ORDER BY seq LIMIT ?
 """  # noqa: S608 - constants only
+COUNT = """
+    SELECT count(*) FROM subscription
+     WHERE project = ? AND source = ? AND expires > 0 AND expires > ?
+"""
 INSERT = """
     INSERT INTO subscription (seq, secret, project, source, subscriber, ttl, created,
                               expires, options, confirmed, volatile)
@@ -109,6 +113,12 @@ def list_subscriptions(
         after = max(after, before[0][0])
     rows = fetch(db, LIST, (project, source, after, now, limit))
     return [read_subscription(row, now) for row in rows]
+
+
+def count(db: apsw.Connection, project: str, source: str, now: float) -> int:
+    """Count the live ones of a source."""
+    found: int = fetch(db, COUNT, (project, source, now))[0][0]
+    return found
 
 
 class Wish(NamedTuple):

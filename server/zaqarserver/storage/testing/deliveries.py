@@ -8,6 +8,7 @@ import pytest
 
 from zaqarserver.storage.base import Capability, NewMessage, Storage
 from zaqarserver.storage.subscriptions import (
+    NOTICE_MESSAGES,
     Delivery,
     Noticed,
     Posted,
@@ -267,3 +268,20 @@ class DeliveryContract(Suite):
         await post(driver, b"5", now=NOW + 2)
         assert len(heard) == 2
         await driver.close()
+
+    async def test_a_long_post_comes_in_parts_that_all_subscribers_share(
+        self, storage: Storage
+    ) -> None:
+        made = [await subscribe(storage, f"http://h{n}/") for n in range(3)]
+        expected = [b"%d" % n for n in range(2 * NOTICE_MESSAGES + 1)]
+        await post(storage, *expected)
+        await post(storage, b"last")
+        seen: dict[str, list[bytes]] = {one.id: [] for one in made}
+        while taken := await take(storage):
+            parts = {one.messages[0].id: one.messages for one in taken}
+            for delivery in taken:
+                assert len(delivery.messages) <= NOTICE_MESSAGES
+                assert delivery.messages is parts[delivery.messages[0].id]
+                seen[delivery.subscription.id] += bodies(delivery)
+                await done(storage, delivery)
+        assert list(seen.values()) == [[*expected, b"last"]] * 3

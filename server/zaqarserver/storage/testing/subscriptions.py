@@ -203,3 +203,20 @@ class SubscriptionContract(Suite):
         made = await subscribe(storage)
         await storage.queue_delete(PROJECT, QUEUE)
         assert await listed(storage) == [made]
+
+    async def test_the_live_subscriptions_of_a_queue_are_counted(
+        self, storage: Storage
+    ) -> None:
+        async def count(now: float = NOW) -> int:
+            return await storage.subscription_count(PROJECT, QUEUE, now)
+
+        assert await count() == 0
+        made = [await subscribe(storage, f"http://h{n}/") for n in range(4)]
+        await subscribe(storage, "http://push/", volatile=True, ttl=300)
+        await subscribe(storage, source="other")
+        assert await count() == 5
+        await storage.subscription_delete(PROJECT, QUEUE, made[0].id)
+        assert await count() == 4
+        assert (await count(NOW + 300), await count(NOW + 600)) == (3, 0)
+        await storage.subscription_purge(PROJECT, QUEUE)
+        assert await count() == 0

@@ -12,7 +12,6 @@ local SUB, SUB_EXPIRY, SUB_VOLATILE, NOTICES, RECORDS, ORDER, URIS, IDLE, BUSY, 
   unpack(KEYS, AT + 1, AT + 11)
 local call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack
 
--- The members of a packed subscription, of the state of a delivery, and of a packed message.
+-- The members of a packed subscription, and of the state of a delivery.
 local S_URI, S_TTL, S_CREATED, S_EXPIRES, S_OPTIONS, S_CONFIRMED, S_OWNER = 1, 2, 3, 4, 5, 6, 7
 local D_NUMBER, D_POSITION, D_ATTEMPT, D_COUNT = 1, 2, 3, 4
-local M_CREATED, M_EXPIRES, M_TTL, M_VISIBLE = 1, 2, 3, 4

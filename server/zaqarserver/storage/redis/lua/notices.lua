@@ -13,18 +13,15 @@ local function framed(text)
   return struct.pack('>I4', #text) .. text
 end
 
--- Makes a notice: the number of its messages, what is known of each, and the bodies.
--- Ids alternate with what is packed, or the body, in the lists that are given.
-local function notice(ids, metas, bodies)
+-- Makes a notice of some messages: their number, what is known of each, and the bodies. Ids
+-- alternate with the bodies in the list of those.
+local function notice(known, bodies, first, last)
   local header, texts = {}, {}
-  for i, id in ipairs(ids) do
-    local message, body = unpacked(metas[i * 2]), bodies[i * 2]
-    local hidden = message[M_VISIBLE]
-    local delay = hidden > 0 and math.floor(hidden - message[M_CREATED] + 0.5) or 0
-    header[i] = { id, message[M_TTL], delay, message[M_EXPIRES], #body }
-    texts[i] = body
+  for i = first, last do
+    header[#header + 1] = known[i]
+    texts[#texts + 1] = bodies[i * 2]
   end
-  return struct.pack('>I4', #ids) .. framed(pack(header)) .. table.concat(texts)
+  return struct.pack('>I4', #header) .. framed(pack(header)) .. table.concat(texts)
 end
 
 local function leave_notice(frame, now)

@@ -1,10 +1,12 @@
 -- Stores messages in order, all or none, and their notice if anybody listens.
 -- with: asked, queue, promise, notices
--- ARGV: now, epoch, prepared, number, revision, channel, news, then for each message: random
---   half of the id, expires, visible, packed, body
+-- ARGV: now, epoch, prepared, number, revision, channel, news,
+--   messages of a notice, then for each message: random half of the id, expires, visible, packed,
+--   body
 -- Returns the number of the first message, 1 if there is a delivery to make, the volatile
 -- subscriptions that were told, and the volume.
-local now, number, FIRST, WIDTH = tonumber(ARGV[1]), tonumber(ARGV[4]), 8, 5
+local now, number, FIRST, WIDTH = tonumber(ARGV[1]), tonumber(ARGV[4]), 9, 5
+local of_notice = tonumber(ARGV[8])
 local revision, last, due, epoch, turn, old_count, old_bytes, seal =
   unpack(call('HMGET', HEAD, 'rev', 'last', 'due', 'epoch', 'turn', 'count', 'bytes', 'seal'))
 if seal then return 'sealed' end
@@ -22,6 +24,7 @@ if not revision then
   call('HSET', HEAD, 'rev', ARGV[5], 'metadata', '{}')
 end
 if last and tonumber(last) >= number then number = tonumber(last) + 1 end
+local heard, known = lasting or #volatile > 0, {}
 local ids, metas, bodies, free, hidden, late, expiry, bytes = {}, {}, {}, {}, {}, {}, {}, 0
 for at = FIRST, #ARGV - 1, WIDTH do
   local id = string.format('%014x', number + #ids) .. ARGV[at]
@@ -31,6 +34,11 @@ for at = FIRST, #ARGV - 1, WIDTH do
   metas[place - 1], metas[place] = id, ARGV[at + 3]
   bodies[place - 1], bodies[place] = id, ARGV[at + 4]
   bytes = bytes + #ARGV[at + 4]
+  if heard then
+    local expires, visible = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+    local ttl, delay = expires - now, visible > 0 and visible - now or 0
+    known[#ids] = { id, math.floor(ttl + 0.5), math.floor(delay + 0.5), expires, #ARGV[at + 4] }
+  end
   if ARGV[at + 2] == '0' then
     free[#free + 1] = id
   else
@@ -48,9 +56,10 @@ each('ZADD', EXPIRY, expiry)
 local volume = { (turn or 0) + 1, (old_count or 0) + #ids, (old_bytes or 0) + bytes }
 call('HSET', HEAD, 'last', number + #ids - 1, 'turn', volume[1], 'count', volume[2], 'bytes', volume[3])
 if needs:find('d', 1, true) then call('HSET', HEAD, 'due', string.format('%.17g', first_due)) end
-if lasting or #volatile > 0 then
-  local frame = notice(ids, metas, bodies)
-  if lasting then leave_notice(frame, now) end
-  if #volatile > 0 then tell(ARGV[6], ARGV[7], volatile, frame) end
+if lasting then
+  for at = 1, #ids, of_notice do
+    leave_notice(notice(known, bodies, at, math.min(#ids, at + of_notice - 1)), now)
+  end
 end
+if #volatile > 0 then tell(ARGV[6], ARGV[7], volatile, notice(known, bodies, 1, #ids)) end
 return remember({ string.format('%.0f', number), lasting and 1 or 0, volatile, volume })

@@ -1,24 +1,33 @@
 -- Gives out deliveries that are due.
 -- with: promise, endings, deliveries
 -- ARGV: now, (none), (none), at most how many, seconds of the lease, 1 for confirmed ones only
--- Returns the deliveries (subscription id, packed subscription, number, position, attempt,
--- notice), and when the next one is due, or an empty text.
+-- Returns the deliveries (subscription id, packed subscription, number, position, attempt, which
+-- of the notices), the notices, and when the next one is due, or an empty text.
 local now, room, lease, confirmed = tonumber(ARGV[1]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
 if call('HEXISTS', KEYS[1], 'seal') == 1 then
   raise_promise(SUB, 'due')
-  return { {}, '' }
+  return { {}, {}, '' }
 end
 local newest, taken, looked = tonumber(call('HGET', SUB, 'newest') or 0), {}, 0
+local frames, places = {}, {}
+
+-- Returns where a notice is in the answer: once, whoever gets it.
+local function place(number)
+  if not places[number] then
+    frames[#frames + 1] = call('HGET', NOTICES, number)
+    places[number] = #frames
+  end
+  return places[number]
+end
 
 local function begin(id)
   local number = tonumber(call('ZSCORE', IDLE, id)) + 1
-  local frame = call('HGET', NOTICES, number)
-  return { number, 0, 0, (struct.unpack('>I4', frame)) }, frame
+  return { number, 0, 0, (struct.unpack('>I4', frames[place(number)])) }
 end
 
 local function give(id)
   looked = looked + 1
-  local raw, state, frame = call('HGET', RECORDS, id), call('HGET', STATE, id), nil
+  local raw, state = call('HGET', RECORDS, id), call('HGET', STATE, id)
   local record = unpacked(raw)
   if record[S_EXPIRES] <= now or (confirmed and not record[S_CONFIRMED] and not state) then
     catch_up(id)
@@ -26,15 +35,14 @@ local function give(id)
   end
   if state then
     state = unpacked(state)
-    frame = call('HGET', NOTICES, state[D_NUMBER])
   else
-    state, frame = begin(id)
+    state = begin(id)
     call('ZREM', IDLE, id)
     call('ZADD', BUSY, state[D_NUMBER] - 1, id)
     call('HSET', STATE, id, pack(state))
   end
   call('ZADD', DUE, now + lease, id)
-  taken[#taken + 1] = { id, raw, state[D_NUMBER], state[D_POSITION], state[D_ATTEMPT], frame }
+  taken[#taken + 1] = { id, raw, state[D_NUMBER], state[D_POSITION], state[D_ATTEMPT], place(state[D_NUMBER]) }
 end
 
 -- Who was tried before has waited longest; then those who are the most notices behind.
@@ -47,4 +55,4 @@ end
 dispose()
 local due = next_delivery()
 raise_promise(SUB, 'due', due)
-return { taken, due and string.format('%.17g', due) or '' }
+return { taken, frames, due and string.format('%.17g', due) or '' }

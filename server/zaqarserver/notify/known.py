@@ -1,0 +1,113 @@
+"""What is known of messages under way, found out once for all their subscribers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from zaqarserver.notify import payload
+from zaqarserver.spaces import project_of
+from zaqarserver.storage.subscriptions import Noticed, Subscription
+from zaqarserver.subscribers.filters import Filter, compile_filter, decoded
+
+Readable = Callable[[str, str, Noticed], Awaitable[bytes | None]]
+
+#: What is remembered: so many messages, and so many bytes of their bodies, of which
+#: the decoded ones may take twenty times as many.
+MOST: Final = 10_000
+MOST_BYTES: Final = 2 * 1024 * 1024
+
+
+class Known:
+    """A message's body, and what is made of it when somebody asks.
+
+    Args:
+        source: The queue or topic.
+        message: The message.
+        body: Its body as it was posted, JSON text.
+    """
+
+    __slots__ = ("_content", "_document", "_message", "_source", "body")
+
+    def __init__(self, source: str, message: Noticed, body: bytes) -> None:
+        self.body = body
+        self._source = source
+        self._message = message
+        self._document: Any = None
+        self._content: bytes | None = None
+
+    @property
+    def document(self) -> Any:
+        """The decoded body, as filters take it."""
+        if self._document is None:
+            self._document = decoded(self.body)
+        return self._document
+
+    @property
+    def content(self) -> bytes:
+        """The notification; see :func:`zaqarserver.notify.payload.notification`."""
+        if self._content is None:
+            message = self._message
+            self._content = payload.notification(
+                self._source, self.body, message.ttl, message.delay
+            )
+        return self._content
+
+
+class Knowledge:
+    """Remembers the newest messages.
+
+    Args:
+        readable: Returns the body of a message as JSON text, by project, queue and
+            message; ``None`` drops it.
+    """
+
+    def __init__(self, readable: Readable) -> None:
+        self._readable = readable
+        self._known: OrderedDict[tuple[str, str, str], Known] = OrderedDict()
+        self._bytes = 0
+
+    def seen(self, space: str, source: str, message: Noticed) -> Known | None:
+        """Return what is remembered of a message."""
+        return self._known.get((space, source, message.id))
+
+    async def of(self, space: str, source: str, message: Noticed) -> Known | None:
+        """Return what is known of a message; ``None`` if it is to be dropped."""
+        known = self.seen(space, source, message)
+        if known is not None:
+            return known
+        body = await self._readable(project_of(space), source, message)
+        if body is None:
+            return None
+        known, key = Known(source, message, body), (space, source, message.id)
+        if key not in self._known:
+            self._known[key] = known
+            self._bytes += len(body)
+        while len(self._known) > MOST or self._bytes > MOST_BYTES:
+            self._bytes -= len(self._known.popitem(last=False)[1].body)
+        return known
+
+
+class Admission:
+    """Says which messages a subscription wants.
+
+    Args:
+        subscription: The subscription, with its filter if it has one.
+    """
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._raw = subscription.options.get("filter")
+        self._filter: Filter | None = None
+
+    def admits(self, known: Known) -> bool:
+        """Apply the filter.
+
+        Raises:
+            BadRequest: It is none.
+        """
+        if self._raw is None:
+            return True
+        if self._filter is None:
+            self._filter = compile_filter(self._raw)
+        return self._filter.admits(known.document)

@@ -1,0 +1,4 @@
+-- Counts the live subscriptions.
+-- with: served, listeners
+-- ARGV: now
+return call('ZCOUNT', SUB_EXPIRY, '(' .. ARGV[1], '+inf') + call('ZCOUNT', SUB_VOLATILE, '(' .. ARGV[1], '+inf')
