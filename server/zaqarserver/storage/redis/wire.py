@@ -62,6 +62,14 @@ class OutOfStep(Exception):
     """Answers are missing, or come twice."""
 
 
+def is_misconf(reply: Any) -> bool:
+    """Whether a server cannot write to its disk: it says so to a ``PING`` as well.
+
+    It can be read all the same.
+    """
+    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith("MISCONF")
+
+
 class _Call(NamedTuple):
     """A request whose answer is awaited.
 
@@ -110,7 +118,7 @@ class _Batch:
         self._replies.append(reply)
         if len(self._replies) < self._awaited:
             return False
-        if self._mark and reply != self._mark and not self._is_refused():
+        if self._mark and reply != self._mark and not self._is_refused(reply):
             raise OutOfStep("answers are missing or came twice")
         confirmed = self._replies[len(self._calls)] if self._replicas else 0
         missing = not isinstance(confirmed, int) or confirmed < self._replicas
@@ -132,9 +140,11 @@ class _Batch:
         """Whether it only asks for a sign of life."""
         return not self._calls
 
-    def _is_refused(self) -> bool:
-        """Whether the server took nothing, not even the word."""
-        return all(isinstance(one, hiredis.ReplyError) for one in self._replies)
+    def _is_refused(self, word: Any) -> bool:
+        """Whether the server took nothing, or not the word: its disk may be full."""
+        return is_misconf(word) or all(
+            isinstance(one, hiredis.ReplyError) for one in self._replies
+        )
 
     def fail(self, error: Exception) -> None:
         for call in self._calls:
@@ -381,7 +391,5 @@ async def _greet(wire: Wire, login: Login, database: int) -> None:
         greetings.append(("SELECT", database))
     greetings.append(("PING",))
     for reply in await asyncio.gather(*(wire.ask(*words) for words in greetings)):
-        # One that cannot write to its disk says so to a PING; it can be read.
-        refused = isinstance(reply, hiredis.ReplyError)
-        if refused and not str(reply).startswith("MISCONF"):
+        if isinstance(reply, hiredis.ReplyError) and not is_misconf(reply):
             raise Unsent(str(reply))
