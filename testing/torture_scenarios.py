@@ -27,13 +27,16 @@ from typing import Any
 from ports import free_port
 from redis_groups import RedisCluster, RedisSentinels
 from redis_service import RedisServer
-from zaqarserver.torture.faults import Action, Faults, Process
+from zaqarserver.torture.faults import Action, Faults, Frozen, Process
 from zaqarserver.torture.history import PROMISES, Finding, History
 from zaqarserver.torture.load import Clients, Plan
 
 ALWAYS = ("--appendonly", "yes", "--appendfsync", "always")
 WAIT = "?wait_replicas=1&wait_timeout=5"
+WAIT_BOTH = "?wait_replicas=2&wait_timeout=5"
 _FAILOVER_SECONDS = 6.0
+#: Shorter and longer than a takeover takes.
+_FREEZES = (0.7, 6.0)
 
 
 @dataclass
@@ -120,6 +123,16 @@ def _kill(server: RedisServer, down: float) -> Action:
     return kill
 
 
+def _freeze(find: Callable[[], RedisServer], seconds: float) -> Action:
+    """Return the fault that lets a Redis server stand still."""
+
+    async def freeze() -> None:
+        server = await asyncio.to_thread(find)
+        await Frozen("redis", server.pid).freeze(seconds)
+
+    return freeze
+
+
 def _fail_over(find: Callable[[], RedisServer], is_well: Callable[[], bool]) -> Action:
     """Return the fault that kills a master until another one has its place."""
 
@@ -167,7 +180,10 @@ async def _on_redis(
                 for what, deed in (("kill", one.kill), ("stop", one.freeze))
             ] + steps
             if kill_redis:
-                actions = [("kill Redis", _kill(redis, 0.5))]
+                actions = [
+                    ("kill Redis", _kill(redis, 0.5)),
+                    ("freeze Redis", _freeze(lambda: redis, 3.0)),
+                ]
             yield Deployment(urls, actions)
     finally:
         await asyncio.to_thread(redis.kill)
@@ -205,13 +221,19 @@ async def _on_cluster(directory: Path, options: str) -> AsyncIterator[Deployment
                 return len(cluster.masters()) == 3 and cluster.is_well()
 
             action = _fail_over(lambda: cluster.masters()[0], is_well)
-            yield Deployment(urls, [("kill a master", action)])
+            actions: list[tuple[str, Action]] = [("kill a master", action)]
+            for seconds in _FREEZES:
+                frozen = _freeze(lambda: cluster.masters()[0], seconds)
+                actions.append((f"freeze a master for {seconds:g} s", frozen))
+            yield Deployment(urls, actions)
     finally:
         await asyncio.to_thread(cluster.stop)
 
 
 @contextlib.asynccontextmanager
-async def _on_sentinels(directory: Path, options: str) -> AsyncIterator[Deployment]:
+async def _on_sentinels(
+    directory: Path, options: str, *, freeze: bool = False
+) -> AsyncIterator[Deployment]:
     group = RedisSentinels(directory, *ALWAYS)
     await asyncio.to_thread(group.start)
     try:
@@ -222,7 +244,13 @@ async def _on_sentinels(directory: Path, options: str) -> AsyncIterator[Deployme
                 return info.count(b"state=online") == 2
 
             action = _fail_over(group.master, is_well)
-            yield Deployment(urls, [("kill the master", action)])
+            actions: list[tuple[str, Action]] = [("kill the master", action)]
+            if freeze:
+                actions = [
+                    (f"freeze the master for {one:g} s", _freeze(group.master, one))
+                    for one in _FREEZES
+                ]
+            yield Deployment(urls, actions)
     finally:
         await asyncio.to_thread(group.stop)
 
@@ -235,6 +263,11 @@ def cluster(directory: Path) -> Any:
 def sentinels(directory: Path) -> Any:
     """A master behind Sentinels is killed; a replica confirms each change."""
     return _on_sentinels(directory, WAIT)
+
+
+def sentinels_frozen(directory: Path) -> Any:
+    """A master behind Sentinels stands still; both replicas confirm each change."""
+    return _on_sentinels(directory, WAIT_BOTH, freeze=True)
 
 
 def sentinels_unconfirmed(directory: Path) -> Any:
@@ -263,6 +296,7 @@ SCENARIOS = {
     "redis-killed": Scenario(redis_killed, 4.0),
     "cluster": Scenario(cluster, 4.0),
     "sentinels": Scenario(sentinels, 4.0),
+    "sentinels-frozen": Scenario(sentinels_frozen, 8.0),
     "redis-everysec": Scenario(redis_everysec, 4.0, may_lose=True),
     "redis-snapshots": Scenario(redis_snapshots, 4.0, may_lose=True),
     "sentinels-unconfirmed": Scenario(sentinels_unconfirmed, 4.0, may_lose=True),

@@ -98,6 +98,8 @@ def test_a_process_that_ends_by_itself_ends_the_run(port: int) -> None:
     [
         (["--run", "server"], "NAME=VALUE is expected"),
         (["--proxy", "a=b"], "NAME=PORT:HOST:PORT is expected"),
+        (["--freeze", "redis"], "PID or NAME=PID is expected"),
+        (["--freeze", "all=0"], "PID or NAME=PID is expected"),
         (["--header", "nothing"], "'Name: value' is expected"),
     ],
 )
@@ -119,3 +121,23 @@ def test_a_partition_is_survived_and_ends(
     report = json.loads(done.stdout)
     assert (done.returncode, report["findings"]) == (0, [])
     assert report["faults"] >= 1
+
+
+def test_a_process_that_runs_already_stands_still_and_goes_on(server_factory) -> None:
+    server = server_factory()
+    done = run(
+        server.url,
+        *("--freeze", f"server={server.pid}", "--freeze-seconds", "0.5"),
+        *("--every", "1", "--seconds", "3", "-f", "json"),
+    )
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["findings"]) == (0, [])
+    assert report["faults"] >= 1
+    state = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()[0]
+    assert state != "T"
+
+
+def test_a_process_that_does_not_exist_cannot_be_frozen(port: int) -> None:
+    done = run(f"http://127.0.0.1:{port}", "--freeze", "redis=99999999")
+    assert done.returncode == 2
+    assert "redis: process 99999999" in done.stderr

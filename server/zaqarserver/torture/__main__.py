@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import sys
 import time
 import uuid
@@ -16,7 +17,14 @@ import aiohttp
 import msgspec
 
 from zaqarserver import __version__
-from zaqarserver.torture.faults import Action, FaultError, Faults, Process, Proxy
+from zaqarserver.torture.faults import (
+    Action,
+    FaultError,
+    Faults,
+    Frozen,
+    Process,
+    Proxy,
+)
 from zaqarserver.torture.history import PROMISES, Finding, History
 from zaqarserver.torture.load import Clients, Plan
 
@@ -35,8 +43,13 @@ examples:
     zaqar-torture http://127.0.0.1:8888 http://127.0.0.1:8889 \\
         --proxy redis=7000:127.0.0.1:6379 --partition redis
 
-Only processes that the program itself runs are killed or stopped. It uses queues
-of its own and deletes them at the end, unless something was found.
+  A Redis that runs already stands still for ten seconds now and then:
+    zaqar-torture http://127.0.0.1:8888 --every 15 \\
+        --freeze redis=$(pidof redis-server) --freeze-seconds 10
+
+Only processes that the program itself runs are killed; others are frozen at most, and
+go on when the run ends. It uses queues of its own and deletes them at the end, unless
+something was found.
 
 exit status: 0 no promise was broken, 1 one was, 2 the run itself failed.
 """
@@ -58,6 +71,13 @@ def _proxy(text: str) -> Proxy:
         raise argparse.ArgumentTypeError(
             f"{text!r}: NAME=PORT:HOST:PORT is expected"
         ) from None
+
+
+def _frozen(text: str) -> Frozen:
+    name, found, pid = text.rpartition("=")
+    if not pid.isdecimal() or not pid.isascii() or int(pid) < 2 or (found and not name):
+        raise argparse.ArgumentTypeError(f"{text!r}: PID or NAME=PID is expected")
+    return Frozen(name or pid, int(pid))
 
 
 def _header(text: str) -> tuple[str, str]:
@@ -117,6 +137,21 @@ def _parser() -> argparse.ArgumentParser:
     ):
         add(option, action="append", default=[], metavar="NAME", help=text)
     add(
+        "--freeze",
+        type=_frozen,
+        action="append",
+        default=[],
+        metavar="[NAME=]PID",
+        help="let a process that runs already, such as a Redis, stand still "
+        "(SIGSTOP, SIGCONT)",
+    )
+    add(
+        "--freeze-seconds",
+        type=float,
+        default=3.0,
+        help="for how long (3); try some shorter and some longer than a takeover takes",
+    )
+    add(
         "-f", "--format", choices=("text", "json"), default="text", help="of the report"
     )
     add("--version", action="version", version=f"zaqar-torture {__version__}")
@@ -141,13 +176,17 @@ def _actions(
         ("stop", by_name, lambda one: one.freeze),
         ("partition", proxies, lambda one: one.partition),
     )
-    actions = []
+    actions: list[tuple[str, Action]] = []
     for kind, known, choose in kinds:
         for name in getattr(arguments, kind):
             if name not in known:
                 option = "--proxy" if kind == "partition" else "--run"
                 raise FaultError(f"--{kind} {name}: there is no {option} {name}=...")
             actions.append((f"{kind} {name}", choose(known[name])))
+    actions += [
+        (f"freeze {one.name}", functools.partial(one.freeze, arguments.freeze_seconds))
+        for one in arguments.freeze
+    ]
     return actions
 
 
@@ -155,7 +194,7 @@ def _actions(
 async def _deployment(
     arguments: argparse.Namespace, processes: Sequence[Process]
 ) -> AsyncIterator[None]:
-    parts = [*arguments.proxy, *processes]
+    parts = [*arguments.proxy, *arguments.freeze, *processes]
     try:
         for part in parts:
             await part.start()

@@ -1,14 +1,15 @@
 """Faults: processes killed and stopped, connections cut.
 
-The program runs the processes that it is to break itself, so that it harms no
-other; a partition is made by a proxy of its own between two parts of the
-deployment.
+The program runs the processes that it is to kill itself, so that it harms no other;
+one that runs already can only be made to stand still for a while. A partition is made
+by a proxy of its own between two parts of the deployment.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import shlex
 import signal
@@ -92,6 +93,48 @@ class Process:
         except TimeoutError:
             self.signal(signal.SIGKILL)
             await self._process.wait()
+
+
+class Frozen:
+    """A process that runs already, of which only the id is known.
+
+    Args:
+        name: How faults name it.
+        pid: Its id.
+    """
+
+    def __init__(self, name: str, pid: int) -> None:
+        self.name = name
+        self._pid = pid
+
+    def _signal(self, number: int) -> None:
+        try:
+            os.kill(self._pid, number)
+        except OSError as error:
+            raise FaultError(f"{self.name}: process {self._pid}: {error}") from error
+
+    async def start(self) -> None:
+        """See that it can be frozen.
+
+        Raises:
+            FaultError: There is no such process, or it belongs to somebody else.
+        """
+        self._signal(0)
+
+    async def freeze(self, seconds: float = _STOP_SECONDS) -> None:
+        """Let it stand still for a while: others must not wait for it for ever.
+
+        Raises:
+            FaultError: It has ended.
+        """
+        self._signal(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._signal(signal.SIGCONT)
+
+    async def end(self) -> None:
+        """Leave it running."""
 
 
 class Proxy:
