@@ -7,6 +7,6 @@ if seal then return 'sealed' end
 if revision then return 0 end
 local wait = unprepared(epoch or '', 'q', 0)
 if wait then return wait end
+redis.call('HSET', HEAD, 'rev', ARGV[4], 'metadata', ARGV[5]) -- first: see queue.lua
 redis.call('PERSIST', HEAD)
-redis.call('HSET', HEAD, 'rev', ARGV[4], 'metadata', ARGV[5])
 return remember(1)

@@ -20,8 +20,8 @@ local wait = unprepared(epoch or '', needs, first_due)
 if wait then return wait end
 
 if not revision then
-  call('PERSIST', HEAD)
   call('HSET', HEAD, 'rev', ARGV[5], 'metadata', '{}')
+  call('PERSIST', HEAD)
 end
 if last and tonumber(last) >= number then number = tonumber(last) + 1 end
 local heard, known = lasting or #volatile > 0, {}

@@ -7,7 +7,7 @@
 --
 -- Redis that is out of memory refuses a script at the first command that may need more, and lets
 -- one go on that has changed something before. What frees memory, and claims, therefore begin
--- with a removal.
+-- with a removal; what grows begins with what is refused, not with PERSIST or EXPIRE.
 --
 -- A script pays for each function that it includes, used or not: they are in small files.
 -- with: sizes

@@ -8,6 +8,7 @@ state = state and unpacked(state)
 if not state or state[D_NUMBER] ~= number then return false end
 if position < state[D_COUNT] then
   state[D_POSITION], state[D_ATTEMPT] = position, tonumber(ARGV[5])
+  call('ZREM', DUE, id)
   call('HSET', STATE, id, pack(state))
   call('ZADD', DUE, ARGV[6], id)
 else

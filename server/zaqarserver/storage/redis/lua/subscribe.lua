@@ -14,16 +14,16 @@ local needs = (revision and '' or 'q') .. (promised(due, expires) and '' or 'd')
 local wait = unprepared(epoch or '', needs, expires)
 if wait then return wait end
 if not revision then
-  call('PERSIST', HEAD)
   call('HSET', HEAD, 'rev', ARGV[4], 'metadata', '{}')
+  call('PERSIST', HEAD)
 end
 if needs:find('d', 1, true) then call('HSET', HEAD, 'due', ARGV[8]) end
 if id then forget(id) end
 
 local number, last, newest = tonumber(ARGV[5]), unpack(call('HMGET', SUB, 'last', 'newest'))
 if last and tonumber(last) >= number then number = tonumber(last) + 1 end
-call('PERSIST', SUB)
 call('HSET', SUB, 'last', number)
+call('PERSIST', SUB)
 id = string.format('%014x', number) .. ARGV[6]
 call('HSET', RECORDS, id, ARGV[10])
 call('HSET', URIS, uri, id)

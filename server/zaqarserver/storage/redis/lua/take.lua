@@ -4,6 +4,7 @@
 -- Returns the deliveries (subscription id, packed subscription, number, position, attempt, which
 -- of the notices), the notices, and when the next one is due, or an empty text.
 local now, room, lease, confirmed = tonumber(ARGV[1]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
+call('HDEL', STATE, '') -- a removal, of nothing: deliveries end when memory is full, too
 if call('HEXISTS', KEYS[1], 'seal') == 1 then
   raise_promise(SUB, 'due')
   return { {}, {}, '' }
