@@ -509,6 +509,39 @@ def test_a_claim_of_a_peer_that_went_away_is_released(impatient):
     assert "Traceback" not in log
 
 
+def frame(action, **body):
+    """Return a frame of a client, masked by zeros."""
+    headers = {"Client-ID": CLIENT, "X-Project-ID": "p", "X-Request-ID": "r"}
+    data = json.dumps({"action": action, "headers": headers, "body": body}).encode()
+    return b"\x81\xfe" + struct.pack(">H", len(data)) + bytes(4) + data
+
+
+@pytest.mark.parametrize("leave", ["close", "reset"])
+def test_a_claim_over_websocket_of_a_peer_that_went_away_is_released(impatient, leave):
+    path = f"/v2/queues/socket-{leave}"
+    document = json.dumps({"messages": [{"body": number} for number in range(20)]})
+    assert statuses(impatient, post(document, path=path + "/messages"), 1) == [201]
+    for _ in range(10):
+        peer = connect(impatient)
+        peer.sendall(head("GET", "/", *HANDSHAKE))
+        assert peer.recv(65536).startswith(b"HTTP/1.1 101 ")
+        if leave == "reset":
+            linger = struct.pack("ii", 1, 0)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        peer.sendall(frame("claim_create", queue_name=path[11:], limit=1))
+        peer.close()
+    deadline = time.monotonic() + SECONDS
+    last = json.dumps({"messages": [{"body": "last"}]})
+    assert statuses(impatient, post(last, path=path + "/messages"), 1) == [201]
+    while True:
+        [(_, found)] = ask(impatient, head("GET", path + "/stats"))
+        if json.loads(found)["messages"]["claimed"] == 0:
+            break
+        assert time.monotonic() < deadline, found
+        time.sleep(0.01)  # until the server has noticed
+    assert "Traceback" not in impatient.log.read_text()
+
+
 # -- draining --------------------------------------------------------------------------
 
 

@@ -279,7 +279,12 @@ class FrameEdge:
             status, text = await self._answer(
                 connection, request, request_id, lease, binary=binary
             )
-            await connection.send(text, binary=binary)
+            try:
+                await connection.send(text, binary=binary)
+            except ConnectionError:
+                if request.undo is not None:
+                    await request.undo()
+                raise
             if connection.login.is_lost:
                 connection.expire()
             elif connection.seat.is_refused:
@@ -346,6 +351,7 @@ class FrameEdge:
                 return values
 
             _, result = await call(operation, context, arguments, lease)
+            request.undo = operation.undo(context, values, result)
             reply = operation.render_frame(context, values, result)
         except FrameError as error:
             return error.status, error.body

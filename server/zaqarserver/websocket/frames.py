@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -69,9 +70,10 @@ class Request:
         headers: The headers as sent.
         body: The body's JSON text; empty if the frame had none.
         proofs: What its connection had proved when the frame came, if anything.
+        undo: Takes back what was done, if the answer cannot be sent.
     """
 
-    __slots__ = ("_headers_text", "action", "body", "headers", "proofs")
+    __slots__ = ("_headers_text", "action", "body", "headers", "proofs", "undo")
 
     def __init__(
         self,
@@ -85,6 +87,7 @@ class Request:
         self.headers = headers
         self.body = body
         self.proofs = proofs
+        self.undo: Callable[[], Awaitable[None]] | None = None
         self._headers_text = headers_text
 
     def echo(self) -> bytes:

@@ -21,6 +21,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 
 from zaqarserver.budget import Account, Budget
+from zaqarserver.peers import is_reset
 from zaqarserver.turns import SLICE_SECONDS
 
 #: Seconds that a dropped peer gets to read what was sent to it.
@@ -281,9 +282,16 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         if self.close_sent:
             raise ConnectionError("the connection is closed")
         try:
+            self._check_peer()
             await super().send(message)
+            self._check_peer()  # one that had closed resets the connection now
         except ClientDisconnected:
             raise ConnectionError("the peer went away") from None
+
+    def _check_peer(self) -> None:
+        if is_reset(self.transport.get_extra_info("socket")):
+            self.transport.abort()
+            raise ClientDisconnected
 
     def join(self, joins: bool) -> None:
         """Send the answers of one turn of the loop together, or each at once."""
