@@ -26,6 +26,7 @@ PAGED: Mapping[str, tuple[str, ...]] = {
     "zaqarserver.storage.pooled.drains": ("_PAGE",),
     "zaqarserver.storage.pooled.mover": ("PAGE", "SEALS_PAGE", "MOVES_PAGE"),
     "zaqarserver.storage.pooled.pools": ("_PAGE",),
+    "zaqarserver.storage.redis.link": ("_SCANNED",),
     "zaqarserver.storage.redis.message_driver": (
         "MOVE_STEP",
         "NOTICE_MESSAGES",

@@ -21,7 +21,9 @@ OTHERS = {
     "zaqarserver.torture.load._PAGE",
 }
 
-NAMES = re.compile(r"_?([A-Z]+_)?(PAGE|STEP|ROWS|VISITS|BATCH|SPREAD)(_[A-Z]+)?")
+NAMES = re.compile(
+    r"_?([A-Z]+_)?(PAGE|STEP|ROWS|VISITS|BATCH|SPREAD|SCANNED)(_[A-Z]+)?"
+)
 
 
 def sizes() -> Iterator[str]:
