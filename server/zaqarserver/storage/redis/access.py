@@ -13,7 +13,6 @@ removes the entry. It never misses one.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -65,8 +64,6 @@ class Prepared(msgspec.Struct, frozen=True):
 
 NOTHING = Prepared()
 
-_NAMELESS = contextlib.nullcontext()
-
 
 class Access:
     """Runs scripts.
@@ -92,13 +89,13 @@ class Access:
         Raises:
             QueueMoving: The queue is sealed.
         """
-        with self._name(script, keys[0]) as name:
+        if not script.named:
+            return await self._finish(None, script, keys, *args)
+        name = self._asked.take(keys[0])
+        try:
             return await self._finish(name, script, keys, *args)
-
-    def _name(
-        self, script: Script, head: str
-    ) -> contextlib.AbstractContextManager[Name | None]:
-        return self._asked.named(head) if script.named else _NAMELESS
+        finally:
+            self._asked.give_back(name)
 
     async def _finish(
         self, name: Name | None, script: Script, keys: tuple[str, ...], *args: Word
@@ -130,7 +127,8 @@ class Access:
             removing: Whether it removes the queue, rather than making it.
         """
         prepared, token = NOTHING, ""
-        with self._name(script, keys.head) as name:
+        name = self._asked.take(keys.head) if script.named else None
+        try:
             while True:
                 reply = await self._finish(
                     name,
@@ -147,6 +145,9 @@ class Access:
                 token = os.urandom(8).hex()
                 await self._prepare(keys, letters, due, now, token, removing=removing)
                 prepared = Prepared(epoch, letters)
+        finally:
+            if name is not None:
+                self._asked.give_back(name)
         if reply == REFUSED:
             return reply  # the sweeper finds out what is true
         if _LIST_QUEUE in prepared.letters:

@@ -10,28 +10,57 @@ not for each request that there was, and what comes late is recognized as well.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import os
-from collections.abc import Iterator
-from typing import NamedTuple
 
 from zaqarserver.storage.redis.location import Location
 
 
-class Name(NamedTuple):
+class Name:
     """The name of a request.
 
+    Args:
+        head: The key of the queue.
+        process: Tells the names of this process from others.
+        place: Tells it from other requests to the queue that are under way.
+        number: Rises from request to request.
+        seconds: For how long the store remembers it.
+
     Attributes:
+        head: See above.
+        place: See above.
         key: Where it is remembered.
-        first: Its number, when it is sent for the first time.
-        again: The same when it may have been executed before.
     """
 
-    key: str
-    first: str
-    again: str
+    __slots__ = ("_number", "_seconds", "head", "key", "place")
+
+    def __init__(
+        self, head: str, process: str, place: int, number: int, seconds: int
+    ) -> None:
+        self.head = head
+        self.place = place
+        self.key = f"{head}:asked:{process}:{place}"
+        self._number = number
+        self._seconds = seconds
+
+    def word(self, *, again: bool) -> str:
+        """Return what its script gets.
+
+        Args:
+            again: Whether it may have been executed before.
+        """
+        return f"{self._number:016d}{'+' if again else '-'}{self._seconds}"
+
+
+class _Places:
+    """The places of a queue: those that are free again, and how many there are."""
+
+    __slots__ = ("free", "made")
+
+    def __init__(self) -> None:
+        self.free: list[int] = []
+        self.made = 0
 
 
 class Asked:
@@ -48,28 +77,24 @@ class Asked:
         self._seconds = math.ceil(2 * longest)
         self._process = os.urandom(6).hex()
         self._numbers = itertools.count(1)
-        #: For each queue with requests under way the places that are free again, and
-        #: last the next new one.
-        self._free: dict[str, list[int]] = {}
-        self._taken: dict[str, int] = {}
+        self._places: dict[str, _Places] = {}
 
-    @contextlib.contextmanager
-    def named(self, head: str) -> Iterator[Name]:
-        """Name a request to a queue for as long as it is under way."""
-        free = self._free.setdefault(head, [0])
-        self._taken[head] = self._taken.get(head, 0) + 1
-        place = free.pop()
-        if not free:
-            free.append(place + 1)
-        number = f"{next(self._numbers):016d}"
-        try:
-            yield Name(
-                f"{head}:asked:{self._process}:{place}",
-                f"{number}-{self._seconds}",
-                f"{number}+{self._seconds}",
-            )
-        finally:
-            free.append(place)
-            self._taken[head] -= 1
-            if not self._taken[head]:
-                del self._taken[head], self._free[head]
+    def take(self, head: str) -> Name:
+        """Name a request to a queue; to be given back when it is not under way."""
+        places = self._places.get(head)
+        if places is None:
+            places = self._places[head] = _Places()
+        if places.free:
+            place = places.free.pop()
+        else:
+            place = places.made
+            places.made += 1
+        number = next(self._numbers)
+        return Name(head, self._process, place, number, self._seconds)
+
+    def give_back(self, name: Name) -> None:
+        """Let another request have the place."""
+        places = self._places[name.head]
+        places.free.append(name.place)
+        if len(places.free) == places.made:
+            del self._places[name.head]

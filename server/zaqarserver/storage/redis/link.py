@@ -79,12 +79,14 @@ class _Request:
         self.name = name
         self.ask: Address | None = None
         self.sent = False
-        self.packed = pack(*words) if name is None else pack(*words, name.first)
+        self.packed = (
+            pack(*words) if name is None else pack(*words, name.word(again=False))
+        )
 
     def repeat(self) -> None:
         """Say from now on that it may have been executed before."""
         if self.name is not None:
-            self.packed = pack(*self.words, self.name.again)
+            self.packed = pack(*self.words, self.name.word(again=True))
 
 
 class Link:

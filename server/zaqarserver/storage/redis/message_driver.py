@@ -218,7 +218,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
             grace,
             limit,
             int(include_delayed),
-            *_beyond(dead_letter),
+            *([] if dead_letter is None else _beyond(dead_letter)),
         )
         *page, moving, volume = found
         self._volumes.messages(keys, volume)
@@ -347,9 +347,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, Storage):
         return []
 
 
-def _beyond(dead_letter: DeadLetter | None) -> list[Any]:
-    if dead_letter is None:
-        return ["", "", ""]
+def _beyond(dead_letter: DeadLetter) -> list[Any]:
     ttl = "" if dead_letter.ttl is None else dead_letter.ttl
     return [dead_letter.queue, dead_letter.max_claim_count, ttl]
 

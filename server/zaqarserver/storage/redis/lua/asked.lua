@@ -8,10 +8,11 @@
 -- ARGV, at the end: its number, 16 digits; a minus sign, or a plus sign if it may have come before;
 --   and for how many seconds it is remembered
 local ASKED, NUMBER, REMEMBERED = KEYS[#KEYS], ARGV[#ARGV]:sub(1, 16), ARGV[#ARGV]:sub(18)
-if redis.call('GETRANGE', ASKED, 0, 15) >= NUMBER then
+local KEPT = redis.call('GET', ASKED)
+if KEPT and KEPT:sub(1, 16) >= NUMBER then
   -- This is a change: replicas that have to confirm it have confirmed the first one with it.
   redis.call('EXPIRE', ASKED, REMEMBERED)
-  return cmsgpack.unpack(redis.call('GETRANGE', ASKED, 16, -1))
+  return cmsgpack.unpack(KEPT:sub(17))
 end
 
 -- Keeps the answer, and returns it.

@@ -1,12 +1,12 @@
 -- Claims the oldest messages that can be claimed.
 -- with: asked, promise, elapse, oldest, drop
 -- ARGV: now, epoch, prepared, claim id, ttl, grace, limit, 1 with delayed ones, and if there is
---   a dead letter queue: its name, the most claims, the ttl there or an empty text; else empty
---   texts
+--   a dead letter queue: its name, the most claims, the ttl there or an empty text; the number
 -- Returns ids, messages, bodies, 1 if some are on their way to the dead letter queue, and the
 -- volume; if it comes again: the last two. What it claimed is in the claim.
 local now, claim, ttl, grace = tonumber(ARGV[1]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
-local target, most, target_ttl = ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11])
+local target, most, target_ttl
+if #ARGV > 9 then target, most, target_ttl = ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11]) end
 local revision, seal = unpack(call('HMGET', HEAD, 'rev', 'seal'))
 if seal then return 'sealed' end
 if not revision then return { {}, {}, {}, 0, volume } end
