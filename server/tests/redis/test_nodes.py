@@ -143,7 +143,7 @@ async def test_a_silent_store_gets_nothing_that_nobody_knows_the_outcome_of(
     asked = asyncio.create_task(storage.queue_get(PROJECT, QUEUE))
     wires = storage._link.topology._wires
     async with asyncio.timeout(10):
-        while not any(wire.silent for wire in wires.values()):
+        while not any(one.silent for one in wires.values()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)  # polling the clock
     with deadline.within(0.3), pytest.raises(Unavailable) as refused:
         await post_one(storage)
