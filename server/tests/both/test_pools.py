@@ -109,3 +109,16 @@ def test_a_pool_that_is_refused_leaves_no_password_in_the_log(
     uri = "redis://u:hunter2@127.0.0.1:1/0"
     assert ask("pool_create", pool_name="x", uri=uri, weight=1)[0] == 400
     assert "hunter2" not in caplog.text
+
+
+def test_pools_and_flavors_have_the_limit_of_metadata(ask: Talk) -> None:
+    large = {"note": "x" * 70_000}
+    pool = {"uri": "sqlite://:memory:", "weight": 1, "options": large}
+    status, body = ask("pool_create", pool_name="two", **pool)
+    assert status == 400
+    assert "65536" in body["error"]
+    assert ask("pool_update", pool_name="pool0", options=large)[0] == 400
+    names = [f"p{number:060}" for number in range(1200)]
+    status, body = ask("flavor_create", flavor_name="f", pool_list=names)
+    assert status == 400
+    assert "65536" in body["error"]

@@ -1,6 +1,7 @@
 """Queues, their metadata and their statistics (``rest-v2`` 2.3-2.6, 3, 5.1)."""
 
 import pytest
+from zaqarserver.spaces import space_of
 
 from .service import BAD_REQUEST, CONFLICT, NO_STATS, NOT_FOUND, OK, Edge, Stats
 
@@ -384,3 +385,59 @@ def test_a_purge_of_anything_else_takes_nothing(service, types):
 
 def test_a_ping_is_answered(service):
     assert service.ping().status == OK
+
+
+# -- how much is kept ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("topics", [False, True], ids=["queue", "topic"])
+def test_metadata_grow_to_their_limit_and_no_further(service, topics):
+    service = service.of_topics() if topics else service
+    service.queue_create("orders")
+    value = "x" * 30_000
+    for number in range(2):
+        assert service.queue_update("orders", [add(f"k{number}", value)]).status == OK
+    before = service.queue_get("orders").result
+    for _ in range(2):
+        assert service.queue_update("orders", [add("k2", value)]).status == BAD_REQUEST
+    assert service.queue_get("orders").result == before
+    changes = [remove("k0"), add("k2", value)]
+    assert service.queue_update("orders", changes).status == OK
+    too_much = {f"k{number}": value for number in range(3)}
+    assert service.queue_create("other", too_much).status == BAD_REQUEST
+    assert names(service.queue_list()) == ["orders"]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{f"key{number}": number for number in range(1500)}, {"key": "x" * 65_500}],
+    ids=["many", "long"],
+)
+def test_a_patch_may_be_longer_than_what_it_leads_to(service, metadata):
+    service.queue_create("orders", {"old": 1})
+    changes = [remove("old"), *(add(key, value) for key, value in metadata.items())]
+    stored = service.queue_update("orders", changes).result
+    assert {key: stored[key] for key in metadata} == metadata
+    assert "old" not in stored
+
+
+def test_metadata_beyond_the_limit_can_be_made_smaller(service_with_store):
+    service, storage = service_with_store
+    queue = {f"k{number}": "x" * 30_000 for number in range(4)}
+    storage(queue)
+    assert service.queue_update("orders", [remove("k0")]).status == OK
+    assert service.queue_update("orders", [add("k9", 1)]).status == BAD_REQUEST
+    assert service.queue_update("orders", [remove("k1"), remove("k2")]).status == OK
+    assert service.queue_update("orders", [add("k9", 1)]).status == OK
+
+
+@pytest.fixture
+def service_with_store(service):
+    """A service, and what puts metadata into its store as an earlier release did."""
+    bench = service.bench
+
+    def keep(metadata):
+        space = space_of(service.project, topics=False)
+        bench.run(bench.storage.queue_create(space, "orders", metadata))
+
+    return service, keep

@@ -289,3 +289,21 @@ def test_deleting_can_be_repeated_and_is_final(service):
         assert service.subscription_delete("orders", id_).status == OK
     assert service.subscription_get("orders", id_).status == NOT_FOUND
     assert service.subscription_list("orders").result == []
+
+
+@pytest.mark.parametrize("topics", [False, True], ids=["queue", "topic"])
+def test_subscriber_and_options_have_a_limit_together(service, topics):
+    service = service.of_topics() if topics else service
+    long = f"http://x.example/{'p' * 30_000}"
+    many = {"note": "x" * 40_000}
+    large = {"note": "x" * 70_000}
+    created = service.subscription_create
+    assert created("a", {"subscriber": HOOK, "options": large}).status == BAD_REQUEST
+    assert created("a", {"subscriber": long, "options": many}).status == BAD_REQUEST
+    id_ = service.subscribe("a", HOOK, options=many)
+    before = service.subscription_get("a", id_).result
+    for changes in ({"subscriber": long}, {"options": large}):
+        assert service.subscription_update("a", id_, changes).status == BAD_REQUEST
+    assert service.subscription_get("a", id_).result == before
+    changes = {"subscriber": long, "options": {}}
+    assert service.subscription_update("a", id_, changes).status == OK

@@ -16,6 +16,7 @@ from zaqarserver.errors import (
     Unavailable,
 )
 from zaqarserver.fields import Fields, document, path, query
+from zaqarserver.operations.metadata import check_size
 from zaqarserver.operations.pools import check_capabilities, registry
 from zaqarserver.storage.base import Capability
 from zaqarserver.storage.catalog import Flavor
@@ -110,6 +111,7 @@ async def _check_alike(pools: PoolRegistry, names: list[str], title: str) -> Non
 async def _put(
     ctx: Context, name: str, names: list[str], refusal: RequestError
 ) -> None:
+    check_size(ctx, "The flavor", names)
     pools = registry(ctx)
     for one in names:
         if await pools.catalog.pool_get(one) is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from zaqarserver.context import Context, Settings
 from zaqarserver.errors import BadRequest, Conflict
 from zaqarserver.fields import check_integer, check_name
@@ -65,6 +67,24 @@ def check_reserved(metadata: Mapping[str, Any], settings: Settings, queue: str) 
     if flavor is not None and not (isinstance(flavor, str) and flavor):
         raise BadRequest("_flavor must be the name of a flavor.")
     _check_retry_policy(metadata.get("_retry_policy"))
+
+
+def check_size(ctx: Context, what: str, new: Any, old: Any = None) -> None:
+    """Refuse what would be too large when it is stored, however little was sent.
+
+    Args:
+        ctx: Who asks.
+        what: What it is, for the error.
+        new: All that would be stored.
+        old: What is stored: a change that makes it smaller is never refused.
+
+    Raises:
+        BadRequest: It has more bytes, as JSON, than ``max_queue_metadata``.
+    """
+    limit = ctx.settings.max_queue_metadata
+    size = len(msgspec.json.encode(new))
+    if size > limit and size > len(msgspec.json.encode(old)):
+        raise BadRequest(f"{what} would have {size} bytes; {limit} may be kept.")
 
 
 def _check_dead_letter_queue(target: Any, queue: str) -> None:

@@ -16,6 +16,7 @@ from zaqarserver.errors import (
     Unavailable,
 )
 from zaqarserver.fields import Fields, check_integer, document, path, query
+from zaqarserver.operations.metadata import check_size
 from zaqarserver.storage.base import Capability
 from zaqarserver.storage.catalog import DrainState, Pool
 
@@ -176,6 +177,7 @@ async def pool_create(ctx: Context, args: PoolCreate) -> None:
         name: _check_member(name, value, _CREATE_TITLE) for name, value in given.items()
     }
     pool = Pool(args.pool_name, **values)
+    check_size(ctx, "The pool", pool)
     await _check_store(ctx, pool, _CREATE_TITLE)
     await _put(ctx, pool)
 
@@ -217,6 +219,7 @@ async def pool_update(ctx: Context, args: PoolUpdate) -> Pool:
     if old is None:
         raise PoolNotFound(f"There is no pool {args.pool_name}.")
     new = msgspec.structs.replace(old, **values)
+    check_size(ctx, "The pool", new, old)
     # A pool that is away can still be given another weight, to be drained.
     if set(values) != {"weight"}:
         await _check_store(ctx, new, _UPDATE_TITLE)

@@ -102,7 +102,7 @@ class QueueCreate(Fields):
 async def queue_create(ctx: Context, args: QueueCreate) -> bool:
     """Create a queue; return False, changing nothing, if it exists."""
     metadata = args.metadata or {}
-    _check_metadata(ctx, args.queue_name, metadata)
+    _check_metadata(ctx, args.queue_name, metadata, {})
     flavor = metadata.get("_flavor")
     if not await _has_flavor(ctx, flavor):
         raise BadRequest(f"_flavor: there is no flavor {flavor}.")
@@ -116,7 +116,10 @@ def _dead_letters(ctx: Context, metadata: Metadata) -> str | None:
     return None if ctx.topics else metadata.get("_dead_letter_queue")
 
 
-def _check_metadata(ctx: Context, queue: str, metadata: Metadata) -> None:
+def _check_metadata(
+    ctx: Context, queue: str, metadata: Metadata, old: Metadata
+) -> None:
+    attributes.check_size(ctx, "The metadata", metadata, old)
     attributes.check_reserved(metadata, ctx.settings, queue)
     ctx.server.stages.check_metadata(metadata)
 
@@ -153,7 +156,7 @@ async def queue_update(ctx: Context, args: QueueUpdate) -> Metadata:
         if queue is None:
             raise QueueNotFound(f"There is no {ctx.source} {name}.")
         metadata = attributes.apply_patch(queue.metadata, changes, ctx)
-        _check_metadata(ctx, name, metadata)
+        _check_metadata(ctx, name, metadata, queue.metadata)
         if metadata == queue.metadata:
             return metadata
         flavor = metadata.get("_flavor")

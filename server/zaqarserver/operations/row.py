@@ -63,6 +63,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         frame: Makes the WebSocket answer where it is not simply the result.
         body: Whether REST has a body.
         limit: The setting that bounds the size of the body, in bytes.
+        times: How many times that the body may have: a change may be longer than what
+            it leads to, which the handler bounds.
         content_type: The only media type that the body may have.
         when: REST runs this row instead of the one without ``when`` if this
             query parameter is present.
@@ -87,6 +89,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     frame: Renderer | None = None
     body: Body = Body.NONE
     limit: str = "max_queue_metadata"
+    times: int = 1
     content_type: str | None = None
     when: str | None = None
     admin: bool = False
@@ -115,7 +118,7 @@ class BoundOperation:
         self.query = QueryReader(row.fields)
         self.body = BodyReader(row.fields) if row.body is not Body.NONE else None
         self.frame = FrameReader(row.fields)
-        self.max_body: int = getattr(settings, row.limit)
+        self.max_body: int = getattr(settings, row.limit) * row.times
         of_messages = "message" in row.name or "claim" in row.name
         self._record: int = _BESIDE + (
             settings.max_messages_post_size

@@ -11,6 +11,7 @@ import msgspec
 from zaqarserver.context import Context
 from zaqarserver.errors import BadRequest, SubscriptionNotFound
 from zaqarserver.fields import Fields, QueueName, document, path, query
+from zaqarserver.operations.metadata import check_size
 from zaqarserver.operations.quotas import Room
 from zaqarserver.operations.trusting import remove_trusts, trust_change, trust_new
 from zaqarserver.storage.subscriptions import Subscription, SubscriptionChange
@@ -21,6 +22,7 @@ from zaqarserver.subscribers.uris import check_subscriber
 LEAST_TTL = 60  # seconds
 _LAST_MOMENT = dt.datetime(9999, 12, 31, tzinfo=dt.UTC).timestamp()
 _UPDATE_TITLE = "Unable to update subscription"
+_KEPT = "Subscriber and options"
 _RESERVED = ("queue", "subscription_id", "project")
 
 SubscriptionId = Annotated[str, path(help="Id of the subscription.")]
@@ -130,6 +132,7 @@ async def subscription_create(ctx: Context, args: SubscriptionCreate) -> Subscri
         raise BadRequest("Missing parameter subscriber in body.")
     else:
         subscriber = _check_subscriber(ctx, given["subscriber"])
+    check_size(ctx, _KEPT, [subscriber, options])
     async with (
         Room(ctx, args.queue_name, subscriptions=1),
         await trust_new(ctx, subscriber, options, ttl) as trusted,
@@ -212,6 +215,9 @@ async def subscription_update(ctx: Context, args: SubscriptionUpdate) -> None:
     if "options" in named:
         check_options(named["options"])
     found = await subscription_get(ctx, args)
+    old = [found.subscriber, found.options]
+    new = [named.get("subscriber", old[0]), named.get("options", old[1])]
+    check_size(ctx, _KEPT, new, old)
     async with await trust_change(ctx, found, named) as trusted:
         changed = await ctx.storage.subscription_update(
             ctx.space,

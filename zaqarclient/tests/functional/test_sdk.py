@@ -167,6 +167,18 @@ def test_a_queue_is_created_or_not(queue: Queue) -> None:
     assert not queue.is_created()
 
 
+@pytest.mark.parametrize("kind", ["queue", "topic"])
+def test_metadata_within_the_limit_are_stored_though_their_patch_is_longer(
+    connect: MakeClient, kind: str
+) -> None:
+    source = getattr(connect(), kind)("large", force_create=True)
+    for wanted in ({f"key{i}": i for i in range(1500)}, {"key": "x" * 65_000}):
+        source.metadata(new_meta=wanted)
+        stored = source.metadata(force_reload=True)
+        assert {key for key in stored if not key.startswith("_")} == set(wanted)
+        assert wanted.items() <= stored.items()
+
+
 def test_metadata_of_a_fresh_queue_and_its_dead_letters_can_be_set(
     queue: Queue,
 ) -> None:

@@ -52,6 +52,8 @@ ROWS: tuple[Operation, ...] = (
         render=rest.queue_get,
         body=Body.REQUIRED,
         content_type=PATCH_TYPE,
+        # The least operation has ten times the bytes of the member that it sets.
+        times=16,
         frame=frames.queue_update,
         summary="Change a queue's metadata.",
     ),
