@@ -266,6 +266,77 @@ def test_a_full_disk_loses_nothing_and_room_helps(
     server.end()
 
 
+def flip_a_bit(path: Path, place: int) -> None:
+    """Damage a file."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+
+
+def test_a_damaged_store_answers_500_where_it_is_damaged_and_serves_the_rest(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "zaqar.db"
+    server = Server(tmp_path, f"sqlite:///{path}")
+    for number in range(10):
+        assert server.post(f"{number} {BODY}") == 201
+    server.end()
+    flip_a_bit(path, path.read_bytes().index(b"5 xxxx") + 1000)
+    server = Server(tmp_path, f"sqlite:///{path}")
+    for method, rest in (
+        ("GET", "messages"),
+        ("POST", "claims"),
+        ("DELETE", "messages?pop=10"),
+    ):
+        body = {} if method == "POST" else None
+        status, answer, headers = server.ask(method, f"/v2/queues/q/{rest}", body)
+        assert (status, answer["title"]) == (500, "The store is damaged")
+        assert "Retry-After" not in headers
+    said = server.health()
+    assert (said["storage_reachable"], "damaged" in said["reason"]) == (True, True)
+    assert server.ask("GET", "/v2/ping")[0] == 204
+    other = {"messages": [{"body": 1}]}
+    assert server.ask("POST", "/v2/queues/other/messages", other)[0] == 201
+    purge = {"resource_types": ["messages"]}
+    assert server.ask("POST", "/v2/queues/q/purge", purge)[0] == 204
+    assert server.post("after") == 201
+    assert server.bodies() == ["after"]
+    server.end()
+
+
+def test_a_damaged_log_keeps_the_server_from_starting(tmp_path: Path) -> None:
+    path, log = tmp_path / "zaqar.db", tmp_path / "zaqar.db-wal"
+    server = Server(tmp_path, f"sqlite:///{path}")
+    for number in range(10):
+        assert server.post(f"{number} {BODY}") == 201
+    server.process.kill()
+    server.process.wait()
+    flip_a_bit(log, len(log.read_bytes().rstrip(b"\0")) // 2)
+    damaged = log.read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-m", "zaqarserver", "--config-file=/dev/null"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        env=os.environ | {"OS_STORAGE__URI": f"sqlite:///{path}"},
+    )
+    assert done.returncode == 1
+    assert "transactions behind it cannot be read" in done.stderr.splitlines()[-1]
+    assert log.read_bytes() == damaged
+
+
+def test_a_store_that_is_deleted_under_the_server_takes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "zaqar.db"
+    server = Server(tmp_path, f"sqlite:///{path}")
+    assert server.post("before") == 201
+    path.unlink()
+    assert server.post("lost") == 503
+    said = server.health()
+    assert (said["storage_reachable"], "is gone" in said["reason"]) == (False, True)
+    server.end()
+
+
 def test_a_store_that_cannot_be_written_is_refused_at_the_start() -> None:
     prefix = []
     if os.geteuid() == 0:  # whom no mode keeps out: be nobody

@@ -74,6 +74,9 @@ class Engine:
                     " move it away; zaqarserver check says more"
                 ) from error
             raise Unavailable(f"cannot open the store: {error}") from error
+        except OSError as error:
+            self.release()
+            raise Unavailable(f"cannot open the store: {error}") from error
         except BaseException:
             self.release()
             raise
