@@ -154,15 +154,19 @@ class CountingProxy:
             link.near.sendall(data[: len(data) // 2])
         if fault in {Fault.CUT, Fault.HALF}:
             link.end()
-        if fault is Fault.MISSING:
-            return data[_end_of_reply(data) :]
-        if fault is Fault.DOUBLE:
-            return data[: _end_of_reply(data)] + data
+        if fault in {Fault.MISSING, Fault.DOUBLE}:
+            with contextlib.suppress(ValueError):  # more of it is to come
+                end = _end_of_reply(data)
+                return data[end:] if fault is Fault.MISSING else data[:end] + data
         return b""
 
 
 def _end_of_reply(data: bytes, at: int = 0) -> int:
-    """Return where a reply of Redis ends that begins at a place."""
+    """Return where a reply of Redis ends that begins at a place and is all there.
+
+    Raises:
+        ValueError: It is not.
+    """
     end = data.index(b"\r\n", at) + 2
     kind, number = data[at : at + 1], data[at + 1 : end - 2]
     if kind == b"$":

@@ -1,5 +1,5 @@
 -- Gives out deliveries that are due.
--- with: promise, endings, deliveries
+-- with: asked, promise, endings, deliveries
 -- ARGV: now, (none), (none), at most how many, seconds of the lease, 1 for confirmed ones only
 -- Returns the deliveries (subscription id, packed subscription, number, position, attempt, which
 -- of the notices), the notices, and when the next one is due, or an empty text.
@@ -56,4 +56,5 @@ end
 dispose()
 local due = next_delivery()
 raise_promise(SUB, 'due', due)
-return { taken, frames, due and string.format('%.17g', due) or '' }
+local answer = { taken, frames, due and string.format('%.17g', due) or '' }
+return #taken > 0 and remember(answer) or remember_nothing(answer)
