@@ -8,7 +8,7 @@ import pytest
 
 from .bench import Bench
 from .over_frames import OverFrames
-from .service import FORBIDDEN, OK, TOO_MANY
+from .service import BAD_REQUEST, FORBIDDEN, OK, TOO_MANY
 
 LIMITS = """
 [DEFAULT]
@@ -450,3 +450,13 @@ def test_ordinary_use_is_far_below_what_is_limited_by_default(service):
     for number in range(50):
         service.subscribe("a", f"http://h{number}.example/")
     assert len(service.post("a", *range(1000))) == 1000
+
+
+def test_a_post_has_so_many_messages_at_most(service_with):
+    service = service_with("[transport]\nmax_messages_per_post = 3\n")
+    assert len(service.post("a", {"a": {"b": {}}}, "{{{{", [{}, {}, {}])) == 3
+    assert service.message_post("a", [{"body": 1}] * 4).status == BAD_REQUEST
+    assert (
+        service.of_topics().message_post("a", [{"body": 1}] * 4).status == BAD_REQUEST
+    )
+    assert len(service.every_body("a")) == 3

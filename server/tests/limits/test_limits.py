@@ -200,6 +200,36 @@ def projects(server: Any) -> None:
     connection.close()
 
 
+def many_filters(server: Any) -> None:
+    """A post of 4,000 messages is filtered for 50 subscriptions that want none."""
+    peer, queue = dial(server), f"filtered{time.monotonic_ns()}"
+    for number in range(50):
+        wanted = {"filter": {"/a/b": {"equals": number}}}
+        uri = f"http://127.0.0.1:9/{number}"
+        fields = {"subscriber": uri, "options": wanted, "ttl": 3600}
+        answer = ask(peer, "subscription_create", queue_name=queue, **fields)
+        assert answer["headers"]["status"] == 201
+    before = filtered(server)
+    messages = [{"body": 1, "ttl": 3600}] * 4_000
+    answer = ask(peer, "message_post", queue_name=queue, messages=messages)
+    assert answer["headers"]["status"] == 201
+    peer.close()
+    deadline = time.monotonic() + 2 * PATIENCE
+    while filtered(server) < before + 200_000:
+        assert time.monotonic() < deadline, "the messages are not filtered"
+        time.sleep(0.1)  # waits for another process, up to the deadline
+
+
+def filtered(server: Any) -> float:
+    """Return how many messages nobody wanted so far."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+    connection.request("GET", "/metrics", headers=harness.HEADERS)
+    lines = connection.getresponse().read().decode().splitlines()
+    connection.close()
+    found = [line for line in lines if 'event="filtered"' in line]
+    return sum(float(line.rpartition(" ")[2]) for line in found)
+
+
 class Row(NamedTuple):
     """One row of the table: how it is driven, and bytes of memory it may take."""
 
@@ -223,6 +253,7 @@ ROWS = (
     Row(large_answers_in_messagepack, 48 * MIB),
     Row(deep_nesting, 24 * MIB),
     Row(projects, 8 * MIB),
+    Row(many_filters, 8 * MIB),
 )
 
 

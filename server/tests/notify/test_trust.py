@@ -13,13 +13,16 @@ from zaqarserver import trusts
 from zaqarserver.clock import Clock
 from zaqarserver.context import Context
 from zaqarserver.errors import IdentityUnavailable, TrustGone
-from zaqarserver.notify.deliverer import Failed, Retry
+from zaqarserver.notify.deliverer import Delivered, Failed, Retry
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.trust import TrustDeliverer
 from zaqarserver.operations.trusting import trusts_of
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.trustee import TrustToken
 from zaqarserver.trusts import KeystoneTrusts
+
+from .doubles import parcel_of
+from .receivers import receiving
 
 pytestmark = pytest.mark.anyio
 
@@ -317,3 +320,18 @@ async def test_all_trusts_of_a_queue_are_found_over_several_pages() -> None:
     ctx: Any = SimpleNamespace(server=server, storage=storage, space="p", now=1.0)
     assert await trusts_of(ctx, "q") == [f"trust{number:02}" for number in range(11)]
     await storage.close()
+
+
+async def test_a_webhook_with_a_token_is_requested_byte_for_byte(
+    kept: KeystoneTrusts,
+) -> None:
+    settings = NotifySettings(trusts=kept, allowed_networks=("127.0.0.0/8",))
+    deliverer = TrustDeliverer(settings)
+    await deliverer.open()
+    async with receiving() as receiver:
+        url = f"trust+{receiver.url('/a/./b?sp=%2Fx&t=5%3Aa')}"
+        assert await deliverer.deliver(parcel_of(url, trust_id="t")) == Delivered()
+    await deliverer.close()
+    (request,) = receiver.requests
+    assert request.line.startswith("POST /a/./b?sp=%2Fx&t=5%3Aa ")
+    assert request.headers["x-auth-token"] == "t-1"
