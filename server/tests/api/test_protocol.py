@@ -356,6 +356,12 @@ def test_other_names_are_refused(api, name):
     assert_error(answer, 400, "Invalid queue identification")
 
 
+@pytest.mark.parametrize("kind", ["queue", "topic"])
+def test_a_path_with_a_slash_too_many_is_told_so(api, kind):
+    answer = api.get(f"/v2/{kind}s/")
+    assert_error(answer, 400, f"Invalid {kind} identification", "slash")
+
+
 def test_a_name_is_checked_on_every_route_of_a_queue(api):
     for path in ("", "/stats", "/messages", "/messages/1", "/claims/1"):
         assert_error(api.get(f"/v2/queues/b@d{path}"), 400)

@@ -160,7 +160,14 @@ class RestEdge:
                 headers, request.method, request.path
             )
         if route.source:
-            check_name(path[f"{route.source}_name"], route.source)
+            name = path[f"{route.source}_name"]
+            if not name:
+                raise BadRequest(
+                    f"The path ends with a slash, where the name of a {route.source} "
+                    "is missing. The list of all is at the path without the slash.",
+                    title=f"Invalid {route.source} identification",
+                )
+            check_name(name, route.source)
             if len(identity.project) > MAX_PROJECT:
                 raise BadRequest(
                     f"A project id has at most {MAX_PROJECT} characters.",
