@@ -23,6 +23,7 @@ class Asker:
 
     Attributes:
         now: Its clock.
+        wall_ahead: Seconds by which the system's clock is ahead of it.
         asked: How often Keystone was asked.
     """
 
@@ -30,9 +31,10 @@ class Asker:
         path = directory / "zaqarserver.conf"
         path.write_text(f"[DEFAULT]\n{options}")
         self.now = time.time()
+        self.wall_ahead = 0
         self.auth = KeystoneAuth(
             config.load(["--config-file", str(path)]),
-            clock=Clock(self._time, self._time),
+            clock=Clock(lambda: self.now + self.wall_ahead, self._time),
         )
         self.asked = 0
         self._ask = self.auth._middleware.ask
@@ -162,6 +164,23 @@ def test_a_revoked_token_is_missed_when_its_verdict_ends(
     ask(token)
     ask.now += 60
     assert ask.refuses(token)
+
+
+@pytest.mark.parametrize("step", [86400, -86400])
+def test_a_system_clock_that_is_set_neither_ends_a_verdict_nor_prolongs_it(
+    keystone: Keystone, make: Callable[..., Asker], step: int
+) -> None:
+    ask = make("token_cache_time = 300")
+    token = keystone.token()
+    ask(token)
+    ask.wall_ahead = step
+    ask.now += 299
+    ask(token)
+    assert ask.asked == 1
+    ask.wall_ahead = 0
+    ask.now += 1
+    ask(token)
+    assert ask.asked == 2
 
 
 def test_a_verdict_does_not_outlive_the_token(keystone: Keystone, ask: Asker) -> None:
