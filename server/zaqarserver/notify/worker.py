@@ -15,6 +15,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from zaqarserver import deadline
 from zaqarserver.clock import Clock
 from zaqarserver.errors import Unavailable
 from zaqarserver.notify.deliverer import Delivered, Failed, Gone, Retry
@@ -36,7 +37,8 @@ LOG = logging.getLogger(__name__)
 LEASE: Final = 10.0  # seconds; what a dead process holds is free after it
 _TICK = LEASE / 3
 _BATCH = 100
-_STORE_WAITS = (0.5, 30.0)  # seconds between tries while the store is away
+_STORE_WAITS = (0.5, 3.0)  # seconds between tries while the store is away
+_STORE_SECONDS = 2.0  # that a store gets to hear of a lease, or of all at the end
 _IDLE = 1.0  # seconds; due, the store says, but nothing to be had
 
 
@@ -148,8 +150,9 @@ class Notifier:
             chore.cancel()
         await asyncio.gather(*chores, return_exceptions=True)
         await self.slots.close(self._settings.drain_timeout)
-        for taken in list(self._held.values()):
-            await self.give_back(taken, 0)
+        with deadline.within(_STORE_SECONDS):
+            held = list(self._held.values())
+            await asyncio.gather(*(self.give_back(taken, 0) for taken in held))
         await self.dispatch.close()
 
     # -- taking -------------------------------------------------------------
@@ -244,9 +247,15 @@ class Notifier:
     async def _renew(self) -> None:
         """Keep the leases of what is held, after a while."""
         await self._sleep(_TICK)
-        for taken in list(self._held.values()):
-            lease = self.clock.now() + LEASE
-            if lease - taken.lease >= _TICK:
+        await asyncio.gather(*map(self._renew_one, list(self._held.values())))
+
+    async def _renew_one(self, taken: _Taken) -> None:
+        """Keep a lease; a store that does not hear it keeps no other one waiting."""
+        lease = self.clock.now() + LEASE
+        if lease - taken.lease < _TICK:
+            return
+        with contextlib.suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(_STORE_SECONDS):
                 await self._tell(taken, lease)
                 taken.lease = lease
 
