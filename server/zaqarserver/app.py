@@ -200,6 +200,10 @@ class _Notices:
         """Follow a change of a subscription that a connection listens to."""
         self._hub.change(subscription)
 
+    def deleted(self, project: str, source: str, subscription_id: str) -> None:
+        """Follow that a subscription, maybe of a connection, is gone."""
+        self._hub.forget(project, source, subscription_id)
+
     def unsubscribed(self, subscription: Subscription) -> None:
         """Tell a subscriber that it gets nothing more, if it had to agree."""
         self._confirmations.unsubscribed(subscription, self._ttl)

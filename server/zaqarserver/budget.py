@@ -67,11 +67,14 @@ class Budget:
     def change(self, size: int) -> None:
         """Count more or fewer bytes; with fewer, let requests in that wait."""
         self.held += size
-        while self._waiting and self.held + self._waiting[0][0] <= self.most:
-            waiting, turn = self._waiting.popleft()
+        while self._waiting:
+            waiting, turn = self._waiting[0]
             if not turn.done():
+                if self.held + waiting > self.most:
+                    break
                 self.held += waiting
                 turn.set_result(None)
+            self._waiting.popleft()
 
     async def take(self, size: int) -> None:
         """Count bytes once there is room for them.
@@ -91,6 +94,7 @@ class Budget:
         except BaseException as error:
             if turn.done() and not turn.cancelled():
                 self.change(-size)
+            self.change(0)  # whoever waits behind this one
             if isinstance(error, TimeoutError):
                 raise Overloaded("connections keep too much") from None
             raise

@@ -84,6 +84,9 @@ class Notices(Protocol):
     def changed(self, subscription: Subscription) -> None:
         """Follow a change of a subscription that a connection listens to."""
 
+    def deleted(self, project: str, source: str, subscription_id: str, /) -> None:
+        """Follow that a subscription, maybe of a connection, is gone."""
+
     def unsubscribed(self, subscription: Subscription) -> None:
         """Tell a subscriber that it gets nothing more, if it had to agree."""
 
@@ -95,6 +98,9 @@ class NoNotices:
         """Ask nobody."""
 
     def changed(self, subscription: Subscription) -> None:
+        """Follow nothing."""
+
+    def deleted(self, _project: str, _source: str, _id: str, /) -> None:
         """Follow nothing."""
 
     def unsubscribed(self, subscription: Subscription) -> None:
@@ -174,6 +180,13 @@ class Listener(Protocol):
     """
 
     uri: str
+
+    def check_room(self) -> None:
+        """Return if the connection may have one more subscription.
+
+        Raises:
+            QuotaExceeded: It may not.
+        """
 
     def listen(self, subscription: Subscription) -> None:
         """Send what is posted to the subscription's queue from now on."""

@@ -8,6 +8,8 @@ import os
 import random
 import select
 import time
+from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -19,6 +21,8 @@ request_id_var: contextvars.ContextVar[str] = contextvars.ContextVar(
 STDERR: Final = 2
 #: Milliseconds that one line waits for a reader of stderr that stands still.
 _PATIENCE: Final = 100
+#: Lines of one place in the code that a second may have.
+MOST_ALIKE = 50
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
@@ -35,6 +39,42 @@ class _RequestId(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Add the id; let every record pass."""
         record.request_id = request_id_var.get()
+        return True
+
+
+class Sparing(logging.Filter):
+    """Leaves lines out that come too often: a peer must not fill the disk with them.
+
+    Args:
+        most: Lines of one kind, that is of one place in the code, in a second.
+        clock: Seconds.
+    """
+
+    def __init__(
+        self, most: int = MOST_ALIKE, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__()
+        self._most = most
+        self._clock = clock
+        self._second = -1
+        self._seen: Counter[tuple[str, int]] = Counter()
+        self._left_out = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let the first lines of each kind in a second pass; say how many did not."""
+        second = int(self._clock())
+        if second != self._second:
+            self._second = second
+            self._seen.clear()
+        kind = record.pathname, record.lineno
+        self._seen[kind] += 1
+        if self._seen[kind] > self._most:
+            self._left_out += 1
+            return False
+        if self._left_out:
+            text = f"{record.getMessage()} ({self._left_out} lines before left out)"
+            record.msg, record.args = text, None
+            self._left_out = 0
         return True
 
 
@@ -125,6 +165,7 @@ def set_up(*, as_json: bool, debug: bool) -> None:
         debug: Whether lines of debugging are shown.
     """
     handler = StderrHandler()
+    handler.addFilter(Sparing())
     handler.addFilter(_RequestId())
     if as_json:
         handler.setFormatter(JsonFormatter())

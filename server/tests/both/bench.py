@@ -184,6 +184,10 @@ class Dialog:
         """Take all that is sent."""
         return 0
 
+    def is_closed(self) -> bool:
+        """Be there until the end."""
+        return False
+
     async def ready(self) -> None:
         """Take all at once."""
 

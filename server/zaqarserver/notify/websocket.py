@@ -48,6 +48,7 @@ class Socket(Protocol):
 class _Listener(msgspec.Struct, frozen=True):
     socket: Socket
     subscription: Subscription
+    until: float
 
 
 class _Line:
@@ -99,11 +100,26 @@ class Hub:
 
     def add(self, subscription: Subscription, socket: Socket) -> None:
         """Send what is posted for a subscription to a connection from now on."""
-        self._listeners[subscription.id] = _Listener(socket, subscription)
+        until = time.monotonic() + subscription.ttl
+        self._listeners[subscription.id] = _Listener(socket, subscription, until)
 
     def remove(self, subscription: Subscription) -> None:
         """Stop sending."""
         self._listeners.pop(subscription.id, None)
+
+    def forget(self, project: str, source: str, subscription_id: str) -> None:
+        """Follow that a subscription was deleted, if it is this queue's."""
+        listener = self._listeners.get(subscription_id)
+        if listener is not None:
+            subscription = listener.subscription
+            if (subscription.project, subscription.source) == (project, source):
+                self.remove(subscription)
+                listener.socket.forget(subscription)
+
+    def is_over(self, subscription: Subscription) -> bool:
+        """Whether a subscription is gone, or its time is over by our own count."""
+        listener = self._listeners.get(subscription.id)
+        return listener is None or listener.until < time.monotonic()
 
     def change(self, subscription: Subscription) -> None:
         """Follow new options; with another subscriber it is no push any more."""

@@ -127,6 +127,7 @@ async def subscription_create(ctx: Context, args: SubscriptionCreate) -> Subscri
     listener = None
     if ctx.listener is not None and not given.get("subscriber"):
         listener = ctx.listener
+        listener.check_room()
         subscriber = _check_subscriber(ctx, listener.uri)
     elif "subscriber" not in given:
         raise BadRequest("Missing parameter subscriber in body.")
@@ -241,6 +242,7 @@ async def subscription_delete(ctx: Context, args: SubscriptionRef) -> None:
     await ctx.storage.subscription_delete(
         ctx.space, args.queue_name, args.subscription_id
     )
+    ctx.server.notices.deleted(ctx.space, args.queue_name, args.subscription_id)
     if (
         found is not None
         and (trust := own_trust_of(found.subscriber, found.options)) is not None

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from zaqarserver.budget import Budget
+from zaqarserver.errors import QuotaExceeded
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.spaces import project_of
 from zaqarserver.storage.subscriptions import Subscription
@@ -36,6 +38,8 @@ MAX_CONCURRENT = 64
 MAX_WAITING = 1000
 #: Bytes of pushes that may wait where connections together keep too much.
 MAX_WAITING_FULL = 65536
+#: Subscriptions that a connection may have.
+MAX_SUBSCRIPTIONS = 1000
 TOO_SLOW = 1008
 RESTART = 1012
 FAILED = 1011
@@ -43,6 +47,10 @@ IDLE = 1001
 STRANGER = 1008
 FULL = 1008
 EXPIRED = 4003
+
+
+class Ended(ConnectionError):
+    """The connection has ended: nobody waits for the answer."""
 
 
 class Wire(Protocol):
@@ -57,6 +65,9 @@ class Wire(Protocol):
     def unsent(self) -> int:
         """Return how many bytes the peer has not taken."""
 
+    def is_closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+
     async def ready(self) -> None:
         """Wait until the peer has taken all that was sent."""
 
@@ -66,7 +77,7 @@ class Connection:
 
     Attributes:
         uri: What its push subscriptions show as their subscriber.
-        subscriptions: The push subscriptions that were made through it.
+        subscriptions: The push subscriptions that were made through it, by id.
         heard: When its last frame came, on the monotonic clock.
         admitted: When it last sent a frame that was let in, or was opened.
         login: Who it authenticated as.
@@ -83,15 +94,15 @@ class Connection:
         hub: Hub,
         base_uri: str,
         wire: Wire,
-        room: Room,
+        budget: Budget,
         pause: Callable[[], Awaitable[None]],
     ) -> None:
         self.uri = f"{base_uri}/{uuid.uuid4()}"
-        self.subscriptions: list[Subscription] = []
+        self.subscriptions: dict[str, Subscription] = {}
         self.heard = self.admitted = time.monotonic()
         self._send = send
         self._hub = hub
-        self.room = room
+        self.room = Room(budget, self.turn)
         self._wire = wire
         self._drop = wire.drop
         self._pause = pause
@@ -114,13 +125,25 @@ class Connection:
         """
         # First wait: a frame is one more copy of the answer.
         await self._wire.ready()
-        if self._closed:
-            raise ConnectionError("the connection is closed")
+        self._check_open()
         if binary:
             data = await answer_to_binary(text, self._pause)
             await self._send({"type": "websocket.send", "bytes": data})
         else:
             await self._send({"type": "websocket.send", "text": text.decode()})
+
+    def _check_open(self) -> None:
+        if self._closed or self._wire.is_closed():
+            raise Ended
+
+    async def turn(self) -> None:
+        """Let others run; go on only if somebody still waits for an answer.
+
+        Raises:
+            Ended: The connection was closed.
+        """
+        await self._pause()
+        self._check_open()
 
     async def run_aside(self, work: Awaitable[None]) -> None:
         """Run a request beside others, once there is a place for it."""
@@ -218,7 +241,7 @@ class Connection:
         self._closed = True
         self.login.stop()
         self._forget_pushes()
-        for subscription in self.subscriptions:
+        for subscription in self.subscriptions.values():
             self._hub.remove(subscription)
         if self._pusher is not None:
             self._pusher.cancel()
@@ -234,10 +257,19 @@ class Connection:
     def listen(self, subscription: Subscription, *, binary: bool) -> None:
         """Take pushes for a subscription; all pushes have the newest encoding."""
         self._binary_pushes = binary
-        if any(one.id == subscription.id for one in self.subscriptions):
+        if subscription.id in self.subscriptions:
             return
-        self.subscriptions.append(subscription)
+        self.subscriptions[subscription.id] = subscription
         self._hub.add(subscription, self)
+
+    def is_full(self) -> bool:
+        """Whether it has as many live subscriptions as it may have."""
+        if len(self.subscriptions) >= MAX_SUBSCRIPTIONS:
+            for one in list(self.subscriptions.values()):
+                if self._hub.is_over(one):
+                    self._hub.remove(one)
+                    self.forget(one)
+        return len(self.subscriptions) >= MAX_SUBSCRIPTIONS
 
     def listens(self) -> bool:
         """Whether something is pushed to it."""
@@ -246,7 +278,9 @@ class Connection:
     def leave_others(self, project: str) -> list[Subscription]:
         """Take no more pushes for other projects; return what it had of them."""
         others = [
-            one for one in self.subscriptions if project_of(one.project) != project
+            one
+            for one in self.subscriptions.values()
+            if project_of(one.project) != project
         ]
         for subscription in others:
             self._hub.remove(subscription)
@@ -255,9 +289,7 @@ class Connection:
 
     def forget(self, subscription: Subscription) -> None:
         """Leave a subscription alone that belongs to somebody else by now."""
-        self.subscriptions = [
-            one for one in self.subscriptions if one.id != subscription.id
-        ]
+        self.subscriptions.pop(subscription.id, None)
 
     def push(self, text: bytes) -> None:
         """Queue a push; a client that does not read is dropped."""
@@ -312,6 +344,17 @@ class _Listener:
         self._connection = connection
         self._binary = binary
         self.uri = connection.uri
+
+    def check_room(self) -> None:
+        """Return if the connection may have one more subscription.
+
+        Raises:
+            QuotaExceeded: It may not.
+        """
+        if self._connection.is_full():
+            raise QuotaExceeded(
+                f"A WebSocket may have at most {MAX_SUBSCRIPTIONS} subscriptions."
+            )
 
     def listen(self, subscription: Subscription) -> None:
         """Push what is posted to the subscription's queue from now on."""

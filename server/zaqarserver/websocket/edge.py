@@ -42,7 +42,7 @@ from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.turns import Turns
 from zaqarserver.websocket.binary import text_of_binary
 from zaqarserver.websocket.callers import Callers, LoginEnded, needed_headers
-from zaqarserver.websocket.connection import Connection, Message, Send
+from zaqarserver.websocket.connection import Connection, Ended, Message, Send
 from zaqarserver.websocket.frames import (
     EMPTY,
     NO_ECHO,
@@ -60,7 +60,6 @@ from zaqarserver.websocket.frames import (
     told,
 )
 from zaqarserver.websocket.protocol import DRAINING, WIRE
-from zaqarserver.websocket.room import Room
 from zaqarserver.websocket.seat import Seat
 
 LOG = logging.getLogger(__name__)
@@ -132,7 +131,7 @@ class FrameEdge:
             self._connections.discard(connection)
             await connection.finish()
             connection.seat.leave()
-            await self._unsubscribe(connection.subscriptions)
+            await self._unsubscribe(list(connection.subscriptions.values()))
         if code == DRAINING:
             await send({"type": "websocket.close", "code": DRAINING})
 
@@ -142,7 +141,7 @@ class FrameEdge:
             self._hub,
             self._base_uri,
             scope["extensions"][WIRE],
-            Room(self._server.budget),
+            self._server.budget,
             self._turns.pause,
         )
         connection.login = self._callers.login(connection)
@@ -275,7 +274,7 @@ class FrameEdge:
         request_id = str(own_id) if named else new_request_id()
         request_id_var.set(request_id)
         with connection.answering(), lease:
-            await self._turns.pause()
+            await connection.turn()
             status, text = await self._answer(
                 connection, request, request_id, lease, binary=binary
             )
@@ -353,6 +352,8 @@ class FrameEdge:
             _, result = await call(operation, context, arguments, lease)
             request.undo = operation.undo(context, values, result)
             reply = operation.render_frame(context, values, result)
+        except Ended:
+            raise
         except FrameError as error:
             return error.status, error.body
         except RequestError as error:

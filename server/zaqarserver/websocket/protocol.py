@@ -29,7 +29,7 @@ PATIENCE = 5.0
 #: Seconds that a peer gets to answer the close of a server that drains.
 CLOSE_SECONDS = 2.0
 #: Seconds after which a server that drains looks whether a peer reads.
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 4.0
 #: Bytes that are parsed at a time.
 SLICE = 4096
 #: Fragments that a message may have.
@@ -66,6 +66,8 @@ class _Joining:
 
     def write(self, data: bytes) -> None:
         """Send, or keep for the end of this turn."""
+        if self.plain.is_closing():
+            return  # its peer is gone, or told that nothing more comes
         if self._parts:
             self._parts.append(data)
         elif self.joins:
@@ -78,7 +80,8 @@ class _Joining:
         """Send what was kept."""
         if self._parts:
             parts, self._parts = self._parts, []
-            self.plain.write(b"".join(parts))
+            if not self.plain.is_closing():
+                self.plain.write(b"".join(parts))
 
     def close(self) -> None:
         """Send what was kept, then close."""
@@ -263,6 +266,10 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         super().resume_writing()
         self.account.measure()
 
+    def is_closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self.close_sent or self.disconnected or self.transport.is_closing()
+
     async def ready(self) -> None:
         """Wait until the peer has taken all that was sent."""
         while not self.writable.is_set():
@@ -306,15 +313,16 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             return
         self.stop_keepalive()
         self.queue.put_nowait({"type": "websocket.disconnect", "code": DRAINING})
-        self._wait_for_reader(0)
+        self.loop.call_later(LOOK_SECONDS, self._wait_for_reader)
 
-    def _wait_for_reader(self, before: int) -> None:
+    def _wait_for_reader(self) -> None:
         """Look again and again whether a peer takes its answers while we drain."""
-        unsent = self.unsent()
-        if 0 < before <= unsent:
+        if self.disconnected:
+            return
+        if self.account.is_unread_since(time.monotonic() - LOOK_SECONDS):
             self.transport.abort()
-        elif not self.disconnected:
-            self.loop.call_later(LOOK_SECONDS, self._wait_for_reader, unsent)
+        else:
+            self.loop.call_later(LOOK_SECONDS, self._wait_for_reader)
 
     def _drop_slow(self) -> None:
         """Be rid of a peer that does not read, at once if others need its room."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from zaqarserver.budget import MIB, Budget, Lease
 
@@ -21,6 +21,7 @@ class Room:
 
     Args:
         budget: What all connections of the process may keep.
+        turn: Waits for the connection's turn; raises if it has ended.
 
     Attributes:
         requests: Bytes of requests under way.
@@ -28,8 +29,9 @@ class Room:
         pushes: Bytes of pushes that wait.
     """
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, turn: Callable[[], Awaitable[None]]) -> None:
         self.budget = budget
+        self.turn = turn
         self.requests = 0
         self.answers = 0
         self.pushes = 0
@@ -46,8 +48,9 @@ class Room:
 
     async def take(self, size: int) -> None:
         """Wait for room for an answer, and take it."""
-        await self._until(lambda: not self.answers or self.held + size <= MOST)
-        self.answers += size
+        if size:
+            await self._until(lambda: not self.answers or self.held + size <= MOST)
+            self.answers += size
 
     def lease(self, request_size: int) -> FrameLease:
         """Return a context that keeps the room of one request and its answer."""
@@ -91,6 +94,7 @@ class FrameLease(Lease):
         """
         await self._room.take(size)
         self._answer += size
+        await self._room.turn()
         await super().take(size)
 
     def __exit__(self, *error: object) -> None:
