@@ -15,13 +15,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
-
 from zaqarserver.auth import (
     MAX_PROJECT,
     Authenticator,
     ClientIds,
-    Headers,
     Identity,
     is_loopback_host,
 )
@@ -41,7 +38,7 @@ from zaqarserver.operations import BoundOperation, bind, call
 from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.turns import Turns
 from zaqarserver.websocket.binary import text_of_binary
-from zaqarserver.websocket.callers import Callers, LoginEnded, needed_headers
+from zaqarserver.websocket.callers import Callers, LoginEnded
 from zaqarserver.websocket.connection import Connection, Ended, Message, Send
 from zaqarserver.websocket.frames import (
     EMPTY,
@@ -50,16 +47,13 @@ from zaqarserver.websocket.frames import (
     FrameError,
     Request,
     answer,
-    decode_headers,
     echo,
     envelope,
-    explain,
     masked,
-    schema_error,
-    size_of,
     told,
 )
 from zaqarserver.websocket.protocol import DRAINING, WIRE
+from zaqarserver.websocket.reading import read_request, read_values
 from zaqarserver.websocket.seat import Seat
 
 LOG = logging.getLogger(__name__)
@@ -69,17 +63,6 @@ Receive = Callable[[], Awaitable[Message]]
 #: Bytes of JSON text that a request may have beside its messages.
 _MAX_BESIDE = 65536
 _LOGGABLE = re.compile(r"[\w.:-]{1,64}", re.ASCII)
-_NO_BODY_NEEDED = frozenset(
-    {
-        "queue_list",
-        "topic_list",
-        "authenticate",
-        "ping",
-        "health",
-        "homedoc_get",
-        "quota_show",
-    }
-)
 
 
 class FrameEdge:
@@ -227,7 +210,9 @@ class FrameEdge:
                 data = message["text"].encode()
             action, headers, body = envelope(data)
             repeated = echo(action, body or EMPTY, masked(headers))
-            request = self._request(action, headers, body, connection.login.proofs)
+            request = read_request(
+                action, headers, body, connection.login.proofs, self._operations
+            )
         except FrameError as error:
             await connection.send(
                 answer(repeated, error.status, error.body), binary=binary
@@ -240,29 +225,6 @@ class FrameEdge:
             await connection.run_aside(work)
         else:
             await work
-
-    def _request(
-        self,
-        action_text: bytes,
-        headers: bytes,
-        body: bytes,
-        proofs: Headers | None,
-    ) -> Request:
-        action = msgspec.json.decode(action_text)
-        known = isinstance(action, str) and (
-            action == "authenticate" or action in self._operations
-        )
-        if not known:
-            raise FrameError(400, f"{action} is not a valid action")
-        request = Request(action, decode_headers(headers), headers, body, proofs)
-        if not body and action not in _NO_BODY_NEEDED:
-            raise schema_error("body: an object is needed")
-        if body and not body.startswith(b"{") and action != "authenticate":
-            raise schema_error("body: an object is needed")
-        for name in needed_headers(request):
-            if not isinstance(request.headers.get(name), str):
-                raise schema_error(f"headers: {name} is needed, a text")
-        return request
 
     async def _serve_request(
         self, connection: Connection, request: Request, lease: Lease, *, binary: bool
@@ -339,7 +301,7 @@ class FrameEdge:
         operation = self._operations[request.action]
         try:
             # Types first: a malformed frame is refused before anything else.
-            values = self._values(operation, request.body or EMPTY)
+            values = read_values(operation, request.body or EMPTY)
             client_id = self._client_id(request)
             identity = await self._identify(connection, request, operation, values)
             listener = connection.listener(binary=binary)
@@ -365,24 +327,6 @@ class FrameEdge:
             LOG.exception("request failed")
             return 500, {"exception": request_id, "error": "Unexpected error."}
         return reply.status, reply.body
-
-    @staticmethod
-    def _values(operation: BoundOperation, body: bytes) -> Fields:
-        try:
-            operation.check_count(body)
-            values = operation.frame.read(body)
-            if operation.sized is not None:
-                size = size_of(body, operation.sized)
-                if size > operation.max_body:
-                    raise BadRequest(
-                        f"{operation.sized} may have at most {operation.max_body} "
-                        "bytes."
-                    )
-                if operation.measured:
-                    values["size"] = size
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise explain(error) from None
-        return operation.row.fields(**values)
 
     async def _identify(
         self,

@@ -1,0 +1,90 @@
+"""Reading a request frame: the request, and the arguments of its action."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+import msgspec
+
+from zaqarserver.auth import Headers
+from zaqarserver.errors import BadRequest
+from zaqarserver.fields import Fields
+from zaqarserver.operations import BoundOperation
+from zaqarserver.websocket.callers import needed_headers
+from zaqarserver.websocket.frames import (
+    FrameError,
+    Request,
+    decode_headers,
+    explain,
+    schema_error,
+    size_of,
+)
+
+_NO_BODY_NEEDED = frozenset(
+    {
+        "queue_list",
+        "topic_list",
+        "authenticate",
+        "ping",
+        "health",
+        "homedoc_get",
+        "quota_show",
+    }
+)
+
+
+def read_request(
+    action_text: bytes,
+    headers: bytes,
+    body: bytes,
+    proofs: Headers | None,
+    actions: Container[str],
+) -> Request:
+    """Return the request of an envelope.
+
+    Args:
+        action_text: The JSON text of its action.
+        headers: That of its headers.
+        body: That of its body, or nothing.
+        proofs: What its connection had proved.
+        actions: Those that there are, beside ``authenticate``.
+
+    Raises:
+        FrameError: It is no request.
+    """
+    action = msgspec.json.decode(action_text)
+    known = isinstance(action, str) and (action == "authenticate" or action in actions)
+    if not known:
+        raise FrameError(400, f"{action} is not a valid action")
+    request = Request(action, decode_headers(headers), headers, body, proofs)
+    if not body and action not in _NO_BODY_NEEDED:
+        raise schema_error("body: an object is needed")
+    if body and not body.startswith(b"{") and action != "authenticate":
+        raise schema_error("body: an object is needed")
+    for name in needed_headers(request):
+        if not isinstance(request.headers.get(name), str):
+            raise schema_error(f"headers: {name} is needed, a text")
+    return request
+
+
+def read_values(operation: BoundOperation, body: bytes) -> Fields:
+    """Return the arguments of an operation, each of its type.
+
+    Raises:
+        BadRequest: They have too many bytes.
+        FrameError: They are malformed.
+    """
+    try:
+        operation.check_count(body)
+        values = operation.frame.read(body)
+        if operation.sized is not None:
+            size = size_of(body, operation.sized)
+            if size > operation.max_body:
+                raise BadRequest(
+                    f"{operation.sized} may have at most {operation.max_body} bytes."
+                )
+            if operation.measured:
+                values["size"] = size
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise explain(error) from None
+    return operation.row.fields(**values)
