@@ -98,10 +98,12 @@ class Web:
         ]
         ready()
         await self.stopping.wait()
+        waiting = [peer for one in listeners for peer in _queue(one)]
         for listener in listeners:
+            # Now that the queue is short, nobody is kept out for long.
             if not isinstance(listener, Inherited):
                 admit_nobody(listener)
-        waiting = [peer for one in listeners for peer in _queue(one)]
+            waiting += _queue(listener)
         for server in servers:
             server.close()
         for listener in listeners:
