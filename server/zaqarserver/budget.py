@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Self
 
 from zaqarserver.errors import Overloaded
+from zaqarserver.turns import Turns
 
 MIB = 1024 * 1024
 #: Bytes that all connections may keep, unless configured otherwise.
@@ -37,11 +38,13 @@ class Budget:
     Attributes:
         most: The same.
         held: Bytes that they keep or that answers in the making may need.
+        turns: The time that large answers, and all frames, take of the event loop.
     """
 
     def __init__(self, most: int = MOST) -> None:
         self.most = most
         self.held = 0
+        self.turns = Turns()
         self._unread: set[Account] = set()
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._looked = 0.0
@@ -194,6 +197,8 @@ class Lease:
         size = min(size, self._budget.most)
         await self._budget.take(size)
         self._size += size
+        if size:
+            await self._budget.turns.pause()
 
     def hold(self, size: int) -> None:
         """Count bytes that are kept already."""

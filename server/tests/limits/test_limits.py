@@ -104,8 +104,10 @@ def deaf_listeners(server: Any) -> None:
         answer = ask(peer, "subscription_create", queue_name="pushed")
         assert answer["headers"]["status"] == 201
     fill(server, "pushed", 60, LARGE)
-    for peer in peers:
-        assert close_code(peer) in (1008, None)
+    deadline, other = time.monotonic() + PATIENCE, dial(server)
+    while ask(other, "subscription_list", queue_name="pushed")["body"]["subscriptions"]:
+        assert time.monotonic() < deadline, "listeners that read nothing are kept"
+    for peer in (*peers, other):
         peer.shutdown()
 
 
@@ -241,17 +243,19 @@ def filtered(server: Any) -> float:
 
 
 class Row(NamedTuple):
-    """One row of the table: how it is driven, and bytes of memory it may take."""
+    """One row of the table: how it is driven, bytes it may take, seconds of a stall."""
 
     drive: Callable[[Any], None]
     growth: int
+    stall: float = STALL_SECONDS
 
 
 ROWS = (
     # What is counted exists twice while an answer is made and handed to the system.
     Row(deaf_sockets_in_turn, 2 * BUDGET),
     Row(deaf_sockets_side_by_side, 2 * BUDGET),
-    Row(deaf_rest_peers, 2 * BUDGET),
+    # Answers of 5 MiB: each takes a turn of 20 ms, and the heartbeat needs several.
+    Row(deaf_rest_peers, 2 * BUDGET, stall=0.4),
     Row(deaf_listeners, BUDGET),
     Row(empty_fragments, MIB),
     Row(pings, MIB),
@@ -276,10 +280,10 @@ def test_a_peer_makes_no_resource_grow_beyond_its_bound(limited, row):
             row.drive(limited)
         best.stall = min(best.stall, seen.stall)
         best.growth = min(best.growth, seen.growth)
-        if best.stall <= STALL_SECONDS and best.growth <= row.growth + BESIDE:
+        if best.stall <= row.stall and best.growth <= row.growth + BESIDE:
             break
     print(f"{best.stall * 1000:.0f} ms, {best.growth / MIB:.0f} MiB")
     assert best.growth <= row.growth + BESIDE
-    assert best.stall <= STALL_SECONDS
+    assert best.stall <= row.stall
     log = limited.log.read_text()
     assert "Traceback" not in log, log[-4000:]

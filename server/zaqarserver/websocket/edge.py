@@ -36,7 +36,6 @@ from zaqarserver.metrics import Metrics
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.operations import BoundOperation, bind, call
 from zaqarserver.storage.subscriptions import Subscription
-from zaqarserver.turns import Turns
 from zaqarserver.websocket.binary import text_of_binary
 from zaqarserver.websocket.callers import Callers, LoginEnded
 from zaqarserver.websocket.connection import Connection, Ended, Message, Send
@@ -87,7 +86,7 @@ class FrameEdge:
         self._clock = server.clock
         self._operations = bind(server.settings)
         self._connections: set[Connection] = set()
-        self._turns = Turns()
+        self._turns = server.budget.turns
         self._max_text = server.settings.max_messages_post_size + _MAX_BESIDE
 
     async def serve(self, scope: Message, receive: Receive, send: Send) -> None:
