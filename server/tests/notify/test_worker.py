@@ -593,11 +593,50 @@ class Crashed:
     """The store as a process sees it that dies before it can settle."""
 
     def __init__(self, store):
-        self.delivery_take = store.delivery_take
-        self.delivery_due = store.delivery_due
+        self._store = store
+        self._dead = False
+
+    async def delivery_take(self, now, **named):
+        if self._dead:
+            raise Unavailable("crashed")
+        return await self._store.delivery_take(now, **named)
+
+    async def delivery_due(self, now):
+        return await self._store.delivery_due(now)
 
     async def delivery_settle(self, key, **named):
+        self._dead = True
         raise Unavailable("crashed")
+
+
+async def test_a_store_that_does_not_hear_of_deliveries_holds_no_slots(
+    notifiers, store, deliverer, clock
+):
+    class Deaf(Crashed):
+        """Hears nothing of the first two deliveries, as a shard that stands still."""
+
+        async def delivery_settle(self, key, **named):
+            if key not in heard and len(deaf | {key}) <= 2:
+                deaf.add(key)
+                raise Unavailable("it stands still")
+            heard.add(key)
+            await self._store.delivery_settle(key, **named)
+
+    deaf, heard = set(), set()
+    notifier = await notifiers(max_notifier_workers=2)
+    notifier._storage = Deaf(store)
+    for number in range(6):
+        store.subscribe(f"http://a{number}/")
+    store.post(b"1", ttl=HOURS)
+    await turns()
+    await clock.advance(0.2)
+    assert len(deaf) == 2
+    assert deliverer.bodies() == [1] * 6
+    deaf.clear()
+    heard.update(range(100))
+    await clock.advance(5)
+    assert deliverer.bodies() == [1] * 6
+    assert store.rows == {}
 
 
 async def test_retries_go_on_after_a_restart_where_they_were(

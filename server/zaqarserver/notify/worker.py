@@ -53,6 +53,7 @@ class _Taken:
         "lease",
         "position",
         "settled",
+        "settling",
         "turn",
     )
 
@@ -63,6 +64,7 @@ class _Taken:
         self.position = delivery.position
         self.attempt = delivery.attempt
         self.settled = False
+        self.settling = False
         self.gave_up = False  # on some message
         # One word to the store at a time: a renewal must not overtake the end.
         self.turn = asyncio.Lock()
@@ -118,6 +120,7 @@ class Notifier:
             self.noticed,
         )
         self._held: dict[int, _Taken] = {}
+        self._settling: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._chores: list[asyncio.Task[None]] = []
 
@@ -150,6 +153,8 @@ class Notifier:
             chore.cancel()
         await asyncio.gather(*chores, return_exceptions=True)
         await self.slots.close(self._settings.drain_timeout)
+        for task in self._settling:
+            task.cancel()
         with deadline.within(_STORE_SECONDS):
             held = list(self._held.values())
             await asyncio.gather(*(self.give_back(taken, 0) for taken in held))
@@ -274,7 +279,8 @@ class Notifier:
             log_defect(named(taken.delivery.subscription), error)
             well = False
         # Not reached when cancelled: stop() gives back what is still held.
-        self._let_go(taken)
+        if not taken.settling:
+            self._let_go(taken)
         return well
 
     async def _deliver(self, taken: _Taken) -> bool:
@@ -347,9 +353,26 @@ class Notifier:
     async def _settle(self, taken: _Taken, due: float | None) -> None:
         """Tell the store how a delivery went, until it has heard.
 
-        Otherwise what was sent would be sent again.
+        Otherwise what was sent would be sent again. A store that stands still holds
+        no slot for long, which deliveries of others may need.
         """
-        await self._insist(lambda: self._tell(taken, due, last=True))
+        with contextlib.suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(_STORE_SECONDS):
+                return await self._tell(taken, due, last=True)
+        if len(self._settling) >= 2 * self._settings.max_notifier_workers:
+            return await self._insist(lambda: self._tell(taken, due, last=True))
+        taken.settling = True
+        task = asyncio.create_task(self._settle_and_let_go(taken, due))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+        return None
+
+    async def _settle_and_let_go(self, taken: _Taken, due: float | None) -> None:
+        try:
+            await self._insist(lambda: self._tell(taken, due, last=True))
+        except Exception as error:  # noqa: BLE001 - the delivery comes up again
+            log_defect(named(taken.delivery.subscription), error)
+        self._let_go(taken)
 
     async def _tell(
         self, taken: _Taken, due: float | None, *, last: bool = False
