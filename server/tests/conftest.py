@@ -17,11 +17,12 @@ from redis_service import RedisServer
 from zaqarserver import config
 from zaqarserver.auth import NoAuth
 from zaqarserver.clock import Clock
-from zaqarserver.context import NoNotices, Server, Settings
+from zaqarserver.context import NoNotices, Server
 from zaqarserver.http import make_app
 from zaqarserver.metrics import Metrics
 from zaqarserver.policy import RulePolicy
-from zaqarserver.quota_options import quotas_of
+from zaqarserver.quotas import quotas_of
+from zaqarserver.settings import Settings
 from zaqarserver.signing import Signer
 from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.sqlite import SQLiteStorage

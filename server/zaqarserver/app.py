@@ -26,7 +26,7 @@ from zaqarserver.notify.websocket import Hub
 from zaqarserver.notify.worker import Notifier
 from zaqarserver.plugins import load_plugin
 from zaqarserver.policy import RulePolicy
-from zaqarserver.quota_options import quotas_of
+from zaqarserver.quotas import quotas_of
 from zaqarserver.signing import Signer
 from zaqarserver.spaces import project_of
 from zaqarserver.stages.pipeline import load_pipeline

@@ -15,8 +15,8 @@ from typing import Protocol
 
 import msgspec
 
-from zaqarserver.context import Settings
 from zaqarserver.errors import BadRequest
+from zaqarserver.settings import Settings
 
 Headers = Mapping[bytes, bytes]
 

@@ -9,320 +9,196 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-import msgspec
 from oslo_config import cfg
 
-from zaqarserver import __version__
+from zaqarserver import __version__, options
 from zaqarserver.budget import MIB, MOST
-from zaqarserver.context import Settings
 from zaqarserver.errors import SettingsError
-from zaqarserver.notify.options import NOTIFICATION_OPTS
 from zaqarserver.notify.settings import NotifySettings, TrustTokens
-from zaqarserver.quota_options import QUOTA_OPTS
+from zaqarserver.options import setting
+from zaqarserver.quotas import Limits, QuotaFile
+from zaqarserver.settings import CommonSettings, Settings
 
-_BASE = Settings()
 #: The server's own page behind the links of confirmation mails.
 CONFIRM_PAGE = "/confirm"
 
-DEFAULT_OPTS: list[cfg.Opt] = [
-    cfg.StrOpt(
-        "auth_strategy",
-        default="",
-        choices=[
-            ("", "No authentication: requests are believed. Loopback only."),
-            ("keystone", "Keystone tokens, checked as [keystone_authtoken] says."),
-        ],
-        help="How callers are authenticated.",
-    ),
-    cfg.BoolOpt(
-        "admin_mode",
-        default=_BASE.admin_mode,
-        help="Serve the routes for administrators (health, pools) as well.",
-    ),
-    cfg.BoolOpt(
-        "pooling",
-        default=_BASE.pooling,
-        help="Keep queues in pools: stores that administrators register. The store of "
-        "[storage] uri keeps the catalogue of them.",
-    ),
-    cfg.BoolOpt(
-        "enable_checksum",
-        default=_BASE.enable_checksum,
-        help="Keep a checksum with each posted message.",
-    ),
-    cfg.BoolOpt("debug", default=False, help="Log more: level DEBUG."),
-    cfg.BoolOpt("use_json", default=False, help="Log JSON lines instead of text."),
-]
 
-CLI_OPTS: list[cfg.Opt] = [
-    cfg.IntOpt(
-        "workers",
-        default=1,
-        min=1,
-        help="Server processes on the same port. More than one needs a store that "
-        "processes share, such as redis://HOST. SIGHUP replaces them one by one.",
-    ),
-    cfg.BoolOpt(
-        "insecure",
-        default=False,
-        help="Without authentication, listen on other addresses than loopback too. "
-        "Everybody who reaches the port then has full access to every project.",
-    ),
-]
+def _was(name: str, part: str) -> list[cfg.DeprecatedOpt]:
+    return [cfg.DeprecatedOpt(name, group=f"drivers:transport:{part}")]
 
-SERVER_OPTS: list[cfg.Opt] = [
-    cfg.HostAddressOpt(
-        "host",
-        default="127.0.0.1",
-        deprecated_opts=[cfg.DeprecatedOpt("bind", group="drivers:transport:wsgi")],
-        help="The address to listen on.",
-    ),
-    cfg.PortOpt(
-        "port",
-        default=8888,
-        deprecated_opts=[cfg.DeprecatedOpt("port", group="drivers:transport:wsgi")],
-        help="The port to listen on; 0 picks a free one.",
-    ),
-    cfg.IntOpt(
-        "graceful_timeout",
-        default=10,
-        min=0,
-        help="Seconds that requests under way get to finish after SIGTERM.",
-    ),
-    cfg.IntOpt(
-        "request_timeout",
-        default=30,
-        min=1,
-        help="Seconds that a request may take to arrive.",
-    ),
-    cfg.IntOpt(
-        "keep_alive",
-        default=75,
-        min=1,
-        help="Seconds that an idle connection is kept open.",
-    ),
-    cfg.IntOpt(
-        "max_connections",
-        default=4096,
-        min=1,
-        help="Connections at once; more are answered 503.",
-    ),
-    cfg.IntOpt(
-        "write_timeout",
-        default=30,
-        min=1,
-        help="Seconds that a peer may leave an answer unread before it is dropped. "
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """The group ``[server]``."""
+
+    host: str = setting(
+        "127.0.0.1",
+        "The address to listen on.",
+        cfg.HostAddressOpt,
+        deprecated_opts=_was("bind", "wsgi"),
+    )
+    port: int = setting(
+        8888,
+        "The port to listen on; 0 picks a free one.",
+        cfg.PortOpt,
+        deprecated_opts=_was("port", "wsgi"),
+    )
+    graceful_timeout: int = setting(
+        10, "Seconds that requests under way get to finish after SIGTERM.", min=0
+    )
+    request_timeout: int = setting(
+        30, "Seconds that a request may take to arrive.", min=1
+    )
+    keep_alive: int = setting(
+        75, "Seconds that an idle connection is kept open.", min=1
+    )
+    max_connections: int = setting(
+        4096, "Connections at once; more are answered 503.", min=1
+    )
+    write_timeout: int = setting(
+        30,
+        "Seconds that a peer may leave an answer unread before it is dropped. "
         "Each 16 KiB that it reads prolong them by a second.",
-    ),
-    cfg.IntOpt(
-        "max_waiting_bytes",
-        default=MOST,
-        min=16 * MIB,
-        help="Bytes that all connections of a process may keep waiting: requests that "
+        min=1,
+    )
+    max_waiting_bytes: int = setting(
+        MOST,
+        "Bytes that all connections of a process may keep waiting: requests that "
         "arrive, and answers and pushes that were not read yet. Requests beyond are "
         "answered 503.",
-    ),
-    cfg.HostAddressOpt(
-        "metrics_host",
-        default="127.0.0.1",
-        help="The address of the additional port for metrics.",
-    ),
-    cfg.PortOpt(
-        "metrics_port",
-        default=0,
-        help="A port on which only this process answers, for its /metrics; 0 for "
+        min=16 * MIB,
+    )
+    metrics_host: str = setting(
+        "127.0.0.1",
+        "The address of the additional port for metrics.",
+        cfg.HostAddressOpt,
+    )
+    metrics_port: int = setting(
+        0,
+        "A port on which only this process answers, for its /metrics; 0 for "
         "none. With several workers each has the next port.",
-    ),
-]
+        cfg.PortOpt,
+    )
 
-WEBSOCKET_OPTS: list[cfg.Opt] = [
-    cfg.HostAddressOpt(
-        "host",
-        default="127.0.0.1",
-        deprecated_opts=[
-            cfg.DeprecatedOpt("bind", group="drivers:transport:websocket")
-        ],
-        help="The address to listen on for WebSockets.",
-    ),
-    cfg.PortOpt(
-        "port",
-        default=9000,
-        deprecated_opts=[
-            cfg.DeprecatedOpt("port", group="drivers:transport:websocket")
-        ],
-        help="The port to listen on for WebSockets; 0 picks a free one. The REST "
+
+@dataclass(frozen=True, kw_only=True)
+class WebSocketSettings:
+    """The group ``[websocket]``."""
+
+    host: str = setting(
+        "127.0.0.1",
+        "The address to listen on for WebSockets.",
+        cfg.HostAddressOpt,
+        deprecated_opts=_was("bind", "websocket"),
+    )
+    port: int = setting(
+        9000,
+        "The port to listen on for WebSockets; 0 picks a free one. The REST "
         "port takes them too.",
-    ),
-    cfg.IntOpt(
-        "ping_interval",
-        default=20,
-        min=1,
-        help="Seconds between pings; a peer that does not answer one is dropped.",
-    ),
-    cfg.IntOpt(
-        "idle_timeout",
-        default=3600,
-        min=1,
-        help="Seconds after which a connection is closed that sends nothing and is "
+        cfg.PortOpt,
+        deprecated_opts=_was("port", "websocket"),
+    )
+    ping_interval: int = setting(
+        20, "Seconds between pings; a peer that does not answer one is dropped.", min=1
+    )
+    idle_timeout: int = setting(
+        3600,
+        "Seconds after which a connection is closed that sends nothing and is "
         "subscribed to nothing.",
-    ),
-    cfg.IntOpt(
-        "authentication_timeout",
-        default=60,
         min=1,
-        help="With auth_strategy: seconds after which a connection is closed that has "
+    )
+    authentication_timeout: int = setting(
+        60,
+        "With auth_strategy: seconds after which a connection is closed that has "
         "not authenticated and sends nothing with a valid signature.",
-    ),
-]
+        min=1,
+    )
 
-STORAGE_OPTS: list[cfg.Opt] = [
-    cfg.StrOpt(
-        "uri",
-        default="",
-        sample_default="sqlite:///$XDG_STATE_HOME/zaqarserver/zaqar.db",
-        help="Where messages are kept: sqlite:///PATH, or sqlite://:memory: to "
+
+@dataclass(frozen=True, kw_only=True)
+class StorageSettings:
+    """The group ``[storage]``."""
+
+    uri: str = setting(
+        "",
+        "Where messages are kept: sqlite:///PATH, or sqlite://:memory: to "
         "forget all at the end; or a store that servers share: redis://HOST:PORT, "
         "rediss://, redis+sentinel://HOST,HOST/SERVICE, redis+cluster://HOST,HOST. "
         "Empty: a file under the state directory.",
-    ),
-    cfg.StrOpt(
-        "synchronous",
-        default="full",
+        sample_default="sqlite:///$XDG_STATE_HOME/zaqarserver/zaqar.db",
+    )
+    synchronous: str = setting(
+        "full",
+        "How durable SQLite makes a message before it is acknowledged.",
         choices=[
             ("full", "A 201 means that the message is on disk."),
             ("normal", "A power loss may take the last moments; a crash does not."),
         ],
-        help="How durable SQLite makes a message before it is acknowledged.",
-    ),
-    cfg.ListOpt(
-        "message_pipeline",
-        default=["json_schema", "encryption"],
-        help="The stages that each message goes through, in the order of posting.",
-    ),
-]
+    )
+    message_pipeline: tuple[str, ...] = setting(
+        ("json_schema", "encryption"),
+        "The stages that each message goes through, in the order of posting.",
+    )
 
 
-POOLING_OPTS: list[cfg.Opt] = [
-    cfg.BoolOpt(
-        "enable_virtual_pool",
-        default=False,
-        help="While no pool is registered, let the store of [storage] uri take new "
+@dataclass(frozen=True, kw_only=True)
+class PoolingSettings:
+    """The group ``[pooling:catalog]``."""
+
+    enable_virtual_pool: bool = setting(
+        False,
+        "While no pool is registered, let the store of [storage] uri take new "
         "queues. Without it they are refused with 503 until there is one.",
-    ),
-]
+    )
 
 
-CORS_OPTS: list[cfg.Opt] = [
-    cfg.ListOpt(
-        "allowed_origin",
-        default=[],
-        help="Origins of web pages that may use the service from a browser, such as "
+@dataclass(frozen=True, kw_only=True)
+class CorsSettings:
+    """The group ``[cors]``."""
+
+    allowed_origin: tuple[str, ...] = setting(
+        (),
+        "Origins of web pages that may use the service from a browser, such as "
         "https://app.example; * for all.",
-    ),
-    cfg.BoolOpt(
-        "allow_credentials",
-        default=False,
-        help="Whether those pages may send credentials of the browser's.",
-    ),
-]
+    )
+    allow_credentials: bool = setting(
+        False, "Whether those pages may send credentials of the browser's."
+    )
 
 
-SIGNED_URL_OPTS: list[cfg.Opt] = [
-    cfg.StrOpt(
-        "secret_key",
-        default="",
-        secret=True,
-        help="The key that pre-signed access is signed with. Without it nothing is "
+@dataclass(frozen=True, kw_only=True)
+class SignedUrlSettings:
+    """The group ``[signed_url]``."""
+
+    secret_key: str = setting(
+        "",
+        "The key that pre-signed access is signed with. Without it nothing is "
         "signed, and subscribers cannot be asked to confirm. A new key ends all "
         "access that was signed with the old one.",
-    ),
-]
-
-
-def _transport(name: str, text: str, minimum: int = 0) -> cfg.Opt:
-    return cfg.IntOpt(name, default=getattr(_BASE, name), min=minimum, help=text)
-
-
-TRANSPORT_OPTS: list[cfg.Opt] = [
-    _transport("default_message_ttl", "Seconds that a message lives.", 60),
-    _transport("default_message_delay", "The delay shown for queues without one."),
-    _transport("default_claim_ttl", "Seconds that a claim holds.", 60),
-    _transport("default_claim_grace", "Seconds that messages outlive a claim.", 60),
-    _transport("max_queues_per_page", "The largest page of queues.", 1),
-    _transport("max_messages_per_page", "The largest page of messages.", 1),
-    _transport("max_messages_per_claim_or_pop", "The most that one claim takes.", 1),
-    _transport("max_queue_metadata", "Bytes of a queue's metadata.", 2),
-    _transport("max_messages_post_size", "Bytes of one post.", 1),
-    _transport(
-        "max_messages_per_post",
-        "Messages of one post. More than the default do not fit into the bytes that "
-        "are the default of one.",
-        1,
-    ),
-    _transport("max_message_ttl", "The longest life of a message, seconds.", 60),
-    _transport("max_message_delay", "The longest delay, seconds."),
-    _transport("max_claim_ttl", "The longest claim, seconds.", 60),
-    _transport("max_claim_grace", "The longest grace, seconds.", 60),
-    _transport("default_subscription_ttl", "Seconds that a subscription lives.", 60),
-    _transport("max_subscriptions_per_page", "The largest page of subscriptions.", 1),
-    _transport("max_pools_per_page", "The largest page of pools.", 1),
-    _transport("max_flavors_per_page", "The largest page of flavors.", 1),
-    _transport("max_signed_urls_per_page", "The largest page of signed URLs.", 1),
-    _transport(
-        "max_signed_urls_per_queue",
-        "How many signed URLs that have not expired, revoked ones included, a queue "
-        "may have.",
-    ),
-    cfg.StrOpt(
-        "message_encryption_key",
-        default="",
         secret=True,
-        help="The key text, at least 16 characters, that encrypts the messages of "
-        "queues with _enable_encrypt_messages. Without it there are none.",
-    ),
-    cfg.ListOpt(
-        "message_encryption_old_keys",
-        default=[],
-        help="Earlier key texts, to read what was encrypted with them.",
-    ),
-    cfg.ListOpt(
-        "subscriber_types",
-        default=list(_BASE.subscriber_types),
-        help="The schemes that a subscriber may have.",
-    ),
-    cfg.StrOpt(
-        "client_id_uuid_safe",
-        default=_BASE.client_id_uuid_safe,
-        choices=[
-            ("strict", "Client ids are UUIDs."),
-            ("off", "Client ids are texts of a bounded length."),
-        ],
-        help="What a Client-ID may be.",
-    ),
-    _transport("min_length_client_id", "The shortest Client-ID, with off.", 1),
-    _transport("max_length_client_id", "The longest Client-ID, with off.", 1),
-    cfg.BoolOpt(
-        "message_delete_with_claim_id",
-        default=_BASE.message_delete_with_claim_id,
-        help="Messages can be deleted only with the claim that holds them.",
-    ),
-]
+    )
 
+
+_GROUPS: dict[str, tuple[type, ...]] = {
+    "DEFAULT": (CommonSettings,),
+    "server": (ServerSettings,),
+    "websocket": (WebSocketSettings,),
+    "storage": (StorageSettings,),
+    "pooling:catalog": (PoolingSettings,),
+    "transport": (Settings,),
+    "cors": (CorsSettings,),
+    "signed_url": (SignedUrlSettings,),
+    "quota": (Limits, QuotaFile),
+    "notification": (NotifySettings,),
+}
+
+#: All options, by group.
 GROUPS: dict[str, list[cfg.Opt]] = {
-    "DEFAULT": [*DEFAULT_OPTS, *CLI_OPTS],
-    "server": SERVER_OPTS,
-    "websocket": WEBSOCKET_OPTS,
-    "storage": STORAGE_OPTS,
-    "pooling:catalog": POOLING_OPTS,
-    "transport": TRANSPORT_OPTS,
-    "cors": CORS_OPTS,
-    "signed_url": SIGNED_URL_OPTS,
-    "quota": QUOTA_OPTS,
-    "notification": NOTIFICATION_OPTS,
+    group: options.options(*parts) for group, parts in _GROUPS.items()
 }
 
 
@@ -341,11 +217,9 @@ def load(arguments: Sequence[str]) -> cfg.ConfigOpts:
         SettingsError: A file or value cannot be used; the text says which.
     """
     conf = cfg.ConfigOpts()
-    conf.register_cli_opts(CLI_OPTS)
-    conf.register_opts(DEFAULT_OPTS)
-    for group, options in GROUPS.items():
-        if group != "DEFAULT":
-            conf.register_opts(options, group=group)
+    conf.register_cli_opts(options.options(CommonSettings, cli=True))
+    for group, found in GROUPS.items():
+        conf.register_opts(found, group=None if group == "DEFAULT" else group)
     try:
         conf(
             list(arguments),
@@ -363,8 +237,8 @@ def load(arguments: Sequence[str]) -> cfg.ConfigOpts:
 
 
 def _check(conf: cfg.ConfigOpts) -> None:
-    for group, options in GROUPS.items():
-        for option in options:
+    for group, found in GROUPS.items():
+        for option in found:
             # Reading a value is what checks it.
             _ = conf[option.dest] if group == "DEFAULT" else conf[group][option.dest]
     transport = conf.transport
@@ -380,17 +254,8 @@ def _check(conf: cfg.ConfigOpts) -> None:
 
 def settings_of(conf: cfg.ConfigOpts) -> Settings:
     """Return what handlers and edges read of the configuration."""
-    values: dict[str, Any] = {
-        "admin_mode": conf.admin_mode,
-        "pooling": conf.pooling,
-        "enable_checksum": conf.enable_checksum,
-    }
-    names = {option.dest for option in TRANSPORT_OPTS}
-    for field in msgspec.structs.fields(Settings):
-        if field.name in names:
-            value = conf.transport[field.name]
-            values[field.name] = tuple(value) if isinstance(value, list) else value
-    return Settings(**values)
+    common = options.values(CommonSettings, conf)
+    return Settings(**common, **options.values(Settings, conf.transport))
 
 
 def storage_uri(conf: cfg.ConfigOpts) -> str:
@@ -410,15 +275,10 @@ def notify_settings_of(
     Without authentication only callers on this machine are served; what they can
     reach here by themselves, webhooks may reach as well.
     """
-    values: dict[str, Any] = {"trusts": trusts}
-    for field in msgspec.structs.fields(NotifySettings):
-        if field.name in values:
-            continue
-        value = conf.notification[field.name]
-        values[field.name] = tuple(value) if isinstance(value, list) else value
+    values = options.values(NotifySettings, conf.notification)
     if not conf.auth_strategy and not conf.insecure:
         values["allowed_networks"] += ("127.0.0.0/8", "::1/128")
     if not values["external_confirmation_url"] and values["public_url"]:
         page = values["public_url"].rstrip("/") + CONFIRM_PAGE
         values["external_confirmation_url"] = page
-    return NotifySettings(**values)
+    return NotifySettings(trusts=trusts, **values)

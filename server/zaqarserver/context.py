@@ -12,56 +12,13 @@ from zaqarserver.budget import Budget
 from zaqarserver.clock import Clock
 from zaqarserver.errors import BadRequest
 from zaqarserver.quotas import Quotas
+from zaqarserver.settings import Settings
 from zaqarserver.signing import Signer
 from zaqarserver.stages.pipeline import Pipeline
 from zaqarserver.storage.base import Capability, Storage
 from zaqarserver.storage.catalog import CatalogStorage, DrainState, Pool
 from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.turns import Turns
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings that handlers and edges read (``rest-v2`` section 7).
-
-    Each field has the name, unit and default of its configuration option; see
-    :mod:`zaqarserver.config` for the groups and the help texts.
-    """
-
-    admin_mode: bool = False
-    pooling: bool = False
-    enable_checksum: bool = False
-
-    default_message_ttl: int = 3600
-    default_message_delay: int = 0
-    default_claim_ttl: int = 300
-    default_claim_grace: int = 60
-    max_queues_per_page: int = 20
-    max_messages_per_page: int = 20
-    max_messages_per_claim_or_pop: int = 20
-    max_queue_metadata: int = 65536
-    max_messages_post_size: int = 262144
-    max_messages_per_post: int = 25000
-    max_message_ttl: int = 1209600
-    max_message_delay: int = 900
-    max_claim_ttl: int = 43200
-    max_claim_grace: int = 43200
-    client_id_uuid_safe: str = "strict"
-    min_length_client_id: int = 10
-    max_length_client_id: int = 36
-    message_delete_with_claim_id: bool = False
-    default_subscription_ttl: int = 3600
-    max_subscriptions_per_page: int = 20
-    max_pools_per_page: int = 20
-    max_flavors_per_page: int = 20
-    max_signed_urls_per_page: int = 20
-    max_signed_urls_per_queue: int = 1000
-    subscriber_types: tuple[str, ...] = (
-        "http",
-        "https",
-        "mailto",
-        "trust+http",
-        "trust+https",
-    )
 
 
 class Policy(Protocol):

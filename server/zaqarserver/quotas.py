@@ -11,12 +11,15 @@ import logging
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
+from oslo_config import cfg
 
 from zaqarserver.errors import QuotaExceeded, SettingsError, TooManyRequests
+from zaqarserver.options import options, setting, values
 
 LOG = logging.getLogger(__name__)
 
@@ -36,37 +39,38 @@ RELOAD_SECONDS = 1.0
 #: One request in a bucket, filled by sums that round.
 _ONE = 1 - 1e-9
 
-_Count = Annotated[int, msgspec.Meta(ge=UNLIMITED)]
-_Rate = Annotated[float, msgspec.Meta(ge=UNLIMITED)]
-_Burst = Annotated[int, msgspec.Meta(ge=0)]
+
+def _count(what: str, default: int = UNLIMITED) -> int:
+    return setting(default, f"{what} -1: any number.", min=UNLIMITED)
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits of one project; -1 is none.
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The limits of one project in ``[quota]``; -1 is none."""
 
-    Attributes:
-        queues: Queues and topics.
-        messages: Messages in them.
-        bytes: Bytes of the messages' bodies, as stored.
-        subscriptions: Subscriptions.
-        sockets: WebSockets at once, for each server process.
-        requests_per_second: Requests a second over time, for each server process.
-        burst: Requests at once after a pause; 0 for as many as a second brings, at
-            least one.
-        subscriptions_per_queue: Subscriptions of one queue or topic.
-        notifications_per_post: Messages of one post times the subscriptions of its
-            queue or topic.
-    """
-
-    queues: int = UNLIMITED
-    messages: int = UNLIMITED
-    bytes: int = UNLIMITED
-    subscriptions: int = UNLIMITED
-    sockets: int = UNLIMITED
-    requests_per_second: float = UNLIMITED
-    burst: int = 0
-    subscriptions_per_queue: int = SUBSCRIPTIONS_PER_QUEUE
-    notifications_per_post: int = NOTIFICATIONS_PER_POST
+    queues: int = _count("Queues and topics that a project may have.")
+    messages: int = _count("Messages that a project may keep.")
+    bytes: int = _count("Bytes of message bodies that a project may keep.")
+    subscriptions: int = _count("Subscriptions that a project may have.")
+    sockets: int = _count("WebSockets of a project at once, in one server process.")
+    subscriptions_per_queue: int = _count(
+        "Subscriptions that one queue or topic may have.", SUBSCRIPTIONS_PER_QUEUE
+    )
+    notifications_per_post: int = _count(
+        "Messages of one post times the subscriptions of its queue or topic.",
+        NOTIFICATIONS_PER_POST,
+    )
+    requests_per_second: float = setting(
+        UNLIMITED,
+        "Requests a second of a project over time, in one server process; -1 for "
+        "any. More are answered 429 with Retry-After.",
+        cfg.FloatOpt,
+    )
+    burst: int = setting(
+        0,
+        "Requests at once after a pause. 0: as many as requests_per_second.",
+        min=0,
+    )
 
     @property
     def limit_stock(self) -> bool:
@@ -79,32 +83,45 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         return self.burst or max(1, math.ceil(self.requests_per_second))
 
 
-class Override(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a project has in place of the limits for all; see :class:`Limits`."""
+@dataclass(frozen=True)
+class QuotaFile:
+    """What ``[quota]`` says beside the limits."""
 
-    queues: _Count | msgspec.UnsetType = msgspec.UNSET
-    messages: _Count | msgspec.UnsetType = msgspec.UNSET
-    bytes: _Count | msgspec.UnsetType = msgspec.UNSET
-    subscriptions: _Count | msgspec.UnsetType = msgspec.UNSET
-    sockets: _Count | msgspec.UnsetType = msgspec.UNSET
-    requests_per_second: _Rate | msgspec.UnsetType = msgspec.UNSET
-    burst: _Burst | msgspec.UnsetType = msgspec.UNSET
-    subscriptions_per_queue: _Count | msgspec.UnsetType = msgspec.UNSET
-    notifications_per_post: _Count | msgspec.UnsetType = msgspec.UNSET
+    overrides_file: str = setting(
+        "",
+        "A TOML file with a table for each project that has other quotas. Changes "
+        "are followed within a second. Empty: none.",
+    )
 
 
-def merge(limits: Limits, override: Override) -> Limits:
-    """Return the limits of a project that has others than all.
+def _overridable(option: cfg.Opt) -> tuple[str, Any, Any]:
+    kind: Any = float if isinstance(option, cfg.FloatOpt) else int
+    least = getattr(option.type, "min", None)
+    bounded: Any = Annotated[
+        kind, msgspec.Meta(ge=UNLIMITED if least is None else least)
+    ]
+    return option.dest, bounded | msgspec.UnsetType, msgspec.UNSET
+
+
+#: What a project has in place of the limits for all; see :class:`Limits`.
+Override: Any = msgspec.defstruct(
+    "Override",
+    [_overridable(option) for option in options(Limits)],
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+)
+
+
+def merge(limits: Limits, override: Any) -> Limits:
+    """Return the limits of a project that has an :class:`Override`.
 
     Raises:
         SettingsError: A rate is 0, which nobody could use.
     """
-    named = {
-        name: getattr(override, name)
-        for name in Override.__struct_fields__
-        if getattr(override, name) is not msgspec.UNSET
-    }
-    merged = msgspec.structs.replace(limits, **named)
+    named = msgspec.structs.asdict(override)
+    given = {name: one for name, one in named.items() if one is not msgspec.UNSET}
+    merged = replace(limits, **given)
     check_rate(merged.requests_per_second)
     return merged
 
@@ -329,3 +346,15 @@ class Quotas:
         """Count a refusal and return the error that gives the reason."""
         self.refused[kind] += 1
         return QuotaExceeded(reason)
+
+
+def quotas_of(conf: cfg.ConfigOpts) -> Quotas:
+    """Return what projects may use.
+
+    Raises:
+        SettingsError: The rate, or the file of overrides, cannot be used.
+    """
+    limits = Limits(**values(Limits, conf.quota))
+    check_rate(limits.requests_per_second)
+    path = conf.quota.overrides_file
+    return Quotas(limits, Overrides(Path(path), limits) if path else None)

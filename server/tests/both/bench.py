@@ -18,7 +18,7 @@ from zaqarserver.http import make_app
 from zaqarserver.metrics import Metrics
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.policy import RulePolicy
-from zaqarserver.quota_options import quotas_of
+from zaqarserver.quotas import quotas_of
 from zaqarserver.signing import Signer
 from zaqarserver.spaces import project_of
 from zaqarserver.stages.pipeline import load_pipeline

@@ -14,7 +14,7 @@ from typing import Any
 
 from zaqarserver import deadline
 from zaqarserver.budget import Lease
-from zaqarserver.context import Context, Settings
+from zaqarserver.context import Context
 from zaqarserver.fields import Fields
 from zaqarserver.operations.row import Body, BoundOperation, Operation, Reply
 from zaqarserver.operations.rows import (
@@ -29,6 +29,7 @@ from zaqarserver.operations.rows import (
     subscriptions,
     topics,
 )
+from zaqarserver.settings import Settings
 
 __all__ = ["OPERATIONS", "Body", "BoundOperation", "Operation", "Reply", "bind", "call"]
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from zaqarserver.context import Context, Settings
+from zaqarserver.context import Context
 from zaqarserver.fields import Checker, Fields, Source, members
 from zaqarserver.readers import BodyReader, FrameReader, QueryReader, check_count
+from zaqarserver.settings import Settings
 
 Handler = Callable[[Context, Any], Awaitable[Any]]
 

@@ -1,0 +1,87 @@
+"""Settings, each described once: a field of a dataclass is a configuration option.
+
+A group of settings is a dataclass; :func:`setting` makes a field of it. The options
+of ``oslo.config``, the sample and the reference are derived from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from types import NoneType
+from typing import Any, Final, TypeVar
+
+from oslo_config import cfg
+
+T = TypeVar("T")
+
+_OPTION: Final = "option"
+_CLI: Final = "cli"
+_KINDS: Final = {
+    bool: cfg.BoolOpt,
+    int: cfg.IntOpt,
+    float: cfg.FloatOpt,
+    str: cfg.StrOpt,
+    NoneType: cfg.StrOpt,
+    tuple: cfg.ListOpt,
+    dict: cfg.DictOpt,
+}
+
+
+def setting(
+    default: T,
+    text: str,
+    kind: Callable[..., cfg.Opt] | None = None,
+    *,
+    cli: bool = False,
+    **facts: Any,
+) -> T:
+    """Return a dataclass field that is an option.
+
+    Args:
+        default: The value where none is given.
+        text: The help, in whole sentences.
+        kind: The class of the option; by default the one for the default's type.
+        cli: True for an option of the command line as well.
+        facts: What else the option takes, such as ``min``, ``choices``, ``secret``.
+    """
+    plain = list(default) if isinstance(default, tuple) else default
+    option = partial(kind or _KINDS[type(default)], default=plain, help=text, **facts)
+    made: T = dataclasses.field(
+        default_factory=lambda: default,
+        repr=not facts.get("secret"),
+        metadata={_OPTION: option, _CLI: cli},
+    )
+    return made
+
+
+def options(*groups: type, cli: bool = False) -> list[cfg.Opt]:
+    """Return the options of dataclasses in the order of their fields.
+
+    Args:
+        groups: The dataclasses; what one inherits is not repeated.
+        cli: True for the options of the command line only.
+    """
+    return [
+        field.metadata[_OPTION](field.name)
+        for group in groups
+        for field in dataclasses.fields(group)
+        if field.name in group.__annotations__
+        and _OPTION in field.metadata
+        and (field.metadata[_CLI] or not cli)
+    ]
+
+
+def values(group: type, section: Any) -> dict[str, Any]:
+    """Return the configured values of a dataclass's own settings, by field.
+
+    Args:
+        group: The dataclass.
+        section: Its group in the configuration.
+    """
+    found = {option.dest: section[option.dest] for option in options(group)}
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in found.items()
+    }

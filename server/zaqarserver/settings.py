@@ -1,0 +1,121 @@
+"""The settings that handlers and edges read (``rest-v2`` section 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zaqarserver.options import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonSettings:
+    """The group ``[DEFAULT]``."""
+
+    auth_strategy: str = setting(
+        "",
+        "How callers are authenticated.",
+        choices=[
+            ("", "No authentication: requests are believed. Loopback only."),
+            ("keystone", "Keystone tokens, checked as [keystone_authtoken] says."),
+        ],
+    )
+    admin_mode: bool = setting(
+        False, "Serve the routes for administrators (health, pools) as well."
+    )
+    pooling: bool = setting(
+        False,
+        "Keep queues in pools: stores that administrators register. The store of "
+        "[storage] uri keeps the catalogue of them.",
+    )
+    enable_checksum: bool = setting(False, "Keep a checksum with each posted message.")
+    debug: bool = setting(False, "Log more: level DEBUG.")
+    use_json: bool = setting(False, "Log JSON lines instead of text.")
+    workers: int = setting(
+        1,
+        "Server processes on the same port. More than one needs a store that "
+        "processes share, such as redis://HOST. SIGHUP replaces them one by one.",
+        cli=True,
+        min=1,
+    )
+    insecure: bool = setting(
+        False,
+        "Without authentication, listen on other addresses than loopback too. "
+        "Everybody who reaches the port then has full access to every project.",
+        cli=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(CommonSettings):
+    """The groups ``[DEFAULT]`` and ``[transport]``."""
+
+    default_message_ttl: int = setting(3600, "Seconds that a message lives.", min=60)
+    default_message_delay: int = setting(
+        0, "The delay shown for queues without one.", min=0
+    )
+    default_claim_ttl: int = setting(300, "Seconds that a claim holds.", min=60)
+    default_claim_grace: int = setting(
+        60, "Seconds that messages outlive a claim.", min=60
+    )
+    max_queues_per_page: int = setting(20, "The largest page of queues.", min=1)
+    max_messages_per_page: int = setting(20, "The largest page of messages.", min=1)
+    max_messages_per_claim_or_pop: int = setting(
+        20, "The most that one claim takes.", min=1
+    )
+    max_queue_metadata: int = setting(65536, "Bytes of a queue's metadata.", min=2)
+    max_messages_post_size: int = setting(262144, "Bytes of one post.", min=1)
+    max_messages_per_post: int = setting(
+        25000,
+        "Messages of one post. More than the default do not fit into the bytes that "
+        "are the default of one.",
+        min=1,
+    )
+    max_message_ttl: int = setting(
+        1209600, "The longest life of a message, seconds.", min=60
+    )
+    max_message_delay: int = setting(900, "The longest delay, seconds.", min=0)
+    max_claim_ttl: int = setting(43200, "The longest claim, seconds.", min=60)
+    max_claim_grace: int = setting(43200, "The longest grace, seconds.", min=60)
+    default_subscription_ttl: int = setting(
+        3600, "Seconds that a subscription lives.", min=60
+    )
+    max_subscriptions_per_page: int = setting(
+        20, "The largest page of subscriptions.", min=1
+    )
+    max_pools_per_page: int = setting(20, "The largest page of pools.", min=1)
+    max_flavors_per_page: int = setting(20, "The largest page of flavors.", min=1)
+    max_signed_urls_per_page: int = setting(
+        20, "The largest page of signed URLs.", min=1
+    )
+    max_signed_urls_per_queue: int = setting(
+        1000,
+        "How many signed URLs that have not expired, revoked ones included, a queue "
+        "may have.",
+        min=0,
+    )
+    message_encryption_key: str = setting(
+        "",
+        "The key text, at least 16 characters, that encrypts the messages of "
+        "queues with _enable_encrypt_messages. Without it there are none.",
+        secret=True,
+    )
+    message_encryption_old_keys: tuple[str, ...] = setting(
+        (), "Earlier key texts, to read what was encrypted with them."
+    )
+    subscriber_types: tuple[str, ...] = setting(
+        ("http", "https", "mailto", "trust+http", "trust+https"),
+        "The schemes that a subscriber may have.",
+    )
+    client_id_uuid_safe: str = setting(
+        "strict",
+        "What a Client-ID may be.",
+        choices=[
+            ("strict", "Client ids are UUIDs."),
+            ("off", "Client ids are texts of a bounded length."),
+        ],
+    )
+    min_length_client_id: int = setting(10, "The shortest Client-ID, with off.", min=1)
+    max_length_client_id: int = setting(36, "The longest Client-ID, with off.", min=1)
+    message_delete_with_claim_id: bool = setting(
+        False, "Messages can be deleted only with the claim that holds them."
+    )
