@@ -162,7 +162,7 @@ def test_without_the_extra_the_server_says_what_to_install(load, monkeypatch):
     monkeypatch.setitem(sys.modules, "keystonemiddleware.auth_token", None)
     with pytest.raises(SettingsError) as refused:
         load()
-        assert "pip install 'zaqarserver[keystone]'" in str(refused.value)
+    assert "pip install 'zaqarserver[keystone]'" in str(refused.value)
 
 
 def test_a_server_without_authentication_does_not_load_the_middleware(tmp_path):
