@@ -53,8 +53,12 @@ async def make_storage() -> AsyncIterator[Callable[[str], RedisStorage]]:
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server that a test may end."""
-    server = RedisServer(tmp_path / "redis", "--appendonly", "yes")
+    """A server that a test may end; nothing that it answered is lost then.
+
+    With ``everysec`` it would put off its writes for up to 2 s while the disk is slow.
+    """
+    settings = ("--appendonly", "yes", "--appendfsync", "always")
+    server = RedisServer(tmp_path / "redis", *settings)
     server.start()
     yield server
     server.go_on()

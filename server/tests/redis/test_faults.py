@@ -222,7 +222,7 @@ async def test_the_rights_that_the_guide_gives_are_enough(
     assert answer == b"+OK\r\n"
     storage = make_storage(f"redis://zaqar:PASSWORD@127.0.0.1:{own_server.port}")
     await storage.open()
-    assert storage.durability is Durability.PROCESS_CRASH
+    assert storage.durability is Durability.POWER_LOSS
     await post_one(storage)
     assert len(await everything(storage)) == 1
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from redis_service import RedisServer
 from tcp_proxy import CountingProxy, Fault
+from unlucky_storage import HASTY, UnluckyStorage
 from zaqarserver.errors import OutcomeUnknown, Unavailable
 from zaqarserver.storage.base import DeadLetter, Storage
 from zaqarserver.storage.moving import MessageRecord
@@ -34,9 +34,6 @@ from zaqarserver.storage.testing.suite import (
 pytestmark = pytest.mark.anyio
 
 Make = Callable[[str], RedisStorage]
-
-#: A server that is silent is given up soon, and asked again for longer.
-HASTY = "timeout=1&connect_timeout=1&retry=5"
 
 
 @pytest.fixture
@@ -322,29 +319,12 @@ async def test_what_is_asked_again_on_another_connection_waits_for_replicas_too(
 # -- all of it -------------------------------------------------------------------------
 
 
-class Unlucky:
-    """A store of which each call meets a fault."""
-
-    def __init__(self, storage: Storage, proxy: CountingProxy) -> None:
-        self._storage = storage
-        self._proxy = proxy
-        self._faults = itertools.cycle(
-            [Fault.CUT, Fault.LOST, Fault.DOUBLE, Fault.HALF]
-        )
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._storage, name)
-        if callable(found) and name not in {"open", "close"}:
-            self._proxy.inject(next(self._faults), b"EVALSHA")
-        return found
-
-
 def test_every_sequence_of_steps_agrees_with_the_model_though_each_meets_a_fault(
     proxy: CountingProxy,
 ) -> None:
     def make(path: Path) -> Storage:
         uri = f"redis://127.0.0.1:{proxy.port}?prefix={path.name}&{HASTY}"
-        return cast("Storage", Unlucky(RedisStorage.from_uri(uri, {}), proxy))
+        return cast("Storage", UnluckyStorage(RedisStorage.from_uri(uri, {}), proxy))
 
     case = state_machine(make).TestCase
     case.settings = settings(

@@ -10,6 +10,7 @@ the time is over the caller is told which it is: certainly not executed, or unkn
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -301,9 +302,8 @@ class Link:
             for address in await self.topology.masters():
                 cursor = b"0"
                 while True:
-                    wire = await self.topology.wire_to(address)
                     words = ("SCAN", cursor, "MATCH", pattern, "COUNT", str(_SCANNED))
-                    reply = await wire.ask(*words)
+                    reply = await self._question(address, words)
                     if isinstance(reply, hiredis.ReplyError):
                         raise Unavailable(f"the store refused a request: {reply}")
                     cursor, keys = reply
@@ -312,6 +312,12 @@ class Link:
                         break
         except (Unsent, Unanswered) as error:
             raise _failure(error) from error
+
+    async def _question(self, address: Address, words: tuple[Word, ...]) -> Any:
+        """Ask a server; once more if the connection breaks."""
+        with contextlib.suppress(Unanswered):
+            return await (await self.topology.wire_to(address)).ask(*words)
+        return await (await self.topology.wire_to(address)).ask(*words)
 
     async def everywhere(
         self, ask: Callable[[Wire], Awaitable[Any]]

@@ -4,10 +4,10 @@
 -- Each request has a key that no other one has at the same time, and a number that rises. The key
 -- keeps the number of the last request that had it, and the answer of that one. The same number
 -- is the same request; a lower one comes so late that nobody waits for it any more.
--- KEYS, at the end: the request's key
+-- KEYS, at the end: the request's key; what follows does not see it
 -- ARGV, at the end: its number, 16 digits; a minus sign, or a plus sign if it may have come before;
 --   and for how many seconds it is remembered
-local ASKED, NUMBER, REMEMBERED = KEYS[#KEYS], ARGV[#ARGV]:sub(1, 16), ARGV[#ARGV]:sub(18)
+local ASKED, NUMBER, REMEMBERED = table.remove(KEYS), ARGV[#ARGV]:sub(1, 16), ARGV[#ARGV]:sub(18)
 local KEPT = redis.call('GET', ASKED)
 if KEPT and KEPT:sub(1, 16) >= NUMBER then
   -- This is a change: replicas that have to confirm it have confirmed the first one with it.

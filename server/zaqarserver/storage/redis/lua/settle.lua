@@ -1,5 +1,5 @@
 -- Notes how far a delivery got.
--- with: promise, endings, deliveries
+-- with: asked, promise, endings, deliveries
 -- ARGV: subscription id, number, (none), position, attempt, when to go on
 -- Returns nothing if the delivery has ended, else when the next one is due, or an empty text.
 local id, number, position = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
@@ -21,4 +21,4 @@ end
 -- Of a queue that is sealed nothing is given out.
 local due = call('HEXISTS', KEYS[1], 'seal') == 0 and next_delivery() or nil
 raise_promise(SUB, 'due', due)
-return due and string.format('%.17g', due) or ''
+return remember(due and string.format('%.17g', due) or '')

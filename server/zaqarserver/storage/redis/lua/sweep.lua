@@ -1,5 +1,5 @@
 -- Removes some of what is dead, and says when to come again. What arrives is left alone.
--- with: promise, read, drop, endings, grants
+-- with: asked, promise, read, drop, endings, grants
 -- ARGV: now, the time for grants, (none), at most how many rows
 -- Returns how many rows went, the next time or an empty text, 1 if the queue exists, 1 if
 -- messages are on their way to a dead letter queue, the volume, and that of subscriptions.
@@ -42,7 +42,8 @@ if due > now then
 elseif not exists then
   call('HINCRBY', HEAD, 'epoch', 1)
 end
-return {
+local answer = {
   removed, due < math.huge and string.format('%.17g', due) or '', exists and 1 or 0, moving and 1 or 0,
   volume, listeners,
 }
+return removed > 0 and remember(answer) or answer
