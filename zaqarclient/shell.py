@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
 from zaqarclient import shell_batch, shell_connection, shell_help, shell_tokens
 from zaqarclient.common.text import printable
 from zaqarclient.queues import cli
-from zaqarclient.queues.v2.cli.broken_pipe import discard_output
 from zaqarclient.queues.v2.cli.commands import COMMANDS
-from zaqarclient.queues.v2.cli.failures import without_users
+from zaqarclient.queues.v2.cli.failures import discard_output, without_users
 from zaqarclient.shell_credentials import UnknownOption
 from zaqarclient.transport.errors import NetworkError
 from zaqarclient.version import __version__

@@ -78,7 +78,7 @@ def entry(program: shell.Program, name: str) -> Iterator[str]:
     elif isinstance(command, ShowOne):
         yield from ("Prints fields: see :ref:`cli-output`.", "")
     yield from ("Example:", "", ".. code-block:: console", "")
-    first, *more = command.example.splitlines()
+    first, *more = command.typed_example("zaqar").splitlines()
     example = [f"zaqar {first}", *(line.strip() for line in more)]
     yield from (*(f"   $ {line}" for line in example), "")
 

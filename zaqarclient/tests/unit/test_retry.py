@@ -334,11 +334,13 @@ def test_only_what_can_be_done_twice_is_repeated_freely() -> None:
     }
     assert careful == {
         "queue_update",
+        "queue_purge",
         "message_post",
         "message_pop",
         "claim_create",
         "subscription_create",
         "topic_update",
+        "topic_purge",
         "topic_message_post",
         "topic_message_pop",
         "topic_subscription_create",

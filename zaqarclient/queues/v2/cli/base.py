@@ -12,7 +12,7 @@ import argparse
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TextIO, TypeAlias
 
 from cliff import command, lister, show
 
@@ -20,17 +20,28 @@ from zaqarclient.common.text import printable
 from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.cli import needs_authentication
 from zaqarclient.queues.v2.cli import client_id, values
-from zaqarclient.queues.v2.cli.broken_pipe import discard_output
-from zaqarclient.queues.v2.cli.failures import explained, without_users
+from zaqarclient.queues.v2.cli.arguments import arg
+from zaqarclient.queues.v2.cli.failures import (
+    discard_output,
+    explained,
+    without_users,
+)
+from zaqarclient.queues.v2.cli.paging import Pages
 from zaqarclient.transport.errors import NetworkError
 
 if TYPE_CHECKING:
-    from zaqarclient.queues.v2.cli.paging import Pages
+    from zaqarclient.queues.v2.cli.arguments import Arguments
     from zaqarclient.queues.v2.client import Client
     from zaqarclient.queues.v2.queues import Queue
     from zaqarclient.queues.v2.source import Source
 
 LOG = logging.getLogger("zaqarclient.cli")
+
+Columns: TypeAlias = tuple[str, ...]
+Fields: TypeAlias = tuple[Columns, tuple[Any, ...]]
+"""What a `ShowOne` prints: names and values."""
+Rows: TypeAlias = tuple[Columns, Iterable[tuple[Any, ...]]]
+"""What a `Lister` prints: names, and the values of each row."""
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -44,8 +55,14 @@ class CommandError(Exception):
 class Command(command.Command):
     """A command of the messaging service; it prints nothing on success."""
 
-    #: A call as it would be typed, without the name of the program.
+    #: The words that call it, after the name of the program.
+    words: ClassVar[str] = ""
+
+    #: What follows them in an example; further lines are whole commands.
     example: ClassVar[str] = ""
+
+    #: Its arguments, besides those that all commands have.
+    arguments: ClassVar[Arguments] = ()
 
     #: What the command works on: ``queue`` or ``topic``.
     kind: ClassVar[str] = "queue"
@@ -86,31 +103,32 @@ class Command(command.Command):
     def get_epilog(self) -> str:
         """Return the example, and what the program adds of its own."""
         program = getattr(self.app, "NAME", "openstack")
-        example = self.example.replace("| zaqar", f"| {program}")
-        own = f"Example:\n  {program} {example}" if example else ""
+        own = f"Example:\n  {program} {self.typed_example(program)}"
         # The search for the distribution that brought a command reads the
         # metadata of all of them; only openstack, with its many plugins, needs it.
         origin = super().get_epilog() if self.cmd_name else ""
         return "\n\n".join(part for part in (own, origin) if part)
+
+    def typed_example(self, program: str) -> str:
+        """Return the example as it is typed after the name of a program."""
+        typed = f"{self.words} {self.example}".rstrip()
+        return typed.replace("| zaqar", f"| {program}")
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command: own arguments, then shared ones."""
         parser = super().get_parser(prog_name)
         parser.formatter_class = HelpFormatter
         self._parser = parser
-        self.add_arguments(parser)
-        parser.add_argument(
+        client_id_argument = arg(
             "--client-id",
-            metavar="<client_id>",
-            default=os.environ.get("OS_MESSAGE_CLIENT_ID") or None,
-            type=self._take_client_id,
-            help="UUID that the service knows this client by (default: one made "
+            "UUID that the service knows this client by (default: one made "
             "for this user and kept) (Env: OS_MESSAGE_CLIENT_ID)",
+            self._take_client_id,
+            default=os.environ.get("OS_MESSAGE_CLIENT_ID") or None,
         )
+        for argument in (*self.arguments, client_id_argument):
+            argument.add_to(parser, self.kind)
         return parser
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the arguments of this command to its parser."""
 
     def _take_client_id(self, text: str) -> str:
         """Argument type: the id; from then on it is that of the client."""
@@ -211,8 +229,26 @@ class _Displaying(Command):
 class Lister(_Displaying, lister.Lister):
     """A command that prints a table of rows."""
 
-    def tell_next_page(self, pages: Pages) -> None:
-        """Say where the next page of a listing begins, if there is one."""
+    def listed(
+        self,
+        fetch: Callable[..., Any],
+        parsed_args: argparse.Namespace,
+        row: Callable[[Any], tuple[Any, ...]],
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows of a listing, and hint where the next page begins.
+
+        Args:
+            fetch: As for `Pages`.
+            parsed_args: The arguments of `paging` among others.
+            row: Makes the row of an item.
+        """
+        pages = Pages(fetch, parsed_args.limit, parsed_args.marker)
+        rows = list(map(row, pages))
+        self.hint_next_page(pages)
+        return rows
+
+    def hint_next_page(self, pages: Pages) -> None:
+        """Print where the next page of a listing begins, if there is one."""
         if pages.next_marker:
             self.hint(f"Next page: --marker {pages.next_marker} (or --all)")
 

@@ -3,147 +3,104 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from zaqarclient.queues.v2.cli import options
-from zaqarclient.queues.v2.cli.base import Command, Lister
+from zaqarclient.queues.v2.cli.arguments import (
+    QUEUE,
+    arg,
+    given_targets,
+    targets,
+)
+from zaqarclient.queues.v2.cli.base import Command, Lister, Rows
+from zaqarclient.queues.v2.cli.options import integer
+from zaqarclient.queues.v2.cli.polling import WAIT, until_found
 from zaqarclient.queues.v2.cli.values import Body
-from zaqarclient.queues.v2.cli.waiting import add_wait, until_found
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.claim import Claim
 
-Columns = tuple[str, ...]
-
+_COLUMNS = ("Claim_ID", "Message_ID", "TTL", "Age", "Messages", "Checksum")
 _QUERY_COLUMNS = ("Message_ID", "Age", "TTL", "Message", "Claim_TTL", "Claim_Age")
 
 _TTL_HELP = "Seconds until the claim ends, 60 to 43200"
 _GRACE_HELP = (
     "Seconds that the messages live on at least after the claim has ended, 60 to 43200"
 )
+_CLAIM: Final = arg("claim_id", "ID of the claim")
 
 
 def _query_rows(claim: Claim) -> list[tuple[Any, ...]]:
     age, ttl = claim.age, claim.ttl
-    return [
-        (message.id, message.age, message.ttl, Body(message.body), ttl, age)
-        for message in claim
-    ]
+    return [(m.id, m.age, m.ttl, Body(m.body), ttl, age) for m in claim]
 
 
 def _claim_rows(claim: Claim) -> list[tuple[Any, ...]]:
-    return [
-        (
-            claim.id,
-            message.id,
-            message.ttl,
-            message.age,
-            Body(message.body),
-            message.checksum,
-        )
-        for message in claim
-    ]
-
-
-def _add_claim_id(parser: argparse.ArgumentParser) -> None:
-    options.add_queue_name(parser)
-    parser.add_argument("claim_id", metavar="<claim_id>", help="ID of the claim")
+    return [(claim.id, m.id, m.ttl, m.age, Body(m.body), m.checksum) for m in claim]
 
 
 class CreateClaim(Lister):
     """Claim the oldest free messages of a queue and print them.
 
-    Nobody else gets the messages until the claim ends. Delete each one when
+    No other client gets the messages until the claim ends. Delete each one when
     its work is done ("message delete QUEUE ID --claim-id CLAIM"), or give the
     rest back ("claim release").
     """
 
-    example = "claim create orders --ttl 300 --limit 5"
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name and the terms of the claim."""
-        options.add_queue_name(parser)
-        parser.add_argument(
-            "--ttl",
-            metavar="<ttl>",
-            type=options.integer(1),
-            default=300,
-            help=f"{_TTL_HELP} (default: 300)",
-        )
-        parser.add_argument(
-            "--grace",
-            metavar="<grace>",
-            type=options.integer(1),
-            default=60,
-            help=f"{_GRACE_HELP} (default: 60)",
-        )
-        parser.add_argument(
+    words = "claim create"
+    example = "orders --ttl 300 --limit 5"
+    arguments = (
+        QUEUE,
+        arg("--ttl", f"{_TTL_HELP} (default: 300)", integer(1), default=300),
+        arg("--grace", f"{_GRACE_HELP} (default: 60)", integer(1), default=60),
+        arg(
             "--limit",
-            metavar="<limit>",
-            type=options.integer(1),
+            "How many messages to claim at most, up to 20 (default: 10)",
+            integer(1),
             default=10,
-            help="How many messages to claim at most, up to 20 (default: 10)",
-        )
-        add_wait(parser)
+        ),
+        WAIT,
+    )
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, list[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """Claim the messages."""
         queue = self.queue(parsed_args.queue_name)
         terms = {name: getattr(parsed_args, name) for name in ("ttl", "grace", "limit")}
-        columns = ("Claim_ID", "Message_ID", "TTL", "Age", "Messages", "Checksum")
         rows = until_found(lambda: _claim_rows(queue.claim(**terms)), parsed_args.wait)
         if not rows:
             self.hint("There is nothing to claim.")
-        return columns, rows
+        return _COLUMNS, rows
 
 
 class QueryClaim(Lister):
     """Show the messages that a claim holds, and how long it still lasts."""
 
-    example = "claim query orders CLAIM_ID"
+    words = "claim query"
+    example = "orders CLAIM_ID"
+    arguments = (QUEUE, _CLAIM)
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the names."""
-        _add_claim_id(parser)
-
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, list[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """Read the claim."""
         claim = self.queue(parsed_args.queue_name).claim(id=parsed_args.claim_id)
         return _QUERY_COLUMNS, _query_rows(claim)
 
 
 class RenewClaim(Lister):
-    """Start the time of a claim anew, and show it.
+    """Restart the time of a claim, and show it.
 
-    Without --ttl the claim keeps its ttl. The service does not tell the grace
+    Without --ttl the claim keeps its ttl. The service does not report the grace
     of a claim, so without --grace it goes back to the service's default.
     """
 
-    example = "claim renew orders CLAIM_ID --ttl 600 --grace 120"
+    words = "claim renew"
+    example = "orders CLAIM_ID --ttl 600 --grace 120"
+    arguments = (
+        QUEUE,
+        _CLAIM,
+        arg("--ttl", f"{_TTL_HELP} (default: as it was)", integer(1)),
+        arg("--grace", f"{_GRACE_HELP} (default: the service's, 60)", integer(1)),
+    )
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the names and the new terms."""
-        _add_claim_id(parser)
-        parser.add_argument(
-            "--ttl",
-            metavar="<ttl>",
-            type=options.integer(1),
-            help=f"{_TTL_HELP} (default: as it was)",
-        )
-        parser.add_argument(
-            "--grace",
-            metavar="<grace>",
-            type=options.integer(1),
-            help=f"{_GRACE_HELP} (default: the service's, 60)",
-        )
-
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, list[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """Renew the claim."""
         queue = self.queue(parsed_args.queue_name)
         # What is left out of a renewal goes back to a default, so the ttl that
@@ -161,18 +118,15 @@ class ReleaseClaim(Command):
     Releasing a claim that has ended succeeds.
     """
 
-    example = "claim release orders CLAIM_ID"
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the names."""
-        options.add_queue_name(parser)
-        options.add_targets(parser, "claim_id", "ID of the claim")
+    words = "claim release"
+    example = "orders CLAIM_ID"
+    arguments = (QUEUE, *targets("claim_id", "ID of the claim"))
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Release the claims, one after the other."""
         queue = self.queue(parsed_args.queue_name)
         self.for_each(
             "claim",
-            options.targets(parsed_args, "claim_id"),
+            given_targets(parsed_args, "claim_id"),
             lambda claim: queue.claim(id=claim).delete(),
         )

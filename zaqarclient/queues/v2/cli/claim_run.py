@@ -9,8 +9,9 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from zaqarclient.errors import ZaqarError
-from zaqarclient.queues.v2.cli import options
+from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag
 from zaqarclient.queues.v2.cli.base import LOG, Command, CommandError
+from zaqarclient.queues.v2.cli.options import integer
 from zaqarclient.queues.v2.cli.values import body_text
 
 if TYPE_CHECKING:
@@ -31,44 +32,34 @@ class RunClaim(Command):
     failed message comes back when its claim runs out.
     """
 
-    example = "claim run orders --ttl 120 -- ./handle-order"
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name, the terms of the claims and the command."""
-        options.add_queue_name(parser)
-        parser.add_argument(
-            "command",
-            metavar="<command>",
-            nargs="+",
-            help='Program to run and its arguments; put "--" before it',
-        )
-        parser.add_argument(
+    words = "claim run"
+    example = "orders --ttl 120 -- ./handle-order"
+    arguments = (
+        QUEUE,
+        arg(
+            "command", 'Program to run and its arguments; put "--" before it', nargs="+"
+        ),
+        arg(
             "--ttl",
-            metavar="<ttl>",
-            type=options.integer(2),
-            default=300,
-            help="Seconds that a claim lasts if this worker dies, 60 to 43200 "
+            "Seconds that a claim lasts if this worker dies, 60 to 43200 "
             "(default: 300)",
-        )
-        parser.add_argument(
+            integer(2),
+            default=300,
+        ),
+        arg(
             "--grace",
-            metavar="<grace>",
-            type=options.integer(1),
-            default=60,
-            help="Seconds that a message lives on at least after that, 60 to "
+            "Seconds that a message lives on at least after that, 60 to "
             "43200 (default: 60)",
-        )
-        parser.add_argument(
+            integer(1),
+            default=60,
+        ),
+        arg(
             "--count",
-            metavar="<count>",
-            type=options.integer(1),
-            help="End after this many messages (default: when none is free)",
-        )
-        parser.add_argument(
-            "--keep-going",
-            action="store_true",
-            help="Go on with the next message after a failure",
-        )
+            "End after this many messages (default: when none is free)",
+            integer(1),
+        ),
+        flag("--keep-going", "Go on with the next message after a failure"),
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Work until there is nothing left to do."""

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from zaqarclient.queues.v2.cli import bodies, options
+from zaqarclient.queues.v2.cli import bodies
+from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, one_of
 from zaqarclient.queues.v2.cli.base import Command, CommandError, is_terminal
 from zaqarclient.queues.v2.cli.export_file import (
     Header,
@@ -45,20 +46,14 @@ class ExportQueue(Command):
     meanwhile are written too, if they come before the end is reached.
     """
 
-    example = """queue export orders orders.jsonl
+    words = "queue export"
+    example = """orders orders.jsonl
   zaqar queue export orders - | gzip > orders.jsonl.gz"""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name, the file and how to go on."""
-        options.add_queue_name(parser)
-        parser.add_argument(
-            "file", metavar="<file>", help='Where to write; "-" is the standard output'
-        )
-        parser.add_argument(
-            "--resume",
-            action="store_true",
-            help="Go on with an export to this file that was interrupted",
-        )
+    arguments = (
+        QUEUE,
+        arg("file", 'Where to write; "-" is the standard output'),
+        flag("--resume", "Go on with an export to this file that was interrupted"),
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Write the queue."""
@@ -107,16 +102,8 @@ class ExportQueue(Command):
 
         try:
             for message in Pages(fetch, 0, begun.marker if begun else None):
-                stream.write(
-                    line(
-                        {
-                            "id": message.id,
-                            "body": message.body,
-                            "ttl": message.ttl,
-                            "age": message.age,
-                        }
-                    )
-                )
+                members = ("id", "body", "ttl", "age")
+                stream.write(line({name: getattr(message, name) for name in members}))
                 count += 1
                 progress.show(count, count)
         finally:
@@ -135,31 +122,24 @@ class ImportQueue(Command):
     how far it came is kept in a file beside the export until it is done.
     """
 
-    example = """queue import orders orders.jsonl
+    words = "queue import"
+    example = """orders orders.jsonl
   gunzip -c orders.jsonl.gz | zaqar queue import orders -"""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name, the file and what to do."""
-        options.add_queue_name(parser)
-        parser.add_argument(
-            "file", metavar="<file>", help='The export; "-" is the standard input'
-        )
-        parser.add_argument(
+    arguments = (
+        QUEUE,
+        arg("file", 'The export; "-" is the standard input'),
+        flag(
             "--no-metadata",
-            action="store_true",
-            help="Post the messages only; leave the queue's metadata as it is",
-        )
-        ways = parser.add_mutually_exclusive_group()
-        ways.add_argument(
-            "--resume",
-            action="store_true",
-            help="Go on with an import of this file that was interrupted",
-        )
-        ways.add_argument(
-            "--restart",
-            action="store_true",
-            help="Begin again; what was imported before stays in the queue",
-        )
+            "Post the messages only; leave the queue's metadata as it is",
+        ),
+        one_of(
+            flag("--resume", "Go on with an import of this file that was interrupted"),
+            flag(
+                "--restart",
+                "Begin again; what was imported before stays in the queue",
+            ),
+        ),
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Post the messages."""

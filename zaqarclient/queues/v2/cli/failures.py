@@ -1,8 +1,10 @@
-"""What people are told when the network fails."""
+"""What the user is told when the network fails, or the output is closed."""
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from typing import Final
 
 from zaqarclient.common.text import printable
@@ -67,3 +69,10 @@ def _url(error: BaseException) -> str:
             return str(url)
         cause = cause.__cause__ or cause.__context__
     return ""
+
+
+def discard_output() -> None:
+    """Send the rest of the output nowhere, the final flush included."""
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, sys.stdout.fileno())
+    os.close(sink)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
-from zaqarclient.queues.v2.cli import options
-from zaqarclient.queues.v2.cli.base import Command, Lister, ShowOne
+from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, paging
+from zaqarclient.queues.v2.cli.base import Command, Fields, Lister, Rows, ShowOne
+from zaqarclient.queues.v2.cli.options import integer
 from zaqarclient.queues.v2.cli.paging import Pages
+from zaqarclient.queues.v2.cli.polling import WAIT, until_found
 from zaqarclient.queues.v2.cli.values import Body
-from zaqarclient.queues.v2.cli.waiting import add_wait, until_found
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.message import Message
 
-Columns = tuple[str, ...]
+_COLUMNS: Final = ("ID", "Body", "TTL", "Age", "Claim ID", "Checksum")
+_POPPED_COLUMNS: Final = ("ID", "Body", "TTL", "Age", "Claim Count", "Checksum")
 
 
 class ListMessages(Lister):
@@ -24,63 +27,43 @@ class ListMessages(Lister):
     Messages that this client posted itself are shown only with --echo.
     """
 
-    example = "message list orders --echo --all"
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name, the filters and the paging."""
-        options.add_queue_name(parser)
-        parser.add_argument(
+    words = "message list"
+    example = "orders --echo --all"
+    arguments = (
+        QUEUE,
+        arg(
             "--message-ids",
-            metavar="<message_ids>",
-            help="Only these messages: ids with commas between, at most 20; the "
+            "Only these messages: ids with commas between, at most 20; the "
             "other options are not looked at",
-        )
-        options.add_paging(parser, "message_id", "Begin after this message")
-        parser.add_argument(
-            "--echo",
-            action="store_true",
-            help="Also messages that this client posted",
-        )
-        if self.kind == "queue":
-            parser.add_argument(
-                "--include-claimed",
-                action="store_true",
-                help="Also messages that somebody has claimed",
-            )
-        parser.add_argument(
-            "--include-delayed",
-            action="store_true",
-            help="Also messages whose delay is not over",
-        )
+        ),
+        *paging("message_id", "Begin after this message"),
+        flag("--echo", "Also messages that this client posted"),
+        flag("--include-claimed", "Also messages under a claim", queues_only=True),
+        flag("--include-delayed", "Also messages whose delay is not over"),
+    )
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, Iterator[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """List the messages."""
-        columns = ("ID", "Body", "TTL", "Age", "Claim ID", "Checksum")
         queue = self.source(parsed_args.queue_name)
         if parsed_args.message_ids:
             messages = queue.messages(*parsed_args.message_ids.split(","))
-            return columns, map(_row, messages)
+            return _COLUMNS, map(_row, messages)
         flags = {
             name: getattr(parsed_args, name)
             for name in ("echo", "include_claimed", "include_delayed")
             if hasattr(parsed_args, name)
         }
-
-        def fetch(**params: Any) -> Any:
-            return queue.messages(**flags, **params)
-
+        fetch = partial(queue.messages, **flags)
         pages = Pages(fetch, parsed_args.limit, parsed_args.marker)
-        return columns, self._rows(pages, echo=parsed_args.echo)
+        return _COLUMNS, self._rows(pages, echo=parsed_args.echo)
 
     def _rows(self, pages: Pages, *, echo: bool) -> Iterator[tuple[Any, ...]]:
-        """Give a row for each message, as the pages come, and a hint after."""
+        """Yield a row for each message, as the pages come, and hint afterwards."""
         empty = True
         for message in pages:
             empty = False
             yield _row(message)
-        self.tell_next_page(pages)
+        self.hint_next_page(pages)
         if empty and not echo:
             self.hint("No messages of other clients (--echo shows your own).")
 
@@ -88,22 +71,14 @@ class ListMessages(Lister):
 class ShowMessage(ShowOne):
     """Show one message, and leave it in the queue."""
 
-    example = "message show orders MESSAGE_ID -f value -c Body"
+    words = "message show"
+    example = "orders MESSAGE_ID -f value -c Body"
+    arguments = (QUEUE, arg("message_id", "ID of the message"))
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the names."""
-        options.add_queue_name(parser)
-        parser.add_argument(
-            "message_id", metavar="<message_id>", help="ID of the message"
-        )
-
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Read the message."""
         message = self.source(parsed_args.queue_name).message(parsed_args.message_id)
-        columns = ("ID", "Body", "TTL", "Age", "Claim ID", "Checksum")
-        return columns, _row(message)
+        return _COLUMNS, _row(message)
 
 
 class PopMessages(Lister):
@@ -113,39 +88,28 @@ class PopMessages(Lister):
     not get lost is better claimed: see "claim create" and "claim run".
     """
 
-    example = "message pop orders --limit 5 --wait 60 -f json"
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name and how many messages to take."""
-        options.add_queue_name(parser)
-        parser.add_argument(
+    words = "message pop"
+    example = "orders --limit 5 --wait 60 -f json"
+    arguments = (
+        QUEUE,
+        arg(
             "--limit",
-            metavar="<limit>",
-            type=options.integer(1),
+            "How many messages to take at most, up to 20 (default: 1)",
+            integer(1),
             default=1,
-            help="How many messages to take at most, up to 20 (default: 1)",
-        )
-        add_wait(parser)
+        ),
+        WAIT,
+    )
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, list[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """Take the messages."""
         queue = self.source(parsed_args.queue_name)
         messages = until_found(
             lambda: list(queue.pop(parsed_args.limit)), parsed_args.wait
         )
-        columns = ("ID", "Body", "TTL", "Age", "Claim Count", "Checksum")
-        return columns, [
-            (
-                message.id,
-                Body(message.body),
-                message.ttl,
-                message.age,
-                message.claim_count,
-                message.checksum,
-            )
-            for message in messages
+        return _POPPED_COLUMNS, [
+            (m.id, Body(m.body), m.ttl, m.age, m.claim_count, m.checksum)
+            for m in messages
         ]
 
 
@@ -156,23 +120,13 @@ class DeleteMessages(Command):
     a claimed job is finished. Deleting one that is gone succeeds.
     """
 
-    example = "message delete orders MESSAGE_ID --claim-id CLAIM_ID"
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the names and the claim."""
-        options.add_queue_name(parser)
-        parser.add_argument(
-            "message_id",
-            metavar="<message_id>",
-            nargs="+",
-            help="IDs of the messages",
-        )
-        if self.kind == "queue":
-            parser.add_argument(
-                "--claim-id",
-                metavar="<claim_id>",
-                help="ID of the claim that holds the messages",
-            )
+    words = "message delete"
+    example = "orders MESSAGE_ID --claim-id CLAIM_ID"
+    arguments = (
+        QUEUE,
+        arg("message_id", "IDs of the messages", nargs="+"),
+        arg("--claim-id", "ID of the claim that holds the messages", queues_only=True),
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete the messages, one after the other."""
@@ -186,11 +140,5 @@ class DeleteMessages(Command):
 
 
 def _row(message: Message) -> tuple[Any, ...]:
-    return (
-        message.id,
-        Body(message.body),
-        message.ttl,
-        message.age,
-        message.claim_id,
-        message.checksum,
-    )
+    m = message
+    return m.id, Body(m.body), m.ttl, m.age, m.claim_id, m.checksum

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
-from zaqarclient.queues.v2.cli import bodies, options
-from zaqarclient.queues.v2.cli.base import LOG, Lister, is_terminal
+from zaqarclient.queues.v2.cli import bodies
+from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, one_of
+from zaqarclient.queues.v2.cli.base import LOG, Lister, Rows, is_terminal
+from zaqarclient.queues.v2.cli.options import integer, json_or_text
 from zaqarclient.queues.v2.cli.progress import Progress
 from zaqarclient.transport.errors import ForbiddenError
 
@@ -32,61 +34,53 @@ class PostMessages(Lister):
     More than fits one request of the service is sent in several, in order.
     """
 
-    example = """message post orders '[{"body": {"sku": 9}, "ttl": 300}]'
+    words = "message post"
+    example = """orders '[{"body": {"sku": 9}, "ttl": 300}]'
   seq 1000 | zaqar message post numbers --lines -f value"""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name, the ways to give messages and what holds for all."""
-        options.add_queue_name(parser)
-        parser.add_argument(
+    arguments = (
+        QUEUE,
+        arg(
             "messages",
-            metavar="<messages>",
+            'The messages, as JSON; "-" reads the standard input, "@FILE" a file',
+            bodies.messages_argument,
             nargs="?",
-            type=bodies.messages_argument,
-            help='The messages, as JSON; "-" reads the standard input, "@FILE" a file',
-        )
-        ways = parser.add_mutually_exclusive_group()
-        ways.add_argument(
-            "--body",
-            metavar="<json>",
-            type=options.json_or_text,
-            default=argparse.SUPPRESS,
-            help="Post one message with this body: JSON, or text that does not "
-            "look like JSON",
-        )
-        ways.add_argument(
-            "--text",
-            metavar="<text>",
-            help="Post one message whose body is this text, whatever it looks like",
-        )
-        ways.add_argument(
-            "--lines",
-            action="store_true",
-            help="Post each line of the input as text; empty lines are left out",
-        )
-        ways.add_argument(
-            "--json-lines",
-            action="store_true",
-            help="Post each line of the input as a body in JSON",
-        )
-        parser.add_argument(
+            anywhere=True,
+        ),
+        one_of(
+            arg(
+                "--body",
+                "Post one message with this body: JSON, or text that does not "
+                "look like JSON",
+                json_or_text,
+                metavar="<json>",
+                default=argparse.SUPPRESS,
+            ),
+            arg(
+                "--text",
+                "Post one message whose body is this text, whatever it looks like",
+            ),
+            flag(
+                "--lines",
+                "Post each line of the input as text; empty lines are left out",
+            ),
+            flag("--json-lines", "Post each line of the input as a body in JSON"),
+        ),
+        arg(
             "--ttl",
+            "Life of messages that name none, from 60 (default: the queue's)",
+            integer(1),
             metavar="<seconds>",
-            type=options.integer(1),
-            help="Life of messages that name none, from 60 (default: the queue's)",
-        )
-        parser.add_argument(
+        ),
+        arg(
             "--delay",
-            metavar="<seconds>",
-            type=options.integer(0),
-            help="How long messages that name no delay stay hidden; only for "
+            "How long messages that name no delay stay hidden; only for "
             "queues with a default delay (default: the queue's)",
-        )
-        options.take_anywhere(parser, "messages")
+            integer(0),
+            metavar="<seconds>",
+        ),
+    )
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[tuple[str, ...], Iterator[tuple[str]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """Post the messages; each request is sent as its rows are asked for."""
         return ("ID",), self._post(parsed_args)
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 import argparse
 import time
 from contextlib import ExitStack
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from zaqarclient.queues.v2.cli import lines, options
+from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, one_of
 from zaqarclient.queues.v2.cli.base import Command
 from zaqarclient.queues.v2.cli.filters import Filter, FilterError
-from zaqarclient.queues.v2.cli.tail import Pause, Tail, TimePause, newest
+from zaqarclient.queues.v2.cli.polling import (
+    Pause,
+    PushPause,
+    Tail,
+    TimePause,
+    newest,
+)
 from zaqarclient.queues.v2.cli.values import Body
 from zaqarclient.transport.errors import NetworkError, TransportError
 
@@ -23,6 +31,14 @@ _COLUMNS: Final = ("ID", "Body", "TTL", "Age", "Claim ID", "Checksum")
 
 #: What people get who choose no columns.
 _FOR_PEOPLE: Final = ("ID", "Age", "Body")
+
+
+def _filter(text: str) -> Filter:
+    """Argument type: a filter, or ``@file`` for the one in a file."""
+    try:
+        return Filter(options.json_or_file(text))
+    except FilterError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 class TailMessages(Command):
@@ -39,44 +55,71 @@ class TailMessages(Command):
     away for a while, nothing is lost or printed twice.
     """
 
-    example = """message tail orders --follow -f json \\
+    words = "message tail"
+    example = """orders --follow -f json \\
       --filter '{"/status": {"equals": "paid"}}'"""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name, what to print of the queue and how."""
-        options.add_queue_name(parser)
-        parser.add_argument(
+    arguments = (
+        QUEUE,
+        flag(
             "--follow",
-            action="store_true",
-            help="Go on at the end of the queue, and print messages as they come",
-        )
-        _add_choice(parser)
-        parser.add_argument(
+            "Go on at the end of the queue, and print messages as they come",
+        ),
+        one_of(
+            arg(
+                "--since",
+                "Begin behind this message (default: at the oldest one)",
+                metavar="<message_id>",
+            ),
+            flag(
+                "--new",
+                "Begin behind the newest message: print only those to come",
+            ),
+        ),
+        arg(
+            "--filter",
+            "Print only messages that match this filter, a JSON object as "
+            'subscriptions have; "@FILE" reads it from a file. See "subscription '
+            'explain"',
+            _filter,
+        ),
+        arg(
+            "--limit",
+            "End after so many messages; 0 sets no limit (default: 0)",
+            options.integer(0),
+        ),
+        flag(
+            "--echo",
+            "Also messages that this client posted",
+            action=argparse.BooleanOptionalAction,
+            default=True,
+        ),
+        arg(
             "--timeout",
+            "With --follow: end when no message was printed for so long",
+            options.seconds,
             metavar="<seconds>",
-            type=options.seconds,
-            help="With --follow: end when no message was printed for so long",
-        )
-        parser.add_argument(
+        ),
+        arg(
             "-f",
-            "--format",
+            "json: an object a line; value: the values with blanks between; "
+            "table: for people (default: table)",
+            also=["--format"],
             dest="formatter",
             metavar="<format>",
             choices=sorted(lines.FORMATS),
             default="table",
-            help="json: an object a line; value: the values with blanks between; "
-            "table: for people (default: table)",
-        )
-        parser.add_argument(
+        ),
+        arg(
             "-c",
-            "--column",
+            "Print this column. Can be repeated (default: all; in a table ID, "
+            "Age and Body)",
+            also=["--column"],
             dest="columns",
             metavar="<column>",
             choices=_COLUMNS,
             action="append",
-            help="Print this column. Can be repeated (default: all; in a table ID, "
-            "Age and Body)",
-        )
+        ),
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Print the messages."""
@@ -100,9 +143,6 @@ class TailMessages(Command):
 
     def _pause(self, queue: Source, stack: ExitStack) -> Pause:
         """Return what the service allows for: a bell, or only time."""
-        # Only who follows a queue over WebSocket needs it.
-        from zaqarclient.queues.v2.cli.push import PushPause  # noqa: PLC0415
-
         client = self.client
         if PushPause.serves(client):
             try:
@@ -116,63 +156,15 @@ class TailMessages(Command):
     def _tail(self, queue: Source, parsed_args: argparse.Namespace) -> Tail:
         marker = newest(queue.stats) if parsed_args.new else parsed_args.since
         wanted = parsed_args.filter
-        # Nobody claims from a topic.
-        flags = {"include_claimed": True} if self.kind == "queue" else {}
-
-        def fetch(**params: Any) -> Any:
-            return queue.messages(
-                echo=parsed_args.echo, include_delayed=True, **flags, **params
-            )
-
+        flags = {"echo": parsed_args.echo, "include_delayed": True}
+        if self.kind == "queue":
+            flags["include_claimed"] = True
         return Tail(
-            fetch,
+            partial(queue.messages, **flags),
             lambda message: wanted is None or wanted.matches(message.body),
             marker,
             lambda why: self.hint(f"{why} Trying again."),
         )
-
-
-def _add_choice(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which messages to print."""
-    begin = parser.add_mutually_exclusive_group()
-    begin.add_argument(
-        "--since",
-        metavar="<message_id>",
-        help="Begin behind this message (default: at the oldest one)",
-    )
-    begin.add_argument(
-        "--new",
-        action="store_true",
-        help="Begin behind the newest message: print only those to come",
-    )
-    parser.add_argument(
-        "--filter",
-        metavar="<filter>",
-        type=_filter,
-        help="Print only messages that match this filter, a JSON object as "
-        'subscriptions have; "@FILE" reads it from a file. See "subscription '
-        'explain"',
-    )
-    parser.add_argument(
-        "--limit",
-        metavar="<limit>",
-        type=options.integer(0),
-        help="End after so many messages; 0 sets no limit (default: 0)",
-    )
-    parser.add_argument(
-        "--echo",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="Also messages that this client posted",
-    )
-
-
-def _filter(text: str) -> Filter:
-    """Argument type: a filter, or ``@file`` for the one in a file."""
-    try:
-        return Filter(options.json_or_file(text))
-    except FilterError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _row(message: Message) -> dict[str, Any]:

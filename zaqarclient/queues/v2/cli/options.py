@@ -1,8 +1,8 @@
-"""Types and groups of arguments that several commands share."""
+"""Argument types: what converts and checks the text of an argument."""
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -120,117 +120,9 @@ def property_value(text: str) -> tuple[str, Any]:
     return key, json_or_text(value)
 
 
-def add_option(
-    parser: argparse.ArgumentParser, name: str, *others: str, **settings: Any
-) -> None:
-    """Add an option that may also be written as earlier versions spell it.
-
-    Args:
-        parser: Where to add it.
-        name: The option, ``--like-this``; ``--like_this`` is understood too, but
-            not told about.
-        *others: Further spellings.
-        **settings: As for `argparse.ArgumentParser.add_argument`.
-    """
-    parser.add_argument(name, *others, **settings)
-    old = "--" + name.removeprefix("--").replace("-", "_")
-    # Left out, either spelling leaves the default of the first.
-    hidden = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
-    parser.add_argument(old, **settings | hidden)
-
-
-def take_anywhere(parser: argparse.ArgumentParser, dest: str) -> None:
-    """Let the last positional stand behind options too, though it may be missing.
-
-    A positional that may be missing counts as missing for argparse as soon as
-    an option follows the one before it.
-
-    Args:
-        parser: The parser; changed.
-        dest: The name of the positional; None means missing.
-    """
-    parse = parser.parse_known_args
-    (action,) = (one for one in parser._actions if one.dest == dest)  # noqa: SLF001 - argparse has no other way
-
-    def parse_known_args(
-        args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        parsed, rest = parse(args, namespace)
-        last = rest[0] if len(rest) == 1 else "--"
-        if getattr(parsed, dest) is None and (last == "-" or last[:1] != "-"):
-            try:
-                setattr(parsed, dest, _converted(action, rest.pop()))
-            except argparse.ArgumentTypeError as error:
-                parser.error(f"argument {action.metavar}: {error}")
-        return parsed, rest
-
-    parser.parse_known_args = parse_known_args  # type: ignore[method-assign,assignment]  # this parser only
-
-
-def _converted(action: argparse.Action, text: str) -> Any:
-    return action.type(text) if callable(action.type) else text
-
-
 def names(text: str) -> list[str]:
     """Argument type: names with commas between, at least one."""
     found = [name.strip() for name in text.split(",")]
     if not all(found):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of names: a,b")
     return found
-
-
-def add_queue_name(parser: argparse.ArgumentParser) -> None:
-    """Add the name of the one queue that a command works on."""
-    parser.add_argument("queue_name", metavar="<queue_name>", help="Name of the queue")
-
-
-def add_targets(parser: argparse.ArgumentParser, dest: str, text: str) -> None:
-    """Add the names of the things that a command works on, one or more.
-
-    Args:
-        parser: Where to add them.
-        dest: What the first is called, which is one text as it always was.
-        text: The help for the first.
-    """
-    parser.add_argument(dest, metavar=f"<{dest}>", help=text)
-    parser.add_argument("more", metavar=f"<{dest}>", nargs="*", help="Further ones")
-
-
-def targets(parsed_args: argparse.Namespace, dest: str) -> list[str]:
-    """Return the names that `add_targets` took."""
-    return [getattr(parsed_args, dest), *parsed_args.more]
-
-
-def add_paging(parser: argparse.ArgumentParser, marker: str, meaning: str) -> None:
-    """Add ``--marker``, ``--limit`` and ``--all``.
-
-    Args:
-        parser: Where to add them.
-        marker: Placeholder of the marker.
-        meaning: What the marker is, for the help.
-    """
-    parser.add_argument("--marker", metavar=f"<{marker}>", help=meaning)
-    parser.add_argument(
-        "--limit",
-        metavar="<limit>",
-        type=integer(0),
-        help="Show at most this many, asking for as many pages as that needs; "
-        "0 shows all (default: one page of the service, 10)",
-    )
-    parser.add_argument(
-        "--all",
-        action="store_const",
-        const=0,
-        dest="limit",
-        help="Show all; the same as --limit 0",
-    )
-
-
-def add_yes(parser: argparse.ArgumentParser) -> None:
-    """Add ``--yes``, for commands that ask first on a terminal."""
-    parser.add_argument(
-        "-y",
-        "--yes",
-        action="store_true",
-        help="Do not ask; without a terminal nothing is asked anyway",
-    )

@@ -1,58 +1,73 @@
-"""Commands on pools, the stores of a service; for administrators."""
+"""Commands on pools, the stores of a service, and on flavors, which group them."""
 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from zaqarclient.queues.v2.cli import options
-from zaqarclient.queues.v2.cli.base import Command, Lister, ShowOne
-from zaqarclient.queues.v2.cli.paging import Pages
+from zaqarclient.queues.v2.cli.arguments import YES, arg, flag, paging
+from zaqarclient.queues.v2.cli.base import (
+    Columns,
+    Command,
+    Fields,
+    Lister,
+    Rows,
+    ShowOne,
+)
+from zaqarclient.queues.v2.cli.options import integer, json_object, json_value, names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from zaqarclient.queues.v2.flavor import Flavor
     from zaqarclient.queues.v2.pool import Pool
 
-Columns = tuple[str, ...]
+#: Seconds that one request for a drain may wait: the service allows no more.
+_LONGEST_WAIT: Final = 20
 
-_BRIEF: Final = ("Name", "Weight", "URI", "Flavor")
-_COLUMNS: Final = (*_BRIEF, "Options")
+_COLUMNS: Final = ("Name", "Weight", "URI", "Flavor", "Options")
+_DRAIN_COLUMNS: Final = ("Name", "Queues", "Moved", "Running", "Error")
+_FLAVOR_COLUMNS: Final = ("Name", "Pool list", "Capabilities")
+
+#: Scripts choose columns by name, and this one always had another here.
+_UPDATED_FLAVOR_COLUMNS: Final = ("Name", "Pool_list", "Capabilities")
+
+_POOL: Final = arg("pool_name", "Name of the pool")
+_FLAVOR: Final = arg("flavor_name", "Name of the flavor")
+_POOL_LIST: Final = arg(
+    "--pool-list",
+    "The pools of the flavor, with commas between; at least one",
+    names,
+    old_spelling=True,
+)
 
 
 class CreatePool(ShowOne):
     """Create a pool, or replace the one of that name; for administrators."""
 
-    example = "pool create ssd redis://10.0.0.7:6379 100 --flavor fast"
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name, the store and what is told of it."""
-        add_pool_name(parser)
-        parser.add_argument(
-            "pool_uri",
-            metavar="<pool_uri>",
-            help="The store, as redis://10.0.0.7:6379; 255 characters at most",
-        )
-        parser.add_argument(
+    words = "pool create"
+    example = "ssd redis://10.0.0.7:6379 100 --flavor fast"
+    arguments = (
+        _POOL,
+        arg("pool_uri", "The store, as redis://10.0.0.7:6379; 255 characters at most"),
+        arg(
             "pool_weight",
-            metavar="<pool_weight>",
-            type=options.integer(0),
-            help="How many of the new queues it gets, in relation to the others: "
+            "How many of the new queues it gets, in relation to the others: "
             "0 (none) to 4294967295",
-        )
-        _add_flavor(parser)
-        options.add_option(
-            parser,
+            integer(0),
+        ),
+        arg("--flavor", "The flavor that it belongs to"),
+        arg(
             "--pool-options",
-            metavar="<pool_options>",
-            type=options.json_object,
+            "Options of the store, a JSON object or @FILE (default: {})",
+            json_object,
             default={},
-            help="Options of the store, a JSON object or @FILE (default: {})",
-        )
+            old_spelling=True,
+        ),
+    )
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Create the pool."""
         pool = self.client.pool(
             parsed_args.pool_name,
@@ -61,24 +76,19 @@ class CreatePool(ShowOne):
             flavor=parsed_args.flavor,
             options=parsed_args.pool_options,
         )
-        return _COLUMNS, _row(vars(pool), _COLUMNS)
+        return _COLUMNS, _values(vars(pool), _COLUMNS)
 
 
 class ShowPool(ShowOne):
     """Show a pool; for administrators."""
 
-    example = "pool show ssd"
+    words = "pool show"
+    example = "ssd"
+    arguments = (_POOL,)
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name."""
-        add_pool_name(parser)
-
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Read the pool with its options."""
-        pool = pool_of(self, parsed_args.pool_name)
-        return _COLUMNS, _row(pool.get(detailed=True), _COLUMNS)
+        return _shown(_pool(self, parsed_args))
 
 
 class UpdatePool(ShowOne):
@@ -87,33 +97,27 @@ class UpdatePool(ShowOne):
     What is not given stays as it is.
     """
 
-    example = "pool update ssd --pool-weight 0"
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name and what can be changed."""
-        add_pool_name(parser)
-        options.add_option(parser, "--pool-uri", metavar="<pool_uri>", help="The store")
-        options.add_option(
-            parser,
+    words = "pool update"
+    example = "ssd --pool-weight 0"
+    arguments = (
+        _POOL,
+        arg("--pool-uri", "The store", old_spelling=True),
+        arg(
             "--pool-weight",
-            metavar="<pool_weight>",
-            type=options.integer(0),
-            help="How many of the new queues it gets, in relation to the others; "
-            "0 for none",
-        )
-        _add_flavor(parser, 'The flavor that it belongs to; "" for none')
-        options.add_option(
-            parser,
+            "How many of the new queues it gets, in relation to the others; 0 for none",
+            integer(0),
+            old_spelling=True,
+        ),
+        arg("--flavor", 'The flavor that it belongs to; "" for none'),
+        arg(
             "--pool-options",
-            metavar="<pool_options>",
-            type=options.json_object,
-            help="Options of the store in place of those it has, a JSON object or "
-            "@FILE",
-        )
+            "Options of the store in place of those it has, a JSON object or @FILE",
+            json_object,
+            old_spelling=True,
+        ),
+    )
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Change the pool and read it again."""
         given = {
             "uri": parsed_args.pool_uri,
@@ -127,9 +131,9 @@ class UpdatePool(ShowOne):
                 "nothing to change: give --pool-uri, --pool-weight, --flavor or "
                 "--pool-options"
             )
-        pool = pool_of(self, parsed_args.pool_name)
+        pool = _pool(self, parsed_args)
         pool.update(changes)
-        return _COLUMNS, _row(pool.get(detailed=True), _COLUMNS)
+        return _shown(pool)
 
 
 class DeletePool(Command):
@@ -139,70 +143,200 @@ class DeletePool(Command):
     not exist succeeds.
     """
 
-    example = "pool delete ssd"
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name and what is for stores that are lost."""
-        add_pool_name(parser)
-        parser.add_argument(
+    words = "pool delete"
+    example = "ssd"
+    arguments = (
+        _POOL,
+        flag(
             "--force",
-            action="store_true",
-            help="Delete it with its queues, whose messages are lost: for a store "
+            "Delete it with its queues, whose messages are lost: for a store "
             "that is itself lost. On a terminal the command asks first",
-        )
-        options.add_yes(parser)
+        ),
+        YES,
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete the pool."""
-        name, force = parsed_args.pool_name, parsed_args.force
-        if force:
-            self.confirm(f"Delete {name} with all queues in it?", parsed_args)
-        pool_of(self, name).delete(force=force)
+        if parsed_args.force:
+            question = f"Delete {parsed_args.pool_name} with all queues in it?"
+            self.confirm(question, parsed_args)
+        _pool(self, parsed_args).delete(force=parsed_args.force)
+
+
+class DrainPool(ShowOne):
+    """Move all queues of a pool to other pools; for administrators.
+
+    The pool gets no new queues from then on. The service goes on when the
+    command has ended; run it again to see how far it is. The exit status is
+    0 if no queue is left in the pool, 1 if some are.
+    """
+
+    words = "pool drain"
+    example = "ssd --wait"
+    arguments = (
+        _POOL,
+        flag(
+            "--wait",
+            "Wait until no queue is left, or until one cannot be moved; print "
+            "on the error stream how many are left",
+        ),
+    )
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+        """Drain the pool."""
+        pool = _pool(self, parsed_args)
+        state = pool.drain(_LONGEST_WAIT if parsed_args.wait else None)
+        moved = state["moved"]
+        while parsed_args.wait and state["queues"] and not _is_stuck(state):
+            self.hint(f"{state['queues']} queues left, {moved} moved.")
+            before = state["moved"] if state["running"] else 0
+            state = pool.drain(_LONGEST_WAIT)
+            # A drain that had ended has started again, and counts from 0.
+            restarted = state["moved"] < before
+            moved += state["moved"] - (0 if restarted else before)
+        if state["queues"]:
+            self.exit_status = 1
+            if state["running"]:
+                self.hint("The service goes on; run this again to see how far it is.")
+        values = (state["queues"], moved, state["running"], state["error"])
+        return _DRAIN_COLUMNS, (pool.name, *values)
 
 
 class ListPools(Lister):
     """List the pools of the service, by name; for administrators."""
 
-    example = "pool list --detailed"
+    words = "pool list"
+    example = "--detailed"
+    arguments = (
+        *paging("pool_name", "Begin after the pool of this name"),
+        flag("--detailed", "Also show the options"),
+    )
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the paging and ``--detailed``."""
-        options.add_paging(parser, "pool_name", "Begin after the pool of this name")
-        parser.add_argument(
-            "--detailed", action="store_true", help="Also show the options"
+    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+        """List the pools."""
+        columns = _COLUMNS if parsed_args.detailed else _COLUMNS[:-1]
+        asked = {"detailed": True} if parsed_args.detailed else {}
+        return columns, self.listed(
+            partial(self.client.pools, **asked),
+            parsed_args,
+            lambda pool: _values(vars(pool), columns),
         )
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, list[tuple[Any, ...]]]:
-        """List the pools."""
-        columns = _COLUMNS if parsed_args.detailed else _BRIEF
-        asked = {"detailed": True} if parsed_args.detailed else {}
 
-        def fetch(**params: Any) -> Any:
-            return self.client.pools(**asked, **params)
+class CreateFlavor(ShowOne):
+    """Create a flavor, or replace the one of that name; for administrators."""
 
-        pages = Pages(fetch, parsed_args.limit, parsed_args.marker)
-        rows = [_row(vars(pool), columns) for pool in pages]
-        self.tell_next_page(pages)
-        return columns, rows
+    words = "flavor create"
+    example = "fast --pool-list ssd,nvme"
+    arguments = (_FLAVOR, _POOL_LIST)
 
-
-def pool_of(command: Command, name: str) -> Pool:
-    """Return the pool of that name; nothing is sent."""
-    return command.client.pool(name, auto_create=False)
+    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+        """Create the flavor."""
+        if parsed_args.pool_list is None:
+            self.usage_error("a flavor needs pools: give --pool-list")
+        flavor = self.client.flavor(
+            parsed_args.flavor_name, pool_list=parsed_args.pool_list
+        )
+        return _FLAVOR_COLUMNS, _flavor_row(flavor.get())
 
 
-def _row(pool: Mapping[str, Any], columns: Columns) -> tuple[Any, ...]:
+class ShowFlavor(ShowOne):
+    """Show a flavor: its pools, and what they are able to do."""
+
+    words = "flavor show"
+    example = "fast"
+    arguments = (_FLAVOR,)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+        """Read the flavor."""
+        return _FLAVOR_COLUMNS, _flavor_row(_flavor(self, parsed_args).get())
+
+
+class UpdateFlavor(ShowOne):
+    """Change the pools of a flavor, and show it; for administrators."""
+
+    words = "flavor update"
+    example = "fast --pool-list ssd"
+    arguments = (
+        _FLAVOR,
+        _POOL_LIST,
+        arg(
+            "--capabilities",
+            "Accepted for older scripts, in JSON: a service takes the "
+            "capabilities from the stores",
+            json_value,
+        ),
+    )
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+        """Change the flavor and read it again."""
+        if parsed_args.pool_list is None:
+            self.usage_error(
+                "the service changes a flavor only together with its pools: give "
+                "--pool-list"
+            )
+        changes = {"pool_list": parsed_args.pool_list}
+        if parsed_args.capabilities is not None:
+            changes["capabilities"] = parsed_args.capabilities
+        flavor = _flavor(self, parsed_args)
+        flavor.update(changes)
+        return _UPDATED_FLAVOR_COLUMNS, _flavor_row(flavor.get())
+
+
+class DeleteFlavor(Command):
+    """Delete a flavor; for administrators.
+
+    Deleting a flavor that does not exist succeeds.
+    """
+
+    words = "flavor delete"
+    example = "fast"
+    arguments = (_FLAVOR,)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Delete the flavor."""
+        _flavor(self, parsed_args).delete()
+
+
+class ListFlavors(Lister):
+    """List the flavors of the project, by name."""
+
+    words = "flavor list"
+    example = "--detailed"
+    arguments = (
+        *paging("flavor_name", "Begin after the flavor of this name"),
+        flag("--detailed", "Also show the capabilities"),
+    )
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+        """List the flavors."""
+        columns = _FLAVOR_COLUMNS if parsed_args.detailed else _FLAVOR_COLUMNS[:-1]
+        return columns, self.listed(
+            partial(self.client.flavors, detailed=parsed_args.detailed),
+            parsed_args,
+            lambda flavor: _flavor_row(vars(flavor))[: len(columns)],
+        )
+
+
+def _pool(command: Command, parsed_args: argparse.Namespace) -> Pool:
+    return command.client.pool(parsed_args.pool_name, auto_create=False)
+
+
+def _shown(pool: Pool) -> Fields:
+    return _COLUMNS, _values(pool.get(detailed=True), _COLUMNS)
+
+
+def _values(pool: Mapping[str, Any], columns: Columns) -> tuple[Any, ...]:
     return tuple(pool.get(column.lower()) for column in columns)
 
 
-def add_pool_name(parser: argparse.ArgumentParser) -> None:
-    """Add the name of the one pool that a command works on."""
-    parser.add_argument("pool_name", metavar="<pool_name>", help="Name of the pool")
+def _is_stuck(state: dict[str, Any]) -> bool:
+    return bool(state["error"]) and not state["running"]
 
 
-def _add_flavor(
-    parser: argparse.ArgumentParser, text: str = "The flavor that it belongs to"
-) -> None:
-    parser.add_argument("--flavor", metavar="<flavor>", help=text)
+def _flavor(command: Command, parsed_args: argparse.Namespace) -> Flavor:
+    return command.client.flavor(parsed_args.flavor_name, auto_create=False)
+
+
+def _flavor_row(flavor: Mapping[str, Any]) -> tuple[Any, ...]:
+    return flavor["name"], flavor.get("pool_list"), flavor.get("capabilities")

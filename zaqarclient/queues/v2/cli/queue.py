@@ -3,97 +3,94 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from zaqarclient.queues.v2.cli import options
-from zaqarclient.queues.v2.cli.attributes import (
-    add_attributes,
+from zaqarclient.queues.v2.cli.arguments import (
+    QUEUE,
+    YES,
+    arg,
+    flag,
+    given_targets,
+    paging,
+    targets,
+)
+from zaqarclient.queues.v2.cli.base import (
+    Command,
+    CommandError,
+    Fields,
+    Lister,
+    Rows,
+    ShowOne,
+)
+from zaqarclient.queues.v2.cli.options import key_value
+from zaqarclient.queues.v2.cli.queue_metadata import (
+    ATTRIBUTE_OPTIONS,
     attributes_of,
     given_attributes,
+    set_keys,
 )
-from zaqarclient.queues.v2.cli.base import Command, CommandError, Lister, ShowOne
-from zaqarclient.queues.v2.cli.paging import Pages
-from zaqarclient.queues.v2.cli.queue_metadata import set_keys
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.iterator import Listing
 
-Columns = tuple[str, ...]
-
-#: What the service counts; nobody claims from a topic.
+#: What the service counts; messages of topics are not claimed.
 COUNTERS: Final = {"queue": ("free", "claimed", "total"), "topic": ("total",)}
 
 
 class ListQueues(Lister):
     """List the queues of the project, by name."""
 
-    example = "queue list --filter team=billing --all"
+    words = "queue list"
+    example = "--filter team=billing --all"
+    arguments = (
+        *paging("queue_id", "Begin after the queue of this name"),
+        flag("--detailed", "Also show the metadata and the address of each queue"),
+        flag(
+            "--with-count",
+            "Also print how many queues the project has, on the error stream",
+            queues_only=True,
+            old_spelling=True,
+        ),
+        arg("--name", "Only queues whose name contains this text", metavar="<text>"),
+        arg(
+            "--filter",
+            "Only queues with this metadata. Can be repeated: all must hold",
+            key_value,
+            metavar="<key=value>",
+            dest="filters",
+            action="append",
+            default=[],
+        ),
+    )
 
     _count: int | None = None
 
     def page(self, **params: Any) -> Listing[Any]:
-        """Return one page, and note how many there are if that was asked for."""
+        """Return one page, and keep the number of queues if that was asked for."""
         queues, count = self.client.queues(**params)
         self._count = self._count or count
         return queues
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the filters and the paging."""
-        options.add_paging(parser, "queue_id", "Begin after the queue of this name")
-        parser.add_argument(
-            "--detailed",
-            action="store_true",
-            help="Also show the metadata and the address of each queue",
-        )
-        if self.kind == "queue":
-            options.add_option(
-                parser,
-                "--with-count",
-                action="store_true",
-                help="Also tell how many queues the project has; a line on the "
-                "error stream",
-            )
-        parser.add_argument(
-            "--name",
-            metavar="<text>",
-            help="Only queues whose name contains this text",
-        )
-        parser.add_argument(
-            "--filter",
-            metavar="<key=value>",
-            dest="filters",
-            type=options.key_value,
-            action="append",
-            default=[],
-            help="Only queues with this metadata. Can be repeated: all must hold",
-        )
-
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, list[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """List the queues."""
+        detailed = parsed_args.detailed
         with_count = getattr(parsed_args, "with_count", False)
         filters = dict(parsed_args.filters)
-        if parsed_args.detailed:
+        if detailed:
             filters["detailed"] = True
         if with_count:
             filters["with_count"] = True
         if parsed_args.name:
             filters["name"] = parsed_args.name
-
-        def fetch(**params: Any) -> Any:
-            return self.page(**filters, **params)
-
-        pages = Pages(fetch, parsed_args.limit, parsed_args.marker)
-        detailed = parsed_args.detailed
-        rows = [
-            (queue.name, queue.metadata_dict, queue.href) if detailed else (queue.name,)
-            for queue in pages
-        ]
+        columns = ("Name", "Metadata_Dict", "Href") if detailed else ("Name",)
+        rows = self.listed(
+            partial(self.page, **filters),
+            parsed_args,
+            lambda queue: tuple(getattr(queue, name.lower()) for name in columns),
+        )
         if with_count:
             self.hint(f"Queues in the project: {self._count or 0}")
-        self.tell_next_page(pages)
-        columns = ("Name", "Metadata_Dict", "Href") if detailed else ("Name",)
         return columns, rows
 
 
@@ -103,20 +100,14 @@ class CreateQueue(ShowOne):
     Creating a queue that exists succeeds, and sets the attributes given.
     """
 
-    example = "queue create orders --ttl 3600 --dead-letter-queue bad --max-claims 3"
+    words = "queue create"
+    example = "orders --ttl 3600 --dead-letter-queue bad --max-claims 3"
+    arguments = (
+        arg("queue_name", "1 to 64 letters, digits, dots, dashes and underscores"),
+        ATTRIBUTE_OPTIONS,
+    )
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name and the attributes."""
-        parser.add_argument(
-            "queue_name",
-            metavar="<queue_name>",
-            help="1 to 64 letters, digits, dots, dashes and underscores",
-        )
-        add_attributes(parser, self.kind)
-
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Create the queue."""
         queue = self.source(parsed_args.queue_name)
         queue.ensure_exists(force_create=True)
@@ -129,15 +120,11 @@ class CreateQueue(ShowOne):
 class ShowQueue(ShowOne):
     """Show a queue: its messages, its attributes and its other metadata."""
 
-    example = "queue show orders"
+    words = "queue show"
+    example = "orders"
+    arguments = (QUEUE,)
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name."""
-        options.add_queue_name(parser)
-
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Show the queue."""
         queue = self.source(parsed_args.queue_name)
         if not queue.is_created():
@@ -155,17 +142,13 @@ class ShowQueue(ShowOne):
 
 
 class QueueExists(ShowOne):
-    """Tell if a queue exists: exit status 0 if it does, 1 if it does not."""
+    """Show if a queue exists: exit status 0 if it does, 1 if it does not."""
 
-    example = "queue exists orders -f value"
+    words = "queue exists"
+    example = "orders -f value"
+    arguments = (QUEUE,)
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name."""
-        options.add_queue_name(parser)
-
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Look the queue up."""
         exists = self.source(parsed_args.queue_name).is_created()
         self.exit_status = 0 if exists else 1
@@ -179,16 +162,13 @@ class DeleteQueue(Command):
     asks first.
     """
 
-    example = "queue delete orders invoices --yes"
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the names and ``--yes``."""
-        options.add_targets(parser, "queue_name", "Name of the queue")
-        options.add_yes(parser)
+    words = "queue delete"
+    example = "orders invoices --yes"
+    arguments = (*targets("queue_name", "Name of the queue"), YES)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete the queues, one after the other."""
-        names = options.targets(parsed_args, "queue_name")
+        names = given_targets(parsed_args, "queue_name")
         self.confirm(f"Delete {', '.join(names)} with all messages?", parsed_args)
         self.for_each(self.kind, names, lambda name: self.source(name).delete())
 
@@ -199,20 +179,11 @@ class GetQueueStats(ShowOne):
     A queue that does not exist counts as empty, unless --check is given.
     """
 
-    example = "queue stats orders -f value -c Free"
+    words = "queue stats"
+    example = "orders -f value -c Total"
+    arguments = (QUEUE, flag("--check", "Fail if the queue does not exist"))
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name and ``--check``."""
-        options.add_queue_name(parser)
-        parser.add_argument(
-            "--check",
-            action="store_true",
-            help="Fail if the queue does not exist",
-        )
-
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Read the counters; ``-c Stats`` gives the document as it came."""
         queue = self.source(parsed_args.queue_name)
         stats = queue.stats
@@ -231,28 +202,26 @@ class PurgeQueue(Command):
     On a terminal the command asks first.
     """
 
-    example = "queue purge orders --resource-type messages --yes"
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name, the kinds of things and ``--yes``."""
-        options.add_queue_name(parser)
-        options.add_option(
-            parser,
+    words = "queue purge"
+    example = "orders --resource-type messages --yes"
+    arguments = (
+        QUEUE,
+        arg(
             "--resource-types",
-            "--resource-type",
+            "What to remove: messages or subscriptions. Can be repeated "
+            "(default: both)",
+            also=["--resource-type"],
             metavar="<resource_types>",
             action="append",
             choices=("messages", "subscriptions"),
-            help="What to remove: messages or subscriptions. Can be repeated "
-            "(default: both)",
-        )
-        options.add_yes(parser)
+            old_spelling=True,
+        ),
+        YES,
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Purge the queue."""
-        what = parsed_args.resource_types or ["messages", "subscriptions"]
-        question = f"Remove all {' and '.join(what)} of {parsed_args.queue_name}?"
-        self.confirm(question, parsed_args)
-        self.source(parsed_args.queue_name).purge(
-            resource_types=parsed_args.resource_types
-        )
+        kinds = parsed_args.resource_types
+        what = " and ".join(kinds or ["messages", "subscriptions"])
+        self.confirm(f"Remove all {what} of {parsed_args.queue_name}?", parsed_args)
+        self.source(parsed_args.queue_name).purge(resource_types=kinds)

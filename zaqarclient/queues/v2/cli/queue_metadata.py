@@ -1,23 +1,152 @@
-"""Commands on the metadata of queues."""
+"""The metadata of queues: the attributes that have an option, and commands."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from zaqarclient.queues.v2.cli import options
-from zaqarclient.queues.v2.cli.attributes import (
-    add_attributes,
-    given_attributes,
-    removing_patch,
-    setting_patch,
+from zaqarclient.queues.v2.cli.arguments import QUEUE, Group, arg
+from zaqarclient.queues.v2.cli.base import Command, CommandError, Fields, ShowOne
+from zaqarclient.queues.v2.cli.options import (
+    integer,
+    load_json,
+    not_json,
+    property_value,
 )
-from zaqarclient.queues.v2.cli.base import Command, CommandError, ShowOne
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.source import Source
+
+
+class Attribute(NamedTuple):
+    """An attribute of a queue that the service acts on.
+
+    Attributes:
+        option: The option of commands.
+        metavar: Its placeholder.
+        key: The key of the metadata.
+        title: The column that shows it.
+        text: The help.
+        queues_only: It is about claims, which topics do not have.
+    """
+
+    option: str
+    metavar: str
+    key: str
+    title: str
+    text: str
+    queues_only: bool = False
+
+
+#: Reserved attributes that commands name by an option of their own.
+ATTRIBUTES: Final = (
+    Attribute(
+        "--ttl",
+        "seconds",
+        "_default_message_ttl",
+        "Default TTL",
+        "Life of messages posted without a ttl of their own, from 60",
+    ),
+    Attribute(
+        "--max-size",
+        "bytes",
+        "_max_messages_post_size",
+        "Max Post Size",
+        "Largest post that the queue accepts",
+    ),
+    Attribute(
+        "--delay",
+        "seconds",
+        "_default_message_delay",
+        "Default Delay",
+        "How long new messages stay hidden, up to 900; messages may set a "
+        "delay of their own only where this is not 0",
+    ),
+    Attribute(
+        "--dead-letter-queue",
+        "queue",
+        "_dead_letter_queue",
+        "Dead Letter Queue",
+        "Where messages go that were claimed too often; see --max-claims",
+        queues_only=True,
+    ),
+    Attribute(
+        "--dead-letter-ttl",
+        "seconds",
+        "_dead_letter_queue_messages_ttl",
+        "Dead Letter TTL",
+        "Life of messages moved to the dead letter queue, from 60",
+        queues_only=True,
+    ),
+    Attribute(
+        "--max-claims",
+        "count",
+        "_max_claim_count",
+        "Max Claims",
+        "How often a message may be claimed before it is moved",
+        queues_only=True,
+    ),
+)
+
+#: An option for each attribute, and one for any other key.
+ATTRIBUTE_OPTIONS: Final = Group(
+    (
+        *(
+            arg(
+                one.option,
+                one.text,
+                str if one.metavar == "queue" else integer(0),
+                metavar=f"<{one.metavar}>",
+                dest=one.key,
+                queues_only=one.queues_only,
+            )
+            for one in ATTRIBUTES
+        ),
+        arg(
+            "--property",
+            "Any other metadata; the value is taken as JSON where it is valid "
+            "JSON, else as text. Can be repeated",
+            property_value,
+            metavar="<key=value>",
+            dest="properties",
+            action="append",
+            default=[],
+        ),
+    ),
+    title="queue attributes",
+)
+
+
+def attributes_of(kind: str) -> tuple[Attribute, ...]:
+    """Return the attributes of a ``queue`` or ``topic``."""
+    return tuple(one for one in ATTRIBUTES if kind == "queue" or not one.queues_only)
+
+
+def given_attributes(parsed_args: argparse.Namespace) -> dict[str, Any]:
+    """Return the metadata that the options ask for."""
+    named = {item.key: getattr(parsed_args, item.key, None) for item in ATTRIBUTES}
+    given = {key: value for key, value in named.items() if value is not None}
+    return given | dict(parsed_args.properties)
+
+
+def setting_patch(metadata: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the JSON Patch that sets these keys and touches no other."""
+    return [
+        {"op": "add", "path": _path(key), "value": value}
+        for key, value in metadata.items()
+    ]
+
+
+def removing_patch(keys: list[str]) -> list[dict[str, Any]]:
+    """Return the JSON Patch that removes these keys and touches no other."""
+    return [{"op": "remove", "path": _path(key)} for key in keys]
+
+
+def _path(key: str) -> str:
+    escaped = key.replace("~", "~0").replace("/", "~1")
+    return f"/metadata/{escaped}"
 
 
 def set_keys(queue: Source, metadata: dict[str, Any]) -> None:
@@ -58,12 +187,9 @@ def check_stored(stored: Mapping[str, Any], metadata: dict[str, Any]) -> None:
 class SetQueue(Command):
     """Set attributes of a queue, and keep the others as they are."""
 
-    example = "queue set orders --ttl 3600 --property team=billing"
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name and the attributes."""
-        options.add_queue_name(parser)
-        add_attributes(parser, self.kind)
+    words = "queue set"
+    example = "orders --ttl 3600 --property team=billing"
+    arguments = (QUEUE, ATTRIBUTE_OPTIONS)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Set the keys given."""
@@ -76,19 +202,19 @@ class SetQueue(Command):
 class UnsetQueue(Command):
     """Remove attributes of a queue; reserved ones go back to their defaults."""
 
-    example = "queue unset orders --property team --property _max_claim_count"
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name and the keys."""
-        options.add_queue_name(parser)
-        parser.add_argument(
+    words = "queue unset"
+    example = "orders --property team --property _default_message_ttl"
+    arguments = (
+        QUEUE,
+        arg(
             "--property",
+            "Key of the metadata to remove. Can be repeated",
             metavar="<key>",
             dest="properties",
             action="append",
             required=True,
-            help="Key of the metadata to remove. Can be repeated",
-        )
+        ),
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Remove the keys given, all or none of them."""
@@ -103,16 +229,9 @@ class SetQueueMetadata(Command):
     others use "queue set" and "queue unset".
     """
 
-    example = """queue set metadata orders '{"team": "billing"}'"""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name and the metadata."""
-        options.add_queue_name(parser)
-        parser.add_argument(
-            "queue_metadata",
-            metavar="<queue_metadata>",
-            help="All metadata, a JSON object",
-        )
+    words = "queue set metadata"
+    example = """orders '{"team": "billing"}'"""
+    arguments = (QUEUE, arg("queue_metadata", "All metadata, a JSON object"))
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Replace the metadata."""
@@ -127,24 +246,20 @@ class GetQueueMetadata(ShowOne):
     A queue that does not exist shows the defaults of the service.
     """
 
-    example = "queue get metadata orders -f json"
+    words = "queue get metadata"
+    example = "orders -f json"
+    arguments = (QUEUE,)
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name."""
-        options.add_queue_name(parser)
-
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Read the metadata."""
         return ("Metadata",), (self.source(parsed_args.queue_name).metadata(),)
 
 
 def _json_object(text: str) -> dict[str, Any]:
     try:
-        value = options.load_json(text)
+        value = load_json(text)
     except json.JSONDecodeError as error:
-        raise CommandError(f"metadata {text!r} is {options.not_json(error)}") from error
+        raise CommandError(f"metadata {text!r} is {not_json(error)}") from error
     if not isinstance(value, dict):
         raise CommandError("metadata must be a JSON object")
     return value

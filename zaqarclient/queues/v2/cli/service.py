@@ -6,22 +6,24 @@ import argparse
 from typing import Any
 
 from zaqarclient.errors import ZaqarError
-from zaqarclient.queues.v2.cli.base import CommandError, Lister, ShowOne
+from zaqarclient.queues.v2.cli.arguments import arg
+from zaqarclient.queues.v2.cli.base import (
+    CommandError,
+    Fields,
+    Lister,
+    Rows,
+    ShowOne,
+)
 from zaqarclient.queues.v2.cli.failures import explained
 from zaqarclient.transport.errors import TransportError
-
-Columns = tuple[str, ...]
 
 
 class Ping(ShowOne):
     """Tell if the service answers: exit status 0 if it does, 1 if it does not."""
 
-    example = "ping"
+    words = "ping"
 
-    def take_action(
-        self,
-        parsed_args: argparse.Namespace,  # noqa: ARG002 - it takes no arguments
-    ) -> tuple[Columns, tuple[Any, ...]]:
+    def take_action(self, _parsed_args: argparse.Namespace) -> Fields:
         """Ask the service."""
         pingable = self.client.ping()
         if not pingable:
@@ -55,12 +57,9 @@ class Health(_Document):
     The exit status is 0 if all is well, 1 if anything is not.
     """
 
-    example = "health"
+    words = "health"
 
-    def take_action(
-        self,
-        parsed_args: argparse.Namespace,  # noqa: ARG002 - it takes no arguments
-    ) -> tuple[Columns, tuple[Any, ...]]:
+    def take_action(self, _parsed_args: argparse.Namespace) -> Fields:
         """Read the health document."""
         document = _given(self.client.health())
         self.exit_status = 0 if healthy(document) else 1
@@ -70,12 +69,9 @@ class Health(_Document):
 class HomeDoc(_Document):
     """Show the home document: what the service offers, and where."""
 
-    example = "homedoc"
+    words = "homedoc"
 
-    def take_action(
-        self,
-        parsed_args: argparse.Namespace,  # noqa: ARG002 - it takes no arguments
-    ) -> tuple[Columns, tuple[Any, ...]]:
+    def take_action(self, _parsed_args: argparse.Namespace) -> Fields:
         """Read the home document."""
         return _fields(_given(self.client.homedoc()))
 
@@ -86,20 +82,17 @@ class ShowQuotas(Lister):
     Where nothing is limited the limit is empty.
     """
 
-    example = "quota show -f json"
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the project, for administrators."""
-        parser.add_argument(
+    words = "quota show"
+    example = "-f json"
+    arguments = (
+        arg(
             "project_id",
-            metavar="<project_id>",
+            "ID of another project; for administrators (default: one's own)",
             nargs="?",
-            help="ID of another project; for administrators (default: one's own)",
-        )
+        ),
+    )
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, list[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """Read the quotas, and how many requests may come."""
         document = self.client.quotas(parsed_args.project_id)
         rows = [
@@ -138,7 +131,7 @@ def _given(document: dict[str, Any] | None) -> dict[str, Any]:
     return document
 
 
-def _fields(document: dict[str, Any]) -> tuple[Columns, tuple[Any, ...]]:
+def _fields(document: dict[str, Any]) -> Fields:
     ordered = _sorted(document)
     return tuple(ordered), tuple(ordered.values())
 

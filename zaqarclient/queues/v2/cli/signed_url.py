@@ -7,24 +7,38 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from zaqarclient.queues.v2.cli import options
+from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, paging
 from zaqarclient.queues.v2.cli.base import (
     Command,
     CommandError,
+    Fields,
     Lister,
+    Rows,
     ShowOne,
     is_terminal,
 )
-from zaqarclient.queues.v2.cli.paging import Pages
+from zaqarclient.queues.v2.cli.options import integer
 
 if TYPE_CHECKING:
     from zaqarclient.auth.signed_url import SignedURL
 
-Columns = tuple[str, ...]
-
 _PATHS: Final = ("messages", "subscriptions", "claims")
-_OUTPUTS: Final = ("curl", "env", "url")
 _METHODS: Final = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+_LIST_COLUMNS: Final = ("ID", "Paths", "Methods", "Created", "Expires", "Revoked")
+
+
+def _some_of(known: Sequence[str]) -> Callable[[str], str]:
+    """Return an argument type: some of these words, with commas between."""
+
+    def parse(text: str) -> str:
+        wrong = sorted(set(text.split(",")).difference(known))
+        if wrong:
+            raise argparse.ArgumentTypeError(
+                f"{','.join(wrong)} is not one of {', '.join(known)}"
+            )
+        return text
+
+    return parse
 
 
 class CreateSignedUrl(ShowOne):
@@ -39,44 +53,39 @@ class CreateSignedUrl(ShowOne):
     A queue named "list" or "revoke" is written behind "--".
     """
 
-    example = """queue signed url orders --methods GET,POST --ttl-seconds 600
+    words = "queue signed url"
+    example = """orders --methods GET,POST --ttl-seconds 600
   eval "$(zaqar queue signed url orders --methods POST --output env)"
   zaqar queue signed url -- list"""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name, what the URL is to allow, and how to print it."""
-        options.add_queue_name(parser)
-        parser.add_argument(
+    arguments = (
+        QUEUE,
+        arg(
             "--paths",
-            metavar="<paths>",
-            type=_some_of(_PATHS),
-            default="messages",
-            help="What to give access to, with commas between: messages, claims, "
+            "What to give access to, with commas between: messages, claims, "
             "subscriptions (default: messages)",
-        )
-        parser.add_argument(
+            _some_of(_PATHS),
+            default="messages",
+        ),
+        arg(
             "--ttl-seconds",
-            metavar="<ttl_seconds>",
-            type=options.integer(1),
-            help="How long the URL is valid (default: one day)",
-        )
-        parser.add_argument(
+            "How long the URL is valid (default: one day)",
+            integer(1),
+        ),
+        arg(
             "--methods",
-            metavar="<methods>",
-            type=_some_of(_METHODS),
-            default="GET",
-            help="HTTP methods to allow, with commas between: GET, HEAD, OPTIONS, "
+            "HTTP methods to allow, with commas between: GET, HEAD, OPTIONS, "
             "POST, PUT, PATCH, DELETE (default: GET)",
-        )
-        parser.add_argument(
+            _some_of(_METHODS),
+            default="GET",
+        ),
+        arg(
             "--output",
-            choices=_OUTPUTS,
-            help="Print it ready to be used, in place of its parts",
-        )
+            "Print it ready to be used, in place of its parts",
+            choices=("curl", "env", "url"),
+        ),
+    )
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Have the URL signed."""
         from zaqarclient.auth import signed_url  # noqa: PLC0415 - only when needed
 
@@ -129,67 +138,35 @@ class ListSignedUrls(Lister):
     Their signatures are not kept by the service, so none can be shown again.
     """
 
-    example = "queue signed url list orders"
+    words = "queue signed url list"
+    example = "orders"
+    arguments = (QUEUE, *paging("signed_url_id", "Begin after the URL of this id"))
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name and the paging."""
-        options.add_queue_name(parser)
-        options.add_paging(parser, "signed_url_id", "Begin after the URL of this id")
-
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, list[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """List the signed URLs."""
         queue = self.queue(parsed_args.queue_name)
-        pages = Pages(queue.signed_urls, parsed_args.limit, parsed_args.marker)
-        rows = [
-            (
-                signed["id"],
-                ",".join(signed["paths"]),
-                ",".join(signed["methods"]),
-                signed["created"],
-                signed["expires"],
-                signed["revoked"],
-            )
-            for signed in pages
-        ]
-        self.tell_next_page(pages)
-        return ("ID", "Paths", "Methods", "Created", "Expires", "Revoked"), rows
+        return _LIST_COLUMNS, self.listed(queue.signed_urls, parsed_args, _list_row)
+
+
+def _list_row(signed: dict[str, Any]) -> tuple[Any, ...]:
+    values = (signed[name.lower()] for name in _LIST_COLUMNS)
+    return tuple(",".join(v) if isinstance(v, list) else v for v in values)
 
 
 class RevokeSignedUrl(Command):
     """Have signed URLs refused from now on, before they expire."""
 
-    example = "queue signed url revoke orders SIGNED_URL_ID"
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name and the ids."""
-        options.add_queue_name(parser)
-        parser.add_argument(
-            "signed_url_id",
-            metavar="<signed_url_id>",
-            nargs="+",
-            help="IDs, as queue signed url list shows them",
-        )
+    words = "queue signed url revoke"
+    example = "orders SIGNED_URL_ID"
+    arguments = (
+        QUEUE,
+        arg("signed_url_id", "IDs, as queue signed url list shows them", nargs="+"),
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Revoke them, one after the other."""
         queue = self.queue(parsed_args.queue_name)
         self.for_each("signed URL", parsed_args.signed_url_id, queue.revoke_signed_url)
-
-
-def _some_of(known: Sequence[str]) -> Callable[[str], str]:
-    """Return an argument type: some of these words, with commas between."""
-
-    def parse(text: str) -> str:
-        wrong = sorted(set(text.split(",")).difference(known))
-        if wrong:
-            raise argparse.ArgumentTypeError(
-                f"{','.join(wrong)} is not one of {', '.join(known)}"
-            )
-        return text
-
-    return parse
 
 
 def _export(line: str) -> str:

@@ -3,74 +3,136 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from zaqarclient.queues.v2.cli import options
-from zaqarclient.queues.v2.cli.base import Command, Lister, ShowOne
-from zaqarclient.queues.v2.cli.paging import DEFAULT_PAGE_SIZE, Pages
-from zaqarclient.queues.v2.cli.subscription_options import (
-    add_subscription_options,
-    given_members,
+from zaqarclient.queues.v2.cli.arguments import (
+    QUEUE,
+    YES,
+    Arguments,
+    arg,
+    flag,
+    given_targets,
+    paging,
+    targets,
 )
+from zaqarclient.queues.v2.cli.base import (
+    Columns,
+    Command,
+    Fields,
+    Lister,
+    Rows,
+    ShowOne,
+)
+from zaqarclient.queues.v2.cli.options import (
+    integer,
+    json_object,
+    key_value,
+    text_or_file,
+)
+from zaqarclient.queues.v2.cli.paging import DEFAULT_PAGE_SIZE
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.subscription import Subscription
-
-Columns = tuple[str, ...]
 
 _COLUMNS = ("ID", "Subscriber", "TTL", "Age", "Confirmed", "Options")
 _STORED_COLUMNS = ("ID", "Subscriber", "TTL", "Options")
 
 _TTL_HELP = "Seconds that the subscription lasts, from 60"
+_SUBSCRIPTION: Final = arg("subscription_id", "ID of the subscription")
+
+
+def _option_arguments(default: dict[str, Any] | None) -> Arguments:
+    """Return ``--options``, and an option for each member that people set.
+
+    Args:
+        default: What ``--options`` is when it is not given.
+    """
+    return (
+        arg(
+            "--options",
+            'All options, a JSON object; "@FILE" reads it from a file. The '
+            "options below set members of it",
+            json_object,
+            default=default,
+        ),
+        arg(
+            "--post-data",
+            "What a webhook gets in place of the notification; "
+            '"$zaqar_message$", quotes included, stands for that. "@FILE" reads it '
+            "from a file",
+            text_or_file,
+            metavar="<text>",
+        ),
+        arg(
+            "--post-header",
+            "A header that a webhook gets. Can be repeated",
+            key_value,
+            metavar="<name=value>",
+            dest="post_headers",
+            action="append",
+        ),
+        arg(
+            "--filter",
+            "Notify only of messages that match this filter, a JSON object; "
+            '"@FILE" reads it from a file. See "subscription explain"',
+            json_object,
+        ),
+        arg(
+            "--retry-policy",
+            "How often and when a failed webhook is called again, a JSON object; "
+            '"@FILE" reads it from a file',
+            json_object,
+            metavar="<policy>",
+        ),
+    )
+
+
+def _given_members(parsed_args: argparse.Namespace) -> dict[str, Any]:
+    """Return the members of the options that have an option of their own."""
+    headers = parsed_args.post_headers
+    return _present(
+        post_data=parsed_args.post_data,
+        post_headers=None if headers is None else dict(headers),
+        filter=parsed_args.filter,
+        _retry_policy=parsed_args.retry_policy,
+    )
+
+
+def _present(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 class CreateSubscription(ShowOne):
-    """Have a URI told about the new messages of a queue.
+    """Notify a URI of the new messages of a queue.
 
     The subscriber is the URI of a webhook (http, https) or an address
     (mailto). One that is subscribed already and has not confirmed it keeps the
     subscription it has.
     """
 
-    example = "subscription create orders https://hooks.example.com/in 3600"
-
-    #: What stands before the words of the command that updates.
-    words_before = ""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the names, the ttl in both places and the options."""
-        options.add_queue_name(parser)
-        parser.add_argument(
-            "subscriber",
-            metavar="<subscriber>",
-            help="Who is to be told: a URI, such as https://... or mailto:...",
-        )
-        parser.add_argument(
-            "ttl",
-            metavar="<ttl>",
-            nargs="?",
-            type=options.integer(0),
-            help="The same as --ttl",
-        )
-        parser.add_argument(
+    words = "subscription create"
+    example = "orders https://hooks.example.com/in 3600"
+    arguments = (
+        QUEUE,
+        arg("subscriber", "The URI to notify, such as https://... or mailto:..."),
+        arg("ttl", "The same as --ttl", integer(0), nargs="?", anywhere=True),
+        arg(
             "--ttl",
+            f"{_TTL_HELP} (default: the service's, 3600)",
+            integer(0),
             metavar="<seconds>",
             dest="ttl_option",
-            type=options.integer(0),
-            help=f"{_TTL_HELP} (default: the service's, 3600)",
-        )
-        add_subscription_options(parser, default={})
-        options.take_anywhere(parser, "ttl")
+        ),
+        *_option_arguments(default={}),
+    )
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Subscribe, and show what the service has stored."""
         if None not in {parsed_args.ttl, parsed_args.ttl_option}:
             self.usage_error("give <ttl> or --ttl, not both")
         wanted: dict[str, Any] = {
             "subscriber": parsed_args.subscriber,
-            "options": parsed_args.options | given_members(parsed_args),
+            "options": parsed_args.options | _given_members(parsed_args),
         }
         ttl = parsed_args.ttl if parsed_args.ttl is not None else parsed_args.ttl_option
         if ttl is not None:
@@ -80,9 +142,10 @@ class CreateSubscription(ShowOne):
         created = source.call("subscription_create", subscription_data=wanted)
         stored = source.subscription(id=created["subscription_id"])
         if any(getattr(stored, name) != value for name, value in wanted.items()):
+            update = self.words.replace("create", "update")
             self.hint(
                 "The subscriber was subscribed already, as shown; "
-                f'"{self.words_before}subscription update" changes it.'
+                f'"{update}" changes it.'
             )
         return _STORED_COLUMNS, _fields(stored, _STORED_COLUMNS)
 
@@ -90,39 +153,24 @@ class CreateSubscription(ShowOne):
 class ListSubscriptions(Lister):
     """List the subscriptions of a queue."""
 
-    example = "subscription list orders --all"
+    words = "subscription list"
+    example = "orders --all"
+    arguments = (QUEUE, *paging("subscription_id", "Begin after this subscription"))
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name and the paging."""
-        options.add_queue_name(parser)
-        options.add_paging(parser, "subscription_id", "Begin after this subscription")
-
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, list[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """List the subscriptions."""
         source = self.source(parsed_args.queue_name)
-
-        def fetch(**params: Any) -> Any:
-            return source.subscriptions(**{"limit": DEFAULT_PAGE_SIZE, **params})
-
-        pages = Pages(fetch, parsed_args.limit, parsed_args.marker)
-        rows = [_fields(subscription, _COLUMNS) for subscription in pages]
-        self.tell_next_page(pages)
-        return _COLUMNS, rows
+        return _COLUMNS, self.listed(
+            lambda **page: source.subscriptions(**{"limit": DEFAULT_PAGE_SIZE, **page}),
+            parsed_args,
+            lambda subscription: _fields(subscription, _COLUMNS),
+        )
 
 
 class _OneSubscription(ShowOne):
     """A command on one subscription, which it shows."""
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the names."""
-        options.add_queue_name(parser)
-        parser.add_argument(
-            "subscription_id",
-            metavar="<subscription_id>",
-            help="ID of the subscription",
-        )
+    arguments: ClassVar[Arguments] = (QUEUE, _SUBSCRIPTION)
 
     def subscription(self, parsed_args: argparse.Namespace) -> Subscription:
         """Return the subscription that the arguments name; nothing is sent."""
@@ -134,11 +182,10 @@ class _OneSubscription(ShowOne):
 class ShowSubscription(_OneSubscription):
     """Show a subscription."""
 
-    example = "subscription show orders SUBSCRIPTION_ID -f json"
+    words = "subscription show"
+    example = "orders SUBSCRIPTION_ID -f json"
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Read the subscription."""
         subscription = self.subscription(parsed_args)
         subscription.ensure_exists()
@@ -152,38 +199,29 @@ class UpdateSubscription(_OneSubscription):
     options replace single members. A new ttl begins now.
     """
 
-    example = "subscription update orders SUBSCRIPTION_ID --ttl 86400"
+    words = "subscription update"
+    example = "orders SUBSCRIPTION_ID --ttl 86400"
+    arguments = (
+        *_OneSubscription.arguments,
+        arg("--subscriber", "The URI to notify"),
+        arg("--ttl", _TTL_HELP, integer(0)),
+        *_option_arguments(default=None),
+    )
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the names and what can be changed."""
-        super().add_arguments(parser)
-        parser.add_argument(
-            "--subscriber", metavar="<subscriber>", help="Who is to be told: a URI"
-        )
-        parser.add_argument(
-            "--ttl", metavar="<ttl>", type=options.integer(0), help=_TTL_HELP
-        )
-        add_subscription_options(parser, default=None)
-
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Send what is to change, and read the subscription again."""
         subscription = self.subscription(parsed_args)
-        changed = {
-            "subscriber": parsed_args.subscriber,
-            "ttl": parsed_args.ttl,
-            "options": parsed_args.options,
-        }
-        members = given_members(parsed_args)
+        replaced = parsed_args.options
+        members = _given_members(parsed_args)
         if members:
-            base = parsed_args.options
-            if base is None:
+            if replaced is None:
                 # The service replaces options as a whole only.
                 subscription.ensure_exists()
-                base = subscription.options or {}
-            changed["options"] = base | members
-        changed = {key: value for key, value in changed.items() if value is not None}
+                replaced = subscription.options or {}
+            replaced = replaced | members
+        changed = _present(
+            subscriber=parsed_args.subscriber, ttl=parsed_args.ttl, options=replaced
+        )
         if not changed:
             self.usage_error("give at least one thing to change")
         subscription.update(changed)
@@ -192,28 +230,22 @@ class UpdateSubscription(_OneSubscription):
 
 
 class ConfirmSubscription(Command):
-    """Say for a subscriber that it wants the messages.
+    """Confirm for a subscriber that it wants the messages.
 
     It matters where the service asks subscribers to confirm.
     """
 
-    example = "subscription confirm orders SUBSCRIPTION_ID"
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the names and the other answer."""
-        options.add_queue_name(parser)
-        parser.add_argument(
-            "subscription_id",
-            metavar="<subscription_id>",
-            nargs="+",
-            help="IDs of the subscriptions",
-        )
-        parser.add_argument(
+    words = "subscription confirm"
+    example = "orders SUBSCRIPTION_ID"
+    arguments = (
+        QUEUE,
+        arg("subscription_id", "IDs of the subscriptions", nargs="+"),
+        flag(
             "--refuse",
-            action="store_true",
-            help="Say that it does not want them: it gets no more messages until "
+            "Refuse in place of the subscriber: it gets no more messages until "
             "it is confirmed again",
-        )
+        ),
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Confirm the subscriptions, one after the other."""
@@ -234,17 +266,13 @@ class DeleteSubscription(Command):
     first.
     """
 
-    example = "subscription delete orders SUBSCRIPTION_ID --yes"
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the names and ``--yes``."""
-        options.add_queue_name(parser)
-        options.add_targets(parser, "subscription_id", "ID of the subscription")
-        options.add_yes(parser)
+    words = "subscription delete"
+    example = "orders SUBSCRIPTION_ID --yes"
+    arguments = (QUEUE, *targets("subscription_id", "ID of the subscription"), YES)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete the subscriptions, one after the other."""
-        ids = options.targets(parsed_args, "subscription_id")
+        ids = given_targets(parsed_args, "subscription_id")
         source = self.source(parsed_args.queue_name)
         self.confirm(f"Delete {', '.join(ids)} of {source.name}?", parsed_args)
         self.for_each(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from zaqarclient.queues.v2.cli import options
-from zaqarclient.queues.v2.cli.base import CommandError, Lister
+from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, one_of
+from zaqarclient.queues.v2.cli.base import CommandError, Lister, Rows
 from zaqarclient.queues.v2.cli.filters import MISSING, Filter, FilterError
+from zaqarclient.queues.v2.cli.options import json_or_file
 from zaqarclient.queues.v2.cli.values import Body, compact
-
-Columns = tuple[str, ...]
 
 _COLUMNS = ("Member", "Condition", "Wanted", "Found", "Holds")
 
@@ -29,40 +28,36 @@ class ExplainSubscription(Lister):
     With --filter and --message nothing is asked of the service.
     """
 
-    example = """subscription explain orders --filter '{"/total": {"above": 9}}' \\
+    words = "subscription explain"
+    example = """orders --filter '{"/total": {"above": 9}}' \\
       --message '{"total": 12}'"""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the two places that the filter and the message may come from."""
-        options.add_queue_name(parser)
-        parser.add_argument(
+    arguments = (
+        QUEUE,
+        arg(
             "subscription_id",
-            metavar="<subscription_id>",
+            "ID of the subscription whose filter is asked",
             nargs="?",
-            help="ID of the subscription whose filter is asked",
-        )
-        parser.add_argument(
+        ),
+        arg(
             "--filter",
-            metavar="<filter>",
-            type=options.json_or_file,
-            help="The filter to ask in place of a subscription's, JSON; "
+            "The filter to ask in place of a subscription's, JSON; "
             '"@FILE" reads it from a file',
-        )
-        message = parser.add_mutually_exclusive_group(required=True)
-        message.add_argument(
-            "--message",
-            metavar="<body>",
-            type=options.json_or_file,
-            default=argparse.SUPPRESS,
-            help='The body of a message, JSON; "@FILE" reads it from a file',
-        )
-        message.add_argument(
-            "--message-id", metavar="<message_id>", help="ID of a message in the queue"
-        )
+            json_or_file,
+        ),
+        one_of(
+            arg(
+                "--message",
+                'The body of a message, JSON; "@FILE" reads it from a file',
+                json_or_file,
+                metavar="<body>",
+                default=argparse.SUPPRESS,
+            ),
+            arg("--message-id", "ID of a message in the queue"),
+            required=True,
+        ),
+    )
 
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Columns, list[tuple[Any, ...]]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """Ask each condition."""
         if (parsed_args.subscription_id is None) is (parsed_args.filter is None):
             self.usage_error("give either <subscription_id> or --filter")

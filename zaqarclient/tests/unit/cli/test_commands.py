@@ -109,6 +109,11 @@ def test_the_installed_entry_points_are_those_of_the_checkout() -> None:
     assert written == {entry.name for entry in entry_points(group=GROUP)}
 
 
+def test_the_table_calls_each_command_by_the_words_of_its_class() -> None:
+    words = {name: getattr(cli, entry.cls).words for name, entry in COMMANDS.items()}
+    assert words == {name: name for name in COMMANDS}
+
+
 @pytest.mark.parametrize("name", cli.__all__)
 def test_every_class_can_be_imported_from_the_package(name: str) -> None:
     assert getattr(cli, name).__name__ == name

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from zaqarclient.queues.v2.cli import attributes, options, values
+from zaqarclient.queues.v2.cli import options, queue_metadata, values
 from zaqarclient.queues.v2.cli.failures import unreachable, without_users
 from zaqarclient.queues.v2.cli.progress import Progress
 from zaqarclient.queues.v2.cli.service import healthy
@@ -67,10 +67,12 @@ def test_the_value_of_a_property_is_json_where_it_is_valid_json(
 
 
 def test_patches_name_only_the_keys_they_change() -> None:
-    assert attributes.setting_patch({"a/b~c": [1]}) == [
+    assert queue_metadata.setting_patch({"a/b~c": [1]}) == [
         {"op": "add", "path": "/metadata/a~1b~0c", "value": [1]}
     ]
-    assert attributes.removing_patch(["a"]) == [{"op": "remove", "path": "/metadata/a"}]
+    assert queue_metadata.removing_patch(["a"]) == [
+        {"op": "remove", "path": "/metadata/a"}
+    ]
 
 
 @pytest.mark.parametrize(

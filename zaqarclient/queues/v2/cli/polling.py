@@ -8,14 +8,21 @@ to wire is only what ends a pause: time, or a push of the service.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, Protocol
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
+from zaqarclient.queues.v2.cli.arguments import arg
+from zaqarclient.queues.v2.cli.options import seconds as seconds_type
 from zaqarclient.queues.v2.cli.paging import PAGE_SIZE, next_marker
-from zaqarclient.transport import errors
+from zaqarclient.transport import errors, scheme_of
 
 if TYPE_CHECKING:
+    from zaqarclient.queues.v2.client import Client
     from zaqarclient.queues.v2.message import Message
+    from zaqarclient.queues.v2.source import Source
+
+T = TypeVar("T", bound=Sequence[object])
 
 #: The first pause after a message, in seconds; each further one is twice as long.
 LEAST_PAUSE: Final = 0.25
@@ -25,6 +32,22 @@ MOST_PAUSE: Final = 5.0
 
 #: The longest pause where the service tells: in case it could not, in seconds.
 MOST_PAUSE_WITH_PUSH: Final = 30.0
+
+#: The longest pause of a command with ``--wait``, in seconds.
+_MOST_WAIT_PAUSE: Final = 2.0
+
+#: How soon a connection that was opened again is noticed, in seconds: what was
+#: posted in between was not pushed.
+_NOTICE: Final = 1.0
+
+WAIT: Final = arg(
+    "--wait",
+    "If there is no free message, ask again until there is one, for so "
+    "long at most (default: 0)",
+    seconds_type,
+    metavar="<seconds>",
+    default=0.0,
+)
 
 #: Failures that pass: somebody who follows a queue waits for their end.
 _PASSING: Final = (
@@ -62,6 +85,61 @@ class TimePause:
         """Wait so long."""
         self._sleep(seconds)
         return False
+
+
+class PushPause:
+    """A pause that ends when the service pushes something of a queue or topic.
+
+    What is pushed has no id, so it serves as a bell only. Leaving the context
+    ends the subscription.
+
+    Args:
+        source: The queue or topic, of a client of an endpoint of WebSocket.
+
+    Raises:
+        zaqarclient.errors.ZaqarError: The service does not let this
+            connection subscribe.
+    """
+
+    most = MOST_PAUSE_WITH_PUSH
+
+    def __init__(self, source: Source) -> None:
+        self._reconnected = False
+        self._listener = source.listen(on_reconnect=self._on_reconnect)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    @staticmethod
+    def serves(client: Client) -> bool:
+        """Return whether the service of a client can push."""
+        return scheme_of(client.api_url) in {"ws", "wss"}
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long; return early, and True, if messages may have come."""
+        ends = time.monotonic() + seconds
+        while not self._reconnected:
+            left = ends - time.monotonic()
+            if left <= 0:
+                return False
+            try:
+                rung = self._listener.get(min(left, _NOTICE)) is not None
+            except errors.NetworkError:
+                time.sleep(max(0.0, ends - time.monotonic()))
+                return False
+            if rung:
+                # One look finds all that was pushed up to now.
+                while self._listener.get(0) is not None:
+                    pass
+                return True
+        self._reconnected = False
+        return True
+
+    def _on_reconnect(self) -> None:
+        self._reconnected = True
 
 
 class Tail:
@@ -163,3 +241,27 @@ def newest(statistics: dict[str, Any]) -> str | None:
     message = statistics["messages"].get("newest") or {}
     href = str(message.get("href") or message.get("id") or "")
     return href.partition("?")[0].rpartition("/")[2] or None
+
+
+def until_found(
+    look: Callable[[], T],
+    patience: float,
+    sleep: Callable[[float], object] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> T:
+    """Return what a look finds, looking again while it finds nothing.
+
+    Args:
+        look: Asks the service once.
+        patience: How long to look, in seconds; 0 looks once.
+        sleep: Waits some seconds.
+        clock: Tells the time, in seconds.
+    """
+    ends, pause = clock() + patience, LEAST_PAUSE
+    while not (found := look()):
+        left = ends - clock()
+        if left <= 0:
+            break
+        sleep(min(pause, left))
+        pause = min(pause * 2, _MOST_WAIT_PAUSE)
+    return found
