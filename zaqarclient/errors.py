@@ -23,16 +23,6 @@ not JSON) raise ``ValueError`` before anything is sent.
 
 from __future__ import annotations
 
-__all__ = [
-    "AuthenticationFailed",
-    "DriverLoadFailure",
-    "EndpointNotFound",
-    "InvalidOperation",
-    "UnknownBackend",
-    "UnsupportedVersion",
-    "ZaqarError",
-]
-
 
 class ZaqarError(Exception):
     """The base of every error that this client raises on purpose."""

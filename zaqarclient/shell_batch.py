@@ -16,8 +16,6 @@ from zaqarclient.errors import ZaqarError
 if TYPE_CHECKING:
     from zaqarclient.shell import Program
 
-__all__ = ["run"]
-
 LOG = logging.getLogger("zaqarclient.cli")
 
 _FAILED: Final = 1

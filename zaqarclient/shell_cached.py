@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from zaqarclient.shell_tokens import Entry, TokenFile
     from zaqarclient.transport.request import Request
 
-__all__ = ["CachedToken"]
-
 LOG = logging.getLogger("zaqarclient.cli")
 
 _UNAUTHORIZED: Final = 401

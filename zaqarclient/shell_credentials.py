@@ -19,8 +19,6 @@ from zaqarclient.queues import cli
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Access", "UnknownOption", "auth_type", "cloud_name", "resolve"]
-
 
 class UnknownOption(Exception):
     """No plugin reads an option of the form ``--os-...``; the text says which do."""

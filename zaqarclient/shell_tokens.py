@@ -20,8 +20,6 @@ import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
-__all__ = ["Entry", "TokenFile", "directory", "forget_all"]
-
 LOG = logging.getLogger("zaqarclient.cli")
 
 #: Seconds before its end in which a kept token is no longer begun with: what the

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from zaqarclient.auth.base import AuthBackend
 
-__all__ = ["get_backend"]
-
 # Modules are named, not imported: what they need is loaded at the first call.
 _BACKENDS = {
     "noauth": ("zaqarclient.auth.base", "NoAuth"),

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from zaqarclient.auth.session import Connection
     from zaqarclient.transport.request import Request
 
-__all__ = ["AuthBackend", "ConnectionOptions", "NoAuth", "is_true"]
-
 NOAUTH_PROJECT = "fake_project_id_for_noauth"
 """The project of a caller who names none to a server without authentication
 (contract, SDK section 5)."""

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from zaqarclient.transport.request import Request
 
-__all__ = ["KeystoneAuth"]
-
 
 _WEBSOCKET_TYPE = "messaging-websocket"
 
@@ -105,29 +103,29 @@ class KeystoneAuth(base.AuthBackend):
             return None
         from zaqarclient.auth import session as ks  # noqa: PLC0415 - heavy
 
-        source = self._own_session() if session is None else session
+        session = self._own_session() if session is None else session
         try:
             with ks.typed_errors():
-                return self._known_endpoint(source, _WEBSOCKET_TYPE)
+                return self._known_endpoint(session, _WEBSOCKET_TYPE)
         except errors.EndpointNotFound:
             return None
 
     def renew(self, session: Any) -> None:
         """Make the session fetch a new token, unless a given one is sent."""
-        source = self._session if session is None else session
-        traded = source is self._session
-        if source is not None and (traded or self._given_token() is None):
-            source.invalidate()
+        session = self._session if session is None else session
+        traded = session is self._session
+        if session is not None and (traded or self._given_token() is None):
+            session.invalidate()
 
     def _project_of_token(self, request: Request) -> str | None:
         """Return the project that frames have to name, which HTTP need not."""
-        source = self._session if request.session is None else request.session
-        if base.uses_http(request) or source is None:
+        session = self._session if request.session is None else request.session
+        if base.uses_http(request) or session is None:
             return None
         from zaqarclient.auth import session as ks  # noqa: PLC0415 - heavy
 
         with ks.typed_errors():
-            return cast("str | None", source.get_project_id())
+            return cast("str | None", session.get_project_id())
 
     def _send_token(self, request: Request, token: object) -> None:
         if not base.uses_http(request):

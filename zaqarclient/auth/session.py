@@ -24,15 +24,6 @@ if TYPE_CHECKING:
 
     from zaqarclient.auth.base import ConnectionOptions
 
-__all__ = [
-    "Connection",
-    "identity_plugin",
-    "named_plugin",
-    "open_session",
-    "static_token",
-    "typed_errors",
-]
-
 Certificate: TypeAlias = str | tuple[str, str] | None
 
 _PRODUCT = "python-zaqarclient"

@@ -29,14 +29,6 @@ if TYPE_CHECKING:
 
     from zaqarclient.transport.request import Request
 
-__all__ = [
-    "SignedURL",
-    "SignedURLAuth",
-    "format_signed_url",
-    "is_signed_url",
-    "parse_signed_url",
-]
-
 _PREFIX = "zaqar+"
 _SCHEMES = ("https", "http", "wss", "ws")
 _QUEUES = "/v2/queues/"

@@ -10,8 +10,6 @@ from zaqarclient import errors
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["lazy_property", "version"]
-
 T = TypeVar("T")
 
 

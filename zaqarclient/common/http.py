@@ -11,19 +11,6 @@ from urllib3 import exceptions as urllib3_exceptions
 
 from zaqarclient.transport import errors
 
-__all__ = [
-    "CONNECT_TIMEOUT",
-    "DEFAULT_TIMEOUT",
-    "Client",
-    "ConnectionFailed",
-    "Reply",
-    "Sender",
-    "TimedOut",
-    "network_cause",
-    "network_error",
-    "timeouts",
-]
-
 DEFAULT_TIMEOUT = 60.0
 """Seconds to wait for the next bytes of an answer."""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["printable"]
-
 #: What steers a terminal or changes the order in which text is shown: control
 #: characters, direction marks and overrides, invisible separators, lone surrogates.
 _RANGES: Final = (

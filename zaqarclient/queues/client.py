@@ -12,8 +12,6 @@ from zaqarclient.transport import drivers
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Client"]
-
 _CLIENTS = {2: v2.Client}
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from zaqarclient.transport.request import Request
     from zaqarclient.transport.response import Response
 
-__all__ = ["SignedClient", "read"]
-
 
 def read(text: str) -> SignedURL:
     """Return the signed URL that an option or a variable gives.

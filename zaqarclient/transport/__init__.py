@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from zaqarclient.transport.base import Transport
     from zaqarclient.transport.request import Request
 
-__all__ = ["get_transport", "get_transport_for", "scheme_of"]
-
 
 def get_transport(
     transport: str = "http",

@@ -11,8 +11,6 @@ from zaqarclient import errors
 if TYPE_CHECKING:
     from zaqarclient.transport.request import Request
 
-__all__ = ["Api", "Frame", "Retry"]
-
 
 class Retry(enum.Enum):
     """When a failed call may be sent again.

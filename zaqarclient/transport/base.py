@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from zaqarclient.transport.request import Request
     from zaqarclient.transport.response import Response
 
-__all__ = ["Credentials", "Transport"]
-
 
 class Credentials(Protocol):
     """Prepares a request: says where to, and who asks."""

@@ -19,8 +19,6 @@ from typing import Any, Protocol, TypeAlias
 
 from zaqarclient.transport import errors
 
-__all__ = ["REQUEST_ID", "Channel", "Frame", "Wire", "is_answer"]
-
 _LOG = logging.getLogger(__name__)
 
 REQUEST_ID = "X-Request-ID"

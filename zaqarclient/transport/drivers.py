@@ -12,8 +12,6 @@ from typing import Any
 
 from zaqarclient import errors
 
-__all__ = ["API_GROUP", "TRANSPORT_GROUP", "api_version", "load"]
-
 API_GROUP = "zaqarclient.api"
 TRANSPORT_GROUP = "zaqarclient.transport"
 

@@ -14,32 +14,6 @@ from typing import ClassVar
 from zaqarclient.common.text import printable
 from zaqarclient.errors import ZaqarError
 
-__all__ = [
-    "BY_STATUS",
-    "BadGateway",
-    "ConflictError",
-    "ConnectionFailed",
-    "ForbiddenError",
-    "GatewayTimeout",
-    "InternalServerError",
-    "MalformedRequest",
-    "MethodNotAllowed",
-    "NetworkError",
-    "NotAcceptable",
-    "PayloadTooLarge",
-    "RequestRefused",
-    "ResourceNotFound",
-    "ServerFault",
-    "ServiceUnavailableError",
-    "TimedOut",
-    "TooManyRequests",
-    "TransportError",
-    "UnauthorizedError",
-    "UnexpectedAnswer",
-    "UnsupportedMediaType",
-    "error_class",
-]
-
 
 class TransportError(ZaqarError):
     """A call that failed: a status of 400 or more, or no answer at all.

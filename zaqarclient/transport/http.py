@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from zaqarclient.transport.api import Api
     from zaqarclient.transport.request import Request
 
-__all__ = ["HttpTransport"]
-
 _LOG = logging.getLogger(__name__)
 
 _REQUEST_ID = "X-OpenStack-Request-ID"

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from zaqarclient.transport.request import Request
 
-__all__ = ["Login", "frame_headers", "told"]
-
 _SPELLING = {
     name.lower(): name
     for name in (

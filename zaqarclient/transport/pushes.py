@@ -16,8 +16,6 @@ from zaqarclient.transport import errors
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Pushes"]
-
 _DEFAULT_TTL = 3600.0
 _RENEWED_AFTER = 2 / 3
 """The part of the ttl after which a subscription is renewed."""

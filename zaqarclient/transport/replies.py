@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from zaqarclient.transport.request import Request
 
-__all__ = ["TITLE", "frame_of", "is_login_refused", "raise_for_status"]
-
 TITLE = "Websocket Transport Error"
 
 _NOBODY = "Not authentified."

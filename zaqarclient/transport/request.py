@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from zaqarclient.transport.api import Api
 
-__all__ = ["Request", "prepare_request", "service_root"]
-
 
 class Request:
     """One request, as plain attributes.

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zaqarclient.transport.request import Request
 
-__all__ = ["Response"]
-
 _LOG = logging.getLogger(__name__)
 
 

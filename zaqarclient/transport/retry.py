@@ -14,8 +14,6 @@ from zaqarclient.transport.api import Retry
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Patience", "jittered", "persist", "retry_delay", "seconds_of"]
-
 T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)

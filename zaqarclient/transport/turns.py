@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from zaqarclient.transport.channel import Frame
 
-__all__ = ["Turns"]
-
 
 class Turns:
     """Asks over a connection one frame at a time, from one thread.

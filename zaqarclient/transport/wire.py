@@ -18,8 +18,6 @@ from zaqarclient.transport import errors, retry
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Connection", "SocketWire", "connect", "shown"]
-
 _CONNECT_SECONDS = 10.0
 _IDLE_SECONDS = 20.0
 """Silence after which the other side is asked whether it still lives; half of

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from zaqarclient.transport.api import Frame
     from zaqarclient.transport.request import Request
 
-__all__ = ["WebsocketTransport"]
-
 _LOG = logging.getLogger(__name__)
 
 _SHOWN = 200

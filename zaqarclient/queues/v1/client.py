@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2 import iterator
     from zaqarclient.queues.v2.queues import Queue
 
-__all__ = ["Client", "is_version_one"]
-
 
 def is_version_one(version: object) -> bool:
     """Return whether this is 1, 1.0 or 1.1, as a number or a text."""

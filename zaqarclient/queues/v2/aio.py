@@ -36,15 +36,15 @@ from zaqarclient.queues.v2.aio_calls import (
     awaited_as,
     listed,
 )
-from zaqarclient.queues.v2.aio_listener import AsyncListener
 from zaqarclient.queues.v2.aio_resources import (
     AsyncClaim,
     AsyncFlavor,
+    AsyncListener,
     AsyncMessage,
     AsyncPool,
     AsyncSubscription,
 )
-from zaqarclient.queues.v2.source import Source
+from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -65,7 +65,7 @@ __all__ = [
     "AsyncTopic",
 ]
 
-S_co = TypeVar("S_co", bound=Source, covariant=True)
+S_co = TypeVar("S_co", bound=QueueOrTopic, covariant=True)
 
 
 def _document(_workers: Workers, found: Document) -> Document:
@@ -73,32 +73,32 @@ def _document(_workers: Workers, found: Document) -> Document:
     return found
 
 
-def _stats(source: Source) -> Document:
-    return source.stats
+def _stats(resource: QueueOrTopic) -> Document:
+    return resource.stats
 
 
-class AsyncSource(Resource[S_co]):
+class AsyncQueueOrTopic(Resource[S_co]):
     """What queues and topics have in common; see `Queue`."""
 
-    def __init__(self, workers: Workers, source: S_co, client: AsyncClient) -> None:
-        super().__init__(workers, source)
+    def __init__(self, workers: Workers, resource: S_co, client: AsyncClient) -> None:
+        super().__init__(workers, resource)
         self._client = client
 
-    exists = awaited(Source.exists)
-    is_created = awaited(Source.is_created)
-    ensure_exists = awaited(Source.ensure_exists)
-    metadata = awaited(Source.metadata)
-    patch_metadata = awaited(Source.patch_metadata)
-    delete = awaited(Source.delete)
-    purge = awaited(Source.purge)
-    post = awaited(Source.post)
-    message = awaited_as(AsyncMessage, Source.message)
-    messages = listed(AsyncMessage, Source.messages)
-    iter_messages = listed(AsyncMessage, Source.iter_messages)
-    delete_message = awaited(Source.delete_message)
-    pop = listed(AsyncMessage, Source.pop)
-    subscription = awaited_as(AsyncSubscription, Source.subscription)
-    subscriptions = listed(AsyncSubscription, Source.subscriptions)
+    exists = awaited(QueueOrTopic.exists)
+    is_created = awaited(QueueOrTopic.is_created)
+    ensure_exists = awaited(QueueOrTopic.ensure_exists)
+    metadata = awaited(QueueOrTopic.metadata)
+    patch_metadata = awaited(QueueOrTopic.patch_metadata)
+    delete = awaited(QueueOrTopic.delete)
+    purge = awaited(QueueOrTopic.purge)
+    post = awaited(QueueOrTopic.post)
+    message = awaited_as(AsyncMessage, QueueOrTopic.message)
+    messages = listed(AsyncMessage, QueueOrTopic.messages)
+    iter_messages = listed(AsyncMessage, QueueOrTopic.iter_messages)
+    delete_message = awaited(QueueOrTopic.delete_message)
+    pop = listed(AsyncMessage, QueueOrTopic.pop)
+    subscription = awaited_as(AsyncSubscription, QueueOrTopic.subscription)
+    subscriptions = listed(AsyncSubscription, QueueOrTopic.subscriptions)
 
     async def stats(self) -> Document:
         """Return the counters; see `Queue.stats`."""
@@ -123,7 +123,7 @@ class AsyncSource(Resource[S_co]):
         return self._client.hearing(start, timeout)
 
 
-class AsyncQueue(AsyncSource[sync_queues.Queue]):
+class AsyncQueue(AsyncQueueOrTopic[sync_queues.Queue]):
     """A queue, whether it exists or not; see `Queue`."""
 
     name: str
@@ -153,7 +153,7 @@ class AsyncQueue(AsyncSource[sync_queues.Queue]):
         return AsyncClaim(self._workers, made)
 
 
-class AsyncTopic(AsyncSource[sync_topic.Topic]):
+class AsyncTopic(AsyncQueueOrTopic[sync_topic.Topic]):
     """A topic, whether it exists or not; see `Topic`."""
 
     name: str

@@ -35,16 +35,6 @@ if TYPE_CHECKING:
     from zaqarclient.transport.base import Transport
     from zaqarclient.transport.request import Request
 
-__all__ = [
-    "AsyncListing",
-    "Resource",
-    "StoppableClient",
-    "Workers",
-    "awaited",
-    "awaited_as",
-    "listed",
-]
-
 _LOG = logging.getLogger(__name__)
 
 C = TypeVar("C", bound="Callable[..., object]")

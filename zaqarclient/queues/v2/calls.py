@@ -19,23 +19,6 @@ from zaqarclient.transport.response import Response
 if TYPE_CHECKING:
     from zaqarclient.transport.base import Transport
 
-__all__ = [
-    "Calls",
-    "Claimed",
-    "Document",
-    "claim_create",
-    "claim_id_of",
-    "health",
-    "next_link",
-    "ping",
-    "queue_create",
-    "queue_exists",
-    "queue_is_listed",
-    "queue_purge",
-    "replace_metadata",
-    "signed_url_create",
-]
-
 Document: TypeAlias = dict[str, Any]
 """A JSON object as the service gave it."""
 

@@ -10,8 +10,6 @@ from zaqarclient.queues.v2 import calls, iterator, message
 if TYPE_CHECKING:
     from zaqarclient.queues.v2 import queues
 
-__all__ = ["Claim"]
-
 
 class Claim:
     """Messages that nobody else gets until the claim ends.

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.subscription import Subscription
     from zaqarclient.transport.ws import WebsocketTransport
 
-__all__ = ["Client"]
-
 T = TypeVar("T")
 
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from zaqarclient.transport.request import Request
     from zaqarclient.transport.ws import WebsocketTransport
 
-__all__ = ["Listener", "Notification"]
-
 
 class Notification(NamedTuple):
     """What the service says about one new message.

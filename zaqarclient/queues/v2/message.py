@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from zaqarclient.queues.v2 import calls
-from zaqarclient.queues.v2.documents import split
+from zaqarclient.queues.v2.resource import split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zaqarclient.queues.v2 import source
-
-__all__ = ["Message", "create_object", "documents_of", "ids_of"]
+    from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
 
 
 _MEMBERS = frozenset(
@@ -46,7 +44,7 @@ class Message:
 
     def __init__(  # noqa: PLR0913, PLR0917 - the members of the document
         self,
-        queue: source.Source,
+        queue: QueueOrTopic,
         ttl: int,
         age: int,
         body: Any,
@@ -90,7 +88,9 @@ class Message:
         self.queue.delete_message(self.id, self.claim_id)
 
 
-def create_object(parent: source.Source) -> Callable[[Mapping[str, Any]], Message]:
+def create_object(
+    parent: QueueOrTopic,
+) -> Callable[[Mapping[str, Any]], Message]:
     """Return a function that makes a message of the queue from a document."""
 
     def create(document: Mapping[str, Any]) -> Message:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from zaqarclient.queues.v2.documents import split
+from zaqarclient.queues.v2.resource import AdminResource, admin_resource_maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -12,13 +12,11 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.calls import Document
     from zaqarclient.queues.v2.client import Client
 
-__all__ = ["Pool", "create_object"]
-
 
 _MEMBERS = frozenset({"name", "weight", "uri", "flavor", "options"})
 
 
-class Pool:
+class Pool(AdminResource):
     """A store of the service.
 
     Args:
@@ -34,10 +32,8 @@ class Pool:
         group: Without meaning since flavors took its place; None.
     """
 
+    kind = "pool"
     group: str | None = None
-
-    #: Members of a listed one that this version of the client does not know.
-    extra: Mapping[str, Any] = {}
 
     def __init__(
         self,
@@ -49,30 +45,15 @@ class Pool:
         auto_create: bool = True,
         **kwargs: Any,
     ) -> None:
-        self.client = client
-        self.name = name
         self.uri = uri
         self.weight = weight
         self.flavor = flavor
         self.options: dict[str, Any] = kwargs.get("options") or {}
-        if auto_create:
-            self.ensure_exists()
-
-    def __repr__(self) -> str:
-        return f"<Pool {self.name}>"
-
-    def ensure_exists(self) -> None:
-        """Create or replace the pool."""
-        data = {"uri": self.uri, "weight": self.weight, "options": self.options}
-        if self.flavor:
-            data["flavor"] = self.flavor
-        self._call("pool_create", pool_data=data)
+        super().__init__(client, name, auto_create)
 
     def update(self, pool_data: Mapping[str, Any]) -> None:
         """Change ``uri``, ``weight``, ``flavor`` or ``options``."""
-        self._call("pool_update", pool_data=pool_data)
-        for name, value in pool_data.items():
-            setattr(self, name, value)
+        self._update(pool_data)
 
     def delete(self, *, force: bool = False) -> None:
         """Delete the pool; a missing one is no error.
@@ -83,12 +64,12 @@ class Pool:
         Raises:
             zaqarclient.transport.errors.ForbiddenError: It has queues.
         """
-        self._call("pool_delete", force=force or None)
+        self._call("delete", force=force or None)
 
     def drain(self, wait: int | None = None) -> Document:
         """Take all weight from the pool and move its queues to other pools.
 
-        The service goes on by itself when the call has returned. Call again to
+        The service goes on when the call has returned. Call again to
         learn how far it is, until no queue is left.
 
         Args:
@@ -103,31 +84,24 @@ class Pool:
             zaqarclient.transport.errors.ResourceNotFound: There is no such
                 pool, or the service cannot drain pools.
         """
-        state: Document = self._call("pool_drain", wait=wait)
+        state: Document = self._call("drain", wait=wait)
         return state
 
-    def get(self, *, detailed: bool = False) -> dict[str, Any]:
+    def get(self, *, detailed: bool = False) -> Document:
         """Return the pool as the service sees it.
 
         Args:
             detailed: Also ask for its ``options``.
         """
         query = {"detailed": True} if detailed else {}
-        document: dict[str, Any] = self._call("pool_get", **query)
+        document: Document = self._call("get", **query)
         return document
 
-    def _call(self, operation: str, /, **arguments: Any) -> Any:
-        return self.client.calls(operation, pool_name=self.name, **arguments)
+    def _data(self) -> Document:
+        data = {"uri": self.uri, "weight": self.weight, "options": self.options}
+        return data | ({"flavor": self.flavor} if self.flavor else {})
 
 
 def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Pool]:
     """Return a function that makes a pool from a document."""
-
-    def create(document: Mapping[str, Any]) -> Pool:
-        known, extra = split(document, _MEMBERS)
-        pool = Pool(parent, known.pop("name"), auto_create=False, **known)
-        if extra:
-            pool.extra = extra
-        return pool
-
-    return create
+    return admin_resource_maker(parent, Pool, _MEMBERS)

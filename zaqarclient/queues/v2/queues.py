@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from zaqarclient.queues.v2 import calls, iterator, source
+from zaqarclient.queues.v2 import calls, iterator, queue_or_topic
 from zaqarclient.queues.v2 import claim as claim_resource
 from zaqarclient.queues.v2 import message as message_resource
-from zaqarclient.queues.v2.names import QUEUE_NAME_REGEX
+from zaqarclient.queues.v2.queue_or_topic import QUEUE_NAME_REGEX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["QUEUE_NAME_REGEX", "Queue", "create_object"]
 
 
-class Queue(source.Source):
+class Queue(queue_or_topic.QueueOrTopic):
     """A queue, whether it exists or not.
 
     Making the object sends nothing, unless `force_create` is set. The service

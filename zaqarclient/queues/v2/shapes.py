@@ -47,7 +47,8 @@ _LINKS: Final = {"links": [{"rel": str, "href": str}]}
 MESSAGES: Final = {"messages": [MESSAGE], **_LINKS}
 CLAIM: Final = {**MESSAGES, "ttl": _NUMBER, "age": _NUMBER}
 _QUEUE: Final = {"name": str, "href": str, "metadata": dict}
-QUEUES: Final = {"queues": [_QUEUE], "topics": [_QUEUE], **_LINKS}
+QUEUES: Final = {"queues": [_QUEUE], **_LINKS}
+TOPICS: Final = {"topics": [_QUEUE], **_LINKS}
 STATS: Final = {
     "messages": {
         **dict.fromkeys(("free", "claimed", "total"), _NUMBER),

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zaqarclient.queues.v2 import calls
-from zaqarclient.queues.v2.documents import split
+from zaqarclient.queues.v2.resource import split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from zaqarclient.queues.v2.client import Client
-
-__all__ = ["Subscription", "TopicSubscription", "create_object"]
 
 _MEMBERS = frozenset({"subscriber", "ttl", "id", "options", "age", "confirmed"})
 

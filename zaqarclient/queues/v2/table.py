@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 from zaqarclient.queues.v2 import frames, shapes
 from zaqarclient.queues.v2.frames import FrameSide
 from zaqarclient.transport.api import Retry
-
-__all__ = ["JSON_PATCH", "OPERATIONS", "PATH_NAME", "Operation"]
 
 JSON_PATCH = "application/openstack-messaging-v2.0-json-patch"
 """The content type of a change of queue metadata (REST 2.4)."""
@@ -45,13 +45,14 @@ _SUBSCRIPTION = "queues/{queue_name}/subscriptions/{subscription_id}"
 _SIGNED_URLS = "queues/{queue_name}/signed_urls"
 
 
-class Operation(NamedTuple):
+@dataclass(frozen=True)
+class Operation:
     """One operation.
 
     Attributes:
         name: As in ``message_post``.
-        method: The HTTP method.
-        path: A template below ``/v2/``; each name in it is an argument.
+        call: The HTTP method, and the path below ``/v2/`` as a template; each name in
+            it is an argument.
         query: The known arguments of the query, with their JSON Schema.
         body: The known members of the body, with their JSON Schema.
         whole: The argument that is the body as a whole, in place of members.
@@ -63,15 +64,13 @@ class Operation(NamedTuple):
         topics: Whether it is about topics.
         reply: The shape of the answer (see `shapes`); None if nothing is taken
             from it.
-        lists: The members that an empty answer has, as empty lists.
         frame: How the operation looks on the WebSocket.
     """
 
     name: str
-    method: str
-    path: str
-    query: Mapping[str, Any] = {}
-    body: Mapping[str, Any] = {}
+    call: str
+    query: Mapping[str, Any] = field(default_factory=dict)
+    body: Mapping[str, Any] = field(default_factory=dict)
     whole: str | None = None
     required: tuple[str, ...] = ()
     spill: str = "query"
@@ -80,15 +79,27 @@ class Operation(NamedTuple):
     retry: Retry = Retry.SAFE
     topics: bool = False
     reply: Any = None
-    lists: tuple[str, ...] = ()
-    frame: FrameSide = FrameSide()
+    frame: FrameSide = field(default_factory=FrameSide)
+
+    @cached_property
+    def method(self) -> str:
+        """The HTTP method."""
+        return self.call.partition(" ")[0]
+
+    @cached_property
+    def path(self) -> str:
+        """The template of the path."""
+        return self.call.partition(" ")[2]
 
     @property
     def empty(self) -> Any:
-        """What stands for an empty answer: the object that it has, without items."""
-        return {n: [] for n in self.lists} if isinstance(self.reply, dict) else None
+        """A new document to stand for an empty answer: its lists without items."""
+        shape = self.reply
+        if not isinstance(shape, dict):
+            return None
+        return {name: [] for name, kind in shape.items() if isinstance(kind, list)}
 
-    @property
+    @cached_property
     def path_names(self) -> tuple[str, ...]:
         """The arguments of the path."""
         return tuple(PATH_NAME.findall(self.path))
@@ -134,15 +145,16 @@ class Operation(NamedTuple):
     def of_topics(self) -> Operation:
         """Return the row that does for topics what this one does for queues."""
         action = self.frame.action and topic_action(self.frame.action)
-        reader = self.frame.reader
+        reader, reply = self.frame.reader, self.reply
         if self.name == "queue_list":
-            reader = frames.list_of("topics")
-        return self._replace(
+            reader, reply = frames.list_of("topics"), shapes.TOPICS
+        return replace(
+            self,
             name=topic_action(self.name),
-            path=self.path.replace("queue", "topic"),
+            call=self.call.replace("queue", "topic"),
             query={k: v for k, v in self.query.items() if k not in _NOT_OF_TOPICS},
             topics=True,
-            lists=tuple(name.replace("queue", "topic") for name in self.lists),
+            reply=reply,
             frame=self.frame._replace(action=action, reader=reader),
         )
 
@@ -161,33 +173,28 @@ _MANY = {"ids": "message_ids"}
 _ROWS = (
     Operation(
         "queue_list",
-        "GET",
-        "queues",
+        "GET queues",
         query={**_DETAILED_PAGE, "with_count": _BOOLEAN, "name": _STRING},
         reply=shapes.QUEUES,
-        lists=("links", "queues"),
         frame=FrameSide(filters="filters", reader=frames.list_of("queues")),
     ),
     Operation(
         "queue_create",
-        "PUT",
-        _QUEUE,
+        f"PUT {_QUEUE}",
         whole="metadata",
         reply=object,
         frame=FrameSide(names={"metadata": "metadata"}),
     ),
-    Operation("queue_get", "GET", _QUEUE, reply={}),
+    Operation("queue_get", f"GET {_QUEUE}", reply={}),
     Operation(
         "queue_exists",
-        "HEAD",
-        _QUEUE,
+        f"HEAD {_QUEUE}",
         frame=FrameSide("queue_get", reader=frames.nothing),
     ),
-    Operation("queue_delete", "DELETE", _QUEUE),
+    Operation("queue_delete", f"DELETE {_QUEUE}"),
     Operation(
         "queue_update",
-        "PATCH",
-        _QUEUE,
+        f"PATCH {_QUEUE}",
         whole="metadata",
         content_type=JSON_PATCH,
         # A second `remove` of the same key is a conflict.
@@ -197,23 +204,20 @@ _ROWS = (
     ),
     Operation(
         "queue_get_stats",
-        "GET",
-        f"{_QUEUE}/stats",
+        f"GET {_QUEUE}/stats",
         reply=shapes.STATS,
         frame=FrameSide(reader=frames.queue_get_stats, answers_missing=True),
     ),
     Operation(
         "queue_purge",
-        "POST",
-        f"{_QUEUE}/purge",
+        f"POST {_QUEUE}/purge",
         body={"resource_types": _ARRAY},
         # Sent twice, it takes what was posted in between as well.
         retry=Retry.UNACCEPTED,
     ),
     Operation(
         "message_list",
-        "GET",
-        _MESSAGES,
+        f"GET {_MESSAGES}",
         query={
             **_PAGE,
             "echo": _BOOLEAN,
@@ -221,61 +225,50 @@ _ROWS = (
             "include_delayed": _BOOLEAN,
         },
         reply=shapes.MESSAGES,
-        lists=("links", "messages"),
         frame=FrameSide(reader=frames.message_list),
     ),
     Operation(
         "message_post",
-        "POST",
-        _MESSAGES,
+        f"POST {_MESSAGES}",
         body={"messages": _ARRAY},
         required=("messages",),
         retry=Retry.UNACCEPTED,
         reply=shapes.POSTED,
-        lists=("resources",),
         frame=FrameSide(reader=frames.message_post),
     ),
     Operation(
         "message_get",
-        "GET",
-        _MESSAGE,
+        f"GET {_MESSAGE}",
         reply=shapes.MESSAGE,
         frame=FrameSide(reader=frames.message_get),
     ),
     Operation(
         "message_get_many",
-        "GET",
-        _MESSAGES,
+        f"GET {_MESSAGES}",
         query={"ids": _IDS},
         reply=shapes.MESSAGES,
-        lists=("links", "messages"),
         frame=FrameSide(names=_MANY, reader=frames.message_get_many),
     ),
-    Operation("message_delete", "DELETE", _MESSAGE, query={"claim_id": _STRING}),
+    Operation("message_delete", f"DELETE {_MESSAGE}", query={"claim_id": _STRING}),
     Operation(
         "message_delete_many",
-        "DELETE",
-        _MESSAGES,
+        f"DELETE {_MESSAGES}",
         query={"ids": _IDS, "claim_ids": _IDS, "pop": _INTEGER},
         reply=shapes.MESSAGES,
-        lists=("links", "messages"),
         frame=FrameSide(names=_MANY),
     ),
     Operation(
         "message_pop",
-        "DELETE",
-        _MESSAGES,
+        f"DELETE {_MESSAGES}",
         query={"pop": _INTEGER},
         # The messages of a lost answer are gone; no more must follow them.
         retry=Retry.UNACCEPTED,
         reply=shapes.MESSAGES,
-        lists=("links", "messages"),
         frame=FrameSide("message_delete_many"),
     ),
     Operation(
         "claim_create",
-        "POST",
-        _CLAIMS,
+        f"POST {_CLAIMS}",
         query={"limit": _INTEGER},
         body=_LEASE,
         spill="body",
@@ -287,30 +280,26 @@ _ROWS = (
     ),
     Operation(
         "claim_get",
-        "GET",
-        _CLAIM,
+        f"GET {_CLAIM}",
         reply=shapes.CLAIM,
         frame=FrameSide(reader=frames.claim_get),
     ),
     Operation(
-        "claim_update", "PATCH", _CLAIM, body=_LEASE, spill="body", sends_empty=True
+        "claim_update", f"PATCH {_CLAIM}", body=_LEASE, spill="body", sends_empty=True
     ),
-    Operation("claim_delete", "DELETE", _CLAIM),
+    Operation("claim_delete", f"DELETE {_CLAIM}"),
     Operation(
         "subscription_list",
-        "GET",
-        _SUBSCRIPTIONS,
+        f"GET {_SUBSCRIPTIONS}",
         query=_DETAILED_PAGE,
         reply=shapes.SUBSCRIPTIONS,
-        lists=("links", "subscriptions"),
         frame=FrameSide(
             omits=("detailed",), reader=frames.items_of_queue("subscriptions")
         ),
     ),
     Operation(
         "subscription_create",
-        "POST",
-        _SUBSCRIPTIONS,
+        f"POST {_SUBSCRIPTIONS}",
         whole="subscription_data",
         body={"subscriber": _STRING, "ttl": _INTEGER, "options": _OBJECT},
         # Sent twice, a confirmed one is a conflict with itself.
@@ -318,26 +307,23 @@ _ROWS = (
         reply=shapes.SUBSCRIBED,
         frame=FrameSide(reader=frames.subscription_create),
     ),
-    Operation("subscription_get", "GET", _SUBSCRIPTION, reply=shapes.SUBSCRIPTION),
+    Operation("subscription_get", f"GET {_SUBSCRIPTION}", reply=shapes.SUBSCRIPTION),
     Operation(
         "subscription_update",
-        "PATCH",
-        _SUBSCRIPTION,
+        f"PATCH {_SUBSCRIPTION}",
         whole="subscription_data",
         body={"subscriber": _STRING, "ttl": _INTEGER, "options": _OBJECT},
     ),
-    Operation("subscription_delete", "DELETE", _SUBSCRIPTION),
+    Operation("subscription_delete", f"DELETE {_SUBSCRIPTION}"),
     Operation(
         "subscription_confirm",
-        "PUT",
-        f"{_SUBSCRIPTION}/confirm",
+        f"PUT {_SUBSCRIPTION}/confirm",
         body={"confirmed": _BOOLEAN},
         required=("confirmed",),
     ),
     Operation(
         "signed_url_create",
-        "POST",
-        f"{_QUEUE}/share",
+        f"POST {_QUEUE}/share",
         body={"paths": _ARRAY, "methods": _ARRAY, "expires": _STRING},
         spill="body",
         sends_empty=True,
@@ -345,76 +331,52 @@ _ROWS = (
     ),
     Operation(
         "signed_url_list",
-        "GET",
-        _SIGNED_URLS,
+        f"GET {_SIGNED_URLS}",
         query=_PAGE,
         reply=shapes.SIGNED_URLS,
-        lists=("links", "signed_urls"),
         frame=FrameSide(reader=frames.items_of_queue("signed_urls")),
     ),
-    Operation("signed_url_revoke", "DELETE", f"{_SIGNED_URLS}/{{signed_url_id}}"),
-    Operation(
-        "pool_list",
-        "GET",
-        "pools",
-        query=_DETAILED_PAGE,
-        reply=shapes.POOLS,
-        lists=("links", "pools"),
-    ),
-    Operation("pool_create", "PUT", "pools/{pool_name}", whole="pool_data", body=_POOL),
+    Operation("signed_url_revoke", f"DELETE {_SIGNED_URLS}/{{signed_url_id}}"),
+    Operation("pool_list", "GET pools", query=_DETAILED_PAGE, reply=shapes.POOLS),
+    Operation("pool_create", "PUT pools/{pool_name}", whole="pool_data", body=_POOL),
     Operation(
         "pool_get",
-        "GET",
-        "pools/{pool_name}",
+        "GET pools/{pool_name}",
         query={"detailed": _BOOLEAN},
         reply=shapes.POOL,
     ),
     Operation(
         "pool_update",
-        "PATCH",
-        "pools/{pool_name}",
+        "PATCH pools/{pool_name}",
         whole="pool_data",
         body=_POOL,
         reply=shapes.POOL,
     ),
-    Operation("pool_delete", "DELETE", "pools/{pool_name}", query={"force": _BOOLEAN}),
+    Operation("pool_delete", "DELETE pools/{pool_name}", query={"force": _BOOLEAN}),
     Operation(
         "pool_drain",
-        "POST",
-        "pools/{pool_name}/drain",
+        "POST pools/{pool_name}/drain",
         query={"wait": _INTEGER},
         reply=shapes.DRAIN,
     ),
+    Operation("flavor_list", "GET flavors", query=_DETAILED_PAGE, reply=shapes.FLAVORS),
     Operation(
-        "flavor_list",
-        "GET",
-        "flavors",
-        query=_DETAILED_PAGE,
-        reply=shapes.FLAVORS,
-        lists=("links", "flavors"),
+        "flavor_create", "PUT flavors/{flavor_name}", whole="flavor_data", body=_FLAVOR
     ),
-    Operation(
-        "flavor_create",
-        "PUT",
-        "flavors/{flavor_name}",
-        whole="flavor_data",
-        body=_FLAVOR,
-    ),
-    Operation("flavor_get", "GET", "flavors/{flavor_name}", reply=shapes.FLAVOR),
+    Operation("flavor_get", "GET flavors/{flavor_name}", reply=shapes.FLAVOR),
     Operation(
         "flavor_update",
-        "PATCH",
-        "flavors/{flavor_name}",
+        "PATCH flavors/{flavor_name}",
         whole="flavor_data",
         body=_FLAVOR,
         reply=shapes.FLAVOR,
     ),
-    Operation("flavor_delete", "DELETE", "flavors/{flavor_name}"),
-    Operation("quota_show", "GET", "quotas", reply=shapes.QUOTAS),
-    Operation("quota_show_project", "GET", "quotas/{project_id}", reply=shapes.QUOTAS),
-    Operation("ping", "GET", "ping", retry=Retry.NEVER),
-    Operation("health", "GET", "health", retry=Retry.NEVER, reply=dict),
-    Operation("homedoc", "GET", "", reply=dict, frame=FrameSide("homedoc_get")),
+    Operation("flavor_delete", "DELETE flavors/{flavor_name}"),
+    Operation("quota_show", "GET quotas", reply=shapes.QUOTAS),
+    Operation("quota_show_project", "GET quotas/{project_id}", reply=shapes.QUOTAS),
+    Operation("ping", "GET ping", retry=Retry.NEVER),
+    Operation("health", "GET health", retry=Retry.NEVER, reply=dict),
+    Operation("homedoc", "GET ", reply=dict, frame=FrameSide("homedoc_get")),
 )
 
 _ALSO_OF_TOPICS = ("queue_", "message_", "subscription_")

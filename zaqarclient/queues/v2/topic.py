@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from zaqarclient.queues.v2 import calls, iterator, source, subscription
+from zaqarclient.queues.v2 import calls, iterator, queue_or_topic, subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from zaqarclient.queues.v2.client import Client
 
-__all__ = ["Topic", "TopicCalls", "create_object"]
 
-
-class Topic(source.Source):
+class Topic(queue_or_topic.QueueOrTopic):
     """A topic, whether it exists or not.
 
     It does what a queue does, except that there are no claims and no signed

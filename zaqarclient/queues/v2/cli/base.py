@@ -32,8 +32,8 @@ from zaqarclient.transport.errors import NetworkError
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.cli.arguments import Arguments
     from zaqarclient.queues.v2.client import Client
+    from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
     from zaqarclient.queues.v2.queues import Queue
-    from zaqarclient.queues.v2.source import Source
 
 LOG = logging.getLogger("zaqarclient.cli")
 
@@ -96,7 +96,7 @@ class Command(command.Command):
         """Return the queue of that name; nothing is sent."""
         return self.client.queue(name, auto_create=False)
 
-    def source(self, name: str) -> Source:
+    def queue_or_topic(self, name: str) -> QueueOrTopic:
         """Return what `kind` says, of that name; nothing is sent."""
         return self.queue(name)
 

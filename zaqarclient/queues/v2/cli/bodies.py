@@ -29,7 +29,7 @@ class InputError(ValueError):
     """The input does not hold messages; the text says where and why."""
 
 
-class Source(NamedTuple):
+class Input(NamedTuple):
     """A place to read from: a file, or the standard input if no path is given."""
 
     path: Path | None
@@ -60,11 +60,11 @@ class Source(NamedTuple):
 
 
 def messages_argument(text: str) -> Any:
-    """Argument type: JSON, or ``-`` and ``@file`` for a :class:`Source`."""
+    """Argument type: JSON, or ``-`` and ``@file`` for a :class:`Input`."""
     if text == "-":
-        return Source(None)
+        return Input(None)
     if text.startswith("@"):
-        return Source(Path(text[1:]))
+        return Input(Path(text[1:]))
     try:
         return json_value(text)
     except argparse.ArgumentTypeError as error:

@@ -44,7 +44,7 @@ class ListMessages(Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """List the messages."""
-        queue = self.source(parsed_args.queue_name)
+        queue = self.queue_or_topic(parsed_args.queue_name)
         if parsed_args.message_ids:
             messages = queue.messages(*parsed_args.message_ids.split(","))
             return _COLUMNS, map(_row, messages)
@@ -77,7 +77,9 @@ class ShowMessage(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Read the message."""
-        message = self.source(parsed_args.queue_name).message(parsed_args.message_id)
+        message = self.queue_or_topic(parsed_args.queue_name).message(
+            parsed_args.message_id
+        )
         return _COLUMNS, _row(message)
 
 
@@ -103,7 +105,7 @@ class PopMessages(Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """Take the messages."""
-        queue = self.source(parsed_args.queue_name)
+        queue = self.queue_or_topic(parsed_args.queue_name)
         messages = until_found(
             lambda: list(queue.pop(parsed_args.limit)), parsed_args.wait
         )
@@ -130,7 +132,7 @@ class DeleteMessages(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete the messages, one after the other."""
-        queue = self.source(parsed_args.queue_name)
+        queue = self.queue_or_topic(parsed_args.queue_name)
         claim_id = getattr(parsed_args, "claim_id", None)
         self.for_each(
             "message",

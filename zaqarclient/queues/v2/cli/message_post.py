@@ -15,7 +15,7 @@ from zaqarclient.queues.v2.cli.progress import Progress
 from zaqarclient.transport.errors import ForbiddenError
 
 if TYPE_CHECKING:
-    from zaqarclient.queues.v2.source import Source
+    from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
 
 #: Limit of a post that the service has by default, in bytes.
 _DEFAULT_POST_SIZE: Final = 262144
@@ -85,7 +85,7 @@ class PostMessages(Lister):
         return ("ID",), self._post(parsed_args)
 
     def _post(self, parsed_args: argparse.Namespace) -> Iterator[tuple[str]]:
-        queue = self.source(parsed_args.queue_name)
+        queue = self.queue_or_topic(parsed_args.queue_name)
         posted = total_size = 0
         with ExitStack() as stack:
             messages, size = self._messages(parsed_args, stack)
@@ -121,9 +121,9 @@ class PostMessages(Lister):
         if given is None:
             if is_terminal(self.app.stdin):
                 self.usage_error('give <messages>, --body, --text, or "-" to read')
-            given = bodies.Source(None)
+            given = bodies.Input(None)
         by_line = parsed_args.lines or parsed_args.json_lines
-        if not isinstance(given, bodies.Source):
+        if not isinstance(given, bodies.Input):
             if by_line:
                 self.usage_error('lines are read from "-" or from "@FILE"')
             return self._checked(given), None
@@ -159,7 +159,7 @@ def _with_defaults(
         yield defaults | message if message is not None else None
 
 
-def _post_size(queue: Source, messages: Iterable[bodies.Message | None]) -> int:
+def _post_size(queue: QueueOrTopic, messages: Iterable[bodies.Message | None]) -> int:
     """Return the largest post the queue takes; a lone message needs no look."""
     if isinstance(messages, list) and len(messages) == 1:
         return 1 << 62  # the service is going to say if it is too large

@@ -25,7 +25,7 @@ from zaqarclient.transport.errors import NetworkError, TransportError
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.message import Message
-    from zaqarclient.queues.v2.source import Source
+    from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
 
 _COLUMNS: Final = ("ID", "Body", "TTL", "Age", "Claim ID", "Checksum")
 
@@ -125,7 +125,7 @@ class TailMessages(Command):
         """Print the messages."""
         if parsed_args.timeout is not None and not parsed_args.follow:
             self.usage_error("--timeout has a meaning only with --follow")
-        queue = self.source(parsed_args.queue_name)
+        queue = self.queue_or_topic(parsed_args.queue_name)
         columns = parsed_args.columns
         if not columns:
             columns = _FOR_PEOPLE if parsed_args.formatter == "table" else _COLUMNS
@@ -141,7 +141,7 @@ class TailMessages(Command):
             for message in islice(messages, parsed_args.limit or None):
                 out.print(_row(message))
 
-    def _pause(self, queue: Source, stack: ExitStack) -> Pause:
+    def _pause(self, queue: QueueOrTopic, stack: ExitStack) -> Pause:
         """Return what the service allows for: a bell, or only time."""
         client = self.client
         if PushPause.serves(client):
@@ -153,7 +153,7 @@ class TailMessages(Command):
                 self.hint(f"The service does not push here, so it is asked: {error}")
         return TimePause(time.sleep)
 
-    def _tail(self, queue: Source, parsed_args: argparse.Namespace) -> Tail:
+    def _tail(self, queue: QueueOrTopic, parsed_args: argparse.Namespace) -> Tail:
         marker = newest(queue.stats) if parsed_args.new else parsed_args.since
         wanted = parsed_args.filter
         flags = {"echo": parsed_args.echo, "include_delayed": True}

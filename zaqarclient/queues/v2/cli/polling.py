@@ -20,7 +20,7 @@ from zaqarclient.transport import errors, scheme_of
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.client import Client
     from zaqarclient.queues.v2.message import Message
-    from zaqarclient.queues.v2.source import Source
+    from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
 
 T = TypeVar("T", bound=Sequence[object])
 
@@ -94,7 +94,7 @@ class PushPause:
     ends the subscription.
 
     Args:
-        source: The queue or topic, of a client of an endpoint of WebSocket.
+        target: The queue or topic, of a client of an endpoint of WebSocket.
 
     Raises:
         zaqarclient.errors.ZaqarError: The service does not let this
@@ -103,9 +103,9 @@ class PushPause:
 
     most = MOST_PAUSE_WITH_PUSH
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, target: QueueOrTopic) -> None:
         self._reconnected = False
-        self._listener = source.listen(on_reconnect=self._on_reconnect)
+        self._listener = target.listen(on_reconnect=self._on_reconnect)
 
     def __enter__(self) -> Self:
         return self

@@ -109,7 +109,7 @@ class CreateQueue(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Create the queue."""
-        queue = self.source(parsed_args.queue_name)
+        queue = self.queue_or_topic(parsed_args.queue_name)
         queue.ensure_exists(force_create=True)
         metadata = given_attributes(parsed_args)
         if metadata:
@@ -126,7 +126,7 @@ class ShowQueue(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Show the queue."""
-        queue = self.source(parsed_args.queue_name)
+        queue = self.queue_or_topic(parsed_args.queue_name)
         if not queue.is_created():
             raise CommandError(f"there is no {self.kind} {queue.name}")
         metadata = dict(queue.metadata(force_reload=True))
@@ -150,7 +150,7 @@ class QueueExists(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Look the queue up."""
-        exists = self.source(parsed_args.queue_name).is_created()
+        exists = self.queue_or_topic(parsed_args.queue_name).is_created()
         self.exit_status = 0 if exists else 1
         return ("Exists",), (exists,)
 
@@ -170,7 +170,7 @@ class DeleteQueue(Command):
         """Delete the queues, one after the other."""
         names = given_targets(parsed_args, "queue_name")
         self.confirm(f"Delete {', '.join(names)} with all messages?", parsed_args)
-        self.for_each(self.kind, names, lambda name: self.source(name).delete())
+        self.for_each(self.kind, names, lambda name: self.queue_or_topic(name).delete())
 
 
 class GetQueueStats(ShowOne):
@@ -185,7 +185,7 @@ class GetQueueStats(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Read the counters; ``-c Stats`` gives the document as it came."""
-        queue = self.source(parsed_args.queue_name)
+        queue = self.queue_or_topic(parsed_args.queue_name)
         stats = queue.stats
         if parsed_args.check and not queue.is_created():
             raise CommandError(f"there is no {self.kind} {queue.name}")
@@ -224,4 +224,4 @@ class PurgeQueue(Command):
         kinds = parsed_args.resource_types
         what = " and ".join(kinds or ["messages", "subscriptions"])
         self.confirm(f"Remove all {what} of {parsed_args.queue_name}?", parsed_args)
-        self.source(parsed_args.queue_name).purge(resource_types=kinds)
+        self.queue_or_topic(parsed_args.queue_name).purge(resource_types=kinds)

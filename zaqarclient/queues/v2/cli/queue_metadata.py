@@ -17,7 +17,7 @@ from zaqarclient.queues.v2.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from zaqarclient.queues.v2.source import Source
+    from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
 
 
 class Attribute(NamedTuple):
@@ -149,13 +149,15 @@ def _path(key: str) -> str:
     return f"/metadata/{escaped}"
 
 
-def set_keys(queue: Source, metadata: dict[str, Any]) -> None:
+def set_keys(queue: QueueOrTopic, metadata: dict[str, Any]) -> None:
     """Set some keys of the metadata of a queue in one step, and no others."""
     stored = patch_metadata(queue, setting_patch(metadata))
     check_stored(stored, metadata)
 
 
-def patch_metadata(queue: Source, patch: list[dict[str, Any]]) -> Mapping[str, Any]:
+def patch_metadata(
+    queue: QueueOrTopic, patch: list[dict[str, Any]]
+) -> Mapping[str, Any]:
     """Send a JSON Patch for the metadata of a queue and return the result.
 
     Raises:
@@ -196,7 +198,7 @@ class SetQueue(Command):
         metadata = given_attributes(parsed_args)
         if not metadata:
             self.usage_error("give at least one attribute, or --property key=value")
-        set_keys(self.source(parsed_args.queue_name), metadata)
+        set_keys(self.queue_or_topic(parsed_args.queue_name), metadata)
 
 
 class UnsetQueue(Command):
@@ -218,7 +220,7 @@ class UnsetQueue(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Remove the keys given, all or none of them."""
-        queue = self.source(parsed_args.queue_name)
+        queue = self.queue_or_topic(parsed_args.queue_name)
         patch_metadata(queue, removing_patch(parsed_args.properties))
 
 
@@ -236,7 +238,7 @@ class SetQueueMetadata(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Replace the metadata."""
         metadata = _json_object(parsed_args.queue_metadata)
-        stored = self.source(parsed_args.queue_name).metadata(new_meta=metadata)
+        stored = self.queue_or_topic(parsed_args.queue_name).metadata(new_meta=metadata)
         check_stored(stored, metadata)
 
 
@@ -252,7 +254,7 @@ class GetQueueMetadata(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Read the metadata."""
-        return ("Metadata",), (self.source(parsed_args.queue_name).metadata(),)
+        return ("Metadata",), (self.queue_or_topic(parsed_args.queue_name).metadata(),)
 
 
 def _json_object(text: str) -> dict[str, Any]:

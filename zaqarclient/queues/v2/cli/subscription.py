@@ -137,10 +137,10 @@ class CreateSubscription(ShowOne):
         ttl = parsed_args.ttl if parsed_args.ttl is not None else parsed_args.ttl_option
         if ttl is not None:
             wanted["ttl"] = ttl
-        source = self.source(parsed_args.queue_name)
+        target = self.queue_or_topic(parsed_args.queue_name)
         # The SDK always sends a ttl of its own.
-        created = source.call("subscription_create", subscription_data=wanted)
-        stored = source.subscription(id=created["subscription_id"])
+        created = target.call("subscription_create", subscription_data=wanted)
+        stored = target.subscription(id=created["subscription_id"])
         if any(getattr(stored, name) != value for name, value in wanted.items()):
             update = self.words.replace("create", "update")
             self.hint(
@@ -159,9 +159,9 @@ class ListSubscriptions(Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """List the subscriptions."""
-        source = self.source(parsed_args.queue_name)
+        target = self.queue_or_topic(parsed_args.queue_name)
         return _COLUMNS, self.listed(
-            lambda **page: source.subscriptions(**{"limit": DEFAULT_PAGE_SIZE, **page}),
+            lambda **page: target.subscriptions(**{"limit": DEFAULT_PAGE_SIZE, **page}),
             parsed_args,
             lambda subscription: _fields(subscription, _COLUMNS),
         )
@@ -174,7 +174,7 @@ class _OneSubscription(ShowOne):
 
     def subscription(self, parsed_args: argparse.Namespace) -> Subscription:
         """Return the subscription that the arguments name; nothing is sent."""
-        return self.source(parsed_args.queue_name).subscription(
+        return self.queue_or_topic(parsed_args.queue_name).subscription(
             id=parsed_args.subscription_id, auto_create=False
         )
 
@@ -249,11 +249,11 @@ class ConfirmSubscription(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Confirm the subscriptions, one after the other."""
-        source = self.source(parsed_args.queue_name)
+        target = self.queue_or_topic(parsed_args.queue_name)
         self.for_each(
             "subscription",
             parsed_args.subscription_id,
-            lambda one: source.subscription(id=one, auto_create=False).confirm(
+            lambda one: target.subscription(id=one, auto_create=False).confirm(
                 not parsed_args.refuse
             ),
         )
@@ -273,12 +273,12 @@ class DeleteSubscription(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete the subscriptions, one after the other."""
         ids = given_targets(parsed_args, "subscription_id")
-        source = self.source(parsed_args.queue_name)
-        self.confirm(f"Delete {', '.join(ids)} of {source.name}?", parsed_args)
+        target = self.queue_or_topic(parsed_args.queue_name)
+        self.confirm(f"Delete {', '.join(ids)} of {target.name}?", parsed_args)
         self.for_each(
             "subscription",
             ids,
-            lambda one: source.subscription(id=one, auto_create=False).delete(),
+            lambda one: target.subscription(id=one, auto_create=False).delete(),
         )
 
 

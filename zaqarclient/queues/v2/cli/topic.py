@@ -24,7 +24,7 @@ class _OnTopics(Command):
 
     kind = "topic"
 
-    def source(self, name: str) -> Topic:
+    def queue_or_topic(self, name: str) -> Topic:
         """Return the topic of that name; nothing is sent."""
         return self.client.topic(name)
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zaqarclient.queues.v2.cli import bodies
-from zaqarclient.queues.v2.cli.bodies import InputError, Source
+from zaqarclient.queues.v2.cli.bodies import Input, InputError
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def test_a_document_that_holds_no_messages_is_refused(document: Any, text: str) 
 
 
 def test_a_dash_is_the_standard_input_and_an_at_sign_a_file(tmp_path: Path) -> None:
-    assert bodies.messages_argument("-") == Source(None)
-    assert bodies.messages_argument(f"@{tmp_path}") == Source(tmp_path)
+    assert bodies.messages_argument("-") == Input(None)
+    assert bodies.messages_argument(f"@{tmp_path}") == Input(tmp_path)
 
 
 def test_the_size_of_a_file_is_known_and_that_of_the_input_is_not(
@@ -55,8 +55,8 @@ def test_the_size_of_a_file_is_known_and_that_of_the_input_is_not(
 ) -> None:
     file = tmp_path / "lines"
     file.write_bytes(b"12345")
-    assert Source(file).size() == 5
-    assert Source(None).size() is None
+    assert Input(file).size() == 5
+    assert Input(None).size() is None
 
 
 @pytest.mark.parametrize(

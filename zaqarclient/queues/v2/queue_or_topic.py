@@ -1,11 +1,12 @@
-"""What queues and topics have in common: metadata, messages, subscriptions."""
+"""The part that queues and topics share: metadata, messages, subscriptions."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from zaqarclient.queues.v2 import calls, iterator, names
+from zaqarclient.queues.v2 import calls, iterator
 from zaqarclient.queues.v2 import message as message_resource
 from zaqarclient.queues.v2 import subscription as subscription_resource
 
@@ -16,10 +17,36 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.client import Client
     from zaqarclient.queues.v2.listener import Listener
 
-__all__ = ["Source"]
+
+QUEUE_NAME_REGEX = re.compile(r"^[a-zA-Z0-9_\-.]+$")
+
+_LENGTH = 64
 
 
-class Source:
+def check_name(name: object, kind: str = "queue") -> None:
+    """Refuse a name that the service would refuse or take for another path.
+
+    Args:
+        name: The name; anything but text counts as its ``str()``.
+        kind: What it names, for the text of the error.
+
+    Raises:
+        ValueError: It is not 1 to 64 ASCII letters, digits, ``_``, ``-`` and
+            ``.``.
+    """
+    text = "" if name is None else str(name)
+    if not text:
+        raise ValueError(f"{kind.capitalize()} name does not have a value")
+    if not QUEUE_NAME_REGEX.fullmatch(text) or text in {".", ".."}:
+        raise ValueError(
+            f"The {kind} name may only contain ASCII letters, digits, "
+            "underscores, dashes and dots"
+        )
+    if len(text) > _LENGTH:
+        raise ValueError(f"The {kind} name may have {_LENGTH} characters at most")
+
+
+class QueueOrTopic:
     """A queue or topic, whether it exists or not.
 
     Making the object sends nothing, unless `force_create` is set. The service
@@ -55,7 +82,7 @@ class Source:
         auto_create: bool = True,  # noqa: ARG002 - the contract's
         force_create: bool = False,
     ) -> None:
-        names.check_name(name, self.kind)
+        check_name(name, self.kind)
         self.client = client
         self._name = name
         self._href = href
