@@ -1,8 +1,8 @@
 """Torture of whole deployments: ``make torture``, ``tox -e torture``.
 
 Each scenario runs real servers, breaks parts of them at random moments, and checks
-what clients saw, as ``zaqar-torture`` does. The first five keep every promise; the last
-three are stores that may lose what was acknowledged last, and show how much.
+what clients and webhooks saw, as ``zaqar-torture`` does. All keep every promise but the
+last three: stores that may lose what was acknowledged last, and show how much.
 
     python testing/torture_scenarios.py --seconds 75 --only cluster sentinels
 """
@@ -27,14 +27,17 @@ from typing import Any
 from ports import free_port
 from redis_groups import RedisCluster, RedisSentinels
 from redis_service import RedisServer
-from zaqarserver.torture.faults import Action, Faults, Frozen, Process
+from zaqarserver.torture.faults import Action, Faults, Frozen, Process, Proxy
 from zaqarserver.torture.history import PROMISES, Finding, History
 from zaqarserver.torture.load import Clients, Plan
+from zaqarserver.torture.subscribers import Subscribers
 
 ALWAYS = ("--appendonly", "yes", "--appendfsync", "always")
 WAIT = "?wait_replicas=1&wait_timeout=5"
 WAIT_BOTH = "?wait_replicas=2&wait_timeout=5"
 _FAILOVER_SECONDS = 6.0
+_BATCH = 3  # messages a post
+_WEBHOOKS = 2  # a queue; the second is slow
 #: Shorter and longer than a takeover takes.
 _FREEZES = (0.7, 6.0)
 
@@ -211,6 +214,28 @@ def redis_everysec(directory: Path) -> Any:
 
 
 @contextlib.asynccontextmanager
+async def answers_lost(directory: Path) -> AsyncIterator[Deployment]:
+    """Two servers on one Redis, of which requests arrive and answers get lost."""
+    redis = RedisServer(directory / "redis", *ALWAYS)
+    await asyncio.to_thread(redis.start)
+    port = free_port()
+    proxy = Proxy("redis", port, ("127.0.0.1", redis.port))
+    try:
+        await proxy.start()
+        store = f"redis://127.0.0.1:{port}"
+        async with servers(directory, store, 2) as (urls, processes):
+            actions: list[tuple[str, Action]] = [
+                *(("lose answers", proxy.lose_answers),) * 4,
+                ("cut the network", proxy.partition),
+                *((f"kill {one.name}", one.kill) for one in processes),
+            ]
+            yield Deployment(urls, actions)
+    finally:
+        await proxy.end()
+        await asyncio.to_thread(redis.kill)
+
+
+@contextlib.asynccontextmanager
 async def _on_cluster(directory: Path, options: str) -> AsyncIterator[Deployment]:
     cluster = RedisCluster(directory, *ALWAYS)
     await asyncio.to_thread(cluster.start)
@@ -294,6 +319,7 @@ SCENARIOS = {
     "sqlite": Scenario(sqlite, 3.0),
     "two-servers": Scenario(two_servers, 3.0),
     "redis-killed": Scenario(redis_killed, 4.0),
+    "answers-lost": Scenario(answers_lost, 2.0),
     "cluster": Scenario(cluster, 4.0),
     "sentinels": Scenario(sentinels, 4.0),
     "sentinels-frozen": Scenario(sentinels_frozen, 8.0),
@@ -328,17 +354,23 @@ async def run(
     scenario: Scenario, directory: Path, seconds: float, rate: float
 ) -> tuple[History, list[Finding], Clients]:
     """Run a scenario; return what was seen and found."""
-    history = History()
-    async with scenario.deploy(directory) as deployment:
+    history = History(_BATCH)
+    subscribers = Subscribers(history)
+    async with subscribers.listening(), scenario.deploy(directory) as deployment:
         plan = Plan(
             endpoints=deployment.endpoints,
             headers={"X-Project-ID": "torture"},
             queues=[f"torture-{number}" for number in range(6)],
             rate=rate,
+            batch=_BATCH,
         )
         for url in plan.endpoints:
             await _until(functools.partial(_answers, url))
         clients = Clients(plan, history)
+        if not scenario.may_lose:
+            # Of one queue messages are deleted, of the other they are not.
+            for queue in plan.queues[:2]:
+                await subscribers.subscribe(clients, queue, _WEBHOOKS)
         faults = Faults(deployment.actions, scenario.every, history.faults.append)
         breaking = asyncio.create_task(faults.run())
         try:
@@ -347,6 +379,7 @@ async def run(
             faults.end()
             await breaking
         await clients.look()
+        await subscribers.finish()
     return history, history.findings(), clients
 
 
@@ -359,6 +392,7 @@ def report(name: str, history: History, findings: list[Finding]) -> dict[str, An
         "accepted": len(history.accepted),
         "claimed": len(history.held),
         "deleted": sum(one.done is not None for one in history.deleted),
+        "notified": sum(map(len, history.heard.values())),
         "faults": len(history.faults),
         **{promise: counts[promise] for promise in PROMISES},
         "loss_window": max(windows, default=None),
@@ -370,7 +404,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=40.0, help="each (40)")
+    parser.add_argument("--seconds", type=float, default=25.0, help="each (25)")
     parser.add_argument("--rate", type=float, default=20.0, help="posts/s a producer")
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
     parser.add_argument("--json", action="store_true")
@@ -390,7 +424,7 @@ def main() -> int:
             print(json.dumps(figures), flush=True)
         else:
             print(f"{name}: {', '.join(clients.progress())}")
-            rest = {key: figures[key] for key in (*PROMISES, "loss_window")}
+            rest = {key: figures[key] for key in ("notified", *PROMISES, "loss_window")}
             print(f"  {rest}  ({time.monotonic() - began:.0f} s)", flush=True)
         for finding in findings[:10]:
             print(f"  {finding.promise}: {finding.queue} {finding.id}: {finding.text}")

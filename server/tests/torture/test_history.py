@@ -109,3 +109,45 @@ def test_a_claim_after_another_one_was_released_is_none_too_many(
 ) -> None:
     history.held += [held("a", "c1", 1.0, 2.0), held("a", "c2", 2.0, 60.0)]
     assert promises(history) == []
+
+
+HOOK = (QUEUE, "/quick")
+
+
+def test_what_a_webhook_heard_once_and_in_order_is_well(history: History) -> None:
+    history.accepted += [accepted(0, "a"), accepted(1, "b")]
+    history.present[QUEUE] = {"a": mark(0), "b": mark(1)}
+    history.heard[HOOK] = [mark(0), mark(1)]
+    assert promises(history) == []
+
+
+def test_what_was_accepted_and_a_webhook_never_heard_of_is_found(
+    history: History,
+) -> None:
+    history.accepted += [accepted(0, "a"), accepted(1, "b")]
+    history.present[QUEUE] = {"a": mark(0), "b": mark(1)}
+    history.heard[HOOK] = [mark(1)]
+    assert promises(history) == ["not_notified"]
+
+
+def test_what_a_webhook_heard_first_in_another_order_is_found(history: History) -> None:
+    history.accepted += [accepted(0, "a"), accepted(1, "b")]
+    history.present[QUEUE] = {"a": mark(0), "b": mark(1)}
+    history.heard[HOOK] = [mark(1), mark(0)]
+    assert promises(history) == ["notified_out_of_order"]
+
+
+def test_a_webhook_may_hear_what_nobody_was_told_is_stored(history: History) -> None:
+    history.heard[HOOK] = [mark(1), mark(0)]
+    assert promises(history) == []
+
+
+@pytest.mark.parametrize(("faults", "found"), [(1, []), (0, ["notified_too_often"])])
+def test_a_webhook_hears_again_only_what_was_in_flight_at_a_fault(
+    history: History, faults: int, found: list[str]
+) -> None:
+    history.faults += [Fault("kill", 1.0)] * faults
+    history.accepted.append(accepted(0, "a"))
+    history.present[QUEUE] = {"a": mark(0)}
+    history.heard[HOOK] = [mark(0), mark(0)]
+    assert promises(history) == found

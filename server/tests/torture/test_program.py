@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from ports import free_port
+from redis_service import RedisServer
 
 PROGRAM = [sys.executable, "-m", "zaqarserver.torture"]
 SECONDS = 120
@@ -141,3 +142,27 @@ def test_a_process_that_does_not_exist_cannot_be_frozen(port: int) -> None:
     done = run(f"http://127.0.0.1:{port}", "--freeze", "redis=99999999")
     assert done.returncode == 2
     assert "redis: process 99999999" in done.stderr
+
+
+def test_webhooks_hear_all_though_answers_of_the_store_get_lost(
+    redis_server: RedisServer, tmp_path: Path, port: int
+) -> None:
+    front = free_port()
+    status, report = torture(
+        tmp_path,
+        port,
+        f"redis://127.0.0.1:{front}?prefix={tmp_path.name}",
+        *("--proxy", f"redis={front}:127.0.0.1:{redis_server.port}"),
+        *("--lose-answers", "redis", "--every", "1", "--seconds", "4"),
+        *("--webhooks", "2", "--queues", "2", "--rate", "10"),
+    )
+    assert (status, report["findings"]) == (0, [])
+    assert report["faults"] >= 2
+    assert report["notified"] >= 2 * report["accepted"] > 0
+
+
+def test_a_webhook_that_is_refused_ends_the_run(server_factory) -> None:
+    server = server_factory()
+    done = run(server.url, "--webhooks", "1", "--header", "Client-ID: nobody")
+    assert done.returncode == 2
+    assert "no webhook can be subscribed" in done.stderr

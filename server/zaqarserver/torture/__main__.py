@@ -27,6 +27,7 @@ from zaqarserver.torture.faults import (
 )
 from zaqarserver.torture.history import PROMISES, Finding, History
 from zaqarserver.torture.load import Clients, Plan
+from zaqarserver.torture.subscribers import Subscribers
 
 _START_SECONDS = 60.0
 _PROGRESS_SECONDS = 5.0
@@ -92,7 +93,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="zaqar-torture",
         description="Check that a messaging deployment keeps its promises while "
         "things break: nothing accepted is lost, doubled or out of order, nothing "
-        "deleted comes back, no message has two live claims.",
+        "deleted comes back, no message has two live claims, each webhook hears of "
+        "each message.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -104,6 +106,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--queues", type=int, default=4, help="queues (4)")
     add("--batch", type=int, default=3, help="messages a post (3)")
     add("--rate", type=float, default=0.0, help="posts a second and producer (any)")
+    add(
+        "--webhooks",
+        type=int,
+        default=0,
+        help="webhooks a queue, on this machine; the last is a slow one (0)",
+    )
     add(
         "--header",
         type=_header,
@@ -134,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--kill", "kill -9 it, and start it again"),
         ("--stop", "let it stand still for three seconds"),
         ("--partition", "let the proxy carry nothing for three seconds"),
+        ("--lose-answers", "let the proxy lose what is answered for a moment"),
     ):
         add(option, action="append", default=[], metavar="NAME", help=text)
     add(
@@ -175,12 +184,13 @@ def _actions(
         ("kill", by_name, lambda one: one.kill),
         ("stop", by_name, lambda one: one.freeze),
         ("partition", proxies, lambda one: one.partition),
+        ("lose-answers", proxies, lambda one: one.lose_answers),
     )
     actions: list[tuple[str, Action]] = []
     for kind, known, choose in kinds:
-        for name in getattr(arguments, kind):
+        for name in getattr(arguments, kind.replace("-", "_")):
             if name not in known:
-                option = "--proxy" if kind == "partition" else "--run"
+                option = "--proxy" if known is proxies else "--run"
                 raise FaultError(f"--{kind} {name}: there is no {option} {name}=...")
             actions.append((f"{kind} {name}", choose(known[name])))
     actions += [
@@ -257,7 +267,7 @@ async def torture(arguments: argparse.Namespace) -> tuple[History, list[Finding]
         FaultError: The deployment cannot be run.
         TimeoutError: It does not answer at the end.
     """
-    history = History()
+    history = History(arguments.batch)
     name = f"torture-{uuid.uuid4().hex[:8]}"
     plan = Plan(
         endpoints=[one.rstrip("/") for one in arguments.endpoints],
@@ -273,7 +283,10 @@ async def torture(arguments: argparse.Namespace) -> tuple[History, list[Finding]
         _actions(arguments, processes), arguments.every, history.faults.append
     )
     clients = Clients(plan, history)
-    async with _deployment(arguments, processes):
+    subscribers = Subscribers(history)
+    async with subscribers.listening(), _deployment(arguments, processes):
+        for queue in plan.queues:
+            await subscribers.subscribe(clients, queue, arguments.webhooks)
         progress = asyncio.create_task(_report_progress(clients, time.monotonic()))
         breaking = asyncio.create_task(faults.run())
         try:
@@ -284,6 +297,7 @@ async def torture(arguments: argparse.Namespace) -> tuple[History, list[Finding]
             progress.cancel()
         _say(f"at the end: {', '.join(clients.progress())}; looking at what is there")
         await clients.look()
+        await subscribers.finish()
         findings = history.findings()
         if not findings:
             await clients.clean()
@@ -297,6 +311,7 @@ def _summary(history: History, findings: Sequence[Finding]) -> dict[str, Any]:
         "accepted": len(history.accepted),
         "claimed": len(history.held),
         "deleted": sum(one.done is not None for one in history.deleted),
+        "notified": sum(map(len, history.heard.values())),
         "faults": len(history.faults),
         **{promise: counts[promise] for promise in PROMISES},
         "loss_window": max(windows, default=None),
@@ -310,7 +325,7 @@ def _print(summary: dict[str, Any], form: str) -> None:
         return
     for key, value in summary.items():
         if key != "findings":
-            print(f"{key.replace('_', ' '):16}{'-' if value is None else value}")
+            print(f"{key.replace('_', ' '):23}{'-' if value is None else value}")
     for one in summary["findings"][:_SHOWN]:
         print(f"{one.promise}: {one.queue} {one.id}: {one.text}")
     more = len(summary["findings"]) - _SHOWN

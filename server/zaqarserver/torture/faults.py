@@ -21,6 +21,7 @@ from zaqarserver.torture.history import Fault
 
 _STOP_SECONDS = 3.0
 _CUT_SECONDS = 3.0
+_LOST_SECONDS = 0.3
 _DOWN_SECONDS = 0.2
 _CHUNK = 65536
 
@@ -152,6 +153,7 @@ class Proxy:
         self._target = target
         self._open = asyncio.Event()
         self._open.set()
+        self._losing = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
@@ -181,19 +183,25 @@ class Proxy:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._copy(reader, other))
-                group.create_task(self._copy(other_reader, writer))
+                group.create_task(self._copy(other_reader, writer, answers=True))
         finally:
             self._writers -= {writer, other}
             writer.close()
             other.close()
 
     async def _copy(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        answers: bool = False,
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(_CHUNK):
                 # While it is cut, what was sent goes nowhere: not even an error.
                 await self._open.wait()
+                if answers and self._losing:
+                    continue
                 writer.write(data)
                 await writer.drain()
         writer.close()
@@ -204,16 +212,27 @@ class Proxy:
         try:
             await asyncio.sleep(_CUT_SECONDS)
         finally:
-            for writer in list(self._writers):
-                writer.transport.abort()
+            self._drop()
             self._open.set()
+
+    async def lose_answers(self) -> None:
+        """Carry requests and lose their answers for a moment, then drop all."""
+        self._losing = True
+        try:
+            await asyncio.sleep(_LOST_SECONDS)
+        finally:
+            self._drop()
+            self._losing = False
+
+    def _drop(self) -> None:
+        for writer in list(self._writers):
+            writer.transport.abort()
 
     async def end(self) -> None:
         """Listen no more."""
         if self._server is not None:
             self._server.close()
-            for writer in list(self._writers):
-                writer.transport.abort()
+            self._drop()
             await self._server.wait_closed()
 
 

@@ -97,8 +97,7 @@ class Finding(msgspec.Struct, frozen=True):
     """A broken promise.
 
     Attributes:
-        promise: ``lost``, ``duplicated``, ``reordered``, ``resurrected`` or
-            ``double_claimed``.
+        promise: One of :data:`PROMISES`.
         queue: The queue.
         id: The message.
         text: What was seen.
@@ -112,13 +111,28 @@ class Finding(msgspec.Struct, frozen=True):
     window: float | None = None
 
 
-PROMISES = ("lost", "duplicated", "reordered", "resurrected", "double_claimed")
+PROMISES = (
+    "lost",
+    "duplicated",
+    "reordered",
+    "resurrected",
+    "double_claimed",
+    "not_notified",
+    "notified_out_of_order",
+    "notified_too_often",
+)
 
 
 class History:
-    """All that was seen in one run."""
+    """All that was seen in one run.
 
-    def __init__(self) -> None:
+    Args:
+        batch: How many messages a post has: so many are in flight to a webhook at a
+            time, and may be told again after a fault.
+    """
+
+    def __init__(self, batch: int = 1) -> None:
+        self._batch = batch
         self.accepted: list[Accepted] = []
         self.held: list[Held] = []
         self.deleted: list[Deleted] = []
@@ -126,6 +140,8 @@ class History:
         #: Ids that were there at the end, by queue, with when that was asked.
         self.present: dict[str, dict[str, Mark]] = {}
         self.looked: float = 0.0
+        #: What each webhook heard, in order, by the queue and its path.
+        self.heard: dict[tuple[str, str], list[Mark]] = {}
 
     def findings(self) -> list[Finding]:
         """Return every promise that was broken for certain."""
@@ -135,6 +151,9 @@ class History:
             *self._reordered(),
             *self._resurrected(),
             *self._double_claimed(),
+            *self.unheard(),
+            *self._heard_out_of_order(),
+            *self._heard_too_often(),
         ]
 
     # -- what was accepted is there until somebody deletes it -------------------
@@ -258,3 +277,34 @@ class History:
                         f"claims {first.claim} and {second.claim} both held it for "
                         f"{overlap:.3f} s",
                     )
+
+    # -- each webhook hears of each message, in order, after faults again --------
+
+    def _ids(self, queue: str) -> dict[Mark, str]:
+        return {one.mark: one.id for one in self.accepted if one.queue == queue}
+
+    def unheard(self) -> Iterator[Finding]:
+        """Return of what was accepted what a webhook has not heard, as findings."""
+        for (queue, path), marks in self.heard.items():
+            ids = self._ids(queue)
+            for mark in ids.keys() - set(marks):
+                text = f"{path} never heard of {mark.producer}/{mark.number}"
+                yield Finding("not_notified", queue, ids[mark], text)
+
+    def _heard_out_of_order(self) -> Iterator[Finding]:
+        for (queue, path), marks in self.heard.items():
+            ids = self._ids(queue)
+            # Of a post without an answer nobody knows the place.
+            first = [ids[mark] for mark in dict.fromkeys(marks) if mark in ids]
+            for before, after in itertools.pairwise(first):
+                if before > after:
+                    text = f"{path} heard of it after {before}"
+                    yield Finding("notified_out_of_order", queue, after, text)
+
+    def _heard_too_often(self) -> Iterator[Finding]:
+        in_flight = self._batch * len(self.faults)
+        for (queue, path), marks in self.heard.items():
+            again = len(marks) - len(set(marks))
+            if again > in_flight:
+                text = f"{path} heard {again} again; {in_flight} were in flight"
+                yield Finding("notified_too_often", queue, "", text)

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from zaqarserver.torture.faults import FaultError
 from zaqarserver.torture.history import Accepted, Deleted, Held, History, Mark
 
 #: The shortest claim that the API has; what a lost answer holds is free after it.
@@ -127,6 +128,23 @@ class Clients:
         """Wait, or until all is over."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), seconds)
+
+    async def subscribe(self, queue: str, url: str) -> None:
+        """Subscribe a webhook to a queue, however often that takes.
+
+        Raises:
+            FaultError: It is refused.
+        """
+        path = f"/v2/queues/{queue}/subscriptions"
+        document = {"subscriber": url, "ttl": _MESSAGE_TTL}
+        async with asyncio.timeout(_LOOK_SECONDS), self._session() as session:
+            while True:
+                answer = await self._ask(session, "POST", path, document)
+                if answer.status in {201, 409}:  # it was made, or an earlier time
+                    return
+                if 400 <= answer.status < 500:
+                    raise FaultError(f"no webhook can be subscribed: {answer.document}")
+                await asyncio.sleep(_PAUSE)
 
     # -- producers --------------------------------------------------------------
 
