@@ -20,16 +20,10 @@ from oslo_policy import policy as oslo_policy
 from zaqarserver.context import Context
 from zaqarserver.errors import Forbidden, SettingsError
 from zaqarserver.operations import OPERATIONS, Operation
+from zaqarserver.operations.row import ADMIN
 
 LOG = logging.getLogger(__name__)
 
-_ADMIN = "role:admin"
-_POOL_VERBS = ("get_all", "create", "get", "delete", "update", "drain")
-_ADMIN_RULES = frozenset(
-    {"health:get", "quota:get_project"}
-    | {f"pools:{verb}" for verb in _POOL_VERBS}
-    | {f"flavors:{verb}" for verb in ("create", "delete", "update")}
-)
 _MOST_VERDICTS = 10_000
 _RELOAD_SECONDS = 1.0
 
@@ -43,7 +37,7 @@ def list_rules() -> list[oslo_policy.DocumentedRuleDefault]:
     return [
         oslo_policy.DocumentedRuleDefault(
             rule,
-            _ADMIN if rule in _ADMIN_RULES else "",
+            rows[0].check_str,
             " ".join(dict.fromkeys(row.summary for row in rows)),
             [{"path": row.path, "method": row.method} for row in rows],
         )
@@ -53,7 +47,7 @@ def list_rules() -> list[oslo_policy.DocumentedRuleDefault]:
 
 def _common() -> list[oslo_policy.RuleDefault]:
     return [
-        oslo_policy.RuleDefault("context_is_admin", _ADMIN, "An administrator."),
+        oslo_policy.RuleDefault("context_is_admin", ADMIN, "An administrator."),
         oslo_policy.RuleDefault(
             "admin_or_owner",
             "is_admin:True or project_id:%(project_id)s",

@@ -238,18 +238,15 @@ class BodyReader:
         return {name: getattr(value, name) for name in self._names}
 
 
-#: What lists may be asked for on a WebSocket. Other members that nobody knows are
-#: ignored; one of these that the list does not have is a mistake.
-_LIST_OPTIONS = (
-    *("marker", "limit", "detailed", "echo", "include_claimed", "include_delayed"),
-    *("ttl", "grace"),
-)
-
-
 class FrameReader:
-    """Decodes all fields of one struct from the body of a WebSocket frame."""
+    """Decodes all fields of one struct from the body of a WebSocket frame.
 
-    def __init__(self, struct: type[Fields]) -> None:
+    Args:
+        struct: The fields.
+        refused: Names of members that are a mistake, unless they are null.
+    """
+
+    def __init__(self, struct: type[Fields], refused: Iterable[str]) -> None:
         found = []
         self._spread: str | None = None
         for member in members(struct):
@@ -258,13 +255,8 @@ class FrameReader:
             elif member.spec.source is not Source.EDGE:
                 found.append(member)
         self._names = tuple(member.name for member in found)
-        foreign = set(_LIST_OPTIONS if "marker" in self._names else ())
-        if "topic_name" in self._names:
-            # Nobody claims from a topic: asking for those that are claimed, as one
-            # does of a queue, asks for nothing.
-            foreign.discard("include_claimed")
         self._decoder = msgspec.json.Decoder(
-            _part_of(struct, found, rest=False, never=foreign - set(self._names))
+            _part_of(struct, found, rest=False, never=refused)
         )
 
     def read(self, data: bytes | msgspec.Raw) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The REST edge: from a request to one ``call`` and back (``rest-v2`` section 1).
+"""The REST edge: from a request to one operation and back (``rest-v2`` section 1).
 
 Who asks was found out at the gate. The edge finds the row, checks what every
 request needs in the order of ``rest-v2`` 1.9, lifts path, query and body into the
@@ -20,13 +20,13 @@ from zaqarserver.auth import (
 )
 from zaqarserver.context import Context, Server
 from zaqarserver.errors import BadRequest
-from zaqarserver.fields import Fields, check_name
+from zaqarserver.fields import check_name
 from zaqarserver.http.exchange import EXCHANGE, Exchange
 from zaqarserver.http.reading import (
     check_accept,
     check_length,
-    read_body,
     read_query,
+    read_values,
 )
 from zaqarserver.http.replies import (
     MethodNotAllowed,
@@ -34,7 +34,7 @@ from zaqarserver.http.replies import (
     write,
 )
 from zaqarserver.metrics import Metrics
-from zaqarserver.operations import Body, BoundOperation, Reply, call
+from zaqarserver.operations import BoundOperation, Reply, admit, run
 
 #: Bytes of the query that the head of an answer shows at most.
 MAX_SHOWN_QUERY = 1024
@@ -49,12 +49,14 @@ class Route:
         # What the path names: a queue, a topic, or neither.
         self.source = next((one for one in _SOURCES if f"{{{one}_name}}" in path), "")
         self.is_home = path == "/v2/"
+        self.topics = False
         self._rows: dict[str, BoundOperation] = {}
         self._special: dict[str, list[tuple[str, BoundOperation]]] = {}
 
     def add(self, operation: BoundOperation) -> None:
         """Put an operation behind its method."""
         row = operation.row
+        self.topics = row.topics
         # HEAD asks for what GET answers, without its body.
         for method in ("GET", "HEAD") if row.method == "GET" else (row.method,):
             if row.when is not None:
@@ -183,7 +185,8 @@ class RestEdge:
             identity.user_id,
             None,
             identity.token,
-            ahead=self._clock.ahead(),
+            route.topics,
+            self._clock.ahead(),
         )
 
     async def _run(
@@ -197,32 +200,10 @@ class RestEdge:
     ) -> Reply:
         if method == "HEAD" and operation.row.head:
             return Reply(204)
+        admit(operation, context)
+        values = await read_values(operation, request, query, path)
+        result = await run(operation, context, values, request.context.lease)
         exchange: Exchange | None = request.scope.get(EXCHANGE)
-
-        async def arguments() -> Fields:
-            values: dict[str, Any] = operation.query.read(query)
-            if operation.body is not None:
-                document = await read_body(operation, request, request.context.headers)
-                if document:
-                    operation.check_count(document)
-                    values.update(operation.body.read(document))
-                elif operation.row.body is Body.REQUIRED:
-                    raise BadRequest(
-                        "Missing parameters: the request needs a JSON body.",
-                        title="Invalid request body",
-                    )
-                if operation.measured:
-                    values["size"] = len(document)
-            if exchange is not None and (exchange.is_cut or exchange.is_gone):
-                raise BadRequest("The request broke off.", title="Invalid request body")
-            values.update(path)
-            try:
-                return operation.row.fields(**values)
-            except TypeError:
-                raise BadRequest("A mandatory field is missing.") from None
-
-        lease = request.context.lease
-        values, result = await call(operation, context, arguments, lease)
         if exchange is not None:
             exchange.undo = operation.undo(context, values, result)
         return operation.render(context, values, result)

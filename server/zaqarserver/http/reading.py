@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import falcon.asgi
@@ -10,7 +11,9 @@ import falcon.uri
 
 from zaqarserver.auth import SINGLE_HEADERS, Headers
 from zaqarserver.errors import BadRequest, RequestError, UnsupportedMediaType
-from zaqarserver.operations import BoundOperation
+from zaqarserver.fields import Fields
+from zaqarserver.http.exchange import EXCHANGE, Exchange
+from zaqarserver.operations import Body, BoundOperation
 
 _FORM = b"application/x-www-form-urlencoded"
 
@@ -82,7 +85,7 @@ def read_headers(request: falcon.asgi.Request) -> dict[bytes, bytes]:
 
 
 def check_length(headers: Headers) -> None:
-    """Refuse odd lengths and form-encoded bodies (``rest-v2`` 1.6).
+    """Refuse a malformed Content-Length and form-encoded bodies (``rest-v2`` 1.6).
 
     Raises:
         BadRequest: The request has one.
@@ -114,7 +117,43 @@ def check_accept(accept: bytes, *extra: bytes) -> None:
         )
 
 
-async def read_body(
+async def read_values(
+    operation: BoundOperation,
+    request: falcon.asgi.Request,
+    query: Mapping[str, Any],
+    path: Mapping[str, str],
+) -> Fields:
+    """Return the arguments of an operation, each of its type.
+
+    Raises:
+        BadRequest: They are malformed, one is missing, or the request broke off.
+        UnsupportedMediaType: The body is compressed, or of another type than the
+            operation takes.
+    """
+    values: dict[str, Any] = operation.query.read(query)
+    if operation.body is not None:
+        document = await _read_body(operation, request, request.context.headers)
+        if document:
+            operation.check_count(document)
+            values.update(operation.body.read(document))
+        elif operation.row.body is Body.REQUIRED:
+            raise BadRequest(
+                "Missing parameters: the request needs a JSON body.",
+                title="Invalid request body",
+            )
+        if operation.measured:
+            values["size"] = len(document)
+    exchange: Exchange | None = request.scope.get(EXCHANGE)
+    if exchange is not None and (exchange.is_cut or exchange.is_gone):
+        raise BadRequest("The request broke off.", title="Invalid request body")
+    values.update(path)
+    try:
+        return operation.row.fields(**values)
+    except TypeError:
+        raise BadRequest("A mandatory field is missing.") from None
+
+
+async def _read_body(
     operation: BoundOperation, request: falcon.asgi.Request, headers: Headers
 ) -> bytes:
     """Read a request's body within its limit; empty if there is none.

@@ -1,50 +1,54 @@
 """The operation table, and the one way through which every operation runs.
 
-To add an operation: write its fields and handler in the module of its
-resource, a row in the module of the same name in
-:mod:`zaqarserver.operations.rows`, and a renderer in
-:mod:`zaqarserver.operations.rest` if its REST answer is more than the result as
-JSON. Both transports, the policy defaults and the reference follow from the row.
+To add an operation: write its fields and its handler, decorated with
+:func:`~zaqarserver.operations.row.operation`, in the module of its resource, and a
+renderer in :mod:`zaqarserver.operations.rest` if its REST answer is more than the
+result as JSON. Both transports, the policy defaults and the reference follow.
+
+An edge calls :func:`admit`, reads the arguments, and calls :func:`run`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from zaqarserver import deadline
 from zaqarserver.budget import Lease
 from zaqarserver.context import Context
-from zaqarserver.fields import Fields
-from zaqarserver.operations.row import Body, BoundOperation, Operation, Reply
-from zaqarserver.operations.rows import (
+from zaqarserver.operations import (
     claims,
     flavors,
+    frames,
     messages,
+    pool_replies,
     pools,
     queues,
     quotas,
+    rest,
     service,
     sharing,
     subscriptions,
-    topics,
 )
+from zaqarserver.operations.row import (
+    Body,
+    BoundOperation,
+    Operation,
+    Reply,
+    rows_of,
+)
+from zaqarserver.operations.topics import topic_row
 from zaqarserver.settings import Settings
 
-__all__ = ["OPERATIONS", "Body", "BoundOperation", "Operation", "Reply", "bind", "call"]
+__all__ = ["OPERATIONS", "Body", "BoundOperation", "Operation", "Reply", "bind"]
+__all__ += ["admit", "run"]
 
 OPERATIONS: tuple[Operation, ...] = (
-    *service.ROWS,
-    *quotas.ROWS,
-    *queues.ROWS,
-    *sharing.ROWS,
-    *messages.ROWS,
-    *claims.ROWS,
-    *subscriptions.ROWS,
-    *topics.ROWS,
-    *pools.ROWS,
-    *flavors.ROWS,
+    *rows_of(service, quotas, queues, sharing, messages, claims, subscriptions),
+    *(topic_row(row) for row in rows_of(queues, messages, subscriptions)),
+    *rows_of(pools, flavors),
 )
+#: Imported for their renderers, which decorators put in place.
+_RENDERERS = (rest, frames, pool_replies)
 
 
 def bind(settings: Settings) -> dict[str, BoundOperation]:
@@ -57,36 +61,39 @@ def bind(settings: Settings) -> dict[str, BoundOperation]:
     }
 
 
-async def call(
-    operation: BoundOperation,
-    context: Context,
-    arguments: Callable[[], Awaitable[Fields]],
-    lease: Lease,
-) -> tuple[Fields, Any]:
-    """Run one operation: rate, policy, arguments, bounds, room, handler, in this order.
+def admit(operation: BoundOperation, context: Context) -> None:
+    """Check the caller's rate and the access rule, before arguments are read.
+
+    Raises:
+        TooManyRequests: The project exceeds its rate.
+        Forbidden: The access rule does not allow it.
+    """
+    context.server.quotas.admit(context.project, context.now)
+    if operation.row.policy is not None:
+        context.server.policy.check(operation.row.policy, context)
+
+
+async def run(
+    operation: BoundOperation, context: Context, arguments: Any, lease: Lease
+) -> Any:
+    """Check the arguments against their bounds, and run the handler.
 
     Args:
         operation: What to run.
         context: Who asks, and when.
-        arguments: Reads the arguments, each of its type; run only when the
-            policy allows the operation.
+        arguments: Each of its type.
         lease: Takes room for the answer before it is made.
 
     Returns:
-        The arguments and the handler's result.
+        The handler's result.
 
     Raises:
         RequestError: The request cannot be served as it stands.
         Unavailable: The store cannot serve now, or there is no room for the answer.
     """
-    row = operation.row
-    context.server.quotas.admit(context.project, context.now)
-    if row.policy is not None:
-        context.server.policy.check(row.policy, context)
-    values = await arguments()
-    operation.checker.check(values)
-    await lease.take(operation.answer_size(values))
-    # Who asks to wait for something adds that to the time that an answer may take.
-    wait = getattr(values, "wait", None) or 0
+    operation.checker.check(arguments)
+    await lease.take(operation.answer_size(arguments))
+    # A caller that asks to wait adds that to the time that an answer may take.
+    wait = getattr(arguments, "wait", None) or 0
     with deadline.within(deadline.ANSWER_SECONDS + wait):
-        return values, await row.handler(operation.scoped(context), values)
+        return await operation.row.handler(context, arguments)

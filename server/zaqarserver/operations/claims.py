@@ -14,6 +14,8 @@ from zaqarserver.errors import ClaimNotFound, Unavailable
 from zaqarserver.fields import Fields, QueueName, body, path, query
 from zaqarserver.operations.messages import is_delayed, queue_metadata, readable
 from zaqarserver.operations.metadata import dead_letter
+from zaqarserver.operations.paths import CLAIM, CLAIMS
+from zaqarserver.operations.row import Body, operation
 from zaqarserver.storage.base import Claim
 
 LOG = logging.getLogger(__name__)
@@ -53,8 +55,28 @@ def _or_default(value: int | msgspec.UnsetType, default: int) -> int:
     return default if isinstance(value, msgspec.UnsetType) else value
 
 
+async def _release(ctx: Context, args: ClaimCreate, claim: Claim) -> None:
+    """Release a claim whose answer did not reach the client."""
+    try:
+        await ctx.storage.claim_delete(ctx.space, args.queue_name, claim.id, ctx.now)
+    except Unavailable as error:
+        LOG.warning("a claim that nobody was told of holds to its end: %s", error)
+
+
+@operation(
+    "POST",
+    CLAIMS,
+    "claims:create",
+    status=201,
+    body=Body.OPTIONAL,
+    record="max_messages_post_size",
+    undo=_release,
+)
 async def claim_create(ctx: Context, args: ClaimCreate) -> Claim | None:
-    """Claim the oldest free messages; ``None`` if there are none."""
+    """Claim the oldest free messages.
+
+    Return ``None`` if there are none.
+    """
     metadata = await queue_metadata(ctx, args.queue_name)
     claim = await ctx.storage.claim_create(
         ctx.space,
@@ -67,14 +89,6 @@ async def claim_create(ctx: Context, args: ClaimCreate) -> Claim | None:
         dead_letter=dead_letter(metadata),
     )
     return None if claim is None else _readable(ctx, args.queue_name, claim)
-
-
-async def claim_undo(ctx: Context, args: ClaimCreate, claim: Claim) -> None:
-    """Release a claim that nobody was told of."""
-    try:
-        await ctx.storage.claim_delete(ctx.space, args.queue_name, claim.id, ctx.now)
-    except Unavailable as error:
-        LOG.warning("a claim that nobody was told of holds to its end: %s", error)
 
 
 def _readable(ctx: Context, queue: str, claim: Claim) -> Claim:
@@ -99,8 +113,11 @@ def _named(ctx: Context, args: ClaimRef | ClaimUpdate) -> Iterator[None]:
         raise ClaimNotFound(f"{missing}.", detail=f"{missing} {place}") from error
 
 
+@operation(
+    "GET", CLAIM, "claims:get", record="max_messages_post_size", shows_claim=True
+)
 async def claim_get(ctx: Context, args: ClaimRef) -> Claim:
-    """Return a live claim with the messages that it still holds."""
+    """Show a claim and what it still holds."""
     with _named(ctx, args):
         claim = await ctx.storage.claim_get(
             ctx.space, args.queue_name, args.claim_id, ctx.now
@@ -117,8 +134,12 @@ class ClaimUpdate(Fields):
     grace: ClaimGrace = msgspec.UNSET
 
 
+@operation("PATCH", CLAIM, "claims:update", status=204)
 async def claim_update(ctx: Context, args: ClaimUpdate) -> None:
-    """Renew a claim; what is left out goes back to the default."""
+    """Renew a claim.
+
+    What is left out goes back to the default.
+    """
     with _named(ctx, args):
         await ctx.storage.claim_update(
             ctx.space,
@@ -130,6 +151,10 @@ async def claim_update(ctx: Context, args: ClaimUpdate) -> None:
         )
 
 
+@operation("DELETE", CLAIM, "claims:delete", status=204)
 async def claim_delete(ctx: Context, args: ClaimRef) -> None:
-    """Release a claim: what it held is free at once."""
+    """Release a claim.
+
+    What it held is free at once.
+    """
     await ctx.storage.claim_delete(ctx.space, args.queue_name, args.claim_id, ctx.now)

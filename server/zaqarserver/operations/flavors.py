@@ -17,7 +17,12 @@ from zaqarserver.errors import (
 )
 from zaqarserver.fields import Fields, document, path, query
 from zaqarserver.operations.metadata import check_size
-from zaqarserver.operations.pools import check_capabilities, registry
+from zaqarserver.operations.paths import FLAVOR, FLAVORS
+from zaqarserver.operations.pools import (
+    check_capabilities,
+    pool_operation,
+    registry,
+)
 from zaqarserver.storage.base import Capability
 from zaqarserver.storage.catalog import Flavor
 
@@ -58,32 +63,15 @@ class FlavorList(Fields):
     detailed: Annotated[bool, query(help="With the capabilities.")] = False
 
 
+@pool_operation("GET", FLAVORS, "flavors:get_all", check_str="")
 async def flavor_list(ctx: Context, args: FlavorList) -> list[ShownFlavor]:
-    """List the project's flavors by name."""
+    """List the project's flavors."""
     found = await registry(ctx).catalog.flavor_list(
         ctx.project, marker=args.marker, limit=args.limit
     )
     if not args.detailed:
         return [ShownFlavor(flavor, None) for flavor in found]
     return [await _shown(ctx, flavor) for flavor in found]
-
-
-class FlavorRef(Fields):
-    """One flavor."""
-
-    flavor_name: FlavorName
-
-
-async def _found(ctx: Context, name: str) -> Flavor:
-    flavor = await registry(ctx).catalog.flavor_get(ctx.project, name)
-    if flavor is None:
-        raise FlavorNotFound(f"There is no flavor {name}.")
-    return flavor
-
-
-async def flavor_get(ctx: Context, args: FlavorRef) -> ShownFlavor:
-    """Show a flavor."""
-    return await _shown(ctx, await _found(ctx, args.flavor_name))
 
 
 def _check_pool_list(value: Any, title: str) -> list[str]:
@@ -138,8 +126,9 @@ class FlavorCreate(Fields):
     ] = msgspec.UNSET
 
 
+@pool_operation("PUT", FLAVOR, "flavors:create", status=201)
 async def flavor_create(ctx: Context, args: FlavorCreate) -> None:
-    """Make a flavor of the project, or replace the one of this name."""
+    """Make a flavor of the project, or replace one."""
     given = args.flavor
     if not isinstance(given, Mapping):
         raise BadRequest("The flavor must be an object.", title=_CREATE_TITLE)
@@ -157,6 +146,25 @@ async def flavor_create(ctx: Context, args: FlavorCreate) -> None:
     await _put(ctx, name, names, refusal)
 
 
+class FlavorRef(Fields):
+    """One flavor."""
+
+    flavor_name: FlavorName
+
+
+async def _found(ctx: Context, name: str) -> Flavor:
+    flavor = await registry(ctx).catalog.flavor_get(ctx.project, name)
+    if flavor is None:
+        raise FlavorNotFound(f"There is no flavor {name}.")
+    return flavor
+
+
+@pool_operation("GET", FLAVOR, "flavors:get", check_str="")
+async def flavor_get(ctx: Context, args: FlavorRef) -> ShownFlavor:
+    """Show a flavor and what its pools can do."""
+    return await _shown(ctx, await _found(ctx, args.flavor_name))
+
+
 class FlavorUpdate(Fields):
     """A change of a flavor."""
 
@@ -166,8 +174,12 @@ class FlavorUpdate(Fields):
     ] = msgspec.UNSET
 
 
+@pool_operation("PATCH", FLAVOR, "flavors:update")
 async def flavor_update(ctx: Context, args: FlavorUpdate) -> ShownFlavor:
-    """Change which pools a flavor has; return it as it is now."""
+    """Change which pools a flavor has.
+
+    Return it as it is now.
+    """
     given = args.changes
     if not isinstance(given, Mapping):
         raise BadRequest("The flavor must be an object.", title=_UPDATE_TITLE)
@@ -179,8 +191,12 @@ async def flavor_update(ctx: Context, args: FlavorUpdate) -> ShownFlavor:
     return await _shown(ctx, await _found(ctx, name))
 
 
+@pool_operation("DELETE", FLAVOR, "flavors:delete", status=204)
 async def flavor_delete(ctx: Context, args: FlavorRef) -> None:
-    """Take a flavor from the project, if it has it."""
+    """Remove a flavor of the project.
+
+    Do nothing if it does not exist.
+    """
     pools = registry(ctx)
     await pools.catalog.flavor_delete(ctx.project, args.flavor_name)
     await pools.refresh()

@@ -18,9 +18,10 @@ from zaqarserver.operations import (
     metadata,
     queues,
     rest,
+    sharing,
     subscriptions,
 )
-from zaqarserver.operations.row import Reply
+from zaqarserver.operations.row import Reply, frame_answer
 from zaqarserver.storage.accounts import Grant
 from zaqarserver.storage.base import Claim, Edge, Message, Metadata, QueueStats
 from zaqarserver.storage.subscriptions import Subscription
@@ -60,6 +61,7 @@ def _messages(found: Sequence[Message], claim_id: str | None = None) -> list[_Me
 # -- queues -----------------------------------------------------------------
 
 
+@frame_answer(queues.queue_create)
 def queue_create(ctx: Context, args: queues.QueueCreate, created: bool) -> Reply:
     """The same text for a new queue and for one that was there."""
     return Reply(
@@ -67,6 +69,7 @@ def queue_create(ctx: Context, args: queues.QueueCreate, created: bool) -> Reply
     )
 
 
+@frame_answer(queues.queue_list)
 def queue_list(ctx: Context, args: queues.QueueList, page: queues.QueuePage) -> Reply:
     """The names, and the stored metadata when detailed."""
     items = []
@@ -81,16 +84,19 @@ def queue_list(ctx: Context, args: queues.QueueList, page: queues.QueuePage) -> 
     return Reply(200, body)
 
 
+@frame_answer(queues.queue_get)
 def queue_get(_ctx: Context, _args: Any, stored: Metadata | None) -> Reply:
     """The stored metadata, without defaults."""
     return Reply(200, stored or {})
 
 
+@frame_answer(queues.queue_update)
 def queue_update(ctx: Context, _args: Any, stored: Metadata) -> Reply:
     """The metadata as REST shows it after a change."""
     return Reply(200, metadata.shown(stored, ctx))
 
 
+@frame_answer(queues.queue_delete)
 def queue_delete(ctx: Context, args: queues.QueueRef, _result: None) -> Reply:
     """A text, also for a queue that did not exist."""
     return Reply(204, f"{ctx.source.capitalize()} {args.queue_name} removed.")
@@ -101,6 +107,7 @@ def _edge(ctx: Context, edge: Edge) -> dict[str, Any]:
     return {"id": edge.id, "age": edge.age, "created": created}
 
 
+@frame_answer(queues.queue_get_stats)
 def queue_get_stats(
     ctx: Context, _args: queues.QueueRef, stats: QueueStats | None
 ) -> Reply:
@@ -116,21 +123,25 @@ def queue_get_stats(
 # -- messages ---------------------------------------------------------------
 
 
+@frame_answer(messages.message_post)
 def message_post(_ctx: Context, _args: Any, ids: list[str]) -> Reply:
     """The ids of the new messages."""
     return Reply(201, {"message_ids": ids})
 
 
+@frame_answer(messages.message_list, messages.message_get_many)
 def message_list(_ctx: Context, _args: Any, found: list[Message]) -> Reply:
     """The messages; the last id is the marker of the next page."""
     return Reply(200, {"messages": _messages(found)})
 
 
+@frame_answer(messages.message_get)
 def message_get(_ctx: Context, _args: Any, found: Message) -> Reply:
     """One message, under the plural key."""
     return Reply(200, {"messages": _message(found)})
 
 
+@frame_answer(messages.message_delete_many)
 def message_delete_many(
     _ctx: Context, _args: messages.MessageDeleteMany, popped: list[Message] | None
 ) -> Reply:
@@ -154,6 +165,7 @@ def message_delete_many(
 # -- claims -----------------------------------------------------------------
 
 
+@frame_answer(claims.claim_create)
 def claim_create(_ctx: Context, _args: Any, claim: Claim | None) -> Reply:
     """The claim and its messages; 204 if there was nothing to claim."""
     if claim is None:
@@ -163,6 +175,7 @@ def claim_create(_ctx: Context, _args: Any, claim: Claim | None) -> Reply:
     )
 
 
+@frame_answer(claims.claim_get)
 def claim_get(_ctx: Context, _args: Any, claim: Claim) -> Reply:
     """The claim and what it still holds."""
     return Reply(
@@ -175,11 +188,13 @@ def claim_get(_ctx: Context, _args: Any, claim: Claim) -> Reply:
     )
 
 
+@frame_answer(claims.claim_update)
 def claim_update(_ctx: Context, args: claims.ClaimUpdate, _result: None) -> Reply:
     """A text."""
     return Reply(204, f"Claim {args.claim_id} updated.")
 
 
+@frame_answer(claims.claim_delete)
 def claim_delete(_ctx: Context, args: claims.ClaimRef, _result: None) -> Reply:
     """A text, also for a claim that did not exist."""
     return Reply(204, f"Claim {args.claim_id} deleted.")
@@ -188,6 +203,7 @@ def claim_delete(_ctx: Context, args: claims.ClaimRef, _result: None) -> Reply:
 # -- signed URLs ------------------------------------------------------------
 
 
+@frame_answer(sharing.signed_url_list)
 def signed_url_list(ctx: Context, args: Any, found: list[Grant]) -> Reply:
     """The signed URLs; the last id is the marker of the next page."""
     body = rest.signed_url_list(ctx, args, found).body
@@ -197,12 +213,14 @@ def signed_url_list(ctx: Context, args: Any, found: list[Grant]) -> Reply:
 # -- subscriptions ------------------------------------------------------------
 
 
+@frame_answer(subscriptions.subscription_list)
 def subscription_list(ctx: Context, args: Any, found: list[Subscription]) -> Reply:
     """The subscriptions; the last id is the marker of the next page."""
     body = rest.subscription_list(ctx, args, found).body
     return Reply(200, {"subscriptions": body["subscriptions"]})
 
 
+@frame_answer(subscriptions.subscription_create)
 def subscription_create(
     _ctx: Context,
     args: subscriptions.SubscriptionCreate,
@@ -220,6 +238,7 @@ def subscription_create(
     )
 
 
+@frame_answer(subscriptions.subscription_delete)
 def subscription_delete(
     _ctx: Context, args: subscriptions.SubscriptionRef, _result: None
 ) -> Reply:

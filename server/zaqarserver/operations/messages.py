@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -21,11 +22,16 @@ from zaqarserver.fields import (
     path,
     query,
 )
+from zaqarserver.operations.paths import MESSAGE, MESSAGES
 from zaqarserver.operations.quotas import Room
+from zaqarserver.operations.row import operation
 from zaqarserver.storage.base import Message, NewMessage
 
 #: Messages of a post between two looks at the clock.
 _AT_ONCE = 64
+message_operation = functools.partial(
+    operation, record="max_messages_post_size", signable=True
+)
 
 
 async def queue_metadata(ctx: Context, queue: str) -> Mapping[str, Any]:
@@ -65,8 +71,14 @@ class MessagePost(Fields):
     size: Annotated[int, Spec(source=Source.EDGE)] = 0
 
 
+@message_operation(
+    "POST", MESSAGES, "messages:create", status=201, limit="max_messages_post_size"
+)
 async def message_post(ctx: Context, args: MessagePost) -> list[str]:
-    """Store messages, all or none; return their ids in order."""
+    """Store messages, all or none.
+
+    Return their ids in order.
+    """
     metadata = await queue_metadata(ctx, args.queue_name)
     settings = ctx.settings
     cap = metadata.get("_max_messages_post_size")
@@ -144,6 +156,7 @@ class MessageList(Fields):
     include_delayed: Annotated[bool, query(help="With ones still hidden.")] = False
 
 
+@message_operation("GET", MESSAGES, "messages:get_all")
 async def message_list(ctx: Context, args: MessageList) -> list[Message]:
     """List messages, oldest first."""
     if not args.include_delayed:
@@ -162,25 +175,6 @@ async def message_list(ctx: Context, args: MessageList) -> list[Message]:
     return readable(ctx, args.queue_name, found)
 
 
-class MessageGet(Fields):
-    """One message."""
-
-    queue_name: QueueName
-    message_id: Annotated[str, path(help="Id of the message.")]
-
-
-async def message_get(ctx: Context, args: MessageGet) -> Message:
-    """Return one message, claimed or not."""
-    found = await ctx.storage.message_get(
-        ctx.space, args.queue_name, [args.message_id], ctx.now
-    )
-    if not found:
-        raise MessageNotFound(
-            f"There is no message {args.message_id} in {ctx.source} {args.queue_name}."
-        )
-    return readable(ctx, args.queue_name, found)[0]
-
-
 class MessageGetMany(Fields):
     """Several messages by id."""
 
@@ -196,8 +190,12 @@ class MessageGetMany(Fields):
     ]
 
 
+@message_operation("GET", MESSAGES, "messages:get_all", when="ids")
 async def message_get_many(ctx: Context, args: MessageGetMany) -> list[Message]:
-    """Return the messages with these ids; unknown ones are skipped."""
+    """Show several messages by id.
+
+    Unknown ids are skipped.
+    """
     found = await ctx.storage.message_get(
         ctx.space, args.queue_name, args.message_ids, ctx.now
     )
@@ -207,23 +205,6 @@ async def message_get_many(ctx: Context, args: MessageGetMany) -> list[Message]:
 def _needs_claims(ctx: Context) -> bool:
     """Whether messages are deleted only with their claim; topics have none."""
     return ctx.settings.message_delete_with_claim_id and not ctx.topics
-
-
-class MessageDelete(Fields):
-    """One message to delete."""
-
-    queue_name: QueueName
-    message_id: Annotated[str, path(help="Id of the message.")]
-    claim_id: Annotated[str | None, query(help="The claim that holds it.")] = None
-
-
-async def message_delete(ctx: Context, args: MessageDelete) -> None:
-    """Delete one message; a claimed one only with its claim."""
-    if _needs_claims(ctx) and args.claim_id is None and not ctx.is_admin:
-        raise BadRequest("claim_id is needed to delete a message on this server.")
-    await ctx.storage.message_delete(
-        ctx.space, args.queue_name, args.message_id, args.claim_id, ctx.now
-    )
 
 
 class MessageDeleteMany(Fields):
@@ -253,10 +234,14 @@ class MessageDeleteMany(Fields):
     ] = None
 
 
+@message_operation("DELETE", MESSAGES, "messages:delete_all", status=204)
 async def message_delete_many(
     ctx: Context, args: MessageDeleteMany
 ) -> list[Message] | None:
-    """Delete messages by id, or remove and return the oldest free ones."""
+    """Delete messages by id, or pop the oldest free ones.
+
+    Return the messages that were popped, or ``None`` after a delete by id.
+    """
     if (args.message_ids is None) == (args.pop is None):
         raise BadRequest(
             "Give either ids or pop, and not both.", title="Unable to delete"
@@ -286,3 +271,44 @@ async def message_delete_many(
         ctx.now,
     )
     return None
+
+
+class MessageGet(Fields):
+    """One message."""
+
+    queue_name: QueueName
+    message_id: Annotated[str, path(help="Id of the message.")]
+
+
+@message_operation("GET", MESSAGE, "messages:get")
+async def message_get(ctx: Context, args: MessageGet) -> Message:
+    """Show one message.
+
+    A claimed message is shown as well.
+    """
+    found = await ctx.storage.message_get(
+        ctx.space, args.queue_name, [args.message_id], ctx.now
+    )
+    if not found:
+        raise MessageNotFound(
+            f"There is no message {args.message_id} in {ctx.source} {args.queue_name}."
+        )
+    return readable(ctx, args.queue_name, found)[0]
+
+
+class MessageDelete(Fields):
+    """One message to delete."""
+
+    queue_name: QueueName
+    message_id: Annotated[str, path(help="Id of the message.")]
+    claim_id: Annotated[str | None, query(help="The claim that holds it.")] = None
+
+
+@message_operation("DELETE", MESSAGE, "messages:delete", status=204)
+async def message_delete(ctx: Context, args: MessageDelete) -> None:
+    """Delete one message; a claimed one only with its claim."""
+    if _needs_claims(ctx) and args.claim_id is None and not ctx.is_admin:
+        raise BadRequest("claim_id is needed to delete a message on this server.")
+    await ctx.storage.message_delete(
+        ctx.space, args.queue_name, args.message_id, args.claim_id, ctx.now
+    )

@@ -7,9 +7,9 @@ from typing import Any
 from zaqarserver.context import Context
 from zaqarserver.operations import flavors, pools
 from zaqarserver.operations.flavors import ShownFlavor
+from zaqarserver.operations.paths import FLAVORS, POOLS
 from zaqarserver.operations.rest import next_link, query_sent
-from zaqarserver.operations.row import Reply
-from zaqarserver.operations.rows.paths import FLAVORS, POOLS
+from zaqarserver.operations.row import Reply, frame_answer, rest_answer
 from zaqarserver.storage.catalog import DrainState, Pool
 
 # -- pools ----------------------------------------------------------------------
@@ -31,6 +31,7 @@ def _referred(path: str, shown: dict[str, Any]) -> dict[str, Any]:
     return {"name": shown["name"], "href": f"{path}/{shown['name']}", **shown}
 
 
+@rest_answer(pools.pool_list)
 def pool_list(_ctx: Context, args: pools.PoolList, found: list[Pool]) -> Reply:
     """A page of pools with the link to the next, and where it is."""
     items = [_referred(POOLS, _pool(one, detailed=args.detailed)) for one in found]
@@ -40,36 +41,44 @@ def pool_list(_ctx: Context, args: pools.PoolList, found: list[Pool]) -> Reply:
     return Reply(200, {"pools": items, "links": links}, headers)
 
 
+@frame_answer(pools.pool_list)
 def pool_list_frame(_ctx: Context, args: pools.PoolList, found: list[Pool]) -> Reply:
     """A page of pools."""
     return Reply(200, {"pools": [_pool(one, detailed=args.detailed) for one in found]})
 
 
+@rest_answer(pools.pool_get)
 def pool_get(_ctx: Context, args: pools.PoolGet, found: Pool) -> Reply:
     """The pool itself."""
     return Reply(200, _referred(POOLS, _pool(found, detailed=args.detailed)))
 
 
+@frame_answer(pools.pool_get)
 def pool_get_frame(_ctx: Context, args: pools.PoolGet, found: Pool) -> Reply:
     """The pool itself."""
     return Reply(200, _pool(found, detailed=args.detailed))
 
 
+@rest_answer(pools.pool_update)
 def pool_update(_ctx: Context, _args: Any, found: Pool) -> Reply:
     """The pool as it is now, without its options."""
     return Reply(200, _referred(POOLS, _pool(found, detailed=False)))
 
 
+@frame_answer(pools.pool_update)
 def pool_update_frame(_ctx: Context, _args: Any, found: Pool) -> Reply:
     """The pool as it is now."""
     return Reply(200, _pool(found, detailed=False))
 
 
+@rest_answer(pools.pool_create)
 def pool_create(_ctx: Context, args: pools.PoolCreate, _result: None) -> Reply:
     """Nothing, and where the pool is."""
     return Reply(201, None, {"Location": f"{POOLS}/{args.pool_name}"})
 
 
+@rest_answer(pools.pool_drain)
+@frame_answer(pools.pool_drain)
 def pool_drain(_ctx: Context, args: pools.PoolDrain, state: DrainState) -> Reply:
     """How far it is."""
     return Reply(
@@ -96,6 +105,7 @@ def _flavor(found: ShownFlavor) -> dict[str, Any]:
     return shown
 
 
+@rest_answer(flavors.flavor_list)
 def flavor_list(
     _ctx: Context, args: flavors.FlavorList, found: list[ShownFlavor]
 ) -> Reply:
@@ -107,21 +117,25 @@ def flavor_list(
     return Reply(200, {"flavors": items, "links": links})
 
 
+@frame_answer(flavors.flavor_list)
 def flavor_list_frame(_ctx: Context, _args: Any, found: list[ShownFlavor]) -> Reply:
     """A page of flavors."""
     return Reply(200, {"flavors": [_flavor(one) for one in found]})
 
 
+@rest_answer(flavors.flavor_get, flavors.flavor_update)
 def flavor_get(_ctx: Context, _args: Any, found: ShownFlavor) -> Reply:
     """The flavor itself."""
     return Reply(200, _referred(FLAVORS, _flavor(found)))
 
 
+@frame_answer(flavors.flavor_get, flavors.flavor_update)
 def flavor_get_frame(_ctx: Context, _args: Any, found: ShownFlavor) -> Reply:
     """The flavor itself."""
     return Reply(200, _flavor(found))
 
 
+@rest_answer(flavors.flavor_create)
 def flavor_create(_ctx: Context, args: flavors.FlavorCreate, _result: None) -> Reply:
     """Nothing, and where the flavor is."""
     return Reply(201, None, {"Location": f"{FLAVORS}/{args.flavor_name}"})

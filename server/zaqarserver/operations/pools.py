@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -17,6 +18,8 @@ from zaqarserver.errors import (
 )
 from zaqarserver.fields import Fields, check_integer, document, path, query
 from zaqarserver.operations.metadata import check_size
+from zaqarserver.operations.paths import POOL, POOLS
+from zaqarserver.operations.row import operation
 from zaqarserver.storage.base import Capability
 from zaqarserver.storage.catalog import DrainState, Pool
 
@@ -25,6 +28,8 @@ _HEAVIEST = 2**32 - 1
 _MEMBERS = ("uri", "weight", "flavor", "options")
 _CREATE_TITLE = "Unable to create pool"
 _UPDATE_TITLE = "Unable to update pool"
+
+pool_operation = functools.partial(operation, admin=True, pooled=True)
 
 PoolName = Annotated[
     str, path(name="pool", help="Name of the pool: 1 to 64 of A-Z a-z 0-9 _ - .")
@@ -49,25 +54,11 @@ class PoolList(Fields):
     detailed: Annotated[bool, query(help="With the options.")] = False
 
 
+@pool_operation("GET", POOLS, "pools:get_all")
 async def pool_list(ctx: Context, args: PoolList) -> list[Pool]:
-    """List the pools by name."""
+    """List the pools."""
     catalog = registry(ctx).catalog
     return await catalog.pool_list(marker=args.marker, limit=args.limit)
-
-
-class PoolGet(Fields):
-    """One pool to show."""
-
-    pool_name: PoolName
-    detailed: Annotated[bool, query(help="With the options.")] = False
-
-
-async def pool_get(ctx: Context, args: PoolGet) -> Pool:
-    """Show a pool."""
-    pool = await registry(ctx).catalog.pool_get(args.pool_name)
-    if pool is None:
-        raise PoolNotFound(f"There is no pool {args.pool_name}.")
-    return pool
 
 
 # -- what a pool may be ---------------------------------------------------------
@@ -161,8 +152,9 @@ class PoolCreate(Fields):
     ] = msgspec.UNSET
 
 
+@pool_operation("PUT", POOL, "pools:create", status=201)
 async def pool_create(ctx: Context, args: PoolCreate) -> None:
-    """Register a pool, or replace the one of this name."""
+    """Register a store that takes queues, or replace one."""
     given = _check_document(args.pool, _CREATE_TITLE)
     for name in given:
         if name not in _MEMBERS:
@@ -188,6 +180,22 @@ async def _put(ctx: Context, pool: Pool) -> None:
     await pools.refresh()
 
 
+class PoolGet(Fields):
+    """One pool to show."""
+
+    pool_name: PoolName
+    detailed: Annotated[bool, query(help="With the options.")] = False
+
+
+@pool_operation("GET", POOL, "pools:get")
+async def pool_get(ctx: Context, args: PoolGet) -> Pool:
+    """Show a pool."""
+    pool = await registry(ctx).catalog.pool_get(args.pool_name)
+    if pool is None:
+        raise PoolNotFound(f"There is no pool {args.pool_name}.")
+    return pool
+
+
 class PoolUpdate(Fields):
     """A change of a pool."""
 
@@ -201,8 +209,12 @@ class PoolUpdate(Fields):
     ] = msgspec.UNSET
 
 
+@pool_operation("PATCH", POOL, "pools:update")
 async def pool_update(ctx: Context, args: PoolUpdate) -> Pool:
-    """Change a pool; return it as it is now."""
+    """Change a pool's weight, uri, flavor or options.
+
+    Return it as it is now.
+    """
     given = _check_document(args.changes, _UPDATE_TITLE)
     if "additionalProperties" in given:
         raise BadRequest("additionalProperties is no member of a pool.")
@@ -237,8 +249,12 @@ class PoolDelete(Fields):
     ] = False
 
 
+@pool_operation("DELETE", POOL, "pools:delete", status=204)
 async def pool_delete(ctx: Context, args: PoolDelete) -> None:
-    """Remove a pool that has no queues, if it exists."""
+    """Remove a pool that has no queues.
+
+    Do nothing if it does not exist.
+    """
     pools = registry(ctx)
     await pools.catalog.pool_delete(args.pool_name, forget=args.force)
     await pools.refresh()
@@ -254,8 +270,12 @@ class PoolDrain(Fields):
     ] = 5
 
 
+@pool_operation("POST", POOL + "/drain", "pools:drain")
 async def pool_drain(ctx: Context, args: PoolDrain) -> DrainState:
-    """Take all weight from a pool and move its queues to others, or go on with it."""
+    """Move the queues of a pool to others; ask again until none is left.
+
+    The pool takes no new queues from then on.
+    """
     drains = ctx.server.drains
     if drains is None:
         raise Unavailable("the server has no pools")

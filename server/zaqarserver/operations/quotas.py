@@ -12,6 +12,8 @@ from typing import Annotated, Any
 from zaqarserver.context import Context
 from zaqarserver.errors import BadRequest
 from zaqarserver.fields import Fields, path
+from zaqarserver.operations.paths import QUOTAS
+from zaqarserver.operations.row import Body, operation
 from zaqarserver.quotas import STOCK, UNLIMITED, Limits
 from zaqarserver.spaces import space_of
 from zaqarserver.storage.accounts import Usage
@@ -191,13 +193,15 @@ class QuotaShowProject(Fields):
     project_id: Annotated[str, path(help="Id of the project.")]
 
 
+@operation("GET", QUOTAS, "quota:get", frame_body=Body.OPTIONAL)
 async def quota_show(ctx: Context, _args: QuotaShow) -> dict[str, Any]:
-    """Show the limits of the caller's project, and what it uses."""
+    """Show what the project may use, and what it uses."""
     return await _shown(ctx, ctx.project)
 
 
+@operation("GET", QUOTAS + "/{project_id}", "quota:get_project", admin=True)
 async def quota_show_project(ctx: Context, args: QuotaShowProject) -> dict[str, Any]:
-    """Show the limits of any project, and what it uses."""
+    """Show what any project may use, and what it uses."""
     if _PROJECT.fullmatch(args.project_id) is None:
         raise BadRequest(
             "project_id must have 1 to 256 characters, none of them a control one."

@@ -24,7 +24,7 @@ from zaqarserver.operations import (
     sharing,
     subscriptions,
 )
-from zaqarserver.operations.row import Reply
+from zaqarserver.operations.row import Reply, frame_answer, rest_answer
 from zaqarserver.signing import written
 from zaqarserver.spaces import path_of
 from zaqarserver.storage.accounts import Grant
@@ -115,6 +115,7 @@ def query_sent(arguments: Any) -> dict[str, Any]:
 # -- queues -----------------------------------------------------------------
 
 
+@rest_answer(queues.queue_list)
 def queue_list(ctx: Context, args: queues.QueueList, page: queues.QueuePage) -> Reply:
     """A page of queues with the link to the next."""
     items = []
@@ -135,6 +136,7 @@ def queue_list(ctx: Context, args: queues.QueueList, page: queues.QueuePage) -> 
     return Reply(200, answer)
 
 
+@rest_answer(queues.queue_create)
 def queue_create(ctx: Context, args: queues.QueueCreate, created: bool) -> Reply:
     """201 for a new queue, 204 for one that was there."""
     return Reply(
@@ -142,6 +144,7 @@ def queue_create(ctx: Context, args: queues.QueueCreate, created: bool) -> Reply
     )
 
 
+@rest_answer(queues.queue_get, queues.queue_update)
 def queue_get(ctx: Context, _args: Any, stored: Metadata | None) -> Reply:
     """The metadata with the defaults of the attributes that always show."""
     return Reply(200, metadata.shown(stored, ctx))
@@ -170,6 +173,7 @@ def counts(ctx: Context, stats: QueueStats | None) -> dict[str, Any]:
     return {"claimed": known.claimed, "free": known.free, "total": total}
 
 
+@rest_answer(queues.queue_get_stats)
 def queue_get_stats(
     ctx: Context, args: queues.QueueRef, stats: QueueStats | None
 ) -> Reply:
@@ -186,6 +190,7 @@ def queue_get_stats(
 # -- messages ---------------------------------------------------------------
 
 
+@rest_answer(messages.message_post)
 def message_post(ctx: Context, args: messages.MessagePost, ids: list[str]) -> Reply:
     """Where the new messages are, in posting order."""
     path = f"{_path(ctx, args.queue_name)}/messages"
@@ -198,6 +203,7 @@ def message_post(ctx: Context, args: messages.MessagePost, ids: list[str]) -> Re
     )
 
 
+@rest_answer(messages.message_list)
 def message_list(
     ctx: Context, args: messages.MessageList, found: list[Message]
 ) -> Reply:
@@ -212,11 +218,13 @@ def message_list(
     return Reply(200, {"messages": _messages(path, found), "links": links})
 
 
+@rest_answer(messages.message_get)
 def message_get(ctx: Context, args: messages.MessageGet, found: Message) -> Reply:
     """The message itself."""
     return Reply(200, _message(_path(ctx, args.queue_name), found))
 
 
+@rest_answer(messages.message_get_many)
 def message_get_many(
     ctx: Context, args: messages.MessageGetMany, found: list[Message]
 ) -> Reply:
@@ -229,6 +237,7 @@ def message_get_many(
     return Reply(200, {"messages": _messages(path, found)})
 
 
+@rest_answer(messages.message_delete_many)
 def message_delete_many(
     _ctx: Context, _args: Any, popped: list[Message] | None
 ) -> Reply:
@@ -253,6 +262,7 @@ def message_delete_many(
 # -- claims -----------------------------------------------------------------
 
 
+@rest_answer(claims.claim_create)
 def claim_create(ctx: Context, args: claims.ClaimCreate, claim: Claim | None) -> Reply:
     """The claimed messages; 204 if there was nothing to claim."""
     if claim is None:
@@ -265,6 +275,7 @@ def claim_create(ctx: Context, args: claims.ClaimCreate, claim: Claim | None) ->
     )
 
 
+@rest_answer(claims.claim_get)
 def claim_get(ctx: Context, args: claims.ClaimRef, claim: Claim) -> Reply:
     """The claim and what it still holds."""
     path = _path(ctx, args.queue_name)
@@ -294,6 +305,7 @@ def _subscription(found: Subscription) -> dict[str, Any]:
     }
 
 
+@rest_answer(subscriptions.subscription_list)
 def subscription_list(
     ctx: Context, args: subscriptions.SubscriptionList, found: list[Subscription]
 ) -> Reply:
@@ -306,6 +318,7 @@ def subscription_list(
     return Reply(200, {"subscriptions": items, "links": links})
 
 
+@rest_answer(subscriptions.subscription_create)
 def subscription_create(
     ctx: Context,
     args: subscriptions.SubscriptionCreate,
@@ -322,17 +335,21 @@ def subscription_create(
     return Reply(201, {"subscription_id": result.subscription.id}, headers)
 
 
+@rest_answer(subscriptions.subscription_get)
+@frame_answer(subscriptions.subscription_get)
 def subscription_get(_ctx: Context, _args: Any, found: Subscription) -> Reply:
     """The subscription itself."""
     return Reply(200, _subscription(found))
 
 
+@rest_answer(subscriptions.subscription_update)
 def subscription_update(ctx: Context, args: Any, _result: None) -> Reply:
     """Nothing, and where the subscription is."""
     path = f"{_path(ctx, args.queue_name)}/subscriptions/{args.subscription_id}"
     return Reply(204, None, {"Location": path})
 
 
+@rest_answer(subscriptions.subscription_confirm)
 def subscription_confirm(ctx: Context, args: Any, _result: None) -> Reply:
     """Nothing, and the path of the request."""
     path = f"{_path(ctx, args.queue_name)}/subscriptions/{args.subscription_id}"
@@ -353,6 +370,7 @@ def _grant(found: Grant) -> dict[str, Any]:
     }
 
 
+@rest_answer(sharing.signed_url_list)
 def signed_url_list(
     ctx: Context, args: sharing.SignedUrlList, found: list[Grant]
 ) -> Reply:
@@ -367,6 +385,7 @@ def signed_url_list(
 # -- service ----------------------------------------------------------------
 
 
+@rest_answer(service.homedoc_get)
 def homedoc_get(_ctx: Context, _args: Any, document: dict[str, Any]) -> Reply:
     """The home document, which may be kept for a day."""
     return Reply(
@@ -374,6 +393,7 @@ def homedoc_get(_ctx: Context, _args: Any, document: dict[str, Any]) -> Reply:
     )
 
 
+@rest_answer(service.health)
 def health(_ctx: Context, _args: Any, document: dict[str, Any]) -> Reply:
     """The same document whether or not all is well; the status tells (2.2)."""
     return Reply(200 if service.is_well(document) else 503, document)

@@ -1,11 +1,17 @@
-"""One row of the operation table, and what it becomes with the settings."""
+"""A row of the operation table: made by a decorator, bound to the settings.
+
+``@operation`` stands on a handler and makes its row; ``@rest_answer`` and
+``@frame_answer`` stand on what makes an answer that is more than the result as JSON.
+"""
 
 from __future__ import annotations
 
 import enum
 import functools
+import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,10 +21,26 @@ from zaqarserver.readers import BodyReader, FrameReader, QueryReader, check_coun
 from zaqarserver.settings import Settings
 
 Handler = Callable[[Context, Any], Awaitable[Any]]
+_Handler = TypeVar("_Handler", bound=Handler)
+_Args = TypeVar("_Args")
+_Result = TypeVar("_Result")
+
+#: The access rule that admits administrators, in the language of ``oslo.policy``.
+ADMIN = "role:admin"
+#: The arguments that say how many records an answer may show.
+_COUNTS = ("limit", "pop", "message_ids")
+#: Bytes that an answer shows of a record beside its content: ids, links, times.
+_BESIDE = 512
+#: What lists may be asked for on a WebSocket. Other unknown members are ignored;
+#: one of these that the list does not have is a mistake.
+_LIST_OPTIONS = frozenset(
+    {"marker", "limit", "detailed", "echo", "include_claimed", "include_delayed"}
+    | {"ttl", "grace"}
+)
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
-    """A REST answer.
+    """An answer: of REST, or without headers and content type of the WebSocket.
 
     Attributes:
         status: The HTTP status.
@@ -33,16 +55,11 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     content_type: str = "application/json"
 
 
-#: The arguments that say how many records an answer may show.
-_COUNTS = ("limit", "pop", "message_ids")
-#: Bytes that an answer shows of a record beside its content: ids, links, times.
-_BESIDE = 512
-
-Renderer = Callable[[Context, Any, Any], Reply]
+Renderer = Callable[[Context, _Args, _Result], Reply]
 
 
 class Body(enum.Enum):
-    """What an operation does with a REST request body."""
+    """What an operation does with the body of a request."""
 
     NONE = "none"
     OPTIONAL = "optional"
@@ -59,24 +76,30 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         fields: The arguments.
         policy: The access rule, or ``None`` if there is none.
         handler: The function that does it.
+        summary: What it does, for the reference.
         status: The status of success.
-        render: Makes the REST answer where it is not simply the result as JSON.
-        frame: Makes the WebSocket answer where it is not simply the result.
-        body: Whether REST has a body.
+        body: What REST does with a body.
+        frame_body: What the WebSocket does with the body of a frame.
+        refused: Members of the body of a frame that are a mistake, where other
+            unknown ones are ignored.
         limit: The setting that bounds the size of the body, in bytes.
         times: How many times that the body may have: a change may be longer than what
             it leads to, which the handler bounds.
         content_type: The only media type that the body may have.
+        record: The setting that bounds the size of a record that the answer shows.
+        shows_claim: Whether it answers with a claim made before, whatever that holds.
         when: REST runs this row instead of the one without ``when`` if this
             query parameter is present.
+        head: Whether REST answers HEAD at once, without doing what GET does.
         admin: Whether the operation exists only with ``admin_mode``.
         pooled: Whether it exists only with ``pooling``.
-        head: Whether REST answers HEAD at once, without doing what GET does.
-        undo: Takes back what was done, if the answer cannot reach who asked.
-        shows_claim: Whether it answers with a claim made before, whatever that holds.
+        check_str: The default of the access rule, in the language of ``oslo.policy``;
+            empty for every caller.
+        signable: Whether a pre-signed URL for the messages of a queue opens it on
+            the WebSocket.
+        undo: Takes back what was done, if the answer cannot reach the caller.
         topics: Whether it is about topics: the handler, which is that of queues, is
             given their space.
-        summary: What it does, for the reference.
     """
 
     name: str
@@ -85,21 +108,113 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     fields: type[Fields]
     policy: str | None
     handler: Handler
+    summary: str
     status: int = 200
-    render: Renderer | None = None
-    frame: Renderer | None = None
     body: Body = Body.NONE
+    frame_body: Body = Body.REQUIRED
+    refused: frozenset[str] = frozenset()
     limit: str = "max_queue_metadata"
     times: int = 1
     content_type: str | None = None
+    record: str = "max_queue_metadata"
+    shows_claim: bool = False
     when: str | None = None
+    head: bool = False
     admin: bool = False
     pooled: bool = False
-    head: bool = False
+    check_str: str = ""
+    signable: bool = False
     undo: Callable[[Context, Any, Any], Awaitable[None]] | None = None
-    shows_claim: bool = False
     topics: bool = False
-    summary: str = ""
+
+
+# -- decorators ---------------------------------------------------------------
+
+#: The rows by the module of their handlers, in the order of the handlers there.
+_ROWS: dict[str, list[Operation]] = {}
+
+
+def operation(
+    method: str, path: str, policy: str | None, **facts: Any
+) -> Callable[[_Handler], _Handler]:
+    """Make a row of a handler.
+
+    The handler's name becomes the operation's, the type of its second parameter the
+    fields, and the first line of its docstring the summary.
+
+    Args:
+        method: The REST method.
+        path: The REST path template.
+        policy: The access rule, or ``None`` if there is none.
+        **facts: Other attributes of :class:`Operation`. By default a body is required
+            if a field comes from it, and an operation of ``admin`` is for
+            administrators.
+    """
+
+    def register(handler: _Handler) -> _Handler:
+        fields = list(inspect.get_annotations(handler, eval_str=True).values())[1]
+        row = Operation(
+            name=handler.__name__,
+            method=method,
+            path=path,
+            fields=fields,
+            policy=policy,
+            handler=handler,
+            summary=(handler.__doc__ or "").partition("\n")[0],
+            **{**_defaults(fields, admin=facts.get("admin", False)), **facts},
+        )
+        _ROWS.setdefault(handler.__module__, []).append(row)
+        return handler
+
+    return register
+
+
+def _defaults(fields: type[Fields], *, admin: bool) -> dict[str, Any]:
+    """Return what follows from the fields of an operation."""
+    sources = {member.spec.source for member in members(fields)}
+    names = set(fields.__struct_fields__)
+    return {
+        "body": Body.REQUIRED
+        if sources & {Source.BODY, Source.DOCUMENT}
+        else Body.NONE,
+        "refused": _LIST_OPTIONS - names if "marker" in names else frozenset(),
+        "check_str": ADMIN if admin else "",
+    }
+
+
+def rows_of(*modules: ModuleType) -> list[Operation]:
+    """Return the rows of the handlers in some modules, in their order there."""
+    return [row for module in modules for row in _ROWS[module.__name__]]
+
+
+class _Answers:
+    """Renderers of one transport, by handler."""
+
+    def __init__(self) -> None:
+        self._renderers: dict[Handler, Renderer[Any, Any]] = {}
+
+    def __call__(
+        self, *handlers: Callable[[Context, _Args], Awaitable[_Result]]
+    ) -> Callable[[Renderer[_Args, _Result]], Renderer[_Args, _Result]]:
+        """Decorate what makes the answers of some handlers."""
+
+        def register(renderer: Renderer[_Args, _Result]) -> Renderer[_Args, _Result]:
+            self._renderers.update(dict.fromkeys(handlers, renderer))
+            return renderer
+
+        return register
+
+    def of(self, handler: Handler, default: Renderer[Any, Any]) -> Renderer[Any, Any]:
+        """Return what makes the answers of a handler."""
+        return self._renderers.get(handler, default)
+
+
+#: Decorators of functions that make answers, REST's and the WebSocket's, given the
+#: context, the arguments and the handler's result.
+rest_answer = _Answers()
+frame_answer = _Answers()
+
+# -- with the settings --------------------------------------------------------
 
 
 def _sized_member(struct: type[Fields]) -> str | None:
@@ -111,21 +226,23 @@ def _sized_member(struct: type[Fields]) -> str | None:
 
 
 class BoundOperation:
-    """An operation with the readers and bounds that the settings give it."""
+    """An operation with the readers, bounds and renderers that it has on a server.
+
+    Attributes:
+        render: Makes the REST answer of a context, arguments and a result.
+        render_frame: Makes the WebSocket answer.
+    """
 
     def __init__(self, row: Operation, settings: Settings) -> None:
         self.row = row
         self.checker = Checker(row.fields, settings)
         self.query = QueryReader(row.fields)
         self.body = BodyReader(row.fields) if row.body is not Body.NONE else None
-        self.frame = FrameReader(row.fields)
+        self.frame = FrameReader(row.fields, row.refused)
+        self.render = rest_answer.of(row.handler, self._render)
+        self.render_frame = frame_answer.of(row.handler, self._render_frame)
         self.max_body: int = getattr(settings, row.limit) * row.times
-        of_messages = "message" in row.name or "claim" in row.name
-        self._record: int = _BESIDE + (
-            settings.max_messages_post_size
-            if of_messages
-            else settings.max_queue_metadata
-        )
+        self._record: int = _BESIDE + getattr(settings, row.record)
         # A claim is shown with all that it holds.
         self._records = settings.max_messages_per_claim_or_pop * row.shows_claim
         self.measured = "size" in row.fields.__struct_fields__
@@ -156,22 +273,10 @@ class BoundOperation:
         undo = self.row.undo
         if undo is None or result is None:
             return None
-        return functools.partial(undo, self.scoped(context), arguments, result)
+        return functools.partial(undo, context, arguments, result)
 
-    def scoped(self, context: Context) -> Context:
-        """Return the context as the handler and the renderers of the row get it."""
-        if self.row.topics:
-            return msgspec.structs.replace(context, topics=True)
-        return context
-
-    def render(self, context: Context, arguments: Any, result: Any) -> Reply:
-        """Make the REST answer of a result."""
-        if self.row.render is not None:
-            return self.row.render(self.scoped(context), arguments, result)
+    def _render(self, _context: Context, _arguments: Any, result: Any) -> Reply:
         return Reply(self.row.status, result)
 
-    def render_frame(self, context: Context, arguments: Any, result: Any) -> Reply:
-        """Make the WebSocket answer of a result."""
-        if self.row.frame is not None:
-            return self.row.frame(self.scoped(context), arguments, result)
+    def _render_frame(self, _context: Context, _arguments: Any, result: Any) -> Reply:
         return Reply(self.row.status, {} if result is None else result)

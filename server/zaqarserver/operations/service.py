@@ -13,6 +13,7 @@ from zaqarserver.context import Context, PoolRegistry
 from zaqarserver.errors import Unavailable, ZaqarServerError
 from zaqarserver.fields import Fields
 from zaqarserver.operations.homedoc import home_document
+from zaqarserver.operations.row import Body, operation
 from zaqarserver.storage.base import NewMessage, Storage, Volume
 
 LOG = logging.getLogger(__name__)
@@ -39,13 +40,17 @@ class Nothing(Fields):
     """No arguments."""
 
 
+@operation("GET", "/v2/", None, frame_body=Body.OPTIONAL)
 async def homedoc_get(ctx: Context, _args: Nothing) -> dict[str, Any]:
-    """Return the home document: what there is, and where."""
+    """Show what there is and where."""
     return home_document(admin=ctx.settings.admin_mode)
 
 
+@operation(
+    "GET", "/v2/ping", "ping:get", status=204, head=True, frame_body=Body.OPTIONAL
+)
 async def ping(ctx: Context, _args: Nothing) -> None:
-    """Return if the store answers."""
+    """Check that the service and its store answer."""
     await ctx.storage.ping()
 
 
@@ -120,10 +125,12 @@ class _Probe:
         await self._run("delete_queue", lambda: store.queue_delete(project, queue))
 
 
+@operation("GET", "/v2/health", "health:get", admin=True, frame_body=Body.OPTIONAL)
 async def health(ctx: Context, _args: Nothing) -> dict[str, Any]:
-    """Try every kind of storage operation and say how long each took.
+    """Try every kind of storage operation.
 
-    With pooling, in each pool; the server's own store only has to be there.
+    The answer shows how long each took. With pooling, each pool is tried; the server's
+    own store only has to be there.
     """
     pools = ctx.server.pools
     if pools is None:

@@ -15,6 +15,8 @@ import msgspec
 from zaqarserver.context import Context, Server
 from zaqarserver.errors import BadRequest, Conflict, NotFound
 from zaqarserver.fields import Fields, QueueName, document, path, query
+from zaqarserver.operations.paths import QUEUE, SIGNED_URL, SIGNED_URLS
+from zaqarserver.operations.row import operation
 from zaqarserver.signing import (
     DEFAULT_SECONDS,
     KINDS,
@@ -44,8 +46,9 @@ class SignedUrlCreate(Fields):
     ] = msgspec.UNSET
 
 
+@operation("POST", QUEUE + "/share", "queues:share")
 async def signed_url_create(ctx: Context, args: SignedUrlCreate) -> Signature:
-    """Sign access to parts of a queue for whoever holds the signature."""
+    """Sign access to a queue for somebody without credentials."""
     given = args.grant
     if not isinstance(given, Mapping):
         raise BadRequest("The body must be an object.", title="Invalid request body")
@@ -129,8 +132,12 @@ class SignedUrlList(Fields):
     ] = 10
 
 
+@operation("GET", SIGNED_URLS, "queues:share")
 async def signed_url_list(ctx: Context, args: SignedUrlList) -> list[Grant]:
-    """List a queue's signed URLs that have not expired, by id."""
+    """List a queue's signed URLs that have not expired.
+
+    They are in the order of their ids.
+    """
     return await ctx.storage.grant_list(
         ctx.project, args.queue_name, marker=args.marker, limit=args.limit, now=ctx.wall
     )
@@ -143,8 +150,9 @@ class SignedUrlRef(Fields):
     signed_url_id: Annotated[str, path(help="Id of the signed URL, as listed.")]
 
 
+@operation("DELETE", SIGNED_URL, "queues:share", status=204)
 async def signed_url_revoke(ctx: Context, args: SignedUrlRef) -> None:
-    """Refuse a signed URL from the next request on."""
+    """Refuse a signed URL from now on."""
     found = await ctx.storage.grant_revoke(
         ctx.project, args.queue_name, args.signed_url_id, ctx.wall
     )

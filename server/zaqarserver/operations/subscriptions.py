@@ -12,7 +12,9 @@ from zaqarserver.context import Context
 from zaqarserver.errors import BadRequest, SubscriptionNotFound
 from zaqarserver.fields import Fields, QueueName, document, path, query
 from zaqarserver.operations.metadata import check_size
+from zaqarserver.operations.paths import SUBSCRIPTION, SUBSCRIPTIONS
 from zaqarserver.operations.quotas import Room
+from zaqarserver.operations.row import operation
 from zaqarserver.operations.trusting import remove_trusts, trust_change, trust_new
 from zaqarserver.storage.subscriptions import Subscription, SubscriptionChange
 from zaqarserver.subscribers.options import check_options
@@ -79,8 +81,12 @@ class SubscriptionList(Fields):
     ] = 10
 
 
+@operation("GET", SUBSCRIPTIONS, "subscription:get_all")
 async def subscription_list(ctx: Context, args: SubscriptionList) -> list[Subscription]:
-    """List a queue's live subscriptions in the order of their creation."""
+    """List a queue's subscriptions.
+
+    They are in the order of their creation; expired ones are left out.
+    """
     return await ctx.storage.subscription_list(
         ctx.space,
         args.queue_name,
@@ -115,8 +121,12 @@ class Subscribed(msgspec.Struct, frozen=True):
     created: bool
 
 
+@operation("POST", SUBSCRIPTIONS, "subscription:create", status=201)
 async def subscription_create(ctx: Context, args: SubscriptionCreate) -> Subscribed:
-    """Subscribe a URI to a queue, or the WebSocket that asks."""
+    """Subscribe a URI to a queue.
+
+    A WebSocket that names no URI is subscribed itself.
+    """
     given = args.subscription
     if not isinstance(given, Mapping):
         raise BadRequest("Subscriptions must be a dict.")
@@ -163,10 +173,15 @@ class SubscriptionRef(Fields):
     subscription_id: SubscriptionId
 
 
-async def subscription_get(
+@operation("GET", SUBSCRIPTION, "subscription:get")
+async def subscription_get(ctx: Context, args: SubscriptionRef) -> Subscription:
+    """Show a subscription."""
+    return await _found(ctx, args)
+
+
+async def _found(
     ctx: Context, args: SubscriptionRef | SubscriptionUpdate
 ) -> Subscription:
-    """Show a subscription."""
     found = await ctx.storage.subscription_get(
         ctx.space, args.queue_name, args.subscription_id, ctx.now
     )
@@ -189,8 +204,9 @@ class SubscriptionUpdate(Fields):
     ] = msgspec.UNSET
 
 
+@operation("PATCH", SUBSCRIPTION, "subscription:update", status=204)
 async def subscription_update(ctx: Context, args: SubscriptionUpdate) -> None:
-    """Change the subscriber, the ttl or the options of a subscription."""
+    """Change a subscription's subscriber, ttl or options."""
     given = args.changes
     if not isinstance(given, Mapping):
         raise BadRequest("Subscriptions must be a dict.", title=_UPDATE_TITLE)
@@ -215,7 +231,7 @@ async def subscription_update(ctx: Context, args: SubscriptionUpdate) -> None:
         _check_ttl(named["ttl"], ctx.now)
     if "options" in named:
         check_options(named["options"])
-    found = await subscription_get(ctx, args)
+    found = await _found(ctx, args)
     old = [found.subscriber, found.options]
     new = [named.get("subscriber", old[0]), named.get("options", old[1])]
     check_size(ctx, _KEPT, new, old)
@@ -232,8 +248,12 @@ async def subscription_update(ctx: Context, args: SubscriptionUpdate) -> None:
         ctx.server.notices.subscribed(changed)
 
 
+@operation("DELETE", SUBSCRIPTION, "subscription:delete", status=204)
 async def subscription_delete(ctx: Context, args: SubscriptionRef) -> None:
-    """Remove a subscription, if it exists."""
+    """Remove a subscription.
+
+    Do nothing if it does not exist.
+    """
     found = None
     if ctx.server.trusts.in_use:
         found = await ctx.storage.subscription_get(
@@ -260,8 +280,9 @@ class SubscriptionConfirm(Fields):
     ] = msgspec.UNSET
 
 
+@operation("PUT", SUBSCRIPTION + "/confirm", "subscription:confirm", status=204)
 async def subscription_confirm(ctx: Context, args: SubscriptionConfirm) -> None:
-    """Note that a subscriber wants messages, or does not."""
+    """Record whether a subscriber wants messages."""
     given = args.answer
     confirmed = given.get("confirmed") if isinstance(given, Mapping) else None
     if type(confirmed) is not bool:

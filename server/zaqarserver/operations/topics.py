@@ -1,7 +1,7 @@
-"""Topics: operations of queues, made over to topics (``rest-v2`` 2.11).
+"""Topics: derives their operations from those of queues (``rest-v2`` 2.11).
 
 A topic is a queue in a name space of its own (:mod:`zaqarserver.spaces`) that
-nobody claims from. Its rows are those of queues with other paths, names and rules;
+has no claims. Its rows are those of queues with other paths, names and rules;
 handlers ask :attr:`~zaqarserver.context.Context.topics` where topics differ.
 """
 
@@ -15,7 +15,7 @@ import msgspec
 from zaqarserver.fields import Fields, TopicName, members
 from zaqarserver.operations.row import Operation
 
-# What is about claims, and the number of topics: these are no parameters here.
+# Parameters about claims, and the number of queues, which topics do not have.
 _WITHOUT = frozenset({"include_claimed", "claim_id", "claim_ids", "with_count"})
 
 
@@ -55,6 +55,8 @@ def topic_row(row: Operation) -> Operation:
     """Return the row that does for topics what this one does for queues."""
     resource, _, verb = row.name.partition("_")
     name = f"topic_{verb}" if resource == "queue" else f"topic_{row.name}"
+    # Nothing of a topic is claimed: asking for it, as of a queue, is no mistake.
+    ignored = _WITHOUT if "{queue_name}" in row.path else frozenset()
     return msgspec.structs.replace(
         row,
         name=name,
@@ -62,6 +64,8 @@ def topic_row(row: Operation) -> Operation:
         fields=of_topic(row.fields),
         policy=row.policy and _reworded(row.policy),
         summary=_reworded(row.summary),
+        refused=row.refused - ignored,
+        signable=False,
         topics=True,
     )
 

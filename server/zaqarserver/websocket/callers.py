@@ -16,13 +16,6 @@ from zaqarserver.websocket.frames import FrameError, Request
 from zaqarserver.websocket.login import REQUEST, Login, proofs_of
 
 SIGNATURE = "URL-Signature"
-#: The actions that a signature can open here.
-SIGNABLE = frozenset(
-    {
-        *("message_list", "message_get", "message_get_many"),
-        *("message_post", "message_delete", "message_delete_many"),
-    }
-)
 _SIGNED_PARTS = ("URL-Paths", "URL-Methods", "X-Project-ID", "URL-Expires", SIGNATURE)
 # The wording, like the two that follow, is what clients of this transport know.
 _NOBODY = "Not authentified."
@@ -161,7 +154,7 @@ class Callers:
             presented = msgspec.convert(parts, _Parts)
         except msgspec.ValidationError:
             raise FrameError(403, _NOBODY) from None
-        if row.name in SIGNABLE:
+        if row.signable:
             path = f"/v2/queues/{values.queue_name}/messages"  # type: ignore[attr-defined]  # each of them has one
             if path in presented.paths and await is_open(
                 self._server, presented, row.method, path, self._server.clock.wall()

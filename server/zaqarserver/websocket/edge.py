@@ -34,7 +34,7 @@ from zaqarserver.fields import Fields
 from zaqarserver.log import new_request_id, request_id_var
 from zaqarserver.metrics import Metrics
 from zaqarserver.notify.websocket import Hub
-from zaqarserver.operations import BoundOperation, bind, call
+from zaqarserver.operations import BoundOperation, admit, bind, run
 from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.websocket.binary import text_of_binary
 from zaqarserver.websocket.callers import Callers, LoginEnded
@@ -304,13 +304,13 @@ class FrameEdge:
             client_id = self._client_id(request)
             identity = await self._identify(connection, request, operation, values)
             listener = connection.listener(binary=binary)
-            context = self._context(client_id, identity, request_id, listener)
+            topics = operation.row.topics
+            context = self._context(
+                client_id, identity, request_id, listener, topics=topics
+            )
             connection.seat.take(identity.project)
-
-            async def arguments() -> Fields:
-                return values
-
-            _, result = await call(operation, context, arguments, lease)
+            admit(operation, context)
+            result = await run(operation, context, values, lease)
             request.undo = operation.undo(context, values, result)
             reply = operation.render_frame(context, values, result)
         except Ended:
@@ -357,6 +357,8 @@ class FrameEdge:
         identity: Identity,
         request_id: str,
         listener: Listener,
+        *,
+        topics: bool,
     ) -> Context:
         if len(identity.project) > MAX_PROJECT:
             raise BadRequest(f"A project id has at most {MAX_PROJECT} characters.")
@@ -370,5 +372,6 @@ class FrameEdge:
             identity.user_id,
             listener,
             identity.token,
-            ahead=self._clock.ahead(),
+            topics,
+            self._clock.ahead(),
         )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Mapping
 
 import msgspec
 
 from zaqarserver.auth import Headers
 from zaqarserver.errors import BadRequest
 from zaqarserver.fields import Fields
-from zaqarserver.operations import BoundOperation
+from zaqarserver.operations import Body, BoundOperation
 from zaqarserver.websocket.callers import needed_headers
 from zaqarserver.websocket.frames import (
     FrameError,
@@ -20,17 +20,7 @@ from zaqarserver.websocket.frames import (
     size_of,
 )
 
-_NO_BODY_NEEDED = frozenset(
-    {
-        "queue_list",
-        "topic_list",
-        "authenticate",
-        "ping",
-        "health",
-        "homedoc_get",
-        "quota_show",
-    }
-)
+AUTHENTICATE = "authenticate"
 
 
 def read_request(
@@ -38,7 +28,7 @@ def read_request(
     headers: bytes,
     body: bytes,
     proofs: Headers | None,
-    actions: Container[str],
+    operations: Mapping[str, BoundOperation],
 ) -> Request:
     """Return the request of an envelope.
 
@@ -47,20 +37,20 @@ def read_request(
         headers: That of its headers.
         body: That of its body, or nothing.
         proofs: What its connection had proved.
-        actions: Those that there are, beside ``authenticate``.
+        operations: The actions beside ``authenticate``, by name.
 
     Raises:
         FrameError: It is no request.
     """
     action = msgspec.json.decode(action_text)
-    known = isinstance(action, str) and (action == "authenticate" or action in actions)
-    if not known:
+    operation = operations.get(action) if isinstance(action, str) else None
+    if operation is None and action != AUTHENTICATE:
         raise FrameError(400, f"{action} is not a valid action")
     request = Request(action, decode_headers(headers), headers, body, proofs)
-    if not body and action not in _NO_BODY_NEEDED:
-        raise schema_error("body: an object is needed")
-    if body and not body.startswith(b"{") and action != "authenticate":
-        raise schema_error("body: an object is needed")
+    if operation is not None:
+        may_lack = operation.row.frame_body is Body.OPTIONAL
+        if not body.startswith(b"{") and (body or not may_lack):
+            raise schema_error("body: an object is needed")
     for name in needed_headers(request):
         if not isinstance(request.headers.get(name), str):
             raise schema_error(f"headers: {name} is needed, a text")

@@ -1,1 +1,0 @@
-"""The rows of the operation table, a module for each resource."""
