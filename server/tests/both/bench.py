@@ -135,8 +135,10 @@ class Bench:
     ) -> HttpAnswer:
         """Do the same on the server's loop, beside other requests."""
         path, _, query = target.partition("?")
+        # The conductor sends Latin-1; the server reads UTF-8.
+        sent = {name: text.encode().decode("latin-1") for name, text in headers.items()}
         found = await self._conductor.simulate_request(
-            method, path, query_string=query, body=body, headers=dict(headers)
+            method, path, query_string=query, body=body, headers=sent
         )
         return HttpAnswer(found.status_code, found.headers, found.content)
 
