@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from zaqarclient import shell, shell_connection
+from zaqarclient import shell
+from zaqarclient.shell import client_manager
 
 DOC = Path(__file__).parents[4] / "doc" / "source"
 PAGES = [*sorted((DOC / "cli").glob("*.rst")), DOC / "user" / "ci.rst"]
@@ -53,7 +54,7 @@ def test_a_command_on_a_page_can_be_typed_as_it_stands(
     words = words_of(line)
     end = words.index("--") if "--" in words else len(words)
     options, rest = shell.build_parser().parse_known_args(words[:end])
-    rest = shell_connection.take_plugin_options(options, rest)
+    rest = client_manager.take_plugin_options(options, rest)
     if rest[0] in {"batch", "help", "complete", "logout"}:
         return
     name, arguments = shell.find_command(rest + words[end:])

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from zaqarclient import shell_tokens
+from zaqarclient.shell import tokens as token_cache
 from zaqarclient.tests.http_stub import Answer, HttpStub
 from zaqarclient.tests.identity_stub import IdentityStub
 from zaqarclient.tests.unit.cli.conftest import Done
@@ -58,7 +58,7 @@ def identity(
 def kept(identity: IdentityStub, run: Run) -> Path:
     """The file of a token, kept by a command that has ended."""
     assert run(*LIST) == (0, "[]\n", "")
-    (file,) = shell_tokens.directory().iterdir()
+    (file,) = token_cache.directory().iterdir()
     assert identity.given == 1
     return file
 
@@ -102,9 +102,9 @@ def test_nothing_is_kept_unless_it_is_asked_for(
 ) -> None:
     monkeypatch.delenv("ZAQAR_TOKEN_CACHE")
     assert run(*LIST).status == 0
-    assert not shell_tokens.directory().exists()
+    assert not token_cache.directory().exists()
     assert run("--os-token-cache", *LIST).status == 0
-    assert len(list(shell_tokens.directory().iterdir())) == 1
+    assert len(list(token_cache.directory().iterdir())) == 1
     assert identity.given == 2
 
 
@@ -208,9 +208,9 @@ def incomplete(file: Path) -> None:
     [
         (too_open, "(chmod 600)"),
         (too_open_place, "(chmod 700)"),
-        (a_link, "the kept token cannot be read"),
-        (damaged, "the kept token cannot be read"),
-        (incomplete, "the kept token cannot be read"),
+        (a_link, "the cached token cannot be read"),
+        (damaged, "the cached token cannot be read"),
+        (incomplete, "the cached token cannot be read"),
     ],
 )
 def test_what_may_not_be_trusted_is_not_used_and_said(
@@ -234,8 +234,8 @@ def test_the_file_of_somebody_else_is_not_used(
 ) -> None:
     me = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: me + 1)
-    assert shell_tokens.TokenFile(kept).read() is None
-    assert "is somebody else's" in caplog.text
+    assert token_cache.TokenFile(kept).read() is None
+    assert "belongs to another user" in caplog.text
 
 
 def test_a_place_that_cannot_be_written_to_stops_no_command(
@@ -244,7 +244,7 @@ def test_a_place_that_cannot_be_written_to_stops_no_command(
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/cache")
     done = run(*LIST)
     assert (done.status, done.out) == (0, "[]\n")
-    assert "the token is not kept" in done.err
+    assert "the token is not cached" in done.err
     assert identity.given == 1
 
 
@@ -263,7 +263,7 @@ def test_logging_out_removes_all_kept_tokens(
 def test_a_static_token_is_not_kept(run: Run, stub: HttpStub) -> None:
     words = ["--os-auth-type", "admin_token", "--os-token", "t"]
     assert run(*words, "--os-endpoint", stub.url, *LIST).status == 0
-    assert not shell_tokens.directory().exists()
+    assert not token_cache.directory().exists()
 
 
 @pytest.mark.usefixtures("kept")

@@ -1,4 +1,4 @@
-"""What the ``zaqar`` program says about itself: help and completion."""
+"""The help and completion of the ``zaqar`` program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.cli.base import Command
 
 _AFTERWORD: Final = """
-"zaqar help <command>" tells all about a command, with an example.
+"zaqar help <command>" shows the help of a command, with an example.
 "zaqar batch" runs many commands, one a line.
 "zaqar complete" prints the completion for a shell.
 "zaqar logout" removes the tokens that --os-token-cache has kept.
@@ -57,6 +57,22 @@ _ZSH: Final = "autoload -U +X bashcompinit && bashcompinit\n"
 Lookup = Callable[[str], "Command"]
 
 
+def own_parser(words: str, description: str, example: str) -> argparse.ArgumentParser:
+    """Return the parser of one of the program's own commands.
+
+    Args:
+        words: How it is called.
+        description: What it does.
+        example: A whole command line.
+    """
+    return argparse.ArgumentParser(
+        prog=words,
+        description=description,
+        epilog=f"Example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
 def overview(parser: argparse.ArgumentParser, lookup: Lookup) -> str:
     """Return the help of the program: its commands by group, its options."""
     groups: dict[str, list[str]] = {title: [] for title in _TITLES.values()}
@@ -76,7 +92,7 @@ def commands(names: Iterable[str], lookup: Lookup) -> str:
 
 
 def unknown(start: str) -> str:
-    """Say that there is no such command, and what may have been meant."""
+    """Return the text for an unknown command, with close ones."""
     words = {word for name in COMMANDS for word in (name, name.split()[0])}
     close = difflib.get_close_matches(start, sorted(words), n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else "see zaqar --help"

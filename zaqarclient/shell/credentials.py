@@ -1,4 +1,4 @@
-"""Where the service is and who asks, from the options of ``zaqar`` or a cloud.
+"""Endpoint and credentials, from the options of ``zaqar`` or a cloud.
 
 The ``OS_*`` variables, the ``--os-*`` options and ``clouds.yaml`` are those of
 ``openstack``. keystoneauth1 and openstacksdk are imported only where their rules
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class UnknownOption(Exception):
-    """No plugin reads an option of the form ``--os-...``; the text says which do."""
+    """No plugin has an option of the form ``--os-...``; the text lists those known."""
 
 
-class Access(NamedTuple):
-    """Where the service is, and who asks.
+class ConnectionSettings(NamedTuple):
+    """Endpoint, credentials and TLS settings.
 
     Attributes:
         auth: A plugin of keystoneauth1; None for a service without
@@ -58,9 +58,9 @@ def cloud_name(options: argparse.Namespace) -> str | None:
 
 
 def auth_type(options: argparse.Namespace) -> str:
-    """Return the plugin to use: as named, else what the options are enough for."""
+    """Return the plugin to use: the one named, else by the options that are given."""
     if options.signed_url:
-        return "none"  # it says who asks, whatever else is lying about
+        return "none"  # it is the credentials, whatever else is set
     if options.os_auth_type:
         named: str = options.os_auth_type
         return "none" if named == "noauth" else named
@@ -71,11 +71,11 @@ def auth_type(options: argparse.Namespace) -> str:
     return "admin_token" if options.os_token else "none"
 
 
-def resolve(options: argparse.Namespace) -> Access:
-    """Return what options, environment and, if one is named, the cloud say.
+def resolve(options: argparse.Namespace) -> ConnectionSettings:
+    """Return the settings of options, environment and, if one is named, the cloud.
 
     Raises:
-        UnknownOption: An option is none of the plugin's.
+        UnknownOption: The plugin does not have an option.
         zaqarclient.errors.AuthenticationFailed: There is no such cloud or
             plugin, or it lacks an option.
     """
@@ -83,10 +83,10 @@ def resolve(options: argparse.Namespace) -> Access:
     return _of_options(options) if name is None else _of_cloud(options, name)
 
 
-def _of_options(options: argparse.Namespace) -> Access:
+def _of_options(options: argparse.Namespace) -> ConnectionSettings:
     kind = auth_type(options)
     key = options.os_key
-    return Access(
+    return ConnectionSettings(
         auth=_plugin(options, kind),
         endpoint=options.os_queues_endpoint or options.os_endpoint,
         verify=False if options.insecure else (options.os_cacert or True),
@@ -100,7 +100,7 @@ def _of_options(options: argparse.Namespace) -> Access:
 
 
 def _plugin(options: argparse.Namespace, kind: str) -> Any:
-    """Return the plugin of this name, with what the options give it."""
+    """Return the plugin of this name, with its options."""
     if kind == "none":
         _refuse_unknown(options.os_plugin, (), "a service without authentication")
         return None
@@ -116,7 +116,7 @@ def _plugin(options: argparse.Namespace, kind: str) -> Any:
 
 
 def _value(options: argparse.Namespace, option: Any) -> str | None:
-    """Return what a plugin asks for: an option, a variable or an answer."""
+    """Return the value of a plugin's option: from the command line or environment."""
     for name in _names(option):
         value: str | None = getattr(options, f"os_{name}", None)
         value = value or options.os_plugin.get(name)
@@ -150,15 +150,15 @@ def _spelled(name: str) -> str:
     return "--os-" + name.replace("_", "-")
 
 
-def _of_cloud(options: argparse.Namespace, name: str) -> Access:
-    """Return what a cloud of clouds.yaml says; options go before it."""
-    # 0.4 s, which nobody should pay who names no cloud.
+def _of_cloud(options: argparse.Namespace, name: str) -> ConnectionSettings:
+    """Return the settings of a cloud in clouds.yaml; options override them."""
+    # These take 0.4 s to import, and are needed only for a named cloud.
     from keystoneauth1 import exceptions as auth_errors  # noqa: PLC0415
     from openstack import exceptions  # noqa: PLC0415
     from openstack.config import OpenStackConfig  # noqa: PLC0415
 
     try:
-        config = OpenStackConfig(pw_func=_asked, app_name="zaqar")
+        config = OpenStackConfig(pw_func=_ask_password, app_name="zaqar")
         given = argparse.Namespace(**_given(options))
         cloud = config.get_one(cloud=name, argparse=given, validate=False)
         found = cloud.config
@@ -166,10 +166,10 @@ def _of_cloud(options: argparse.Namespace, name: str) -> Access:
             found
         )
         if not anonymous:
-            # Now with what the plugin makes of it, and a question for a password.
+            # Now with the plugin, which may ask for a password.
             cloud = config.get_one(cloud=name, argparse=given)
         verify, cert = cloud.get_requests_verify_args()
-        return Access(
+        return ConnectionSettings(
             auth=None if anonymous else cloud.get_auth(),
             endpoint=found.get("queues_endpoint") or cloud.get_endpoint(cli.API_NAME),
             verify=True if verify is None else verify,
@@ -184,12 +184,12 @@ def _of_cloud(options: argparse.Namespace, name: str) -> Access:
         raise AuthenticationFailed(f"cloud {name}: {error}") from error
 
 
-def _asked(prompt: str | None = None) -> str:
+def _ask_password(prompt: str | None = None) -> str:
     return getpass.getpass(prompt or "Password: ")
 
 
 def _given(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that may stand in a cloud's place, without the others."""
+    """Return the options that override those of a cloud."""
     given = {
         name: value
         for name, value in vars(options).items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import logging
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 from zaqarclient.errors import ZaqarError
+from zaqarclient.shell import help  # noqa: A004 - the module
 
 if TYPE_CHECKING:
     from zaqarclient.shell import Program
@@ -31,16 +31,12 @@ def run(program: Program, words: list[str], execute: Callable[[list[str]], int])
     """Run a batch and return its exit status.
 
     Args:
-        program: Gives the standard input, and loses it for the commands.
+        program: Its standard input may hold the commands; these get an empty one.
         words: The words after ``batch``.
         execute: Runs one command and returns its status.
     """
-    parser = argparse.ArgumentParser(
-        prog=f"{program.NAME} batch",
-        description=_DESCRIPTION,
-        epilog="Example:\n  printf 'queue create a\\nqueue create b\\n' | zaqar batch",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    example = "printf 'queue create a\\nqueue create b\\n' | zaqar batch"
+    parser = help.own_parser(f"{program.NAME} batch", _DESCRIPTION, example)
     parser.add_argument(
         "file",
         metavar="<file>",
@@ -81,7 +77,7 @@ def _run_line(line: str, execute: Callable[[list[str]], int]) -> int:
 
 @contextlib.contextmanager
 def _lines(program: Program, file: str) -> Iterator[TextIO]:
-    """Give the lines, and the commands a standard input that holds nothing."""
+    """Yield the lines, while the standard input of the commands is empty."""
     with contextlib.ExitStack() as stack:
         stdin = program.stdin
         program.stdin = stack.enter_context(Path("/dev/null").open(encoding="utf-8"))

@@ -18,12 +18,13 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
 
-from zaqarclient import shell_batch, shell_connection, shell_help, shell_tokens
 from zaqarclient.common.text import printable
 from zaqarclient.queues import cli
 from zaqarclient.queues.v2.cli.commands import COMMANDS
 from zaqarclient.queues.v2.cli.failures import discard_output, without_users
-from zaqarclient.shell_credentials import UnknownOption
+from zaqarclient.shell import batch, client_manager
+from zaqarclient.shell import help as program_help
+from zaqarclient.shell.credentials import UnknownOption
 from zaqarclient.transport.errors import NetworkError
 from zaqarclient.version import __version__
 
@@ -56,7 +57,7 @@ _FORMATS: Final = {
 
 
 class LineFormatter(logging.Formatter):
-    """What is logged, without the passwords that people write into URLs."""
+    """Formats log lines, without the passwords in URLs."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of a record, a traceback included."""
@@ -64,7 +65,7 @@ class LineFormatter(logging.Formatter):
 
 
 class UsageError(Exception):
-    """The words on the command line name no command; the text says what to do."""
+    """Unknown command; the message suggests one."""
 
 
 class Formatter(NamedTuple):
@@ -89,7 +90,7 @@ class Formatters:
         return list(self._formatters)
 
     def __iter__(self) -> Iterator[Formatter]:
-        """Give the formats."""
+        """Iterate over the formats."""
         return iter(self._formatters.values())
 
     def __getitem__(self, name: str) -> Formatter:
@@ -122,7 +123,7 @@ class Program:
         self.stdin = stdin or sys.stdin
         self.stdout = stdout or sys.stdout
         self.stderr = stderr or sys.stderr
-        self.client_manager = shell_connection.Connection(options)
+        self.client_manager = client_manager.ClientManager(options)
 
     def command(self, name: str) -> Command:
         """Return the command of that name."""
@@ -138,7 +139,7 @@ class Program:
             UsageError: They begin with no command.
         """
         if not words or words == ["help"]:
-            self.stdout.write(shell_help.overview(build_parser(), self.command))
+            self.stdout.write(program_help.overview(build_parser(), self.command))
             return 0
         own = {
             "batch": self._batch,
@@ -180,14 +181,14 @@ class Program:
             raise UsageError(f"there is no API version {version}: use 2")
 
     def _list_commands(self, words: list[str]) -> int:
-        """Help with the beginning of a command, which is no command yet."""
+        """List the commands that begin with these words."""
         start = " ".join(word for word in words if not word.startswith("-"))
         names = [name for name in COMMANDS if name.startswith(f"{start} ")]
         if not names:
-            raise UsageError(shell_help.unknown(start))
+            raise UsageError(program_help.unknown(start))
         wanted = {"-h", "--help"} & set(words)
         stream = self.stdout if wanted else self.stderr
-        stream.write(shell_help.commands(names, self.command))
+        stream.write(program_help.commands(names, self.command))
         return 0 if wanted else _USAGE
 
     def execute(self, words: list[str]) -> int:
@@ -214,29 +215,28 @@ class Program:
             except SystemExit as ended:  # of a parser, which has said why
                 return int(ended.code or 0)
 
-        return shell_batch.run(self, words, execute)
+        return batch.run(self, words, execute)
 
     def _log_out(self, words: list[str]) -> int:
-        parser = argparse.ArgumentParser(
-            prog=f"{self.NAME} logout",
-            description="Remove the tokens that --os-token-cache has kept.",
-            epilog="Example:\n  zaqar logout",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        parser.parse_args(words)
-        shell_tokens.forget_all()
+        from zaqarclient.shell import tokens  # noqa: PLC0415 - only when needed
+
+        program_help.own_parser(
+            f"{self.NAME} logout",
+            "Remove the tokens that --os-token-cache has kept.",
+            "zaqar logout",
+        ).parse_args(words)
+        tokens.forget_all()
         return 0
 
     def _complete(self, words: list[str]) -> int:
-        parser = argparse.ArgumentParser(
-            prog=f"{self.NAME} complete",
-            description="Print the completion of commands and options for a shell.",
-            epilog='Example:\n  eval "$(zaqar complete)"',
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+        parser = program_help.own_parser(
+            f"{self.NAME} complete",
+            "Print the completion of commands and options for a shell.",
+            'eval "$(zaqar complete)"',
         )
         parser.add_argument("--shell", choices=("bash", "zsh"), default="bash")
         shell = parser.parse_args(words).shell
-        script = shell_help.completion(shell, build_parser(), self.command)
+        script = program_help.completion(shell, build_parser(), self.command)
         self.stdout.write(script)
         return 0
 
@@ -263,7 +263,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="count",
         dest="verbose_level",
         default=1,
-        help="Tell more; twice also tells each request",
+        help="Print more; twice also prints each request",
     )
     loudness.add_argument(
         "-q",
@@ -276,12 +276,12 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--debug",
         action="store_true",
-        help="Tell each request, and where an error comes from",
+        help="Print each request, and where an error comes from",
     )
     group.add_argument(
-        "--timing", action="store_true", help="Tell how long each request took"
+        "--timing", action="store_true", help="Print how long each request took"
     )
-    shell_connection.add_options(parser)
+    client_manager.add_options(parser)
     return parser
 
 
@@ -307,14 +307,13 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A message may hold what the terminal's encoding cannot say; that is no
-        # reason to show none of it.
+        # A character that the terminal's encoding lacks is shown as an escape.
         sys.stdout.reconfigure(errors="backslashreplace")
-    # After "--" stands somebody else's command line, options and all.
+    # What follows "--" is another program's command line.
     end = arguments.index("--") if "--" in arguments else len(arguments)
     parser = build_parser()
     options, words = parser.parse_known_args(arguments[:end])
-    words = shell_connection.take_plugin_options(options, words)
+    words = client_manager.take_plugin_options(options, words)
     if options.version:
         print(f"{Program.NAME} {__version__}")
         return 0
@@ -324,7 +323,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _guarded(program: Program, words: list[str]) -> int:
-    """Run a command; whatever goes wrong ends in a line and a status."""
+    """Run a command; any failure becomes a message and an exit status."""
     _configure_logging(program)
     try:
         status = program.execute(words)
@@ -353,7 +352,7 @@ def _configure_logging(program: Program) -> None:
         root.setLevel(logging.DEBUG)
         root.addHandler(handler)
     else:
-        # What libraries have to say about a failure comes in the error itself.
+        # A library's failure is in the error that the command ends with.
         root.addHandler(logging.NullHandler())
         own.addHandler(handler)
 
@@ -362,7 +361,3 @@ def _formatter(name: str) -> Formatter:
     module, cls = _FORMATTERS[name].split(":")
     formatter = getattr(import_module(f"cliff.formatters.{module}"), cls)
     return Formatter(name, formatter())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

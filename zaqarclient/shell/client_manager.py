@@ -1,4 +1,4 @@
-"""The client of the ``zaqar`` program, and the options that lead to it."""
+"""The client of the ``zaqar`` program, and the global options that it is made from."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from zaqarclient import shell_credentials
 from zaqarclient.queues import cli
+from zaqarclient.shell import credentials
 from zaqarclient.version import __version__
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.client import Client
-    from zaqarclient.shell_cached import CachedToken
-    from zaqarclient.shell_credentials import Access
-    from zaqarclient.shell_tokens import Entry
+    from zaqarclient.shell.credentials import ConnectionSettings
+    from zaqarclient.shell.tokens import CachedToken, CachedTokenAuth
 
 #: Where ``zaqarserver`` listens when nothing is configured.
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:8888"
@@ -55,7 +54,7 @@ _AUTH_OPTIONS: Final = (
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where the service is and who asks."""
+    """Add the global options for the endpoint and the credentials."""
     service = parser.add_argument_group(
         "where the service is",
         "Without any of these and those below, the service is looked for at "
@@ -78,7 +77,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--os-token-cache",
         action="store_true",
         default=cli.is_on(os.environ.get("ZAQAR_TOKEN_CACHE")),
-        help="Keep the token in your cache directory, for your eyes only, and use "
+        help="Keep the token in your cache directory, readable by you alone, and use "
         "it until it expires: later commands ask no identity service. `zaqar "
         "logout` removes it (Env: ZAQAR_TOKEN_CACHE=1)",
     )
@@ -86,11 +85,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def take_plugin_options(options: argparse.Namespace, words: list[str]) -> list[str]:
-    """Move options that only a plugin can know from the words to the options.
+    """Move the options of plugins from the words to the options.
 
     Args:
         options: The parsed options; ``os_plugin`` is set.
-        words: What the parser of the global options left over.
+        words: The words that the parser of the global options did not take.
 
     Returns:
         The words without them.
@@ -108,7 +107,7 @@ def take_plugin_options(options: argparse.Namespace, words: list[str]) -> list[s
     return rest
 
 
-class Connection:
+class ClientManager:
     """The client of the program, made at the first use.
 
     Commands know it as ``app.client_manager``, the name that ``openstack`` has
@@ -124,12 +123,12 @@ class Connection:
 
     @property
     def configured(self) -> bool:
-        """Whether anything says where the service is; else it is assumed."""
+        """Whether an endpoint or credentials are given; else a default is assumed."""
         options = self._options
         return bool(
             options.signed_url
             or options.os_cloud
-            or shell_credentials.auth_type(options) != "none"
+            or credentials.auth_type(options) != "none"
             or options.os_queues_endpoint
             or options.os_endpoint
         )
@@ -140,81 +139,82 @@ class Connection:
 
         Raises:
             zaqarclient.errors.ZaqarError: The options do not fit together.
-            zaqarclient.shell_credentials.UnknownOption: One is no plugin's.
+            zaqarclient.shell.credentials.UnknownOption: No plugin has one of them.
         """
         if self._options.signed_url:
             url = self._options.signed_url
             return cli.signed_client(url, self.session, self._conf({}))
-        if self._kept is None:
+        if self._cached_auth is None:
             return self._plain
         from zaqarclient.queues import client  # noqa: PLC0415 - only when needed
 
-        entry = self._kept.current()
-        _accept(entry.verify)
-        names = ("cert", "key") if isinstance(entry.cert, tuple) else ("cert",)
-        files = entry.cert if isinstance(entry.cert, tuple) else (entry.cert,)
+        token = self._cached_auth.current()
+        _silence_warnings(token.verify)
+        names = ("cert", "key") if isinstance(token.cert, tuple) else ("cert",)
+        files = token.cert if isinstance(token.cert, tuple) else (token.cert,)
         options = dict(zip(names, files, strict=True))
-        auth_opts = {"backend": self._kept, "options": options}
-        return client.Client(entry.endpoint, 2, self._conf(auth_opts))
+        auth_opts = {"backend": self._cached_auth, "options": options}
+        return client.Client(token.endpoint, 2, self._conf(auth_opts))
 
     @cached_property
     def _plain(self) -> Client:
-        """The client that goes through the session, whatever it does."""
+        """The client without a token cache."""
         from zaqarclient.queues import client  # noqa: PLC0415 - only when needed
 
-        access = self._access
-        if access.auth is None:
-            named = {"queues_project_id": access.project, "queues_roles": access.roles}
+        settings = self._settings
+        if settings.auth is None:
+            named = {
+                "queues_project_id": settings.project,
+                "queues_roles": settings.roles,
+            }
             conf = self._conf(cli.noauth_conf(named)["auth_opts"])
-            endpoint = access.endpoint or DEFAULT_ENDPOINT
+            endpoint = settings.endpoint or DEFAULT_ENDPOINT
             return client.Client(endpoint, 2, conf, self.session)
         given = {
-            "region_name": access.region,
-            "endpoint_type": access.interface,
-            "service_type": access.service_type,
-            "project_id": access.project,
+            "region_name": settings.region,
+            "endpoint_type": settings.interface,
+            "service_type": settings.service_type,
+            "project_id": settings.project,
         }
         conf = self._conf({"options": {k: v for k, v in given.items() if v}})
-        return client.Client(access.endpoint, 2, conf, self.session)
+        return client.Client(settings.endpoint, 2, conf, self.session)
 
     def _conf(self, auth_opts: dict[str, Any]) -> dict[str, Any]:
         return {"auth_opts": auth_opts, "on_answer": self._frames.append}
 
     @cached_property
-    def _kept(self) -> CachedToken | None:
-        """What sends a token that is kept; None if none is to be, or can be."""
+    def _cached_auth(self) -> CachedTokenAuth | None:
+        """The backend that sends a cached token; None if none is wanted or possible."""
         options = self._options
-        kind = shell_credentials.auth_type(options)
-        named = shell_credentials.cloud_name(options)
+        kind = credentials.auth_type(options)
+        named = credentials.cloud_name(options)
         if not options.os_token_cache or (kind in _WITHOUT_TOKENS and not named):
             return None
-        from zaqarclient import shell_tokens  # noqa: PLC0415 - only when needed
+        from zaqarclient.shell import tokens  # noqa: PLC0415 - only when needed
 
-        file = shell_tokens.TokenFile.of(options)
-        entry = file.read()
-        if entry is None and not hasattr(self._access.auth, "get_access"):
-            return None  # there is nothing to keep for long
-        from zaqarclient import shell_cached  # noqa: PLC0415 - only when needed
-
+        file = tokens.TokenFile.of(options)
+        token = file.read()
+        if token is None and not hasattr(self._settings.auth, "get_access"):
+            return None  # there is no token to cache
         project = options.os_queues_project_id
-        return shell_cached.CachedToken(file, entry, self._ask_identity, project)
+        return tokens.CachedTokenAuth(file, token, self._request_token, project)
 
-    def _ask_identity(self) -> Entry:
-        """Return a new token, and all that has to be kept with it."""
-        from zaqarclient import shell_tokens  # noqa: PLC0415 - only when needed
-        from zaqarclient.auth.session import typed_errors  # noqa: PLC0415 - same
+    def _request_token(self) -> CachedToken:
+        """Return a new token, with what has to be cached beside it."""
+        from zaqarclient.auth.session import typed_errors  # noqa: PLC0415 - only when needed
+        from zaqarclient.shell.tokens import CachedToken  # noqa: PLC0415 - same
 
-        session, access = self.session, self._access
+        session, settings = self.session, self._settings
         with typed_errors():
             session.invalidate()
-            known = access.auth.get_access(session)
-        return shell_tokens.Entry(
+            known = settings.auth.get_access(session)
+        return CachedToken(
             token=known.auth_token,
             expires=known.expires.timestamp(),
             endpoint=self._plain.api_url or "",
             project=known.project_id,
-            verify=access.verify,
-            cert=access.cert,
+            verify=settings.verify,
+            cert=settings.cert,
         )
 
     @cached_property
@@ -227,12 +227,12 @@ class Connection:
         """
         from keystoneauth1 import session  # noqa: PLC0415 - only when needed
 
-        access = self._access
-        _accept(access.verify)
+        settings = self._settings
+        _silence_warnings(settings.verify)
         return session.Session(
-            auth=access.auth,
-            verify=access.verify,
-            cert=access.cert,
+            auth=settings.auth,
+            verify=settings.verify,
+            cert=settings.cert,
             app_name="zaqar",
             app_version=__version__,
             collect_timing=self._options.timing,
@@ -246,8 +246,8 @@ class Connection:
                 (timing.method, timing.url, timing.elapsed.total_seconds())
                 for timing in self.session.get_timings()
             )
-        if "_kept" in self.__dict__ and self._kept is not None:
-            found += self._kept.timings
+        if "_cached_auth" in self.__dict__ and self._cached_auth is not None:
+            found += self._cached_auth.timings
         return found + self._frames
 
     def close(self) -> None:
@@ -259,12 +259,12 @@ class Connection:
             self.session.session.close()
 
     @cached_property
-    def _access(self) -> Access:
-        return shell_credentials.resolve(self._options)
+    def _settings(self) -> ConnectionSettings:
+        return credentials.resolve(self._options)
 
 
-def _accept(verify: bool | str) -> None:
-    """Say nothing about unchecked certificates to who wants them unchecked."""
+def _silence_warnings(verify: bool | str) -> None:
+    """Silence urllib3's warning under ``--insecure``."""
     if verify is False:
         warnings.filterwarnings("ignore", "Unverified HTTPS request")
 
