@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from zaqarclient import errors
 from zaqarclient.queues.v1 import client as v1
 from zaqarclient.queues.v2 import client as v2
-from zaqarclient.transport import drivers
+from zaqarclient.transport import api_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ def Client(  # noqa: N802 - a class to its callers (contract, SDK section 3)
     if v1.is_version_one(version):
         return v1.Client(url, version, conf, session)
     try:
-        client_class = _CLIENTS[2 if version is None else drivers.api_version(version)]
+        client_class = _CLIENTS[2 if version is None else api_version(version)]
     except (KeyError, ValueError):
         raise errors.ZaqarError(f"Unknown client version: {version!r}") from None
     return client_class(url=url, version=version, conf=conf, session=session)

@@ -1,19 +1,35 @@
-"""Transports: how a request reaches the service."""
+"""Transports: how a request reaches the service, and how they are found.
+
+The transports and APIs of this package are known here, so that a request does not
+read the metadata of every installed distribution; others are found by their entry
+points (contract, SDK section 1).
+"""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from zaqarclient.errors import EndpointNotFound
-from zaqarclient.transport import drivers
+from zaqarclient.errors import DriverLoadFailure, EndpointNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from zaqarclient.transport.base import Transport
     from zaqarclient.transport.request import Request
+
+API_GROUP = "zaqarclient.api"
+TRANSPORT_GROUP = "zaqarclient.transport"
+
+_BUILT_IN = {
+    (API_GROUP, "queues.v2"): "zaqarclient.queues.v2.api:V2",
+    (TRANSPORT_GROUP, "http.v2"): "zaqarclient.transport.http:HttpTransport",
+    (TRANSPORT_GROUP, "https.v2"): "zaqarclient.transport.http:HttpTransport",
+    (TRANSPORT_GROUP, "ws.v2"): "zaqarclient.transport.ws:WebsocketTransport",
+    (TRANSPORT_GROUP, "wss.v2"): "zaqarclient.transport.ws:WebsocketTransport",
+}
 
 
 def get_transport(
@@ -32,8 +48,8 @@ def get_transport(
         zaqarclient.errors.DriverLoadFailure: There is no transport for this
             scheme and version.
     """
-    name = f"{transport}.v{drivers.api_version(version)}"
-    return cast("Transport", drivers.load(drivers.TRANSPORT_GROUP, name)(options))
+    name = f"{transport}.v{api_version(version)}"
+    return cast("Transport", load(TRANSPORT_GROUP, name)(options))
 
 
 def get_transport_for(
@@ -73,3 +89,53 @@ def scheme_of(url: str | None) -> str:
     raise EndpointNotFound(
         f"{url!r} is not the URL of a messaging service; give one as http://HOST:8888"
     )
+
+
+def api_version(version: object) -> int:
+    """Return the number of an API version.
+
+    Args:
+        version: 2, 2.0, ``"2"``, ``"2.0"`` or ``"v2"``, or another number.
+
+    Raises:
+        ValueError: It is not a whole number in any of these forms.
+    """
+    try:
+        number = float(str(version).removeprefix("v"))
+        if number.is_integer():
+            return int(number)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"not an API version: {version!r}")
+
+
+def load(group: str, name: str) -> Any:
+    """Return the object that an entry point names.
+
+    Args:
+        group: `API_GROUP` or `TRANSPORT_GROUP`.
+        name: As ``http.v2``.
+
+    Raises:
+        zaqarclient.errors.DriverLoadFailure: There is none, or it cannot be
+            imported.
+    """
+    try:
+        built_in = _BUILT_IN.get((group, name))
+        if built_in is not None:
+            module, _, attribute = built_in.partition(":")
+            return getattr(importlib.import_module(module), attribute)
+        return _installed(group, name)
+    except Exception as error:
+        # An entry point imports code of others, which may fail in any way.
+        raise DriverLoadFailure(name, error) from error
+
+
+def _installed(group: str, name: str) -> Any:
+    # Costs some 20 ms to import, which only unknown names pay.
+    from importlib import metadata  # noqa: PLC0415
+
+    for entry_point in metadata.entry_points(group=group, name=name):
+        return entry_point.load()
+    known = ", ".join(known for in_group, known in _BUILT_IN if in_group == group)
+    raise LookupError(f"there is none of that name, but for example {known}")

@@ -1,9 +1,9 @@
-"""One open WebSocket connection, shared by whoever has something to ask.
+"""Calls over one open WebSocket connection.
 
-A thread reads all frames: answers go to who asked, notifications wait until
-somebody takes them. So nothing that is pushed is ever mistaken for an answer,
-the service's pings are answered while nobody asks, and a broken connection is
-noticed when it breaks.
+A thread reads all frames: it hands each answer to the call that waits for it, and
+queues notifications until `Channel.notification` takes them. So a notification is
+never mistaken for an answer, the service's pings are answered while no call is under
+way, and a broken connection is noticed when it breaks.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeAlias
 
@@ -32,34 +33,34 @@ _CLOSING_SECONDS = 2.0
 Frame: TypeAlias = dict[str, Any]
 
 
-class Wire(Protocol):
+class Connection(Protocol):
     """Sends and receives texts; raises only ``TransportError``."""
 
     def send(self, text: str) -> None:
         """Send a text."""
 
     def receive(self) -> str:
-        """Wait for a text; an error once the connection has ended."""
+        """Wait for a text; raise once the connection has ended."""
 
     def begin_closing(self) -> None:
-        """Tell the other side; `receive` ends with an error when it agrees."""
+        """Send a close frame; `receive` raises when the other side answers it."""
 
     def break_off(self) -> None:
-        """Make `receive` end with an error, now."""
+        """Make `receive` raise at once."""
 
     def release(self) -> None:
-        """Give the socket back; only for who receives, after the end."""
+        """Close the socket; only for the thread that receives, after the end."""
 
 
 class Channel:
-    """Asks over one connection, from any number of threads.
+    """Calls over one connection, from any number of threads.
 
     Args:
-        wire: The open connection.
+        connection: The open connection.
     """
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._sending = threading.Lock()
         self._changed = threading.Condition()
         self._waiting: dict[str, Future[Frame]] = {}
@@ -73,10 +74,10 @@ class Channel:
 
     @property
     def is_open(self) -> bool:
-        """Whether the connection still stands, as far as is known."""
+        """Whether the connection is open, as far as is known."""
         return self._lost is None
 
-    def ask(self, frame: Frame, timeout: float) -> Frame:
+    def call(self, frame: Frame, timeout: float) -> Frame:
         """Send a frame and return its answer.
 
         Args:
@@ -98,10 +99,10 @@ class Channel:
                 self._waiting[request_id] = slot
                 self._changed.notify_all()
             try:
-                self._wire.send(text)
+                self._connection.send(text)
             except errors.TransportError:
                 # Half a frame may have left: nothing more can follow it.
-                self._wire.break_off()
+                self._connection.break_off()
                 raise
         try:
             return slot.result(timeout)
@@ -137,34 +138,34 @@ class Channel:
         return found
 
     def close(self) -> None:
-        """End the connection; whoever waits for something gets an error."""
+        """End the connection; calls under way fail."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._wire.begin_closing()
+        self._connection.begin_closing()
         self._reader.join(_CLOSING_SECONDS)
         if self._reader.is_alive():
-            self._wire.break_off()
+            self._connection.break_off()
             self._reader.join(_CLOSING_SECONDS)
 
     def forget(self) -> None:
-        """Give up this process's copy of the connection, after a fork."""
-        self._wire.release()
+        """Close this process's copy of the connection, after a fork."""
+        self._connection.release()
 
     def _read(self) -> None:
         try:
             while True:
-                self._take(_decoded(self._wire.receive()))
+                self._take(_decoded(self._connection.receive()))
         except errors.TransportError as error:
             self._end(error.description or error.sentence)
         finally:
-            self._wire.release()
+            self._connection.release()
 
     def _take(self, frame: Any) -> None:
         if is_answer(frame):
-            slot = self._asked(frame)
+            slot = self._waiting_for(frame)
             if slot is None:
-                _LOG.warning("An answer came to a question that nobody asked.")
+                _LOG.warning("Reply to an unknown request id dropped.")
             elif slot.set_running_or_notify_cancel():
                 slot.set_result(frame)
             return
@@ -175,12 +176,12 @@ class Channel:
             self._changed.notify_all()
 
     def _is_full(self) -> bool:
-        """Whether to let the service wait: it may then drop the connection."""
-        asked = any(not slot.cancelled() for slot in self._waiting.values())
+        """Whether to stop reading; the service may then drop the connection."""
+        calls = any(not slot.cancelled() for slot in self._waiting.values())
         full = len(self._notifications) >= _CAPACITY
-        return full and not asked and not self._closing
+        return full and not calls and not self._closing
 
-    def _asked(self, frame: Frame) -> Future[Frame] | None:
+    def _waiting_for(self, frame: Frame) -> Future[Frame] | None:
         repeated = frame["request"]
         headers = repeated.get("headers") if isinstance(repeated, dict) else None
         request_id = frame["headers"].get(REQUEST_ID)
@@ -202,7 +203,7 @@ class Channel:
 
 
 def is_answer(frame: Any) -> bool:
-    """Return whether a frame is an answer, and no notification."""
+    """Return whether a frame is an answer, not a notification."""
     return (
         isinstance(frame, dict)
         and isinstance(frame.get("headers"), dict)
@@ -216,3 +217,54 @@ def _decoded(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+class SequentialChannel:
+    """Calls over a connection one frame at a time, from one thread.
+
+    It serves connections that are not this package's own: a caller that overrides
+    `WebsocketTransport._create_connection` or `recv` (contract, SDK section 21) gets
+    one frame out and then frames in, up to the answer.
+
+    Args:
+        connection: Has ``send(text)``, ``recv()`` for a text, and ``close()``.
+        receive: Returns the next frame, decoded.
+    """
+
+    is_open = True
+
+    def __init__(self, connection: Any, receive: Callable[[], Any]) -> None:
+        self._connection = connection
+        self._receive = receive
+        self._notifications: deque[Any] = deque()
+
+    def call(
+        self,
+        frame: Frame,
+        timeout: float,  # noqa: ARG002 - the connection has its own
+    ) -> Frame:
+        """Send a frame and return its answer: the next frame with headers."""
+        self._connection.send(json.dumps(frame))
+        before: list[Any] = []
+        while "headers" not in (received := self._receive()):
+            before.append(received)
+        self._notifications.extend(before)
+        answer: Frame = received
+        return answer
+
+    def notification(
+        self,
+        timeout: float | None,  # noqa: ARG002 - the connection has its own
+    ) -> Any:
+        """Return the next frame, first those that came before an answer."""
+        if self._notifications:
+            return self._notifications.popleft()
+        return json.loads(self._connection.recv())
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.is_open = False
+        self._connection.close()
+
+    def forget(self) -> None:
+        """Do nothing: the process that opened the connection keeps it."""

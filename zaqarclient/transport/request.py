@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from zaqarclient import auth
-from zaqarclient.transport import drivers
+from zaqarclient import auth, transport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,8 +71,8 @@ class Request:
             zaqarclient.errors.DriverLoadFailure: There is no such version.
         """
         if self._api is None and self._api_mod is not None:
-            version = drivers.api_version(self._api_mod)
-            self._api = drivers.load(drivers.API_GROUP, f"queues.v{version}")()
+            version = transport.api_version(self._api_mod)
+            self._api = transport.load(transport.API_GROUP, f"queues.v{version}")()
         return self._api
 
     def validate(self) -> bool:

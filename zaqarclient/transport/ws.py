@@ -13,12 +13,11 @@ import uuid
 from typing import TYPE_CHECKING, Any, Self
 
 from zaqarclient.errors import InvalidOperation, ZaqarError
-from zaqarclient.transport import base, errors, replies, retry, wire
-from zaqarclient.transport.channel import Channel
-from zaqarclient.transport.login import Login, told
-from zaqarclient.transport.pushes import Pushes
+from zaqarclient.transport import base, errors, retry, ws_frames, ws_socket
+from zaqarclient.transport.channel import Channel, SequentialChannel
 from zaqarclient.transport.response import Response
-from zaqarclient.transport.turns import Turns
+from zaqarclient.transport.ws_frames import Login, log_line
+from zaqarclient.transport.ws_subscriptions import PushSubscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 _SHOWN = 200
-"""Characters of an answer that nobody understands."""
+"""Characters of an answer of unknown form to show."""
 _TIMEOUT = 60.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
@@ -53,7 +52,7 @@ class WebsocketTransport(base.Transport):
         pause: Returns how many seconds `recv` waits before it connects again,
             from how often it has tried; around 0.5 s doubled each time, at
             most 30.
-        login_check: Seconds between two looks, while `recv` waits, whether the
+        login_check: Seconds between two checks, while `recv` waits, whether the
             token is about to end and has to be replaced.
         on_reconnect: Called without arguments each time that subscriptions
             were made again on a new connection: what was posted in between
@@ -71,9 +70,9 @@ class WebsocketTransport(base.Transport):
         self._client_id = str(self.options.get("client_uuid") or uuid.uuid4())
         self._timeout = float(self.options.get("timeout") or _TIMEOUT)
         self._login: Login | None = None
-        self._looked = time.monotonic()
-        self._channel: Channel | Turns | None = None
-        self._pushes = Pushes(self._ask)
+        self._checked = time.monotonic()
+        self._channel: Channel | SequentialChannel | None = None
+        self._pushes = PushSubscriptions(self._call)
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._process = os.getpid()
@@ -95,7 +94,7 @@ class WebsocketTransport(base.Transport):
             zaqarclient.transport.errors.TransportError: The status was 400 or
                 more, or no answer came.
         """
-        frame = replies.frame_of(request)
+        frame = ws_frames.frame_of(request)
         return retry.persist(
             lambda: self._send_once(request, frame),
             frame.rule,
@@ -171,7 +170,7 @@ class WebsocketTransport(base.Transport):
 
     def _fresh(self, login: Login, error: errors.TransportError) -> Login | None:
         """Return a login in place of one that was refused, if there is one."""
-        if self.credentials is None or not replies.is_login_refused(error):
+        if self.credentials is None or not ws_frames.is_login_refused(error):
             return None
         renewed = self.credentials(renewed=True)
         fresh = Login.of(renewed, self._auth_opts, self._client_id)
@@ -188,28 +187,30 @@ class WebsocketTransport(base.Transport):
         except (KeyError, TypeError, ValueError) as error:
             text = json.dumps(reply.get("body"))[:_SHOWN]
             raise errors.ServerFault(
-                replies.TITLE, "An answer of no known form.", text
+                ws_frames.TITLE, "An answer of unknown form.", text
             ) from error
-        replies.raise_for_status(status, body, headers)
+        ws_frames.raise_for_status(status, body, headers)
         with self._lock:
-            self._pushes.note(frame.action, frame.body, body)
+            self._pushes.record(frame.action, frame.body, body)
         content = None if body is None else json.dumps(body)
         return Response(request, content, headers, status)
 
     def _timed(self, login: Login, sent: dict[str, Any]) -> Any:
-        """Send a frame and return its answer; say so to who wants to know."""
+        """Send a frame and return its answer; log it and report its time."""
         channel = self._channel_for(login)
         started = time.monotonic()
-        reply = channel.ask(sent, self._timeout)
+        reply = channel.call(sent, self._timeout)
         seconds = time.monotonic() - started
-        _LOG.debug("%s: %s", wire.shown(login.endpoint), told(sent, reply, seconds))
+        _LOG.debug(
+            "%s: %s", ws_socket.shown(login.endpoint), log_line(sent, reply, seconds)
+        )
         on_answer = self.options.get("on_answer")
         if on_answer is not None:
             on_answer((sent["action"], login.endpoint, seconds))
         return reply
 
-    def _ask(self, action: str, body: Mapping[str, Any] | None) -> Any:
-        """Do something on the connection that is open, as who opened it."""
+    def _call(self, action: str, body: Mapping[str, Any] | None) -> Any:
+        """Do an action on the open connection, with its own credentials."""
         channel, login = self._channel, self._login
         if channel is None or login is None:
             raise errors.ConnectionFailed(description="closed", unsent=True)
@@ -218,9 +219,9 @@ class WebsocketTransport(base.Transport):
             frame["body"] = body
         else:
             frame["headers"] = {**login.headers, "X-Auth-Token": login.token}
-        reply = channel.ask(frame, self._timeout)
+        reply = channel.call(frame, self._timeout)
         headers, answer = reply["headers"], reply.get("body", "")
-        replies.raise_for_status(int(headers["status"]), answer, headers)
+        ws_frames.raise_for_status(int(headers["status"]), answer, headers)
         return answer
 
     # -- the connection -------------------------------------------------------
@@ -232,7 +233,7 @@ class WebsocketTransport(base.Transport):
             zaqarclient.transport.errors.TransportError: It could not be
                 opened.
         """
-        return wire.connect(
+        return ws_socket.connect(
             endpoint,
             timeout=self._timeout,
             verify=True if self._login is None else self._login.verify,
@@ -240,7 +241,7 @@ class WebsocketTransport(base.Transport):
             product=self.options.get("user_agent"),
         )
 
-    def _channel_for(self, login: Login) -> Channel | Turns:
+    def _channel_for(self, login: Login) -> Channel | SequentialChannel:
         """Return the open connection, opened if need be."""
         if self._process != os.getpid():
             self._after_fork()
@@ -258,17 +259,19 @@ class WebsocketTransport(base.Transport):
                 self._authenticate(otherwise=current)
             return channel
 
-    def _open(self, login: Login) -> Channel | Turns:
+    def _open(self, login: Login) -> Channel | SequentialChannel:
         old, self._login = self._channel, login
         if old is not None:
             old.close()
         connection = self._create_connection(login.endpoint)
-        channel: Channel | Turns
-        if isinstance(connection, wire.Connection):
-            socket_wire = wire.SocketWire(connection, login.endpoint, self._timeout)
-            channel = Channel(socket_wire)
+        channel: Channel | SequentialChannel
+        if isinstance(connection, ws_socket.Connection):
+            socket_connection = ws_socket.SocketConnection(
+                connection, login.endpoint, self._timeout
+            )
+            channel = Channel(socket_connection)
         else:
-            channel = Turns(connection, self.recv)
+            channel = SequentialChannel(connection, self.recv)
         self._channel = channel
         try:
             if login.token is not None:
@@ -281,9 +284,9 @@ class WebsocketTransport(base.Transport):
 
     def _authenticate(self, otherwise: Login | None = None) -> None:
         try:
-            self._ask("authenticate", None)
+            self._call("authenticate", None)
         except BaseException:
-            # On a connection that stands, who was known before still is.
+            # The connection remains authenticated as before.
             self._login = otherwise or self._login
             raise
 
@@ -335,22 +338,22 @@ class WebsocketTransport(base.Transport):
             self._channel_for(fresh)
 
     def _login_due(self) -> float | None:
-        """Return how many seconds remain to the next look at the token."""
+        """Return how many seconds remain to the next check of the token."""
         if self.credentials is None or self._login is None or not self._login.token:
             return None
-        return max(0.0, self._looked + self.login_check - time.monotonic())
+        return max(0.0, self._checked + self.login_check - time.monotonic())
 
     def _keep_login(self) -> None:
-        """Present a newer token before the service ends what the old one proves."""
+        """Authenticate with a newer token before the old one ends."""
         if self._login_due() != 0.0:
             return
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
         try:
             self._channel_for(self._current_login())
         except errors.NetworkError:
             raise
         except ZaqarError as error:
-            # Who is known on the connection still is, until the old token ends.
+            # The connection stays authenticated until the old token ends.
             _LOG.warning("No newer token could be presented: %s", error)
 
     def _current_login(self) -> Login:
@@ -362,7 +365,7 @@ class WebsocketTransport(base.Transport):
         return self._login
 
     def _after_fork(self) -> None:
-        """Leave the parent its connection: two processes must not share one."""
+        """Keep the connection to the parent: two processes must not share one."""
         self._process = os.getpid()
         self._lock = threading.RLock()
         self._stopped = threading.Event()
@@ -377,7 +380,7 @@ def _pause(times: int) -> float:
 
 
 def _is_passing(error: errors.TransportError) -> bool:
-    """Whether it may be better a while later."""
+    """Whether trying again later may help."""
     if isinstance(error, errors.ConnectionFailed):
         return error.transient
     return error.status is None or error.status == 429 or error.status >= 500

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 from zaqarclient import auth, errors, transport
 from zaqarclient.auth import signed_url
 from zaqarclient.auth.base import ConnectionOptions
-from zaqarclient.transport import drivers
 from zaqarclient.transport.request import Request, service_root
 
 if TYPE_CHECKING:
@@ -160,7 +159,7 @@ def _version_two(version: object) -> int:
         zaqarclient.errors.ZaqarError: It is another version, or none.
     """
     try:
-        number = 2 if version is None else drivers.api_version(version)
+        number = 2 if version is None else transport.api_version(version)
     except ValueError:
         number = 0
     if number != 2:

@@ -15,13 +15,13 @@ import pytest
 
 import zaqarclient
 from zaqarclient import errors, transport, version
+from zaqarclient import transport as transports
 from zaqarclient.queues import client as factory
 from zaqarclient.queues.v2 import client as v2_client
 from zaqarclient.queues.v2 import queues
 from zaqarclient.queues.v2.aio import AsyncClient
 from zaqarclient.tests.conftest import NOAUTH
 from zaqarclient.tests.http_stub import Answer, HttpStub
-from zaqarclient.transport import drivers
 from zaqarclient.transport import errors as transport_errors
 from zaqarclient.transport.http import HttpTransport
 from zaqarclient.transport.request import Request, prepare_request
@@ -318,14 +318,16 @@ def test_transports_are_found_by_url_request_and_entry_point(
     by_request = transport.get_transport_for(Request("http://x"), version=2.0)
     assert isinstance(by_request, HttpTransport)
     entry = metadata.EntryPoint(
-        "gopher.v2", "zaqarclient.transport.http:HttpTransport", drivers.TRANSPORT_GROUP
+        "gopher.v2",
+        "zaqarclient.transport.http:HttpTransport",
+        transports.TRANSPORT_GROUP,
     )
     monkeypatch.setattr(metadata, "entry_points", lambda **_: [entry])
     assert isinstance(transport.get_transport_for("gopher://x"), HttpTransport)
 
 
 def test_the_entry_points_name_what_is_built_in() -> None:
-    for (group, name), target in drivers._BUILT_IN.items():
+    for (group, name), target in transports._BUILT_IN.items():
         (entry,) = metadata.entry_points(group=group, name=name)
         assert entry.value == target
 

@@ -182,7 +182,7 @@ def test_an_answer_of_another_form_is_an_error_of_the_service(
     ws_stub: WebsocketStub, client: Client
 ) -> None:
     ws_stub.reply = lambda frame: answer(frame, 201, {"odd": 1})
-    with pytest.raises(errors.ServerFault, match="no known form") as caught:
+    with pytest.raises(errors.ServerFault, match="unknown form") as caught:
         post(client, 1)
     assert '"odd": 1' in (caught.value.text or "")
 

@@ -1,4 +1,4 @@
-"""What a WebSocket connection is opened with."""
+"""Frames of the WebSocket: headers, requests, error answers, and the log of them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zaqarclient.auth.base import is_true
+from zaqarclient.transport import errors, retry
+from zaqarclient.transport.api import Frame, Retry
+from zaqarclient.transport.channel import REQUEST_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from zaqarclient.transport.request import Request
+
+TITLE = "Websocket Transport Error"
+
+_NOT_AUTHENTICATED = "Not authentified."
+"""The error of a service to a connection that is not, or no longer, authenticated
+(contract, WebSocket section 5)."""
 
 _SPELLING = {
     name.lower(): name
@@ -30,7 +39,7 @@ _LISTS = frozenset({"URL-Methods", "URL-Paths"})
 
 
 class Login(NamedTuple):
-    """Where a connection goes, and who opens it.
+    """The endpoint, credentials and TLS settings of a connection.
 
     Attributes:
         endpoint: The URL.
@@ -50,12 +59,12 @@ class Login(NamedTuple):
     def of(
         cls, request: Request, auth_opts: Mapping[str, Any], client_id: str
     ) -> Login:
-        """Return what a request says, and where it says nothing the options.
+        """Return those of a request, and where it has none those of the options.
 
         Args:
             request: The request that needs a connection.
             auth_opts: The client's ``auth_opts``.
-            client_id: Who asks, if the request does not say it.
+            client_id: The client id, if the request has none.
         """
         options = auth_opts.get("options") or {}
         headers = {"Client-ID": client_id, **frame_headers(request.headers)}
@@ -86,8 +95,8 @@ def frame_headers(headers: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def told(frame: Mapping[str, Any], reply: Mapping[str, Any], seconds: float) -> str:
-    """Return how a frame and its answer read in a log, without its secrets."""
+def log_line(frame: Mapping[str, Any], reply: Mapping[str, Any], seconds: float) -> str:
+    """Return a frame and its answer as a line of the log, without its secrets."""
     headers = {
         name: "***" if name in _SECRET else value
         for name, value in frame["headers"].items()
@@ -119,3 +128,52 @@ def _certificate(
         return str(cert) if key is None else (str(cert), str(key))
     given = getattr(request.session, "cert", None)
     return given if isinstance(given, str | tuple) else None
+
+
+def frame_of(request: Request) -> Frame:
+    """Return a request as the WebSocket has it; without an API, as it stands."""
+    if request.api is not None:
+        return request.api.frame(request)
+    content = json.loads(request.content) if request.content else None
+    if request.params:
+        content = {**request.params, **(content or {})}
+    return Frame(request.operation, content, Retry.UNACCEPTED, _unchanged)
+
+
+def _unchanged(status: int, body: Any) -> tuple[int, Any]:
+    return status, body
+
+
+def raise_for_status(status: int, body: Any, headers: Mapping[str, Any]) -> None:
+    """Raise the error of an answer, if it is one.
+
+    Args:
+        status: Its status.
+        body: Its body.
+        headers: Its headers.
+
+    Raises:
+        zaqarclient.transport.errors.TransportError: The status is 400 or more.
+    """
+    error = errors.error_class(status)
+    if error is None:
+        return
+    document = body if isinstance(body, dict) else {"error": body}
+    detail = str(document.get("exception") or "")
+    words = document.get("error") or detail
+    raise error(
+        TITLE,
+        words if isinstance(words, str) and words else json.dumps(body),
+        status=status,
+        # The id under which the service logged the failure.
+        request_id=detail if detail.startswith("req-") else headers.get(REQUEST_ID),
+        retry_after=retry.seconds_of(document.get("retry_after")),
+    )
+
+
+def is_login_refused(error: errors.TransportError) -> bool:
+    """Return whether the service refused the token."""
+    return isinstance(error, errors.UnauthorizedError) or (
+        isinstance(error, errors.ForbiddenError)
+        and error.description == _NOT_AUTHENTICATED
+    )

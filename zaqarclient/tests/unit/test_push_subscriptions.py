@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from zaqarclient.transport import errors
-from zaqarclient.transport.pushes import Pushes
+from zaqarclient.transport.ws_subscriptions import PushSubscriptions
 
 
 class Service:
@@ -38,35 +38,35 @@ def service() -> Service:
 
 
 @pytest.fixture
-def pushes(service: Service) -> Pushes:
-    return Pushes(service.ask, lambda: service.now)
+def pushes(service: Service) -> PushSubscriptions:
+    return PushSubscriptions(service.ask, lambda: service.now)
 
 
-def subscribed(pushes: Pushes, identity: str = "s0", **body: Any) -> None:
+def subscribed(pushes: PushSubscriptions, identity: str = "s0", **body: Any) -> None:
     answer = {"subscription_id": identity}
-    pushes.note("subscription_create", {"queue_name": "q", **body}, answer)
+    pushes.record("subscription_create", {"queue_name": "q", **body}, answer)
 
 
 def test_only_subscriptions_of_the_connection_itself_are_remembered(
-    pushes: Pushes,
+    pushes: PushSubscriptions,
 ) -> None:
     subscribed(pushes, subscriber="https://hooks.example/in")
-    pushes.note("message_post", {"queue_name": "q"}, {"message_ids": []})
+    pushes.record("message_post", {"queue_name": "q"}, {"message_ids": []})
     assert not pushes
     assert pushes.wait() is None
     subscribed(pushes)
     assert pushes
 
 
-def test_a_subscription_that_is_removed_is_forgotten(pushes: Pushes) -> None:
+def test_a_subscription_that_is_removed_is_forgotten(pushes: PushSubscriptions) -> None:
     subscribed(pushes)
     gone = {"queue_name": "q", "subscription_id": "s0"}
-    pushes.note("subscription_delete", gone, None)
+    pushes.record("subscription_delete", gone, None)
     assert not pushes
 
 
 def test_on_a_new_connection_all_are_made_again_as_they_were(
-    pushes: Pushes, service: Service
+    pushes: PushSubscriptions, service: Service
 ) -> None:
     subscribed(pushes, "a", queue_name="one", ttl=90)
     subscribed(pushes, "b", queue_name="two", options={"x": 1})
@@ -75,15 +75,15 @@ def test_on_a_new_connection_all_are_made_again_as_they_were(
         ("subscription_create", {"queue_name": "one", "ttl": 90}),
         ("subscription_create", {"queue_name": "two", "options": {"x": 1}}),
     ]
-    pushes.note("subscription_delete", {"subscription_id": "a"}, None)
+    pushes.record("subscription_delete", {"subscription_id": "a"}, None)
     assert pushes, "the old ids mean nothing now"
     for identity in ("s1", "s2"):
-        pushes.note("subscription_delete", {"subscription_id": identity}, None)
+        pushes.record("subscription_delete", {"subscription_id": identity}, None)
     assert not pushes
 
 
 def test_a_subscription_is_renewed_after_two_thirds_of_its_ttl(
-    pushes: Pushes, service: Service
+    pushes: PushSubscriptions, service: Service
 ) -> None:
     subscribed(pushes, "a", ttl=90)
     subscribed(pushes, "b")
@@ -103,7 +103,7 @@ def test_a_subscription_is_renewed_after_two_thirds_of_its_ttl(
     "failure", [errors.MalformedRequest(), errors.ResourceNotFound()]
 )
 def test_what_cannot_be_renewed_is_made_anew(
-    pushes: Pushes, service: Service, failure: errors.TransportError
+    pushes: PushSubscriptions, service: Service, failure: errors.TransportError
 ) -> None:
     service.failures["subscription_update"] = failure
     subscribed(pushes, "a", ttl=60)
@@ -119,7 +119,7 @@ def test_what_cannot_be_renewed_is_made_anew(
 
 
 def test_a_renewal_that_nobody_answered_is_tried_again(
-    pushes: Pushes, service: Service
+    pushes: PushSubscriptions, service: Service
 ) -> None:
     service.failures["subscription_update"] = errors.ConnectionFailed()
     subscribed(pushes, "a", ttl=60)

@@ -1,7 +1,7 @@
-"""The subscriptions of a connection to itself.
+"""The push subscriptions of a connection: to itself, so that notifications come.
 
-The service ends them with the connection and at the end of their ttl, without
-a word (contract, WebSocket section 8). So they are made again on the next
+The service ends them with the connection and at the end of their ttl, and sends
+nothing then (contract, WebSocket section 8). So they are made again on the next
 connection, and renewed in time.
 """
 
@@ -21,7 +21,7 @@ _RENEWED_AFTER = 2 / 3
 """The part of the ttl after which a subscription is renewed."""
 
 
-class _Push(NamedTuple):
+class _PushSubscription(NamedTuple):
     """One subscription: how it was asked for, and when to renew it.
 
     Its kind is what its actions begin with: to a topic they are others.
@@ -33,29 +33,29 @@ class _Push(NamedTuple):
     due: float
 
 
-class Pushes:
+class PushSubscriptions:
     """Remembers the subscriptions of a connection to itself.
 
     Args:
-        ask: Does an action on the open connection and returns the body of its
+        call: Does an action on the open connection and returns the body of its
             answer; raises ``TransportError`` for a status from 400.
         clock: Counts seconds.
     """
 
     def __init__(
         self,
-        ask: Callable[[str, Mapping[str, Any]], Any],
+        call: Callable[[str, Mapping[str, Any]], Any],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ask = ask
+        self._call = call
         self._clock = clock
-        self._made: dict[str, _Push] = {}
+        self._made: dict[str, _PushSubscription] = {}
 
     def __bool__(self) -> bool:
         return bool(self._made)
 
-    def note(self, action: str, body: Mapping[str, Any] | None, answer: Any) -> None:
-        """Take note of what an action that succeeded did to subscriptions."""
+    def record(self, action: str, body: Mapping[str, Any] | None, answer: Any) -> None:
+        """Record what a successful action did to the subscriptions."""
         body = body or {}
         kind, _, verb = action.rpartition("_")
         if kind not in {"subscription", "topic_subscription"}:
@@ -66,7 +66,7 @@ class Pushes:
             self._made.pop(body.get("subscription_id", ""), None)
 
     def forget(self) -> None:
-        """Forget all."""
+        """Drop all of them."""
         self._made = {}
 
     def restore(self) -> None:
@@ -82,35 +82,35 @@ class Pushes:
         return max(0.0, first - self._clock())
 
     def renew(self) -> None:
-        """Renew those whose time it is."""
+        """Renew those that are due."""
         now = self._clock()
         for push in [one for one in self._made.values() if one.due <= now]:
             self._renew(push)
 
-    def _renew(self, push: _Push) -> None:
+    def _renew(self, push: _PushSubscription) -> None:
         names = ("queue_name", "topic_name")
-        source = {name: push.body[name] for name in names if name in push.body}
-        reference = {**source, "subscription_id": push.subscription_id}
+        target = {name: push.body[name] for name in names if name in push.body}
+        reference = {**target, "subscription_id": push.subscription_id}
         ttl = push.body.get("ttl") or int(_DEFAULT_TTL)
         try:
-            self._ask(f"{push.kind}_update", {**reference, "ttl": ttl})
+            self._call(f"{push.kind}_update", {**reference, "ttl": ttl})
         except errors.TransportError as error:
             if isinstance(error, errors.NetworkError):
                 raise
             # A service without this action, or the subscription is gone.
             with contextlib.suppress(errors.TransportError):
-                self._ask(f"{push.kind}_delete", reference)
+                self._call(f"{push.kind}_delete", reference)
             self._again(push)
         else:
             due = self._clock() + ttl * _RENEWED_AFTER
             self._made[push.subscription_id] = push._replace(due=due)
 
-    def _again(self, push: _Push) -> None:
-        answer = self._ask(f"{push.kind}_create", push.body)
+    def _again(self, push: _PushSubscription) -> None:
+        answer = self._call(f"{push.kind}_create", push.body)
         self._made.pop(push.subscription_id, None)
         self._remember(push.kind, push.body, answer)
 
     def _remember(self, kind: str, body: Mapping[str, Any], answer: Any) -> None:
         identity = str(answer["subscription_id"])
         due = self._clock() + float(body.get("ttl") or _DEFAULT_TTL) * _RENEWED_AFTER
-        self._made[identity] = _Push(kind, body, identity, due)
+        self._made[identity] = _PushSubscription(kind, body, identity, due)

@@ -1,4 +1,4 @@
-"""The one module that knows ``websocket``."""
+"""WebSocket connections; the only module that imports ``websocket``."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _CONNECT_SECONDS = 10.0
 _IDLE_SECONDS = 20.0
-"""Silence after which the other side is asked whether it still lives; half of
-what proxies commonly allow."""
+"""Seconds without a frame after which a ping is sent; half of what proxies commonly
+allow."""
 
 Connection = websocket.WebSocket
 
@@ -50,15 +50,15 @@ def connect(
     """
     own = f"python-zaqarclient/{version.__version__}"
     name = shown(endpoint)
-    places = [endpoint]
+    urls = [endpoint]
     if urlsplit(endpoint).path.strip("/") and not endpoint.endswith("/"):
-        # A front end redirects a path that stands for a folder to the one with a
-        # slash; over HTTP, where more follows the path, it has no need to.
-        places.append(f"{endpoint}/")
-    for place in places:
+        # A front end may redirect this path to the one with a slash; over HTTP, where
+        # more follows the path, it does not.
+        urls.append(f"{endpoint}/")
+    for url in urls:
         with _typed_errors(name, unsent=True):
             connection = _unless_redirected(
-                place,
+                url,
                 timeout=min(timeout, _CONNECT_SECONDS),
                 sslopt=_tls(verify, cert),
                 header={"User-Agent": f"{product} {own}" if product else own},
@@ -88,14 +88,14 @@ def _unless_redirected(url: str, **options: Any) -> Connection | None:
     return None
 
 
-class SocketWire:
-    """A connection as `Channel` wants it.
+class SocketConnection:
+    """A connection for `Channel`.
 
     Args:
         connection: The open connection.
-        endpoint: Its URL, for the words of errors.
-        timeout: Seconds to wait for the other side to take or send something;
-            it is asked for a sign of life after 20 at most.
+        endpoint: Its URL, for the text of errors.
+        timeout: Seconds to wait for the other side to take or send something; a ping
+            is sent after 20 at most.
     """
 
     def __init__(self, connection: Connection, endpoint: str, timeout: float) -> None:
@@ -110,7 +110,7 @@ class SocketWire:
             self._connection.send(text)
 
     def receive(self) -> str:
-        """Wait for a text; an error once the connection has ended."""
+        """Wait for a text; raise once the connection has ended."""
         asked = False
         with _typed_errors(self._endpoint):
             while True:
@@ -129,17 +129,17 @@ class SocketWire:
                     raise websocket.WebSocketException(_why_closed(data))
 
     def begin_closing(self) -> None:
-        """Tell the other side."""
+        """Send a close frame."""
         with contextlib.suppress(OSError, websocket.WebSocketException):
             self._connection.send_close()
 
     def break_off(self) -> None:
-        """Make `receive` end, now."""
+        """Make `receive` raise at once."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def release(self) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         self._socket.close()
 
 
@@ -173,7 +173,7 @@ def _typed_errors(endpoint: str, *, unsent: bool = False) -> Iterator[None]:
 
     Raises:
         zaqarclient.transport.errors.TransportError: Anything went wrong.
-        zaqarclient.errors.EndpointNotFound: The URL is none.
+        zaqarclient.errors.EndpointNotFound: The URL is not valid.
     """
     try:
         yield
@@ -186,16 +186,16 @@ def _typed_errors(endpoint: str, *, unsent: bool = False) -> Iterator[None]:
             retry_after=retry.seconds_of((error.resp_headers or {}).get("retry-after")),
         ) from error
     except (websocket.WebSocketTimeoutException, TimeoutError) as error:
-        words = "no connection" if unsent else "no answer, not even to a ping"
+        text = "no connection" if unsent else "no answer, not even to a ping"
         raise errors.TimedOut(
-            description=f"{endpoint}: {words}", unsent=unsent
+            description=f"{endpoint}: {text}", unsent=unsent
         ) from error
     except ssl.SSLError as error:
         raise errors.ConnectionFailed(
             description=f"{endpoint}: {error}", transient=False
         ) from error
     except (OSError, websocket.WebSocketException) as error:
-        # An address that is not known comes as the error within the error.
+        # The library wraps the error of an unknown address.
         inner = error.args[0] if error.args else None
         reason = inner if isinstance(inner, OSError) else error
         words = getattr(reason, "strerror", None) or str(reason)
