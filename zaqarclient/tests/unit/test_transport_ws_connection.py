@@ -134,7 +134,7 @@ def test_an_answer_to_no_question_is_dropped(
     stray = {"request": {}, "body": {}, "headers": {"status": 200, "X-Request-ID": "x"}}
     ws_stub.reply = lambda frame: [stray, posted(frame)]
     assert post(client, 1)
-    assert "nobody asked" in caplog.text
+    assert "unknown request id" in caplog.text
 
 
 @pytest.mark.parametrize(
