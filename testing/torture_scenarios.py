@@ -404,7 +404,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=25.0, help="each (25)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="each (20)")
     parser.add_argument("--rate", type=float, default=20.0, help="posts/s a producer")
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
     parser.add_argument("--json", action="store_true")
