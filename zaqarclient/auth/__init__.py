@@ -1,4 +1,4 @@
-"""Authentication: who asks, and over which connection."""
+"""Authentication backends: the credentials and connection of requests."""
 
 from __future__ import annotations
 

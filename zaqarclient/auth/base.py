@@ -1,4 +1,4 @@
-"""What an authentication backend does, and the simplest of them."""
+"""The contract of authentication backends, and the simplest of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ConnectionOptions(NamedTuple):
 
 
 class AuthBackend(abc.ABC):
-    """Says who asks: fills in headers, endpoint and connection of requests.
+    """Authenticates requests: fills in their headers, endpoint and connection.
 
     One backend serves one client for its whole life: it keeps the connection
     and with it the token. It may be used from several threads.

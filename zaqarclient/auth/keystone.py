@@ -149,7 +149,7 @@ class KeystoneAuth(base.AuthBackend):
                 service_type = self.option("service_type") or "messaging"
                 request.endpoint = self._known_endpoint(session, service_type)
             proven = found or (
-                # Some plugins prove who asks in other ways than by a token.
+                # Some plugins authenticate in other ways than by a token.
                 base.uses_http(request) and session.get_auth_headers()
             )
         if not proven:

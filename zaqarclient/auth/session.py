@@ -98,7 +98,7 @@ class Connection:
         """
         session = self._current()
         kwargs["params"] = kwargs.get("params") or {}
-        # True is also what a caller sends who has no opinion: the session may
+        # True is also what a caller sends that does not choose: the session may
         # have a CA file of its own.
         if kwargs.get("verify", True) is True:
             kwargs["verify"] = session.verify if self._verify is True else self._verify

@@ -7,7 +7,7 @@ paste and a program can read from a variable::
         &methods=GET,POST&expires=2031-03-03T09:00:00&signature=…
 
 It has where the service is, what may be done there and until when, and the
-signature: whoever knows the line may do that. After ``zaqar+`` comes any
+signature: everyone who knows the line may do that. After ``zaqar+`` comes any
 scheme of the service, also ``wss``; what stands before ``/v2/`` in its path
 belongs to the endpoint. ``paths`` are named below the queue.
 """
@@ -42,7 +42,7 @@ _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
 @dataclasses.dataclass(frozen=True)
 class SignedURL:
-    """What somebody without a token needs to use a queue.
+    """Everything needed to use a queue without a token.
 
     Attributes:
         endpoint: The URL of the service, without the version.
@@ -94,7 +94,7 @@ class SignedURL:
 
     @property
     def id(self) -> str:
-        """The id under which it is listed, and revoked; it does not tell the rest."""
+        """The id under which it is listed and revoked; not a secret."""
         return hashlib.sha256(self.signature.encode()).hexdigest()[:32]
 
     @property

@@ -21,7 +21,7 @@ Reply = requests.Response
 
 
 class Sender(Protocol):
-    """What carries a request that has a connection of its own."""
+    """The connection of a request that has its own."""
 
     def request(self, method: str, *, url: str, **kwargs: Any) -> Reply:
         """Send a request and return the answer, whatever its status."""
@@ -160,7 +160,7 @@ def network_error(error: requests.RequestException) -> errors.NetworkError:
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return TimedOut(description=words, unsent=True)
     if isinstance(error, requests.exceptions.Timeout):
-        # Whoever waited a whole timeout has waited long enough.
+        # After a whole timeout there is no second try.
         return TimedOut(description=words, transient=False)
     if isinstance(error, requests.exceptions.SSLError):
         return ConnectionFailed(description=words, transient=False)
@@ -194,7 +194,7 @@ def _behind(error: BaseException) -> BaseException | None:
 
 
 def _never_opened(error: requests.exceptions.ConnectionError) -> bool:
-    """Whether no connection was there to send anything over."""
+    """Return True if no connection was opened, so nothing was sent."""
     reason = error.args[0] if error.args else None
     reason = getattr(reason, "reason", reason)
     return isinstance(reason, urllib3_exceptions.NewConnectionError)

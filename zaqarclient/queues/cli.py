@@ -40,7 +40,7 @@ class Secret(str):
 
 
 def is_on(text: str | None) -> bool:
-    """Say if a variable of the environment is switched on: ``1``, ``true``, ..."""
+    """Return True if a variable of the environment is on: ``1``, ``true``, ..."""
     return (text or "").strip().lower() in {"1", "true", "yes", "on"}
 
 
@@ -54,7 +54,7 @@ def api_version(text: str) -> str:
 
 
 def check_api_version(version: str) -> bool:
-    """Say clearly what is wrong with an API version; called by ``openstack``.
+    """Warn of an API version that cannot be used; called by ``openstack``.
 
     Returns:
         Always true: the message here replaces the general one.
@@ -113,16 +113,16 @@ def build_option_parser(parser: _Parser) -> _Parser:
         default=os.environ.get("ZAQAR_SIGNED_URL") or None,
         help="Work on one queue with nothing but what `queue signed url --output "
         "url` printed: the line itself, @FILE, or - for the first line of the "
-        "standard input. Whatever else says where the service is and who asks "
+        "standard input. All other endpoints and credentials "
         "is ignored (Env: ZAQAR_SIGNED_URL)",
     )
     return parser
 
 
 def needs_authentication(config: dict[str, Any]) -> bool:
-    """Say if a cloud configuration asks for authentication.
+    """Return True if a cloud configuration requires authentication.
 
-    Nobody with a signed URL needs more. Naming the endpoint of the service is
+    A signed URL suffices. Naming the endpoint of the service is
     enough for a server without authentication, so credentials are needed only
     when there are traces of some, or when there is no endpoint.
 
@@ -181,7 +181,7 @@ def make_client(instance: Any) -> Client:
 def signed_client(
     text: str, session: Any, conf: dict[str, Any] | None = None
 ) -> Client:
-    """Return the client of somebody with a signed URL and nothing else.
+    """Return a client whose only credentials are a signed URL.
 
     Args:
         text: The value of ``--signed-url``.
@@ -189,7 +189,7 @@ def signed_client(
         conf: As for the client.
 
     Raises:
-        zaqarclient.errors.ZaqarError: The text is no signed URL.
+        zaqarclient.errors.ZaqarError: The text is not a signed URL.
     """
     from zaqarclient.queues import signed  # noqa: PLC0415 - not at every start
 

@@ -1,4 +1,4 @@
-"""The client of somebody who has a signed URL and nothing else.
+"""A client whose only credentials are a signed URL.
 
 It knows what the URL allows, so it says what is wrong where a service only says
 that there is no such resource (contract, REST 2.8).
@@ -33,7 +33,7 @@ def read(text: str) -> SignedURL:
             the first line of the standard input.
 
     Raises:
-        zaqarclient.errors.ZaqarError: It cannot be read, or is none.
+        zaqarclient.errors.ZaqarError: It cannot be read or is not valid.
     """
     try:
         if text == "-":
@@ -116,7 +116,7 @@ def _covers(signed: SignedURL, method: str, path: str) -> bool:
 
 
 def _why_refused(signed: SignedURL) -> str:
-    """Say what is likely to be wrong with a signed URL that was refused."""
+    """Return the likely reason why a signed URL was refused."""
     now = dt.datetime.now(dt.UTC)
     if signed.ends <= now:
         ago = dt.timedelta(seconds=int((now - signed.ends).total_seconds()))

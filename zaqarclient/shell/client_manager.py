@@ -68,7 +68,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="Do not check the certificate of the service",
     )
     who = parser.add_argument_group(
-        "who asks",
+        "credentials",
         "A plugin's further options are taken too, as --os-trust-id ID for the "
         "plugin's option trust-id (Env: OS_TRUST_ID).",
     )
@@ -123,7 +123,7 @@ class ClientManager:
 
     @property
     def configured(self) -> bool:
-        """Whether an endpoint or credentials are given; else a default is assumed."""
+        """True if an endpoint or credentials are given; else a default is assumed."""
         options = self._options
         return bool(
             options.signed_url

@@ -117,7 +117,7 @@ def load(group: str, name: str) -> Any:
         name: As ``http.v2``.
 
     Raises:
-        zaqarclient.errors.DriverLoadFailure: There is none, or it cannot be
+        zaqarclient.errors.DriverLoadFailure: It does not exist, or cannot be
             imported.
     """
     try:
@@ -138,4 +138,4 @@ def _installed(group: str, name: str) -> Any:
     for entry_point in metadata.entry_points(group=group, name=name):
         return entry_point.load()
     known = ", ".join(known for in_group, known in _BUILT_IN if in_group == group)
-    raise LookupError(f"there is none of that name, but for example {known}")
+    raise LookupError(f"it does not exist; known ones are {known}")

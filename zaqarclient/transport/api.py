@@ -1,4 +1,4 @@
-"""What an API knows about its operations."""
+"""The operations of an API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every transport offers."""
+"""The contract of transports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Credentials(Protocol):
-    """Prepares a request: says where to, and who asks."""
+    """Prepares a request: adds the endpoint and the credentials."""
 
     def __call__(self, *, renewed: bool = False) -> Request:
         """Return a request without a call.
@@ -35,7 +35,7 @@ class Transport(abc.ABC):
         http_to_zaqar: The class of the error for each status that has its
             own (contract, SDK section 18).
         credentials: Set by a client, for a transport that has to open a
-            connection while no request is there; None if nobody can tell.
+            connection without a request; None if there are none.
     """
 
     http_to_zaqar: ClassVar[Mapping[int, type[errors.TransportError]]] = (

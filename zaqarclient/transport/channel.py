@@ -74,7 +74,7 @@ class Channel:
 
     @property
     def is_open(self) -> bool:
-        """Whether the connection is open, as far as is known."""
+        """True if the connection is open, as far as is known."""
         return self._lost is None
 
     def call(self, frame: Frame, timeout: float) -> Frame:
@@ -176,7 +176,7 @@ class Channel:
             self._changed.notify_all()
 
     def _is_full(self) -> bool:
-        """Whether to stop reading; the service may then drop the connection."""
+        """Return True to stop reading; the service may then drop the connection."""
         calls = any(not slot.cancelled() for slot in self._waiting.values())
         full = len(self._notifications) >= _CAPACITY
         return full and not calls and not self._closing

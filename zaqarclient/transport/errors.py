@@ -32,9 +32,8 @@ class TransportError(ZaqarError):
             None if there was none.
         retry_after: How many seconds the server asks to wait, or None.
         outcome_unknown: Whether the service may have done what it was asked for
-            all the same. The client repeats such a call by itself only where
-            doing it twice does no harm; who repeats another one should look
-            first.
+            all the same. The client repeats such a call only where doing it twice
+            does no harm; before repeating another one, check what was done.
     """
 
     code: ClassVar[int | None] = None
@@ -86,7 +85,7 @@ class UnauthorizedError(TransportError):
 
 
 class ForbiddenError(TransportError):
-    """403: policy says no, or somebody else holds the message."""
+    """403: policy forbids it, or another client holds the message."""
 
     code = 403
     sentence = "The service does not allow this."
@@ -165,7 +164,7 @@ class ServiceUnavailableError(TransportError):
 
 
 class GatewayTimeout(TransportError):
-    """504: nobody knows whether the request was executed.
+    """504: it is not known whether the request was executed.
 
     The service says so of its store, and a proxy of the service.
     """
@@ -189,7 +188,7 @@ class ServerFault(TransportError):
 
 
 class UnexpectedAnswer(ServerFault):
-    """What answered is not the service, or not as an answer to this request.
+    """The answer is not one of the service, or not one to this request.
 
     The page of a proxy, a redirect that leads nowhere, a document of another shape.
     """

@@ -59,7 +59,7 @@ class HttpTransport(base.Transport):
         timeout = self.options.get("timeout")
         self.client = http.Client(float(timeout or http.DEFAULT_TIMEOUT))
         self.sleep = time.sleep
-        self._patience = retry.Patience.of(self.options)
+        self._retry_policy = retry.RetryPolicy.of(self.options)
 
     def send(self, request: Request) -> Response:
         """Send a request and wait for its answer, again where that is safe.
@@ -69,10 +69,10 @@ class HttpTransport(base.Transport):
                 more, or no usable answer came.
         """
         target = _target(request)
-        return retry.persist(
+        return retry.send_with_retries(
             lambda: self._send_once(request, target),
             target.rule,
-            self._patience,
+            self._retry_policy,
             self.sleep,
         )
 

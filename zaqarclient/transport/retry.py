@@ -25,8 +25,8 @@ _NOTHING_CHANGED = frozenset({429, 503})
 _PASSING = frozenset({429, 502, 503, 504})
 
 
-class Patience(NamedTuple):
-    """How long a caller wants a call to be tried.
+class RetryPolicy(NamedTuple):
+    """How often and how long a call is repeated.
 
     Attributes:
         retries: How many times it may be sent again at most, from 0.
@@ -38,17 +38,17 @@ class Patience(NamedTuple):
     max_retry_after: float = 30.0
 
     @classmethod
-    def of(cls, options: Mapping[str, Any]) -> Patience:
+    def of(cls, options: Mapping[str, Any]) -> RetryPolicy:
         """Return what the configuration of a client says."""
         given = {name: options.get(name) for name in cls._fields}
         wanted = cls(**{k: v for k, v in given.items() if v is not None})
         return cls(int(wanted.retries), float(wanted.max_retry_after))
 
 
-def persist(
+def send_with_retries(
     attempt: Callable[[], T],
     rule: Retry,
-    patience: Patience,
+    policy: RetryPolicy,
     sleep: Callable[[float], object],
 ) -> T:
     """Return what an attempt returns, trying again where that is safe.
@@ -56,7 +56,7 @@ def persist(
     Args:
         attempt: Sends the call once.
         rule: What the operation allows.
-        patience: What the caller wants.
+        policy: What the caller wants.
         sleep: Waits some seconds.
 
     Raises:
@@ -68,7 +68,7 @@ def persist(
         try:
             return attempt()
         except errors.TransportError as error:
-            delay = retry_delay(error, rule, sent, patience)
+            delay = retry_delay(error, rule, sent, policy)
             if delay is None:
                 raise
             _LOG.info(
@@ -99,7 +99,7 @@ def jittered(first: float, times: int, longest: float) -> float:
 
 
 def retry_delay(
-    error: errors.TransportError, rule: Retry, sent: int, patience: Patience
+    error: errors.TransportError, rule: Retry, sent: int, policy: RetryPolicy
 ) -> float | None:
     """Return how many seconds to wait before a call is sent again.
 
@@ -107,7 +107,7 @@ def retry_delay(
         error: How the last attempt failed.
         rule: What the operation allows.
         sent: How many times the call was sent already, from 1.
-        patience: What the caller wants.
+        policy: What the caller wants.
 
     Returns:
         At least the server's ``Retry-After`` if it gave one, else a random
@@ -116,10 +116,10 @@ def retry_delay(
         rule forbids it, or the server asks for a longer pause than the caller
         wants to make.
     """
-    if sent > patience.retries or not _may_repeat(error, rule):
+    if sent > policy.retries or not _may_repeat(error, rule):
         return None
     asked = error.retry_after or 0.0
-    if asked > patience.max_retry_after:
+    if asked > policy.max_retry_after:
         return None
     return max(jittered(_FIRST_PAUSE, sent - 1, _LONGEST_PAUSE), asked)
 
@@ -141,7 +141,7 @@ def seconds_of(retry_after: object) -> float | None:
         retry_after: A number, as text or not, or the text of a date.
 
     Returns:
-        None if it is none of these.
+        None if it is anything else.
     """
     text = str(retry_after or "").strip()
     if text.isdecimal():

@@ -62,7 +62,7 @@ class WebsocketTransport(base.Transport):
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(options)
         self.sleep = time.sleep
-        self._patience = retry.Patience.of(self.options)
+        self._retry_policy = retry.RetryPolicy.of(self.options)
         self.pause: Callable[[int], float] = _pause
         self.login_check = 10.0
         self.on_reconnect: Callable[[], object] | None = None
@@ -95,10 +95,10 @@ class WebsocketTransport(base.Transport):
                 more, or no answer came.
         """
         frame = ws_frames.frame_of(request)
-        return retry.persist(
+        return retry.send_with_retries(
             lambda: self._send_once(request, frame),
             frame.rule,
-            self._patience,
+            self._retry_policy,
             self.sleep,
         )
 
@@ -380,7 +380,7 @@ def _pause(times: int) -> float:
 
 
 def _is_passing(error: errors.TransportError) -> bool:
-    """Whether trying again later may help."""
+    """Return True if trying again later may help."""
     if isinstance(error, errors.ConnectionFailed):
         return error.transient
     return error.status is None or error.status == 429 or error.status >= 500

@@ -78,7 +78,7 @@ def _stats(resource: QueueOrTopic) -> Document:
 
 
 class AsyncQueueOrTopic(Resource[S_co]):
-    """What queues and topics have in common; see `Queue`."""
+    """The part that queues and topics share; see `Queue`."""
 
     def __init__(self, workers: Workers, resource: S_co, client: AsyncClient) -> None:
         super().__init__(workers, resource)
@@ -268,7 +268,7 @@ class AsyncClient(Resource[sync_client.Client]):
         timeout: float | None = None,
         on_reconnect: Callable[[], object] | None = None,
     ) -> AsyncListener:
-        """Listen to queues and topics: be told of messages when they are posted.
+        """Listen to queues and topics: get a notification of each message posted.
 
         The arguments are those of `Client.listen`. It subscribes when entered
         by ``async with``, or at the first notification that is awaited;

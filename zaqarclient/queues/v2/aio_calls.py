@@ -49,17 +49,17 @@ _abandoned: contextvars.ContextVar[threading.Event | None] = contextvars.Context
 )
 
 
-class _Abandoned(BaseException):
-    """Nobody waits for this call any more; passes every handler of errors."""
+class _Cancelled(BaseException):
+    """The call was cancelled; passes every handler of errors."""
 
 
 class StoppableClient(v2_client.Client):
-    """A client whose flows stop at their next call once nobody waits."""
+    """A client that sends nothing more for a cancelled call."""
 
     def _request_and_transport(self) -> tuple[Request, Transport]:
         abandoned = _abandoned.get()
         if abandoned is not None and abandoned.is_set():
-            raise _Abandoned
+            raise _Cancelled
         return super()._request_and_transport()
 
 
@@ -68,7 +68,7 @@ class _Job(Generic[T]):
 
     Args:
         work: The call.
-        take_back: Undoes a result that nobody waits for; None if there is
+        take_back: Undoes the result of a cancelled call; None if there is
             nothing to undo.
     """
 
@@ -281,7 +281,7 @@ def listed(
 
 
 def _described(call: C, method: Callable[..., object], result: str) -> C:
-    """Give a function the description of a method, but another result."""
+    """Copy the description of a method to a function, with another result."""
     functools.update_wrapper(call, method)
     known = inspect.signature(method)
     shown = known.replace(return_annotation=result)

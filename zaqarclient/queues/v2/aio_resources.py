@@ -38,7 +38,7 @@ class AsyncMessage(Resource[sync_message.Message]):
 
 
 class AsyncClaim(Resource[sync_claim.Claim]):
-    """Messages that nobody else gets until the claim ends; see `Claim`.
+    """Messages that no other client gets until the claim ends; see `Claim`.
 
     ``async for`` yields its messages, as they were when it was made or last
     read.
@@ -122,8 +122,8 @@ class AsyncListener:
     """Notifications of new messages, for ``async for``; see `Listener`.
 
     It subscribes when it is entered by ``async with``, or when the first
-    notification is awaited. A notification that comes while nobody waits is
-    kept for the next who does, also after a cancellation.
+    notification is awaited. A notification that comes while no task waits is
+    kept for the next that does, also after a cancellation.
 
     Args:
         start: Subscribes, and returns the listener.

@@ -116,7 +116,7 @@ class Caller:
     def _credentials(
         self, prepare: Callable[[], Request], *, renewed: bool = False
     ) -> Request:
-        """Return a request without a call, for who logs in by itself."""
+        """Return a request without a call, for a transport that logs in."""
         if renewed:
             self._auth_backend().renew(self.session)
         return prepare()
@@ -175,7 +175,7 @@ def _resolved(
     Args:
         url: The service, or a signed URL in one line.
         conf: The configuration of the client; returned untouched unless the
-            URL is a signed one, which says who asks, but not how certificates
+            URL is a signed one, which has the credentials, but not how certificates
             are checked.
 
     Raises:

@@ -24,7 +24,7 @@ Document: TypeAlias = dict[str, Any]
 
 _EMPTY = frozenset({"", "null"})
 _SHOWN = 200
-"""Characters of an answer that nobody understands."""
+"""Characters of an answer of unknown form to show."""
 
 
 class Calls:
@@ -142,7 +142,7 @@ def claim_id_of(href: str) -> str | None:
 
 
 class Claimed(NamedTuple):
-    """What a new claim took.
+    """The result of a new claim.
 
     Attributes:
         claim_id: The claim, None if it took nothing.
@@ -184,10 +184,10 @@ def queue_exists(calls: Calls, name: str) -> bool:
 
 
 def ping(calls: Calls) -> bool:
-    """Return whether the service answers and says that it is well.
+    """Return whether the service answers and is healthy.
 
-    Whatever the transport fails with means no (contract, SDK section 8); that
-    there are no usable credentials is told.
+    Any failure of the transport means no (contract, SDK section 8); missing
+    credentials raise an error.
     """
     try:
         response = calls.send("ping")

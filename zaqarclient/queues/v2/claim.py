@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Claim:
-    """Messages that nobody else gets until the claim ends.
+    """Messages that no other client gets until the claim ends.
 
     Without an id the messages are claimed at once. With one the claim is read
     when its messages or its age are first asked for.
@@ -95,8 +95,8 @@ class Claim:
     def grace(self) -> int | None:
         """Seconds that messages live beyond the claim, None if not known.
 
-        Services of version 2 do not say it: it is known only to whoever set
-        it.
+        Services of version 2 do not report it: only the object that set it
+        knows it.
         """
         return self._grace
 

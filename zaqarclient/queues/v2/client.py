@@ -145,7 +145,7 @@ class Client(caller.Caller, topic.TopicCalls):
         timeout: float | None = None,
         on_reconnect: Callable[[], object] | None = None,
     ) -> listener.Listener:
-        """Listen to queues and topics: be told of each message when it is posted.
+        """Listen to queues and topics: get a notification of each message posted.
 
         Args:
             *queue_names: The queues.
@@ -235,7 +235,7 @@ class Client(caller.Caller, topic.TopicCalls):
         return self.calls.follow(ref)
 
     def ping(self) -> bool:
-        """Return whether the service answers and says that it is well.
+        """Return whether the service answers and is healthy.
 
         Raises:
             zaqarclient.errors.ZaqarError: There are no usable credentials.

@@ -1,8 +1,8 @@
 """The WebSocket side of the operations.
 
 A frame has all arguments of an operation in one body, and its answer has no
-paths and no links. The readers here give an answer the shape of the one over
-HTTP, so that flows and resources need not know the wire (contract, WebSocket
+paths and no links. The readers here bring an answer into the shape of the one over
+HTTP, so that calls and resources need not know the transport (contract, WebSocket
 sections 6 and 10).
 """
 
@@ -26,7 +26,7 @@ Reader: TypeAlias = Callable[[Arguments, Answer], Answer]
 
 
 def _plain(_arguments: Arguments, answer: Answer) -> Answer:
-    """Both wires say the same, but HTTP has no sentences and no empty bodies."""
+    """Both transports answer alike, but HTTP has no sentences and no empty bodies."""
     nothing = answer.status == 204 or isinstance(answer.body, str) or not answer.body
     return Answer(answer.status, None if nothing else answer.body)
 
@@ -172,7 +172,7 @@ def message_post(arguments: Arguments, answer: Answer) -> Answer:
 
 
 def message_list(arguments: Arguments, answer: Answer) -> Answer:
-    """Give messages their paths, and the page its link."""
+    """Add the paths of messages, and the link of the page."""
     found = _messages(arguments, answer.body)
     links = []
     if found:
@@ -182,12 +182,12 @@ def message_list(arguments: Arguments, answer: Answer) -> Answer:
 
 
 def message_get(arguments: Arguments, answer: Answer) -> Answer:
-    """Give the message its path."""
+    """Add the path of the message."""
     return Answer(answer.status, _with_href(arguments, answer.body["messages"]))
 
 
 def message_get_many(arguments: Arguments, answer: Answer) -> Answer:
-    """Over HTTP it is an error if there is none of the messages."""
+    """Over HTTP it is an error if none of the messages exists."""
     found = _messages(arguments, answer.body)
     if not found:
         kind, name = _path(arguments).split("/")[2:]
@@ -197,13 +197,13 @@ def message_get_many(arguments: Arguments, answer: Answer) -> Answer:
 
 
 def claim_create(arguments: Arguments, answer: Answer) -> Answer:
-    """Give messages their paths; over HTTP an empty claim has no body."""
+    """Add the paths of messages; over HTTP an empty claim has no body."""
     found = _messages(arguments, answer.body)
     return Answer(answer.status, {"messages": found} if found else None)
 
 
 def claim_get(arguments: Arguments, answer: Answer) -> Answer:
-    """Give the claim and its messages their paths."""
+    """Add the paths of the claim and its messages."""
     href = f"{_path(arguments)}/claims/{arguments['claim_id']}"
     found = _messages(arguments, answer.body)
     return Answer(answer.status, {**answer.body, "href": href, "messages": found})

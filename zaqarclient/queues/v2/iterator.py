@@ -1,4 +1,4 @@
-"""Walking through lists."""
+"""Iterating over lists."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Listing(Generic[T]):
 
     @property
     def needs_page(self) -> bool:
-        """Whether the next item has to be asked for."""
+        """True if the next item has to be read from the service."""
         return self._streaming and not self._items
 
     def _take(self, page: Mapping[str, Any] | Sequence[Any] | None) -> None:

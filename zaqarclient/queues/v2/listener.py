@@ -1,4 +1,4 @@
-"""Being told of new messages over WebSocket, as they are posted."""
+"""Notifications of new messages over WebSocket, as they are posted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Notification(NamedTuple):
-    """What the service says about one new message.
+    """A notification of one new message.
 
     It does not claim the message, and has no id of it: to take messages off
     a queue, claim or pop when a notification comes.

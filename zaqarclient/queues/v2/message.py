@@ -80,8 +80,8 @@ class Message:
         """Delete the message; one that is gone already is no error.
 
         Raises:
-            zaqarclient.transport.errors.ForbiddenError: Somebody else claimed
-                it.
+            zaqarclient.transport.errors.ForbiddenError: Another client
+                claimed it.
             zaqarclient.transport.errors.MalformedRequest: The claim that it
                 was read under has ended.
         """

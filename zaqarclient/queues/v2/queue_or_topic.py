@@ -109,7 +109,7 @@ class QueueOrTopic:
         return dict(self.metadata())
 
     def exists(self) -> bool:
-        """Return False only if the service says that there is none of this name.
+        """Return False only if the service answers that it does not exist.
 
         Services of version 2 never say so, because they serve default
         metadata for every name: see `is_created`.
@@ -228,7 +228,7 @@ class QueueOrTopic:
         """Return one message.
 
         Raises:
-            zaqarclient.transport.errors.ResourceNotFound: There is none.
+            zaqarclient.transport.errors.ResourceNotFound: It does not exist.
         """
         document = self.call("message_get", message_id=message_id)
         return self.message_module.create_object(self)(document)
@@ -304,7 +304,7 @@ class QueueOrTopic:
         """Subscribe to it, or read an existing subscription.
 
         Args:
-            subscriber: The URI to tell.
+            subscriber: The URI to notify.
             **kwargs: The further arguments of `Subscription`, as ``ttl``,
                 ``options`` or ``id``.
         """

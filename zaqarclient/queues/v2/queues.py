@@ -79,7 +79,7 @@ class Queue(queue_or_topic.QueueOrTopic):
         *,
         expires: str | None = None,
     ) -> Document:
-        """Return what somebody without a token needs to use the queue.
+        """Return everything needed to use the queue without a token.
 
         Args:
             paths: ``messages`` (the default), ``claims``, ``subscriptions``.
@@ -104,7 +104,7 @@ class Queue(queue_or_topic.QueueOrTopic):
     def signed_urls(
         self, *, marker: str | None = None, limit: int | None = None
     ) -> iterator.Listing[Document]:
-        """Return one page of what was signed for the queue and has not expired.
+        """Return one page of the signed URLs of the queue that have not expired.
 
         Args:
             marker: An id to start behind.
@@ -118,7 +118,7 @@ class Queue(queue_or_topic.QueueOrTopic):
         return iterator.Listing(self.client, page, "signed_urls", dict)
 
     def revoke_signed_url(self, id: str) -> None:  # noqa: A002 - as of a claim
-        """Have the service refuse a signed URL from the next request on.
+        """Revoke a signed URL: the service refuses it from the next request on.
 
         Args:
             id: Its id, from `signed_urls`.

@@ -1,7 +1,7 @@
-"""What the members of answers are: a service that answers otherwise is another one.
+"""The shapes of answers: an answer of another shape is not the service's.
 
-A member that is missing or null fits; a member that nothing here names is not
-looked at.
+A member that is missing or null fits; a member that is not named here is not
+checked.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ QUOTAS: Final = {
 
 
 def mismatch(document: Any, shape: Any) -> str | None:
-    """Return what an answer should be and is not, None if it fits.
+    """Return how an answer differs from its shape, None if it fits.
 
     Args:
         document: The answer, decoded; None for an empty one.

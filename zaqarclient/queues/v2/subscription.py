@@ -1,4 +1,4 @@
-"""Subscriptions: who is told about new messages."""
+"""Subscriptions: who gets notifications of new messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Subscription:
     Args:
         client: The client.
         queue_name: The queue.
-        subscriber: The URI to tell.
+        subscriber: The URI to notify.
         ttl: Seconds that it lasts.
         id: An existing subscription.
         auto_create: Subscribe if there is no id, and read the subscription.
@@ -89,7 +89,7 @@ class Subscription:
             setattr(self, name, value)
 
     def confirm(self, confirmed: bool = True) -> None:
-        """Say that the subscriber wants the messages.
+        """Confirm that the subscriber wants the messages.
 
         Args:
             confirmed: False if it wants them no more; the subscription stays.

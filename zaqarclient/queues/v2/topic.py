@@ -1,4 +1,4 @@
-"""Topics: what is published to subscribers, and claimed by nobody."""
+"""Topics: their messages are published to subscribers, and never claimed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Topic]:
 
 
 class TopicCalls:
-    """What a client does with topics."""
+    """The calls of a client for topics."""
 
     def topic(self, ref: str, **kwargs: Any) -> Topic:
         """Return a topic; nothing is sent unless ``force_create`` is set.

@@ -247,7 +247,7 @@ def test_pauses_double_up_to_a_bound_and_differ() -> None:
     error = errors.ServiceUnavailableError()
 
     def pause(sent: int) -> float:
-        delay = retry.retry_delay(error, Retry.SAFE, sent, retry.Patience(50))
+        delay = retry.retry_delay(error, Retry.SAFE, sent, retry.RetryPolicy(50))
         assert delay is not None
         return delay
 
@@ -289,7 +289,7 @@ def test_no_request_is_without_timeout(
 
 def test_an_untrusted_certificate_is_not_tried_again() -> None:
     error = http.network_error(requests.exceptions.SSLError("self-signed"))
-    assert retry.retry_delay(error, Retry.SAFE, 1, retry.Patience()) is None
+    assert retry.retry_delay(error, Retry.SAFE, 1, retry.RetryPolicy()) is None
     assert "self-signed" in str(error)
 
 
@@ -315,7 +315,9 @@ def test_a_failure_is_repeated_where_it_is_transient_and_harmless(
     error = http.network_error(cause)
     assert isinstance(error, kind)
     again = {
-        r for r in Retry if retry.retry_delay(error, r, 1, retry.Patience()) is not None
+        r
+        for r in Retry
+        if retry.retry_delay(error, r, 1, retry.RetryPolicy()) is not None
     }
     assert again == repeated - {Retry.NEVER}
 

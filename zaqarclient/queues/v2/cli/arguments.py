@@ -126,7 +126,7 @@ def one_of(*arguments: Argument, required: bool = False) -> Group:
 
 
 def _take_anywhere(parser: argparse.ArgumentParser, action: argparse.Action) -> None:
-    """Let the last positional argument follow options too, though it is optional.
+    """Accept the last positional argument after options too, though it is optional.
 
     To argparse an optional positional is missing as soon as an option follows the
     positional before it.

@@ -1,4 +1,4 @@
-"""What all commands share: the client, its id, hints, prompts and output.
+"""The base classes of commands: client, client id, hints, prompts and output.
 
 The classes stand on cliff's own, so one class serves ``openstack`` and
 ``zaqar``: a command needs only ``app.client_manager.messaging`` and the three
@@ -75,7 +75,7 @@ class Command(command.Command):
 
     @property
     def auth_required(self) -> bool:
-        """Whether ``openstack`` has to authenticate before this command."""
+        """True if ``openstack`` has to authenticate before this command."""
         cloud = getattr(self.app, "cloud", None)
         return cloud is None or needs_authentication(cloud.config)
 
@@ -88,7 +88,7 @@ class Command(command.Command):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether only data and errors are wanted."""
+        """True if only data and errors are wanted."""
         options = getattr(self.app, "options", None)
         return getattr(options, "verbose_level", 1) == 0
 
@@ -187,7 +187,7 @@ class Command(command.Command):
     ) -> None:
         """Do something to each target; a failure does not stop the rest.
 
-        Each failure is reported by itself, and the command ends with status 1.
+        Each failure is logged, and the command ends with status 1.
 
         Args:
             what: The kind of thing that the targets are, for the report.
@@ -279,5 +279,5 @@ class ShowOne(_Displaying, show.ShowOne):
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Say if a stream is a terminal; a closed one is None, and is not."""
+    """Return True if a stream is a terminal; a closed one is None, and is not."""
     return stream is not None and stream.isatty()

@@ -111,9 +111,9 @@ def messages_of(document: Any) -> list[Message]:
 
 
 def read_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes] | None]:
-    """Give the lines of a stream that hold anything, with their numbers.
+    """Yield the lines of a stream that are not blank, with their numbers.
 
-    Gives None where the next line may be long in coming, so that what has come
+    Yields None where the next line may take long, so that what has come
     can be posted meanwhile.
     """
     number, rest = 0, b""
@@ -134,7 +134,7 @@ def read_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes] | None]:
 
 
 def line_messages(stream: BinaryIO, *, as_json: bool) -> Iterator[Message | None]:
-    """Give a message for each line of a stream, None where it pauses.
+    """Yield a message for each line of a stream, None where it pauses.
 
     Args:
         stream: Bytes in UTF-8.
@@ -197,7 +197,7 @@ def batches(
 
 
 def _ready(stream: BinaryIO) -> bool:
-    """Say if reading would return at once; what is not a file always is."""
+    """Return True if reading returns at once; anything but a file always does."""
     try:
         return bool(select.select([stream.fileno()], [], [], 0)[0])
     except (OSError, ValueError):

@@ -113,7 +113,7 @@ class RenewClaim(Lister):
 
 
 class ReleaseClaim(Command):
-    """Give up claims: their messages are free at once.
+    """Release claims: their messages are free at once.
 
     Releasing a claim that has ended succeeds.
     """

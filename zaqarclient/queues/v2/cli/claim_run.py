@@ -85,13 +85,13 @@ class RunClaim(Command):
         message: Message,
         parsed_args: argparse.Namespace,
     ) -> bool:
-        """Run the command for a message; say if the message is done with."""
+        """Run the command for a message; return True if the message is done."""
         job = _Job(queue, claim, message, parsed_args)
         try:
             status = job.run()
         except BaseException:
-            # Whatever stopped the worker, a Ctrl-C included: nobody works on
-            # the message any more, so nobody should have to wait for it.
+            # Whatever stopped the worker, a Ctrl-C included: the message is free
+            # for other workers at once.
             with contextlib.suppress(ZaqarError):
                 claim.delete()
             raise
@@ -147,9 +147,9 @@ class _Job:
             return process.returncode
 
     def _feed(self, process: subprocess.Popen[bytes]) -> None:
-        """Give the command its input, and renew the claim until it ends."""
+        """Write the input of the command, and renew the claim until it ends."""
         text = body_text(self._message.body)
-        # JSON allows halves of characters, which UTF-8 cannot say.
+        # JSON allows halves of characters, which UTF-8 cannot encode.
         body: bytes | None = text.encode(errors="backslashreplace")
         while True:
             try:

@@ -236,7 +236,7 @@ class _State:
             self.begun = True
 
     def settle(self, queue: Queue, messages: Messages) -> None:
-        """Go forward to where the earlier import came.
+        """Skip the messages that the earlier import posted.
 
         What it was posting when it was interrupted may have arrived: then the last
         message of it is the newest one of the queue.
@@ -256,7 +256,7 @@ class _State:
             messages.give_back(unsure, position)
 
     def begin(self, posted: int, posting: int) -> None:
-        """Note how far it came, and what is being posted."""
+        """Record the progress, and the messages being posted."""
         text = json.dumps({"posted": posted, "posting": posting})
         other = self._path.with_name(f"{self._path.name}.new")
         with other.open("w") as stream:
@@ -266,7 +266,7 @@ class _State:
         other.replace(self._path)
 
     def remove(self) -> None:
-        """Forget it."""
+        """Remove the file."""
         self._path.unlink(missing_ok=True)
 
 
@@ -295,7 +295,7 @@ def _create(queue: Queue, header: Header) -> None:
 
 
 def _as_new(messages: Messages) -> Iterator[dict[str, Any]]:
-    """Give messages as they are posted, with the life that they have left."""
+    """Yield messages for posting, with the ttl that they have left."""
     for message in messages:
         left = int(message.get("ttl", 0)) - int(message.get("age", 0))
         # Whether it was hidden is not known any more; it is not hidden again.

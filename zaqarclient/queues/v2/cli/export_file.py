@@ -19,7 +19,7 @@ FORMAT: Final = 1
 
 
 class Header(NamedTuple):
-    """What the first line says.
+    """The content of the first line.
 
     Attributes:
         queue: The name of the queue.
@@ -55,12 +55,12 @@ def read_header(text: bytes) -> Header:
     """Read the first line.
 
     Raises:
-        InputError: It is none of an export.
+        InputError: It is not that of an export.
     """
     document = _read(1, text)
     if document.get("zaqar_export") != FORMAT:
         raise InputError(
-            'this is no export: its first line has no "zaqar_export": 1 '
+            'this is not an export: its first line lacks "zaqar_export": 1 '
             "(message post --json-lines posts lines of JSON)"
         )
     metadata = document.get("metadata")
@@ -83,7 +83,7 @@ class Messages:
         self.count = 0
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Give the messages that were not given yet.
+        """Yield the messages that were not read yet.
 
         Raises:
             InputError: A line is not what it should be.
@@ -95,14 +95,14 @@ class Messages:
                 self._check_end(number, document.get("messages"))
                 return
             if "body" not in document:
-                raise InputError(f"line {number} is no message: it has no body")
+                raise InputError(f"line {number} is not a message: it has no body")
             self.count += 1
             yield document
 
-    def _check_end(self, number: int, told: object) -> None:
-        if told != self.count:
+    def _check_end(self, number: int, stated: object) -> None:
+        if stated != self.count:
             raise InputError(
-                f"line {number} says that there are {told} messages; "
+                f"line {number} says that there are {stated} messages; "
                 f"{self.count} were found"
             )
         self.ended = True
@@ -133,7 +133,7 @@ def _read(number: int, text: bytes) -> dict[str, Any]:
 
 
 class Unfinished(NamedTuple):
-    """What an export that was cut off holds.
+    """The content of an export that was cut off.
 
     Attributes:
         marker: The id of its last message, None if it has none.
@@ -147,10 +147,10 @@ class Unfinished(NamedTuple):
 
 
 def unfinished(path: Path, queue: str) -> Unfinished:
-    """Look where an export that was cut off goes on.
+    """Return the position at which to continue an export.
 
     Raises:
-        InputError: The file is none of this queue, or is complete.
+        InputError: The file is of another queue, or is complete.
     """
     marker, messages, size = None, 0, 0
     with path.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""What the user is told when the network fails, or the output is closed."""
+"""Errors as the user sees them, and the end of the output."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def explained(error: Exception) -> Exception:
     if isinstance(error, KeyError):
         return Refused(f"the answer has no {error}: {_ANOTHER}")
     if isinstance(error, ResourceNotFound) and not error.description:
-        # What the service knows, and has not, it names.
+        # The service describes the resources that it lacks; a proxy does not.
         return Refused(f"{error} {_ANOTHER[0].upper()}{_ANOTHER[1:]}")
     if isinstance(error, TransportError) and error.retry_after is not None:
         return Refused(f"{error} It asks to wait for {error.retry_after:.0f} s.")

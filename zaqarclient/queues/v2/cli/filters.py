@@ -6,9 +6,9 @@ message matches if every condition holds. A condition on a member that is
 missing or of another type does not hold; numbers compare by value, and true
 and false are no numbers.
 
-The service decides who is notified; here filters are applied to messages that
-are read anyway, and explained. ``tests/golden/filters.json`` holds samples that
-both sides are held against.
+The service applies filters when it notifies subscribers; here they are applied to
+messages that are read anyway, and explained. Both sides are tested against the samples
+of ``tests/golden/filters.json``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MISSING: Final = object()
 
 
 class FilterError(ValueError):
-    """It is no filter; the text names the part that is wrong."""
+    """The filter is not valid; the text names the part that is wrong."""
 
 
 class Condition(NamedTuple):
@@ -49,8 +49,8 @@ class Condition(NamedTuple):
     operand: Any
 
 
-class Verdict(NamedTuple):
-    """What became of a condition.
+class ConditionResult(NamedTuple):
+    """The result of one condition.
 
     Attributes:
         condition: The condition.
@@ -70,7 +70,7 @@ class Filter:
         raw: The JSON document of it.
 
     Raises:
-        FilterError: It is no filter.
+        FilterError: It is not a filter.
     """
 
     def __init__(self, raw: Any) -> None:
@@ -85,12 +85,14 @@ class Filter:
         """Return whether every condition holds of a body."""
         return all(verdict.holds for verdict in self.explain(body))
 
-    def explain(self, body: Any) -> Iterator[Verdict]:
-        """Give what becomes of each condition, in the order of the filter."""
+    def explain(self, body: Any) -> Iterator[ConditionResult]:
+        """Yield the result of each condition, in the order of the filter."""
         for condition in self.conditions:
             found = _find(body, condition.pointer)
             operator = _OPERATORS[condition.operator]
-            yield Verdict(condition, found, operator.holds(found, condition.operand))
+            yield ConditionResult(
+                condition, found, operator.holds(found, condition.operand)
+            )
 
 
 def _conditions(raw: Any) -> Iterator[Condition]:
@@ -109,7 +111,7 @@ def _conditions(raw: Any) -> Iterator[Condition]:
         for name, operand in conditions.items():
             if name not in _OPERATORS:
                 known = ", ".join(_OPERATORS)
-                raise FilterError(f"{pointer!r}: {name!r} is none of {known}")
+                raise FilterError(f"{pointer!r}: {name!r} is not one of {known}")
             if not _OPERATORS[name].takes(operand):
                 wants = _OPERATORS[name].wants
                 raise FilterError(f"{pointer!r}: {name!r} takes {wants}")
@@ -145,7 +147,7 @@ def _find(body: Any, pointer: str) -> Any:
 
 
 class _Operator(NamedTuple):
-    """What can be asked of a member: of which operands, and when it holds."""
+    """A comparison: its operands, and when it holds."""
 
     wants: str
     takes: Callable[[Any], bool]

@@ -142,7 +142,7 @@ class PostMessages(Lister):
             self.usage_error(str(error))
 
     def _wants_progress(self, parsed_args: argparse.Namespace) -> bool:
-        """Say no if ids come out one by one on the same terminal."""
+        """False if ids stream to the same terminal."""
         by_line = parsed_args.lines or parsed_args.json_lines
         streams = parsed_args.formatter in {"value", "csv"}
         return (
@@ -160,13 +160,13 @@ def _with_defaults(
 
 
 def _post_size(queue: QueueOrTopic, messages: Iterable[bodies.Message | None]) -> int:
-    """Return the largest post the queue takes; a lone message needs no look."""
+    """Return the largest post of the queue; not read for a single message."""
     if isinstance(messages, list) and len(messages) == 1:
-        return 1 << 62  # the service is going to say if it is too large
+        return 1 << 62  # the service refuses what is too large
     try:
         size = queue.metadata().get("_max_messages_post_size")
     except ForbiddenError:
-        size = None  # who may only post, as with a signed URL, cannot ask
+        size = None  # a signed URL may allow posting only
     return int(size or _DEFAULT_POST_SIZE)
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = ("ID", "Body", "TTL", "Age", "Claim ID", "Checksum")
 
-#: What people get who choose no columns.
+#: The columns of a table by default.
 _FOR_PEOPLE: Final = ("ID", "Age", "Body")
 
 
@@ -49,8 +49,8 @@ class TailMessages(Command):
     give the last id that it printed as --since.
 
     With --follow the command ends at --limit, at --timeout or by Ctrl-C. Where
-    the service is reached over WebSocket (ws:// or wss://) it tells of new
-    messages at once. Otherwise it is asked: a quarter of a second after a
+    the service is reached over WebSocket (ws:// or wss://) it pushes new
+    messages at once. Otherwise the queue is read again: a quarter of a second after a
     message, then in pauses twice as long each, up to 5 seconds. If it goes
     away for a while, nothing is lost or printed twice.
     """
@@ -131,7 +131,7 @@ class TailMessages(Command):
             columns = _FOR_PEOPLE if parsed_args.formatter == "table" else _COLUMNS
         out = lines.FORMATS[parsed_args.formatter](self.app.stdout, columns)
         with ExitStack() as stack:
-            # Listening begins before the first look, so that nothing falls
+            # Listening begins before the first read, so that nothing falls
             # between the two.
             pause = self._pause(queue, stack) if parsed_args.follow else None
             tail = self._tail(queue, parsed_args)
@@ -142,7 +142,7 @@ class TailMessages(Command):
                 out.print(_row(message))
 
     def _pause(self, queue: QueueOrTopic, stack: ExitStack) -> Pause:
-        """Return what the service allows for: a bell, or only time."""
+        """Return a pause that pushes end, if the service pushes, or only time."""
         client = self.client
         if PushPause.serves(client):
             try:
@@ -150,7 +150,7 @@ class TailMessages(Command):
             except TransportError as error:
                 if isinstance(error, NetworkError):
                     raise
-                self.hint(f"The service does not push here, so it is asked: {error}")
+                self.hint(f"The service does not push here; polling: {error}")
         return TimePause(time.sleep)
 
     def _tail(self, queue: QueueOrTopic, parsed_args: argparse.Namespace) -> Tail:

@@ -38,10 +38,10 @@ def seconds(text: str) -> float:
 
 
 def load_json(text: str | bytes) -> Any:
-    """Read a JSON document, and nothing but what JSON allows.
+    """Read a JSON document strictly.
 
     Raises:
-        json.JSONDecodeError: It is none; ``NaN`` and ``Infinity`` are none.
+        json.JSONDecodeError: It is not JSON, which lacks ``NaN`` and ``Infinity``.
         UnicodeDecodeError: The bytes are not UTF-8.
     """
     if isinstance(text, bytes):
@@ -63,7 +63,7 @@ def json_value(text: str) -> Any:
 
 
 def not_json(error: json.JSONDecodeError) -> str:
-    """Say where a text stops to be JSON."""
+    """Return the position and reason for which a text is not JSON."""
     line = f"line {error.lineno}, " if error.lineno > 1 else ""
     return f"not valid JSON: {error.msg} at {line}column {error.colno}"
 

@@ -35,7 +35,7 @@ class Pages:
         self.next_marker: str | None = None
 
     def __iter__(self) -> Iterator[Any]:
-        """Give the items; each page is asked for when its turn comes."""
+        """Yield the items; each page is read when it is needed."""
         marker, given = self._marker, 0
         seen = {marker}
         while True:
@@ -44,13 +44,13 @@ class Pages:
             items = list(page)
             yield from items
             given += len(items)
-            # Their public place; the plain lists of tests have none.
+            # Other programs read the links there; the plain lists of tests lack them.
             marker = next_marker(getattr(page, "_links", []))
             if not items or marker is None or marker in seen:
                 return
             if not self._goes_on(given):
-                # A page that is not full is the last one; saying that there is
-                # more would send people to look at an empty page.
+                # A page that is not full is the last one; a hint at another one
+                # would lead to an empty page.
                 full = len(items) >= (wanted or DEFAULT_PAGE_SIZE)
                 self.next_marker = marker if full else None
                 return

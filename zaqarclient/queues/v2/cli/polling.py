@@ -27,10 +27,10 @@ T = TypeVar("T", bound=Sequence[object])
 #: The first pause after a message, in seconds; each further one is twice as long.
 LEAST_PAUSE: Final = 0.25
 
-#: The longest pause where nothing tells of new messages, in seconds.
+#: The longest pause where the service does not push, in seconds.
 MOST_PAUSE: Final = 5.0
 
-#: The longest pause where the service tells: in case it could not, in seconds.
+#: The longest pause where the service pushes, in seconds: a push may get lost.
 MOST_PAUSE_WITH_PUSH: Final = 30.0
 
 #: The longest pause of a command with ``--wait``, in seconds.
@@ -49,7 +49,7 @@ WAIT: Final = arg(
     default=0.0,
 )
 
-#: Failures that pass: somebody who follows a queue waits for their end.
+#: Passing failures: following a queue waits for their end.
 _PASSING: Final = (
     errors.NetworkError,
     errors.TooManyRequests,
@@ -60,7 +60,7 @@ _PASSING: Final = (
 
 
 class Pause(Protocol):
-    """What ends between two looks at the queue."""
+    """The pause between two reads of the queue."""
 
     #: The longest pause to make, in seconds.
     most: float
@@ -90,7 +90,7 @@ class TimePause:
 class PushPause:
     """A pause that ends when the service pushes something of a queue or topic.
 
-    What is pushed has no id, so it serves as a bell only. Leaving the context
+    A notification has no message id, so it only ends the pause. Leaving the context
     ends the subscription.
 
     Args:
@@ -131,7 +131,7 @@ class PushPause:
                 time.sleep(max(0.0, ends - time.monotonic()))
                 return False
             if rung:
-                # One look finds all that was pushed up to now.
+                # One read finds all that was pushed up to now.
                 while self._listener.get(0) is not None:
                     pass
                 return True
@@ -148,9 +148,9 @@ class Tail:
     Args:
         fetch: Asks for one page with ``limit`` and, unless None, ``marker``,
             and returns the iterator of it.
-        wanted: Says if a message is to be given.
+        wanted: Returns True for messages to yield.
         marker: Where to begin: behind this message.
-        warn: Tells a person that the service does not answer for now.
+        warn: Called with a text when the service does not answer.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class Tail:
         self._failing = False
 
     def __iter__(self) -> Iterator[Message]:
-        """Give the messages to the end of the queue; again, those that came since.
+        """Yield the messages to the end of the queue; again, those that came since.
 
         Raises:
             zaqarclient.errors.ZaqarError: The service failed.
@@ -182,14 +182,14 @@ class Tail:
     def follow(
         self, pause: Pause, clock: Callable[[], float], idle: float | None = None
     ) -> Iterator[Message]:
-        """Give the messages and then those that come, for ever.
+        """Yield the messages and then those that come, without end.
 
         Pauses begin short after a message and get longer. Once the service
-        has answered, failures that pass do not end it: it looks again.
+        has answered, passing failures do not end it: it reads again.
 
         Args:
-            pause: Waits between two looks.
-            clock: Tells the time, in seconds.
+            pause: Waits between two reads.
+            clock: Returns the time, in seconds.
             idle: End when no message was given for so many seconds.
 
         Raises:
@@ -199,7 +199,7 @@ class Tail:
         last, seconds = clock(), LEAST_PAUSE
         while True:
             before = self._marker
-            for message in self._look():
+            for message in self._read_new():
                 yield message
                 last = clock()
             if self._marker != before:
@@ -208,12 +208,12 @@ class Tail:
             if left <= 0:
                 return
             rung = pause.wait(min(seconds, left))
-            # Nobody tells of messages while the service is away.
+            # Nothing is pushed while the service is away.
             most = MOST_PAUSE if self._failing else pause.most
             seconds = LEAST_PAUSE if rung else min(seconds * 2, most)
 
-    def _look(self) -> Iterator[Message]:
-        """Give the messages that came; nothing while the service is away."""
+    def _read_new(self) -> Iterator[Message]:
+        """Yield the messages that came; none while the service is away."""
         try:
             yield from self
         except _PASSING as error:
@@ -244,21 +244,21 @@ def newest(statistics: dict[str, Any]) -> str | None:
 
 
 def until_found(
-    look: Callable[[], T],
+    read: Callable[[], T],
     patience: float,
     sleep: Callable[[float], object] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> T:
-    """Return what a look finds, looking again while it finds nothing.
+    """Return what a read finds, reading again while it finds nothing.
 
     Args:
-        look: Asks the service once.
-        patience: How long to look, in seconds; 0 looks once.
+        read: Reads from the service once.
+        patience: How long to read, in seconds; 0 reads once.
         sleep: Waits some seconds.
-        clock: Tells the time, in seconds.
+        clock: Returns the time, in seconds.
     """
     ends, pause = clock() + patience, LEAST_PAUSE
-    while not (found := look()):
+    while not (found := read()):
         left = ends - clock()
         if left <= 0:
             break

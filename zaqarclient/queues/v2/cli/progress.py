@@ -1,4 +1,4 @@
-"""A line that tells how far a long post has come, on a terminal."""
+"""A progress line for long posts, on a terminal."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class Progress:
         stream: Where to write, the error stream of the program.
         total: Size of the input in bytes, None if it is not known.
         wanted: False keeps it silent anyway.
-        clock: Tells the time, in seconds.
+        clock: Returns the time, in seconds.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Progress:
         self._next = self._began
 
     def show(self, messages: int, size: int) -> None:
-        """Say how many messages and bytes are posted so far."""
+        """Show how many messages and bytes are posted so far."""
         now = self._clock()
         if self._shown and now >= self._next:
             self._next = now + _PERIOD
@@ -47,7 +47,7 @@ class Progress:
             self._stream.flush()
 
     def close(self) -> None:
-        """Take the line away."""
+        """Clear the line."""
         if self._shown:
             self._stream.write("\r\033[K")
             self._stream.flush()

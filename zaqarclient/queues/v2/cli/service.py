@@ -19,7 +19,7 @@ from zaqarclient.transport.errors import TransportError
 
 
 class Ping(ShowOne):
-    """Tell if the service answers: exit status 0 if it does, 1 if it does not."""
+    """Show if the service answers: exit status 0 if it does, 1 if it does not."""
 
     words = "ping"
 
@@ -28,10 +28,10 @@ class Ping(ShowOne):
         pingable = self.client.ping()
         if not pingable:
             self.exit_status = 1
-            self._tell_why()
+            self._hint_why()
         return ("Pingable",), (pingable,)
 
-    def _tell_why(self) -> None:
+    def _hint_why(self) -> None:
         # A ping only says yes or no; the same service's home document, which
         # needs as little, fails with the reason.
         try:
@@ -52,7 +52,7 @@ class _Document(ShowOne):
 
 
 class Health(_Document):
-    """Show how the service and its stores are; for administrators.
+    """Show the state of the service and its stores; for administrators.
 
     The exit status is 0 if all is well, 1 if anything is not.
     """
@@ -112,7 +112,7 @@ def _limit(number: float) -> float | None:
 
 
 def healthy(document: Any) -> bool:
-    """Say if a health document reports nothing that is down or failed.
+    """Return True if a health document reports nothing that is down or failed.
 
     With pools the document holds one such document for each of them.
     """

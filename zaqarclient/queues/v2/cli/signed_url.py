@@ -46,8 +46,8 @@ class CreateSignedUrl(ShowOne):
 
     With --output it is printed ready to be used: "url" is one line, for the
     option --signed-url; "env" the same as a variable of a shell; "curl" a
-    command that needs no program of this service. Whoever has it may do what it
-    allows: keep it like a password. Its id, by which it can be revoked, is told on
+    command that needs no program of this service. Everyone who has it may do what it
+    allows: keep it like a password. Its id, by which it can be revoked, is shown on
     a terminal, and by -c ID.
 
     A queue named "list" or "revoke" is written behind "--".
@@ -86,7 +86,7 @@ class CreateSignedUrl(ShowOne):
     )
 
     def take_action(self, parsed_args: argparse.Namespace) -> Fields:
-        """Have the URL signed."""
+        """Request a signed URL."""
         from zaqarclient.auth import signed_url  # noqa: PLC0415 - only when needed
 
         name = parsed_args.queue_name
@@ -108,7 +108,7 @@ class CreateSignedUrl(ShowOne):
         elif "id" in (column.strip().lower() for column in parsed_args.columns):
             return (*shown, "ID"), (*shown.values(), signed.id)
         if is_terminal(self.app.stderr):
-            self.hint(f'"queue signed url revoke {name} {signed.id}" takes it back.')
+            self.hint(f'"queue signed url revoke {name} {signed.id}" revokes it.')
         return tuple(shown), tuple(shown.values())
 
     def produce_output(
@@ -154,7 +154,7 @@ def _list_row(signed: dict[str, Any]) -> tuple[Any, ...]:
 
 
 class RevokeSignedUrl(Command):
-    """Have signed URLs refused from now on, before they expire."""
+    """Revoke signed URLs: they are refused from now on, before they expire."""
 
     words = "queue signed url revoke"
     example = "orders SIGNED_URL_ID"

@@ -18,7 +18,7 @@ _NOTHING = "(missing)"
 
 
 class ExplainSubscription(Lister):
-    """Tell if a message matches the filter of a subscription, and why.
+    """Show if a message matches the filter of a subscription, and why.
 
     Each condition of the filter is a row: the member of the body that it is
     about, as a JSON pointer, what is wanted, what was found there, and whether
@@ -68,7 +68,7 @@ class ExplainSubscription(Lister):
         try:
             checked = Filter(raw)
         except FilterError as error:
-            raise CommandError(f"the filter is none: {error}") from error
+            raise CommandError(f"the filter is not valid: {error}") from error
         verdicts = list(checked.explain(self._body(parsed_args)))
         if all(verdict.holds for verdict in verdicts):
             self.hint("The message matches.")

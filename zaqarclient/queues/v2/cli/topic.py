@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _OnTopics(Command):
-    """What makes a command on queues one on topics."""
+    """The part that makes a command on queues one on topics."""
 
     kind = "topic"
 

@@ -269,6 +269,6 @@ def test_the_id_of_a_signed_url_is_told_on_a_terminal(
         run = program("--os-queues-endpoint", stub.url, stderr=stderr)
         assert run.run(["queue", "signed", "url", "orders", "--output", "env"]) == 0
         identity = hashlib.sha256(b"5f").hexdigest()[:32]
-        line = f'"queue signed url revoke orders {identity}" takes it back.\n'
+        line = f'"queue signed url revoke orders {identity}" revokes it.\n'
         assert stderr.getvalue() == (line if stderr.isatty() else "")
         run.client_manager.close()
