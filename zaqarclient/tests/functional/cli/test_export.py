@@ -166,7 +166,7 @@ def test_a_message_that_had_little_left_gets_a_minute(
     ("content", "expected"),
     [
         ("", "line 1 is not JSON"),
-        ('{"body": 1}\n', "this is no export"),
+        ('{"body": 1}\n', "this is not an export"),
         (
             '{"zaqar_export": 1, "queue": "q", "metadata": []}\n',
             "line 1: metadata must be an object",
@@ -177,7 +177,7 @@ def test_a_message_that_had_little_left_gets_a_minute(
         ),
         (
             '{"zaqar_export": 1, "queue": "q", "metadata": {}}\n{"id": "x"}\n',
-            "line 2 is no message: it has no body",
+            "line 2 is not a message: it has no body",
         ),
         (
             '{"zaqar_export": 1, "queue": "q", "metadata": {}}\n{"body": 1}\n',

@@ -82,4 +82,4 @@ def test_a_service_that_lets_nobody_listen_is_asked_instead(
     done = zaqar(*word, *tail, "-c", "ID")
     assert (done.status, done.out) == (0, f"{only}\n")
     assert "must be supported in the list" in done.err
-    assert done.err.startswith("The service does not push here, so it is asked: ")
+    assert done.err.startswith("The service does not push here; polling: ")

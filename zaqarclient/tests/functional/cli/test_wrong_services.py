@@ -78,4 +78,4 @@ def test_how_long_a_service_wants_to_be_left_alone_is_told(
 def test_an_unknown_scheme_is_told_with_those_that_are_known(zaqar: Run) -> None:
     done = zaqar("--os-queues-endpoint", "htp://h", "queue", "list")
     assert (done.status, done.out) == (1, "")
-    assert "'htp.v2': there is none of that name, but for example http.v2" in done.err
+    assert "'htp.v2': it does not exist; known ones are http.v2" in done.err
