@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from zaqarclient.queues.v2.client import Client
 
@@ -70,53 +71,85 @@ def check_api_version(version: str) -> bool:
     return True
 
 
+class _Option(NamedTuple):
+    """A global option, whose default is a variable of the environment."""
+
+    name: str
+    placeholder: str
+    variable: str
+    convert: Callable[[str], str]
+    text: str
+
+
+_OPTIONS = (
+    _Option(
+        "--os-queues-api-version",
+        "queues-api-version",
+        "OS_QUEUES_API_VERSION",  # no default: clouds.yaml may name another
+        api_version,
+        "Version of the messaging API; 2 is the only one (default: 2)",
+    ),
+    _Option(
+        "--os-queues-endpoint",
+        "url",
+        "OS_QUEUES_ENDPOINT",
+        str,
+        "URL of the messaging service, of HTTP or WebSocket (ws://); the catalog is "
+        "not asked, and a server without authentication needs nothing else",
+    ),
+    _Option(
+        "--os-queues-project-id",
+        "project-id",
+        "OS_QUEUES_PROJECT_ID",
+        str,
+        "ID of the project to name to the service; only one without authentication "
+        f"needs it (default there: {DEFAULT_NOAUTH_PROJECT})",
+    ),
+    _Option(
+        "--os-queues-roles",
+        "roles",
+        "OS_QUEUES_ROLES",
+        str,
+        "Roles to act in, with commas between, for a service without "
+        "authentication: admin may ask for its health; others ignore this",
+    ),
+    _Option(
+        "--signed-url",
+        "signed-url",
+        "ZAQAR_SIGNED_URL",
+        Secret,
+        "Work on one queue with nothing but what `queue signed url --output url` "
+        "printed: the line itself, @FILE, or - for the first line of the standard "
+        "input. All other endpoints and credentials are ignored",
+    ),
+)
+
+
 def build_option_parser(parser: _Parser) -> _Parser:
     """Add the global options of this service to a parser, or a group of one."""
-    parser.add_argument(
-        "--os-queues-api-version",
-        metavar="<queues-api-version>",
-        type=api_version,
-        # Not 2 here: what is not given leaves room for clouds.yaml.
-        default=os.environ.get("OS_QUEUES_API_VERSION") or None,
-        help="Version of the messaging API; 2 is the only one (default: 2) "
-        "(Env: OS_QUEUES_API_VERSION)",
-    )
-    parser.add_argument(
-        "--os-queues-endpoint",
-        metavar="<url>",
-        default=os.environ.get("OS_QUEUES_ENDPOINT") or None,
-        help="URL of the messaging service, of HTTP or WebSocket (ws://); the "
-        "catalog is not asked, and a server without authentication needs nothing "
-        "else "
-        "(Env: OS_QUEUES_ENDPOINT)",
-    )
-    parser.add_argument(
-        "--os-queues-project-id",
-        metavar="<project-id>",
-        default=os.environ.get("OS_QUEUES_PROJECT_ID") or None,
-        help="ID of the project to name to the service; only one without "
-        f"authentication needs it (default there: {DEFAULT_NOAUTH_PROJECT}) "
-        "(Env: OS_QUEUES_PROJECT_ID)",
-    )
-    parser.add_argument(
-        "--os-queues-roles",
-        metavar="<roles>",
-        default=os.environ.get("OS_QUEUES_ROLES") or None,
-        help="Roles to act in, with commas between, for a service without "
-        "authentication: admin may ask for its health; others ignore this "
-        "(Env: OS_QUEUES_ROLES)",
-    )
-    parser.add_argument(
-        "--signed-url",
-        metavar="<signed-url>",
-        type=Secret,
-        default=os.environ.get("ZAQAR_SIGNED_URL") or None,
-        help="Work on one queue with nothing but what `queue signed url --output "
-        "url` printed: the line itself, @FILE, or - for the first line of the "
-        "standard input. All other endpoints and credentials "
-        "is ignored (Env: ZAQAR_SIGNED_URL)",
-    )
+    for one in _OPTIONS:
+        add_option(
+            parser, one.name, one.placeholder, one.variable, one.text, one.convert
+        )
     return parser
+
+
+def add_option(
+    parser: _Parser,
+    name: str,
+    placeholder: str,
+    variable: str,
+    text: str,
+    convert: Callable[[str], str] = str,
+) -> None:
+    """Add an option whose default is a variable of the environment."""
+    parser.add_argument(
+        name,
+        metavar=f"<{placeholder}>",
+        type=convert,
+        default=os.environ.get(variable) or None,
+        help=f"{text} (Env: {variable})",
+    )
 
 
 def needs_authentication(config: dict[str, Any]) -> bool:

@@ -272,9 +272,4 @@ def _silence_warnings(verify: bool | str) -> None:
 def _add(group: argparse._ArgumentGroup, options: tuple[tuple[str, str], ...]) -> None:
     for name, text in options:
         variable = "OS_" + name.upper().replace("-", "_")
-        group.add_argument(
-            f"--os-{name}",
-            metavar=f"<{name}>",
-            default=os.environ.get(variable) or None,
-            help=f"{text} (Env: {variable})",
-        )
+        cli.add_option(group, f"--os-{name}", name, variable, text)

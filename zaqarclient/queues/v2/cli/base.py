@@ -19,7 +19,7 @@ from cliff import command, lister, show
 from zaqarclient.common.text import printable
 from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.cli import needs_authentication
-from zaqarclient.queues.v2.cli import client_id, values
+from zaqarclient.queues.v2.cli import client_id, output
 from zaqarclient.queues.v2.cli.arguments import arg
 from zaqarclient.queues.v2.cli.failures import (
     discard_output,
@@ -221,8 +221,8 @@ class _Displaying(Command):
         chosen = parsed_args.formatter
         terminal = is_terminal(self.app.stdout)
         return (
-            tuple(values.column(name, chosen) for name in names),
-            values.renderer(chosen, terminal=terminal),
+            tuple(output.column(name, chosen) for name in names),
+            output.renderer(chosen, terminal=terminal),
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from zaqarclient.queues.v2.cli.options import json_value, load_json, not_json
+from zaqarclient.queues.v2.cli.arguments import json_value, load_json, not_json
 
 #: Bytes asked of the input at a time; no less than a buffered stream holds, so
 #: that nothing stays behind in the buffer unseen.

@@ -9,12 +9,12 @@ from zaqarclient.queues.v2.cli.arguments import (
     QUEUE,
     arg,
     given_targets,
+    integer,
     targets,
 )
 from zaqarclient.queues.v2.cli.base import Command, Lister, Rows
-from zaqarclient.queues.v2.cli.options import integer
+from zaqarclient.queues.v2.cli.output import Body
 from zaqarclient.queues.v2.cli.polling import WAIT, until_found
-from zaqarclient.queues.v2.cli.values import Body
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.claim import Claim

@@ -23,8 +23,8 @@ from zaqarclient.queues.v2.cli.export_file import (
     read_header,
     unfinished,
 )
+from zaqarclient.queues.v2.cli.output import Progress
 from zaqarclient.queues.v2.cli.paging import Pages
-from zaqarclient.queues.v2.cli.progress import Progress
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.queues import Queue

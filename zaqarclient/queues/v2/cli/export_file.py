@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
+from zaqarclient.queues.v2.cli.arguments import load_json
 from zaqarclient.queues.v2.cli.bodies import InputError
-from zaqarclient.queues.v2.cli.options import load_json
 
 FORMAT: Final = 1
 

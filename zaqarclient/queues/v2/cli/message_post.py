@@ -8,10 +8,16 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from zaqarclient.queues.v2.cli import bodies
-from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, one_of
+from zaqarclient.queues.v2.cli.arguments import (
+    QUEUE,
+    arg,
+    flag,
+    integer,
+    json_or_text,
+    one_of,
+)
 from zaqarclient.queues.v2.cli.base import LOG, Lister, Rows, is_terminal
-from zaqarclient.queues.v2.cli.options import integer, json_or_text
-from zaqarclient.queues.v2.cli.progress import Progress
+from zaqarclient.queues.v2.cli.output import Progress
 from zaqarclient.transport.errors import ForbiddenError
 
 if TYPE_CHECKING:

@@ -9,10 +9,19 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from zaqarclient.queues.v2.cli import lines, options
-from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, one_of
+from zaqarclient.queues.v2.cli import output
+from zaqarclient.queues.v2.cli.arguments import (
+    QUEUE,
+    arg,
+    flag,
+    integer,
+    json_or_file,
+    one_of,
+    seconds,
+)
 from zaqarclient.queues.v2.cli.base import Command
 from zaqarclient.queues.v2.cli.filters import Filter, FilterError
+from zaqarclient.queues.v2.cli.output import Body
 from zaqarclient.queues.v2.cli.polling import (
     Pause,
     PushPause,
@@ -20,7 +29,6 @@ from zaqarclient.queues.v2.cli.polling import (
     TimePause,
     newest,
 )
-from zaqarclient.queues.v2.cli.values import Body
 from zaqarclient.transport.errors import NetworkError, TransportError
 
 if TYPE_CHECKING:
@@ -36,7 +44,7 @@ _FOR_PEOPLE: Final = ("ID", "Age", "Body")
 def _filter(text: str) -> Filter:
     """Argument type: a filter, or ``@file`` for the one in a file."""
     try:
-        return Filter(options.json_or_file(text))
+        return Filter(json_or_file(text))
     except FilterError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -85,7 +93,7 @@ class TailMessages(Command):
         arg(
             "--limit",
             "End after so many messages; 0 sets no limit (default: 0)",
-            options.integer(0),
+            integer(0),
         ),
         flag(
             "--echo",
@@ -96,7 +104,7 @@ class TailMessages(Command):
         arg(
             "--timeout",
             "With --follow: end when no message was printed for so long",
-            options.seconds,
+            seconds,
             metavar="<seconds>",
         ),
         arg(
@@ -106,7 +114,7 @@ class TailMessages(Command):
             also=["--format"],
             dest="formatter",
             metavar="<format>",
-            choices=sorted(lines.FORMATS),
+            choices=sorted(output.FORMATS),
             default="table",
         ),
         arg(
@@ -129,7 +137,7 @@ class TailMessages(Command):
         columns = parsed_args.columns
         if not columns:
             columns = _FOR_PEOPLE if parsed_args.formatter == "table" else _COLUMNS
-        out = lines.FORMATS[parsed_args.formatter](self.app.stdout, columns)
+        out = output.FORMATS[parsed_args.formatter](self.app.stdout, columns)
         with ExitStack() as stack:
             # Listening begins before the first read, so that nothing falls
             # between the two.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 from zaqarclient.queues.v2.cli.arguments import arg
-from zaqarclient.queues.v2.cli.options import seconds as seconds_type
+from zaqarclient.queues.v2.cli.arguments import seconds as seconds_type
 from zaqarclient.queues.v2.cli.paging import PAGE_SIZE, next_marker
 from zaqarclient.transport import errors, scheme_of
 

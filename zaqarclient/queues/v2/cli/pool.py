@@ -6,7 +6,16 @@ import argparse
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from zaqarclient.queues.v2.cli.arguments import YES, arg, flag, paging
+from zaqarclient.queues.v2.cli.arguments import (
+    YES,
+    arg,
+    flag,
+    integer,
+    json_object,
+    json_value,
+    names,
+    paging,
+)
 from zaqarclient.queues.v2.cli.base import (
     Columns,
     Command,
@@ -15,7 +24,6 @@ from zaqarclient.queues.v2.cli.base import (
     Rows,
     ShowOne,
 )
-from zaqarclient.queues.v2.cli.options import integer, json_object, json_value, names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,6 +12,7 @@ from zaqarclient.queues.v2.cli.arguments import (
     arg,
     flag,
     given_targets,
+    key_value,
     paging,
     targets,
 )
@@ -23,7 +24,6 @@ from zaqarclient.queues.v2.cli.base import (
     Rows,
     ShowOne,
 )
-from zaqarclient.queues.v2.cli.options import key_value
 from zaqarclient.queues.v2.cli.queue_metadata import (
     ATTRIBUTE_OPTIONS,
     attributes_of,

@@ -7,14 +7,16 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from zaqarclient.queues.v2.cli.arguments import QUEUE, Group, arg
-from zaqarclient.queues.v2.cli.base import Command, CommandError, Fields, ShowOne
-from zaqarclient.queues.v2.cli.options import (
+from zaqarclient.queues.v2.cli.arguments import (
+    QUEUE,
+    Group,
+    arg,
     integer,
     load_json,
     not_json,
     property_value,
 )
+from zaqarclient.queues.v2.cli.base import Command, CommandError, Fields, ShowOne
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic

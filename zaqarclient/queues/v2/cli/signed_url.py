@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, paging
+from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, integer, paging
 from zaqarclient.queues.v2.cli.base import (
     Command,
     CommandError,
@@ -17,7 +17,6 @@ from zaqarclient.queues.v2.cli.base import (
     ShowOne,
     is_terminal,
 )
-from zaqarclient.queues.v2.cli.options import integer
 
 if TYPE_CHECKING:
     from zaqarclient.auth.signed_url import SignedURL

@@ -12,8 +12,12 @@ from zaqarclient.queues.v2.cli.arguments import (
     arg,
     flag,
     given_targets,
+    integer,
+    json_object,
+    key_value,
     paging,
     targets,
+    text_or_file,
 )
 from zaqarclient.queues.v2.cli.base import (
     Columns,
@@ -22,12 +26,6 @@ from zaqarclient.queues.v2.cli.base import (
     Lister,
     Rows,
     ShowOne,
-)
-from zaqarclient.queues.v2.cli.options import (
-    integer,
-    json_object,
-    key_value,
-    text_or_file,
 )
 from zaqarclient.queues.v2.cli.paging import DEFAULT_PAGE_SIZE
 
@@ -41,50 +39,42 @@ _TTL_HELP = "Seconds that the subscription lasts, from 60"
 _SUBSCRIPTION: Final = arg("subscription_id", "ID of the subscription")
 
 
-def _option_arguments(default: dict[str, Any] | None) -> Arguments:
-    """Return ``--options``, and an option for each member that people set.
-
-    Args:
-        default: What ``--options`` is when it is not given.
-    """
-    return (
-        arg(
-            "--options",
-            'All options, a JSON object; "@FILE" reads it from a file. The '
-            "options below set members of it",
-            json_object,
-            default=default,
-        ),
-        arg(
-            "--post-data",
-            "What a webhook gets in place of the notification; "
-            '"$zaqar_message$", quotes included, stands for that. "@FILE" reads it '
-            "from a file",
-            text_or_file,
-            metavar="<text>",
-        ),
-        arg(
-            "--post-header",
-            "A header that a webhook gets. Can be repeated",
-            key_value,
-            metavar="<name=value>",
-            dest="post_headers",
-            action="append",
-        ),
-        arg(
-            "--filter",
-            "Notify only of messages that match this filter, a JSON object; "
-            '"@FILE" reads it from a file. See "subscription explain"',
-            json_object,
-        ),
-        arg(
-            "--retry-policy",
-            "How often and when a failed webhook is called again, a JSON object; "
-            '"@FILE" reads it from a file',
-            json_object,
-            metavar="<policy>",
-        ),
-    )
+_OPTIONS_HELP: Final = (
+    'All options, a JSON object; "@FILE" reads it from a file. The options below set '
+    "members of it"
+)
+#: An option for each member of a subscription's options that users set.
+_MEMBERS: Final = (
+    arg(
+        "--post-data",
+        "What a webhook gets in place of the notification; "
+        '"$zaqar_message$", quotes included, stands for that. "@FILE" reads it '
+        "from a file",
+        text_or_file,
+        metavar="<text>",
+    ),
+    arg(
+        "--post-header",
+        "A header that a webhook gets. Can be repeated",
+        key_value,
+        metavar="<name=value>",
+        dest="post_headers",
+        action="append",
+    ),
+    arg(
+        "--filter",
+        "Notify only of messages that match this filter, a JSON object; "
+        '"@FILE" reads it from a file. See "subscription explain"',
+        json_object,
+    ),
+    arg(
+        "--retry-policy",
+        "How often and when a failed webhook is called again, a JSON object; "
+        '"@FILE" reads it from a file',
+        json_object,
+        metavar="<policy>",
+    ),
+)
 
 
 def _given_members(parsed_args: argparse.Namespace) -> dict[str, Any]:
@@ -123,7 +113,8 @@ class CreateSubscription(ShowOne):
             metavar="<seconds>",
             dest="ttl_option",
         ),
-        *_option_arguments(default={}),
+        arg("--options", _OPTIONS_HELP, json_object, default={}),
+        *_MEMBERS,
     )
 
     def take_action(self, parsed_args: argparse.Namespace) -> Fields:
@@ -205,7 +196,8 @@ class UpdateSubscription(_OneSubscription):
         *_OneSubscription.arguments,
         arg("--subscriber", "The URI to notify"),
         arg("--ttl", _TTL_HELP, integer(0)),
-        *_option_arguments(default=None),
+        arg("--options", _OPTIONS_HELP, json_object),
+        *_MEMBERS,
     )
 
     def take_action(self, parsed_args: argparse.Namespace) -> Fields:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, one_of
+from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, json_or_file, one_of
 from zaqarclient.queues.v2.cli.base import CommandError, Lister, Rows
 from zaqarclient.queues.v2.cli.filters import MISSING, Filter, FilterError
-from zaqarclient.queues.v2.cli.options import json_or_file
-from zaqarclient.queues.v2.cli.values import Body, compact
+from zaqarclient.queues.v2.cli.output import Body, compact
 
 _COLUMNS = ("Member", "Condition", "Wanted", "Found", "Holds")
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from zaqarclient.queues.v2.cli.lines import FORMATS
-from zaqarclient.queues.v2.cli.values import Body
+from zaqarclient.queues.v2.cli.output import FORMATS, Body
 
 FIRST = {"ID": "m1", "Age": 120, "Body": Body({"a": [1, None]}), "Claim ID": None}
 SECOND = {"ID": "m22", "Age": 3, "Body": Body("x\ty\n\x1b[31m é"), "Claim ID": "c"}

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import requests
 
-from zaqarclient.queues.v2.cli import options, queue_metadata, values
+from zaqarclient.queues.v2.cli import arguments, output, queue_metadata
 from zaqarclient.queues.v2.cli.failures import unreachable, without_users
-from zaqarclient.queues.v2.cli.progress import Progress
+from zaqarclient.queues.v2.cli.output import Progress
 from zaqarclient.queues.v2.cli.service import healthy
 from zaqarclient.transport.errors import ConnectionFailed
 
@@ -32,28 +32,28 @@ TEXT_FORMATS = ["table", "value", "csv", "shell"]
 def test_text_formats_show_structures_as_compact_json(
     output_format: str, value: Any, text: Any
 ) -> None:
-    assert values.renderer(output_format)(value) == text
+    assert output.renderer(output_format)(value) == text
 
 
 @pytest.mark.parametrize(
     ("body", "text"), [("plain", "plain"), (None, "null"), (True, "true"), ({}, "{}")]
 )
 def test_bodies_are_shown_as_json_unless_they_are_text(body: Any, text: str) -> None:
-    assert values.renderer("value")(values.Body(body)) == text
+    assert output.renderer("value")(output.Body(body)) == text
 
 
 @pytest.mark.parametrize("output_format", ["json", "yaml", "of-a-third-party"])
 @pytest.mark.parametrize("value", [{"a": [1]}, None, "text", 5])
 def test_data_formats_get_the_values_themselves(output_format: str, value: Any) -> None:
-    render = values.renderer(output_format)
+    render = output.renderer(output_format)
     assert render(value) is value
-    assert render(values.Body(value)) is value
+    assert render(output.Body(value)) is value
 
 
 def test_a_message_cannot_steer_the_terminal_it_is_shown_on() -> None:
-    body = values.Body("a\x1b[2J\x9bb\tc\nd")
-    assert values.renderer("table")(body) == "a\\x1b[2J\\x9bb\tc\nd"
-    assert values.renderer("value")(body) == body.value
+    body = output.Body("a\x1b[2J\x9bb\tc\nd")
+    assert output.renderer("table")(body) == "a\\x1b[2J\\x9bb\tc\nd"
+    assert output.renderer("value")(body) == body.value
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_message_cannot_steer_the_terminal_it_is_shown_on() -> None:
 def test_the_value_of_a_property_is_json_where_it_is_valid_json(
     text: str, value: Any
 ) -> None:
-    assert options.property_value(f"key={text}") == ("key", value)
+    assert arguments.property_value(f"key={text}") == ("key", value)
 
 
 def test_patches_name_only_the_keys_they_change() -> None:
