@@ -61,16 +61,6 @@ class OverFrames(Service):
             self._check_short_echo(answer, shown, len(sent))
         return answer["headers"]["status"], answer["body"]
 
-    def _of_source(self, action: str, body: Any) -> tuple[str, Any]:
-        """Return a request about queues as it is about topics, if it is to be."""
-        if self._source == "queue" or action == "ping":
-            return action, body
-        body = {
-            "topic_name" if key == "queue_name" else key: value
-            for key, value in body.items()
-        }
-        return "topic_" + action.removeprefix("queue_"), body
-
     @staticmethod
     def _check_short_echo(answer: Any, shown: Any, size: int) -> None:
         """Check what a request is answered with that is not repeated whole."""
@@ -95,6 +85,9 @@ class OverFrames(Service):
             return Answer(OK, read(value))
         assert isinstance(value, str) or value["error"]
         return Answer(kind, value["retry_after"] if kind == TOO_MANY else None)
+
+    def call(self, action: str, **fields: Any) -> Answer:
+        return self._ask(action, lambda value: value, **fields)
 
     def _page(
         self,

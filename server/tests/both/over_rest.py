@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from zaqarserver.fields import Source, members
+from zaqarserver.operations import OPERATIONS
+
 from .bench import HttpAnswer
 from .service import (
     CLASSES,
@@ -91,6 +94,25 @@ class OverRest(Service):
     def _path(self, *parts: str) -> str:
         steps = (f"/v2/{self._source}s", *(quote(part, safe="") for part in parts))
         return "/".join(steps)
+
+    def call(self, action: str, **fields: Any) -> Answer:
+        action, fields = self._of_source(action, fields)
+        row = next(row for row in OPERATIONS if row.name == action)
+        query: dict[str, Any] = {}
+        document: Any = None
+        for member in members(row.fields):
+            if member.name not in fields:
+                continue
+            value = fields[member.name]
+            if member.spec.source is Source.QUERY:
+                query[member.spec.rest_name or member.name] = value
+            elif member.spec.source is Source.BODY:
+                document = {**(document or {}), member.name: value}
+            elif member.spec.source is Source.DOCUMENT:
+                document = value
+        path = row.path.format_map({k: quote(str(v)) for k, v in fields.items()})
+        target = path + _query(query) if query else path
+        return self._answer(self._ask(row.method, target, document), lambda it: it)
 
     # -- service and queues -----------------------------------------------------
 

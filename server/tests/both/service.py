@@ -162,6 +162,20 @@ class Service(abc.ABC):
         other._source = "topic"
         return other
 
+    def _of_source(self, action: str, body: Any) -> tuple[str, Any]:
+        """Return a request about queues as it is about topics, if it is to be."""
+        if self._source == "queue" or action == "ping":
+            return action, body
+        body = {
+            "topic_name" if key == "queue_name" else key: value
+            for key, value in body.items()
+        }
+        return "topic_" + action.removeprefix("queue_"), body
+
+    @abc.abstractmethod
+    def call(self, action: str, **fields: Any) -> Answer:
+        """Run any operation whose answer is its result, as JSON."""
+
     @property
     def _headers(self) -> dict[str, str]:
         sent = {"Client-ID": self._client, "X-Project-ID": self.project}

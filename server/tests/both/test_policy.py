@@ -1,5 +1,6 @@
 """A rule that says no holds on both transports; nothing changes (``rest-v2`` 6.2)."""
 
+import functools
 import json
 import uuid
 
@@ -34,19 +35,16 @@ class World:
         free, claim, mine = self.free, self.claim, self.subscription
         shared = self.shared["id"]
         many = service.message_delete_many
-        return {
+        attempts = {
             "ping:get": [service.ping],
             "queues:get_all": [service.queue_list],
             "queues:create": [lambda: service.queue_create("new")],
-            "queues:get": [lambda: service.queue_get("orders")],
             "queues:update": [lambda: service.queue_update("orders", PATCH)],
-            "queues:stats": [lambda: service.queue_get_stats("orders")],
             "queues:share": [
                 lambda: service.signed_url_create("orders", methods=["POST"]),
                 lambda: service.signed_url_list("orders"),
                 lambda: service.signed_url_revoke("orders", shared),
             ],
-            "quota:get": [service.quota_show],
             "messages:create": [
                 lambda: service.message_post("orders", MESSAGES),
                 lambda: service.message_post("new", MESSAGES),
@@ -83,6 +81,19 @@ class World:
             "queues:delete": [lambda: service.queue_delete("orders")],
             **self.attempts_at_topics(),
         }
+        simple = self.simple_attempts().items()
+        return {**{k: v for k, v in simple if k not in attempts}, **attempts}
+
+    def simple_attempts(self):
+        """Return those with no arguments but the name of a queue or topic."""
+        names = {"queue_name": "orders", "topic_name": "news"}
+        found = {}
+        for row in OPERATIONS:
+            given = {k: v for k, v in names.items() if f"{{{k}}}" in row.path}
+            attempt = functools.partial(self.service.call, row.name, **given)
+            if row.policy in RULES:
+                found.setdefault(row.policy, []).append(attempt)
+        return found
 
     def attempts_at_topics(self):
         """Return the same for the rules of topics."""
@@ -90,9 +101,7 @@ class World:
         return {
             "topics:get_all": [topics.queue_list],
             "topics:create": [lambda: topics.queue_create("new")],
-            "topics:get": [lambda: topics.queue_get("news")],
             "topics:update": [lambda: topics.queue_update("news", PATCH)],
-            "topics:stats": [lambda: topics.queue_get_stats("news")],
             "topics:purge": [lambda: topics.queue_purge("news")],
             "topics:delete": [lambda: topics.queue_delete("news")],
         }

@@ -116,7 +116,9 @@ def _variants(row: Operation, values: Mapping[str, Any]) -> Iterator[dict[str, A
             if member.name in known:
                 found[member.name] = known[member.name]
             else:
-                optional = member.optional and member.name in ("name", "pop")
+                # A number or a switch names nothing of anybody's.
+                plain = member.type in (int, bool) or member.name in ("name", "pop")
+                optional = member.optional and plain
                 assert optional, f"{row.name}: what is {member.name}?"
     if row.name.endswith("message_delete_many"):
         ids = {"message_ids", "claim_ids"}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from zaqarclient import errors
 from zaqarclient.queues.v2 import calls
+from zaqarclient.queues.v2.table import OPERATIONS
 from zaqarclient.transport.response import Response
 
 if TYPE_CHECKING:
@@ -83,44 +84,24 @@ queue_get = _core("queue_get", "name")
 queue_get_metadata = _core("queue_get", "name")
 queue_get_stats = _core("queue_get_stats", "name")
 queue_delete = _core("queue_delete", "name")
-queue_list = _core("queue_list")
 queue_purge = _with(calls.queue_purge, 2)
-message_list = _core("message_list", "queue_name")
-message_get = _core("message_get", "queue_name", "message_id")
 message_get_many = _core("message_get_many", "queue_name", "messages")
 message_delete = _core("message_delete", "queue_name", "message_id", "claim_id")
 message_delete_many = _core("message_delete_many", "queue_name", "ids")
 message_pop = _core("message_delete_many", "queue_name", "count")
-claim_get = _core("claim_get", "queue_name", "claim_id")
-claim_update = _core("claim_update", "queue_name", "claim_id")
-claim_delete = _core("claim_delete", "queue_name", "claim_id")
 subscription_confirm = _core(
     "subscription_confirm", "queue_name", "subscription_id", "confirmed"
 )
 subscription_create = _core("subscription_create", "queue_name", "subscription_data")
-subscription_get = _core("subscription_get", "queue_name", "subscription_id")
 subscription_update = _core(
     "subscription_update", "queue_name", "subscription_id", "subscription_data"
 )
-subscription_delete = _core("subscription_delete", "queue_name", "subscription_id")
-subscription_list = _core("subscription_list", "queue_name")
-signed_url_list = _core("signed_url_list", "queue_name")
-signed_url_revoke = _core("signed_url_revoke", "queue_name", "signed_url_id")
-pool_get = _core("pool_get", "pool_name")
 pool_create = _core("pool_create", "pool_name", "pool_data")
 pool_update = _core("pool_update", "pool_name", "pool_data")
-pool_delete = _core("pool_delete", "pool_name")
 pool_drain = _core("pool_drain", "pool_name", "wait")
-pool_list = _core("pool_list")
-flavor_get = _core("flavor_get", "flavor_name")
 flavor_create = _core("flavor_create", "flavor_name", "flavor_data")
 flavor_update = _core("flavor_update", "flavor_name", "flavor_data")
-flavor_delete = _core("flavor_delete", "flavor_name")
-flavor_list = _core("flavor_list")
 health = _with(calls.health, 0)
-homedoc = _core("homedoc")
-quota_show = _core("quota_show")
-quota_show_project = _core("quota_show_project", "project_id")
 
 queue_exists = _with(calls.queue_exists, 1)
 ping = _with(calls.ping, 0)
@@ -160,3 +141,13 @@ def queue_set_metadata(*_: Any, **__: Any) -> NoReturn:
     raise errors.InvalidOperation(
         "API v2 has no operation 'queue_set_metadata'; use queue_update"
     )
+
+
+# The others take the arguments of their paths by position.
+globals().update(
+    {
+        name: _core(name, *row.path_names)
+        for name, row in OPERATIONS.items()
+        if name not in globals() and not row.topics
+    }
+)

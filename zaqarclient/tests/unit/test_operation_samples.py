@@ -61,7 +61,6 @@ def assert_seen(stub: HttpStub, document: dict[str, Any]) -> None:
 def test_every_operation_of_the_table_has_a_sample() -> None:
     samples = {path.stem for path in GOLDEN.glob("*.json")} - {"filters"}
     assert samples == set(CORE)
-    assert len(CORE) == 44
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))
