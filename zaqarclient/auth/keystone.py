@@ -15,16 +15,10 @@ if TYPE_CHECKING:
 
 _WEBSOCKET_TYPE = "messaging-websocket"
 
-_CREDENTIALS = (
-    "auth_url",
-    "username",
-    "user_id",
-    "password",
-    "user_domain_id",
-    "user_domain_name",
-    "application_credential_id",
-    "application_credential_name",
-    "application_credential_secret",
+_USER = ("username", "user_id", "user_domain_id", "user_domain_name")
+"""The options that name a user to the identity service."""
+
+_SCOPE = (
     "project_id",
     "project_name",
     "project_domain_id",
@@ -33,6 +27,17 @@ _CREDENTIALS = (
     "domain_name",
     "system_scope",
     "trust_id",
+)
+"""The options that name what a token is for."""
+
+_CREDENTIALS = (
+    "auth_url",
+    "password",
+    "application_credential_id",
+    "application_credential_name",
+    "application_credential_secret",
+    *_USER,
+    *_SCOPE,
 )
 
 
@@ -201,10 +206,14 @@ class KeystoneAuth(base.AuthBackend):
         from zaqarclient.auth import session as ks  # noqa: PLC0415 - heavy
 
         auth_type = self.option("auth_type")
+        if auth_type is None:
+            user = {name: kwargs.get(name) for name in _USER}
+            scope = {name: kwargs.get(name) for name in _SCOPE}
+            plugin = ks.identity_plugin(kwargs, user, scope)
+        else:
+            plugin = ks.named_plugin(str(auth_type), self.option)
         return ks.open_session(
-            ks.identity_plugin(**kwargs)
-            if auth_type is None
-            else ks.named_plugin(str(auth_type), self.option),
+            plugin,
             self.connection_options,
             self.verification(),
             self.client_certificate(),

@@ -20,25 +20,13 @@ from zaqarclient import errors, version
 from zaqarclient.common import http
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from zaqarclient.auth.base import ConnectionOptions
 
 Certificate: TypeAlias = str | tuple[str, str] | None
 
 _PRODUCT = "python-zaqarclient"
-
-_USER = ("username", "user_id", "user_domain_id", "user_domain_name")
-_SCOPE = (
-    "project_id",
-    "project_name",
-    "project_domain_id",
-    "project_domain_name",
-    "domain_id",
-    "domain_name",
-    "system_scope",
-    "trust_id",
-)
 
 _POOL_SIZE = 64
 """Connections kept per host: as many threads as one client may serve before
@@ -237,46 +225,33 @@ def named_plugin(auth_type: str, option: Callable[..., Any]) -> Any:
 
 
 def identity_plugin(
-    *,
-    auth_url: str,
-    token: str | None = None,
-    application_credential_secret: str | None = None,
-    **known: Any,
+    known: Mapping[str, Any], user: dict[str, Any], scope: dict[str, Any]
 ) -> Any:
-    """Return an Identity v3 plugin for what is known.
+    """Return an Identity v3 plugin for a token, application credential or password.
 
     Args:
-        auth_url: The identity service, with or without ``/v3``.
-        token: A token to trade in; goes before the others.
-        application_credential_secret: The secret of the application credential
-            that ``application_credential_id`` names, or
-            ``application_credential_name`` with the user; goes before the
-            password.
-        **known: ``username`` or ``user_id``, ``password``, and the domain of
-            the user, ``default`` if none is named; ``project_id`` or
-            ``project_name``, and the domain of the project; or ``domain_id``,
-            ``domain_name``, ``system_scope`` or ``trust_id``.
+        known: ``auth_url``, with or without ``/v3``; ``token`` to trade in, which goes
+            first; ``application_credential_secret`` with
+            ``application_credential_id``, or with ``application_credential_name`` and
+            the user, which goes before ``password``.
+        user: The user; its domain is ``default`` if none is named.
+        scope: What the token is for; the same for the domain of a project.
     """
-    url = auth_url.rstrip("/").removesuffix("/v2.0")
+    url = str(known["auth_url"]).rstrip("/").removesuffix("/v2.0")
     if not url.endswith("/v3"):
         url += "/v3"
-    scope: dict[str, Any] = {name: known.get(name) for name in _SCOPE}
-    if scope["project_name"] and not (
-        scope["project_domain_id"] or scope["project_domain_name"]
-    ):
-        scope["project_domain_id"] = "default"
-    if token is not None:
-        return v3.Token(url, token, **scope)
-    user: dict[str, Any] = {name: known.get(name) for name in _USER}
-    if user["username"] and not any(
-        user[name] for name in ("user_id", "user_domain_id", "user_domain_name")
-    ):
+    if not (scope["project_domain_id"] or scope["project_domain_name"]):
+        scope["project_domain_id"] = "default" if scope["project_name"] else None
+    if known.get("token") is not None:
+        return v3.Token(url, known["token"], **scope)
+    domains = ("user_id", "user_domain_id", "user_domain_name")
+    if user["username"] and not any(user[name] for name in domains):
         user["user_domain_id"] = "default"
-    if application_credential_secret is not None:
+    if known.get("application_credential_secret") is not None:
         # It has the scope that it was made with.
         return v3.ApplicationCredential(
             url,
-            application_credential_secret,
+            known["application_credential_secret"],
             application_credential_id=known.get("application_credential_id"),
             application_credential_name=known.get("application_credential_name"),
             **user,

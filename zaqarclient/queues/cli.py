@@ -40,11 +40,6 @@ class Secret(str):
         return "'***'"
 
 
-def is_on(text: str | None) -> bool:
-    """Return True if a variable of the environment is on: ``1``, ``true``, ..."""
-    return (text or "").strip().lower() in {"1", "true", "yes", "on"}
-
-
 def api_version(text: str) -> str:
     """Return the major version that ``2``, ``2.0``, ``v2`` or ``v2.0`` mean.
 

@@ -8,6 +8,7 @@ import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from zaqarclient.auth.base import is_true
 from zaqarclient.queues import cli
 from zaqarclient.shell import credentials
 from zaqarclient.version import __version__
@@ -76,7 +77,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     who.add_argument(
         "--os-token-cache",
         action="store_true",
-        default=cli.is_on(os.environ.get("ZAQAR_TOKEN_CACHE")),
+        default=is_true(os.environ.get("ZAQAR_TOKEN_CACHE")),
         help="Keep the token in your cache directory, readable by you alone, and use "
         "it until it expires: later commands ask no identity service. `zaqar "
         "logout` removes it (Env: ZAQAR_TOKEN_CACHE=1)",

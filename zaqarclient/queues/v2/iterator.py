@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 from zaqarclient.queues.v2 import calls
 
@@ -80,6 +81,13 @@ class Listing(Generic[T]):
     def needs_page(self) -> bool:
         """True if the next item has to be read from the service."""
         return self._streaming and not self._items
+
+    @property
+    def next_marker(self) -> str | None:
+        """The marker of the page after the current one, None at the end."""
+        link = calls.next_link({"links": self._links})
+        markers = parse_qs(urlsplit(link or "").query).get("marker")
+        return markers[-1] if markers else None
 
     def _take(self, page: Mapping[str, Any] | Sequence[Any] | None) -> None:
         if page is None:

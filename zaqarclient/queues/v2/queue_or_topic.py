@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from zaqarclient.queues.v2 import calls, iterator
 from zaqarclient.queues.v2 import message as message_resource
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.client import Client
     from zaqarclient.queues.v2.listener import Listener
 
+
+T = TypeVar("T")
 
 QUEUE_NAME_REGEX = re.compile(r"^[a-zA-Z0-9_\-.]+$")
 
@@ -361,3 +363,19 @@ class QueueOrTopic:
         create = self.message_module.create_object(self)
         page = self.call(operation, **arguments)
         return iterator.Listing(self.client, page, "messages", create)
+
+
+def maker(parent: Client, cls: Callable[..., T]) -> Callable[[Mapping[str, Any]], T]:
+    """Return a function that makes a queue or topic from a document.
+
+    Args:
+        parent: The client.
+        cls: What to make.
+    """
+    return lambda document: cls(
+        parent,
+        document["name"],
+        href=document.get("href"),
+        metadata=document.get("metadata"),
+        auto_create=False,
+    )

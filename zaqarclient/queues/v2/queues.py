@@ -132,10 +132,4 @@ class Queue(queue_or_topic.QueueOrTopic):
 
 def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Queue]:
     """Return a function that makes a queue of the client from a document."""
-    return lambda document: Queue(
-        parent,
-        document["name"],
-        href=document.get("href"),
-        metadata=document.get("metadata"),
-        auto_create=False,
-    )
+    return queue_or_topic.maker(parent, Queue)

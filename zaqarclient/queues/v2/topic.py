@@ -32,12 +32,7 @@ class Topic(queue_or_topic.QueueOrTopic):
 
 def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Topic]:
     """Return a function that makes a topic of the client from a document."""
-    return lambda document: Topic(
-        parent,
-        document["name"],
-        href=document.get("href"),
-        metadata=document.get("metadata"),
-    )
+    return queue_or_topic.maker(parent, Topic)
 
 
 class TopicCalls:

@@ -24,7 +24,7 @@ from zaqarclient.queues.v2.cli.export_file import (
     unfinished,
 )
 from zaqarclient.queues.v2.cli.output import Progress
-from zaqarclient.queues.v2.cli.paging import Pages
+from zaqarclient.queues.v2.cli.paging import Pages, message_id_of
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.queues import Queue
@@ -250,7 +250,7 @@ class _State:
         arrived = (
             newest is not None
             and bool(unsure)
-            and queue.message(_message_id(newest["href"])).body == unsure[-1]["body"]
+            and queue.message(message_id_of(newest["href"])).body == unsure[-1]["body"]
         )
         if not arrived:
             messages.give_back(unsure, position)
@@ -300,10 +300,6 @@ def _as_new(messages: Messages) -> Iterator[dict[str, Any]]:
         left = int(message.get("ttl", 0)) - int(message.get("age", 0))
         # Whether it was hidden is not known any more; it is not hidden again.
         yield {"body": message["body"], "ttl": max(left, _LEAST_TTL), "delay": 0}
-
-
-def _message_id(href: str) -> str:
-    return href.partition("?")[0].rpartition("/")[2]
 
 
 def _size_of(stream: BinaryIO) -> int | None:

@@ -18,6 +18,7 @@ from zaqarclient.queues.v2.cli.arguments import (
 )
 from zaqarclient.queues.v2.cli.base import LOG, Lister, Rows, is_terminal
 from zaqarclient.queues.v2.cli.output import Progress
+from zaqarclient.queues.v2.cli.paging import message_id_of
 from zaqarclient.transport.errors import ForbiddenError
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class PostMessages(Lister):
                     posted += len(batch)
                     total_size += batch_size
                     progress.show(posted, total_size)
-                    yield from ((_message_id(href),) for href in posted_hrefs)
+                    yield from ((message_id_of(href),) for href in posted_hrefs)
             except Exception:
                 if posted:
                     LOG.error("%d messages were posted before this:", posted)
@@ -174,7 +175,3 @@ def _post_size(queue: QueueOrTopic, messages: Iterable[bodies.Message | None]) -
     except ForbiddenError:
         size = None  # a signed URL may allow posting only
     return int(size or _DEFAULT_POST_SIZE)
-
-
-def _message_id(href: str) -> str:
-    return href.partition("?")[0].rpartition("/")[2]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
 
 #: Largest page that a service with default settings gives.
 PAGE_SIZE: Final = 20
@@ -44,8 +43,8 @@ class Pages:
             items = list(page)
             yield from items
             given += len(items)
-            # Other programs read the links there; the plain lists of tests lack them.
-            marker = next_marker(getattr(page, "_links", []))
+            # The plain lists of tests have no next page.
+            marker = getattr(page, "next_marker", None)
             if not items or marker is None or marker in seen:
                 return
             if not self._goes_on(given):
@@ -69,10 +68,6 @@ def _present(**params: Any) -> dict[str, Any]:
     return {name: value for name, value in params.items() if value is not None}
 
 
-def next_marker(links: list[dict[str, Any]]) -> str | None:
-    """Return where the next page begins by the links of one, None at the end."""
-    for link in links:
-        if link.get("rel") == "next":
-            query = parse_qs(urlsplit(str(link["href"])).query)
-            return query["marker"][-1] if "marker" in query else None
-    return None
+def message_id_of(href: str) -> str:
+    """Return the id of the message that a path names."""
+    return href.partition("?")[0].rpartition("/")[2]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 from zaqarclient.queues.v2.cli.arguments import arg
 from zaqarclient.queues.v2.cli.arguments import seconds as seconds_type
-from zaqarclient.queues.v2.cli.paging import PAGE_SIZE, next_marker
+from zaqarclient.queues.v2.cli.paging import PAGE_SIZE, message_id_of
 from zaqarclient.transport import errors, scheme_of
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class Tail:
         items: list[Message] = list(page)
         self._read_before, self._failing = True, False
         if items:
-            self._marker = next_marker(page._links) or items[-1].id  # noqa: SLF001 - its public place
+            self._marker = page.next_marker or items[-1].id
         return items
 
 
@@ -240,7 +240,7 @@ def newest(statistics: dict[str, Any]) -> str | None:
     """
     message = statistics["messages"].get("newest") or {}
     href = str(message.get("href") or message.get("id") or "")
-    return href.partition("?")[0].rpartition("/")[2] or None
+    return message_id_of(href) or None
 
 
 def until_found(

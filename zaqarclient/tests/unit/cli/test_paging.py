@@ -10,12 +10,11 @@ from zaqarclient.queues.v2.cli.paging import Pages
 
 
 class Page(list[int]):
-    """A page as the client gives it: items, and links beside them."""
+    """A page as the client gives it: items, and the marker of the next one."""
 
     def __init__(self, items: list[int], next_marker: object) -> None:
         super().__init__(items)
-        href = f"/v2/queues?limit=2&marker={next_marker}"
-        self._links = [{"rel": "next", "href": href}] if items else []
+        self.next_marker = str(next_marker) if items else None
 
 
 class Listing:

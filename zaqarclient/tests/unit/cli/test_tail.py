@@ -19,8 +19,7 @@ class Page(list[Message]):
 
     def __init__(self, items: list[Message], *, linked: bool) -> None:
         super().__init__(items)
-        href = f"/v2/queues/q/messages?marker={items[-1].id}" if items else ""
-        self._links = [{"rel": "next", "href": href}] if linked and items else []
+        self.next_marker = items[-1].id if linked and items else None
 
 
 class Queue:
