@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
 from typing import Final
 
 import requests
+from ports import free_port
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 VENV: Final = ROOT / ".venv-keystone"
@@ -37,12 +37,6 @@ backend = oslo_cache.dict
 """
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class KeystoneProcess:
     """An identity service on loopback.
 
@@ -58,8 +52,8 @@ class KeystoneProcess:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._port = _free_port()
-        self._short_port = _free_port()
+        self._port = free_port()
+        self._short_port = free_port()
         self.url = f"http://127.0.0.1:{self._port}/v3"
         self.short_url = f"http://127.0.0.1:{self._short_port}/v3"
         self.log = directory / "keystone.log"

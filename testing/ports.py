@@ -14,6 +14,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def free_cluster_port() -> int:
+    """Return a port whose neighbour 10000 above, for a cluster's bus, is free too."""
+    while True:
+        port = free_port()
+        with socket.socket() as bus, contextlib.suppress(OSError, OverflowError):
+            bus.bind(("127.0.0.1", port + 10_000))
+            return port
+
+
 def free_ports(count: int) -> int:
     """Return the first of so many free ports in a row.
 

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from redis_service import RedisServer, find_program, free_port
+from ports import free_cluster_port
+from redis_service import RedisServer, find_program
 
 _PATIENCE = 40.0
 _SLOTS = 16384
@@ -120,7 +121,7 @@ class RedisSentinels:
                 for number in (1, 2)
             ),
         ]
-        self.ports = [free_port() for _ in range(3)]
+        self.ports = [free_cluster_port() for _ in range(3)]
         self._sentinels: list[subprocess.Popen[bytes]] = []
 
     @property

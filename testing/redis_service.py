@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import shutil
@@ -11,6 +10,8 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+
+from ports import free_cluster_port
 
 _START_SECONDS = 20.0
 
@@ -28,19 +29,6 @@ def find_program() -> str:
     return str(folder / "bin" / "redis-server")
 
 
-def free_port() -> int:
-    """Return a loopback port whose neighbour 10000 above is free as well."""
-    while True:
-        with socket.socket() as probe, socket.socket() as bus:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-            # The nodes of a cluster talk on a port of their own.
-            with contextlib.suppress(OSError, OverflowError):
-                bus.bind(("127.0.0.1", port + 10000 if port < 55000 else port - 10000))
-                if port < 55000:
-                    return port
-
-
 class RedisServer:
     """A server process.
 
@@ -50,7 +38,7 @@ class RedisServer:
     """
 
     def __init__(self, directory: Path, *settings: str, port: int = 0) -> None:
-        self.port = port or free_port()
+        self.port = port or free_cluster_port()
         self.directory = directory
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None

@@ -342,11 +342,11 @@ async def _answers(url: str) -> bool:
     host, port = url.removeprefix("http://").split(":")
     try:
         reader, writer = await asyncio.open_connection(host, int(port))
+        with contextlib.closing(writer):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            answer = await reader.read()
     except OSError:
         return False
-    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    answer = await reader.read()
-    writer.close()
     return answer.startswith(b"HTTP/1.1 300")
 
 

@@ -8,15 +8,10 @@ kept for ``token_cache_time``, so that most requests cost a look-up.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import contextvars
 import hashlib
 import logging
 import re
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -34,6 +29,8 @@ from zaqarserver.errors import (
     ZaqarServerError,
 )
 from zaqarserver.keystone_settings import CACHE, GROUP, prepare
+from zaqarserver.lru import LRU
+from zaqarserver.singleflight import SingleFlight, Threads
 
 LOG = logging.getLogger(__name__)
 
@@ -79,33 +76,16 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     exact: bool = False
 
 
-class Verdicts:
-    """The verdicts of late, a bounded number; those longest unused go first."""
+class Verdicts(LRU[bytes, Verdict]):
+    """An LRU cache of token verdicts."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._kept: OrderedDict[bytes, Verdict] = OrderedDict()
-
-    def get(self, key: bytes, now: float) -> Verdict | None:
+    def valid(self, key: bytes, now: float) -> Verdict | None:
         """Return a verdict that still holds."""
-        verdict = self._kept.get(key)
-        if verdict is None:
+        verdict = self.use(key)
+        if verdict is not None and verdict.until <= now:
+            del self[key]
             return None
-        if verdict.until <= now:
-            del self._kept[key]
-            return None
-        self._kept.move_to_end(key)
         return verdict
-
-    def keep(self, key: bytes, verdict: Verdict) -> None:
-        """Remember a verdict."""
-        self._kept[key] = verdict
-        self._kept.move_to_end(key)
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
-
-    def __len__(self) -> int:
-        return len(self._kept)
 
 
 class _Forgetful:
@@ -197,9 +177,9 @@ class KeystoneAuth:
         self._clock = clock or Clock()
         self._good = Verdicts(MOST_VERDICTS)
         self._bad = Verdicts(MOST_VERDICTS)
-        self._flights: dict[bytes, asyncio.Future[Verdict]] = {}
+        self._asking: SingleFlight[bytes, Verdict] = SingleFlight()
         self._silent_until = 0.0
-        self._slots = asyncio.Semaphore(THREADS)
+        self._threads = Threads("keystone", THREADS)
 
     async def identify(self, headers: Headers, method: str, path: str, /) -> Identity:
         """Return who has the token of a request.
@@ -214,7 +194,7 @@ class KeystoneAuth:
             raise self._unauthorized(_MISSING)
         service_token = headers.get(b"x-service-token")
         key = _digest(token, service_token or b"")
-        verdict = self._good.get(key, self._clock.now())
+        verdict = self._good.valid(key, self._clock.now())
         if verdict is None:
             asked = self._asked(token, service_token, method, path)
             verdict = await self._find_out(key, asked)
@@ -249,59 +229,46 @@ class KeystoneAuth:
         while True:
             now = self._clock.now()
             for kept in (self._good, self._bad):
-                verdict = kept.get(exact, now)
+                verdict = kept.valid(exact, now)
                 if verdict is not None:
                     return verdict
             if time.monotonic() < self._silent_until:
                 raise IdentityUnavailable("Keystone did not answer a moment ago.")
-            flight, mine = self._flights.get(key), False
-            if flight is None:
-                flight, mine = self._depart(key, exact, asked), True
-            verdict = await self._wait(flight)
+            mine = key not in self._asking
+            if mine and len(self._asking) >= MOST_WAITING:
+                raise IdentityUnavailable("Too many tokens wait for Keystone.")
+            verdict = await self._wait(key, exact, asked)
             if mine or not verdict.exact:
                 return verdict
 
-    def _depart(
-        self, key: bytes, exact: bytes, asked: Asked
-    ) -> asyncio.Future[Verdict]:
-        """Ask; whoever wants to know awaits the future."""
-        if len(self._flights) >= MOST_WAITING:
-            raise IdentityUnavailable("Too many tokens wait for Keystone.")
-        flight = asyncio.create_task(self._fly(key, exact, asked))
-        self._flights[key] = flight
-        return flight
-
-    async def _fly(self, key: bytes, exact: bytes, asked: Asked) -> Verdict:
+    async def _wait(self, key: bytes, exact: bytes, asked: Asked) -> Verdict:
         try:
-            async with self._slots:
-                if time.monotonic() < self._silent_until:
-                    return _unknown("Keystone did not answer the one before.")
-                verdict = await _in_thread(self._judge, asked)
-        finally:
-            del self._flights[key]
-        self._keep(key, exact, verdict)
-        return verdict
-
-    async def _wait(self, flight: asyncio.Future[Verdict]) -> Verdict:
-        try:
-            # Others wait for it too: one that gives up must not end it.
-            return await asyncio.wait_for(asyncio.shield(flight), PATIENCE)
+            return await asyncio.wait_for(
+                self._asking.join(key, lambda: self._ask(key, exact, asked)), PATIENCE
+            )
         except TimeoutError:
             self._silent_until = time.monotonic() + PAUSE
             raise IdentityUnavailable("Keystone takes too long.") from None
+
+    async def _ask(self, key: bytes, exact: bytes, asked: Asked) -> Verdict:
+        verdict = await self._threads.run(lambda: self._judge(asked))
+        self._keep(key, exact, verdict)
+        return verdict
 
     def _keep(self, key: bytes, exact: bytes, verdict: Verdict) -> None:
         if isinstance(verdict.error, IdentityUnavailable):
             self._silent_until = time.monotonic() + PAUSE
         elif verdict.identity is None:
-            self._bad.keep(exact, verdict)
+            self._bad[exact] = verdict
         else:
-            self._good.keep(exact if verdict.exact else key, verdict)
+            self._good[exact if verdict.exact else key] = verdict
 
     # -- in a thread -----------------------------------------------------------
 
     def _judge(self, asked: Asked) -> Verdict:
         """Ask the middleware; every failure but a refusal is Keystone's."""
+        if time.monotonic() < self._silent_until:
+            return _unknown("Keystone did not answer the one before.")
         try:
             status, user, service = self._middleware.ask(asked)
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody gets in
@@ -337,31 +304,6 @@ class KeystoneAuth:
             user.application_credential_access_rules is not None,
         )
         return Verdict(identity, None, until, identity.restricted)
-
-
-def _in_thread(
-    judge: Callable[[Asked], Verdict], asked: Asked
-) -> asyncio.Future[Verdict]:
-    """Judge in a thread that does not hold up the end of the process.
-
-    The threads of an executor would: until a Keystone that hangs is given up.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Verdict] = loop.create_future()
-    # With the request's id, for what is logged on the way.
-    context = contextvars.copy_context()
-
-    def land(verdict: Verdict) -> None:
-        if not done.done():
-            done.set_result(verdict)
-
-    def run() -> None:
-        verdict = context.run(judge, asked)
-        with contextlib.suppress(RuntimeError):  # the server has ended meanwhile
-            loop.call_soon_threadsafe(land, verdict)
-
-    threading.Thread(target=run, name="keystone", daemon=True).start()
-    return done
 
 
 def _unknown(description: str) -> Verdict:

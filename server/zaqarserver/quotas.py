@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ import msgspec
 from oslo_config import cfg
 
 from zaqarserver.errors import QuotaExceeded, SettingsError, TooManyRequests
+from zaqarserver.lru import LRU
 from zaqarserver.options import options, setting, values
 
 LOG = logging.getLogger(__name__)
@@ -232,7 +233,7 @@ class Quotas:
     ) -> None:
         self._limits = limits or Limits()
         self._overrides = overrides
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._buckets: LRU[str, _Bucket] = LRU(MOST_BUCKETS)
         self._sockets: Counter[str] = Counter()
         self._held: dict[str, Counter[str]] = {}
         self.refused: Counter[str] = Counter()
@@ -280,12 +281,9 @@ class Quotas:
         return max(0, int(self._bucket(project, limits, now).tokens + 1 - _ONE))
 
     def _bucket(self, project: str, limits: Limits, now: float) -> _Bucket:
-        bucket = self._buckets.get(project)
+        bucket = self._buckets.use(project)
         if bucket is None:
             bucket = self._buckets[project] = _Bucket(limits.bucket_size, now)
-            if len(self._buckets) > MOST_BUCKETS:
-                self._buckets.popitem(last=False)
-        self._buckets.move_to_end(project)
         bucket.fill(limits, now)
         return bucket
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from zaqarserver.clock import Clock
 from zaqarserver.errors import BadRequest, IdentityUnavailable
+from zaqarserver.lru import LRU
+from zaqarserver.singleflight import SingleFlight, Threads
 
 if TYPE_CHECKING:
     from zaqarserver.context import Context
@@ -81,10 +81,10 @@ class KeystoneTrusts:
         self._clock = clock or Clock()
         self._patience = patience
         self._removal_waits = removal_waits
-        self._threads = ThreadPoolExecutor(THREADS, "trusts")
+        self._threads = Threads("trusts", THREADS)
         self._waiting = 0
-        self._tokens: OrderedDict[str, tuple[TrustToken, float]] = OrderedDict()
-        self._flights: dict[str, asyncio.Future[TrustToken]] = {}
+        self._tokens: LRU[str, tuple[TrustToken, float]] = LRU(MOST_TOKENS)
+        self._renewing: SingleFlight[str, TrustToken] = SingleFlight()
         self._removals: dict[str, asyncio.Task[None]] = {}
         self._events: dict[str, int] = {}
 
@@ -130,7 +130,7 @@ class KeystoneTrusts:
             )
         )
         try:
-            made = await self._wait(making)
+            made = await self._wait(asyncio.shield(making))
         except BaseException:
             making.add_done_callback(self._remove_late)
             raise
@@ -148,13 +148,12 @@ class KeystoneTrusts:
             Forbidden: The caller's token is valid no more.
             IdentityUnavailable: Keystone does not answer.
         """
-        return await self._wait(
-            self._ask(
-                lambda: self._client.is_of(
-                    context.token, context.user_id, context.project, trust
-                )
+        asked = self._ask(
+            lambda: self._client.is_of(
+                context.token, context.user_id, context.project, trust
             )
         )
+        return await self._wait(asyncio.shield(asked))
 
     # -- for deliveries ------------------------------------------------------------
 
@@ -165,30 +164,21 @@ class KeystoneTrusts:
             TrustGone: The trust gives none any more.
             IdentityUnavailable: Keystone does not answer.
         """
-        kept = self._tokens.get(trust)
+        kept = self._tokens.use(trust)
         if kept is not None and self._clock.now() < kept[1]:
-            self._tokens.move_to_end(trust)
             return kept[0].text
-        flight = self._flights.get(trust)
-        if flight is None:
-            flight = self._ask(lambda: self._client.token(trust))
-            self._flights[trust] = flight
-            flight.add_done_callback(lambda done: self._land(trust, done))
-        return (await self._wait(flight)).text
+        renewing = self._renewing.join(trust, lambda: self._renew(trust))
+        return (await self._wait(renewing)).text
 
-    def _land(self, trust: str, flight: asyncio.Future[TrustToken]) -> None:
-        del self._flights[trust]
-        if flight.cancelled() or flight.exception() is not None:
-            self._tokens.pop(trust, None)
-            return
-        token, now = flight.result(), self._clock.now()
+    async def _renew(self, trust: str) -> TrustToken:
+        self._tokens.pop(trust, None)
+        token = await self._ask(lambda: self._client.token(trust))
+        now = self._clock.now()
         # Keystone names a moment of the system's clock.
         expires = token.expires - self._clock.ahead()
         until = max(expires - MARGIN, (expires + now) / 2)
         self._tokens[trust] = (token, until)
-        self._tokens.move_to_end(trust)
-        if len(self._tokens) > MOST_TOKENS:
-            self._tokens.popitem(last=False)
+        return token
 
     def drop(self, trust: str, token: str) -> None:
         """Forget a token that was not accepted."""
@@ -246,7 +236,7 @@ class KeystoneTrusts:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._renewing.close()
 
     # -- threads -----------------------------------------------------------------------
 
@@ -259,7 +249,7 @@ class KeystoneTrusts:
         if self._waiting >= MOST_WAITING:
             raise IdentityUnavailable("Too many questions about trusts wait.")
         self._waiting += 1
-        asked = asyncio.get_running_loop().run_in_executor(self._threads, question)
+        asked = asyncio.get_running_loop().create_task(self._threads.run(question))
         asked.add_done_callback(self._answered)
         return asked
 
@@ -268,9 +258,8 @@ class KeystoneTrusts:
         if not asked.cancelled():
             asked.exception()  # seen, also if nobody waits any more
 
-    async def _wait(self, asked: asyncio.Future[T]) -> T:
+    async def _wait(self, asked: Awaitable[T]) -> T:
         try:
-            # One that gives up must not end what others wait for.
-            return await asyncio.wait_for(asyncio.shield(asked), self._patience)
+            return await asyncio.wait_for(asked, self._patience)
         except TimeoutError:
             raise IdentityUnavailable("Keystone takes too long.") from None

@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from zaqarserver import activation
+from zaqarserver.backoff import doubling
 from zaqarserver.errors import StartupError
 from zaqarserver.web import admit_nobody
 
@@ -201,7 +202,7 @@ class Supervisor:
 
     async def _keep(self, slot: int) -> None:
         """Start the worker of a slot again whenever it ends."""
-        pause = _WAITS[0]
+        waits = doubling(*_WAITS)
         while True:
             worker = self._workers[slot]
             if worker is None:  # only before the first start
@@ -211,9 +212,9 @@ class Supervisor:
             if worker is not self._workers[slot]:
                 continue  # it was replaced
             LOG.error("worker %d ended with %d", worker.process.pid, status)
-            calm = time.monotonic() - worker.started > _CALM_SECONDS
-            pause = _WAITS[0] if calm else min(2 * pause, _WAITS[1])
-            await asyncio.sleep(pause)
+            if time.monotonic() - worker.started > _CALM_SECONDS:
+                waits = doubling(*_WAITS)
+            await asyncio.sleep(next(waits))
             self._workers[slot] = await self._start(slot)
 
     def _roll_soon(self) -> None:

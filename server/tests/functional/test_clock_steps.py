@@ -16,8 +16,7 @@ from pathlib import Path
 import needs
 import pytest
 from ports import free_port
-
-from .receivers import Receivers
+from receivers import Receivers, good, status
 
 HOUR, DAY = 3600, 86400
 STEPS = [HOUR, 0, -HOUR, 0, DAY, 0, -DAY, 0]
@@ -130,9 +129,8 @@ def servers(tmp_path, uri):
 
 @pytest.fixture
 def receivers():
-    made = Receivers()
-    yield made
-    made.close()
+    with Receivers() as made:
+        yield made
 
 
 def test_delays_retries_claims_and_ages_keep_their_length_through_every_step(
@@ -145,8 +143,7 @@ def test_delays_retries_claims_and_ages_keep_their_length_through_every_step(
     server.post("orders", "short", ttl=60)
     begun, posted = time.monotonic(), {}
     for step in STEPS:
-        port = receivers.open()
-        receivers.answers[port] = [b"500 No"]
+        port = receivers.open(status(500), good)
         queue = f"told{port}"
         hook = {
             "subscriber": f"http://127.0.0.1:{port}/",
@@ -172,10 +169,10 @@ def test_delays_retries_claims_and_ages_keep_their_length_through_every_step(
         assert asked - begun < 60
     for port, moment in posted.items():
         assert shown[port] - moment > DELAY - 1
-        while len(receivers.received[port]) < 2:
+        while len(receivers.received(port)) < 2:
             assert time.monotonic() - begun < 60
             time.sleep(0.05)  # polling a webhook
-        first, second = (when for when, _ in receivers.received[port][:2])
+        first, second = (when for when, _ in receivers.received(port)[:2])
         assert DELAY - 0.1 < second - first < DELAY + SLACK
     passed = time.monotonic() - begun
     found = server.seen("orders")

@@ -10,8 +10,7 @@ import stat
 import time
 
 import pytest
-
-from .receivers import Receivers
+from receivers import Receivers, good, status
 
 CLIENT = "3381af922b9e11e3b19171861300734c"
 PATIENCE = 30.0
@@ -21,9 +20,8 @@ KEY = base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
 @pytest.fixture
 def receivers():
     """Webhook receivers."""
-    made = Receivers()
-    yield made
-    made.close()
+    with Receivers() as made:
+        yield made
 
 
 def ask(server, method, path, body=None, **headers):
@@ -83,7 +81,8 @@ def test_a_webhook_gets_each_message_with_four_keys_in_order(signing, receivers)
     ids = post(signing, "orders", {"sku": 7}, "é")
     wait_for(lambda: len(receivers.requests[port]) == 2)
     for number, body in enumerate(({"sku": 7}, "é")):
-        headers, content = receivers.requests[port][number]
+        request = receivers.requests[port][number]
+        headers, content = request.headers, request.content
         assert content.isascii()
         assert json.loads(content) == {
             "ttl": 300,
@@ -107,8 +106,9 @@ def test_templates_and_headers_of_the_subscription_are_used(server, receivers):
     subscribe(server, "templated", hook(port), options=options)
     post(server, "templated", 1)
     wait_for(lambda: receivers.requests[port])
-    ((headers, content),) = receivers.requests[port]
-    assert json.loads(content)["msg"]["body"] == 1
+    (request,) = receivers.requests[port]
+    headers = request.headers
+    assert request.json["msg"]["body"] == 1
     assert (headers["X-Mine"], headers["Content-Type"]) == ("yes", "text/x-own")
 
 
@@ -117,10 +117,10 @@ def test_a_filter_lets_only_matching_messages_through(server, receivers):
     wanted = {"/status": {"any_of": ["paid"]}}
     subscribe(server, "filtered", hook(port), options={"filter": wanted})
     post(server, "filtered", {"status": "open"}, {"status": "paid"}, "paid")
-    wait_for(lambda: receivers.received[port])
+    wait_for(lambda: receivers.received(port))
     post(server, "filtered", {"status": "paid", "n": 2})
-    wait_for(lambda: len(receivers.received[port]) == 2)
-    bodies = [body for _, body in receivers.received[port]]
+    wait_for(lambda: len(receivers.received(port)) == 2)
+    bodies = [body for _, body in receivers.received(port)]
     assert bodies == [{"status": "paid"}, {"status": "paid", "n": 2}]
 
 
@@ -132,19 +132,19 @@ def test_a_wrong_filter_is_refused_by_name(server):
 
 
 def test_a_failure_is_tried_again_and_later_messages_wait_their_turn(server, receivers):
-    port = receivers.open()
-    receivers.answers[port] = [b"500 No", b"503 Later"]
+    port = receivers.open(status(500), status(503), good)
     subscribe(server, "retried", hook(port))
     post(server, "retried", 1, 2)
-    wait_for(lambda: len(receivers.received[port]) == 4)
-    assert [body for _, body in receivers.received[port]] == [1, 1, 1, 2]
-    attempts = [h["Zaqar-Delivery-Attempt"] for h, _ in receivers.requests[port]]
+    wait_for(lambda: len(receivers.received(port)) == 4)
+    assert [body for _, body in receivers.received(port)] == [1, 1, 1, 2]
+    attempts = [
+        one.headers["Zaqar-Delivery-Attempt"] for one in receivers.requests[port]
+    ]
     assert attempts == ["1", "2", "3", "1"]
 
 
 def test_a_subscriber_that_is_gone_is_unsubscribed(server, receivers):
-    port = receivers.open()
-    receivers.answers[port] = [b"410 Gone"]
+    port = receivers.open(status(410))
     id_ = subscribe(server, "gone", hook(port))
     post(server, "gone", 1)
     path = f"/v2/queues/gone/subscriptions/{id_}"
@@ -158,8 +158,8 @@ def test_notifications_of_other_projects_are_not_sent(server, receivers):
     path = "/v2/queues/tenants/messages"
     assert ask(server, "POST", path, document, **{"X-Project-ID": "other"})[0] == 201
     post(server, "tenants", "ours")
-    wait_for(lambda: receivers.received[port])
-    assert [body for _, body in receivers.received[port]] == ["ours"]
+    wait_for(lambda: receivers.received(port))
+    assert [body for _, body in receivers.received(port)] == ["ours"]
 
 
 def test_notifications_are_counted(server, receivers):
@@ -243,7 +243,7 @@ def test_a_subscriber_gets_messages_once_it_agreed_and_until_it_leaves(
         post(asking, "orders", body, kind=kind)
 
     def documents():
-        return [json.loads(content) for _, content in receivers.requests[port]]
+        return [one.json for one in receivers.requests[port]]
 
     wait_for(documents)
     (request,) = documents()

@@ -9,8 +9,7 @@ from uuid import uuid4
 
 import pytest
 import requests
-
-from ..functional.receivers import Receivers  # noqa: TID252 - tests are no package
+from receivers import Receivers
 
 PATIENCE = 30.0
 
@@ -99,6 +98,5 @@ def queue() -> str:
 @pytest.fixture
 def receivers() -> Iterator[Receivers]:
     """Servers that webhooks reach."""
-    made = Receivers()
-    yield made
-    made.close()
+    with Receivers() as made:
+        yield made

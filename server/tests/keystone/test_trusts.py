@@ -16,6 +16,7 @@ import pytest
 import requests
 import websocket
 from keystone_service import ROOT, Keystone
+from receivers import good, status
 
 from .conftest import Caller, until
 
@@ -340,11 +341,11 @@ def test_the_receiver_gets_a_token_of_the_subscriber(
 
     alice.post(queue, "one", "two")
 
-    until(lambda: len(receivers.received[port]) == 2, "both messages arrive")
+    until(lambda: len(receivers.received(port)) == 2, "both messages arrive")
     tokens = set()
-    for headers, _body in receivers.requests[port]:
-        assert headers["X-More"] == "yes"
-        tokens.add(headers["X-Auth-Token"])
+    for request in receivers.requests[port]:
+        assert request.headers["X-More"] == "yes"
+        tokens.add(request.headers["X-Auth-Token"])
     (token,) = tokens  # one for both: it was kept
     shown = keystone.call("GET", "/auth/tokens", headers={"X-Subject-Token": token})
     assert shown["token"]["user"]["id"] == keystone.ids["alice"]
@@ -399,20 +400,19 @@ def test_a_removed_trust_ends_deliveries_and_is_counted(
 
     until(lambda: failed() == before + 1, "it is given up")
     assert "its trust is gone" in keystone_server.log.read_text()
-    assert receivers.received[port] == []
+    assert receivers.received(port) == []
 
 
 def test_a_refused_token_is_replaced(
     keystone: Keystone, alice: Caller, queue: str, receivers: Any
 ) -> None:
-    port = receivers.open()
-    receivers.answers[port] = [b"401 No"]
+    port = receivers.open(status(401), good)
     alice.subscribe(queue, f"trust+http://127.0.0.1:{port}/hook")
 
     alice.post(queue, "again")
 
     until(lambda: len(receivers.requests[port]) == 2, "it is tried again")
-    first, second = (one["X-Auth-Token"] for one, _body in receivers.requests[port])
+    first, second = (one.headers["X-Auth-Token"] for one in receivers.requests[port])
     assert first != second
 
 

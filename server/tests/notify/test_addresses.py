@@ -10,6 +10,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from receivers import receiving, status
 from zaqarserver.notify.addresses import (
     AddressPolicy,
     AddressRefused,
@@ -20,7 +21,7 @@ from zaqarserver.notify.deliverer import Delivered, Failed, Retry
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.webhook import WebhookDeliverer
 
-from .receivers import LOOPS, receiving, status
+from .loops import LOOPS
 
 pytestmark = pytest.mark.anyio
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email
 import email.policy
 import json
@@ -18,6 +19,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
 from hypothesis import given
 from hypothesis import strategies as st
+from receivers import listening
 from zaqarserver.errors import BadRequest, SettingsError
 from zaqarserver.notify import payload
 from zaqarserver.notify.deliverer import Delivered, Failed, Retry
@@ -27,7 +29,7 @@ from zaqarserver.subscribers.uris import recipients_of
 
 from .certificates import make_certificate
 from .doubles import parcel_of
-from .receivers import LOOPS, turns
+from .loops import LOOPS
 
 pytestmark = pytest.mark.anyio
 
@@ -77,7 +79,7 @@ def certificate(tmp_path_factory):
 @pytest.fixture
 async def smtp(certificate):
     """Run SMTP servers; return a mailbox and the settings to reach it."""
-    servers, sessions = [], []
+    stack = contextlib.AsyncExitStack()
 
     async def start(tls="none", *, user=None):
         context, ca_file = certificate
@@ -87,8 +89,8 @@ async def smtp(certificate):
             given = (data.login.decode(), data.password.decode())
             return AuthResult(success=given == user, handled=False)
 
-        def protocol():
-            made = SMTP(
+        async def serve(connection):
+            session = SMTP(
                 mailbox,
                 hostname="localhost",
                 tls_context=context if tls == "starttls" else None,
@@ -97,30 +99,27 @@ async def smtp(certificate):
                 auth_required=bool(user),
                 auth_require_tls=tls != "implicit",
             )
-            sessions.append(made)
-            return made
+            transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: session, connection, ssl=context if tls == "implicit" else None
+            )
+            try:
+                await asyncio.shield(session._closed)
+            finally:
+                transport.abort()
+                await asyncio.wait([session._closed])
 
-        server = await asyncio.get_running_loop().create_server(
-            protocol, "127.0.0.1", 0, ssl=context if tls == "implicit" else None
-        )
-        servers.append(server)
+        port = await stack.enter_async_context(listening(serve))
         return mailbox, {
             "smtp_mode": "self_local",
             "smtp_host": "127.0.0.1",
-            "smtp_port": server.sockets[0].getsockname()[1],
+            "smtp_port": port,
             "smtp_tls": tls,
             "smtp_ca_file": ca_file,
             "smtp_timeout": 10,
         }
 
-    yield start
-    for server in servers:
-        server.close()
-    await turns()  # what was accepted last begins to be served
-    for session in sessions:
-        if session.transport is not None:
-            session.transport.abort()
-    await turns()
+    async with stack:
+        yield start
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ import contextlib
 import time
 
 import pytest
+from receivers import cut, never, receiving, slam, status
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.worker import Notifier
 from zaqarserver.storage.base import NewMessage
 from zaqarserver.storage.sqlite import SQLiteStorage
 
-from .receivers import LOOPS, cut, never, receiving, slam, status
+from .loops import LOOPS
 
 pytestmark = pytest.mark.anyio
 

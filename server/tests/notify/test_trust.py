@@ -9,10 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from receivers import receiving
 from zaqarserver import trusts
 from zaqarserver.clock import Clock
 from zaqarserver.context import Context
 from zaqarserver.errors import IdentityUnavailable, TrustGone
+from zaqarserver.lru import LRU
 from zaqarserver.notify.deliverer import Delivered, Failed, Retry
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.trust import TrustDeliverer
@@ -22,7 +24,6 @@ from zaqarserver.trustee import TrustToken
 from zaqarserver.trusts import KeystoneTrusts
 
 from .doubles import parcel_of
-from .receivers import receiving
 
 pytestmark = pytest.mark.anyio
 
@@ -142,9 +143,9 @@ async def test_one_that_stops_waiting_leaves_the_others_theirs(
 
 
 async def test_only_so_many_tokens_are_kept(
-    identity: Identity, kept: KeystoneTrusts, monkeypatch: pytest.MonkeyPatch
+    identity: Identity, kept: KeystoneTrusts
 ) -> None:
-    monkeypatch.setattr(trusts, "MOST_TOKENS", 2)
+    kept._tokens = LRU(2)
     first = await kept.token("a")
     await kept.token("b")
     assert await kept.token("a") == first  # b is now the one longest unused

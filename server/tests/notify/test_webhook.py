@@ -7,6 +7,7 @@ import hashlib
 import hmac
 
 import pytest
+from receivers import cut, endless, never, receiving, slam, status
 from zaqarserver.errors import SettingsError
 from zaqarserver.notify.deliverer import Delivered, Failed, Gone, Retry
 from zaqarserver.notify.settings import NotifySettings
@@ -20,7 +21,7 @@ from zaqarserver.notify.webhook import (
 )
 
 from .certificates import make_certificate
-from .receivers import LOOPS, cut, endless, never, receiving, slam, status
+from .loops import LOOPS
 
 pytestmark = pytest.mark.anyio
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from receivers import Receivers, good, status
 
 from .deployment import Deployment
-from .receiver import Receiver
 
 Check = Callable[[Deployment], None]
 PATIENCE = 5.0  # seconds; only a broken promise needs as many
@@ -87,24 +87,26 @@ def p4_order_is_the_order_of_acceptance_also_after_a_crash(
 
 def p5_a_notification_survives_a_crash_before_it_is_sent(server: Deployment) -> None:
     """Broken by a store that settles what is taken for sending."""
-    with Receiver() as receiver:
+    with Receivers() as receivers:
+        port = receivers.open(status(503))
         server.ask(
             "POST",
             "/v2/queues/orders/subscriptions",
             {
-                "subscriber": receiver.url,
+                "subscriber": f"http://127.0.0.1:{port}/hook",
                 "ttl": 3600,
                 "options": {"_retry_policy": {"retries_with_no_delay": 0}},
             },
         )
-        receiver.refuse()
         server.post("orders", "paid")
-        receiver.wait_for(1)  # it was tried, and refused
+        assert receivers.until(port, 1, 20)  # it was tried, and refused
         server.end(signal.SIGKILL)
-        receiver.accept()
+        tried = len(receivers.requests[port])
+        receivers.answer(port, good)
         server.wait(60)  # whatever the schedule of retries is
         server.start()
-        assert receiver.wait_for_accepted(PATIENCE) == ["paid"]
+        found = receivers.until(port, tried + 1, PATIENCE)
+        assert [one.json["body"] for one in found[tried:]] == ["paid"]
 
 
 def p6_messages_expire_within_a_second(server: Deployment) -> None:

@@ -11,8 +11,9 @@ import pytest
 from redis_service import RedisServer
 from zaqarserver import deadline
 from zaqarserver.errors import Unavailable
-from zaqarserver.storage.flights import Flights, agreed
+from zaqarserver.singleflight import SingleFlight
 from zaqarserver.storage.redis import RedisStorage, resolve
+from zaqarserver.storage.redis.agreement import agreed
 from zaqarserver.storage.redis.resolve import Resolver
 from zaqarserver.storage.testing.suite import PROJECT, QUEUE, post_one
 
@@ -43,7 +44,7 @@ async def test_without_a_majority_the_most_frequent_answer_counts() -> None:
 
 
 async def test_what_many_wait_for_is_done_once_and_outlives_who_gives_up() -> None:
-    flights: Flights[str, int] = Flights()
+    flights: SingleFlight[str, int] = SingleFlight()
     begun: list[float] = []
     go = asyncio.Event()
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis_service import RedisServer, free_port
+from ports import free_port
+from redis_service import RedisServer
 from websockets.sync.client import ClientConnection, connect
 
 CLIENT = "3381af922b9e11e3b19171861300734c"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from receivers import listening, streams
 from redis_service import RedisServer
 from zaqarserver.errors import Unavailable
 from zaqarserver.storage.redis import RedisStorage
@@ -35,14 +37,15 @@ async def encrypted(
     """A port that speaks TLS, and the file that vouches for it."""
     context, ca_file = make_certificate(tmp_path)
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        behind, ahead = await asyncio.open_connection("127.0.0.1", redis_server.port)
-        await asyncio.gather(pipe(reader, ahead), pipe(behind, writer))
+    async def serve(connection: socket.socket) -> None:
+        async with streams(connection, context) as (reader, writer):
+            with socket.create_connection(("127.0.0.1", redis_server.port)) as server:
+                server.setblocking(False)
+                async with streams(server) as (behind, ahead):
+                    await asyncio.gather(pipe(reader, ahead), pipe(behind, writer))
 
-    listener = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    yield listener.sockets[0].getsockname()[1], ca_file
-    listener.close()
-    await listener.wait_closed()
+    async with listening(serve) as port:
+        yield port, ca_file
 
 
 async def test_a_store_is_used_through_tls(

@@ -8,10 +8,8 @@ that is about to be connected to: no notation of a host gets around it.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -25,6 +23,7 @@ from typing import Any
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from zaqarserver.errors import SettingsError
+from zaqarserver.singleflight import SingleFlight, Threads
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -169,30 +168,19 @@ class CheckedResolver(AbstractResolver):
 
     def __init__(self, policy: AddressPolicy) -> None:
         self._policy = policy
-        self._threads = ThreadPoolExecutor(_LOOKUP_THREADS, "notify-lookup")
-        self._pending: dict[tuple[str, int, int], asyncio.Future[Any]] = {}
+        self._threads = Threads("notify-lookup", _LOOKUP_THREADS)
+        self._lookups: SingleFlight[tuple[str, int, int], list[Any]] = SingleFlight()
 
     async def lookup(self, host: str, port: int, family: int) -> list[Any]:
         """Return what the system says of a name, as :func:`socket.getaddrinfo`."""
-        key = (host, port, family)
-        pending = self._pending.get(key)
-        if pending is None:
-            pending = asyncio.get_running_loop().run_in_executor(
-                self._threads,
-                lambda: socket.getaddrinfo(
-                    host, port, family=family, type=socket.SOCK_STREAM
-                ),
-            )
-            self._pending[key] = pending
-            pending.add_done_callback(lambda done: self._looked_up(key, done))
-        # Whoever gives up waiting must not end the lookup for the others.
-        found: list[Any] = await asyncio.shield(pending)
-        return found
 
-    def _looked_up(self, key: tuple[str, int, int], done: asyncio.Future[Any]) -> None:
-        del self._pending[key]
-        if not done.cancelled():
-            done.exception()  # seen, even if nobody waits for it any more
+        def look_up() -> list[Any]:
+            kind = socket.SOCK_STREAM
+            return list(socket.getaddrinfo(host, port, family=family, type=kind))
+
+        return await self._lookups.join(
+            (host, port, family), lambda: self._threads.run(look_up)
+        )
 
     async def resolve(
         self,
@@ -215,8 +203,8 @@ class CheckedResolver(AbstractResolver):
         return allowed
 
     async def close(self) -> None:
-        """Let the threads go; lookups under way end by themselves."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Wait for no lookup any more."""
+        self._lookups.close()
 
 
 def _result(host: str, info: Any) -> ResolveResult:

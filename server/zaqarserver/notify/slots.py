@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from zaqarserver.clock import Clock
+from zaqarserver.lru import LRU
 
 LONG: Final = 2.0  # seconds after which sending counts as slow
 _WINDOW = 2  # jobs that are held in all, for each slot
@@ -86,7 +87,7 @@ class Slots:
         self._clock = clock
         self._freed = freed
         self._endpoints: dict[str, _Endpoint] = {}
-        self._sick: dict[str, None] = {}
+        self._sick: LRU[str, None] = LRU(_SICK)
         self._ready: deque[_Endpoint] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._errands: set[asyncio.Task[None]] = set()
@@ -221,8 +222,6 @@ class Slots:
         self._sick.pop(place.name, None)
         if place.sick:
             self._sick[place.name] = None
-            if len(self._sick) > _SICK:
-                del self._sick[next(iter(self._sick))]
             self._shed(place)
 
     def _ended(self, place: _Endpoint, lane: _Lane) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from zaqarserver import deadline
+from zaqarserver.backoff import doubling
 from zaqarserver.clock import Clock
 from zaqarserver.errors import Unavailable
 from zaqarserver.notify.deliverer import Delivered, Failed, Gone, Retry
@@ -164,7 +165,7 @@ class Notifier:
 
     async def _forever(self, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat a chore; while the store is away, less and less often."""
-        wait = 0.0
+        waits = doubling(*_STORE_WAITS)
         while True:
             try:
                 await step()
@@ -174,10 +175,9 @@ class Notifier:
             except Exception as error:  # noqa: BLE001
                 log_defect("notifications stand still", error)
             else:
-                wait = 0.0
+                waits = doubling(*_STORE_WAITS)
                 continue
-            wait = _longer(wait)
-            await self._sleep(wait)
+            await self._sleep(next(waits))
 
     async def _take_and_wait(self) -> None:
         self._wake.clear()
@@ -389,16 +389,11 @@ class Notifier:
             taken.settled = last
 
     async def _insist(self, say: Callable[[], Awaitable[None]]) -> None:
-        wait = 0.0
-        while True:
+        for wait in doubling(*_STORE_WAITS):
             try:
-                return await say()
+                await say()
             except Unavailable as error:
-                wait = _longer(wait)
                 LOG.debug("the store has not heard of a delivery: %s", error)
                 await self._sleep(wait)
-
-
-def _longer(wait: float) -> float:
-    shortest, longest = _STORE_WAITS
-    return min(max(shortest, 2 * wait), longest)
+            else:
+                return

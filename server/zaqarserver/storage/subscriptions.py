@@ -119,8 +119,8 @@ class Delivery(msgspec.Struct, frozen=True):
     attempt: int
 
 
-def unheard() -> None:
-    """Stand in for those who did not ask to be told."""
+def ignore(*_news: object) -> None:
+    """Default callback: does nothing."""
 
 
 class SubscriptionStorage(abc.ABC):
@@ -205,7 +205,7 @@ class SubscriptionStorage(abc.ABC):
         self,
         posted: Callable[[Posted], None],
         noticed: Callable[[], None],
-        forgotten: Callable[[], None] = unheard,
+        forgotten: Callable[[], None] = ignore,
     ) -> None:
         """Name who wants to know of posts; called once, before ``open``.
 

@@ -19,7 +19,7 @@ from zaqarserver.storage.subscriptions import (
     Posted,
     Subscription,
     SubscriptionChange,
-    unheard,
+    ignore,
 )
 
 LOG = logging.getLogger(__name__)
@@ -36,15 +36,15 @@ class Ears:
     """Whom the stores tell of posts: nobody until ``watch`` was called."""
 
     def __init__(self) -> None:
-        self._posted: Callable[[Posted], None] | None = None
-        self._noticed: Callable[[], None] | None = None
-        self._forgotten = unheard
+        self._posted: Callable[[Posted], None] = ignore
+        self._noticed: Callable[[], None] = ignore
+        self._forgotten: Callable[[], None] = ignore
 
     def listen(
         self,
         posted: Callable[[Posted], None],
         noticed: Callable[[], None],
-        forgotten: Callable[[], None] = unheard,
+        forgotten: Callable[[], None] = ignore,
     ) -> None:
         """Tell these from now on."""
         self._posted, self._noticed = posted, noticed
@@ -52,13 +52,11 @@ class Ears:
 
     def posted(self, post: Posted) -> None:
         """Pass a post on."""
-        if self._posted is not None:
-            self._posted(post)
+        self._posted(post)
 
     def noticed(self) -> None:
         """Pass on that there may be a delivery."""
-        if self._noticed is not None:
-            self._noticed()
+        self._noticed()
 
     def forgotten(self) -> None:
         """Pass on that subscriptions of connections may be gone."""
@@ -192,7 +190,7 @@ class NoticesInPools(Storage):
         self,
         posted: Callable[[Posted], None],
         noticed: Callable[[], None],
-        forgotten: Callable[[], None] = unheard,
+        forgotten: Callable[[], None] = ignore,
     ) -> None:
         """Pass on what the stores of all pools tell."""
         self._ears.listen(posted, noticed, forgotten)

@@ -13,9 +13,9 @@ import msgspec
 
 from zaqarserver import deadline
 from zaqarserver.errors import FlavorNotFound, SettingsError, StartupError, Unavailable
+from zaqarserver.singleflight import SingleFlight
 from zaqarserver.storage.base import Capability, Storage
 from zaqarserver.storage.catalog import HOME, CatalogStorage, Placement, Pool
-from zaqarserver.storage.flights import Flights
 from zaqarserver.storage.subscriptions import Posted
 from zaqarserver.storage.uris import masked
 
@@ -101,7 +101,7 @@ class Pools:
         self._known: dict[str, Pool] = {}
         self._revision = 0
         self._open: dict[str, OpenPool] = {}
-        self._opening: Flights[tuple[str, int], OpenPool] = Flights()
+        self._opening: SingleFlight[tuple[str, int], OpenPool] = SingleFlight()
         self._failed: dict[str, tuple[int, float, str]] = {}
         self._slots: dict[int, int] = {}
         self._closed = True

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from zaqarserver.backoff import doubling
 from zaqarserver.errors import (
     BadRequest,
     CatalogChanged,
@@ -15,6 +15,7 @@ from zaqarserver.errors import (
     Unavailable,
     nothing_done,
 )
+from zaqarserver.lru import LRU
 from zaqarserver.storage.base import Metadata, Storage
 from zaqarserver.storage.catalog import HOME, Placement
 from zaqarserver.storage.moving import MovableStorage
@@ -65,7 +66,7 @@ class Router:
         self.join: Callable[[str, str, str], Awaitable[bool]] = _never
         self._catalog = pools.catalog
         self._project_of = project_of
-        self._remembered: OrderedDict[Key, tuple[Placement, float]] = OrderedDict()
+        self._remembered: LRU[Key, tuple[Placement, float]] = LRU(REMEMBERED)
 
     # -- placements -----------------------------------------------------------
 
@@ -88,11 +89,8 @@ class Router:
         return placement
 
     def _remember(self, project: str, queue: str, placement: Placement) -> None:
-        key, until = (project, queue), time.monotonic() + REMEMBERED_SECONDS
-        self._remembered[key] = (placement, until)
-        self._remembered.move_to_end(key)
-        if len(self._remembered) > REMEMBERED:
-            self._remembered.popitem(last=False)
+        until = time.monotonic() + REMEMBERED_SECONDS
+        self._remembered[project, queue] = (placement, until)
 
     def forget(self, project: str, queue: str) -> None:
         """Ask the catalogue the next time."""
@@ -299,7 +297,7 @@ class Router:
         action: Callable[[Storage], Awaitable[T]],
         absent: Callable[[], T],
     ) -> T:
-        wait, end = _FIRST_WAIT, time.monotonic() + PATIENCE
+        waits, end = doubling(_FIRST_WAIT), time.monotonic() + PATIENCE
         while True:
             with nothing_done():
                 placement = await find()
@@ -319,8 +317,7 @@ class Router:
             with nothing_done():
                 followed = await self._follow(project, queue, placement, storage)
             if not followed:
-                await asyncio.sleep(wait)
-                wait *= 2
+                await asyncio.sleep(next(waits))
 
     async def _follow(
         self, project: str, queue: str, old: Placement, storage: Storage

@@ -6,13 +6,13 @@ import asyncio
 import logging
 import math
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from zaqarserver import deadline
 from zaqarserver.clock import wall
 from zaqarserver.errors import SettingsError, Unavailable
+from zaqarserver.lru import LRU
 from zaqarserver.storage.accounts import Grant, Usage
 from zaqarserver.storage.base import (
     Capability,
@@ -80,7 +80,7 @@ class PooledStorage(QueuesInPools, NoticesInPools):
         self._drains = Drains(self._pools, self._router, self._mover, project_of)
         self._chore: asyncio.Task[None] | None = None
         self._tidy_at = 0.0
-        self._usages: OrderedDict[tuple[str, str], Usage] = OrderedDict()
+        self._usages: LRU[tuple[str, str], Usage] = LRU(_REMEMBERED_USAGES)
         home.watch(self._ears.posted, self._ears.noticed, self._ears.forgotten)
 
     @classmethod
@@ -272,9 +272,6 @@ class PooledStorage(QueuesInPools, NoticesInPools):
         except Unavailable:
             return self._usages.get((pool, project), Usage())
         self._usages[pool, project] = usage
-        self._usages.move_to_end((pool, project))
-        if len(self._usages) > _REMEMBERED_USAGES:
-            self._usages.popitem(last=False)
         return usage
 
     # -- in the home ------------------------------------------------------------

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import hiredis
 
 from zaqarserver import deadline
+from zaqarserver.backoff import doubling
 from zaqarserver.errors import OutcomeUnknown, Unavailable
 from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.asked import Name
@@ -173,7 +174,7 @@ class Link:
         script = request.script
         loop = asyncio.get_running_loop()
         until = min(loop.time() + self._location.retry, deadline.ends())
-        pause, longest = _PAUSES
+        pauses = doubling(*_PAUSES)
         detours = _DETOURS
         unknown = False
         while True:
@@ -198,10 +199,10 @@ class Link:
                 request.repeat()
                 if not script.again:
                     raise _failure(error, unknown=unknown) from error
+            pause = next(pauses)
             if loop.time() + pause > until:
                 raise _failure(error, unknown=unknown) from error
             await asyncio.sleep(pause)
-            pause = min(2 * pause, longest)
 
     async def _attempt(self, request: _Request) -> Any:
         request.sent = False

@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from zaqarserver.storage.flights import Flights, agreed
+from zaqarserver.singleflight import SingleFlight
+from zaqarserver.storage.redis.agreement import agreed
 from zaqarserver.storage.redis.keys import SLOTS
 from zaqarserver.storage.redis.location import Address, Kind, Location
 from zaqarserver.storage.redis.resolve import Resolver
@@ -49,8 +50,8 @@ class Topology(abc.ABC):
     def __init__(self, location: Location) -> None:
         self._location = location
         self._wires: dict[_Key, Wire] = {}
-        self._connecting: Flights[_Key, Wire] = Flights()
-        self._asking: Flights[str, None] = Flights()
+        self._connecting: SingleFlight[_Key, Wire] = SingleFlight()
+        self._asking: SingleFlight[str, None] = SingleFlight()
         self._resolver = Resolver()
 
     @abc.abstractmethod

@@ -6,10 +6,9 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
-import threading
 from collections.abc import Sequence
 
-from zaqarserver.storage.flights import Flights
+from zaqarserver.singleflight import SingleFlight, in_thread
 
 #: Seconds after which what was found the last time is used.
 LOOKUP_SECONDS = 0.5
@@ -28,7 +27,7 @@ class Resolver:
 
     def __init__(self) -> None:
         self._known: dict[str, list[str]] = {}
-        self._flights: Flights[str, list[str]] = Flights()
+        self._lookups: SingleFlight[str, list[str]] = SingleFlight()
 
     async def find(self, host: str) -> Sequence[str]:
         """Return the addresses of a host, those found before if it takes long.
@@ -41,37 +40,16 @@ class Resolver:
             return [host]
         try:
             async with asyncio.timeout(LOOKUP_SECONDS if host in self._known else None):
-                return await self._flights.join(host, lambda: self._find(host))
+                return await self._lookups.join(host, lambda: self._find(host))
         except (OSError, TimeoutError):
             if host not in self._known:
                 raise
         return self._known[host]
 
     async def _find(self, host: str) -> list[str]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[str]] = loop.create_future()
-
-        def answer(found: list[str] | OSError) -> None:
-            if future.done():
-                return
-            if isinstance(found, OSError):
-                future.set_exception(found)
-            else:
-                future.set_result(found)
-
-        def look_up() -> None:
-            found: list[str] | OSError
-            try:
-                found = _look_up(host)
-            except OSError as error:
-                found = error
-            with contextlib.suppress(RuntimeError):  # the loop may have ended
-                loop.call_soon_threadsafe(answer, found)
-
-        threading.Thread(target=look_up, name=f"lookup {host}", daemon=True).start()
-        self._known[host] = await future
+        self._known[host] = await in_thread(lambda: _look_up(host), f"lookup {host}")
         return self._known[host]
 
     def close(self) -> None:
         """Wait for nothing more."""
-        self._flights.close()
+        self._lookups.close()

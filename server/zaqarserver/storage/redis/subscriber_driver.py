@@ -25,7 +25,7 @@ from zaqarserver.storage.subscriptions import (
     Subscription,
     SubscriptionChange,
     SubscriptionStorage,
-    unheard,
+    ignore,
 )
 
 #: How many queues are asked for deliveries at a time, and how often in one call.
@@ -64,18 +64,14 @@ _encode_options = msgspec.json.Encoder().encode
 _decode_options = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def _nobody(*_news: object) -> None:
-    """Stand in for those who did not ask to be told."""
-
-
 class SubscriptionsOnRedis(Access, SubscriptionStorage):
     """What each method promises is in the contract."""
 
     def __init__(self, location: Location) -> None:
         super().__init__(location)
-        self._posted: Callable[[Posted], None] = _nobody
-        self._noticed: Callable[[], None] = _nobody
-        self._forgotten: Callable[[], None] = _nobody
+        self._posted: Callable[[Posted], None] = ignore
+        self._noticed: Callable[[], None] = ignore
+        self._forgotten: Callable[[], None] = ignore
         self._presence = self._new_presence()
         self._channel = self._new_channel()
         self._delivery_times: dict[str, bytes] = {}
@@ -237,7 +233,7 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
         self,
         posted: Callable[[Posted], None],
         noticed: Callable[[], None],
-        forgotten: Callable[[], None] = unheard,
+        forgotten: Callable[[], None] = ignore,
     ) -> None:
         """Remember whom to tell."""
         self._posted = posted

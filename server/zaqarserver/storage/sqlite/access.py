@@ -16,7 +16,7 @@ from zaqarserver.storage.sqlite.files import is_growing
 from zaqarserver.storage.sqlite.ledger import Entry, Ledger
 from zaqarserver.storage.sqlite.location import Location
 from zaqarserver.storage.sqlite.pages import failure
-from zaqarserver.storage.subscriptions import Posted
+from zaqarserver.storage.subscriptions import Posted, ignore
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,10 +43,6 @@ class _Translated:
             raise failed from error
 
 
-def _nobody(*_news: object) -> None:
-    """Stand in for those who did not ask to be told."""
-
-
 class Access:
     """Opens and closes the store, and runs what is to be committed.
 
@@ -58,8 +54,8 @@ class Access:
         self._location = location
         self._engine: Engine | None = None
         self._translated = _Translated()
-        self._posted: Callable[[Posted], None] = _nobody
-        self._noticed: Callable[[], None] = _nobody
+        self._posted: Callable[[Posted], None] = ignore
+        self._noticed: Callable[[], None] = ignore
 
     def find_damage(self) -> Iterator[str]:
         """Look at the log, each page, the structure and the counters."""

@@ -9,7 +9,7 @@ has changed, which becomes committed, or is forgotten, together with it.
 from __future__ import annotations
 
 import math
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from zaqarserver.lru import LRU
 from zaqarserver.storage.base import Metadata
 from zaqarserver.storage.sqlite import statements as sql
 from zaqarserver.storage.sqlite.audience import Audience, load_audience
@@ -78,13 +79,13 @@ class Ledger:
         self.revoked = Revocations(db)
         self.seals = Seals(db)
         self._counting: Counter[int] = Counter()
-        self._entries: OrderedDict[_Key, Entry | None] = OrderedDict()
+        self._entries: LRU[_Key, Entry | None] = LRU(REMEMBERED)
         self._changed_entries: dict[_Key, Entry | None] = {}
         self._due: dict[int, float] = {}
         self._changed_due: dict[int, float] = {}
         self._volume: dict[int, tuple[int, int, int]] = {}
         self._floor: dict[int, int] = {}
-        self._audiences: OrderedDict[_Key, Audience] = OrderedDict()
+        self._audiences: LRU[_Key, Audience] = LRU(REMEMBERED)
         self.posted: list[Posted] = []
         self.noticed = False
 
@@ -113,7 +114,7 @@ class Ledger:
         try:
             entry = self._entries[key]
         except KeyError:
-            entry = self._remember(key, load_entry(db, project, queue))
+            entry = self._entries[key] = load_entry(db, project, queue)
         else:
             self._entries.move_to_end(key)
         return entry
@@ -167,12 +168,6 @@ class Ledger:
         self.tally.add(project, queues=-1)
         self.bury(project, entry.backlog)
         self._changed_entries[project, queue] = None
-
-    def _remember(self, key: _Key, entry: Entry | None) -> Entry | None:
-        self._entries[key] = entry
-        if len(self._entries) > REMEMBERED:
-            self._entries.popitem(last=False)
-        return entry
 
     # -- backlogs -----------------------------------------------------------
 
@@ -286,12 +281,9 @@ class Ledger:
     def audience(self, project: str, source: str) -> Audience:
         """Return who listens to a queue, as the open transaction sees it."""
         key = (project, source)
-        known = self._audiences.get(key)
+        known = self._audiences.use(key)
         if known is None:
-            known = load_audience(self.db, project, source)
-            self._audiences[key] = known
-            if len(self._audiences) > REMEMBERED:
-                self._audiences.popitem(last=False)
+            known = self._audiences[key] = load_audience(self.db, project, source)
         return known
 
     def forget_audience(self, project: str, source: str) -> None:
@@ -328,8 +320,7 @@ class Ledger:
         self.revoked.committed()
         self.seals.committed()
         for key, entry in self._changed_entries.items():
-            self._remember(key, entry)
-            self._entries.move_to_end(key)
+            self._entries[key] = entry
         self._changed_entries.clear()
         self._due.update(self._changed_due)
         self._changed_due.clear()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import apsw
 
 from zaqarserver.errors import QueueMoving
+from zaqarserver.lru import LRU
 from zaqarserver.storage.moving import Seal, SealKind
 from zaqarserver.storage.sqlite.statements import fetch
 
@@ -33,7 +34,7 @@ SEAL_SWEEP = """
 
 Key = tuple[str, str]
 
-#: How many queues that were opened are remembered: those of the moves of late.
+#: How many queues that were opened are remembered: of recent moves.
 _MOST_OPENED = 10_000
 
 
@@ -69,7 +70,7 @@ class Seals:
         self._changed: dict[Key, Sealed | None] = {}
         # In memory is enough: only this process moves the queues of its file, so no
         # step of a move that is over comes after a restart.
-        self._opened: dict[Key, int] = {}
+        self._opened: LRU[Key, int] = LRU(_MOST_OPENED)
 
     def is_late(self, project: str, queue: str, epoch: int) -> bool:
         """Whether a queue was put into service by a later move than this one's."""
@@ -145,10 +146,7 @@ class Seals:
     def _remember(self, key: Key, sealed: Sealed | None) -> None:
         """Note with which epoch a queue came into service."""
         if sealed is not None:
-            self._opened.pop(key, None)
             self._opened[key] = sealed.epoch
-            if len(self._opened) > _MOST_OPENED:
-                del self._opened[next(iter(self._opened))]
 
     def rolled_back(self) -> None:
         """Forget what the transaction changed."""

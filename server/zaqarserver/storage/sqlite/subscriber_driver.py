@@ -13,7 +13,7 @@ from zaqarserver.storage.subscriptions import (
     Subscription,
     SubscriptionChange,
     SubscriptionStorage,
-    unheard,
+    ignore,
 )
 
 
@@ -98,7 +98,7 @@ class SubscriptionsOnSQLite(Access, SubscriptionStorage):
         self,
         posted: Callable[[Posted], None],
         noticed: Callable[[], None],
-        forgotten: Callable[[], None] = unheard,
+        forgotten: Callable[[], None] = ignore,
     ) -> None:
         """Remember whom to tell; nobody else can take this server for dead."""
         del forgotten

@@ -37,7 +37,7 @@ from zaqarserver.storage.sqlite.files import Files
 from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.sqlite.pages import failure
 from zaqarserver.storage.sqlite.statements import is_damage
-from zaqarserver.storage.subscriptions import Posted
+from zaqarserver.storage.subscriptions import Posted, ignore
 
 T = TypeVar("T")
 
@@ -128,7 +128,7 @@ class GroupCommit:
         thread: ThreadPoolExecutor | None,
         between: Callable[[], object],
         files: Files | None = None,
-        tell: Callable[[list[Posted], bool], None] = lambda *_: None,
+        tell: Callable[[list[Posted], bool], None] = ignore,
     ) -> None:
         self.wants_between = False
         self.damage: str | None = None

@@ -1,0 +1,111 @@
+"""Work that many wait for and is done once, and work that blocks, in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any, Generic, TypeVar
+
+from zaqarserver import deadline
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+
+class SingleFlight(Generic[K, T]):
+    """Tasks by key: a caller that wants the same while it is under way joins.
+
+    A task goes on when its callers give up; none of their deadlines binds it.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: dict[K, asyncio.Task[T]] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._tasks
+
+    def begin(self, key: K, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        """Begin, unless it is under way."""
+        self._task(key, work)
+
+    async def join(self, key: K, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Wait for what is under way, or begin it."""
+        return await asyncio.shield(self._task(key, work))
+
+    def _task(
+        self, key: K, work: Callable[[], Coroutine[Any, Any, T]]
+    ) -> asyncio.Task[T]:
+        task = self._tasks.get(key)
+        if task is None:
+            task = self._tasks[key] = asyncio.get_running_loop().create_task(
+                work(), context=deadline.unlimited()
+            )
+            task.add_done_callback(lambda task: self._end(key, task))
+        return task
+
+    def _end(self, key: K, task: asyncio.Task[T]) -> None:
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+        if not task.cancelled():
+            task.exception()  # retrieved, even if nothing waits any more
+
+    def close(self) -> None:
+        """Cancel all that is under way."""
+        for task in list(self._tasks.values()):
+            task.cancel()
+        self._tasks.clear()
+
+
+def in_thread(work: Callable[[], T], name: str) -> asyncio.Future[T]:
+    """Run what blocks in a thread that does not delay the end of the process.
+
+    The threads of an executor do: the interpreter waits for them at its exit.
+
+    Args:
+        work: What to run, with the context variables of the caller.
+        name: The thread's name.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def settle(set_it: Callable[[Any], None], outcome: Any) -> None:
+        if not future.done():
+            set_it(outcome)
+
+    def run() -> None:
+        set_it: Callable[[Any], None] = future.set_result
+        outcome: Any
+        try:
+            outcome = context.run(work)
+        except Exception as error:  # noqa: BLE001 - raised where the future is awaited
+            set_it, outcome = future.set_exception, error
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, set_it, outcome)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future
+
+
+class Threads:
+    """Runs what blocks, in a bounded number of threads at a time.
+
+    Args:
+        name: The threads' name.
+        most: How many run at once; the others wait in order.
+    """
+
+    def __init__(self, name: str, most: int) -> None:
+        self._name = name
+        self._free = asyncio.Semaphore(most)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run ``work`` in a thread and return its result."""
+        async with self._free:
+            return await in_thread(work, self._name)
