@@ -188,7 +188,7 @@ def make_client(instance: Any) -> Client:
         instance.session = _session(instance)
         if config.get("signed_url"):
             return signed_client(config["signed_url"], instance.session)
-        conf = noauth_conf(config)
+        conf = _noauth_conf(config)
         return client.Client(endpoint, int(version), conf, instance.session)
     instance.setup_auth()
     if not endpoint:
@@ -198,7 +198,7 @@ def make_client(instance: Any) -> Client:
             interface=instance.interface,
         )
     if config.get("auth_type") == "none":
-        conf = noauth_conf(config)
+        conf = _noauth_conf(config)
     else:
         auth = config.get("auth") or {}
         project = config.get("queues_project_id") or auth.get("project_id")
@@ -224,18 +224,15 @@ def signed_client(
     return signed.SignedClient(signed.read(text), session, conf)
 
 
-def noauth_conf(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the client configuration for a server without authentication."""
-    project = config.get("queues_project_id") or DEFAULT_NOAUTH_PROJECT
-    return {
-        "auth_opts": {
-            "backend": "noauth",
-            "options": {
-                "os_project_id": project,
-                "os_roles": config.get("queues_roles"),
-            },
-        },
-    }
+def noauth_opts(project: str | None, roles: str | None) -> dict[str, Any]:
+    """Return the ``auth_opts`` for a server without authentication."""
+    options = {"os_project_id": project or DEFAULT_NOAUTH_PROJECT, "os_roles": roles}
+    return {"backend": "noauth", "options": options}
+
+
+def _noauth_conf(config: dict[str, Any]) -> dict[str, Any]:
+    project, roles = config.get("queues_project_id"), config.get("queues_roles")
+    return {"auth_opts": noauth_opts(project, roles)}
 
 
 def _session(instance: Any) -> Any:

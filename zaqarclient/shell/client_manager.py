@@ -90,10 +90,8 @@ def take_plugin_options(options: argparse.Namespace, words: list[str]) -> list[s
 
     Args:
         options: The parsed options; ``os_plugin`` is set.
-        words: The words that the parser of the global options did not take.
-
-    Returns:
-        The words without them.
+        words: The words that the parser of the global options did not take;
+            returned without those of the plugins.
     """
     rest: list[str] = []
     options.os_plugin = {}
@@ -164,13 +162,9 @@ class ClientManager:
 
         settings = self._settings
         if settings.auth is None:
-            named = {
-                "queues_project_id": settings.project,
-                "queues_roles": settings.roles,
-            }
-            conf = self._conf(cli.noauth_conf(named)["auth_opts"])
+            auth_opts = cli.noauth_opts(settings.project, settings.roles)
             endpoint = settings.endpoint or DEFAULT_ENDPOINT
-            return client.Client(endpoint, 2, conf, self.session)
+            return client.Client(endpoint, 2, self._conf(auth_opts), self.session)
         given = {
             "region_name": settings.region,
             "endpoint_type": settings.interface,

@@ -65,10 +65,8 @@ def get_transport_for(
         options: The configuration of the client (its ``conf``).
 
     Raises:
-        zaqarclient.errors.EndpointNotFound: There is no URL, or it has no
-            scheme or no host.
-        zaqarclient.errors.DriverLoadFailure: There is no transport for its
-            scheme.
+        zaqarclient.errors.EndpointNotFound: The URL lacks a scheme or a host.
+        zaqarclient.errors.DriverLoadFailure: No transport serves its scheme.
     """
     given = url_or_request
     url = given if isinstance(given, str) else given.endpoint

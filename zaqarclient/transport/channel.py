@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -124,15 +123,14 @@ class Channel:
             zaqarclient.transport.errors.ConnectionFailed: The connection has
                 ended, and what came before was taken.
         """
-        ends = None if timeout is None else time.monotonic() + timeout
         with self._changed:
-            while not self._notifications:
-                if self._lost is not None:
-                    raise errors.ConnectionFailed(description=self._lost)
-                left = None if ends is None else ends - time.monotonic()
-                if left is not None and left <= 0:
+            self._changed.wait_for(
+                lambda: self._notifications or self._lost is not None, timeout
+            )
+            if not self._notifications:
+                if self._lost is None:
                     raise TimeoutError
-                self._changed.wait(left)
+                raise errors.ConnectionFailed(description=self._lost)
             found = self._notifications.popleft()
             self._changed.notify_all()
         return found

@@ -263,16 +263,7 @@ class WebsocketTransport(base.Transport):
         old, self._login = self._channel, login
         if old is not None:
             old.close()
-        connection = self._create_connection(login.endpoint)
-        channel: Channel | SequentialChannel
-        if isinstance(connection, ws_socket.Connection):
-            socket_connection = ws_socket.SocketConnection(
-                connection, login.endpoint, self._timeout
-            )
-            channel = Channel(socket_connection)
-        else:
-            channel = SequentialChannel(connection, self.recv)
-        self._channel = channel
+        self._channel = channel = self._new_channel(login.endpoint)
         try:
             if login.token is not None:
                 self._authenticate()
@@ -281,6 +272,12 @@ class WebsocketTransport(base.Transport):
             channel.close()
             raise
         return channel
+
+    def _new_channel(self, endpoint: str) -> Channel | SequentialChannel:
+        connection = self._create_connection(endpoint)
+        if not isinstance(connection, ws_socket.Connection):
+            return SequentialChannel(connection, self.recv)
+        return Channel(ws_socket.SocketConnection(connection, endpoint, self._timeout))
 
     def _authenticate(self, otherwise: Login | None = None) -> None:
         try:

@@ -33,8 +33,7 @@ def check_name(name: object, kind: str = "queue") -> None:
         kind: What it names, for the text of the error.
 
     Raises:
-        ValueError: It is not 1 to 64 ASCII letters, digits, ``_``, ``-`` and
-            ``.``.
+        ValueError: It is not 1 to 64 ASCII letters, digits, ``_``, ``-``, ``.``.
     """
     text = "" if name is None else str(name)
     if not text:

@@ -120,10 +120,8 @@ class Operation:
             rest = {k: v for k, v in params.items() if k not in known}
             body[side.filters] = frames.filters_of(rest)
         whole = side.names.get(self.whole or "")
-        if whole and content is not None:
-            body[whole] = content
-        elif content is not None:
-            body.update(content)
+        if content is not None:
+            body.update({whole: content} if whole else content)
         return body
 
     def schema(self) -> dict[str, Any]:

@@ -22,6 +22,11 @@ MOST_MESSAGES: Final = 1000
 #: Bytes of a request beside its messages: ``{"messages": []}``.
 _ENVELOPE: Final = 16
 
+_NO_MESSAGE: Final = (
+    'is not an object with a body, such as {"body": "hello", "ttl": 300}; '
+    "--body posts any JSON as a body"
+)
+
 Message = dict[str, Any]
 
 
@@ -101,12 +106,9 @@ def messages_of(document: Any) -> list[Message]:
     messages = document if isinstance(document, list) else [document]
     if not messages:
         raise InputError("the list holds no message")
-    for number, message in enumerate(messages, start=1):
-        if not isinstance(message, dict) or "body" not in message:
-            raise InputError(
-                f"message {number} is not an object with a body, such as "
-                '{"body": "hello", "ttl": 300}; --body posts any JSON as a body'
-            )
+    for number, one in enumerate(messages, start=1):
+        if not isinstance(one, dict) or "body" not in one:
+            raise InputError(f"message {number} {_NO_MESSAGE}")
     return messages
 
 

@@ -109,13 +109,17 @@ def _conditions(raw: Any) -> Iterator[Condition]:
                 + ", ".join(_OPERATORS)
             )
         for name, operand in conditions.items():
-            if name not in _OPERATORS:
-                known = ", ".join(_OPERATORS)
-                raise FilterError(f"{pointer!r}: {name!r} is not one of {known}")
-            if not _OPERATORS[name].takes(operand):
-                wants = _OPERATORS[name].wants
-                raise FilterError(f"{pointer!r}: {name!r} takes {wants}")
-            yield Condition(pointer, name, operand)
+            yield _checked(Condition(pointer, name, operand))
+
+
+def _checked(condition: Condition) -> Condition:
+    operator = _OPERATORS.get(condition.operator)
+    where = f"{condition.pointer!r}: {condition.operator!r}"
+    if operator is None:
+        raise FilterError(f"{where} is not one of {', '.join(_OPERATORS)}")
+    if not operator.takes(condition.operand):
+        raise FilterError(f"{where} takes {operator.wants}")
+    return condition
 
 
 def _check_pointer(pointer: str) -> None:

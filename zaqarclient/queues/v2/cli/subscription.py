@@ -119,15 +119,14 @@ class CreateSubscription(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Subscribe, and show what the service has stored."""
-        if None not in {parsed_args.ttl, parsed_args.ttl_option}:
+        ttl, option = parsed_args.ttl, parsed_args.ttl_option
+        if None not in {ttl, option}:
             self.usage_error("give <ttl> or --ttl, not both")
-        wanted: dict[str, Any] = {
-            "subscriber": parsed_args.subscriber,
-            "options": parsed_args.options | _given_members(parsed_args),
-        }
-        ttl = parsed_args.ttl if parsed_args.ttl is not None else parsed_args.ttl_option
-        if ttl is not None:
-            wanted["ttl"] = ttl
+        wanted = _present(
+            subscriber=parsed_args.subscriber,
+            options=parsed_args.options | _given_members(parsed_args),
+            ttl=option if ttl is None else ttl,
+        )
         target = self.queue_or_topic(parsed_args.queue_name)
         # The SDK always sends a ttl of its own.
         created = target.call("subscription_create", subscription_data=wanted)
