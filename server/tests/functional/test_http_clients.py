@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import socket
 import subprocess
 import time
 
+import needs
 import pytest
 from ports import free_port
 
@@ -20,8 +19,6 @@ HEADERS = {
     "Content-Type": "application/json",
 }
 SECONDS = 30.0
-#: Systems keep it where only administrators look.
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 NODE = """
 const http = require("http");
@@ -88,8 +85,7 @@ def found(text):
     ],
 )
 def test_curl_posts_and_reads(server, name, options):
-    if shutil.which("curl") is None:
-        pytest.skip("there is no curl on this machine")
+    needs.program("curl", package="curl")
     lines = [part for name in HEADERS for part in ("-H", f"{name}: {HEADERS[name]}")]
     url = server.url + path_of(f"curl-{name}")
     curl = ["curl", "-sS", "--max-time", str(SECONDS), *options, *lines]
@@ -102,8 +98,7 @@ def test_curl_posts_and_reads(server, name, options):
 
 
 def test_node_posts_when_it_is_asked_to_continue_and_reads(server):
-    if shutil.which("node") is None:
-        pytest.skip("there is no node on this machine")
+    needs.program("node", package="nodejs")
     given = [server.port, path_of("node"), HEADERS, document(3000)]
     status, text = run("node", "-e", NODE, json.dumps(given)).splitlines()
     assert status == "201"
@@ -128,8 +123,7 @@ def test_java_posts_although_it_asks_for_http_2(server):
 @pytest.fixture
 def front(server, tmp_path):
     """The port of an nginx with its defaults in front of the server."""
-    if NGINX is None:
-        pytest.skip("there is no nginx on this machine")
+    nginx = needs.program("nginx", package="nginx-light")
     port = free_port()
     names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     paths = " ".join(f"{name}_temp_path {tmp_path}/{name};" for name in names)
@@ -141,7 +135,7 @@ def front(server, tmp_path):
         f"location / {{ proxy_pass {server.url}; }} }} }}\n"
     )
     process = subprocess.Popen(
-        [NGINX, "-p", tmp_path, "-c", config, "-e", tmp_path / "error.log"],
+        [nginx, "-p", tmp_path, "-c", config, "-e", tmp_path / "error.log"],
         stdin=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + SECONDS
@@ -157,8 +151,7 @@ def front(server, tmp_path):
 
 
 def test_an_nginx_with_its_defaults_passes_a_post_of_many_messages(front, server):
-    if shutil.which("curl") is None:
-        pytest.skip("there is no curl on this machine")
+    needs.program("curl", package="curl")
     lines = [part for name in HEADERS for part in ("-H", f"{name}: {HEADERS[name]}")]
     body = json.dumps({"messages": [{"body": "x"}] * 3000})
     url = front + path_of("nginx")

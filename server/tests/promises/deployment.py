@@ -84,12 +84,16 @@ class Deployment:
         self.start()
 
     def wait(self, seconds: float) -> None:
-        """Let time pass for the server; a store that others share hears of it."""
+        """Let time pass for the running server; a shared store hears of it."""
+        assert self._process is not None
+        assert self._process.poll() is None, "the time is the server's"
         before = self._shared_time()
         self._ahead += seconds
         with self._clock.open("r+b") as file:
             file.write(struct.pack("d", self._ahead))
+        deadline = time.monotonic() + START_SECONDS
         while before is not None and (self._shared_time() or 0.0) < before + seconds:
+            assert time.monotonic() < deadline, "the store has not heard of it"
             time.sleep(0.02)  # polling: no time passes for Redis itself
 
     def _shared_time(self) -> float | None:

@@ -103,8 +103,8 @@ def p5_a_notification_survives_a_crash_before_it_is_sent(server: Deployment) -> 
         server.end(signal.SIGKILL)
         tried = len(receivers.requests[port])
         receivers.answer(port, good)
-        server.wait(60)  # whatever the schedule of retries is
         server.start()
+        server.wait(60)  # whatever the schedule of retries is
         found = receivers.until(port, tried + 1, PATIENCE)
         assert [one.json["body"] for one in found[tried:]] == ["paid"]
 
