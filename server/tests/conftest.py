@@ -11,13 +11,14 @@ from typing import Any
 import falcon.testing
 import msgspec
 import pytest
+from notices import NO_NOTICES
 from oslo_config import cfg
 from page_sizes import LOOKS, small
 from redis_service import RedisServer
 from zaqarserver import config
 from zaqarserver.auth import NoAuth
 from zaqarserver.clock import Clock
-from zaqarserver.context import NoNotices, Server
+from zaqarserver.context import Server
 from zaqarserver.http import make_app
 from zaqarserver.metrics import Metrics
 from zaqarserver.policy import RulePolicy
@@ -57,7 +58,7 @@ class Api:
             settings,
             self.storage,
             RulePolicy(conf),
-            NoNotices(),
+            NO_NOTICES,
             stages,
             Signer(conf.signed_url.secret_key),
             quotas_of(conf),

@@ -48,22 +48,6 @@ class Notices(Protocol):
         """Tell a subscriber that it gets nothing more, if it had to agree."""
 
 
-class NoNotices:
-    """The notices of a server that notifies nobody."""
-
-    def subscribed(self, subscription: Subscription) -> None:
-        """Ask nobody."""
-
-    def changed(self, subscription: Subscription) -> None:
-        """Follow nothing."""
-
-    def deleted(self, _project: str, _source: str, _id: str, /) -> None:
-        """Follow nothing."""
-
-    def unsubscribed(self, subscription: Subscription) -> None:
-        """Tell nobody."""
-
-
 class Trusts(Protocol):
     """What subscriptions need of the identity service (``notifications`` 9).
 

@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 
 import falcon.testing
 import msgspec
+from notices import NO_NOTICES
 from zaqarserver import config
 from zaqarserver.app import load_driver
 from zaqarserver.auth import Authenticator, NoAuth
 from zaqarserver.clock import Clock
-from zaqarserver.context import NoNotices, Server
+from zaqarserver.context import Server
 from zaqarserver.http import make_app
 from zaqarserver.metrics import Metrics
 from zaqarserver.notify.websocket import Hub
@@ -78,7 +79,7 @@ class Bench:
             settings=config.settings_of(conf),
             storage=self.storage,
             policy=RulePolicy(conf),
-            notices=NoNotices(),
+            notices=NO_NOTICES,
             stages=stages,
             signer=Signer(conf.signed_url.secret_key),
             quotas=quotas_of(conf),

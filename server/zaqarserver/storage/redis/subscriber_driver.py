@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from zaqarserver.errors import SubscriptionExists, SubscriptionNotFound, nothing_done
+from zaqarserver.lru import LRU
 from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.access import Access
 from zaqarserver.storage.redis.channel import Channel, News, read_notice
@@ -74,7 +75,7 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
         self._forgotten: Callable[[], None] = ignore
         self._presence = self._new_presence()
         self._channel = self._new_channel()
-        self._delivery_times: dict[str, bytes] = {}
+        self._delivery_times: LRU[str, bytes] = LRU(REMEMBERED)
         self._said_due: float | None = None
 
     def _new_presence(self) -> Presence:
@@ -301,8 +302,6 @@ class SubscriptionsOnRedis(Access, SubscriptionStorage):
         if not await self._agenda_move(self._names.notify, tag, read, due):
             self._delivery_times.pop(tag, None)
             return
-        if len(self._delivery_times) >= REMEMBERED:
-            self._delivery_times.clear()
         self._delivery_times[tag] = due
 
     async def delivery_settle(
