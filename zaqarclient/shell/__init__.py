@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
 from zaqarclient.common.text import printable
 from zaqarclient.queues import cli
 from zaqarclient.queues.v2.cli.commands import COMMANDS
-from zaqarclient.queues.v2.cli.failures import discard_output, without_users
+from zaqarclient.queues.v2.cli.output import discard_output, without_users
 from zaqarclient.shell import batch, client_manager
 from zaqarclient.shell import help as program_help
 from zaqarclient.shell.credentials import UnknownOption

@@ -50,20 +50,7 @@ def check_name(name: object, kind: str = "queue") -> None:
 class QueueOrTopic:
     """A queue or topic, whether it exists or not.
 
-    Making the object sends nothing, unless `force_create` is set. The service
-    creates it with the first message posted to it.
-
-    Args:
-        client: The client.
-        name: 1 to 64 ASCII letters, digits, ``_``, ``-`` and ``.``; an int
-            counts as its digits.
-        href: Its path, if it was listed.
-        metadata: What is known of its metadata; it is not sent.
-        auto_create: Without effect; kept for callers.
-        force_create: Create it now.
-
-    Raises:
-        ValueError: The name is not a legal one.
+    The arguments are those of `Queue`.
     """
 
     kind: ClassVar[str] = "queue"

@@ -44,12 +44,15 @@ class Argument(NamedTuple):
                 settings[name] = settings[name].replace("queue", kind)
         action = container.add_argument(*self.names, **settings)
         if self.old_spelling:
-            old = "--" + self.names[0].removeprefix("--").replace("-", "_")
             # Whichever spelling is left out, the default is that of the first.
             hidden = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
-            container.add_argument(old, **settings | hidden)
+            container.add_argument(self._old_name, **settings | hidden)
         if self.anywhere and isinstance(container, argparse.ArgumentParser):
             _take_anywhere(container, action)
+
+    @property
+    def _old_name(self) -> str:
+        return "--" + self.names[0].removeprefix("--").replace("-", "_")
 
 
 class Group(NamedTuple):

@@ -21,7 +21,7 @@ from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.cli import needs_authentication
 from zaqarclient.queues.v2.cli import client_id, output
 from zaqarclient.queues.v2.cli.arguments import arg
-from zaqarclient.queues.v2.cli.failures import (
+from zaqarclient.queues.v2.cli.output import (
     discard_output,
     explained,
     without_users,

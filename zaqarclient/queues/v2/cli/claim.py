@@ -14,7 +14,7 @@ from zaqarclient.queues.v2.cli.arguments import (
 )
 from zaqarclient.queues.v2.cli.base import Command, Lister, Rows
 from zaqarclient.queues.v2.cli.output import Body
-from zaqarclient.queues.v2.cli.polling import WAIT, until_found
+from zaqarclient.queues.v2.cli.paging import WAIT, until_found
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.claim import Claim

@@ -50,7 +50,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "subscription update": Entry("subscription", "UpdateSubscription"),
     "subscription delete": Entry("subscription", "DeleteSubscription"),
     "subscription confirm": Entry("subscription", "ConfirmSubscription"),
-    "subscription explain": Entry("subscription_explain", "ExplainSubscription"),
+    "subscription explain": Entry("filters", "ExplainSubscription"),
     "topic list": Entry("topic", "ListTopics"),
     "topic create": Entry("topic", "CreateTopic"),
     "topic show": Entry("topic", "ShowTopic"),

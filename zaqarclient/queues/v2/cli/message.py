@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, integer, paging
 from zaqarclient.queues.v2.cli.base import Command, Fields, Lister, Rows, ShowOne
 from zaqarclient.queues.v2.cli.output import Body
-from zaqarclient.queues.v2.cli.paging import Pages
-from zaqarclient.queues.v2.cli.polling import WAIT, until_found
+from zaqarclient.queues.v2.cli.paging import WAIT, Pages, until_found
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.message import Message

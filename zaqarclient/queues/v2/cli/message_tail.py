@@ -22,7 +22,7 @@ from zaqarclient.queues.v2.cli.arguments import (
 from zaqarclient.queues.v2.cli.base import Command
 from zaqarclient.queues.v2.cli.filters import Filter, FilterError
 from zaqarclient.queues.v2.cli.output import Body
-from zaqarclient.queues.v2.cli.polling import (
+from zaqarclient.queues.v2.cli.paging import (
     Pause,
     PushPause,
     Tail,

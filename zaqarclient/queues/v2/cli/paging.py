@@ -1,7 +1,27 @@
-"""Listing over page borders."""
+"""Reading lists page by page, and queues again and again as messages come.
 
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+Messages are read page after page, each page beginning behind the last message
+of the one before. So each message comes once, in the order of the queue, with
+its id, whatever happens to the connection in between. What differs from wire
+to wire is only what ends a pause: time, or a push of the service.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
+
+from zaqarclient.queues.v2.cli.arguments import arg
+from zaqarclient.queues.v2.cli.arguments import seconds as seconds_type
+from zaqarclient.transport import errors, scheme_of
+
+if TYPE_CHECKING:
+    from zaqarclient.queues.v2.client import Client
+    from zaqarclient.queues.v2.message import Message
+    from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
+
+T = TypeVar("T", bound=Sequence[object])
 
 #: Largest page that a service with default settings gives.
 PAGE_SIZE: Final = 20
@@ -71,3 +91,248 @@ def _present(**params: Any) -> dict[str, Any]:
 def message_id_of(href: str) -> str:
     """Return the id of the message that a path names."""
     return href.partition("?")[0].rpartition("/")[2]
+
+
+# -- polling -------------------------------------------------------------------------
+
+#: The first pause after a message, in seconds; each further one is twice as long.
+LEAST_PAUSE: Final = 0.25
+
+#: The longest pause where the service does not push, in seconds.
+MOST_PAUSE: Final = 5.0
+
+#: The longest pause where the service pushes, in seconds: a push may get lost.
+MOST_PAUSE_WITH_PUSH: Final = 30.0
+
+#: The longest pause of a command with ``--wait``, in seconds.
+_MOST_WAIT_PAUSE: Final = 2.0
+
+#: How soon a connection that was opened again is noticed, in seconds: what was
+#: posted in between was not pushed.
+_NOTICE: Final = 1.0
+
+WAIT: Final = arg(
+    "--wait",
+    "If there is no free message, ask again until there is one, for so "
+    "long at most (default: 0)",
+    seconds_type,
+    metavar="<seconds>",
+    default=0.0,
+)
+
+#: Passing failures: following a queue waits for their end.
+_PASSING: Final = (
+    errors.NetworkError,
+    errors.TooManyRequests,
+    errors.BadGateway,
+    errors.ServiceUnavailableError,
+    errors.GatewayTimeout,
+)
+
+
+class Pause(Protocol):
+    """The pause between two reads of the queue."""
+
+    #: The longest pause to make, in seconds.
+    most: float
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long; return early, and True, if messages may have come."""
+
+
+class TimePause:
+    """A pause that only time ends.
+
+    Args:
+        sleep: Waits some seconds.
+    """
+
+    most = MOST_PAUSE
+
+    def __init__(self, sleep: Callable[[float], None]) -> None:
+        self._sleep = sleep
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long."""
+        self._sleep(seconds)
+        return False
+
+
+class PushPause:
+    """A pause that ends when the service pushes something of a queue or topic.
+
+    A notification has no message id, so it only ends the pause. Leaving the context
+    ends the subscription.
+
+    Args:
+        target: The queue or topic, of a client of an endpoint of WebSocket.
+
+    Raises:
+        zaqarclient.errors.ZaqarError: The service does not let this
+            connection subscribe.
+    """
+
+    most = MOST_PAUSE_WITH_PUSH
+
+    def __init__(self, target: QueueOrTopic) -> None:
+        self._reconnected = False
+        self._listener = target.listen(on_reconnect=self._on_reconnect)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    @staticmethod
+    def serves(client: Client) -> bool:
+        """Return whether the service of a client can push."""
+        return scheme_of(client.api_url) in {"ws", "wss"}
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long; return early, and True, if messages may have come."""
+        ends = time.monotonic() + seconds
+        while not self._reconnected:
+            left = ends - time.monotonic()
+            if left <= 0:
+                return False
+            try:
+                rung = self._listener.get(min(left, _NOTICE)) is not None
+            except errors.NetworkError:
+                time.sleep(max(0.0, ends - time.monotonic()))
+                return False
+            if rung:
+                # One read finds all that was pushed up to now.
+                while self._listener.get(0) is not None:
+                    pass
+                return True
+        self._reconnected = False
+        return True
+
+    def _on_reconnect(self) -> None:
+        self._reconnected = True
+
+
+class Tail:
+    """The messages of a queue behind a marker, and those to come.
+
+    Args:
+        fetch: Asks for one page with ``limit`` and, unless None, ``marker``,
+            and returns the iterator of it.
+        wanted: Returns True for messages to yield.
+        marker: Where to begin: behind this message.
+        warn: Called with a text when the service does not answer.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[..., Any],
+        wanted: Callable[[Message], bool],
+        marker: str | None = None,
+        warn: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self._fetch = fetch
+        self._wanted = wanted
+        self._marker = marker
+        self._warn = warn
+        self._read_before = False
+        self._failing = False
+
+    def __iter__(self) -> Iterator[Message]:
+        """Yield the messages to the end of the queue; again, those that came since.
+
+        Raises:
+            zaqarclient.errors.ZaqarError: The service failed.
+        """
+        full = True
+        while full:
+            items = self._page()
+            full = len(items) >= PAGE_SIZE
+            yield from filter(self._wanted, items)
+
+    def follow(
+        self, pause: Pause, clock: Callable[[], float], idle: float | None = None
+    ) -> Iterator[Message]:
+        """Yield the messages and then those that come, without end.
+
+        Pauses begin short after a message and get longer. Once the service
+        has answered, passing failures do not end it: it reads again.
+
+        Args:
+            pause: Waits between two reads.
+            clock: Returns the time, in seconds.
+            idle: End when no message was given for so many seconds.
+
+        Raises:
+            zaqarclient.errors.ZaqarError: The service failed for good, or at
+                the first look.
+        """
+        last, seconds = clock(), LEAST_PAUSE
+        while True:
+            before = self._marker
+            for message in self._read_new():
+                yield message
+                last = clock()
+            if self._marker != before:
+                seconds = LEAST_PAUSE
+            left = float("inf") if idle is None else idle - (clock() - last)
+            if left <= 0:
+                return
+            rung = pause.wait(min(seconds, left))
+            # Nothing is pushed while the service is away.
+            most = MOST_PAUSE if self._failing else pause.most
+            seconds = LEAST_PAUSE if rung else min(seconds * 2, most)
+
+    def _read_new(self) -> Iterator[Message]:
+        """Yield the messages that came; none while the service is away."""
+        try:
+            yield from self
+        except _PASSING as error:
+            if not self._read_before:
+                raise
+            if not self._failing:
+                self._failing = True
+                self._warn(str(error))
+
+    def _page(self) -> list[Message]:
+        where = {} if self._marker is None else {"marker": self._marker}
+        page = self._fetch(limit=PAGE_SIZE, **where)
+        items: list[Message] = list(page)
+        self._read_before, self._failing = True, False
+        if items:
+            self._marker = page.next_marker or items[-1].id
+        return items
+
+
+def newest(statistics: dict[str, Any]) -> str | None:
+    """Return the id of the newest message by the counters of its queue.
+
+    None if there is no message.
+    """
+    message = statistics["messages"].get("newest") or {}
+    href = str(message.get("href") or message.get("id") or "")
+    return message_id_of(href) or None
+
+
+def until_found(
+    read: Callable[[], T],
+    patience: float,
+    sleep: Callable[[float], object] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> T:
+    """Return what a read finds, reading again while it finds nothing.
+
+    Args:
+        read: Reads from the service once.
+        patience: How long to read, in seconds; 0 reads once.
+        sleep: Waits some seconds.
+        clock: Returns the time, in seconds.
+    """
+    ends, pause = clock() + patience, LEAST_PAUSE
+    while not (found := read()):
+        left = ends - clock()
+        if left <= 0:
+            break
+        sleep(min(pause, left))
+        pause = min(pause * 2, _MOST_WAIT_PAUSE)
+    return found

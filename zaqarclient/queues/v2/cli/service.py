@@ -14,7 +14,7 @@ from zaqarclient.queues.v2.cli.base import (
     Rows,
     ShowOne,
 )
-from zaqarclient.queues.v2.cli.failures import explained
+from zaqarclient.queues.v2.cli.output import explained
 from zaqarclient.transport.errors import TransportError
 
 

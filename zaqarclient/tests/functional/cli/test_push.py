@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zaqarclient.queues.v2.cli.polling import PushPause
+from zaqarclient.queues.v2.cli.paging import PushPause
 from zaqarclient.queues.v2.client import Client
 from zaqarclient.tests.functional.cli.conftest import Run
 

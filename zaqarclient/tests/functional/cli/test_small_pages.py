@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from zaqarclient.queues.v2.cli import bodies, paging, polling
+from zaqarclient.queues.v2.cli import bodies, paging
 from zaqarclient.tests.functional.cli.conftest import BOTH_WIRES, Run
 
 #: More than three pages.
@@ -20,7 +20,6 @@ NAMES = [f"n{number:02}" for number in range(MANY)]
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paging, "PAGE_SIZE", 3)
-    monkeypatch.setattr(polling, "PAGE_SIZE", 3)
     monkeypatch.setattr(bodies, "MOST_MESSAGES", 3)
 
 

@@ -9,8 +9,7 @@ import pytest
 import requests
 
 from zaqarclient.queues.v2.cli import arguments, output, queue_metadata
-from zaqarclient.queues.v2.cli.failures import unreachable, without_users
-from zaqarclient.queues.v2.cli.output import Progress
+from zaqarclient.queues.v2.cli.output import Progress, unreachable, without_users
 from zaqarclient.queues.v2.cli.service import healthy
 from zaqarclient.transport.errors import ConnectionFailed
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from zaqarclient.queues.v2.cli.polling import Tail, TimePause, newest
+from zaqarclient.queues.v2.cli.paging import Tail, TimePause, newest
 from zaqarclient.transport import errors
 
 

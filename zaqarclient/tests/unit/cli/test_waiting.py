@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from zaqarclient.queues.v2.cli.polling import until_found
+from zaqarclient.queues.v2.cli.paging import until_found
 from zaqarclient.tests.http_stub import Answer, HttpStub
 
 EMPTY = Answer(200, {"messages": []})
