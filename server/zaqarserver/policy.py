@@ -4,7 +4,7 @@ The rules' targets are empty, so a verdict depends on the rule and the caller's
 credentials only; verdicts are kept for a second.
 
 A policy file that is changed is read again. One that cannot be used, or is gone,
-changes nothing: nobody is to get in, or be shut out, by a slip of the pen.
+changes nothing: a typing error neither opens nor closes anything.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class UnsupportedCoding(UnsupportedMediaType):
 
 @functools.lru_cache(maxsize=512)
 def accepts_json(accept: bytes, *extra: bytes) -> bool:
-    """Whether an ``Accept`` header admits JSON (``rest-v2`` 1.5)."""
+    """Return True if an ``Accept`` header admits JSON (``rest-v2`` 1.5)."""
     if not accept.strip():
         return True
     admitted = (b"*/*", b"application/*", b"application/json", *extra)
@@ -66,7 +66,7 @@ def read_headers(request: falcon.asgi.Request) -> dict[bytes, bytes]:
     ``Accept`` may be sent in parts, which make one list.
 
     Raises:
-        BadRequest: A header that says who the caller is was sent twice.
+        BadRequest: A header that identifies the caller was sent twice.
     """
     pairs = request.scope["headers"]
     headers = dict(pairs)

@@ -60,7 +60,7 @@ async def _release(ctx: Context, args: ClaimCreate, claim: Claim) -> None:
     try:
         await ctx.storage.claim_delete(ctx.space, args.queue_name, claim.id, ctx.now)
     except Unavailable as error:
-        LOG.warning("a claim that nobody was told of holds to its end: %s", error)
+        LOG.warning("a claim whose answer was lost is held until it expires: %s", error)
 
 
 @operation(
@@ -104,7 +104,7 @@ class ClaimRef(Fields):
 
 @contextlib.contextmanager
 def _named(ctx: Context, args: ClaimRef | ClaimUpdate) -> Iterator[None]:
-    """Say which claim it is that does not exist."""
+    """Name the claim in the error if it does not exist."""
     try:
         yield
     except ClaimNotFound as error:

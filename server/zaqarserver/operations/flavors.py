@@ -60,7 +60,7 @@ class FlavorList(Fields):
     limit: Annotated[
         int, query(minimum=1, maximum="max_flavors_per_page", help="Flavors a page.")
     ] = 10
-    detailed: Annotated[bool, query(help="With the capabilities.")] = False
+    detailed: Annotated[bool, query(help="Include the capabilities.")] = False
 
 
 @pool_operation("GET", FLAVORS, "flavors:get_all", check_str="")
@@ -135,7 +135,7 @@ async def flavor_create(ctx: Context, args: FlavorCreate) -> None:
     for name, value in given.items():
         if name not in ("pool_list", "capabilities"):
             raise BadRequest(
-                f"{name} is no member of a flavor; there is pool_list.",
+                f"Unknown member {name}; a flavor has pool_list.",
                 title=_CREATE_TITLE,
             )
         if name == "capabilities" and not isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What WebSocket answers carry: the body and status of each action.
+"""The body and status of WebSocket answers, by action.
 
 Frames have no hrefs and no links; what they have instead is fixed by
 ``websocket-v2`` section 6.
@@ -98,7 +98,7 @@ def queue_update(ctx: Context, _args: Any, stored: Metadata) -> Reply:
 
 @frame_answer(queues.queue_delete)
 def queue_delete(ctx: Context, args: queues.QueueRef, _result: None) -> Reply:
-    """A text, also for a queue that did not exist."""
+    """The text 'Queue … removed.', also for a queue that did not exist."""
     return Reply(204, f"{ctx.source.capitalize()} {args.queue_name} removed.")
 
 
@@ -190,13 +190,13 @@ def claim_get(_ctx: Context, _args: Any, claim: Claim) -> Reply:
 
 @frame_answer(claims.claim_update)
 def claim_update(_ctx: Context, args: claims.ClaimUpdate, _result: None) -> Reply:
-    """A text."""
+    """The text 'Claim … updated.'."""
     return Reply(204, f"Claim {args.claim_id} updated.")
 
 
 @frame_answer(claims.claim_delete)
 def claim_delete(_ctx: Context, args: claims.ClaimRef, _result: None) -> Reply:
-    """A text, also for a claim that did not exist."""
+    """The text 'Claim … deleted.', also for a claim that did not exist."""
     return Reply(204, f"Claim {args.claim_id} deleted.")
 
 
@@ -226,7 +226,7 @@ def subscription_create(
     args: subscriptions.SubscriptionCreate,
     result: subscriptions.Subscribed,
 ) -> Reply:
-    """The id of a new subscription; a text if there was one."""
+    """The id of a new subscription; 409 and a text if it existed."""
     if not result.created:
         return Reply(409, f"Subscription {args.queue_name} not created.")
     return Reply(
@@ -242,5 +242,5 @@ def subscription_create(
 def subscription_delete(
     _ctx: Context, args: subscriptions.SubscriptionRef, _result: None
 ) -> Reply:
-    """A text, also for a subscription that did not exist."""
+    """The text 'Subscription … removed.', also if it did not exist."""
     return Reply(204, f"Subscription {args.subscription_id} removed.")

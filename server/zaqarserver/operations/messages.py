@@ -23,7 +23,7 @@ from zaqarserver.fields import (
     query,
 )
 from zaqarserver.operations.paths import MESSAGE, MESSAGES
-from zaqarserver.operations.quotas import Room
+from zaqarserver.operations.quotas import Reservation
 from zaqarserver.operations.row import operation
 from zaqarserver.storage.base import Message, NewMessage
 
@@ -41,7 +41,7 @@ async def queue_metadata(ctx: Context, queue: str) -> Mapping[str, Any]:
 
 
 def is_delayed(metadata: Mapping[str, Any]) -> bool:
-    """Whether a queue hides messages for a while (``rest-v2`` 5.5)."""
+    """Return True if a queue hides new messages for a while (``rest-v2`` 5.5)."""
     return bool(metadata.get("_default_message_delay"))
 
 
@@ -107,7 +107,7 @@ async def message_post(ctx: Context, args: MessagePost) -> list[str]:
         messages.append(new)
     if not messages:
         return []
-    async with Room(ctx, args.queue_name, messages):
+    async with Reservation(ctx, args.queue_name, messages):
         return await ctx.storage.message_post(
             ctx.space, args.queue_name, ctx.client_id, messages, ctx.now
         )
@@ -151,9 +151,9 @@ class MessageList(Fields):
         int,
         query(minimum=1, maximum="max_messages_per_page", help="Messages a page."),
     ] = 10
-    echo: Annotated[bool, query(help="With those of the same client id.")] = False
-    include_claimed: Annotated[bool, query(help="With claimed ones.")] = False
-    include_delayed: Annotated[bool, query(help="With ones still hidden.")] = False
+    echo: Annotated[bool, query(help="Include messages posted by this client.")] = False
+    include_claimed: Annotated[bool, query(help="Include claimed messages.")] = False
+    include_delayed: Annotated[bool, query(help="Include delayed messages.")] = False
 
 
 @message_operation("GET", MESSAGES, "messages:get_all")
@@ -203,7 +203,7 @@ async def message_get_many(ctx: Context, args: MessageGetMany) -> list[Message]:
 
 
 def _needs_claims(ctx: Context) -> bool:
-    """Whether messages are deleted only with their claim; topics have none."""
+    """Return True if a claim id is needed to delete messages; never for topics."""
     return ctx.settings.message_delete_with_claim_id and not ctx.topics
 
 

@@ -1,4 +1,4 @@
-"""What answers about pools and flavors look like, on both transports."""
+"""Answers about pools and flavors, on both transports."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class PoolList(Fields):
     limit: Annotated[
         int, query(minimum=1, maximum="max_pools_per_page", help="Pools a page.")
     ] = 10
-    detailed: Annotated[bool, query(help="With the options.")] = False
+    detailed: Annotated[bool, query(help="Include the options.")] = False
 
 
 @pool_operation("GET", POOLS, "pools:get_all")
@@ -159,7 +159,7 @@ async def pool_create(ctx: Context, args: PoolCreate) -> None:
     for name in given:
         if name not in _MEMBERS:
             raise BadRequest(
-                f"{name} is no member of a pool; there are {', '.join(_MEMBERS)}.",
+                f"Unknown member {name}; a pool has {', '.join(_MEMBERS)}.",
                 title=_CREATE_TITLE,
             )
     for name in ("uri", "weight"):
@@ -184,7 +184,7 @@ class PoolGet(Fields):
     """One pool to show."""
 
     pool_name: PoolName
-    detailed: Annotated[bool, query(help="With the options.")] = False
+    detailed: Annotated[bool, query(help="Include the options.")] = False
 
 
 @pool_operation("GET", POOL, "pools:get")
@@ -217,7 +217,7 @@ async def pool_update(ctx: Context, args: PoolUpdate) -> Pool:
     """
     given = _check_document(args.changes, _UPDATE_TITLE)
     if "additionalProperties" in given:
-        raise BadRequest("additionalProperties is no member of a pool.")
+        raise BadRequest("Unknown member additionalProperties.")
     values = {
         name: _check_member(name, given[name], _UPDATE_TITLE)
         for name in _MEMBERS

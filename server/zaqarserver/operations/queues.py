@@ -18,7 +18,7 @@ from zaqarserver.errors import (
 from zaqarserver.fields import Fields, QueueName, Source, Spec, body, document, query
 from zaqarserver.operations import metadata as attributes
 from zaqarserver.operations.paths import PATCH_TYPE, QUEUE, QUEUES
-from zaqarserver.operations.quotas import Room
+from zaqarserver.operations.quotas import Reservation
 from zaqarserver.operations.row import Body, operation
 from zaqarserver.operations.trusting import remove_trusts, trusts_of
 from zaqarserver.storage.base import Metadata, Queue, QueueStats
@@ -35,9 +35,9 @@ class QueueList(Fields):
         int,
         query(minimum=1, maximum="max_queues_per_page", help="Queues a page."),
     ] = 10
-    detailed: Annotated[bool, query(help="With the metadata.")] = False
+    detailed: Annotated[bool, query(help="Include the metadata.")] = False
     name: Annotated[str | None, query(help="Only names that contain this.")] = None
-    with_count: Annotated[bool, query(help="With the number of all queues.")] = False
+    with_count: Annotated[bool, query(help="Include the number of all queues.")] = False
     filters: Annotated[
         dict[str, list[str]] | None,
         Spec(
@@ -113,8 +113,10 @@ async def queue_create(ctx: Context, args: QueueCreate) -> bool:
     flavor = metadata.get("_flavor")
     if not await _has_flavor(ctx, flavor):
         raise BadRequest(f"_flavor: there is no flavor {flavor}.")
-    room = Room(ctx, args.queue_name, dead_letters=_dead_letters(ctx, metadata))
-    async with room:
+    reservation = Reservation(
+        ctx, args.queue_name, dead_letters=_dead_letters(ctx, metadata)
+    )
+    async with reservation:
         return await ctx.storage.queue_create(ctx.space, args.queue_name, metadata)
 
 
@@ -132,7 +134,7 @@ def _check_metadata(
 
 
 async def _has_flavor(ctx: Context, flavor: str | None) -> bool:
-    """Whether the project has a flavor; without pooling it has any."""
+    """Return True if the project has a flavor; without pooling it has any."""
     pools = ctx.server.pools
     if flavor is None or pools is None:
         return True
@@ -186,12 +188,12 @@ async def queue_update(ctx: Context, args: QueueUpdate) -> Metadata:
             ctx, flavor
         ):
             raise FlavorNotFound(f"_flavor: there is no flavor {flavor}.")
-        # Where there is a queue already, no more room is needed.
+        # A queue that exists needs no more of the quota.
         target = _dead_letters(ctx, metadata)
         unchanged = target == _dead_letters(ctx, queue.metadata)
         new = name if target is None or unchanged else target
         try:
-            async with Room(ctx, new):
+            async with Reservation(ctx, new):
                 await ctx.storage.queue_update(
                     ctx.space, name, metadata, queue.revision
                 )
@@ -222,7 +224,7 @@ async def queue_get_stats(ctx: Context, args: QueueRef) -> QueueStats | None:
 
 
 class QueuePurge(Fields):
-    """What to remove from a queue."""
+    """The parts of a queue to remove."""
 
     queue_name: QueueName
     resource_types: Annotated[
@@ -235,7 +237,7 @@ class QueuePurge(Fields):
 async def queue_purge(ctx: Context, args: QueuePurge) -> None:
     """Remove all messages or subscriptions of a queue.
 
-    Remove both unless told which.
+    Remove both by default.
     """
     wanted = RESOURCE_TYPES if args.resource_types is None else args.resource_types
     for kind in wanted:

@@ -36,23 +36,23 @@ async def usage_of(ctx: Context, project: str) -> Usage:
     )
 
 
-class Room:
-    """Room in the project's quotas for what is stored inside ``async with``.
+class Reservation:
+    """Reserves quota of the project for what is stored inside ``async with``.
 
-    Requests under way in this process leave each other room, so that together they
-    never exceed a quota. Other servers of the same store do not know of them: with
-    those a quota can be exceeded by what they are storing at the same moment.
+    Concurrent requests of this process reserve quota together, so that together they
+    never exceed it. Other servers of the same store do not see these reservations: a
+    quota can be exceeded by what several servers store at the same moment.
 
     Args:
-        ctx: Who stores.
+        ctx: The caller.
         queue: The queue or topic it is for, which is made if it does not exist.
         messages: Messages to store.
         subscriptions: How many subscriptions to make.
         dead_letters: The dead letter queue that a new queue names. It is made later,
-            whatever the quotas are then, so there has to be room for it now.
+            whatever the quotas are then, so that it counts now.
 
     Raises:
-        QuotaExceeded: There is no room; nothing was stored.
+        QuotaExceeded: A quota would be exceeded; nothing was stored.
     """
 
     __slots__ = (
@@ -87,13 +87,13 @@ class Room:
         try:
             await self._check(limits)
         except BaseException:
-            self._let_go()
+            self._release()
             raise
 
     async def __aexit__(self, *_error: object) -> None:
-        self._let_go()
+        self._release()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if self._held:
             self._ctx.server.quotas.let_go(self._ctx.project, self._held)
 
@@ -119,7 +119,7 @@ class Room:
 
     @property
     def _kind_of_queue(self) -> str:
-        """What subscriptions of this queue are held as; no other kind has a blank."""
+        """The key of this queue's subscriptions; no other kind has a blank."""
         return f"subscriptions of {self._ctx.space}/{self._queue}"
 
     async def _new_queues(self) -> int:

@@ -1,4 +1,4 @@
-"""What REST answers look like where they are more than the result as JSON.
+"""REST answers that are more than the result as JSON.
 
 Paths, links and hrefs exist on REST only; the WebSocket sends the results of
 the handlers as they are.
@@ -165,7 +165,7 @@ def _edge(ctx: Context, path: str, edge: Edge) -> dict[str, Any]:
 
 
 def counts(ctx: Context, stats: QueueStats | None) -> dict[str, Any]:
-    """Return what statistics begin with; of a topic, since nobody claims, the total."""
+    """Return the counts; of a topic, which has no claims, only the total."""
     known = stats or QueueStats()
     total = known.claimed + known.free
     if ctx.topics and stats is not None:
@@ -395,5 +395,5 @@ def homedoc_get(_ctx: Context, _args: Any, document: dict[str, Any]) -> Reply:
 
 @rest_answer(service.health)
 def health(_ctx: Context, _args: Any, document: dict[str, Any]) -> Reply:
-    """The same document whether or not all is well; the status tells (2.2)."""
+    """The document, with status 503 if anything failed (2.2)."""
     return Reply(200 if service.is_well(document) else 503, document)

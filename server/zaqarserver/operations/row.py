@@ -59,7 +59,7 @@ Renderer = Callable[[Context, _Args, _Result], Reply]
 
 
 class Body(enum.Enum):
-    """What an operation does with the body of a request."""
+    """How an operation treats the body of a request."""
 
     NONE = "none"
     OPTIONAL = "optional"

@@ -62,7 +62,7 @@ class _Probe:
         self._now = now
         self._project = f"health-{uuid.uuid4().hex}"
         self.status: dict[str, dict[str, Any]] = {}
-        #: Why it failed, in the words of the store.
+        #: The store's error, if a part failed.
         self.reason: str | None = None
 
     async def _run(self, name: str, step: Callable[[], Awaitable[Any]]) -> Any:
@@ -156,7 +156,7 @@ async def _health_of_pool(pools: PoolRegistry, name: str, now: float) -> dict[st
 
 
 def is_well(document: dict[str, Any]) -> bool:
-    """Tell whether a health document says that nothing failed."""
+    """Return True if a health document shows no failure."""
     parts = [part for part in document.values() if isinstance(part, dict)]
     stores = [part for part in (document, *parts) if "reason" in part]
     return document.get("catalog_reachable", True) and not any(
@@ -201,7 +201,7 @@ def _health(
     durability: str | None = None,
     warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Make a store's part of the answer; who may ask for it may read why."""
+    """Return a store's part of the answer; callers may read the reasons of failures."""
     return {
         "storage_reachable": reachable,
         "operation_status": operation_status or {},

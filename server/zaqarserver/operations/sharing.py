@@ -34,7 +34,7 @@ _SIGNABLE = re.compile(
 
 
 class SignedUrlCreate(Fields):
-    """What to allow whoever holds the signature."""
+    """The access that a signature gives to its holder."""
 
     queue_name: QueueName
     grant: Annotated[
@@ -95,7 +95,7 @@ async def _put_on_record(ctx: Context, queue: str, signed: Signature) -> None:
 async def is_open(
     server: Server, presented: Signature, method: str, path: str, now: float
 ) -> bool:
-    """Say whether a presented signature lets a request in: both edges ask here.
+    """Return True if a presented signature admits a request, on either edge.
 
     It does if it is genuine, has not ended, covers the method and the path, and was
     not revoked. Whatever was signed, it opens only messages, claims and

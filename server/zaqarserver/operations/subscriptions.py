@@ -1,4 +1,4 @@
-"""Subscriptions: who is told about new messages (``notifications`` 1, 2)."""
+"""Subscriptions: the receivers of new messages (``notifications`` 1, 2)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zaqarserver.errors import BadRequest, SubscriptionNotFound
 from zaqarserver.fields import Fields, QueueName, document, path, query
 from zaqarserver.operations.metadata import check_size
 from zaqarserver.operations.paths import SUBSCRIPTION, SUBSCRIPTIONS
-from zaqarserver.operations.quotas import Room
+from zaqarserver.operations.quotas import Reservation
 from zaqarserver.operations.row import operation
 from zaqarserver.operations.trusting import remove_trusts, trust_change, trust_new
 from zaqarserver.storage.subscriptions import Subscription, SubscriptionChange
@@ -110,7 +110,7 @@ class SubscriptionCreate(Fields):
 
 
 class Subscribed(msgspec.Struct, frozen=True):
-    """What became of a request to subscribe.
+    """The outcome of a request to subscribe.
 
     Attributes:
         subscription: The new subscription, or the one that was there.
@@ -145,7 +145,7 @@ async def subscription_create(ctx: Context, args: SubscriptionCreate) -> Subscri
         subscriber = _check_subscriber(ctx, given["subscriber"])
     check_size(ctx, _KEPT, [subscriber, options])
     async with (
-        Room(ctx, args.queue_name, subscriptions=1),
+        Reservation(ctx, args.queue_name, subscriptions=1),
         await trust_new(ctx, subscriber, options, ttl) as trusted,
     ):
         subscription, created = await ctx.storage.subscription_create(
@@ -271,7 +271,7 @@ async def subscription_delete(ctx: Context, args: SubscriptionRef) -> None:
 
 
 class SubscriptionConfirm(Fields):
-    """A subscriber's word."""
+    """A subscriber's answer to a request for confirmation."""
 
     queue_name: QueueName
     subscription_id: SubscriptionId

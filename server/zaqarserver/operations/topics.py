@@ -23,7 +23,7 @@ def of_topic(struct: type[Fields]) -> type[Fields]:
     """Return the fields of an operation of queues as topics have them.
 
     The name comes as ``topic_name``; handlers read it as ``queue_name`` all the same.
-    What topics lack has its default, and is no field.
+    Fields that topics do not have keep their defaults.
     """
     fields: list[tuple[str, Any, Any]] = []
     known: dict[str, Any] = {}

@@ -28,7 +28,7 @@ _PAGE: Final = 100
 
 
 class Trusted:
-    """What is stored inside ``async with``, and the trust that it needs.
+    """A change of a subscription, stored inside ``async with``, and its trust.
 
     If it is not stored, the trust that was made for it is removed; if it is, the one
     that it replaces.
@@ -59,7 +59,7 @@ class Trusted:
         self.changes = changes
 
     def not_needed(self) -> None:
-        """Say that something else was there already and stays as it is."""
+        """Discard the trust that was made: the subscription existed already."""
         self._replaced = self._made
 
     async def __aenter__(self) -> Self:

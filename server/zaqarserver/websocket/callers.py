@@ -1,4 +1,4 @@
-"""Who a frame comes from (``websocket-v2`` section 5)."""
+"""The identity of a frame's caller (``websocket-v2`` section 5)."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ def needed_headers(request: Request) -> tuple[str, ...]:
         return "X-Project-ID", "X-Auth-Token"
     if request.proofs is None or "X-Project-ID" in request.headers:
         return "X-Project-ID", "Client-ID"
-    # Without the project it is none of an authenticated caller's: 403, not 400.
+    # A frame without X-Project-ID cannot match the login: 403, not 400.
     return ("Client-ID",)
 
 
 class LoginEnded(FrameError):
-    """What the connection proved before does not hold any more."""
+    """The login of the connection has ended."""
 
     def __init__(self) -> None:
         super().__init__(403, _NOBODY)
 
 
 class Callers:
-    """Finds out who sent a frame.
+    """Identifies the caller of a frame.
 
     Args:
         server: The parts of the server.
-        authenticator: Says who callers are.
+        authenticator: Identifies callers.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Callers:
 
     @property
     def must_authenticate(self) -> bool:
-        """Whether a connection has to prove who it is."""
+        """Whether connections have to authenticate."""
         return self._authenticator.required
 
     async def authenticate(
@@ -77,7 +77,7 @@ class Callers:
         """Judge an ``authenticate``; a bad one leaves what was proved before.
 
         Returns:
-            The status and body of the answer, and who it is if it is accepted.
+            The status and body of the answer, and the identity if it is accepted.
         """
         if not self.must_authenticate:
             return 200, _DONE, None
@@ -101,7 +101,7 @@ class Callers:
         operation: BoundOperation,
         values: Fields,
     ) -> Identity:
-        """Return who sent a frame.
+        """Return the caller of a frame.
 
         Args:
             request: The frame.
@@ -109,10 +109,10 @@ class Callers:
             values: The arguments of that.
 
         Raises:
-            FrameError: Nobody who is let in.
-            LoginEnded: Somebody who is not let in any more.
+            FrameError: Not authenticated.
+            LoginEnded: The login has ended.
             RequestError: The headers are wrong.
-            Unavailable: Who it is cannot be found out now.
+            Unavailable: The identity service does not answer.
         """
         if request.proofs is not None:
             return await self._known(request, request.proofs, operation, values)

@@ -1,4 +1,4 @@
-"""The WebSocket edge: from a frame to one ``call`` and back.
+"""The WebSocket edge: from a frame to one operation and back.
 
 Frames without a request id of the client's are served and answered one by one,
 in order. Frames with the header ``X-Request-ID`` may be served side by side;
@@ -148,7 +148,7 @@ class FrameEdge:
         return int(message["code"])
 
     def _admits(self, origin: bytes | None) -> bool:
-        """Say whether a web page of this origin may connect."""
+        """Return True if a web page of this origin may connect."""
         if origin is None or self._origins is None:
             return True
         text = origin.decode("latin-1")

@@ -36,11 +36,11 @@ def read_request(
         action_text: The JSON text of its action.
         headers: That of its headers.
         body: That of its body, or nothing.
-        proofs: What its connection had proved.
+        proofs: The credentials of the connection's login, if any.
         operations: The actions beside ``authenticate``, by name.
 
     Raises:
-        FrameError: It is no request.
+        FrameError: It is not a valid request.
     """
     action = msgspec.json.decode(action_text)
     operation = operations.get(action) if isinstance(action, str) else None
