@@ -90,14 +90,14 @@ class NoTrusts:
     in_use = False
 
     def check_possible(self, _context: Context, /) -> None:
-        """Refuse everybody.
+        """Refuse every caller.
 
         Raises:
             BadRequest: Always.
         """
         raise BadRequest(
             "trust+http and trust+https subscribers need authentication by Keystone "
-            "and the settings [trustee], which this server has not."
+            "and the settings [trustee], which are not configured here."
         )
 
     async def create(self, _context: Context, _expires: float, /) -> str:
@@ -106,11 +106,11 @@ class NoTrusts:
         return ""
 
     async def is_callers(self, _context: Context, _trust: str, /) -> bool:
-        """Know no trust."""
+        """Return False: there are no trusts."""
         return False
 
     def delete(self, _trust: str, _token: str = "", /) -> None:
-        """Leave it to its end: there is nobody to ask."""
+        """Do nothing: the trust ends at its own time."""
 
 
 class Listener(Protocol):

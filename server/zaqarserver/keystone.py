@@ -34,8 +34,8 @@ from zaqarserver.singleflight import SingleFlight, Threads
 
 LOG = logging.getLogger(__name__)
 
-#: Verdicts that are kept at most, good ones and bad ones apart: whoever makes
-#: tokens up must not push out the verdicts on real ones.
+#: Verdicts that are kept at most, good ones and bad ones apart: made-up
+#: tokens must not push out the verdicts on real ones.
 MOST_VERDICTS = 10_000
 #: Seconds for which a refused token is not asked about again.
 REFUSED_SECONDS = 5.0
@@ -43,7 +43,7 @@ REFUSED_SECONDS = 5.0
 MOST_WAITING = 256
 #: Seconds that a request waits for Keystone.
 PATIENCE = 10.0
-#: Seconds for which nobody asks a Keystone that did not answer.
+#: Seconds before a Keystone that did not answer is asked again.
 PAUSE = 1.0
 #: Threads that ask Keystone at the same time.
 THREADS = 4
@@ -182,7 +182,7 @@ class KeystoneAuth:
         self._threads = Threads("keystone", THREADS)
 
     async def identify(self, headers: Headers, method: str, path: str, /) -> Identity:
-        """Return who has the token of a request.
+        """Return the identity behind the token of a request.
 
         Raises:
             Unauthorized: There is none, or none that is valid for this request.

@@ -1,14 +1,12 @@
 """The settings of ``[keystone_authtoken]``, as ``keystonemiddleware`` reads them.
 
-Its options are registered beside the server's own and checked at the start, so
-that a slip of the pen is told then, by the option's name, and not as refused
-requests later.
+Its options are registered beside the server's own and checked at the start: a wrong
+value is an error then, by the option's name, and not refused requests later.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,6 +15,7 @@ from keystonemiddleware import auth_token
 from oslo_config import cfg
 
 from zaqarserver.errors import SettingsError
+from zaqarserver.options import check_files, missing
 
 GROUP = "keystone_authtoken"
 #: Seconds that one request to Keystone may take unless ``http_connect_timeout``
@@ -24,7 +23,6 @@ GROUP = "keystone_authtoken"
 REQUEST_SECONDS = 5
 #: The key under which the middleware finds the cache that it is to use.
 CACHE = "zaqarserver.cache"
-_FILES = ("cafile", "certfile", "keyfile")
 _DOCUMENTED_PLUGIN = "password"
 _WITH_PASSWORD = ("password", "v3password")
 _WITH_PASSWORD_NEEDED = (
@@ -66,7 +64,7 @@ def prepare(conf: cfg.ConfigOpts) -> Overrides:
     """
     _register(conf)
     settings = conf[GROUP]
-    _check_files(settings)
+    check_files(GROUP, settings)
     _check_memcached(settings)
     auth_url = _check_login(conf)
     uri = settings.www_authenticate_uri or auth_url
@@ -93,13 +91,6 @@ def _register(conf: cfg.ConfigOpts) -> None:
                 raise SettingsError(f"[{group}] {option.dest}: {error}") from error
     # Also in the section that auth_section names.
     loading.register_auth_conf_options(conf, GROUP)
-
-
-def _check_files(settings: Any) -> None:
-    for name in _FILES:
-        path = settings[name]
-        if path and not Path(path).is_file():
-            raise SettingsError(f"[{GROUP}] {name}: there is no file {path}.")
 
 
 def _check_memcached(settings: Any) -> None:
@@ -136,10 +127,9 @@ def _check_login(conf: cfg.ConfigOpts) -> str:
     needed = [option.dest for option in options if option.required]
     if name in _WITH_PASSWORD:
         needed += _WITH_PASSWORD_NEEDED
-    for choice in needed:
-        if not any(given[one] for one in choice.split(" or ")):
-            raise SettingsError(
-                f"[{group}] {choice} is needed: with it this server authenticates "
-                "to Keystone."
-            )
+    if lacking := missing(needed, given):
+        raise SettingsError(
+            f"[{group}] {lacking} is needed: with it this server authenticates to "
+            "Keystone."
+        )
     return str(given.get("auth_url", ""))

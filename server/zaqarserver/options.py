@@ -7,17 +7,21 @@ of ``oslo.config``, the sample and the reference are derived from it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from types import NoneType
 from typing import Any, Final, TypeVar
 
 from oslo_config import cfg
 
+from zaqarserver.errors import SettingsError
+
 T = TypeVar("T")
 
 _OPTION: Final = "option"
 _CLI: Final = "cli"
+_FILES: Final = ("cafile", "certfile", "keyfile")
 _KINDS: Final = {
     bool: cfg.BoolOpt,
     int: cfg.IntOpt,
@@ -85,3 +89,28 @@ def values(group: type, section: Any) -> dict[str, Any]:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in found.items()
     }
+
+
+def check_files(group: str, section: Any) -> None:
+    """Refuse TLS files of a group that are not there.
+
+    Raises:
+        SettingsError: One is missing; the text names the setting.
+    """
+    for name in _FILES:
+        path = section[name]
+        if path and not Path(path).is_file():
+            raise SettingsError(f"[{group}] {name}: there is no file {path}.")
+
+
+def missing(needed: Iterable[str], section: Any) -> str:
+    """Return the first of the settings needed that has no value, or an empty text.
+
+    Args:
+        needed: Names, or several joined by ``or``, of which one is enough.
+        section: The values by name.
+    """
+    for choice in needed:
+        if not any(section[name] for name in choice.split(" or ")):
+            return choice
+    return ""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +21,7 @@ from zaqarserver.errors import (
     SettingsError,
     TrustGone,
 )
+from zaqarserver.options import check_files, missing
 
 LOG = logging.getLogger(__name__)
 
@@ -30,7 +30,6 @@ GROUP: Final = "trustee"
 REQUEST_SECONDS: Final = 5.0
 _DOCUMENTED_PLUGIN: Final = "password"
 _WITH_PASSWORD: Final = ("password", "v3password")
-_FILES: Final = ("cafile", "certfile", "keyfile")
 _SCOPES: Final = (
     "project_id",
     "project_name",
@@ -104,13 +103,9 @@ def _check(conf: cfg.ConfigOpts, section: str, kind: str | None) -> None:
     needed = ["auth_url"]
     if kind in _WITH_PASSWORD:
         needed += ["username or user_id", "password"]
-    for choice in needed:
-        if not any(conf[section][one] for one in choice.split(" or ")):
-            raise SettingsError(f"[{section}] {choice} is needed: see auth_type.")
-    for name in _FILES:
-        path = conf[GROUP][name]
-        if path and not Path(path).is_file():
-            raise SettingsError(f"[{GROUP}] {name}: there is no file {path}.")
+    if lacking := missing(needed, conf[section]):
+        raise SettingsError(f"[{section}] {lacking} is needed: see auth_type.")
+    check_files(GROUP, conf[GROUP])
 
 
 class Trustee:
