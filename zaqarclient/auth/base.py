@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from zaqarclient.transport.request import Request
 
 NOAUTH_PROJECT = "fake_project_id_for_noauth"
-"""The project of a caller who names none to a server without authentication
+"""The project of a caller that names none to a server without authentication
 (contract, SDK section 5)."""
 
 
@@ -100,8 +100,7 @@ class AuthBackend(abc.ABC):
     def option(self, *names: str) -> Any:
         """Return the first of these options that has a value, or None.
 
-        Each name may also stand with the prefix ``os_``; the bare one goes
-        first.
+        Each name may also have the prefix ``os_``; the bare one goes first.
         """
         for name in names:
             for key in (name, f"os_{name}"):
@@ -167,7 +166,7 @@ class AuthBackend(abc.ABC):
 
 
 class NoAuth(AuthBackend):
-    """For servers that ask for no token: only the project is named.
+    """For servers without authentication: it only names the project.
 
     Options: ``os_project_id`` or ``project_id``; ``roles`` to act in, with
     commas between; also ``insecure``, ``cacert``, ``cert`` and ``key``.

@@ -54,7 +54,7 @@ class KeystoneAuth(base.AuthBackend):
     ``endpoint_type``; ``insecure``, ``cacert``, ``cert``, ``key``.
 
     A token together with the URL of the service needs no identity service.
-    A session is asked for whatever is missing. Without a session one is made
+    Whatever is missing comes from the session. Without a session one is made
     from the options; it fetches a token once and again only when the old one
     is about to expire or was refused.
     """

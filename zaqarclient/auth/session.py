@@ -1,4 +1,4 @@
-"""The one module that knows keystoneauth1.
+"""Sessions; the only module of the SDK that imports keystoneauth1.
 
 Every request, also those to servers without authentication, goes through a
 keystoneauth1 session: there is one path, one pool of connections and one

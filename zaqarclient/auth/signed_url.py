@@ -8,7 +8,7 @@ paste and a program can read from a variable::
 
 It has where the service is, what may be done there and until when, and the
 signature: everyone who knows the line may do that. After ``zaqar+`` comes any
-scheme of the service, also ``wss``; what stands before ``/v2/`` in its path
+scheme of the service, also ``wss``; the part before ``/v2/`` in its path
 belongs to the endpoint. ``paths`` are named below the queue.
 """
 

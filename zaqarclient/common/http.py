@@ -1,4 +1,4 @@
-"""The one module that knows ``requests``."""
+"""HTTP requests; the only module that imports ``requests``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TimedOut(errors.TimedOut, requests.exceptions.Timeout):
 
 
 class _Session(requests.Session):
-    """A session that never turns a change into a question.
+    """A session that never turns a write into a read.
 
     The library follows a redirect of a POST with a GET, and reads its success.
 
@@ -55,8 +55,8 @@ class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Return where a redirect leads, if it leaves the method as it is."""
         target: str | None = super().get_redirect_target(resp)
-        asks = resp.request.method in {"GET", "HEAD", "OPTIONS"}
-        return target if asks or resp.status_code in {307, 308} else None
+        is_read = resp.request.method in {"GET", "HEAD", "OPTIONS"}
+        return target if is_read or resp.status_code in {307, 308} else None
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> Reply:
         """Send a request, with the time-outs of the session by default."""

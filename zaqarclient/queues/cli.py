@@ -44,7 +44,7 @@ def api_version(text: str) -> str:
     """Return the major version that ``2``, ``2.0``, ``v2`` or ``v2.0`` mean.
 
     Anything else comes back unchanged: it is reported by
-    :func:`check_api_version`, and only to a person who uses this service.
+    :func:`check_api_version`, and only to users of this service.
     """
     return "2" if text.strip().lower().removeprefix("v") in {"2", "2.0"} else text
 
@@ -163,7 +163,7 @@ def needs_authentication(config: dict[str, Any]) -> bool:
     if not config.get("queues_endpoint"):
         return True
     auth = config.get("auth") or {}
-    # Until a plugin has looked at them, options and variables stand outside.
+    # Before a plugin is loaded, options and variables are not in `auth` yet.
     traces = ("auth_url", "token", "endpoint")
     return any(auth.get(key) or config.get(key) for key in traces)
 

@@ -1,7 +1,7 @@
 """A client whose only credentials are a signed URL.
 
-It knows what the URL allows, so it says what is wrong where a service only says
-that there is no such resource (contract, REST 2.8).
+It knows what the URL allows, so its errors are clearer than the service's 404
+(contract, REST 2.8).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ _FAILED: Final = 1
 
 _DESCRIPTION: Final = """Run commands, one a line, over one connection with one token.
 
-A line is what would stand after "zaqar" and the global options, quoted as for a
+A line is what follows "zaqar" and the global options, quoted as for a
 shell; empty lines and "#" with what follows are left out. The first command that
 fails ends the batch, with its status. The commands have no standard input."""
 

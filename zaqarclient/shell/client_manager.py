@@ -68,13 +68,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="Do not check the certificate of the service",
     )
-    who = parser.add_argument_group(
+    auth = parser.add_argument_group(
         "credentials",
         "A plugin's further options are taken too, as --os-trust-id ID for the "
         "plugin's option trust-id (Env: OS_TRUST_ID).",
     )
-    _add(who, _AUTH_OPTIONS)
-    who.add_argument(
+    _add(auth, _AUTH_OPTIONS)
+    auth.add_argument(
         "--os-token-cache",
         action="store_true",
         default=is_true(os.environ.get("ZAQAR_TOKEN_CACHE")),

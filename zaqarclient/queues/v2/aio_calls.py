@@ -1,6 +1,6 @@
 """How calls of the synchronous client become awaitable.
 
-Each call runs whole in a thread, so there is one implementation of flows,
+Each call runs whole in a thread, so there is one implementation of calls,
 resources, transports, retries and tokens. The task that waits may be
 cancelled: nothing further is sent then, and what arrives too late can be
 taken back.

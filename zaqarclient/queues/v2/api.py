@@ -1,7 +1,6 @@
 """Version 2 of the API: its operations as calls, requests and frames.
 
-Whatever sends an operation, over whichever wire, takes from here where each
-argument goes (contract, SDK section 16).
+Both transports take from here where each argument goes (contract, SDK section 16).
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ def _resolved(
 def _client_id_of(conf: Mapping[str, Any]) -> str | None:
     """Return the client id that a configuration names, or None.
 
-    It belongs at the top, and may stand among the options of ``auth_opts``.
+    It belongs at the top, and may also be an option of ``auth_opts``.
     """
     options = (conf.get("auth_opts") or {}).get("options") or {}
     return conf.get("client_uuid") or options.get("client_uuid") or None

@@ -172,7 +172,7 @@ def claim_create(calls: Calls, queue_name: str, **lease: Any) -> Claimed:
 def queue_exists(calls: Calls, name: str) -> bool:
     """Return False only if the service says 404.
 
-    Services of version 2 never say so: they know no missing queues.
+    Services of version 2 never do: to them no queue is missing.
     """
     try:
         calls.send("queue_exists", queue_name=name)

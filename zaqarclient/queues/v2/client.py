@@ -48,7 +48,7 @@ class Client(caller.Caller, topic.TopicCalls):
                 ``backend`` (``keystone`` by default, ``noauth``,
                 ``signed-url``) and its ``options``.
             ``client_uuid``
-                What the service knows this client by; random by default.
+                The id of this client for the service; random by default.
             ``timeout``
                 Seconds to wait between bytes of an answer, and for a
                 connection but there at most 10; 60 by default, or that of the

@@ -63,7 +63,7 @@ def _with(function: Callable[..., T], names: int) -> Callable[..., T]:
 
     Args:
         function: Takes `Calls` and the arguments.
-        names: How many arguments stand before the callback.
+        names: How many arguments precede the callback.
     """
 
     @functools.wraps(function)

@@ -92,7 +92,7 @@ class Subscription:
         """Confirm that the subscriber wants the messages.
 
         Args:
-            confirmed: False if it wants them no more; the subscription stays.
+            confirmed: False to refuse them; the subscription is kept.
 
         Raises:
             zaqarclient.transport.errors.ResourceNotFound: There is no such

@@ -1,7 +1,7 @@
 """The table of the operations of version 2: one row each.
 
-It says where each argument goes, over whichever wire (contract, SDK section
-16; REST section 2).
+It says where each argument goes over both transports (contract, SDK section 16; REST
+section 2).
 """
 
 from __future__ import annotations

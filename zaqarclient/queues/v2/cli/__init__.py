@@ -1,7 +1,7 @@
 """The commands of the messaging service, one module a resource.
 
 The classes are importable from here by name (entry points do so); a module is
-imported when one of its classes is asked for, not before.
+imported when one of its classes is first used, not before.
 """
 
 from importlib import import_module
@@ -15,7 +15,7 @@ __all__ = sorted(_MODULES)  # noqa: PLE0605 - computed from the one table
 
 
 def __getattr__(name: str) -> Any:
-    """Import a command class the first time it is asked for."""
+    """Import a command class at its first use."""
     try:
         module = _MODULES[name]
     except KeyError:

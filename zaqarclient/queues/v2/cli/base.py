@@ -1,8 +1,8 @@
 """The base classes of commands: client, client id, hints, prompts and output.
 
-The classes stand on cliff's own, so one class serves ``openstack`` and
+The classes are based on cliff's own, so one class serves ``openstack`` and
 ``zaqar``: a command needs only ``app.client_manager.messaging`` and the three
-streams of the program around it, as the stand-ins of tests have them;
+streams of the program around it, as test doubles have them;
 ``app.NAME`` and ``app.options`` are looked at where they are.
 """
 
@@ -49,7 +49,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 class CommandError(Exception):
-    """A command cannot do what was asked; the text is for the person."""
+    """A command failed; the text is for the user."""
 
 
 class Command(command.Command):
@@ -205,7 +205,7 @@ class Command(command.Command):
 
 
 class _Displaying(Command):
-    """A command that prints data in the format asked for."""
+    """A command that prints data in the chosen format."""
 
     def _load_formatter_plugins(self) -> Any:
         """Take the formatters from the program, if it keeps a table of them."""

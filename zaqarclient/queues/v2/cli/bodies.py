@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 from zaqarclient.queues.v2.cli.arguments import json_value, load_json, not_json
 
-#: Bytes asked of the input at a time; no less than a buffered stream holds, so
-#: that nothing stays behind in the buffer unseen.
+#: Bytes to read from the input at a time; no less than a buffered stream holds, so
+#: that nothing remains in the buffer unseen.
 _CHUNK: Final = 65536
 
 #: A request carries no more messages than this, however small they are: one

@@ -103,8 +103,8 @@ class RenewClaim(Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """Renew the claim."""
         queue = self.queue(parsed_args.queue_name)
-        # What is left out of a renewal goes back to a default, so the ttl that
-        # the claim has is read first and sent again.
+        # A renewal without ttl resets it to the default, so the claim's ttl
+        # is read first and sent again.
         ttl = parsed_args.ttl or queue.claim(id=parsed_args.claim_id).ttl
         queue.claim(id=parsed_args.claim_id).update(ttl=ttl, grace=parsed_args.grace)
         if parsed_args.grace is None:

@@ -1,4 +1,4 @@
-"""The id by which the service knows this user's commands.
+"""The client id of this user's commands.
 
 The service hides a client's own messages from its listings, so the id has to
 stay the same from one command to the next. It is kept in the user's state

@@ -45,7 +45,7 @@ class Condition(NamedTuple):
 
     Attributes:
         pointer: The member, as a JSON pointer.
-        operator: What is asked of it.
+        operator: The comparison.
         operand: What it is compared with.
     """
 
@@ -239,7 +239,7 @@ class ExplainSubscription(Lister):
     the condition holds. A message matches if all of them hold. The exit status
     is 0 if it matches, 1 if it does not.
 
-    With --filter and --message nothing is asked of the service.
+    With --filter and --message no request is sent.
     """
 
     words = "subscription explain"
@@ -249,12 +249,12 @@ class ExplainSubscription(Lister):
         QUEUE,
         arg(
             "subscription_id",
-            "ID of the subscription whose filter is asked",
+            "ID of the subscription whose filter to explain",
             nargs="?",
         ),
         arg(
             "--filter",
-            "The filter to ask in place of a subscription's, JSON; "
+            "The filter to explain in place of a subscription's, JSON; "
             '"@FILE" reads it from a file',
             json_or_file,
         ),
@@ -272,7 +272,7 @@ class ExplainSubscription(Lister):
     )
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
-        """Ask each condition."""
+        """Evaluate each condition."""
         if (parsed_args.subscription_id is None) is (parsed_args.filter is None):
             self.usage_error("give either <subscription_id> or --filter")
         raw = self._filter(parsed_args)
@@ -302,7 +302,7 @@ class ExplainSubscription(Lister):
         ]
 
     def _filter(self, parsed_args: argparse.Namespace) -> Any:
-        """Return the filter to ask, None if the subscription has none."""
+        """Return the filter to explain, None if the subscription has none."""
         if parsed_args.filter is not None:
             return parsed_args.filter
         queue_name = self.queue(parsed_args.queue_name).name

@@ -88,7 +88,7 @@ class PostMessages(Lister):
     )
 
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
-        """Post the messages; each request is sent as its rows are asked for."""
+        """Post the messages; each request is sent when its rows are printed."""
         return ("ID",), self._post(parsed_args)
 
     def _post(self, parsed_args: argparse.Namespace) -> Iterator[tuple[str]]:

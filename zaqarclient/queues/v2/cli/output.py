@@ -238,7 +238,7 @@ class Progress:
 
 # -- errors as the user sees them ----------------------------------------------------
 
-#: What stands before the host of a URL: a user, and most often a password.
+#: The part before the host of a URL: a user, and most often a password.
 _USER: Final = re.compile(r"(?<=//)[^/\s'\"]*@")
 
 _ANOTHER: Final = (
@@ -251,7 +251,7 @@ class Unreachable(Exception):
 
 
 class Refused(Exception):
-    """The service, or what stands there in its place, does not do it."""
+    """The service, or another one at its URL, refused the request."""
 
 
 def explained(error: Exception) -> Exception:

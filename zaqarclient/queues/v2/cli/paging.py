@@ -2,8 +2,8 @@
 
 Messages are read page after page, each page beginning behind the last message
 of the one before. So each message comes once, in the order of the queue, with
-its id, whatever happens to the connection in between. What differs from wire
-to wire is only what ends a pause: time, or a push of the service.
+its id, whatever happens to the connection in between. Transports
+differ only in what ends a pause: time, or a push of the service.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Pages:
     """The items of a listing, page after page, up to a limit.
 
     Args:
-        fetch: Asks for one page with ``marker`` and ``limit`` (left out when
+        fetch: Reads one page with ``marker`` and ``limit`` (left out when
             None) and returns the iterator of it.
         limit: How many items to give; 0 means all, None means one page of the
             service's own size.
@@ -197,11 +197,11 @@ class PushPause:
             if left <= 0:
                 return False
             try:
-                rung = self._listener.get(min(left, _NOTICE)) is not None
+                pushed = self._listener.get(min(left, _NOTICE)) is not None
             except errors.NetworkError:
                 time.sleep(max(0.0, ends - time.monotonic()))
                 return False
-            if rung:
+            if pushed:
                 # One read finds all that was pushed up to now.
                 while self._listener.get(0) is not None:
                     pass
@@ -217,7 +217,7 @@ class Tail:
     """The messages of a queue behind a marker, and those to come.
 
     Args:
-        fetch: Asks for one page with ``limit`` and, unless None, ``marker``,
+        fetch: Reads one page with ``limit`` and, unless None, ``marker``,
             and returns the iterator of it.
         wanted: Returns True for messages to yield.
         marker: Where to begin: behind this message.
@@ -278,10 +278,10 @@ class Tail:
             left = float("inf") if idle is None else idle - (clock() - last)
             if left <= 0:
                 return
-            rung = pause.wait(min(seconds, left))
+            woken = pause.wait(min(seconds, left))
             # Nothing is pushed while the service is away.
             most = MOST_PAUSE if self._failing else pause.most
-            seconds = LEAST_PAUSE if rung else min(seconds * 2, most)
+            seconds = LEAST_PAUSE if woken else min(seconds * 2, most)
 
     def _read_new(self) -> Iterator[Message]:
         """Yield the messages that came; none while the service is away."""

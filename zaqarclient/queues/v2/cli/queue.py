@@ -67,7 +67,7 @@ class ListQueues(Lister):
     _count: int | None = None
 
     def page(self, **params: Any) -> Listing[Any]:
-        """Return one page, and keep the number of queues if that was asked for."""
+        """Return one page, and keep the number of queues if the answer has it."""
         queues, count = self.client.queues(**params)
         self._count = self._count or count
         return queues

@@ -127,7 +127,7 @@ def attributes_of(kind: str) -> tuple[Attribute, ...]:
 
 
 def given_attributes(parsed_args: argparse.Namespace) -> dict[str, Any]:
-    """Return the metadata that the options ask for."""
+    """Return the metadata that the options name."""
     named = {item.key: getattr(parsed_args, item.key, None) for item in ATTRIBUTES}
     given = {key: value for key, value in named.items() if value is not None}
     return given | dict(parsed_args.properties)

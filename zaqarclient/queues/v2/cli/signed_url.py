@@ -116,7 +116,7 @@ class CreateSignedUrl(ShowOne):
         column_names: Sequence[str],
         data: Sequence[Any],
     ) -> int:
-        """Print the parts, or the one line that was asked for."""
+        """Print the parts, or one line with ``--output``."""
         if not parsed_args.output:
             return super().produce_output(parsed_args, column_names, data)
         print(data[0], file=self.app.stdout)
