@@ -31,7 +31,7 @@ class Retry(enum.Enum):
     """The caller wants to know how things stand now."""
 
 
-class Frame(NamedTuple):
+class RequestFrame(NamedTuple):
     """A request as the WebSocket has it.
 
     Attributes:
@@ -93,7 +93,7 @@ class Api:
         method = self.get_schema(operation).get("method", "GET")
         return Retry.UNACCEPTED if method in {"POST", "PATCH"} else Retry.SAFE
 
-    def frame(self, request: Request) -> Frame:
+    def frame(self, request: Request) -> RequestFrame:
         """Return a request as the WebSocket has it.
 
         Raises:

@@ -32,7 +32,7 @@ _CLOSING_SECONDS = 2.0
 Frame: TypeAlias = dict[str, Any]
 
 
-class Connection(Protocol):
+class TextConnection(Protocol):
     """Sends and receives texts; raises only ``TransportError``."""
 
     def send(self, text: str) -> None:
@@ -58,7 +58,7 @@ class Channel:
         connection: The open connection.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: TextConnection) -> None:
         self._connection = connection
         self._sending = threading.Lock()
         self._changed = threading.Condition()

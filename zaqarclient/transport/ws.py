@@ -22,7 +22,7 @@ from zaqarclient.transport.ws_subscriptions import PushSubscriptions
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from zaqarclient.transport.api import Frame
+    from zaqarclient.transport.api import RequestFrame
     from zaqarclient.transport.request import Request
 
 _LOG = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ class WebsocketTransport(base.Transport):
         if channel is not None:
             channel.close()
 
-    def _send_once(self, request: Request, frame: Frame) -> Response:
+    def _send_once(self, request: Request, frame: RequestFrame) -> Response:
         login = Login.of(request, self._auth_opts, self._client_id)
         try:
             return self._exchange(login, request, frame)
@@ -176,7 +176,9 @@ class WebsocketTransport(base.Transport):
         fresh = Login.of(renewed, self._auth_opts, self._client_id)
         return None if fresh.token == login.token else fresh
 
-    def _exchange(self, login: Login, request: Request, frame: Frame) -> Response:
+    def _exchange(
+        self, login: Login, request: Request, frame: RequestFrame
+    ) -> Response:
         sent: dict[str, Any] = {"action": frame.action, "headers": login.headers}
         if frame.body is not None:
             sent["body"] = frame.body
@@ -275,9 +277,11 @@ class WebsocketTransport(base.Transport):
 
     def _new_channel(self, endpoint: str) -> Channel | SequentialChannel:
         connection = self._create_connection(endpoint)
-        if not isinstance(connection, ws_socket.Connection):
+        if not isinstance(connection, ws_socket.WebSocket):
             return SequentialChannel(connection, self.recv)
-        return Channel(ws_socket.SocketConnection(connection, endpoint, self._timeout))
+        return Channel(
+            ws_socket.WebsocketConnection(connection, endpoint, self._timeout)
+        )
 
     def _authenticate(self, otherwise: Login | None = None) -> None:
         try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zaqarclient.auth.base import is_true
 from zaqarclient.transport import errors, retry
-from zaqarclient.transport.api import Frame, Retry
+from zaqarclient.transport.api import RequestFrame, Retry
 from zaqarclient.transport.channel import REQUEST_ID
 
 if TYPE_CHECKING:
@@ -130,14 +130,14 @@ def _certificate(
     return given if isinstance(given, str | tuple) else None
 
 
-def frame_of(request: Request) -> Frame:
+def frame_of(request: Request) -> RequestFrame:
     """Return a request as the WebSocket has it; without an API, as it stands."""
     if request.api is not None:
         return request.api.frame(request)
     content = json.loads(request.content) if request.content else None
     if request.params:
         content = {**request.params, **(content or {})}
-    return Frame(request.operation, content, Retry.UNACCEPTED, _unchanged)
+    return RequestFrame(request.operation, content, Retry.UNACCEPTED, _unchanged)
 
 
 def _unchanged(status: int, body: Any) -> tuple[int, Any]:

@@ -23,7 +23,7 @@ _IDLE_SECONDS = 20.0
 """Seconds without a frame after which a ping is sent; half of what proxies commonly
 allow."""
 
-Connection = websocket.WebSocket
+WebSocket = websocket.WebSocket
 
 
 def connect(
@@ -33,7 +33,7 @@ def connect(
     verify: bool | str,
     cert: str | tuple[str, str] | None = None,
     product: str | None = None,
-) -> Connection:
+) -> WebSocket:
     """Open a connection.
 
     Args:
@@ -74,7 +74,7 @@ def connect(
     )
 
 
-def _unless_redirected(url: str, **options: Any) -> Connection | None:
+def _unless_redirected(url: str, **options: Any) -> WebSocket | None:
     """Open a connection; return None if the answer is a redirect."""
     try:
         connection = websocket.create_connection(url, **options)
@@ -88,7 +88,7 @@ def _unless_redirected(url: str, **options: Any) -> Connection | None:
     return None
 
 
-class SocketConnection:
+class WebsocketConnection:
     """A connection for `Channel`.
 
     Args:
@@ -98,7 +98,7 @@ class SocketConnection:
             is sent after 20 at most.
     """
 
-    def __init__(self, connection: Connection, endpoint: str, timeout: float) -> None:
+    def __init__(self, connection: WebSocket, endpoint: str, timeout: float) -> None:
         self._connection = connection
         self._endpoint = shown(endpoint)
         self._socket: Any = connection.sock

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from zaqarclient.errors import InvalidOperation
 from zaqarclient.queues.v2 import frames
 from zaqarclient.queues.v2.table import JSON_PATCH, OPERATIONS, PATH_NAME, Operation
-from zaqarclient.transport.api import Api, Frame, Retry
+from zaqarclient.transport.api import Api, RequestFrame, Retry
 from zaqarclient.transport.request import Request
 
 __all__ = ["JSON_PATCH", "OPERATIONS", "V2", "Operation", "bind", "operation_of"]
@@ -35,7 +35,7 @@ class V2(Api):
             return OPERATIONS["message_pop"].retry
         return OPERATIONS[operation].retry
 
-    def frame(self, request: Request) -> Frame:
+    def frame(self, request: Request) -> RequestFrame:
         """Return a request as the WebSocket has it.
 
         Raises:
@@ -53,7 +53,7 @@ class V2(Api):
         def read(status: int, body: Any) -> tuple[int, Any]:
             return row.frame.read(params, frames.Answer(status, body))
 
-        return Frame(
+        return RequestFrame(
             row.frame.action or operation,
             row.frame_body(params, content),
             self.retry(operation, params),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from zaqarclient.errors import InvalidOperation
 from zaqarclient.queues.v2.api import V2, bind
 from zaqarclient.queues.v2.calls import Calls, next_link
-from zaqarclient.transport.api import Api, Frame
+from zaqarclient.transport.api import Api, RequestFrame
 from zaqarclient.transport.request import Request
 
 NAMES = st.from_regex(r"[A-Za-z0-9_.\-]{1,64}", fullmatch=True)
@@ -22,7 +22,7 @@ KEYS = st.text(min_size=1).filter(
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 
-def frame(operation: str, arguments: dict[str, Any], ref: str = "") -> Frame:
+def frame(operation: str, arguments: dict[str, Any], ref: str = "") -> RequestFrame:
     request = Request(api=2)
     if operation:
         bind(request, operation, arguments)
@@ -38,7 +38,7 @@ def ref_of(link: str) -> str:
     return request.ref
 
 
-def followed(answer: Any) -> Frame:
+def followed(answer: Any) -> RequestFrame:
     """The frame for the page behind an answer."""
     link = next_link(answer)
     assert link is not None

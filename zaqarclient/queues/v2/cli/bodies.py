@@ -27,7 +27,7 @@ _NO_MESSAGE: Final = (
     "--body posts any JSON as a body"
 )
 
-Message = dict[str, Any]
+NewMessage = dict[str, Any]
 
 
 class InputError(ValueError):
@@ -92,7 +92,7 @@ def read_document(stream: BinaryIO) -> Any:
         raise InputError("the input is not UTF-8 text") from error
 
 
-def messages_of(document: Any) -> list[Message]:
+def messages_of(document: Any) -> list[NewMessage]:
     """Return the messages that a JSON document stands for.
 
     An object with a ``body``, or a list of such objects, are messages as the
@@ -135,7 +135,7 @@ def read_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes] | None]:
             return
 
 
-def line_messages(stream: BinaryIO, *, as_json: bool) -> Iterator[Message | None]:
+def line_messages(stream: BinaryIO, *, as_json: bool) -> Iterator[NewMessage | None]:
     """Yield a message for each line of a stream, None where it pauses.
 
     Args:
@@ -159,8 +159,8 @@ def line_messages(stream: BinaryIO, *, as_json: bool) -> Iterator[Message | None
 
 
 def batches(
-    messages: Iterable[Message | None], limit: Callable[[], int]
-) -> Iterator[tuple[list[Message], int]]:
+    messages: Iterable[NewMessage | None], limit: Callable[[], int]
+) -> Iterator[tuple[list[NewMessage], int]]:
     """Cut messages into requests that the service accepts, order kept.
 
     Args:
@@ -173,7 +173,7 @@ def batches(
     Raises:
         InputError: a message is too large for a request of its own.
     """
-    batch: list[Message] = []
+    batch: list[NewMessage] = []
     size, most = 0, limit() - _ENVELOPE
     for number, message in enumerate(messages, start=1):
         if message is None:

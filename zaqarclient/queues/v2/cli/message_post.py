@@ -118,7 +118,7 @@ class PostMessages(Lister):
 
     def _messages(
         self, parsed_args: argparse.Namespace, stack: ExitStack
-    ) -> tuple[Iterable[bodies.Message | None], int | None]:
+    ) -> tuple[Iterable[bodies.NewMessage | None], int | None]:
         """Return the messages, and the size of the input if it is known."""
         given = parsed_args.messages
         if hasattr(parsed_args, "body") or parsed_args.text is not None:
@@ -142,7 +142,7 @@ class PostMessages(Lister):
             return lines, given.size()
         return bodies.messages_of(bodies.read_document(stream)), None
 
-    def _checked(self, document: Any) -> list[bodies.Message]:
+    def _checked(self, document: Any) -> list[bodies.NewMessage]:
         try:
             return bodies.messages_of(document)
         except bodies.InputError as error:
@@ -158,15 +158,17 @@ class PostMessages(Lister):
 
 
 def _with_defaults(
-    messages: Iterable[bodies.Message | None], parsed_args: argparse.Namespace
-) -> Iterator[bodies.Message | None]:
+    messages: Iterable[bodies.NewMessage | None], parsed_args: argparse.Namespace
+) -> Iterator[bodies.NewMessage | None]:
     given = {"ttl": parsed_args.ttl, "delay": parsed_args.delay}
     defaults = {name: value for name, value in given.items() if value is not None}
     for message in messages:
         yield defaults | message if message is not None else None
 
 
-def _post_size(queue: QueueOrTopic, messages: Iterable[bodies.Message | None]) -> int:
+def _post_size(
+    queue: QueueOrTopic, messages: Iterable[bodies.NewMessage | None]
+) -> int:
     """Return the largest post of the queue; not read for a single message."""
     if isinstance(messages, list) and len(messages) == 1:
         return 1 << 62  # the service refuses what is too large
