@@ -37,7 +37,8 @@ import importlib, json, pkgutil, sys
 missing = set()
 package = importlib.import_module(sys.argv[1])
 for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-    if not module.name.startswith(("zaqarclient.tests.", "zaqarserver.__main__")):
+    is_program = module.name.endswith("__main__")
+    if not (is_program or module.name.startswith("zaqarclient.tests.")):
         try:
             importlib.import_module(module.name)
         except ModuleNotFoundError as error:

@@ -493,7 +493,7 @@ async def test_pages_of_queues_go_over_all_pools_by_name(store: WithPools) -> No
 async def test_a_pool_that_is_away_makes_only_its_own_queues_unavailable(
     store: WithPools,
 ) -> None:
-    names = [f"q{number}" for number in range(8)]
+    names = [f"q{number}" for number in range(30)]  # by chance here or there
     for name in names:
         await post(store, b"1", queue=name)
     await store.message_post("b-only", "q", CLIENT, [NewMessage(b"1", 60)], NOW)
@@ -515,7 +515,7 @@ async def test_a_pool_that_is_away_makes_only_its_own_queues_unavailable(
     assert await store.delivery_take(NOW, limit=5, lease=9, confirmed_only=False) == []
     await store.ping()
     await away.open()
-    assert len(await _listed(store, PROJECT)) == 8
+    assert len(await _listed(store, PROJECT)) == 10  # a page
 
 
 async def test_a_pool_that_cannot_be_opened_is_tried_again(

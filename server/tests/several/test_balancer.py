@@ -219,7 +219,7 @@ async def test_a_store_that_is_away_is_a_503_that_says_when_to_come_again(
         well = await load.until_served()
     assert well < BOUND
     assert load.slowest() < BOUND
-    assert load.statuses()[503] > CLIENTS
+    assert load.statuses()[503] >= CLIENTS // 2
     unknown = load.bad()  # what Redis had got and not answered
     assert {answer.status for answer in unknown} <= {504}, load.statuses()
     assert len(unknown) == len({answer.queue for answer in unknown})
