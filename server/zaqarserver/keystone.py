@@ -237,15 +237,16 @@ class KeystoneAuth:
             mine = key not in self._asking
             if mine and len(self._asking) >= MOST_WAITING:
                 raise IdentityUnavailable("Too many tokens wait for Keystone.")
-            verdict = await self._wait(key, exact, asked)
+            # Begun before anything else runs: the next one must not take it for its
+            # own, since the verdict may hold for this request only.
+            flight = self._asking.begin(key, lambda: self._ask(key, exact, asked))
+            verdict = await self._wait(flight)
             if mine or not verdict.exact:
                 return verdict
 
-    async def _wait(self, key: bytes, exact: bytes, asked: Asked) -> Verdict:
+    async def _wait(self, flight: asyncio.Task[Verdict]) -> Verdict:
         try:
-            return await asyncio.wait_for(
-                self._asking.join(key, lambda: self._ask(key, exact, asked)), PATIENCE
-            )
+            return await asyncio.wait_for(asyncio.shield(flight), PATIENCE)
         except TimeoutError:
             self._silent_until = time.monotonic() + PAUSE
             raise IdentityUnavailable("Keystone takes too long.") from None

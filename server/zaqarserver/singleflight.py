@@ -30,17 +30,14 @@ class SingleFlight(Generic[K, T]):
     def __contains__(self, key: K) -> bool:
         return key in self._tasks
 
-    def begin(self, key: K, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
-        """Begin, unless it is under way."""
-        self._task(key, work)
-
     async def join(self, key: K, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Wait for what is under way, or begin it."""
-        return await asyncio.shield(self._task(key, work))
+        return await asyncio.shield(self.begin(key, work))
 
-    def _task(
+    def begin(
         self, key: K, work: Callable[[], Coroutine[Any, Any, T]]
     ) -> asyncio.Task[T]:
+        """Begin, unless it is under way; return the task, which callers must shield."""
         task = self._tasks.get(key)
         if task is None:
             task = self._tasks[key] = asyncio.get_running_loop().create_task(
