@@ -16,22 +16,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from move_steps import STEPS
 from page_sizes import small
 from zaqarserver.__main__ import main
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.sqlite import SQLiteStorage
-
-METHODS = (
-    "placement_move",
-    "placement_arrive",
-    "queue_seal",
-    "queue_receive",
-    "queue_export",
-    "queue_import",
-    "queue_contents",
-    "queue_open",
-    "queue_leave",
-)
 
 
 class Fate:
@@ -67,7 +56,7 @@ class Fate:
 if __name__ == "__main__":
     fate = Fate(Path(sys.argv[1]))
     for driver in (SQLiteStorage, RedisStorage):
-        for name in METHODS:
+        for name in STEPS:
             setattr(driver, name, fate.mortal(name, getattr(driver, name)))
     with small() if os.environ.get("SMALL_PAGES") else nullcontext():
         status = main(sys.argv[2:])

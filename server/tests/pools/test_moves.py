@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from move_steps import STEPS
 from zaqarserver.errors import QueueChanged, QueueMoving, Unavailable
 from zaqarserver.spaces import project_of, space_of
 from zaqarserver.storage.base import DeadLetter, NewMessage, Storage
@@ -22,18 +23,6 @@ from .conftest import NOW, WithPools, load, make_pooled
 pytestmark = pytest.mark.anyio
 
 QUEUE, PROJECT, CLIENT = "q", "p", "client"
-#: What a mover asks of stores; it can be killed before and after each of these.
-STEPS = (
-    "placement_move",
-    "placement_arrive",
-    "queue_seal",
-    "queue_receive",
-    "queue_export",
-    "queue_import",
-    "queue_contents",
-    "queue_open",
-    "queue_leave",
-)
 
 
 class Killed(BaseException):

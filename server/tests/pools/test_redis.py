@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from move_steps import STEPS
 from redis_service import RedisServer
 from zaqarserver.errors import Unavailable
 from zaqarserver.spaces import project_of
@@ -28,19 +29,6 @@ pytestmark = pytest.mark.anyio
 
 #: Where the catalogue is, where a queue is, and where it goes.
 KINDS = ("redis redis redis", "sqlite sqlite redis", "sqlite redis sqlite")
-
-#: What a mover asks of a store that is not Redis; scripts are counted there.
-STEPS = (
-    "placement_move",
-    "placement_arrive",
-    "queue_seal",
-    "queue_receive",
-    "queue_export",
-    "queue_import",
-    "queue_contents",
-    "queue_open",
-    "queue_leave",
-)
 
 
 class Life:
@@ -106,7 +94,7 @@ def shortened(storage: Storage, life: Life) -> Storage:
     if isinstance(storage, RedisStorage):
         storage._link.run = life.mortal(storage._link.run)  # type: ignore[method-assign]
         return storage
-    for name in STEPS:
+    for name in STEPS:  # of a store that is not Redis; scripts are counted there
         setattr(storage, name, life.mortal(getattr(storage, name)))
     return storage
 
