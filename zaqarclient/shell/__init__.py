@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
 
 from zaqarclient.common.text import printable
 from zaqarclient.queues import cli
+from zaqarclient.queues.v2 import cli as commands
 from zaqarclient.queues.v2.cli.commands import COMMANDS
 from zaqarclient.queues.v2.cli.output import discard_output, without_users
 from zaqarclient.shell import batch, client_manager
@@ -127,9 +128,7 @@ class Program:
 
     def command(self, name: str) -> Command:
         """Return the command of that name."""
-        entry = COMMANDS[name]
-        module = import_module(f"zaqarclient.queues.v2.cli.{entry.module}")
-        command: Command = getattr(module, entry.cls)(self, self.options)
+        command: Command = getattr(commands, COMMANDS[name].cls)(self, self.options)
         return command
 
     def run(self, words: list[str]) -> int:

@@ -9,15 +9,18 @@ from typing import Any
 
 from zaqarclient.queues.v2.cli.commands import COMMANDS
 
-_MODULES = {entry.cls: entry.module for entry in COMMANDS.values()}
+_ROWS = {row.cls: row for row in COMMANDS.values()}
 
-__all__ = sorted(_MODULES)  # noqa: PLE0605 - computed from the one table
+__all__ = sorted(_ROWS)  # noqa: PLE0605 - computed from the one table
 
 
 def __getattr__(name: str) -> Any:
-    """Import a command class at its first use."""
-    try:
-        module = _MODULES[name]
-    except KeyError:
-        raise AttributeError(f"no command class {name!r}") from None
-    return getattr(import_module(f"{__name__}.{module}"), name)
+    """Import a command class, or make that of a command on topics, at its first use."""
+    if name not in _ROWS:
+        raise AttributeError(f"no command class {name!r}")
+    row = _ROWS[name]
+    command = getattr(import_module(f"{__name__}.{row.module}"), row.made_from or name)
+    if row.made_from:
+        command = command.on_topics(name)
+    globals()[name] = command
+    return command

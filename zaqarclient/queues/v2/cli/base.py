@@ -21,6 +21,7 @@ from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.cli import needs_authentication
 from zaqarclient.queues.v2.cli import client_id, output
 from zaqarclient.queues.v2.cli.arguments import arg
+from zaqarclient.queues.v2.cli.commands import COMMANDS
 from zaqarclient.queues.v2.cli.output import (
     discard_output,
     explained,
@@ -55,10 +56,7 @@ class CommandError(Exception):
 class Command(command.Command):
     """A command of the messaging service; it prints nothing on success."""
 
-    #: The words that call it, after the name of the program.
-    words: ClassVar[str] = ""
-
-    #: What follows them in an example; further lines are whole commands.
+    #: What follows the words in an example; further lines are whole commands.
     example: ClassVar[str] = ""
 
     #: Its arguments, besides those that all commands have.
@@ -67,11 +65,34 @@ class Command(command.Command):
     #: What the command works on: ``queue`` or ``topic``.
     kind: ClassVar[str] = "queue"
 
+    #: Docstring and example of the command on topics, where it is more than the same
+    #: with topics in place of queues.
+    topic_text: ClassVar[str] = ""
+    topic_example: ClassVar[str] = ""
+
     #: Set during the action to end with another status than 0.
     exit_status = 0
 
     _parser: argparse.ArgumentParser
     _client_id: str | None = None
+
+    @classmethod
+    def on_topics(cls, name: str) -> type[Command]:
+        """Return the command on topics that is made from this one on queues."""
+        members = {
+            "__doc__": cls.topic_text or str(cls.__doc__).replace("queue", "topic"),
+            "example": cls.topic_example or cls.example.replace("orders", "news"),
+            "kind": "topic",
+        }
+        return type(name, (cls,), members)
+
+    @property
+    def words(self) -> str:
+        """The words that call it, after the name of the program."""
+        names = (
+            name for name, row in COMMANDS.items() if row.cls == type(self).__name__
+        )
+        return next(names)
 
     @property
     def auth_required(self) -> bool:
@@ -98,7 +119,7 @@ class Command(command.Command):
 
     def queue_or_topic(self, name: str) -> QueueOrTopic:
         """Return what `kind` says, of that name; nothing is sent."""
-        return self.queue(name)
+        return self.client.topic(name) if self.kind == "topic" else self.queue(name)
 
     def get_epilog(self) -> str:
         """Return the example, and what the program adds of its own."""

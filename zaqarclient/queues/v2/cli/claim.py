@@ -46,7 +46,6 @@ class CreateClaim(Lister):
     rest back ("claim release").
     """
 
-    words = "claim create"
     example = "orders --ttl 300 --limit 5"
     arguments = (
         QUEUE,
@@ -74,7 +73,6 @@ class CreateClaim(Lister):
 class QueryClaim(Lister):
     """Show the messages that a claim holds, and how long it still lasts."""
 
-    words = "claim query"
     example = "orders CLAIM_ID"
     arguments = (QUEUE, _CLAIM)
 
@@ -91,7 +89,6 @@ class RenewClaim(Lister):
     of a claim, so without --grace it goes back to the service's default.
     """
 
-    words = "claim renew"
     example = "orders CLAIM_ID --ttl 600 --grace 120"
     arguments = (
         QUEUE,
@@ -118,7 +115,6 @@ class ReleaseClaim(Command):
     Releasing a claim that has ended succeeds.
     """
 
-    words = "claim release"
     example = "orders CLAIM_ID"
     arguments = (QUEUE, *targets("claim_id", "ID of the claim"))
 

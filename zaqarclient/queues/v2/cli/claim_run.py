@@ -31,7 +31,6 @@ class RunClaim(Command):
     failed message comes back when its claim runs out.
     """
 
-    words = "claim run"
     example = "orders --ttl 120 -- ./handle-order"
     arguments = (
         QUEUE,

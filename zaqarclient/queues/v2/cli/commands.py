@@ -5,88 +5,91 @@ compares the two); the ``zaqar`` program reads this table and so needs no scan o
 the installed distributions. Nothing is imported until a command is looked up.
 """
 
+import re
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 
-class Entry(NamedTuple):
-    """Where a command lives: a module of this package and a class in it."""
+class Row(NamedTuple):
+    """Where a command lives.
+
+    Attributes:
+        module: A module of this package.
+        cls: The name of the class that the package offers for it.
+        topics: True if topics have the command too.
+        made_from: For a command on topics, the class on queues that it is made from.
+    """
 
     module: str
     cls: str
+    topics: bool = False
+    made_from: str = ""
 
 
 #: Command words (without the ``messaging`` prefix of ``openstack``) -> class.
-COMMANDS: Final[dict[str, Entry]] = {
-    "queue list": Entry("queue", "ListQueues"),
-    "queue create": Entry("queue", "CreateQueue"),
-    "queue show": Entry("queue", "ShowQueue"),
-    "queue exists": Entry("queue", "QueueExists"),
-    "queue set": Entry("queue_metadata", "SetQueue"),
-    "queue unset": Entry("queue_metadata", "UnsetQueue"),
-    "queue delete": Entry("queue", "DeleteQueue"),
-    "queue stats": Entry("queue", "GetQueueStats"),
-    "queue set metadata": Entry("queue_metadata", "SetQueueMetadata"),
-    "queue get metadata": Entry("queue_metadata", "GetQueueMetadata"),
-    "queue purge": Entry("queue", "PurgeQueue"),
-    "queue export": Entry("export", "ExportQueue"),
-    "queue import": Entry("export", "ImportQueue"),
-    "queue signed url": Entry("signed_url", "CreateSignedUrl"),
-    "queue signed url list": Entry("signed_url", "ListSignedUrls"),
-    "queue signed url revoke": Entry("signed_url", "RevokeSignedUrl"),
-    "message post": Entry("message_post", "PostMessages"),
-    "message list": Entry("message", "ListMessages"),
-    "message show": Entry("message", "ShowMessage"),
-    "message pop": Entry("message", "PopMessages"),
-    "message delete": Entry("message", "DeleteMessages"),
-    "message tail": Entry("message_tail", "TailMessages"),
-    "claim create": Entry("claim", "CreateClaim"),
-    "claim query": Entry("claim", "QueryClaim"),
-    "claim renew": Entry("claim", "RenewClaim"),
-    "claim release": Entry("claim", "ReleaseClaim"),
-    "claim run": Entry("claim_run", "RunClaim"),
-    "subscription create": Entry("subscription", "CreateSubscription"),
-    "subscription list": Entry("subscription", "ListSubscriptions"),
-    "subscription show": Entry("subscription", "ShowSubscription"),
-    "subscription update": Entry("subscription", "UpdateSubscription"),
-    "subscription delete": Entry("subscription", "DeleteSubscription"),
-    "subscription confirm": Entry("subscription", "ConfirmSubscription"),
-    "subscription explain": Entry("filters", "ExplainSubscription"),
-    "topic list": Entry("topic", "ListTopics"),
-    "topic create": Entry("topic", "CreateTopic"),
-    "topic show": Entry("topic", "ShowTopic"),
-    "topic exists": Entry("topic", "TopicExists"),
-    "topic set": Entry("topic", "SetTopic"),
-    "topic unset": Entry("topic", "UnsetTopic"),
-    "topic delete": Entry("topic", "DeleteTopic"),
-    "topic stats": Entry("topic", "GetTopicStats"),
-    "topic purge": Entry("topic", "PurgeTopic"),
-    "topic message post": Entry("topic", "PostTopicMessages"),
-    "topic message list": Entry("topic", "ListTopicMessages"),
-    "topic message show": Entry("topic", "ShowTopicMessage"),
-    "topic message delete": Entry("topic", "DeleteTopicMessages"),
-    "topic message tail": Entry("topic", "TailTopicMessages"),
-    "topic subscription create": Entry("topic", "CreateTopicSubscription"),
-    "topic subscription list": Entry("topic", "ListTopicSubscriptions"),
-    "topic subscription show": Entry("topic", "ShowTopicSubscription"),
-    "topic subscription update": Entry("topic", "UpdateTopicSubscription"),
-    "topic subscription delete": Entry("topic", "DeleteTopicSubscription"),
-    "topic subscription confirm": Entry("topic", "ConfirmTopicSubscription"),
-    "pool create": Entry("pool", "CreatePool"),
-    "pool show": Entry("pool", "ShowPool"),
-    "pool update": Entry("pool", "UpdatePool"),
-    "pool delete": Entry("pool", "DeletePool"),
-    "pool drain": Entry("pool", "DrainPool"),
-    "pool list": Entry("pool", "ListPools"),
-    "flavor create": Entry("pool", "CreateFlavor"),
-    "flavor show": Entry("pool", "ShowFlavor"),
-    "flavor update": Entry("pool", "UpdateFlavor"),
-    "flavor delete": Entry("pool", "DeleteFlavor"),
-    "flavor list": Entry("pool", "ListFlavors"),
-    "quota show": Entry("service", "ShowQuotas"),
-    "ping": Entry("service", "Ping"),
-    "health": Entry("service", "Health"),
-    "homedoc": Entry("service", "HomeDoc"),
+COMMANDS: Final[dict[str, Row]] = {
+    "queue list": Row("queue", "ListQueues", topics=True),
+    "queue create": Row("queue", "CreateQueue", topics=True),
+    "queue show": Row("queue", "ShowQueue", topics=True),
+    "queue exists": Row("queue", "QueueExists", topics=True),
+    "queue set": Row("queue_metadata", "SetQueue", topics=True),
+    "queue unset": Row("queue_metadata", "UnsetQueue", topics=True),
+    "queue delete": Row("queue", "DeleteQueue", topics=True),
+    "queue stats": Row("queue", "GetQueueStats", topics=True),
+    "queue set metadata": Row("queue_metadata", "SetQueueMetadata"),
+    "queue get metadata": Row("queue_metadata", "GetQueueMetadata"),
+    "queue purge": Row("queue", "PurgeQueue", topics=True),
+    "queue export": Row("export", "ExportQueue"),
+    "queue import": Row("export", "ImportQueue"),
+    "queue signed url": Row("signed_url", "CreateSignedUrl"),
+    "queue signed url list": Row("signed_url", "ListSignedUrls"),
+    "queue signed url revoke": Row("signed_url", "RevokeSignedUrl"),
+    "message post": Row("message_post", "PostMessages", topics=True),
+    "message list": Row("message", "ListMessages", topics=True),
+    "message show": Row("message", "ShowMessage", topics=True),
+    "message pop": Row("message", "PopMessages"),
+    "message delete": Row("message", "DeleteMessages", topics=True),
+    "message tail": Row("message_tail", "TailMessages", topics=True),
+    "claim create": Row("claim", "CreateClaim"),
+    "claim query": Row("claim", "QueryClaim"),
+    "claim renew": Row("claim", "RenewClaim"),
+    "claim release": Row("claim", "ReleaseClaim"),
+    "claim run": Row("claim_run", "RunClaim"),
+    "subscription create": Row("subscription", "CreateSubscription", topics=True),
+    "subscription list": Row("subscription", "ListSubscriptions", topics=True),
+    "subscription show": Row("subscription", "ShowSubscription", topics=True),
+    "subscription update": Row("subscription", "UpdateSubscription", topics=True),
+    "subscription delete": Row("subscription", "DeleteSubscription", topics=True),
+    "subscription confirm": Row("subscription", "ConfirmSubscription", topics=True),
+    "subscription explain": Row("filters", "ExplainSubscription"),
+    "pool create": Row("pool", "CreatePool"),
+    "pool show": Row("pool", "ShowPool"),
+    "pool update": Row("pool", "UpdatePool"),
+    "pool delete": Row("pool", "DeletePool"),
+    "pool drain": Row("pool", "DrainPool"),
+    "pool list": Row("pool", "ListPools"),
+    "flavor create": Row("pool", "CreateFlavor"),
+    "flavor show": Row("pool", "ShowFlavor"),
+    "flavor update": Row("pool", "UpdateFlavor"),
+    "flavor delete": Row("pool", "DeleteFlavor"),
+    "flavor list": Row("pool", "ListFlavors"),
+    "quota show": Row("service", "ShowQuotas"),
+    "ping": Row("service", "Ping"),
+    "health": Row("service", "Health"),
+    "homedoc": Row("service", "HomeDoc"),
 }
+
+
+def _on_topics() -> Iterator[tuple[str, Row]]:
+    """Yield the commands on topics, made from those on queues."""
+    for words, row in COMMANDS.items():
+        if row.topics:
+            cls = re.sub("Queue|(?=Message|Subscription)", "Topic", row.cls)
+            made = row._replace(cls=cls, topics=False, made_from=row.cls)
+            yield f"topic {words.removeprefix('queue ')}", made
+
+
+COMMANDS.update(list(_on_topics()))
 
 #: Commands that ``openstack`` knows only with the ``messaging`` prefix: alone,
 #: these words say too little there, or something else: its own ``flavor`` and

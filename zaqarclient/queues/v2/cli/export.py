@@ -46,7 +46,6 @@ class ExportQueue(Command):
     meanwhile are written too, if they come before the end is reached.
     """
 
-    words = "queue export"
     example = """orders orders.jsonl
   zaqar queue export orders - | gzip > orders.jsonl.gz"""
     arguments = (
@@ -122,7 +121,6 @@ class ImportQueue(Command):
     how far it came is kept in a file beside the export until it is done.
     """
 
-    words = "queue import"
     example = """orders orders.jsonl
   gunzip -c orders.jsonl.gz | zaqar queue import orders -"""
     arguments = (

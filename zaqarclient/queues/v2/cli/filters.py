@@ -242,7 +242,6 @@ class ExplainSubscription(Lister):
     With --filter and --message no request is sent.
     """
 
-    words = "subscription explain"
     example = """orders --filter '{"/total": {"above": 9}}' \\
       --message '{"total": 12}'"""
     arguments = (

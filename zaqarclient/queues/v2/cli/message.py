@@ -25,7 +25,6 @@ class ListMessages(Lister):
     Messages that this client posted itself are shown only with --echo.
     """
 
-    words = "message list"
     example = "orders --echo --all"
     arguments = (
         QUEUE,
@@ -69,7 +68,6 @@ class ListMessages(Lister):
 class ShowMessage(ShowOne):
     """Show one message, and leave it in the queue."""
 
-    words = "message show"
     example = "orders MESSAGE_ID -f value -c Body"
     arguments = (QUEUE, arg("message_id", "ID of the message"))
 
@@ -88,7 +86,6 @@ class PopMessages(Lister):
     not get lost is better claimed: see "claim create" and "claim run".
     """
 
-    words = "message pop"
     example = "orders --limit 5 --wait 60 -f json"
     arguments = (
         QUEUE,
@@ -120,8 +117,12 @@ class DeleteMessages(Command):
     a claimed job is finished. Deleting one that is gone succeeds.
     """
 
-    words = "message delete"
     example = "orders MESSAGE_ID --claim-id CLAIM_ID"
+    topic_text = """Delete messages of a topic by their ids.
+
+    Deleting one that is gone succeeds.
+    """
+    topic_example = "news MESSAGE_ID"
     arguments = (
         QUEUE,
         arg("message_id", "IDs of the messages", nargs="+"),

@@ -41,9 +41,15 @@ class PostMessages(Lister):
     More than fits one request of the service is sent in several, in order.
     """
 
-    words = "message post"
     example = """orders '[{"body": {"sku": 9}, "ttl": 300}]'
   seq 1000 | zaqar message post numbers --lines -f value"""
+    topic_text = """Post messages to a topic, and print their ids.
+
+    Every subscriber of the topic is notified of them. They are given as to
+    "message post": as JSON, by --body or --text, or many by --lines or
+    --json-lines. The topic is created if it does not exist.
+    """
+    topic_example = 'news --body \'{"title": "Spring"}\' --ttl 3600'
     arguments = (
         QUEUE,
         arg(

@@ -63,9 +63,14 @@ class TailMessages(Command):
     away for a while, nothing is lost or printed twice.
     """
 
-    words = "message tail"
     example = """orders --follow -f json \\
       --filter '{"/status": {"equals": "paid"}}'"""
+    topic_text = """Print the messages of a topic, and with --follow those that come.
+
+    It reads as "message tail" does: each message is printed once, in the order
+    of the topic, and stays there.
+    """
+    topic_example = "news --follow --new -f json"
     arguments = (
         QUEUE,
         flag(

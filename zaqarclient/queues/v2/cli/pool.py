@@ -54,7 +54,6 @@ _POOL_LIST: Final = arg(
 class CreatePool(ShowOne):
     """Create a pool, or replace the one of that name; for administrators."""
 
-    words = "pool create"
     example = "ssd redis://10.0.0.7:6379 100 --flavor fast"
     arguments = (
         _POOL,
@@ -90,7 +89,6 @@ class CreatePool(ShowOne):
 class ShowPool(ShowOne):
     """Show a pool; for administrators."""
 
-    words = "pool show"
     example = "ssd"
     arguments = (_POOL,)
 
@@ -105,7 +103,6 @@ class UpdatePool(ShowOne):
     What is not given stays as it is.
     """
 
-    words = "pool update"
     example = "ssd --pool-weight 0"
     arguments = (
         _POOL,
@@ -151,7 +148,6 @@ class DeletePool(Command):
     not exist succeeds.
     """
 
-    words = "pool delete"
     example = "ssd"
     arguments = (
         _POOL,
@@ -179,7 +175,6 @@ class DrainPool(ShowOne):
     0 if no queue is left in the pool, 1 if some are.
     """
 
-    words = "pool drain"
     example = "ssd --wait"
     arguments = (
         _POOL,
@@ -213,7 +208,6 @@ class DrainPool(ShowOne):
 class ListPools(Lister):
     """List the pools of the service, by name; for administrators."""
 
-    words = "pool list"
     example = "--detailed"
     arguments = (
         *paging("pool_name", "Begin after the pool of this name"),
@@ -234,7 +228,6 @@ class ListPools(Lister):
 class CreateFlavor(ShowOne):
     """Create a flavor, or replace the one of that name; for administrators."""
 
-    words = "flavor create"
     example = "fast --pool-list ssd,nvme"
     arguments = (_FLAVOR, _POOL_LIST)
 
@@ -251,7 +244,6 @@ class CreateFlavor(ShowOne):
 class ShowFlavor(ShowOne):
     """Show a flavor: its pools, and what they are able to do."""
 
-    words = "flavor show"
     example = "fast"
     arguments = (_FLAVOR,)
 
@@ -263,7 +255,6 @@ class ShowFlavor(ShowOne):
 class UpdateFlavor(ShowOne):
     """Change the pools of a flavor, and show it; for administrators."""
 
-    words = "flavor update"
     example = "fast --pool-list ssd"
     arguments = (
         _FLAVOR,
@@ -297,7 +288,6 @@ class DeleteFlavor(Command):
     Deleting a flavor that does not exist succeeds.
     """
 
-    words = "flavor delete"
     example = "fast"
     arguments = (_FLAVOR,)
 
@@ -309,7 +299,6 @@ class DeleteFlavor(Command):
 class ListFlavors(Lister):
     """List the flavors of the project, by name."""
 
-    words = "flavor list"
     example = "--detailed"
     arguments = (
         *paging("flavor_name", "Begin after the flavor of this name"),

@@ -41,7 +41,6 @@ COUNTERS: Final = {"queue": ("free", "claimed", "total"), "topic": ("total",)}
 class ListQueues(Lister):
     """List the queues of the project, by name."""
 
-    words = "queue list"
     example = "--filter team=billing --all"
     arguments = (
         *paging("queue_id", "Begin after the queue of this name"),
@@ -68,6 +67,8 @@ class ListQueues(Lister):
 
     def page(self, **params: Any) -> Listing[Any]:
         """Return one page, and keep the number of queues if the answer has it."""
+        if self.kind == "topic":
+            return self.client.topics(**params)
         queues, count = self.client.queues(**params)
         self._count = self._count or count
         return queues
@@ -100,8 +101,8 @@ class CreateQueue(ShowOne):
     Creating a queue that exists succeeds, and sets the attributes given.
     """
 
-    words = "queue create"
     example = "orders --ttl 3600 --dead-letter-queue bad --max-claims 3"
+    topic_example = "news --ttl 3600 --property team=press"
     arguments = (
         arg("queue_name", "1 to 64 letters, digits, dots, dashes and underscores"),
         ATTRIBUTE_OPTIONS,
@@ -120,7 +121,6 @@ class CreateQueue(ShowOne):
 class ShowQueue(ShowOne):
     """Show a queue: its messages, its attributes and its other metadata."""
 
-    words = "queue show"
     example = "orders"
     arguments = (QUEUE,)
 
@@ -144,7 +144,6 @@ class ShowQueue(ShowOne):
 class QueueExists(ShowOne):
     """Show if a queue exists: exit status 0 if it does, 1 if it does not."""
 
-    words = "queue exists"
     example = "orders -f value"
     arguments = (QUEUE,)
 
@@ -162,8 +161,13 @@ class DeleteQueue(Command):
     asks first.
     """
 
-    words = "queue delete"
     example = "orders invoices --yes"
+    topic_text = """Delete topics and all their messages; their subscriptions are kept.
+
+    Deleting a topic that does not exist succeeds. On a terminal the command
+    asks first.
+    """
+    topic_example = "news sports --yes"
     arguments = (*targets("queue_name", "Name of the queue"), YES)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
@@ -179,7 +183,6 @@ class GetQueueStats(ShowOne):
     A queue that does not exist counts as empty, unless --check is given.
     """
 
-    words = "queue stats"
     example = "orders -f value -c Total"
     arguments = (QUEUE, flag("--check", "Fail if the queue does not exist"))
 
@@ -202,7 +205,6 @@ class PurgeQueue(Command):
     On a terminal the command asks first.
     """
 
-    words = "queue purge"
     example = "orders --resource-type messages --yes"
     arguments = (
         QUEUE,

@@ -191,7 +191,6 @@ def check_stored(stored: Mapping[str, Any], metadata: dict[str, Any]) -> None:
 class SetQueue(Command):
     """Set attributes of a queue, and keep the others as they are."""
 
-    words = "queue set"
     example = "orders --ttl 3600 --property team=billing"
     arguments = (QUEUE, ATTRIBUTE_OPTIONS)
 
@@ -206,7 +205,6 @@ class SetQueue(Command):
 class UnsetQueue(Command):
     """Remove attributes of a queue; reserved ones go back to their defaults."""
 
-    words = "queue unset"
     example = "orders --property team --property _default_message_ttl"
     arguments = (
         QUEUE,
@@ -233,7 +231,6 @@ class SetQueueMetadata(Command):
     others use "queue set" and "queue unset".
     """
 
-    words = "queue set metadata"
     example = """orders '{"team": "billing"}'"""
     arguments = (QUEUE, arg("queue_metadata", "All metadata, a JSON object"))
 
@@ -250,7 +247,6 @@ class GetQueueMetadata(ShowOne):
     A queue that does not exist shows the defaults of the service.
     """
 
-    words = "queue get metadata"
     example = "orders -f json"
     arguments = (QUEUE,)
 

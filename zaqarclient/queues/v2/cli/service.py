@@ -21,8 +21,6 @@ from zaqarclient.transport.errors import TransportError
 class Ping(ShowOne):
     """Show if the service answers: exit status 0 if it does, 1 if it does not."""
 
-    words = "ping"
-
     def take_action(self, _parsed_args: argparse.Namespace) -> Fields:
         """Ask the service."""
         pingable = self.client.ping()
@@ -57,8 +55,6 @@ class Health(_Document):
     The exit status is 0 if all is well, 1 if anything is not.
     """
 
-    words = "health"
-
     def take_action(self, _parsed_args: argparse.Namespace) -> Fields:
         """Read the health document."""
         document = _given(self.client.health())
@@ -68,8 +64,6 @@ class Health(_Document):
 
 class HomeDoc(_Document):
     """Show the home document: what the service offers, and where."""
-
-    words = "homedoc"
 
     def take_action(self, _parsed_args: argparse.Namespace) -> Fields:
         """Read the home document."""
@@ -82,7 +76,6 @@ class ShowQuotas(Lister):
     Where nothing is limited the limit is empty.
     """
 
-    words = "quota show"
     example = "-f json"
     arguments = (
         arg(

@@ -52,7 +52,6 @@ class CreateSignedUrl(ShowOne):
     A queue named "list" or "revoke" is written behind "--".
     """
 
-    words = "queue signed url"
     example = """orders --methods GET,POST --ttl-seconds 600
   eval "$(zaqar queue signed url orders --methods POST --output env)"
   zaqar queue signed url -- list"""
@@ -137,7 +136,6 @@ class ListSignedUrls(Lister):
     Their signatures are not kept by the service, so none can be shown again.
     """
 
-    words = "queue signed url list"
     example = "orders"
     arguments = (QUEUE, *paging("signed_url_id", "Begin after the URL of this id"))
 
@@ -155,7 +153,6 @@ def _list_row(signed: dict[str, Any]) -> tuple[Any, ...]:
 class RevokeSignedUrl(Command):
     """Revoke signed URLs: they are refused from now on, before they expire."""
 
-    words = "queue signed url revoke"
     example = "orders SIGNED_URL_ID"
     arguments = (
         QUEUE,

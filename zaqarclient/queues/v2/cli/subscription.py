@@ -100,7 +100,6 @@ class CreateSubscription(ShowOne):
     subscription it has.
     """
 
-    words = "subscription create"
     example = "orders https://hooks.example.com/in 3600"
     arguments = (
         QUEUE,
@@ -143,7 +142,6 @@ class CreateSubscription(ShowOne):
 class ListSubscriptions(Lister):
     """List the subscriptions of a queue."""
 
-    words = "subscription list"
     example = "orders --all"
     arguments = (QUEUE, *paging("subscription_id", "Begin after this subscription"))
 
@@ -172,8 +170,8 @@ class _OneSubscription(ShowOne):
 class ShowSubscription(_OneSubscription):
     """Show a subscription."""
 
-    words = "subscription show"
     example = "orders SUBSCRIPTION_ID -f json"
+    topic_text = "Show a subscription of a topic."
 
     def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Read the subscription."""
@@ -189,7 +187,6 @@ class UpdateSubscription(_OneSubscription):
     options replace single members. A new ttl begins now.
     """
 
-    words = "subscription update"
     example = "orders SUBSCRIPTION_ID --ttl 86400"
     arguments = (
         *_OneSubscription.arguments,
@@ -226,7 +223,6 @@ class ConfirmSubscription(Command):
     It matters where the service asks subscribers to confirm.
     """
 
-    words = "subscription confirm"
     example = "orders SUBSCRIPTION_ID"
     arguments = (
         QUEUE,
@@ -257,7 +253,6 @@ class DeleteSubscription(Command):
     first.
     """
 
-    words = "subscription delete"
     example = "orders SUBSCRIPTION_ID --yes"
     arguments = (QUEUE, *targets("subscription_id", "ID of the subscription"), YES)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cliff.command import Command
 from cliff.lister import Lister
 from cliff.show import ShowOne
 
+from zaqarclient import shell
 from zaqarclient.queues.v2 import cli
 from zaqarclient.queues.v2.cli.commands import COMMANDS, PREFIXED_ONLY
 
@@ -109,9 +111,20 @@ def test_the_installed_entry_points_are_those_of_the_checkout() -> None:
     assert written == {entry.name for entry in entry_points(group=GROUP)}
 
 
-def test_the_table_calls_each_command_by_the_words_of_its_class() -> None:
-    words = {name: getattr(cli, entry.cls).words for name, entry in COMMANDS.items()}
+def test_a_command_knows_the_words_that_the_table_calls_it_by(
+    program: Callable[..., shell.Program],
+) -> None:
+    words = {name: program().command(name).words for name in COMMANDS}
     assert words == {name: name for name in COMMANDS}
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if "topic" in name])
+def test_a_command_on_topics_speaks_of_topics(
+    name: str, program: Callable[..., shell.Program]
+) -> None:
+    text = program().command(name).get_parser(name).format_help()
+    assert "topic" in text
+    assert "queue" not in text
 
 
 @pytest.mark.parametrize("name", cli.__all__)

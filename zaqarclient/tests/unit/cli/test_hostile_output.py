@@ -18,6 +18,7 @@ from cliff.lister import Lister
 from cliff.show import ShowOne
 
 from zaqarclient.common.text import printable
+from zaqarclient.queues.v2 import cli
 from zaqarclient.queues.v2.cli.commands import COMMANDS
 from zaqarclient.shell import Program
 from zaqarclient.transport import errors
@@ -44,15 +45,8 @@ STEERS = "\x1b]0;title\x07\x1b[2J\x9b1m\r\x08 \u202edcba\u2066\u2028\ufeff\U000e
 
 
 def commands(kind: type) -> list[str]:
-    from importlib import import_module  # noqa: PLC0415
-
-    return [
-        name
-        for name, (module, cls) in COMMANDS.items()
-        if issubclass(
-            getattr(import_module(f"zaqarclient.queues.v2.cli.{module}"), cls), kind
-        )
-    ]
+    classes = {name: getattr(cli, row.cls) for name, row in COMMANDS.items()}
+    return [name for name, command in classes.items() if issubclass(command, kind)]
 
 
 class Terminal(io.StringIO):
