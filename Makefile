@@ -8,6 +8,9 @@
 BIN := .venv/bin
 ARGS ?=
 
+# Compiled modules are kept: tests start hundreds of processes of ours.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-keystone demo test checks browser keystone cluster torture serve lint types \
         layers docs bench figures \

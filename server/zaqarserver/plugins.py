@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any
 
 from zaqarserver.errors import SettingsError
 
 _REQUIREMENT = re.compile(r"""([\w.-]+).*\bextra == ['"]([\w.-]+)['"]""")
+
+
+@functools.cache
+def installed(group: str) -> EntryPoints:
+    """Return the entry points of a group: reading all there are takes 20 ms."""
+    return entry_points(group=group)
 
 
 def load_plugin(group: str, name: str, setting: str) -> Any:
@@ -23,9 +30,9 @@ def load_plugin(group: str, name: str, setting: str) -> Any:
         SettingsError: No installed package has such a plug-in, or a module that the
             plug-in needs is not installed; the text says what to install.
     """
-    found = entry_points(group=group, name=name)
+    found = installed(group).select(name=name)
     if not found:
-        known = ", ".join(sorted(entry_points(group=group).names))
+        known = ", ".join(sorted(installed(group).names))
         raise SettingsError(f"{setting}: there is no {name!r}; there are {known}")
     (entry, *_) = found
     try:

@@ -6,6 +6,7 @@ frame. They see to types; bounds are :class:`~zaqarserver.fields.Checker`'s.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import re
@@ -292,7 +293,7 @@ def _part_of(
     """
     fields: list[tuple[str, Any, Any]] = []
     for member in wanted:
-        hint, default = member.type, _default(struct, member.name)
+        hint, default = member.type, _defaults(struct)[member.name]
         if rest and member.spec.required:
             hint, default = _without_none(hint), msgspec.NODEFAULT
         fields.append((member.name, hint, default))
@@ -305,8 +306,12 @@ def _without_none(hint: Any) -> Any:
     return parts[0] if len(parts) == 1 else Union[parts]  # noqa: UP007 - built at run time
 
 
-def _default(struct: type[Fields], name: str) -> Any:
-    field = next(f for f in msgspec.structs.fields(struct) if f.name == name)
-    if field.default_factory is not msgspec.NODEFAULT:
-        return msgspec.field(default_factory=field.default_factory)
-    return field.default
+@functools.cache
+def _defaults(struct: type[Fields]) -> dict[str, Any]:
+    """Return the default of each field: looking them up is slow."""
+    return {
+        field.name: field.default
+        if field.default_factory is msgspec.NODEFAULT
+        else msgspec.field(default_factory=field.default_factory)
+        for field in msgspec.structs.fields(struct)
+    }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import Final
 
 from zaqarserver.notify.deliverer import (
@@ -17,6 +16,7 @@ from zaqarserver.notify.deliverer import (
     Retry,
 )
 from zaqarserver.notify.settings import NotifySettings
+from zaqarserver.plugins import installed
 from zaqarserver.storage.subscriptions import Subscription
 
 LOG = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def load_deliverers(settings: NotifySettings) -> dict[str, Deliverer]:
     """
     made: dict[type[Deliverer], Deliverer] = {}
     found: dict[str, Deliverer] = {}
-    for entry in entry_points(group=GROUP):
+    for entry in installed(GROUP):
         kind: type[Deliverer] = entry.load()
         if kind not in made:
             made[kind] = kind(settings)
