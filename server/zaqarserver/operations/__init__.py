@@ -80,20 +80,20 @@ async def run(
 
     Args:
         operation: What to run.
-        context: Who asks, and when.
-        arguments: Each of its type.
-        lease: Takes room for the answer before it is made.
+        context: The caller and the time.
+        arguments: The arguments, each of its declared type.
+        lease: Takes memory for the answer before it is made.
 
     Returns:
         The handler's result.
 
     Raises:
         RequestError: The request cannot be served as it stands.
-        Unavailable: The store cannot serve now, or there is no room for the answer.
+        Unavailable: The store cannot serve now, or the answer exceeds free memory.
     """
     operation.checker.check(arguments)
     await lease.take(operation.answer_size(arguments))
-    # A caller that asks to wait adds that to the time that an answer may take.
+    # ``wait`` of the arguments extends the time limit of the answer.
     wait = getattr(arguments, "wait", None) or 0
     with deadline.within(deadline.ANSWER_SECONDS + wait):
         return await operation.row.handler(context, arguments)

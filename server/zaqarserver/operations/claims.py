@@ -35,7 +35,7 @@ ClaimGrace = Annotated[
 ClaimId = Annotated[str, path(help="Id of the claim.")]
 
 
-class ClaimCreate(Fields):
+class ClaimCreateArgs(Fields):
     """A new claim."""
 
     queue_name: QueueName
@@ -55,12 +55,12 @@ def _or_default(value: int | msgspec.UnsetType, default: int) -> int:
     return default if isinstance(value, msgspec.UnsetType) else value
 
 
-async def _release(ctx: Context, args: ClaimCreate, claim: Claim) -> None:
+async def _release(ctx: Context, args: ClaimCreateArgs, claim: Claim) -> None:
     """Release a claim whose answer did not reach the client."""
     try:
         await ctx.storage.claim_delete(ctx.space, args.queue_name, claim.id, ctx.now)
     except Unavailable as error:
-        LOG.warning("a claim whose answer was lost is held until it expires: %s", error)
+        LOG.warning("a claim whose answer was lost stays until it expires: %s", error)
 
 
 @operation(
@@ -72,7 +72,7 @@ async def _release(ctx: Context, args: ClaimCreate, claim: Claim) -> None:
     record="max_messages_post_size",
     undo=_release,
 )
-async def claim_create(ctx: Context, args: ClaimCreate) -> Claim | None:
+async def claim_create(ctx: Context, args: ClaimCreateArgs) -> Claim | None:
     """Claim the oldest free messages.
 
     Return ``None`` if there are none.
@@ -95,7 +95,7 @@ def _readable(ctx: Context, queue: str, claim: Claim) -> Claim:
     return msgspec.structs.replace(claim, messages=readable(ctx, queue, claim.messages))
 
 
-class ClaimRef(Fields):
+class ClaimArgs(Fields):
     """One claim."""
 
     queue_name: QueueName
@@ -103,8 +103,8 @@ class ClaimRef(Fields):
 
 
 @contextlib.contextmanager
-def _named(ctx: Context, args: ClaimRef | ClaimUpdate) -> Iterator[None]:
-    """Name the claim in the error if it does not exist."""
+def _named(ctx: Context, args: ClaimArgs | ClaimUpdateArgs) -> Iterator[None]:
+    """Add the claim's id to the error if it does not exist."""
     try:
         yield
     except ClaimNotFound as error:
@@ -116,8 +116,8 @@ def _named(ctx: Context, args: ClaimRef | ClaimUpdate) -> Iterator[None]:
 @operation(
     "GET", CLAIM, "claims:get", record="max_messages_post_size", shows_claim=True
 )
-async def claim_get(ctx: Context, args: ClaimRef) -> Claim:
-    """Show a claim and what it still holds."""
+async def claim_get(ctx: Context, args: ClaimArgs) -> Claim:
+    """Show a claim and the messages it still holds."""
     with _named(ctx, args):
         claim = await ctx.storage.claim_get(
             ctx.space, args.queue_name, args.claim_id, ctx.now
@@ -125,7 +125,7 @@ async def claim_get(ctx: Context, args: ClaimRef) -> Claim:
     return _readable(ctx, args.queue_name, claim)
 
 
-class ClaimUpdate(Fields):
+class ClaimUpdateArgs(Fields):
     """A renewal of a claim."""
 
     queue_name: QueueName
@@ -135,10 +135,10 @@ class ClaimUpdate(Fields):
 
 
 @operation("PATCH", CLAIM, "claims:update", status=204)
-async def claim_update(ctx: Context, args: ClaimUpdate) -> None:
+async def claim_update(ctx: Context, args: ClaimUpdateArgs) -> None:
     """Renew a claim.
 
-    What is left out goes back to the default.
+    Arguments that are left out return to their defaults.
     """
     with _named(ctx, args):
         await ctx.storage.claim_update(
@@ -152,9 +152,9 @@ async def claim_update(ctx: Context, args: ClaimUpdate) -> None:
 
 
 @operation("DELETE", CLAIM, "claims:delete", status=204)
-async def claim_delete(ctx: Context, args: ClaimRef) -> None:
+async def claim_delete(ctx: Context, args: ClaimArgs) -> None:
     """Release a claim.
 
-    What it held is free at once.
+    Its messages are free at once.
     """
     await ctx.storage.claim_delete(ctx.space, args.queue_name, args.claim_id, ctx.now)

@@ -1,4 +1,4 @@
-"""Flavors: kinds of pools that queues may ask for (``rest-v2`` 2.13)."""
+"""Flavors: kinds of pools that queues may request (``rest-v2`` 2.13)."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ FlavorName = Annotated[
 
 
 class ShownFlavor(msgspec.Struct, frozen=True):
-    """A flavor and what its pools can do.
+    """A flavor and the capabilities of its pools.
 
     Attributes:
         flavor: The flavor.
-        capabilities: Those of its first pool; ``None`` if they were not asked for.
+        capabilities: Those of its first pool; ``None`` if not requested.
     """
 
     flavor: Flavor
@@ -53,7 +53,7 @@ async def _shown(ctx: Context, flavor: Flavor) -> ShownFlavor:
     return ShownFlavor(flavor, [one.value for one in Capability if one in found])
 
 
-class FlavorList(Fields):
+class FlavorListArgs(Fields):
     """A page of the project's flavors."""
 
     marker: Annotated[str | None, query(help="Only names after this one.")] = None
@@ -64,7 +64,7 @@ class FlavorList(Fields):
 
 
 @pool_operation("GET", FLAVORS, "flavors:get_all", check_str="")
-async def flavor_list(ctx: Context, args: FlavorList) -> list[ShownFlavor]:
+async def flavor_list(ctx: Context, args: FlavorListArgs) -> list[ShownFlavor]:
     """List the project's flavors."""
     found = await registry(ctx).catalog.flavor_list(
         ctx.project, marker=args.marker, limit=args.limit
@@ -87,11 +87,11 @@ def _check_pool_list(value: Any, title: str) -> list[str]:
 
 
 async def _check_alike(pools: PoolRegistry, names: list[str], title: str) -> None:
-    """Refuse pools that cannot all do the same."""
+    """Refuse pools with different capabilities."""
     try:
         capabilities = (await pools.storage(names[0])).capabilities
     except Unavailable:
-        return  # it was compared when it was registered
+        return  # its capabilities were compared when it was registered
     for name in names[1:]:
         await check_capabilities(pools, name, capabilities, title)
 
@@ -116,7 +116,7 @@ def _unknown(refusal: RequestError, reason: str) -> BadRequest:
     return BadRequest(f"{refusal.description}, error:{reason}", title=refusal.title)
 
 
-class FlavorCreate(Fields):
+class FlavorCreateArgs(Fields):
     """A new flavor."""
 
     flavor_name: FlavorName
@@ -127,8 +127,8 @@ class FlavorCreate(Fields):
 
 
 @pool_operation("PUT", FLAVOR, "flavors:create", status=201)
-async def flavor_create(ctx: Context, args: FlavorCreate) -> None:
-    """Make a flavor of the project, or replace one."""
+async def flavor_create(ctx: Context, args: FlavorCreateArgs) -> None:
+    """Create a flavor of the project, or replace one."""
     given = args.flavor
     if not isinstance(given, Mapping):
         raise BadRequest("The flavor must be an object.", title=_CREATE_TITLE)
@@ -146,7 +146,7 @@ async def flavor_create(ctx: Context, args: FlavorCreate) -> None:
     await _put(ctx, name, names, refusal)
 
 
-class FlavorRef(Fields):
+class FlavorArgs(Fields):
     """One flavor."""
 
     flavor_name: FlavorName
@@ -155,17 +155,17 @@ class FlavorRef(Fields):
 async def _found(ctx: Context, name: str) -> Flavor:
     flavor = await registry(ctx).catalog.flavor_get(ctx.project, name)
     if flavor is None:
-        raise FlavorNotFound(f"There is no flavor {name}.")
+        raise FlavorNotFound(f"Flavor {name} does not exist.")
     return flavor
 
 
 @pool_operation("GET", FLAVOR, "flavors:get", check_str="")
-async def flavor_get(ctx: Context, args: FlavorRef) -> ShownFlavor:
-    """Show a flavor and what its pools can do."""
+async def flavor_get(ctx: Context, args: FlavorArgs) -> ShownFlavor:
+    """Show a flavor and the capabilities of its pools."""
     return await _shown(ctx, await _found(ctx, args.flavor_name))
 
 
-class FlavorUpdate(Fields):
+class FlavorUpdateArgs(Fields):
     """A change of a flavor."""
 
     flavor_name: FlavorName
@@ -175,10 +175,10 @@ class FlavorUpdate(Fields):
 
 
 @pool_operation("PATCH", FLAVOR, "flavors:update")
-async def flavor_update(ctx: Context, args: FlavorUpdate) -> ShownFlavor:
-    """Change which pools a flavor has.
+async def flavor_update(ctx: Context, args: FlavorUpdateArgs) -> ShownFlavor:
+    """Change the pools of a flavor.
 
-    Return it as it is now.
+    Return the changed flavor.
     """
     given = args.changes
     if not isinstance(given, Mapping):
@@ -192,7 +192,7 @@ async def flavor_update(ctx: Context, args: FlavorUpdate) -> ShownFlavor:
 
 
 @pool_operation("DELETE", FLAVOR, "flavors:delete", status=204)
-async def flavor_delete(ctx: Context, args: FlavorRef) -> None:
+async def flavor_delete(ctx: Context, args: FlavorArgs) -> None:
     """Remove a flavor of the project.
 
     Do nothing if it does not exist.

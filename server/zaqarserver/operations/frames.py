@@ -1,7 +1,6 @@
-"""The body and status of WebSocket answers, by action.
+"""The body and status of WebSocket answers, by action (``websocket-v2`` 6).
 
-Frames have no hrefs and no links; what they have instead is fixed by
-``websocket-v2`` section 6.
+Frames have no hrefs and no links.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from zaqarserver.storage.base import Claim, Edge, Message, Metadata, QueueStats
 from zaqarserver.storage.subscriptions import Subscription
 
 
-class _Message(msgspec.Struct, gc=False):
+class _FrameMessage(msgspec.Struct, gc=False):
     """A message as frames show it."""
 
     id: str
@@ -37,8 +36,8 @@ class _Message(msgspec.Struct, gc=False):
     body: msgspec.Raw
 
 
-class _PoppedMessage(msgspec.Struct, gc=False):
-    """A message that was popped."""
+class _PoppedFrameMessage(msgspec.Struct, gc=False):
+    """A popped message."""
 
     id: str
     claim_id: str | None
@@ -48,13 +47,15 @@ class _PoppedMessage(msgspec.Struct, gc=False):
     claim_count: int
 
 
-def _message(message: Message, claim_id: str | None = None) -> _Message:
-    return _Message(
+def _message(message: Message, claim_id: str | None = None) -> _FrameMessage:
+    return _FrameMessage(
         message.id, claim_id, message.ttl, message.age, msgspec.Raw(message.body)
     )
 
 
-def _messages(found: Sequence[Message], claim_id: str | None = None) -> list[_Message]:
+def _messages(
+    found: Sequence[Message], claim_id: str | None = None
+) -> list[_FrameMessage]:
     return [_message(message, claim_id) for message in found]
 
 
@@ -62,15 +63,17 @@ def _messages(found: Sequence[Message], claim_id: str | None = None) -> list[_Me
 
 
 @frame_answer(queues.queue_create)
-def queue_create(ctx: Context, args: queues.QueueCreate, created: bool) -> Reply:
-    """The same text for a new queue and for one that was there."""
+def queue_create(ctx: Context, args: queues.QueueCreateArgs, created: bool) -> Reply:
+    """The same text for a new queue and an existing one."""
     return Reply(
         201 if created else 204, f"{ctx.source.capitalize()} {args.queue_name} created."
     )
 
 
 @frame_answer(queues.queue_list)
-def queue_list(ctx: Context, args: queues.QueueList, page: queues.QueuePage) -> Reply:
+def queue_list(
+    ctx: Context, args: queues.QueueListArgs, page: queues.QueuePage
+) -> Reply:
     """The names, and the stored metadata when detailed."""
     items = []
     for queue in page.queues:
@@ -97,7 +100,7 @@ def queue_update(ctx: Context, _args: Any, stored: Metadata) -> Reply:
 
 
 @frame_answer(queues.queue_delete)
-def queue_delete(ctx: Context, args: queues.QueueRef, _result: None) -> Reply:
+def queue_delete(ctx: Context, args: queues.QueueArgs, _result: None) -> Reply:
     """The text 'Queue … removed.', also for a queue that did not exist."""
     return Reply(204, f"{ctx.source.capitalize()} {args.queue_name} removed.")
 
@@ -109,7 +112,7 @@ def _edge(ctx: Context, edge: Edge) -> dict[str, Any]:
 
 @frame_answer(queues.queue_get_stats)
 def queue_get_stats(
-    ctx: Context, _args: queues.QueueRef, stats: QueueStats | None
+    ctx: Context, _args: queues.QueueArgs, stats: QueueStats | None
 ) -> Reply:
     """The counts; 404 with zeros for a missing queue."""
     found = rest.counts(ctx, stats)
@@ -143,13 +146,13 @@ def message_get(_ctx: Context, _args: Any, found: Message) -> Reply:
 
 @frame_answer(messages.message_delete_many)
 def message_delete_many(
-    _ctx: Context, _args: messages.MessageDeleteMany, popped: list[Message] | None
+    _ctx: Context, _args: messages.MessageDeleteManyArgs, popped: list[Message] | None
 ) -> Reply:
-    """Nothing for a delete; the removed messages for a pop."""
+    """No members for a delete; the removed messages for a pop."""
     if popped is None:
         return Reply(204, {})
     items = [
-        _PoppedMessage(
+        _PoppedFrameMessage(
             message.id,
             None,
             message.ttl,
@@ -177,7 +180,7 @@ def claim_create(_ctx: Context, _args: Any, claim: Claim | None) -> Reply:
 
 @frame_answer(claims.claim_get)
 def claim_get(_ctx: Context, _args: Any, claim: Claim) -> Reply:
-    """The claim and what it still holds."""
+    """The claim and the messages it still holds."""
     return Reply(
         200,
         {
@@ -189,13 +192,13 @@ def claim_get(_ctx: Context, _args: Any, claim: Claim) -> Reply:
 
 
 @frame_answer(claims.claim_update)
-def claim_update(_ctx: Context, args: claims.ClaimUpdate, _result: None) -> Reply:
+def claim_update(_ctx: Context, args: claims.ClaimUpdateArgs, _result: None) -> Reply:
     """The text 'Claim … updated.'."""
     return Reply(204, f"Claim {args.claim_id} updated.")
 
 
 @frame_answer(claims.claim_delete)
-def claim_delete(_ctx: Context, args: claims.ClaimRef, _result: None) -> Reply:
+def claim_delete(_ctx: Context, args: claims.ClaimArgs, _result: None) -> Reply:
     """The text 'Claim … deleted.', also for a claim that did not exist."""
     return Reply(204, f"Claim {args.claim_id} deleted.")
 
@@ -223,8 +226,8 @@ def subscription_list(ctx: Context, args: Any, found: list[Subscription]) -> Rep
 @frame_answer(subscriptions.subscription_create)
 def subscription_create(
     _ctx: Context,
-    args: subscriptions.SubscriptionCreate,
-    result: subscriptions.Subscribed,
+    args: subscriptions.SubscriptionCreateArgs,
+    result: subscriptions.SubscriptionResult,
 ) -> Reply:
     """The id of a new subscription; 409 and a text if it existed."""
     if not result.created:
@@ -240,7 +243,7 @@ def subscription_create(
 
 @frame_answer(subscriptions.subscription_delete)
 def subscription_delete(
-    _ctx: Context, args: subscriptions.SubscriptionRef, _result: None
+    _ctx: Context, args: subscriptions.SubscriptionArgs, _result: None
 ) -> Reply:
     """The text 'Subscription … removed.', also if it did not exist."""
     return Reply(204, f"Subscription {args.subscription_id} removed.")

@@ -27,7 +27,7 @@ from zaqarserver.operations.quotas import Reservation
 from zaqarserver.operations.row import operation
 from zaqarserver.storage.base import Message, NewMessage
 
-#: Messages of a post between two looks at the clock.
+#: Messages of a post that are prepared between two checks of the clock.
 _AT_ONCE = 64
 message_operation = functools.partial(
     operation, record="max_messages_post_size", signable=True
@@ -41,7 +41,7 @@ async def queue_metadata(ctx: Context, queue: str) -> Mapping[str, Any]:
 
 
 def is_delayed(metadata: Mapping[str, Any]) -> bool:
-    """Return True if a queue hides new messages for a while (``rest-v2`` 5.5)."""
+    """Return True if a queue delays new messages (``rest-v2`` 5.5)."""
     return bool(metadata.get("_default_message_delay"))
 
 
@@ -58,7 +58,7 @@ class PostedMessage(msgspec.Struct, kw_only=True, gc=False):
     ] = msgspec.UNSET
 
 
-class MessagePost(Fields):
+class MessagePostArgs(Fields):
     """Messages to store."""
 
     queue_name: QueueName
@@ -74,7 +74,7 @@ class MessagePost(Fields):
 @message_operation(
     "POST", MESSAGES, "messages:create", status=201, limit="max_messages_post_size"
 )
-async def message_post(ctx: Context, args: MessagePost) -> list[str]:
+async def message_post(ctx: Context, args: MessagePostArgs) -> list[str]:
     """Store messages, all or none.
 
     Return their ids in order.
@@ -85,7 +85,7 @@ async def message_post(ctx: Context, args: MessagePost) -> list[str]:
     if cap and args.size > cap:
         raise BadRequest(
             f"The messages have {args.size} bytes; "
-            f"this {ctx.source} takes {cap} at once."
+            f"this {ctx.source} takes at most {cap} in one post."
         )
     ttl = metadata.get("_default_message_ttl") or settings.default_message_ttl
     delay = metadata.get("_default_message_delay") or 0
@@ -114,7 +114,7 @@ async def message_post(ctx: Context, args: MessagePost) -> list[str]:
 
 
 def readable(ctx: Context, queue: str, found: Sequence[Message]) -> list[Message]:
-    """Return stored messages with their bodies as they were posted."""
+    """Return stored messages with the bodies as posted (decrypted, for example)."""
     stages = ctx.server.stages
     result = []
     for message in found:
@@ -142,7 +142,7 @@ def checksum(text: bytes | msgspec.Raw) -> str | None:
     return f"MD5:{digest.hexdigest()}"
 
 
-class MessageList(Fields):
+class MessageListArgs(Fields):
     """A page of a queue's messages."""
 
     queue_name: QueueName
@@ -157,7 +157,7 @@ class MessageList(Fields):
 
 
 @message_operation("GET", MESSAGES, "messages:get_all")
-async def message_list(ctx: Context, args: MessageList) -> list[Message]:
+async def message_list(ctx: Context, args: MessageListArgs) -> list[Message]:
     """List messages, oldest first."""
     if not args.include_delayed:
         metadata = await queue_metadata(ctx, args.queue_name)
@@ -175,7 +175,7 @@ async def message_list(ctx: Context, args: MessageList) -> list[Message]:
     return readable(ctx, args.queue_name, found)
 
 
-class MessageGetMany(Fields):
+class MessageGetManyArgs(Fields):
     """Several messages by id."""
 
     queue_name: QueueName
@@ -191,7 +191,7 @@ class MessageGetMany(Fields):
 
 
 @message_operation("GET", MESSAGES, "messages:get_all", when="ids")
-async def message_get_many(ctx: Context, args: MessageGetMany) -> list[Message]:
+async def message_get_many(ctx: Context, args: MessageGetManyArgs) -> list[Message]:
     """Show several messages by id.
 
     Unknown ids are skipped.
@@ -207,7 +207,7 @@ def _needs_claims(ctx: Context) -> bool:
     return ctx.settings.message_delete_with_claim_id and not ctx.topics
 
 
-class MessageDeleteMany(Fields):
+class MessageDeleteManyArgs(Fields):
     """Messages to delete by id, or to pop."""
 
     queue_name: QueueName
@@ -230,26 +230,26 @@ class MessageDeleteMany(Fields):
     ] = None
     claim_ids: Annotated[
         list[str] | None,
-        query(help="Claims that hold the messages, where the server asks for them."),
+        query(help="Claims that hold the messages, where the server requires them."),
     ] = None
 
 
 @message_operation("DELETE", MESSAGES, "messages:delete_all", status=204)
 async def message_delete_many(
-    ctx: Context, args: MessageDeleteMany
+    ctx: Context, args: MessageDeleteManyArgs
 ) -> list[Message] | None:
     """Delete messages by id, or pop the oldest free ones.
 
     Return the messages that were popped, or ``None`` after a delete by id.
     """
     if (args.message_ids is None) == (args.pop is None):
-        raise BadRequest(
-            "Give either ids or pop, and not both.", title="Unable to delete"
-        )
+        raise BadRequest("Give either ids or pop, not both.", title="Unable to delete")
     with_claims = _needs_claims(ctx)
     if args.pop is not None:
         if with_claims and args.claim_ids:
-            raise BadRequest("pop goes without claim_ids.", title="Unable to delete")
+            raise BadRequest(
+                "pop cannot be combined with claim_ids.", title="Unable to delete"
+            )
         metadata = await queue_metadata(ctx, args.queue_name)
         popped = await ctx.storage.message_pop(
             ctx.space,
@@ -261,7 +261,7 @@ async def message_delete_many(
         return readable(ctx, args.queue_name, popped)
     if with_claims and not args.claim_ids:
         raise BadRequest(
-            "ids needs claim_ids on this server.", title="Unable to delete"
+            "ids requires claim_ids on this server.", title="Unable to delete"
         )
     await ctx.storage.message_delete_many(
         ctx.space,
@@ -273,7 +273,7 @@ async def message_delete_many(
     return None
 
 
-class MessageGet(Fields):
+class MessageGetArgs(Fields):
     """One message."""
 
     queue_name: QueueName
@@ -281,22 +281,23 @@ class MessageGet(Fields):
 
 
 @message_operation("GET", MESSAGE, "messages:get")
-async def message_get(ctx: Context, args: MessageGet) -> Message:
+async def message_get(ctx: Context, args: MessageGetArgs) -> Message:
     """Show one message.
 
-    A claimed message is shown as well.
+    Claimed messages are shown, too.
     """
     found = await ctx.storage.message_get(
         ctx.space, args.queue_name, [args.message_id], ctx.now
     )
     if not found:
         raise MessageNotFound(
-            f"There is no message {args.message_id} in {ctx.source} {args.queue_name}."
+            f"Message {args.message_id} does not exist "
+            f"in {ctx.source} {args.queue_name}."
         )
     return readable(ctx, args.queue_name, found)[0]
 
 
-class MessageDelete(Fields):
+class MessageDeleteArgs(Fields):
     """One message to delete."""
 
     queue_name: QueueName
@@ -305,10 +306,10 @@ class MessageDelete(Fields):
 
 
 @message_operation("DELETE", MESSAGE, "messages:delete", status=204)
-async def message_delete(ctx: Context, args: MessageDelete) -> None:
+async def message_delete(ctx: Context, args: MessageDeleteArgs) -> None:
     """Delete one message; a claimed one only with its claim."""
     if _needs_claims(ctx) and args.claim_id is None and not ctx.is_admin:
-        raise BadRequest("claim_id is needed to delete a message on this server.")
+        raise BadRequest("claim_id is required to delete a message on this server.")
     await ctx.storage.message_delete(
         ctx.space, args.queue_name, args.message_id, args.claim_id, ctx.now
     )

@@ -46,10 +46,10 @@ def shown(metadata: Mapping[str, Any] | None, ctx: Context) -> Metadata:
 
 
 def check_reserved(metadata: Mapping[str, Any], settings: Settings, queue: str) -> None:
-    """Refuse reserved attributes with values that make no sense.
+    """Refuse reserved attributes with invalid values.
 
     Raises:
-        BadRequest: One has; the text names it.
+        BadRequest: A value is invalid; the text names the attribute.
     """
     top = settings.max_message_ttl
     bounds = {
@@ -71,13 +71,13 @@ def check_reserved(metadata: Mapping[str, Any], settings: Settings, queue: str) 
 
 
 def check_size(ctx: Context, what: str, new: Any, old: Any = None) -> None:
-    """Refuse what would be too large when it is stored, however little was sent.
+    """Refuse a record that would be too large when stored, however little was sent.
 
     Args:
-        ctx: Who asks.
-        what: What it is, for the error.
-        new: All that would be stored.
-        old: What is stored: a change that makes it smaller is never refused.
+        ctx: The caller.
+        what: The name of the record, for the error.
+        new: The record to store.
+        old: The record as stored: a change that makes it smaller is never refused.
 
     Raises:
         BadRequest: It has more bytes, as JSON, than ``max_queue_metadata``.
@@ -85,7 +85,7 @@ def check_size(ctx: Context, what: str, new: Any, old: Any = None) -> None:
     limit = ctx.settings.max_queue_metadata
     size = len(msgspec.json.encode(new))
     if size > limit and size > len(msgspec.json.encode(old)):
-        raise BadRequest(f"{what} would have {size} bytes; {limit} may be kept.")
+        raise BadRequest(f"{what} would have {size} bytes; the limit is {limit}.")
 
 
 def _check_dead_letter_queue(target: Any, queue: str) -> None:
@@ -98,7 +98,7 @@ def _check_dead_letter_queue(target: Any, queue: str) -> None:
     except BadRequest as error:
         raise BadRequest(f"_dead_letter_queue: {error.description}") from None
     if target == queue:
-        raise BadRequest("_dead_letter_queue must be another queue than this one.")
+        raise BadRequest("_dead_letter_queue must not be the queue itself.")
 
 
 def _check_encryption(value: Any) -> None:
@@ -131,7 +131,7 @@ def dead_letter(metadata: Mapping[str, Any]) -> DeadLetter | None:
 # -- JSON patch -------------------------------------------------------------
 
 
-class _Change:
+class _PatchStep:
     """One checked operation of a patch."""
 
     def __init__(self, index: int, raw: Any) -> None:
@@ -161,22 +161,22 @@ def _key_of(where: str, path: Any) -> str:
     return key.replace("~1", "/").replace("~0", "~")
 
 
-def parse_patch(operations: Sequence[Any]) -> list[_Change]:
+def parse_patch(operations: Sequence[Any]) -> list[_PatchStep]:
     """Check the form of a patch.
 
     Raises:
         BadRequest: An operation is malformed; the text says which.
     """
-    return [_Change(index, raw) for index, raw in enumerate(operations)]
+    return [_PatchStep(index, raw) for index, raw in enumerate(operations)]
 
 
 def apply_patch(
-    metadata: Metadata, changes: Sequence[_Change], ctx: Context
+    metadata: Metadata, changes: Sequence[_PatchStep], ctx: Context
 ) -> Metadata:
-    """Return a copy of the metadata with the changes made, in order.
+    """Return a copy of the metadata with the changes applied in order.
 
     Raises:
-        Conflict: A change replaces or removes what is not there.
+        Conflict: A change replaces or removes a key that does not exist.
     """
     result = dict(metadata)
     shown_always = shown_defaults(ctx)

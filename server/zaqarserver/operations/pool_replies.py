@@ -32,8 +32,8 @@ def _referred(path: str, shown: dict[str, Any]) -> dict[str, Any]:
 
 
 @rest_answer(pools.pool_list)
-def pool_list(_ctx: Context, args: pools.PoolList, found: list[Pool]) -> Reply:
-    """A page of pools with the link to the next, and where it is."""
+def pool_list(_ctx: Context, args: pools.PoolListArgs, found: list[Pool]) -> Reply:
+    """A page of pools with the link to the next, and the path of the list."""
     items = [_referred(POOLS, _pool(one, detailed=args.detailed)) for one in found]
     links = next_link(POOLS, query_sent(args), found[-1].name) if found else []
     # The edge adds the query as it was sent.
@@ -42,45 +42,47 @@ def pool_list(_ctx: Context, args: pools.PoolList, found: list[Pool]) -> Reply:
 
 
 @frame_answer(pools.pool_list)
-def pool_list_frame(_ctx: Context, args: pools.PoolList, found: list[Pool]) -> Reply:
+def pool_list_frame(
+    _ctx: Context, args: pools.PoolListArgs, found: list[Pool]
+) -> Reply:
     """A page of pools."""
     return Reply(200, {"pools": [_pool(one, detailed=args.detailed) for one in found]})
 
 
 @rest_answer(pools.pool_get)
-def pool_get(_ctx: Context, args: pools.PoolGet, found: Pool) -> Reply:
+def pool_get(_ctx: Context, args: pools.PoolGetArgs, found: Pool) -> Reply:
     """The pool itself."""
     return Reply(200, _referred(POOLS, _pool(found, detailed=args.detailed)))
 
 
 @frame_answer(pools.pool_get)
-def pool_get_frame(_ctx: Context, args: pools.PoolGet, found: Pool) -> Reply:
+def pool_get_frame(_ctx: Context, args: pools.PoolGetArgs, found: Pool) -> Reply:
     """The pool itself."""
     return Reply(200, _pool(found, detailed=args.detailed))
 
 
 @rest_answer(pools.pool_update)
 def pool_update(_ctx: Context, _args: Any, found: Pool) -> Reply:
-    """The pool as it is now, without its options."""
+    """The changed pool, without its options."""
     return Reply(200, _referred(POOLS, _pool(found, detailed=False)))
 
 
 @frame_answer(pools.pool_update)
 def pool_update_frame(_ctx: Context, _args: Any, found: Pool) -> Reply:
-    """The pool as it is now."""
+    """The changed pool, without its options."""
     return Reply(200, _pool(found, detailed=False))
 
 
 @rest_answer(pools.pool_create)
-def pool_create(_ctx: Context, args: pools.PoolCreate, _result: None) -> Reply:
-    """Nothing, and where the pool is."""
+def pool_create(_ctx: Context, args: pools.PoolCreateArgs, _result: None) -> Reply:
+    """No body; the pool's path as ``Location``."""
     return Reply(201, None, {"Location": f"{POOLS}/{args.pool_name}"})
 
 
 @rest_answer(pools.pool_drain)
 @frame_answer(pools.pool_drain)
-def pool_drain(_ctx: Context, args: pools.PoolDrain, state: DrainState) -> Reply:
-    """How far it is."""
+def pool_drain(_ctx: Context, args: pools.PoolDrainArgs, state: DrainState) -> Reply:
+    """The progress."""
     return Reply(
         200,
         {
@@ -107,7 +109,7 @@ def _flavor(found: ShownFlavor) -> dict[str, Any]:
 
 @rest_answer(flavors.flavor_list)
 def flavor_list(
-    _ctx: Context, args: flavors.FlavorList, found: list[ShownFlavor]
+    _ctx: Context, args: flavors.FlavorListArgs, found: list[ShownFlavor]
 ) -> Reply:
     """A page of flavors with the link to the next."""
     items = [_referred(FLAVORS, _flavor(one)) for one in found]
@@ -136,6 +138,8 @@ def flavor_get_frame(_ctx: Context, _args: Any, found: ShownFlavor) -> Reply:
 
 
 @rest_answer(flavors.flavor_create)
-def flavor_create(_ctx: Context, args: flavors.FlavorCreate, _result: None) -> Reply:
-    """Nothing, and where the flavor is."""
+def flavor_create(
+    _ctx: Context, args: flavors.FlavorCreateArgs, _result: None
+) -> Reply:
+    """No body; the flavor's path as ``Location``."""
     return Reply(201, None, {"Location": f"{FLAVORS}/{args.flavor_name}"})

@@ -44,7 +44,7 @@ def registry(ctx: Context) -> PoolRegistry:
     return pools
 
 
-class PoolList(Fields):
+class PoolListArgs(Fields):
     """A page of pools."""
 
     marker: Annotated[str | None, query(help="Only names after this one.")] = None
@@ -55,13 +55,13 @@ class PoolList(Fields):
 
 
 @pool_operation("GET", POOLS, "pools:get_all")
-async def pool_list(ctx: Context, args: PoolList) -> list[Pool]:
+async def pool_list(ctx: Context, args: PoolListArgs) -> list[Pool]:
     """List the pools."""
     catalog = registry(ctx).catalog
     return await catalog.pool_list(marker=args.marker, limit=args.limit)
 
 
-# -- what a pool may be ---------------------------------------------------------
+# -- checks ---------------------------------------------------------------------
 
 
 def _check_text(name: str, value: Any, title: str) -> str:
@@ -94,7 +94,7 @@ def _check_document(given: Any, title: str) -> Mapping[str, Any]:
 
 
 async def _check_store(ctx: Context, pool: Pool, title: str) -> None:
-    """Refuse a store that cannot be used, or not beside those of its flavor."""
+    """Refuse a store that is unusable, in use, or unlike the others of its flavor."""
     pools = registry(ctx)
     await pools.refresh()
     holder = pools.holder(pool.uri)
@@ -118,7 +118,7 @@ async def check_capabilities(
 ) -> None:
     """Refuse capabilities other than those of a pool of the same flavor.
 
-    A pool that is away is not compared with.
+    A pool that cannot be reached is not compared.
 
     Raises:
         BadRequest: They differ.
@@ -139,7 +139,7 @@ async def check_capabilities(
 # -- changing -------------------------------------------------------------------
 
 
-class PoolCreate(Fields):
+class PoolCreateArgs(Fields):
     """A new pool."""
 
     pool_name: PoolName
@@ -153,7 +153,7 @@ class PoolCreate(Fields):
 
 
 @pool_operation("PUT", POOL, "pools:create", status=201)
-async def pool_create(ctx: Context, args: PoolCreate) -> None:
+async def pool_create(ctx: Context, args: PoolCreateArgs) -> None:
     """Register a store that takes queues, or replace one."""
     given = _check_document(args.pool, _CREATE_TITLE)
     for name in given:
@@ -180,7 +180,7 @@ async def _put(ctx: Context, pool: Pool) -> None:
     await pools.refresh()
 
 
-class PoolGet(Fields):
+class PoolGetArgs(Fields):
     """One pool to show."""
 
     pool_name: PoolName
@@ -188,15 +188,15 @@ class PoolGet(Fields):
 
 
 @pool_operation("GET", POOL, "pools:get")
-async def pool_get(ctx: Context, args: PoolGet) -> Pool:
+async def pool_get(ctx: Context, args: PoolGetArgs) -> Pool:
     """Show a pool."""
     pool = await registry(ctx).catalog.pool_get(args.pool_name)
     if pool is None:
-        raise PoolNotFound(f"There is no pool {args.pool_name}.")
+        raise PoolNotFound(f"Pool {args.pool_name} does not exist.")
     return pool
 
 
-class PoolUpdate(Fields):
+class PoolUpdateArgs(Fields):
     """A change of a pool."""
 
     pool_name: PoolName
@@ -210,10 +210,10 @@ class PoolUpdate(Fields):
 
 
 @pool_operation("PATCH", POOL, "pools:update")
-async def pool_update(ctx: Context, args: PoolUpdate) -> Pool:
+async def pool_update(ctx: Context, args: PoolUpdateArgs) -> Pool:
     """Change a pool's weight, uri, flavor or options.
 
-    Return it as it is now.
+    Return the changed pool.
     """
     given = _check_document(args.changes, _UPDATE_TITLE)
     if "additionalProperties" in given:
@@ -229,28 +229,28 @@ async def pool_update(ctx: Context, args: PoolUpdate) -> Pool:
         )
     old = await registry(ctx).catalog.pool_get(args.pool_name)
     if old is None:
-        raise PoolNotFound(f"There is no pool {args.pool_name}.")
+        raise PoolNotFound(f"Pool {args.pool_name} does not exist.")
     new = msgspec.structs.replace(old, **values)
     check_size(ctx, "The pool", new, old)
-    # A pool that is away can still be given another weight, to be drained.
+    # The weight of a pool that cannot be reached can be changed, to drain it.
     if set(values) != {"weight"}:
         await _check_store(ctx, new, _UPDATE_TITLE)
     await _put(ctx, new)
     return new
 
 
-class PoolDelete(Fields):
+class PoolDeleteArgs(Fields):
     """A pool to remove."""
 
     pool_name: PoolName
     force: Annotated[
         bool,
-        query(help="Even if it has queues; they are lost. For a store that is."),
+        query(help="Remove it even if it has queues, which are then lost."),
     ] = False
 
 
 @pool_operation("DELETE", POOL, "pools:delete", status=204)
-async def pool_delete(ctx: Context, args: PoolDelete) -> None:
+async def pool_delete(ctx: Context, args: PoolDeleteArgs) -> None:
     """Remove a pool that has no queues.
 
     Do nothing if it does not exist.
@@ -260,7 +260,7 @@ async def pool_delete(ctx: Context, args: PoolDelete) -> None:
     await pools.refresh()
 
 
-class PoolDrain(Fields):
+class PoolDrainArgs(Fields):
     """A pool to empty."""
 
     pool_name: PoolName
@@ -271,8 +271,8 @@ class PoolDrain(Fields):
 
 
 @pool_operation("POST", POOL + "/drain", "pools:drain")
-async def pool_drain(ctx: Context, args: PoolDrain) -> DrainState:
-    """Move the queues of a pool to others; ask again until none is left.
+async def pool_drain(ctx: Context, args: PoolDrainArgs) -> DrainState:
+    """Move the queues of a pool to others; repeat until none is left.
 
     The pool takes no new queues from then on.
     """

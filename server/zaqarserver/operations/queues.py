@@ -27,7 +27,7 @@ RESOURCE_TYPES = ("messages", "subscriptions")
 _UPDATE_TRIES = 8
 
 
-class QueueList(Fields):
+class QueueListArgs(Fields):
     """The queues of the project, by name."""
 
     marker: Annotated[str | None, query(help="Only names after this one.")] = None
@@ -60,7 +60,7 @@ class QueuePage(msgspec.Struct, frozen=True):
 
 
 @operation("GET", QUEUES, "queues:get_all", frame_body=Body.OPTIONAL)
-async def queue_list(ctx: Context, args: QueueList) -> QueuePage:
+async def queue_list(ctx: Context, args: QueueListArgs) -> QueuePage:
     """List the project's queues."""
     wanted = None
     if args.filters:
@@ -77,7 +77,7 @@ async def queue_list(ctx: Context, args: QueueList) -> QueuePage:
 
 
 def _filter_values(texts: list[str]) -> list[Any]:
-    """Return what a filter's texts may stand for: the text, and the integer."""
+    """Return the values that a filter's texts match: the text, and the integer."""
     values: list[Any] = list(texts)
     for text in texts:
         digits = text.removeprefix("-").removeprefix("+")
@@ -86,13 +86,13 @@ def _filter_values(texts: list[str]) -> list[Any]:
     return values
 
 
-class QueueRef(Fields):
+class QueueArgs(Fields):
     """One queue."""
 
     queue_name: QueueName
 
 
-class QueueCreate(Fields):
+class QueueCreateArgs(Fields):
     """A new queue."""
 
     queue_name: QueueName
@@ -103,7 +103,7 @@ class QueueCreate(Fields):
 
 
 @operation("PUT", QUEUE, "queues:create", status=201, body=Body.OPTIONAL)
-async def queue_create(ctx: Context, args: QueueCreate) -> bool:
+async def queue_create(ctx: Context, args: QueueCreateArgs) -> bool:
     """Create a queue, if it does not exist.
 
     Return False, changing nothing, if it exists.
@@ -112,7 +112,7 @@ async def queue_create(ctx: Context, args: QueueCreate) -> bool:
     _check_metadata(ctx, args.queue_name, metadata, {})
     flavor = metadata.get("_flavor")
     if not await _has_flavor(ctx, flavor):
-        raise BadRequest(f"_flavor: there is no flavor {flavor}.")
+        raise BadRequest(f"_flavor: flavor {flavor} does not exist.")
     reservation = Reservation(
         ctx, args.queue_name, dead_letters=_dead_letters(ctx, metadata)
     )
@@ -121,7 +121,7 @@ async def queue_create(ctx: Context, args: QueueCreate) -> bool:
 
 
 def _dead_letters(ctx: Context, metadata: Metadata) -> str | None:
-    """Return the queue that takes dead letters; topics have none."""
+    """Return the dead letter queue; ``None`` for topics."""
     return None if ctx.topics else metadata.get("_dead_letter_queue")
 
 
@@ -134,7 +134,7 @@ def _check_metadata(
 
 
 async def _has_flavor(ctx: Context, flavor: str | None) -> bool:
-    """Return True if the project has a flavor; without pooling it has any."""
+    """Return True if the project has the flavor; always True without pooling."""
     pools = ctx.server.pools
     if flavor is None or pools is None:
         return True
@@ -142,7 +142,7 @@ async def _has_flavor(ctx: Context, flavor: str | None) -> bool:
 
 
 @operation("GET", QUEUE, "queues:get")
-async def queue_get(ctx: Context, args: QueueRef) -> Metadata | None:
+async def queue_get(ctx: Context, args: QueueArgs) -> Metadata | None:
     """Show a queue's metadata.
 
     Return what is stored, or ``None`` for a queue that does not exist.
@@ -151,7 +151,7 @@ async def queue_get(ctx: Context, args: QueueRef) -> Metadata | None:
     return None if queue is None else queue.metadata
 
 
-class QueueUpdate(Fields):
+class QueueUpdateArgs(Fields):
     """A change of a queue's metadata."""
 
     queue_name: QueueName
@@ -165,10 +165,10 @@ class QueueUpdate(Fields):
     QUEUE,
     "queues:update",
     content_type=PATCH_TYPE,
-    # The least operation has ten times the bytes of the member that it sets.
+    # A patch operation can be ten times as long as the member that it sets.
     times=16,
 )
-async def queue_update(ctx: Context, args: QueueUpdate) -> Metadata:
+async def queue_update(ctx: Context, args: QueueUpdateArgs) -> Metadata:
     """Change a queue's metadata.
 
     Apply a JSON patch, all or nothing; return the result.
@@ -178,7 +178,7 @@ async def queue_update(ctx: Context, args: QueueUpdate) -> Metadata:
     for _ in range(_UPDATE_TRIES):
         queue = await ctx.storage.queue_get(ctx.space, name)
         if queue is None:
-            raise QueueNotFound(f"There is no {ctx.source} {name}.")
+            raise QueueNotFound(f"{ctx.source.capitalize()} {name} does not exist.")
         metadata = attributes.apply_patch(queue.metadata, changes, ctx)
         _check_metadata(ctx, name, metadata, queue.metadata)
         if metadata == queue.metadata:
@@ -187,8 +187,8 @@ async def queue_update(ctx: Context, args: QueueUpdate) -> Metadata:
         if flavor != queue.metadata.get("_flavor") and not await _has_flavor(
             ctx, flavor
         ):
-            raise FlavorNotFound(f"_flavor: there is no flavor {flavor}.")
-        # A queue that exists needs no more of the quota.
+            raise FlavorNotFound(f"_flavor: flavor {flavor} does not exist.")
+        # Only a new dead letter queue counts against the quota.
         target = _dead_letters(ctx, metadata)
         unchanged = target == _dead_letters(ctx, queue.metadata)
         new = name if target is None or unchanged else target
@@ -200,11 +200,11 @@ async def queue_update(ctx: Context, args: QueueUpdate) -> Metadata:
         except QueueChanged:
             continue
         return metadata
-    raise Unavailable(f"The {ctx.source} {name} is being changed by many at once.")
+    raise Unavailable(f"Too many concurrent changes of {ctx.source} {name}.")
 
 
 @operation("DELETE", QUEUE, "queues:delete", status=204)
-async def queue_delete(ctx: Context, args: QueueRef) -> None:
+async def queue_delete(ctx: Context, args: QueueArgs) -> None:
     """Delete a queue with its messages and claims.
 
     Do nothing if it does not exist.
@@ -213,7 +213,7 @@ async def queue_delete(ctx: Context, args: QueueRef) -> None:
 
 
 @operation("GET", QUEUE + "/stats", "queues:stats")
-async def queue_get_stats(ctx: Context, args: QueueRef) -> QueueStats | None:
+async def queue_get_stats(ctx: Context, args: QueueArgs) -> QueueStats | None:
     """Count a queue's messages.
 
     Return ``None`` for a queue that does not exist.
@@ -223,7 +223,7 @@ async def queue_get_stats(ctx: Context, args: QueueRef) -> QueueStats | None:
     return await ctx.storage.queue_stats(ctx.space, args.queue_name, ctx.now)
 
 
-class QueuePurge(Fields):
+class QueuePurgeArgs(Fields):
     """The parts of a queue to remove."""
 
     queue_name: QueueName
@@ -234,7 +234,7 @@ class QueuePurge(Fields):
 
 
 @operation("POST", QUEUE + "/purge", "queues:purge", status=204, body=Body.OPTIONAL)
-async def queue_purge(ctx: Context, args: QueuePurge) -> None:
+async def queue_purge(ctx: Context, args: QueuePurgeArgs) -> None:
     """Remove all messages or subscriptions of a queue.
 
     Remove both by default.
@@ -254,5 +254,7 @@ async def queue_purge(ctx: Context, args: QueuePurge) -> None:
             await ctx.storage.message_purge(ctx.space, args.queue_name)
         except Unavailable as error:
             if "subscriptions" in wanted:
-                raise OutcomeUnknown(f"half of it is purged: {error}") from error
+                raise OutcomeUnknown(
+                    f"subscriptions are purged, messages may not be: {error}"
+                ) from error
             raise

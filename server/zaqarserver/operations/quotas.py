@@ -1,6 +1,6 @@
-"""Quotas: refuse what would exceed them, and show them.
+"""Quotas: reserve them, refuse requests that would exceed them, show them.
 
-What a project keeps counts its queues and its topics together.
+The usage of a project counts its queues and topics together.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PROJECT = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
 
 
 async def usage_of(ctx: Context, project: str) -> Usage:
-    """Return what a project keeps, queues and topics together."""
+    """Return a project's usage, queues and topics together."""
     of_queues, of_topics = [
         await ctx.storage.usage(space_of(project, topics=topics), ctx.now)
         for topics in (False, True)
@@ -98,7 +98,7 @@ class Reservation:
             self._ctx.server.quotas.let_go(self._ctx.project, self._held)
 
     async def _wanted(self, limits: Limits) -> dict[str, int]:
-        """Return how much of what is limited this adds."""
+        """Return the limited quantities that the caller is about to add."""
         of_queue = {}
         if self._subscriptions and limits.subscriptions_per_queue != UNLIMITED:
             of_queue[self._kind_of_queue] = self._subscriptions
@@ -119,13 +119,13 @@ class Reservation:
 
     @property
     def _kind_of_queue(self) -> str:
-        """The key of this queue's subscriptions; no other kind has a blank."""
+        """The key of this queue's subscriptions; other kinds contain no blank."""
         return f"subscriptions of {self._ctx.space}/{self._queue}"
 
     async def _new_queues(self) -> int:
         ctx = self._ctx
         if await ctx.storage.queue_get(ctx.space, self._queue) is not None:
-            return 0  # what it is to be made with is ignored
+            return 0  # and its metadata, with the dead letter queue, is ignored
         if self._dead_letters is None:
             return 1
         target = await ctx.storage.queue_get(ctx.space, self._dead_letters)
@@ -161,9 +161,9 @@ class Reservation:
             )
 
     async def _check_notifications(self, limits: Limits) -> None:
-        """Refuse a post that would make more notifications than one may.
+        """Refuse a post that would make more notifications than the limit.
 
-        The store is asked only if that is possible at all.
+        Count the subscriptions only if the limit can be exceeded at all.
         """
         count, most = len(self._messages), limits.notifications_per_post
         possible = limits.subscriptions_per_queue
@@ -176,35 +176,37 @@ class Reservation:
                 "notifications_per_post",
                 f"{count} messages for the {used} subscriptions of the {ctx.source} "
                 f"{self._queue} are more than {most} notifications: post "
-                f"{max(1, most // used)} messages at most at once.",
+                f"at most {max(1, most // used)} messages at once.",
             )
 
 
 # -- operations --------------------------------------------------------------
 
 
-class QuotaShow(Fields):
+class QuotaShowArgs(Fields):
     """The caller's own project."""
 
 
-class QuotaShowProject(Fields):
+class QuotaShowProjectArgs(Fields):
     """Any project."""
 
     project_id: Annotated[str, path(help="Id of the project.")]
 
 
 @operation("GET", QUOTAS, "quota:get", frame_body=Body.OPTIONAL)
-async def quota_show(ctx: Context, _args: QuotaShow) -> dict[str, Any]:
-    """Show what the project may use, and what it uses."""
+async def quota_show(ctx: Context, _args: QuotaShowArgs) -> dict[str, Any]:
+    """Show the project's quotas and usage."""
     return await _shown(ctx, ctx.project)
 
 
 @operation("GET", QUOTAS + "/{project_id}", "quota:get_project", admin=True)
-async def quota_show_project(ctx: Context, args: QuotaShowProject) -> dict[str, Any]:
-    """Show what any project may use, and what it uses."""
+async def quota_show_project(
+    ctx: Context, args: QuotaShowProjectArgs
+) -> dict[str, Any]:
+    """Show the quotas and usage of any project."""
     if _PROJECT.fullmatch(args.project_id) is None:
         raise BadRequest(
-            "project_id must have 1 to 256 characters, none of them a control one."
+            "project_id must have 1 to 256 characters and no control characters."
         )
     return await _shown(ctx, args.project_id)
 

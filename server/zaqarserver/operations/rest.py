@@ -35,7 +35,7 @@ _NO_CONTENT = Reply(204)
 _IDS_SHOWN = 20
 
 
-class _Message(msgspec.Struct, gc=False):
+class _ShownMessage(msgspec.Struct, gc=False):
     """A message in a list, with the keys of ``rest-v2`` 4."""
 
     id: str
@@ -46,8 +46,8 @@ class _Message(msgspec.Struct, gc=False):
     checksum: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class _PoppedMessage(msgspec.Struct, gc=False):
-    """A message that was popped: no href, but what its claims were."""
+class _ShownPoppedMessage(msgspec.Struct, gc=False):
+    """A popped message: without href, with its claim count."""
 
     id: str
     ttl: int
@@ -62,11 +62,11 @@ def _path(ctx: Context, name: str) -> str:
     return f"{path_of(ctx.space)}/{name}"
 
 
-def _message(path: str, message: Message) -> _Message:
+def _message(path: str, message: Message) -> _ShownMessage:
     href = f"{path}/messages/{message.id}"
     if message.claim_id is not None:
         href = f"{href}?claim_id={message.claim_id}"
-    return _Message(
+    return _ShownMessage(
         message.id,
         href,
         message.ttl,
@@ -76,7 +76,7 @@ def _message(path: str, message: Message) -> _Message:
     )
 
 
-def _messages(path: str, found: Sequence[Message]) -> list[_Message]:
+def _messages(path: str, found: Sequence[Message]) -> list[_ShownMessage]:
     return [_message(path, message) for message in found]
 
 
@@ -107,7 +107,7 @@ def next_link(
 
 
 def query_sent(arguments: Any) -> dict[str, Any]:
-    """Return the query parameters that came, but for the marker, with their values."""
+    """Return the query parameters of the request, except the marker."""
     names = sorted(arguments.sent - {"marker"})
     return {name: getattr(arguments, name) for name in names}
 
@@ -116,7 +116,9 @@ def query_sent(arguments: Any) -> dict[str, Any]:
 
 
 @rest_answer(queues.queue_list)
-def queue_list(ctx: Context, args: queues.QueueList, page: queues.QueuePage) -> Reply:
+def queue_list(
+    ctx: Context, args: queues.QueueListArgs, page: queues.QueuePage
+) -> Reply:
     """A page of queues with the link to the next."""
     items = []
     for queue in page.queues:
@@ -137,8 +139,8 @@ def queue_list(ctx: Context, args: queues.QueueList, page: queues.QueuePage) -> 
 
 
 @rest_answer(queues.queue_create)
-def queue_create(ctx: Context, args: queues.QueueCreate, created: bool) -> Reply:
-    """201 for a new queue, 204 for one that was there."""
+def queue_create(ctx: Context, args: queues.QueueCreateArgs, created: bool) -> Reply:
+    """201 for a new queue, 204 for an existing one."""
     return Reply(
         201 if created else 204, None, {"Location": _path(ctx, args.queue_name)}
     )
@@ -146,12 +148,12 @@ def queue_create(ctx: Context, args: queues.QueueCreate, created: bool) -> Reply
 
 @rest_answer(queues.queue_get, queues.queue_update)
 def queue_get(ctx: Context, _args: Any, stored: Metadata | None) -> Reply:
-    """The metadata with the defaults of the attributes that always show."""
+    """The metadata with the defaults of the attributes that are always shown."""
     return Reply(200, metadata.shown(stored, ctx))
 
 
 def timestamp(seconds: float) -> str:
-    """Return a moment as both transports write it, to the second."""
+    """Return a time as both transports write it, to the second."""
     moment = dt.datetime.fromtimestamp(int(seconds), dt.UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -175,9 +177,9 @@ def counts(ctx: Context, stats: QueueStats | None) -> dict[str, Any]:
 
 @rest_answer(queues.queue_get_stats)
 def queue_get_stats(
-    ctx: Context, args: queues.QueueRef, stats: QueueStats | None
+    ctx: Context, args: queues.QueueArgs, stats: QueueStats | None
 ) -> Reply:
-    """The counts, and where the oldest and newest messages are."""
+    """The counts, and the paths of the oldest and newest messages."""
     found = counts(ctx, stats)
     path = _path(ctx, args.queue_name)
     if stats is not None and stats.oldest is not None:
@@ -191,10 +193,10 @@ def queue_get_stats(
 
 
 @rest_answer(messages.message_post)
-def message_post(ctx: Context, args: messages.MessagePost, ids: list[str]) -> Reply:
-    """Where the new messages are, in posting order."""
+def message_post(ctx: Context, args: messages.MessagePostArgs, ids: list[str]) -> Reply:
+    """The paths of the new messages, in posting order."""
     path = f"{_path(ctx, args.queue_name)}/messages"
-    # The body names all; the head of an answer does not grow with the request.
+    # The body lists all ids. The header is bounded, however many there are.
     shown = min(_IDS_SHOWN, ctx.settings.max_messages_per_page)
     return Reply(
         201,
@@ -205,7 +207,7 @@ def message_post(ctx: Context, args: messages.MessagePost, ids: list[str]) -> Re
 
 @rest_answer(messages.message_list)
 def message_list(
-    ctx: Context, args: messages.MessageList, found: list[Message]
+    ctx: Context, args: messages.MessageListArgs, found: list[Message]
 ) -> Reply:
     """A page of messages with the link to the next."""
     links = []
@@ -219,19 +221,19 @@ def message_list(
 
 
 @rest_answer(messages.message_get)
-def message_get(ctx: Context, args: messages.MessageGet, found: Message) -> Reply:
+def message_get(ctx: Context, args: messages.MessageGetArgs, found: Message) -> Reply:
     """The message itself."""
     return Reply(200, _message(_path(ctx, args.queue_name), found))
 
 
 @rest_answer(messages.message_get_many)
 def message_get_many(
-    ctx: Context, args: messages.MessageGetMany, found: list[Message]
+    ctx: Context, args: messages.MessageGetManyArgs, found: list[Message]
 ) -> Reply:
-    """The messages that exist; 404 if none does."""
+    """The messages that exist; 404 if there are none."""
     if not found:
         raise MessageNotFound(
-            f"The {ctx.source} {args.queue_name} has none of these messages."
+            f"These messages do not exist in {ctx.source} {args.queue_name}."
         )
     path = _path(ctx, args.queue_name)
     return Reply(200, {"messages": _messages(path, found)})
@@ -245,7 +247,7 @@ def message_delete_many(
     if popped is None:
         return _NO_CONTENT
     items = [
-        _PoppedMessage(
+        _ShownPoppedMessage(
             message.id,
             message.ttl,
             message.age,
@@ -263,7 +265,9 @@ def message_delete_many(
 
 
 @rest_answer(claims.claim_create)
-def claim_create(ctx: Context, args: claims.ClaimCreate, claim: Claim | None) -> Reply:
+def claim_create(
+    ctx: Context, args: claims.ClaimCreateArgs, claim: Claim | None
+) -> Reply:
     """The claimed messages; 204 if there was nothing to claim."""
     if claim is None:
         return _NO_CONTENT
@@ -276,8 +280,8 @@ def claim_create(ctx: Context, args: claims.ClaimCreate, claim: Claim | None) ->
 
 
 @rest_answer(claims.claim_get)
-def claim_get(ctx: Context, args: claims.ClaimRef, claim: Claim) -> Reply:
-    """The claim and what it still holds."""
+def claim_get(ctx: Context, args: claims.ClaimArgs, claim: Claim) -> Reply:
+    """The claim and the messages it still holds."""
     path = _path(ctx, args.queue_name)
     return Reply(
         200,
@@ -307,7 +311,7 @@ def _subscription(found: Subscription) -> dict[str, Any]:
 
 @rest_answer(subscriptions.subscription_list)
 def subscription_list(
-    ctx: Context, args: subscriptions.SubscriptionList, found: list[Subscription]
+    ctx: Context, args: subscriptions.SubscriptionListArgs, found: list[Subscription]
 ) -> Reply:
     """A page of subscriptions with the link to the next."""
     links = []
@@ -321,10 +325,10 @@ def subscription_list(
 @rest_answer(subscriptions.subscription_create)
 def subscription_create(
     ctx: Context,
-    args: subscriptions.SubscriptionCreate,
-    result: subscriptions.Subscribed,
+    args: subscriptions.SubscriptionCreateArgs,
+    result: subscriptions.SubscriptionResult,
 ) -> Reply:
-    """The id, also of one that was there and is not confirmed."""
+    """The id, also of an existing subscription that is not confirmed."""
     headers = {"Location": f"{_path(ctx, args.queue_name)}/subscriptions"}
     if not result.created and result.subscription.confirmed:
         body = {
@@ -344,14 +348,14 @@ def subscription_get(_ctx: Context, _args: Any, found: Subscription) -> Reply:
 
 @rest_answer(subscriptions.subscription_update)
 def subscription_update(ctx: Context, args: Any, _result: None) -> Reply:
-    """Nothing, and where the subscription is."""
+    """No body; the subscription's path as ``Location``."""
     path = f"{_path(ctx, args.queue_name)}/subscriptions/{args.subscription_id}"
     return Reply(204, None, {"Location": path})
 
 
 @rest_answer(subscriptions.subscription_confirm)
 def subscription_confirm(ctx: Context, args: Any, _result: None) -> Reply:
-    """Nothing, and the path of the request."""
+    """No body; the path of the request as ``Location``."""
     path = f"{_path(ctx, args.queue_name)}/subscriptions/{args.subscription_id}"
     return Reply(204, None, {"Location": f"{path}/confirm"})
 
@@ -372,7 +376,7 @@ def _grant(found: Grant) -> dict[str, Any]:
 
 @rest_answer(sharing.signed_url_list)
 def signed_url_list(
-    ctx: Context, args: sharing.SignedUrlList, found: list[Grant]
+    ctx: Context, args: sharing.SignedUrlListArgs, found: list[Grant]
 ) -> Reply:
     """A page of signed URLs, without signatures, with the link to the next."""
     links = []
@@ -387,7 +391,7 @@ def signed_url_list(
 
 @rest_answer(service.homedoc_get)
 def homedoc_get(_ctx: Context, _args: Any, document: dict[str, Any]) -> Reply:
-    """The home document, which may be kept for a day."""
+    """The home document, which clients may cache for a day."""
     return Reply(
         200, document, {"Cache-Control": "max-age=86400"}, "application/json-home"
     )

@@ -1,7 +1,8 @@
 """A row of the operation table: made by a decorator, bound to the settings.
 
-``@operation`` stands on a handler and makes its row; ``@rest_answer`` and
-``@frame_answer`` stand on what makes an answer that is more than the result as JSON.
+``@operation`` decorates a handler and makes its row; ``@rest_answer`` and
+``@frame_answer`` decorate the renderer of an answer that is more than the result as
+JSON.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ _Handler = TypeVar("_Handler", bound=Handler)
 _Args = TypeVar("_Args")
 _Result = TypeVar("_Result")
 
-#: The access rule that admits administrators, in the language of ``oslo.policy``.
+#: The policy rule that admits administrators, in the language of ``oslo.policy``.
 ADMIN = "role:admin"
-#: The arguments that say how many records an answer may show.
+#: The arguments that bound the number of records in an answer.
 _COUNTS = ("limit", "pop", "message_ids")
-#: Bytes that an answer shows of a record beside its content: ids, links, times.
-_BESIDE = 512
-#: What lists may be asked for on a WebSocket. Other unknown members are ignored;
-#: one of these that the list does not have is a mistake.
+#: Bytes of an answer for each record in addition to its content: ids, links, times.
+_RECORD_OVERHEAD = 512
+#: Options of some lists on a WebSocket. Other unknown members are ignored; one of
+#: these that the list does not have is an error.
 _LIST_OPTIONS = frozenset(
     {"marker", "limit", "detailed", "echo", "include_claimed", "include_delayed"}
     | {"ttl", "grace"}
@@ -59,7 +60,7 @@ Renderer = Callable[[Context, _Args, _Result], Reply]
 
 
 class Body(enum.Enum):
-    """How an operation treats the body of a request."""
+    """Whether an operation takes a body."""
 
     NONE = "none"
     OPTIONAL = "optional"
@@ -74,32 +75,32 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         method: The REST method.
         path: The REST path template.
         fields: The arguments.
-        policy: The access rule, or ``None`` if there is none.
-        handler: The function that does it.
-        summary: What it does, for the reference.
-        status: The status of success.
-        body: What REST does with a body.
-        frame_body: What the WebSocket does with the body of a frame.
-        refused: Members of the body of a frame that are a mistake, where other
-            unknown ones are ignored.
+        policy: The policy rule, or ``None`` for none.
+        handler: The function that executes it.
+        summary: One sentence for the reference.
+        status: The HTTP status of success.
+        body: Whether REST takes a body.
+        frame_body: Whether a frame has a body.
+        refused: Members of a frame's body that are an error; other unknown ones are
+            ignored.
         limit: The setting that bounds the size of the body, in bytes.
-        times: How many times that the body may have: a change may be longer than what
-            it leads to, which the handler bounds.
+        times: A factor of that limit: a patch may be longer than its result, which
+            the handler bounds.
         content_type: The only media type that the body may have.
-        record: The setting that bounds the size of a record that the answer shows.
-        shows_claim: Whether it answers with a claim made before, whatever that holds.
+        record: The setting that bounds the size of a record in the answer, in bytes.
+        shows_claim: Whether it answers with an existing claim and its messages.
         when: REST runs this row instead of the one without ``when`` if this
             query parameter is present.
         head: Whether REST answers HEAD at once, without doing what GET does.
         admin: Whether the operation exists only with ``admin_mode``.
         pooled: Whether it exists only with ``pooling``.
-        check_str: The default of the access rule, in the language of ``oslo.policy``;
+        check_str: The default of the policy rule, in the language of ``oslo.policy``;
             empty for every caller.
         signable: Whether a pre-signed URL for the messages of a queue opens it on
             the WebSocket.
-        undo: Takes back what was done, if the answer cannot reach the caller.
-        topics: Whether it is about topics: the handler, which is that of queues, is
-            given their space.
+        undo: Reverses the operation if its answer cannot reach the caller.
+        topics: Whether it is about topics: the handler of queues then gets the space
+            of topics.
     """
 
     name: str
@@ -145,7 +146,7 @@ def operation(
     Args:
         method: The REST method.
         path: The REST path template.
-        policy: The access rule, or ``None`` if there is none.
+        policy: The policy rule, or ``None`` for none.
         **facts: Other attributes of :class:`Operation`. By default a body is required
             if a field comes from it, and an operation of ``admin`` is for
             administrators.
@@ -170,7 +171,7 @@ def operation(
 
 
 def _defaults(fields: type[Fields], *, admin: bool) -> dict[str, Any]:
-    """Return what follows from the fields of an operation."""
+    """Return the attributes that follow from the fields of an operation."""
     sources = {member.spec.source for member in members(fields)}
     names = set(fields.__struct_fields__)
     return {
@@ -183,7 +184,7 @@ def _defaults(fields: type[Fields], *, admin: bool) -> dict[str, Any]:
 
 
 def rows_of(*modules: ModuleType) -> list[Operation]:
-    """Return the rows of the handlers in some modules, in their order there."""
+    """Return the rows of the handlers in these modules, in source order."""
     return [row for module in modules for row in _ROWS[module.__name__]]
 
 
@@ -196,7 +197,7 @@ class _Answers:
     def __call__(
         self, *handlers: Callable[[Context, _Args], Awaitable[_Result]]
     ) -> Callable[[Renderer[_Args, _Result]], Renderer[_Args, _Result]]:
-        """Decorate what makes the answers of some handlers."""
+        """Decorate the renderer of some handlers."""
 
         def register(renderer: Renderer[_Args, _Result]) -> Renderer[_Args, _Result]:
             self._renderers.update(dict.fromkeys(handlers, renderer))
@@ -205,12 +206,12 @@ class _Answers:
         return register
 
     def of(self, handler: Handler, default: Renderer[Any, Any]) -> Renderer[Any, Any]:
-        """Return what makes the answers of a handler."""
+        """Return the renderer of a handler."""
         return self._renderers.get(handler, default)
 
 
-#: Decorators of functions that make answers, REST's and the WebSocket's, given the
-#: context, the arguments and the handler's result.
+#: Decorators of renderers, for REST and for frames. A renderer gets the context, the
+#: arguments and the handler's result.
 rest_answer = _Answers()
 frame_answer = _Answers()
 
@@ -218,7 +219,7 @@ frame_answer = _Answers()
 
 
 def _sized_member(struct: type[Fields]) -> str | None:
-    """Return the field whose size the body limit is about, on the WebSocket."""
+    """Return the field whose size the body limit bounds, on the WebSocket."""
     for member in members(struct):
         if member.spec.source is Source.DOCUMENT or member.name == "messages":
             return member.name
@@ -226,10 +227,10 @@ def _sized_member(struct: type[Fields]) -> str | None:
 
 
 class BoundOperation:
-    """An operation with the readers, bounds and renderers that it has on a server.
+    """An operation with its readers, bounds and renderers, for given settings.
 
     Attributes:
-        render: Makes the REST answer of a context, arguments and a result.
+        render: Makes the REST answer from context, arguments and result.
         render_frame: Makes the WebSocket answer.
     """
 
@@ -242,24 +243,24 @@ class BoundOperation:
         self.render = rest_answer.of(row.handler, self._render)
         self.render_frame = frame_answer.of(row.handler, self._render_frame)
         self.max_body: int = getattr(settings, row.limit) * row.times
-        self._record: int = _BESIDE + getattr(settings, row.record)
-        # A claim is shown with all that it holds.
+        self._record: int = _RECORD_OVERHEAD + getattr(settings, row.record)
+        # A claim is shown with all its messages.
         self._records = settings.max_messages_per_claim_or_pop * row.shows_claim
         self.measured = "size" in row.fields.__struct_fields__
         self.sized = _sized_member(row.fields)
         self._most_messages = settings.max_messages_per_post
 
     def check_count(self, body: bytes) -> None:
-        """Refuse a body with too many messages, if this takes messages.
+        """Refuse a body with too many messages, if the operation takes messages.
 
         Raises:
-            BadRequest: It has more than a post may.
+            BadRequest: It has more than ``max_messages_per_post``.
         """
         if self.sized == "messages":
             check_count(body, self._most_messages)
 
     def answer_size(self, arguments: Any) -> int:
-        """Return how many bytes of records the answer may have."""
+        """Return an upper bound of the bytes of records in the answer."""
         records = self._records
         for name in _COUNTS:
             count = getattr(arguments, name, None) or 0
@@ -269,7 +270,7 @@ class BoundOperation:
     def undo(
         self, context: Context, arguments: Any, result: Any
     ) -> Callable[[], Awaitable[None]] | None:
-        """Return what takes a result back, or ``None`` if nothing can or need."""
+        """Return a function that reverses the operation, or ``None``."""
         undo = self.row.undo
         if undo is None or result is None:
             return None

@@ -36,33 +36,33 @@ VERSIONS = {
 }
 
 
-class Nothing(Fields):
+class NoArgs(Fields):
     """No arguments."""
 
 
 @operation("GET", "/v2/", None, frame_body=Body.OPTIONAL)
-async def homedoc_get(ctx: Context, _args: Nothing) -> dict[str, Any]:
-    """Show what there is and where."""
+async def homedoc_get(ctx: Context, _args: NoArgs) -> dict[str, Any]:
+    """Show the resources of the API and their paths."""
     return home_document(admin=ctx.settings.admin_mode)
 
 
 @operation(
     "GET", "/v2/ping", "ping:get", status=204, head=True, frame_body=Body.OPTIONAL
 )
-async def ping(ctx: Context, _args: Nothing) -> None:
-    """Check that the service and its store answer."""
+async def ping(ctx: Context, _args: NoArgs) -> None:
+    """Check that the service and its store respond."""
     await ctx.storage.ping()
 
 
 class _Probe:
-    """Runs the parts of the health check on a throw-away queue."""
+    """Runs the steps of the health check on a temporary queue."""
 
     def __init__(self, storage: Storage, now: float) -> None:
         self._storage = storage
         self._now = now
         self._project = f"health-{uuid.uuid4().hex}"
         self.status: dict[str, dict[str, Any]] = {}
-        #: The store's error, if a part failed.
+        #: The store's error, if a step failed.
         self.reason: str | None = None
 
     async def _run(self, name: str, step: Callable[[], Awaitable[Any]]) -> Any:
@@ -81,7 +81,7 @@ class _Probe:
             entry["seconds"] = round(time.perf_counter() - started, 6)
 
     async def run(self) -> bool:
-        """Run all parts; return whether all went well."""
+        """Run all steps; return True if all succeeded."""
         try:
             await self._steps()
         except ZaqarServerError:
@@ -126,11 +126,11 @@ class _Probe:
 
 
 @operation("GET", "/v2/health", "health:get", admin=True, frame_body=Body.OPTIONAL)
-async def health(ctx: Context, _args: Nothing) -> dict[str, Any]:
+async def health(ctx: Context, _args: NoArgs) -> dict[str, Any]:
     """Try every kind of storage operation.
 
-    The answer shows how long each took. With pooling, each pool is tried; the server's
-    own store only has to be there.
+    The answer shows the duration of each. With pooling, each pool is tried; the
+    server's own store is only pinged.
     """
     pools = ctx.server.pools
     if pools is None:
@@ -147,7 +147,7 @@ async def health(ctx: Context, _args: Nothing) -> dict[str, Any]:
 
 
 async def _health_of_pool(pools: PoolRegistry, name: str, now: float) -> dict[str, Any]:
-    """Look at a pool; one that does not answer takes no time from the others."""
+    """Return the health of a pool; the pools are checked concurrently."""
     try:
         return await _health_of(await pools.storage(name), now)
     except Unavailable as error:
@@ -156,7 +156,7 @@ async def _health_of_pool(pools: PoolRegistry, name: str, now: float) -> dict[st
 
 
 def is_well(document: dict[str, Any]) -> bool:
-    """Return True if a health document shows no failure."""
+    """Return True if a health document reports no failure."""
     parts = [part for part in document.values() if isinstance(part, dict)]
     stores = [part for part in (document, *parts) if "reason" in part]
     return document.get("catalog_reachable", True) and not any(
@@ -201,7 +201,7 @@ def _health(
     durability: str | None = None,
     warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return a store's part of the answer; callers may read the reasons of failures."""
+    """Return a store's part of the answer; callers may see the reasons of failures."""
     return {
         "storage_reachable": reachable,
         "operation_status": operation_status or {},

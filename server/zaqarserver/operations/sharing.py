@@ -1,7 +1,7 @@
-"""Pre-signed URLs: make, list, revoke, and let in (``rest-v2`` 2.8).
+"""Pre-signed URLs: create, list, revoke, and check (``rest-v2`` 2.8).
 
-A signature stands by itself. What is kept of it is a record (a *grant*), so that
-the owner of the queue sees what is out and can end it early.
+A signature is valid without being stored. Its record (a *grant*) is stored so that
+the owner of the queue can list and revoke it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _SIGNABLE = re.compile(
 )
 
 
-class SignedUrlCreate(Fields):
-    """The access that a signature gives to its holder."""
+class SignedUrlCreateArgs(Fields):
+    """The access that a signature grants."""
 
     queue_name: QueueName
     grant: Annotated[
@@ -47,8 +47,8 @@ class SignedUrlCreate(Fields):
 
 
 @operation("POST", QUEUE + "/share", "queues:share")
-async def signed_url_create(ctx: Context, args: SignedUrlCreate) -> Signature:
-    """Sign access to a queue for somebody without credentials."""
+async def signed_url_create(ctx: Context, args: SignedUrlCreateArgs) -> Signature:
+    """Sign access to a queue for a client without credentials."""
     given = args.grant
     if not isinstance(given, Mapping):
         raise BadRequest("The body must be an object.", title="Invalid request body")
@@ -87,9 +87,7 @@ async def _put_on_record(ctx: Context, queue: str, signed: Signature) -> None:
             "have more. Revoked ones count until they expire: sign for shorter times."
         )
     if kept.revoked:
-        raise Conflict(
-            "This very signed URL was made before and revoked: choose another expires."
-        )
+        raise Conflict("This signed URL exists and is revoked: choose another expires.")
 
 
 async def is_open(
@@ -97,17 +95,17 @@ async def is_open(
 ) -> bool:
     """Return True if a presented signature admits a request, on either edge.
 
-    It does if it is genuine, has not ended, covers the method and the path, and was
-    not revoked. Whatever was signed, it opens only messages, claims and
-    subscriptions: sharing and the rest of a queue are its owner's business.
+    It does if it is genuine, has not expired, covers the method and the path, and is
+    not revoked. Whatever was signed, it admits only requests on messages, claims and
+    subscriptions; signing and the queue itself are reserved to the owner.
 
     Args:
         server: The parts of the server.
-        presented: As it came with the request, in any order.
+        presented: The signature of the request, its parts in any order.
         method: The request's method; for a frame, that of its action's row.
         path: The request's path, decoded; for a frame, that of its action's row
-            with the frame's queue, message, and so on put in.
-        now: The system's time, by which holders know when it ends.
+            with the frame's arguments.
+        now: The system's time, in which ``expires`` is given.
     """
     match = _SIGNABLE.match(path)
     if match is None or not server.signer.admits(presented, method, path, now):
@@ -117,7 +115,7 @@ async def is_open(
     return not await server.storage.grant_revoked(space, match["name"], id_, now)
 
 
-class SignedUrlList(Fields):
+class SignedUrlListArgs(Fields):
     """The signed URLs of a queue."""
 
     queue_name: QueueName
@@ -133,17 +131,17 @@ class SignedUrlList(Fields):
 
 
 @operation("GET", SIGNED_URLS, "queues:share")
-async def signed_url_list(ctx: Context, args: SignedUrlList) -> list[Grant]:
+async def signed_url_list(ctx: Context, args: SignedUrlListArgs) -> list[Grant]:
     """List a queue's signed URLs that have not expired.
 
-    They are in the order of their ids.
+    They are sorted by id.
     """
     return await ctx.storage.grant_list(
         ctx.project, args.queue_name, marker=args.marker, limit=args.limit, now=ctx.wall
     )
 
 
-class SignedUrlRef(Fields):
+class SignedUrlArgs(Fields):
     """One signed URL."""
 
     queue_name: QueueName
@@ -151,8 +149,8 @@ class SignedUrlRef(Fields):
 
 
 @operation("DELETE", SIGNED_URL, "queues:share", status=204)
-async def signed_url_revoke(ctx: Context, args: SignedUrlRef) -> None:
-    """Refuse a signed URL from now on."""
+async def signed_url_revoke(ctx: Context, args: SignedUrlArgs) -> None:
+    """Revoke a signed URL."""
     found = await ctx.storage.grant_revoke(
         ctx.project, args.queue_name, args.signed_url_id, ctx.wall
     )
@@ -177,7 +175,7 @@ def _expires(given: Mapping[str, Any], now: float) -> float:
         return now + DEFAULT_SECONDS
     text = given["expires"]
     if not isinstance(text, str):
-        raise BadRequest("expires must be a text, a date and time in ISO 8601.")
+        raise BadRequest("expires must be a date and time in ISO 8601.")
     moment = parse_moment(text).timestamp()
     if moment <= now:
         raise BadRequest("expires must be in the future.")

@@ -1,4 +1,4 @@
-"""Subscriptions: the receivers of new messages (``notifications`` 1, 2)."""
+"""Subscriptions: create, list, show, change, confirm (``notifications`` 1, 2)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _RESERVED = ("queue", "subscription_id", "project")
 SubscriptionId = Annotated[str, path(help="Id of the subscription.")]
 
 
-# -- what a subscription may be ----------------------------------------------
+# -- checks ------------------------------------------------------------------
 
 
 def _check_subscriber(ctx: Context, value: Any) -> str:
@@ -66,7 +66,7 @@ def _check_ttl(value: Any, now: float) -> int:
 # -- operations --------------------------------------------------------------
 
 
-class SubscriptionList(Fields):
+class SubscriptionListArgs(Fields):
     """The subscriptions of a queue."""
 
     queue_name: QueueName
@@ -82,7 +82,9 @@ class SubscriptionList(Fields):
 
 
 @operation("GET", SUBSCRIPTIONS, "subscription:get_all")
-async def subscription_list(ctx: Context, args: SubscriptionList) -> list[Subscription]:
+async def subscription_list(
+    ctx: Context, args: SubscriptionListArgs
+) -> list[Subscription]:
     """List a queue's subscriptions.
 
     They are in the order of their creation; expired ones are left out.
@@ -96,7 +98,7 @@ async def subscription_list(ctx: Context, args: SubscriptionList) -> list[Subscr
     )
 
 
-class SubscriptionCreate(Fields):
+class SubscriptionCreateArgs(Fields):
     """A new subscription."""
 
     queue_name: QueueName
@@ -109,11 +111,11 @@ class SubscriptionCreate(Fields):
     ] = msgspec.UNSET
 
 
-class Subscribed(msgspec.Struct, frozen=True):
+class SubscriptionResult(msgspec.Struct, frozen=True):
     """The outcome of a request to subscribe.
 
     Attributes:
-        subscription: The new subscription, or the one that was there.
+        subscription: The new subscription, or the existing one.
         created: Whether it is new.
     """
 
@@ -122,7 +124,9 @@ class Subscribed(msgspec.Struct, frozen=True):
 
 
 @operation("POST", SUBSCRIPTIONS, "subscription:create", status=201)
-async def subscription_create(ctx: Context, args: SubscriptionCreate) -> Subscribed:
+async def subscription_create(
+    ctx: Context, args: SubscriptionCreateArgs
+) -> SubscriptionResult:
     """Subscribe a URI to a queue.
 
     A WebSocket that names no URI is subscribed itself.
@@ -159,14 +163,14 @@ async def subscription_create(ctx: Context, args: SubscriptionCreate) -> Subscri
         if not created:
             trusted.not_needed()
     if listener is not None:
-        # Also if it was made before: the answer may have been lost.
+        # Also if it exists: the answer to the first request may have been lost.
         listener.listen(subscription)
     elif not subscription.confirmed:
         ctx.server.notices.subscribed(subscription)
-    return Subscribed(subscription, created)
+    return SubscriptionResult(subscription, created)
 
 
-class SubscriptionRef(Fields):
+class SubscriptionArgs(Fields):
     """One subscription."""
 
     queue_name: QueueName
@@ -174,13 +178,13 @@ class SubscriptionRef(Fields):
 
 
 @operation("GET", SUBSCRIPTION, "subscription:get")
-async def subscription_get(ctx: Context, args: SubscriptionRef) -> Subscription:
+async def subscription_get(ctx: Context, args: SubscriptionArgs) -> Subscription:
     """Show a subscription."""
     return await _found(ctx, args)
 
 
 async def _found(
-    ctx: Context, args: SubscriptionRef | SubscriptionUpdate
+    ctx: Context, args: SubscriptionArgs | SubscriptionUpdateArgs
 ) -> Subscription:
     found = await ctx.storage.subscription_get(
         ctx.space, args.queue_name, args.subscription_id, ctx.now
@@ -194,7 +198,7 @@ async def _found(
     return found
 
 
-class SubscriptionUpdate(Fields):
+class SubscriptionUpdateArgs(Fields):
     """A change of a subscription."""
 
     queue_name: QueueName
@@ -205,7 +209,7 @@ class SubscriptionUpdate(Fields):
 
 
 @operation("PATCH", SUBSCRIPTION, "subscription:update", status=204)
-async def subscription_update(ctx: Context, args: SubscriptionUpdate) -> None:
+async def subscription_update(ctx: Context, args: SubscriptionUpdateArgs) -> None:
     """Change a subscription's subscriber, ttl or options."""
     given = args.changes
     if not isinstance(given, Mapping):
@@ -225,7 +229,7 @@ async def subscription_update(ctx: Context, args: SubscriptionUpdate) -> None:
         )
     if "subscriber" in named:
         _check_subscriber(ctx, named["subscriber"])
-        # A new subscriber has agreed to nothing yet.
+        # A new subscriber has not confirmed yet.
         named["confirmed"] = False
     if "ttl" in named:
         _check_ttl(named["ttl"], ctx.now)
@@ -249,7 +253,7 @@ async def subscription_update(ctx: Context, args: SubscriptionUpdate) -> None:
 
 
 @operation("DELETE", SUBSCRIPTION, "subscription:delete", status=204)
-async def subscription_delete(ctx: Context, args: SubscriptionRef) -> None:
+async def subscription_delete(ctx: Context, args: SubscriptionArgs) -> None:
     """Remove a subscription.
 
     Do nothing if it does not exist.
@@ -270,7 +274,7 @@ async def subscription_delete(ctx: Context, args: SubscriptionRef) -> None:
         remove_trusts(ctx, [trust])
 
 
-class SubscriptionConfirm(Fields):
+class SubscriptionConfirmArgs(Fields):
     """A subscriber's answer to a request for confirmation."""
 
     queue_name: QueueName
@@ -281,8 +285,8 @@ class SubscriptionConfirm(Fields):
 
 
 @operation("PUT", SUBSCRIPTION + "/confirm", "subscription:confirm", status=204)
-async def subscription_confirm(ctx: Context, args: SubscriptionConfirm) -> None:
-    """Record whether a subscriber wants messages."""
+async def subscription_confirm(ctx: Context, args: SubscriptionConfirmArgs) -> None:
+    """Record a subscriber's answer to a request for confirmation."""
     given = args.answer
     confirmed = given.get("confirmed") if isinstance(given, Mapping) else None
     if type(confirmed) is not bool:

@@ -1,8 +1,8 @@
 """Topics: derives their operations from those of queues (``rest-v2`` 2.11).
 
-A topic is a queue in a name space of its own (:mod:`zaqarserver.spaces`) that
-has no claims. Its rows are those of queues with other paths, names and rules;
-handlers ask :attr:`~zaqarserver.context.Context.topics` where topics differ.
+A topic is a queue without claims in another space (:mod:`zaqarserver.spaces`). Its
+rows are those of queues with other paths, names and policy rules. Where topics
+differ, handlers check :attr:`~zaqarserver.context.Context.topics`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _WITHOUT = frozenset({"include_claimed", "claim_id", "claim_ids", "with_count"})
 
 
 def of_topic(struct: type[Fields]) -> type[Fields]:
-    """Return the fields of an operation of queues as topics have them.
+    """Return the fields of a queue operation as the topic operation has them.
 
-    The name comes as ``topic_name``; handlers read it as ``queue_name`` all the same.
-    Fields that topics do not have keep their defaults.
+    The name is sent as ``topic_name``; handlers still read ``queue_name``. Fields
+    that topics do not have keep their defaults.
     """
     fields: list[tuple[str, Any, Any]] = []
     known: dict[str, Any] = {}
@@ -52,10 +52,10 @@ def of_topic(struct: type[Fields]) -> type[Fields]:
 
 
 def topic_row(row: Operation) -> Operation:
-    """Return the row that does for topics what this one does for queues."""
+    """Return the row of the topic operation that corresponds to a queue operation."""
     resource, _, verb = row.name.partition("_")
     name = f"topic_{verb}" if resource == "queue" else f"topic_{row.name}"
-    # Nothing of a topic is claimed: asking for it, as of a queue, is no mistake.
+    # Messages of topics are never claimed: include_claimed is ignored, not refused.
     ignored = _WITHOUT if "{queue_name}" in row.path else frozenset()
     return msgspec.structs.replace(
         row,

@@ -1,9 +1,9 @@
-"""The trust behind a subscription: made, kept, replaced, removed.
+"""The Keystone trust of a subscription: create, keep, replace, remove.
 
-A trust lets this server act for a user, so whose it is counts at every change: only
-the user that it is from may change where its token goes, what is sent with it, or
-for how long. Anybody else who may change the subscription names its subscriber
-anew, and gives a trust of its own with that (``notifications`` section 9).
+A trust lets this server act for a user. So only the trustor may change where its token
+is sent, what is sent with it, or for how long. Any other user with access to the
+subscription has to give the subscriber again, and thereby a trust of their own
+(``notifications`` section 9).
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _PAGE: Final = 100
 
 
-class Trusted:
-    """A change of a subscription, stored inside ``async with``, and its trust.
+class TrustChange:
+    """A change of a subscription and its trust, stored inside ``async with``.
 
-    If it is not stored, the trust that was made for it is removed; if it is, the one
-    that it replaces.
+    On success the trust that it replaces is removed, on failure the one that was
+    created for it.
 
     Attributes:
-        changes: What to store, by member: where a token goes is stored together
-            with the trust, so that of two changes at once one counts as a whole.
+        changes: The members to store. The subscriber is stored together with the
+            trust, so that one of two concurrent changes wins as a whole.
 
     Args:
         ctx: The caller.
-        changes: What to store.
-        made: A trust that was made for them.
-        replaced: A trust that is not needed any more once they are stored.
+        changes: The members to store.
+        made: The trust that was created for the change.
+        replaced: The trust that is not needed once the change is stored.
     """
 
     __slots__ = ("_ctx", "_made", "_replaced", "changes")
@@ -69,7 +69,7 @@ class Trusted:
         self, error: type[BaseException] | None, *_more: object
     ) -> None:
         if error is not None and issubclass(error, OutcomeUnknown):
-            return  # either may be the one that is needed
+            return  # the change may be stored: either trust may be needed
         unneeded = self._replaced if error is None else self._made
         if unneeded is not None:
             self._ctx.server.trusts.delete(unneeded, self._ctx.token)
@@ -77,58 +77,58 @@ class Trusted:
 
 async def trust_new(
     ctx: Context, subscriber: str, options: Mapping[str, Any], ttl: int
-) -> Trusted:
-    """Return what to store for a new subscription.
+) -> TrustChange:
+    """Return the members to store for a new subscription.
 
     Args:
         ctx: The caller.
-        subscriber: Its URI.
-        options: Its options, as given.
-        ttl: Seconds that it lives.
+        subscriber: The URI.
+        options: The options as sent.
+        ttl: Seconds to live.
 
     Raises:
-        BadRequest: The caller cannot give a trust, or brought another's.
-        Forbidden: Keystone refuses it to the caller's token.
+        BadRequest: The caller cannot create a trust, or sent another user's.
+        Forbidden: Keystone refuses the trust to the caller's token.
         IdentityUnavailable: Keystone does not answer.
     """
     if not needs_trust(subscriber):
         plain = {"subscriber": subscriber, "options": _without(options)}
-        return Trusted(ctx, plain)
+        return TrustChange(ctx, plain)
     given = _trust_given(options)
     if given is not None:
         await _check_own(ctx, given)
-        return Trusted(ctx, _pair(subscriber, options, given, given=True))
+        return TrustChange(ctx, _pair(subscriber, options, given, given=True))
     made = await ctx.server.trusts.create(ctx, ctx.wall + ttl)
-    return Trusted(ctx, _pair(subscriber, options, made), made)
+    return TrustChange(ctx, _pair(subscriber, options, made), made)
 
 
 async def trust_change(
     ctx: Context, found: Subscription, named: Mapping[str, Any]
-) -> Trusted:
-    """Return what to store for a change of a subscription.
+) -> TrustChange:
+    """Return the members to store for a change of a subscription.
 
     Args:
         ctx: The caller.
-        found: The subscription as it is.
-        named: What changes: any of ``subscriber``, ``ttl`` and ``options``.
+        found: The stored subscription.
+        named: The changes: any of ``subscriber``, ``ttl`` and ``options``.
 
     Raises:
-        BadRequest: The caller cannot give a trust, or brought another's.
-        Forbidden: The trust is somebody else's, or Keystone refuses another one.
+        BadRequest: The caller cannot create a trust, or sent another user's.
+        Forbidden: The trust is another user's, or Keystone refuses a new one.
         IdentityUnavailable: Keystone does not answer.
     """
     subscriber = named.get("subscriber", found.subscriber)
     old = trust_of(found.subscriber, found.options)
     ours = own_trust_of(found.subscriber, found.options)
     if not needs_trust(subscriber):
-        return Trusted(ctx, _plain(found, named), replaced=ours)
+        return TrustChange(ctx, _plain(found, named), replaced=ours)
     ctx.server.trusts.check_possible(ctx)
     options = named.get("options", found.options)
     given = _trust_given(named.get("options", {}))
     if given not in (None, old):
         await _check_own(ctx, given)
         changes = _pair(subscriber, options, given, given=True)
-        return Trusted(ctx, changes, replaced=ours)
+        return TrustChange(ctx, changes, replaced=ours)
     own = old is not None and await ctx.server.trusts.is_callers(ctx, old)
     if not own and "subscriber" not in named:
         raise Forbidden(
@@ -136,14 +136,14 @@ async def trust_change(
             "subscriber as well: it then gets a trust of yours."
         )
     if own and (ours is None or "ttl" not in named):
-        return Trusted(ctx, _pair(subscriber, options, old, given=ours is None))
+        return TrustChange(ctx, _pair(subscriber, options, old, given=ours is None))
     until = ctx.wall + named.get("ttl", found.ttl)
     made = await ctx.server.trusts.create(ctx, until)
-    return Trusted(ctx, _pair(subscriber, options, made), made, ours)
+    return TrustChange(ctx, _pair(subscriber, options, made), made, ours)
 
 
 def _plain(found: Subscription, named: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what changes of the options of a subscriber that needs no trust."""
+    """Return the changed options of a subscriber that needs no trust."""
     if "options" in named or needs_trust(found.subscriber):
         return {"options": _without(named.get("options", found.options))}
     return {}
@@ -159,8 +159,8 @@ def _trust_given(options: Mapping[str, Any]) -> str | None:
 async def _check_own(ctx: Context, trust: Any) -> None:
     if not await ctx.server.trusts.is_callers(ctx, trust):
         raise BadRequest(
-            f"{TRUST_ID} must be a trust that you made for the user of this service, "
-            "in your project. Leave it out to have one made."
+            f"{TRUST_ID} must be a trust that you created for the user of this "
+            "service, in your project. Leave it out to have one created."
         )
 
 
@@ -198,6 +198,6 @@ async def trusts_of(ctx: Context, queue: str) -> list[str]:
 
 
 def remove_trusts(ctx: Context, trusts: list[str]) -> None:
-    """Remove trusts in the background; what they were for is gone."""
+    """Remove trusts in the background, after their subscriptions are deleted."""
     for trust in trusts:
         ctx.server.trusts.delete(trust, ctx.token)
