@@ -16,15 +16,15 @@ from oslo_config import cfg
 from page_sizes import LOOKS, small
 from redis_service import RedisServer
 from zaqarserver import config
-from zaqarserver.auth import NoAuth
 from zaqarserver.clock import Clock
-from zaqarserver.context import Server
+from zaqarserver.common.metrics import Metrics
 from zaqarserver.http import make_app
-from zaqarserver.metrics import Metrics
-from zaqarserver.policy import RulePolicy
-from zaqarserver.quotas import quotas_of
-from zaqarserver.settings import Settings
-from zaqarserver.signing import Signer
+from zaqarserver.identity.auth import NoAuth
+from zaqarserver.identity.policy import RulePolicy
+from zaqarserver.operations.context import Server
+from zaqarserver.operations.limits import quotas_of
+from zaqarserver.operations.settings import Settings
+from zaqarserver.operations.signing import Signer
 from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.sqlite import SQLiteStorage
 

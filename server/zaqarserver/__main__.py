@@ -11,11 +11,13 @@ from collections.abc import Sequence
 import uvloop
 from oslo_config import cfg
 
-from zaqarserver import activation, checking, config, log, serving
-from zaqarserver.app import Application, load_storage
+from zaqarserver import config
+from zaqarserver.common import log
 from zaqarserver.errors import SettingsError, StartupError
-from zaqarserver.reloading import Reload
-from zaqarserver.workers import Supervisor
+from zaqarserver.process import activation, checking, serving
+from zaqarserver.process.app import Application, load_storage
+from zaqarserver.process.reloading import Reload
+from zaqarserver.process.workers import Supervisor
 
 
 async def _serve(conf: cfg.ConfigOpts, arguments: Sequence[str]) -> None:

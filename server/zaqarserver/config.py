@@ -15,13 +15,14 @@ from urllib.parse import quote
 
 from oslo_config import cfg
 
-from zaqarserver import __version__, options
-from zaqarserver.budget import MIB, MOST
+from zaqarserver import __version__
+from zaqarserver.common import options
+from zaqarserver.common.budget import MIB, MOST
+from zaqarserver.common.options import setting
 from zaqarserver.errors import SettingsError
 from zaqarserver.notify.settings import NotifySettings, TrustTokens
-from zaqarserver.options import setting
-from zaqarserver.quotas import Limits, QuotaFile
-from zaqarserver.settings import CommonSettings, Settings
+from zaqarserver.operations.limits import Limits, QuotaFile
+from zaqarserver.operations.settings import CommonSettings, Settings
 
 #: The server's own page behind the links of confirmation mails.
 CONFIRM_PAGE = "/confirm"

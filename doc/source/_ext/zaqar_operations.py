@@ -21,9 +21,8 @@ import msgspec
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-from zaqarserver import fields
-from zaqarserver.fields import Member, Source, members
-from zaqarserver.operations import OPERATIONS, Body, Operation
+from zaqarserver.operations import OPERATIONS, Body, Operation, fields
+from zaqarserver.operations.fields import Member, Source, members
 
 TYPES = {str: "string", int: "integer", bool: "boolean", float: "number", Any: "any"}
 PLACES = {
@@ -214,7 +213,7 @@ class Policies(_Generated):
         """Return the table."""
         self.note_sources()
         # Imported here: it takes oslo.policy, which nothing else here needs.
-        from zaqarserver.policy import list_rules  # noqa: PLC0415
+        from zaqarserver.identity.policy import list_rules  # noqa: PLC0415
 
         rows = [["Rule", "Default", "Guards"]]
         for rule in list_rules():

@@ -9,8 +9,10 @@ from docutils import nodes
 from oslo_config import cfg, types
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-from zaqarserver import config, keystone_settings, quotas, settings, trustee
+from zaqarserver import config
+from zaqarserver.identity import keystone_settings, trustee
 from zaqarserver.notify import settings as notify
+from zaqarserver.operations import limits, settings
 
 NAMES = {
     types.String: "string",
@@ -81,7 +83,7 @@ class Settings(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the sections."""
-        sources = (config, notify, quotas, settings, keystone_settings, trustee)
+        sources = (config, notify, limits, settings, keystone_settings, trustee)
         for source in (__file__, *(module.__file__ for module in sources)):
             self.env.note_dependency(str(source))
         lines: list[str] = []

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 from zaqarserver import config
-from zaqarserver.app import check_exposure, load_authenticator
-from zaqarserver.auth import NoAuth
 from zaqarserver.errors import SettingsError
-from zaqarserver.keystone import KeystoneAuth
-from zaqarserver.keystone_settings import list_opts
+from zaqarserver.identity.auth import NoAuth
+from zaqarserver.identity.keystone import KeystoneAuth
+from zaqarserver.identity.keystone_settings import list_opts
+from zaqarserver.process.app import check_exposure, load_authenticator
 
 #: Every setting that a server with a service user needs.
 COMPLETE = {
@@ -158,7 +158,7 @@ def test_webhooks_reach_loopback_only_where_all_callers_are_on_this_machine(load
 
 
 def test_without_the_extra_the_server_says_what_to_install(load, monkeypatch):
-    monkeypatch.delitem(sys.modules, "zaqarserver.keystone")
+    monkeypatch.delitem(sys.modules, "zaqarserver.identity.keystone")
     monkeypatch.setitem(sys.modules, "keystonemiddleware.auth_token", None)
     with pytest.raises(SettingsError) as refused:
         load()
@@ -168,7 +168,9 @@ def test_without_the_extra_the_server_says_what_to_install(load, monkeypatch):
 def test_a_server_without_authentication_does_not_load_the_middleware(tmp_path):
     (tmp_path / "zaqarserver.conf").write_text("")
     program = (
-        "import sys; from zaqarserver import app, config\n"
+        "import sys\n"
+        "from zaqarserver import config\n"
+        "from zaqarserver.process import app\n"
         "app.load_authenticator(config.load(sys.argv[1:]))\n"
         "heavy = {'keystonemiddleware', 'keystoneauth1', 'webob'}\n"
         "print(sorted(heavy & set(sys.modules)))"

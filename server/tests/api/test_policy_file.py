@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from oslo_config import cfg
 from zaqarserver import config
-from zaqarserver.context import Context
 from zaqarserver.errors import Forbidden, SettingsError
-from zaqarserver.policy import RulePolicy, list_all
+from zaqarserver.identity.policy import RulePolicy, list_all
+from zaqarserver.operations.context import Context
 
 RULE = "queues:get"
 DENIED = '"queues:get": "role:auditor"\n'

@@ -3,11 +3,11 @@
 from dataclasses import fields
 
 import pytest
-from zaqarserver import quotas
+from zaqarserver.common.metrics import Metrics
 from zaqarserver.config import load
 from zaqarserver.errors import QuotaExceeded, SettingsError, TooManyRequests
-from zaqarserver.metrics import Metrics
-from zaqarserver.quotas import (
+from zaqarserver.operations import limits
+from zaqarserver.operations.limits import (
     MOST_BUCKETS,
     Limits,
     Override,
@@ -135,7 +135,7 @@ def test_who_waits_as_long_as_told_is_let_in(rate):
 
 
 def test_only_so_many_buckets_are_remembered_those_used_last(monkeypatch):
-    monkeypatch.setattr(quotas, "MOST_BUCKETS", 3)
+    monkeypatch.setattr(limits, "MOST_BUCKETS", 3)
     counted = Quotas(Limits(requests_per_second=1, burst=1))
     for project in "abca":
         admitted(counted, project, 0)

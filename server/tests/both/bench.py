@@ -11,16 +11,16 @@ import falcon.testing
 import msgspec
 from notices import NO_NOTICES
 from zaqarserver import config
-from zaqarserver.app import load_driver
-from zaqarserver.auth import Authenticator, NoAuth
 from zaqarserver.clock import Clock
-from zaqarserver.context import Server
+from zaqarserver.common.metrics import Metrics
 from zaqarserver.http import make_app
-from zaqarserver.metrics import Metrics
+from zaqarserver.identity.auth import Authenticator, NoAuth
+from zaqarserver.identity.policy import RulePolicy
 from zaqarserver.notify.websocket import Hub
-from zaqarserver.policy import RulePolicy
-from zaqarserver.quotas import quotas_of
-from zaqarserver.signing import Signer
+from zaqarserver.operations.context import Server
+from zaqarserver.operations.limits import quotas_of
+from zaqarserver.operations.signing import Signer
+from zaqarserver.process.app import load_driver
 from zaqarserver.spaces import project_of
 from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.base import Storage

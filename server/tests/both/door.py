@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 import msgspec
-from zaqarserver.auth import Headers, Identity
 from zaqarserver.errors import IdentityUnavailable, Unauthorized
+from zaqarserver.identity.auth import Headers, Identity
 
 from .bench import Bench, Dialog
 from .service import CLIENT

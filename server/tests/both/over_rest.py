@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from zaqarserver.fields import Source, members
 from zaqarserver.operations import OPERATIONS
+from zaqarserver.operations.fields import Source, members
 
 from .bench import HttpAnswer
 from .service import (

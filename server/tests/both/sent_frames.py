@@ -4,8 +4,8 @@ import json
 
 import msgspec
 from hypothesis import strategies as st
-from zaqarserver.fields import Source, members
 from zaqarserver.operations import OPERATIONS
+from zaqarserver.operations.fields import Source, members
 
 from .service import CLIENT
 

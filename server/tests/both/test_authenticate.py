@@ -4,10 +4,10 @@ import asyncio
 import itertools
 
 import pytest
-from zaqarserver.auth import Identity
 from zaqarserver.errors import Forbidden
+from zaqarserver.identity.auth import Identity
 from zaqarserver.operations import OPERATIONS
-from zaqarserver.signing import Signer
+from zaqarserver.operations.signing import Signer
 
 from .bench import Bench
 from .door import OPTIONS, SECRET, Door, Line

@@ -3,10 +3,10 @@
 import itertools
 
 import pytest
-from zaqarserver.auth import Identity
 from zaqarserver.errors import Forbidden
+from zaqarserver.identity.auth import Identity
 from zaqarserver.operations import OPERATIONS
-from zaqarserver.signing import Signer
+from zaqarserver.operations.signing import Signer
 
 from .bench import Bench
 from .door import OPTIONS, SECRET, Door

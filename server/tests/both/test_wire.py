@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from websocket import ABNF
-from zaqarserver.auth import NoAuth
-from zaqarserver.metrics import Metrics
+from zaqarserver.common.metrics import Metrics
+from zaqarserver.identity.auth import NoAuth
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.websocket import FrameEdge
 

@@ -8,12 +8,12 @@ import logging
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from zaqarserver.app import load_driver
 from zaqarserver.clock import RATE, Clock
 from zaqarserver.errors import Unavailable
+from zaqarserver.process.app import load_driver
+from zaqarserver.process.timekeeping import Timekeeper
 from zaqarserver.storage.base import StoreTime
 from zaqarserver.storage.sqlite import timekeeping
-from zaqarserver.timekeeping import Timekeeper
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from zaqarserver import activation
+from zaqarserver.process import activation
 
 SECONDS = 30.0
 BECOME_SERVER = """

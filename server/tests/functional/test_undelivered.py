@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 import uvloop
-from zaqarserver.budget import Budget
+from zaqarserver.common.budget import Budget
 from zaqarserver.http.connection import HttpConnection
 from zaqarserver.http.exchange import EXCHANGE
 from zaqarserver.http.service import Service

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from keystone_service import Keystone
 from zaqarserver import config
-from zaqarserver.auth import Identity
 from zaqarserver.clock import Clock
 from zaqarserver.errors import Forbidden, IdentityUnavailable, Unauthorized
-from zaqarserver.keystone import KeystoneAuth
+from zaqarserver.identity.auth import Identity
+from zaqarserver.identity.keystone import KeystoneAuth
 
 
 class Asker:
@@ -357,7 +357,7 @@ def silent() -> Iterator[str]:
 def test_a_service_that_says_nothing_holds_nobody_up_for_long(
     make: Callable[..., Asker], silent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zaqarserver.keystone.PATIENCE", 0.2)
+    monkeypatch.setattr("zaqarserver.identity.keystone.PATIENCE", 0.2)
     ask = make("http_connect_timeout = 1\nhttp_request_max_retries = 0", url=silent)
 
     async def crowd() -> list[Any]:

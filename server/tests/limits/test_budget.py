@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from zaqarserver import budget as module
-from zaqarserver.budget import Budget
+from zaqarserver.common import budget as module
+from zaqarserver.common.budget import Budget
 from zaqarserver.errors import Overloaded
 
 

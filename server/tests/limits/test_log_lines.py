@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from zaqarserver.log import Sparing
+from zaqarserver.common.log import Sparing
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import dataclasses
 
 import pytest
 from oslo_config import cfg
+from zaqarserver.common.options import options, values
 from zaqarserver.notify.dispatch import load_deliverers
 from zaqarserver.notify.email import MailDeliverer
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.webhook import WebhookDeliverer
-from zaqarserver.options import options, values
 
 NOTIFICATION_OPTS = options(NotifySettings)
 

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 from receivers import receiving
-from zaqarserver import trusts
 from zaqarserver.clock import Clock
-from zaqarserver.context import Context
+from zaqarserver.common.lru import LRU
 from zaqarserver.errors import IdentityUnavailable, TrustGone
-from zaqarserver.lru import LRU
+from zaqarserver.identity import trusts
+from zaqarserver.identity.trustee import TrustToken
+from zaqarserver.identity.trusts import KeystoneTrusts
 from zaqarserver.notify.deliverer import Delivered, Failed, Retry
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.trust import TrustDeliverer
+from zaqarserver.operations.context import Context
 from zaqarserver.operations.trusting import trusts_of
 from zaqarserver.storage.sqlite import SQLiteStorage
-from zaqarserver.trustee import TrustToken
-from zaqarserver.trusts import KeystoneTrusts
 
 from .doubles import parcel_of
 

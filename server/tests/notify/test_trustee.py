@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from zaqarserver import config
 from zaqarserver.errors import SettingsError
-from zaqarserver.trustee import load_trustee
+from zaqarserver.identity.trustee import load_trustee
 
 
 def load(directory: Path, text: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from redis_service import RedisServer
-from zaqarserver import deadline
+from zaqarserver.common import deadline
 from zaqarserver.errors import Unavailable
 from zaqarserver.spaces import project_of
 from zaqarserver.storage.base import NewMessage, Storage

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 from redis_service import RedisServer
-from zaqarserver import deadline
+from zaqarserver.common import deadline
+from zaqarserver.common.singleflight import SingleFlight
 from zaqarserver.errors import Unavailable
-from zaqarserver.singleflight import SingleFlight
 from zaqarserver.storage.redis import RedisStorage, resolve
 from zaqarserver.storage.redis.agreement import agreed
 from zaqarserver.storage.redis.resolve import Resolver

@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import msgspec
-from zaqarserver.fields import Source, members
 from zaqarserver.operations import OPERATIONS, Body, Operation
+from zaqarserver.operations.fields import Source, members
 
 PATCH = [{"op": "add", "path": "/metadata/intruder", "value": 1}]
 POOL = {"uri": "sqlite:////nowhere/pool.db", "weight": 1}

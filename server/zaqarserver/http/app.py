@@ -11,17 +11,17 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from zaqarserver.auth import Authenticator
+from zaqarserver.common.log import new_request_id
+from zaqarserver.common.metrics import CONTENT_TYPE, Metrics
 from zaqarserver.config import CONFIRM_PAGE
-from zaqarserver.context import Server
 from zaqarserver.errors import RequestError
 from zaqarserver.http.edge import RestEdge, Route
 from zaqarserver.http.gate import METHODS, METRICS_PAGE, Gate
 from zaqarserver.http.reading import check_accept, read_headers
 from zaqarserver.http.replies import VARY, error_reply, write
-from zaqarserver.log import new_request_id
-from zaqarserver.metrics import CONTENT_TYPE, Metrics
+from zaqarserver.identity.auth import Authenticator
 from zaqarserver.operations import BoundOperation, Reply, bind
+from zaqarserver.operations.context import Server
 from zaqarserver.operations.service import VERSIONS
 
 _ALLOWED = "Access-Control-Allow-Headers"

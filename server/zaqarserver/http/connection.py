@@ -15,13 +15,13 @@ import math
 import socket
 import struct
 
-from zaqarserver.budget import Account
+from zaqarserver.common.budget import Account
+from zaqarserver.common.peers import has_unread, is_reset
 from zaqarserver.http.exchange import Exchange, Undo
 from zaqarserver.http.heads import Head, framing
 from zaqarserver.http.parsing import RequestParser
 from zaqarserver.http.refusals import BUSY, Refusal
 from zaqarserver.http.service import Service
-from zaqarserver.peers import has_unread, is_reset
 
 LOG = logging.getLogger(__name__)
 

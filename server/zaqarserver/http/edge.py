@@ -13,14 +13,8 @@ from typing import Any
 
 import falcon.asgi
 
-from zaqarserver.auth import (
-    MAX_PROJECT,
-    Authenticator,
-    ClientIds,
-)
-from zaqarserver.context import Context, Server
+from zaqarserver.common.metrics import Metrics
 from zaqarserver.errors import BadRequest
-from zaqarserver.fields import check_name
 from zaqarserver.http.exchange import EXCHANGE, Exchange
 from zaqarserver.http.reading import (
     check_accept,
@@ -33,8 +27,14 @@ from zaqarserver.http.replies import (
     error_reply,
     write,
 )
-from zaqarserver.metrics import Metrics
+from zaqarserver.identity.auth import (
+    MAX_PROJECT,
+    Authenticator,
+    ClientIds,
+)
 from zaqarserver.operations import BoundOperation, Reply, admit, run
+from zaqarserver.operations.context import Context, Server
+from zaqarserver.operations.fields import check_name
 
 #: Bytes of the query that the head of an answer shows at most.
 MAX_SHOWN_QUERY = 1024

@@ -11,16 +11,16 @@ import time
 
 import falcon.asgi
 
-from zaqarserver.auth import Authenticator, Headers, Identity, header_text
+from zaqarserver.common.log import new_request_id, request_id_var
+from zaqarserver.common.metrics import Metrics
 from zaqarserver.config import CONFIRM_PAGE
-from zaqarserver.context import Server
 from zaqarserver.errors import NotFound
 from zaqarserver.http.reading import read_headers
 from zaqarserver.http.replies import error_reply, write
-from zaqarserver.log import new_request_id, request_id_var
-from zaqarserver.metrics import Metrics
+from zaqarserver.identity.auth import Authenticator, Headers, Identity, header_text
+from zaqarserver.operations.context import Server
 from zaqarserver.operations.sharing import is_open
-from zaqarserver.signing import Signature
+from zaqarserver.operations.signing import Signature
 
 #: The methods that paths may have, and one that none has.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE")

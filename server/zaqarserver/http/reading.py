@@ -9,11 +9,11 @@ from typing import Any
 import falcon.asgi
 import falcon.uri
 
-from zaqarserver.auth import SINGLE_HEADERS, Headers
 from zaqarserver.errors import BadRequest, RequestError, UnsupportedMediaType
-from zaqarserver.fields import Fields
 from zaqarserver.http.exchange import EXCHANGE, Exchange
+from zaqarserver.identity.auth import SINGLE_HEADERS, Headers
 from zaqarserver.operations import Body, BoundOperation
+from zaqarserver.operations.fields import Fields
 
 _FORM = b"application/x-www-form-urlencoded"
 

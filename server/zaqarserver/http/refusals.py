@@ -9,7 +9,7 @@ from email.utils import formatdate
 import msgspec
 
 from zaqarserver.clock import wall
-from zaqarserver.log import new_request_id
+from zaqarserver.common.log import new_request_id
 
 
 class Refusal(Exception):

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from zaqarserver.budget import Budget
+from zaqarserver.common.budget import Budget
 
 
 class Service:

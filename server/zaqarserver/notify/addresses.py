@@ -22,8 +22,8 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from zaqarserver.common.singleflight import SingleFlight, Threads
 from zaqarserver.errors import SettingsError
-from zaqarserver.singleflight import SingleFlight, Threads
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

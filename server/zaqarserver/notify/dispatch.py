@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Final
 
+from zaqarserver.common.plugins import installed
 from zaqarserver.notify.deliverer import (
     Delivered,
     Deliverer,
@@ -16,7 +17,6 @@ from zaqarserver.notify.deliverer import (
     Retry,
 )
 from zaqarserver.notify.settings import NotifySettings
-from zaqarserver.plugins import installed
 from zaqarserver.storage.subscriptions import Subscription
 
 LOG = logging.getLogger(__name__)

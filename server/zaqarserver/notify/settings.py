@@ -7,7 +7,7 @@ from typing import Protocol
 
 from oslo_config import cfg
 
-from zaqarserver.options import setting
+from zaqarserver.common.options import setting
 
 SUBSCRIPTION_TEMPLATE = {
     "topic": "Zaqar Notification - Subscription Confirmation",

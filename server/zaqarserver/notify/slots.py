@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from zaqarserver.clock import Clock
-from zaqarserver.lru import LRU
+from zaqarserver.common.lru import LRU
 
 LONG: Final = 2.0  # seconds after which sending counts as slow
 _WINDOW = 2  # jobs that are held in all, for each slot

@@ -15,13 +15,13 @@ from typing import Final, Protocol
 
 import msgspec
 
+from zaqarserver.common.turns import SLICE_SECONDS, Turns
 from zaqarserver.notify import payload
 from zaqarserver.notify.dispatch import log_defect
 from zaqarserver.notify.known import Known
 from zaqarserver.spaces import project_of
 from zaqarserver.storage.subscriptions import Posted, Subscription
 from zaqarserver.subscribers.filters import Filter, compile_filter
-from zaqarserver.turns import SLICE_SECONDS, Turns
 
 #: Bytes of posts of one project that may wait to be pushed, and what a message
 #: counts beside its body.

@@ -15,9 +15,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from zaqarserver import deadline
-from zaqarserver.backoff import doubling
 from zaqarserver.clock import Clock
+from zaqarserver.common import deadline
+from zaqarserver.common.backoff import doubling
+from zaqarserver.common.turns import Turns
 from zaqarserver.errors import Unavailable
 from zaqarserver.notify.deliverer import Delivered, Failed, Gone, Retry
 from zaqarserver.notify.dispatch import Dispatch, load_deliverers, log_defect, named
@@ -31,7 +32,6 @@ from zaqarserver.storage.subscriptions import (
     Subscription,
     SubscriptionStorage,
 )
-from zaqarserver.turns import Turns
 
 LOG = logging.getLogger(__name__)
 

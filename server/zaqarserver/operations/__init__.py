@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from zaqarserver import deadline
-from zaqarserver.budget import Lease
-from zaqarserver.context import Context
+from zaqarserver.common import deadline
+from zaqarserver.common.budget import Lease
 from zaqarserver.operations import (
     claims,
     flavors,
@@ -29,6 +28,7 @@ from zaqarserver.operations import (
     sharing,
     subscriptions,
 )
+from zaqarserver.operations.context import Context
 from zaqarserver.operations.row import (
     Body,
     BoundOperation,
@@ -36,8 +36,8 @@ from zaqarserver.operations.row import (
     Reply,
     rows_of,
 )
+from zaqarserver.operations.settings import Settings
 from zaqarserver.operations.topics import topic_row
-from zaqarserver.settings import Settings
 
 __all__ = ["OPERATIONS", "Body", "BoundOperation", "Operation", "Reply", "bind"]
 __all__ += ["admit", "run"]

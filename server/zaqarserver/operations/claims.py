@@ -9,9 +9,9 @@ from typing import Annotated
 
 import msgspec
 
-from zaqarserver.context import Context
 from zaqarserver.errors import ClaimNotFound, Unavailable
-from zaqarserver.fields import Fields, QueueName, body, path, query
+from zaqarserver.operations.context import Context
+from zaqarserver.operations.fields import Fields, QueueName, body, path, query
 from zaqarserver.operations.messages import is_delayed, queue_metadata, readable
 from zaqarserver.operations.metadata import dead_letter
 from zaqarserver.operations.paths import CLAIM, CLAIMS

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import msgspec
 
-from zaqarserver.context import Context, PoolRegistry
 from zaqarserver.errors import (
     BadRequest,
     FlavorNotFound,
@@ -15,7 +14,8 @@ from zaqarserver.errors import (
     RequestError,
     Unavailable,
 )
-from zaqarserver.fields import Fields, document, path, query
+from zaqarserver.operations.context import Context, PoolRegistry
+from zaqarserver.operations.fields import Fields, document, path, query
 from zaqarserver.operations.metadata import check_size
 from zaqarserver.operations.paths import FLAVOR, FLAVORS
 from zaqarserver.operations.pools import (

@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from zaqarserver.context import Context
 from zaqarserver.operations import (
     claims,
     messages,
@@ -20,6 +19,7 @@ from zaqarserver.operations import (
     sharing,
     subscriptions,
 )
+from zaqarserver.operations.context import Context
 from zaqarserver.operations.row import Reply, frame_answer
 from zaqarserver.storage.accounts import Grant
 from zaqarserver.storage.base import Claim, Edge, Message, Metadata, QueueStats

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from zaqarserver.context import Context
 from zaqarserver.errors import BadRequest, MessageNotFound
-from zaqarserver.fields import (
+from zaqarserver.operations.context import Context
+from zaqarserver.operations.fields import (
     Fields,
     QueueName,
     Source,

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from zaqarserver.context import Context
 from zaqarserver.errors import BadRequest, Conflict
-from zaqarserver.fields import check_integer, check_name
-from zaqarserver.settings import Settings
+from zaqarserver.operations.context import Context
+from zaqarserver.operations.fields import check_integer, check_name
+from zaqarserver.operations.settings import Settings
 from zaqarserver.storage.base import DeadLetter, Metadata
 from zaqarserver.subscribers.retry import check_policy
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from zaqarserver.context import Context
 from zaqarserver.operations import flavors, pools
+from zaqarserver.operations.context import Context
 from zaqarserver.operations.flavors import ShownFlavor
 from zaqarserver.operations.paths import FLAVORS, POOLS
 from zaqarserver.operations.rest import next_link, query_sent

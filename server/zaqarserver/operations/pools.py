@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import msgspec
 
-from zaqarserver.context import Context, PoolRegistry
 from zaqarserver.errors import (
     BadRequest,
     PoolExists,
@@ -16,7 +15,8 @@ from zaqarserver.errors import (
     StartupError,
     Unavailable,
 )
-from zaqarserver.fields import Fields, check_integer, document, path, query
+from zaqarserver.operations.context import Context, PoolRegistry
+from zaqarserver.operations.fields import Fields, check_integer, document, path, query
 from zaqarserver.operations.metadata import check_size
 from zaqarserver.operations.paths import POOL, POOLS
 from zaqarserver.operations.row import operation

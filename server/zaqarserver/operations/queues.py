@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import msgspec
 
-from zaqarserver.context import Context
 from zaqarserver.errors import (
     BadRequest,
     FlavorNotFound,
@@ -15,8 +14,17 @@ from zaqarserver.errors import (
     QueueNotFound,
     Unavailable,
 )
-from zaqarserver.fields import Fields, QueueName, Source, Spec, body, document, query
 from zaqarserver.operations import metadata as attributes
+from zaqarserver.operations.context import Context
+from zaqarserver.operations.fields import (
+    Fields,
+    QueueName,
+    Source,
+    Spec,
+    body,
+    document,
+    query,
+)
 from zaqarserver.operations.paths import PATCH_TYPE, QUEUE, QUEUES
 from zaqarserver.operations.quotas import Reservation
 from zaqarserver.operations.row import Body, operation

@@ -9,12 +9,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from zaqarserver.context import Context
 from zaqarserver.errors import BadRequest
-from zaqarserver.fields import Fields, path
+from zaqarserver.operations.context import Context
+from zaqarserver.operations.fields import Fields, path
+from zaqarserver.operations.limits import STOCK, UNLIMITED, Limits
 from zaqarserver.operations.paths import QUOTAS
 from zaqarserver.operations.row import Body, operation
-from zaqarserver.quotas import STOCK, UNLIMITED, Limits
 from zaqarserver.spaces import space_of
 from zaqarserver.storage.accounts import Usage
 from zaqarserver.storage.base import NewMessage

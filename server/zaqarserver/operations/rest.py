@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 import msgspec
 
-from zaqarserver.context import Context
 from zaqarserver.errors import MessageNotFound
 from zaqarserver.operations import (
     claims,
@@ -24,8 +23,9 @@ from zaqarserver.operations import (
     sharing,
     subscriptions,
 )
+from zaqarserver.operations.context import Context
 from zaqarserver.operations.row import Reply, frame_answer, rest_answer
-from zaqarserver.signing import written
+from zaqarserver.operations.signing import written
 from zaqarserver.spaces import path_of
 from zaqarserver.storage.accounts import Grant
 from zaqarserver.storage.base import Claim, Edge, Message, Metadata, QueueStats

@@ -16,10 +16,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from zaqarserver.context import Context
-from zaqarserver.fields import Checker, Fields, Source, members
-from zaqarserver.readers import BodyReader, FrameReader, QueryReader, check_count
-from zaqarserver.settings import Settings
+from zaqarserver.operations.context import Context
+from zaqarserver.operations.fields import Checker, Fields, Source, members
+from zaqarserver.operations.readers import (
+    BodyReader,
+    FrameReader,
+    QueryReader,
+    check_count,
+)
+from zaqarserver.operations.settings import Settings
 
 Handler = Callable[[Context, Any], Awaitable[Any]]
 _Handler = TypeVar("_Handler", bound=Handler)

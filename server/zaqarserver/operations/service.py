@@ -9,9 +9,9 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from zaqarserver.context import Context, PoolRegistry
 from zaqarserver.errors import Unavailable, ZaqarServerError
-from zaqarserver.fields import Fields
+from zaqarserver.operations.context import Context, PoolRegistry
+from zaqarserver.operations.fields import Fields
 from zaqarserver.operations.homedoc import home_document
 from zaqarserver.operations.row import Body, operation
 from zaqarserver.storage.base import NewMessage, Storage, Volume

@@ -12,12 +12,12 @@ from typing import Annotated, Any
 
 import msgspec
 
-from zaqarserver.context import Context, Server
 from zaqarserver.errors import BadRequest, Conflict, NotFound
-from zaqarserver.fields import Fields, QueueName, document, path, query
+from zaqarserver.operations.context import Context, Server
+from zaqarserver.operations.fields import Fields, QueueName, document, path, query
 from zaqarserver.operations.paths import QUEUE, SIGNED_URL, SIGNED_URLS
 from zaqarserver.operations.row import operation
-from zaqarserver.signing import (
+from zaqarserver.operations.signing import (
     DEFAULT_SECONDS,
     KINDS,
     Signature,

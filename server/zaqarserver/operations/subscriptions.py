@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from zaqarserver.context import Context
 from zaqarserver.errors import BadRequest, SubscriptionNotFound
-from zaqarserver.fields import Fields, QueueName, document, path, query
+from zaqarserver.operations.context import Context
+from zaqarserver.operations.fields import Fields, QueueName, document, path, query
 from zaqarserver.operations.metadata import check_size
 from zaqarserver.operations.paths import SUBSCRIPTION, SUBSCRIPTIONS
 from zaqarserver.operations.quotas import Reservation

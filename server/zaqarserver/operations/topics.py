@@ -2,7 +2,7 @@
 
 A topic is a queue without claims in another space (:mod:`zaqarserver.spaces`). Its
 rows are those of queues with other paths, names and policy rules. Where topics
-differ, handlers check :attr:`~zaqarserver.context.Context.topics`.
+differ, handlers check :attr:`~zaqarserver.operations.context.Context.topics`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast
 
 import msgspec
 
-from zaqarserver.fields import Fields, TopicName, members
+from zaqarserver.operations.fields import Fields, TopicName, members
 from zaqarserver.operations.row import Operation
 
 # Parameters about claims, and the number of queues, which topics do not have.

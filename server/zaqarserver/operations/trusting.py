@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
-from zaqarserver.context import Context
 from zaqarserver.errors import BadRequest, Forbidden, OutcomeUnknown
+from zaqarserver.operations.context import Context
 from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.subscribers.trust import (
     GIVEN,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zaqarserver.plugins import load_plugin
+from zaqarserver.common.plugins import load_plugin
 from zaqarserver.stages.base import Place, Stage
 
 GROUP = "zaqarserver.stages"

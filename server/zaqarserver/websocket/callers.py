@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from zaqarserver.auth import Authenticator, Headers, Identity
-from zaqarserver.context import Server
 from zaqarserver.errors import Forbidden, Unauthorized, Unavailable
-from zaqarserver.fields import Fields
+from zaqarserver.identity.auth import Authenticator, Headers, Identity
 from zaqarserver.operations import BoundOperation
+from zaqarserver.operations.context import Server
+from zaqarserver.operations.fields import Fields
 from zaqarserver.operations.sharing import is_open
-from zaqarserver.signing import Signature
+from zaqarserver.operations.signing import Signature
 from zaqarserver.websocket.connection import Connection
 from zaqarserver.websocket.frames import FrameError, Request
 from zaqarserver.websocket.login import REQUEST, Login, proofs_of

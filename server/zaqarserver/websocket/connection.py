@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from zaqarserver.budget import Budget
+from zaqarserver.common.budget import Budget
 from zaqarserver.errors import QuotaExceeded
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.spaces import project_of

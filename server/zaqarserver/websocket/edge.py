@@ -15,26 +15,26 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from zaqarserver.auth import (
-    MAX_PROJECT,
-    Authenticator,
-    ClientIds,
-    Identity,
-    is_loopback_host,
-)
-from zaqarserver.budget import Lease
-from zaqarserver.context import Context, Listener, Server
+from zaqarserver.common.budget import Lease
+from zaqarserver.common.log import new_request_id, request_id_var
+from zaqarserver.common.metrics import Metrics
 from zaqarserver.errors import (
     BadRequest,
     QuotaExceeded,
     RequestError,
     Unavailable,
 )
-from zaqarserver.fields import Fields
-from zaqarserver.log import new_request_id, request_id_var
-from zaqarserver.metrics import Metrics
+from zaqarserver.identity.auth import (
+    MAX_PROJECT,
+    Authenticator,
+    ClientIds,
+    Identity,
+    is_loopback_host,
+)
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.operations import BoundOperation, admit, bind, run
+from zaqarserver.operations.context import Context, Listener, Server
+from zaqarserver.operations.fields import Fields
 from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.websocket.binary import text_of_binary
 from zaqarserver.websocket.callers import Callers, LoginEnded

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from zaqarserver.auth import Headers
 from zaqarserver.errors import BadRequest, RequestError, TooManyRequests
-from zaqarserver.readers import check_json
+from zaqarserver.identity.auth import Headers
+from zaqarserver.operations.readers import check_json
 
 EMPTY = b"{}"
 #: The header by which a client names a request of its own.

@@ -12,8 +12,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from zaqarserver.auth import Authenticator, Headers, Identity
 from zaqarserver.errors import RequestError, Unavailable
+from zaqarserver.identity.auth import Authenticator, Headers, Identity
 
 LOG = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from websockets.exceptions import InvalidState
 from websockets.frames import Frame
 from websockets.http11 import Request
 
-from zaqarserver.budget import Account, Budget
-from zaqarserver.peers import is_reset
-from zaqarserver.turns import SLICE_SECONDS
+from zaqarserver.common.budget import Account, Budget
+from zaqarserver.common.peers import is_reset
+from zaqarserver.common.turns import SLICE_SECONDS
 
 #: Seconds that a dropped peer gets to read what was sent to it.
 PATIENCE = 5.0

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from zaqarserver.auth import Headers
 from zaqarserver.errors import BadRequest
-from zaqarserver.fields import Fields
+from zaqarserver.identity.auth import Headers
 from zaqarserver.operations import Body, BoundOperation
+from zaqarserver.operations.fields import Fields
 from zaqarserver.websocket.callers import needed_headers
 from zaqarserver.websocket.frames import (
     FrameError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from zaqarserver.budget import MIB, Budget, Lease
+from zaqarserver.common.budget import MIB, Budget, Lease
 
 #: Bytes that a connection may keep: requests under way, answers and pushes.
 MOST = 8 * MIB

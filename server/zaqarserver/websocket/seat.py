@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from zaqarserver.errors import QuotaExceeded
-from zaqarserver.quotas import Quotas
+from zaqarserver.operations.limits import Quotas
 
 
 class Seat:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from zaqarserver import deadline
+from zaqarserver.common import deadline
 from zaqarserver.errors import SubscriptionNotFound, Unavailable
 from zaqarserver.storage.base import Storage
 from zaqarserver.storage.pooled.pools import Pools

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from zaqarserver import deadline
+from zaqarserver.common import deadline
+from zaqarserver.common.singleflight import SingleFlight
 from zaqarserver.errors import FlavorNotFound, SettingsError, StartupError, Unavailable
-from zaqarserver.singleflight import SingleFlight
 from zaqarserver.storage.base import Capability, Storage
 from zaqarserver.storage.catalog import HOME, CatalogStorage, Placement, Pool
 from zaqarserver.storage.subscriptions import Posted

@@ -7,7 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from zaqarserver.backoff import doubling
+from zaqarserver.common.backoff import doubling
+from zaqarserver.common.lru import LRU
 from zaqarserver.errors import (
     BadRequest,
     CatalogChanged,
@@ -15,7 +16,6 @@ from zaqarserver.errors import (
     Unavailable,
     nothing_done,
 )
-from zaqarserver.lru import LRU
 from zaqarserver.storage.base import Metadata, Storage
 from zaqarserver.storage.catalog import HOME, Placement
 from zaqarserver.storage.moving import MovableStorage

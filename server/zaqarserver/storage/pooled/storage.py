@@ -9,10 +9,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from zaqarserver import deadline
 from zaqarserver.clock import wall
+from zaqarserver.common import deadline
+from zaqarserver.common.lru import LRU
 from zaqarserver.errors import SettingsError, Unavailable
-from zaqarserver.lru import LRU
 from zaqarserver.storage.accounts import Grant, Usage
 from zaqarserver.storage.base import (
     Capability,

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from zaqarserver import deadline
+from zaqarserver.common import deadline
 from zaqarserver.errors import QueueMoving, Unavailable, nothing_done
 from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.asked import Asked, Name

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import hiredis
 
-from zaqarserver import deadline
+from zaqarserver.common import deadline
 from zaqarserver.errors import StoreRefused, Unavailable
 from zaqarserver.storage.base import Capability, Durability, StoreTime, Volume
 from zaqarserver.storage.redis import scripts

@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 
 import hiredis
 
-from zaqarserver import deadline
-from zaqarserver.backoff import doubling
+from zaqarserver.common import deadline
+from zaqarserver.common.backoff import doubling
 from zaqarserver.errors import OutcomeUnknown, Unavailable
 from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.asked import Name

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from zaqarserver.common.lru import LRU
 from zaqarserver.errors import SubscriptionExists, SubscriptionNotFound, nothing_done
-from zaqarserver.lru import LRU
 from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.access import Access
 from zaqarserver.storage.redis.channel import Channel, News, read_notice

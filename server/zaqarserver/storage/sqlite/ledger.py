@@ -17,7 +17,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from zaqarserver.lru import LRU
+from zaqarserver.common.lru import LRU
 from zaqarserver.storage.base import Metadata
 from zaqarserver.storage.sqlite import statements as sql
 from zaqarserver.storage.sqlite.audience import Audience, load_audience

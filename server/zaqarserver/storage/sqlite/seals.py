@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import apsw
 
+from zaqarserver.common.lru import LRU
 from zaqarserver.errors import QueueMoving
-from zaqarserver.lru import LRU
 from zaqarserver.storage.moving import Seal, SealKind
 from zaqarserver.storage.sqlite.statements import fetch
 

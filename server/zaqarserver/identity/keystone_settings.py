@@ -14,8 +14,8 @@ from keystoneauth1 import exceptions, loading
 from keystonemiddleware import auth_token
 from oslo_config import cfg
 
+from zaqarserver.common.options import check_files, missing
 from zaqarserver.errors import SettingsError
-from zaqarserver.options import check_files, missing
 
 GROUP = "keystone_authtoken"
 #: Seconds that one request to Keystone may take unless ``http_connect_timeout``

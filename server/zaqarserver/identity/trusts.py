@@ -1,8 +1,8 @@
 """Trusts for subscribers that need tokens, off the event loop and in bounds.
 
-:mod:`zaqarserver.trustee` asks Keystone, in a few threads. Tokens that trusts give
-are kept until shortly before they end; what is to be removed is removed in the
-background, since a subscription is gone whether Keystone answers or not.
+:mod:`zaqarserver.identity.trustee` asks Keystone, in a few threads. Tokens that
+trusts give are kept until shortly before they end; what is to be removed is removed in
+the background, since a subscription is gone whether Keystone answers or not.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from zaqarserver.clock import Clock
+from zaqarserver.common.lru import LRU
+from zaqarserver.common.singleflight import SingleFlight, Threads
 from zaqarserver.errors import BadRequest, IdentityUnavailable
-from zaqarserver.lru import LRU
-from zaqarserver.singleflight import SingleFlight, Threads
 
 if TYPE_CHECKING:
-    from zaqarserver.context import Context
-    from zaqarserver.trustee import TrustToken
+    from zaqarserver.identity.trustee import TrustToken
+    from zaqarserver.operations.context import Context
 
 LOG = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ REMOVAL_WAITS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
 class TrustClient(Protocol):
-    """What is asked of Keystone; see :class:`zaqarserver.trustee.Trustee`."""
+    """What is asked of Keystone; see :class:`zaqarserver.identity.trustee.Trustee`."""
 
     def create(self, token: str, user: str, project: str, expires: float, /) -> str:
         """Make a trust of the caller."""

@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 
 from zaqarserver.errors import BadRequest
-from zaqarserver.settings import Settings
+from zaqarserver.operations.settings import Settings
 
 Headers = Mapping[bytes, bytes]
 

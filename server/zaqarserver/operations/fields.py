@@ -21,7 +21,7 @@ import msgspec
 
 from zaqarserver.errors import BadRequest
 
-Settings = Any  # the struct of zaqarserver.context; only attribute look-ups here
+Settings = Any  # the struct of context.py; only attribute look-ups here
 
 SOURCE_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 

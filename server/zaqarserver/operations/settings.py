@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from zaqarserver.options import setting
+from zaqarserver.common.options import setting
 
 
 @dataclass(frozen=True, kw_only=True)

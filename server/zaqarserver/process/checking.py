@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from zaqarserver import config
-from zaqarserver.app import load_driver, load_storage
 from zaqarserver.errors import StartupError
+from zaqarserver.process.app import load_driver, load_storage
 
 _DESCRIPTION = """\
 Look for damage in a store in a file: its log, the checksum of each page, the structure

@@ -15,11 +15,11 @@ from typing import Any
 import uvicorn
 from oslo_config import cfg
 
-from zaqarserver.budget import Budget
+from zaqarserver.common.budget import Budget
 from zaqarserver.errors import StartupError
 from zaqarserver.http.connection import HttpConnection
 from zaqarserver.http.service import Service
-from zaqarserver.web import Web
+from zaqarserver.process.web import Web
 from zaqarserver.websocket import FrameEdge
 from zaqarserver.websocket.protocol import bounded_websocket, drop_unfinished
 

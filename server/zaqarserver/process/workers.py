@@ -21,10 +21,10 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
-from zaqarserver import activation
-from zaqarserver.backoff import doubling
+from zaqarserver.common.backoff import doubling
 from zaqarserver.errors import StartupError
-from zaqarserver.web import admit_nobody
+from zaqarserver.process import activation
+from zaqarserver.process.web import admit_nobody
 
 LOG = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Generic, TypeVar
 
-from zaqarserver import deadline
+from zaqarserver.common import deadline
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")

@@ -15,13 +15,13 @@ import msgspec
 from keystoneauth1 import exceptions, loading
 from oslo_config import cfg
 
+from zaqarserver.common.options import check_files, missing
 from zaqarserver.errors import (
     Forbidden,
     IdentityUnavailable,
     SettingsError,
     TrustGone,
 )
-from zaqarserver.options import check_files, missing
 
 LOG = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from oslo_config import cfg
 from oslo_policy import policy as oslo_policy
 
-from zaqarserver.context import Context
 from zaqarserver.errors import Forbidden, SettingsError
 from zaqarserver.operations import OPERATIONS, Operation
+from zaqarserver.operations.context import Context
 from zaqarserver.operations.row import ADMIN
 
 LOG = logging.getLogger(__name__)

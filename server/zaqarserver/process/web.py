@@ -12,9 +12,9 @@ import struct
 import sys
 from collections.abc import Callable, Sequence
 
-from zaqarserver.activation import Inherited
 from zaqarserver.http.connection import HttpConnection
 from zaqarserver.http.service import Service
+from zaqarserver.process.activation import Inherited
 
 LOG = logging.getLogger(__name__)
 

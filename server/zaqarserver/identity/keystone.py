@@ -19,8 +19,9 @@ import webob
 from keystonemiddleware.auth_token import AuthProtocol
 from oslo_config import cfg
 
-from zaqarserver.auth import Headers, Identity
 from zaqarserver.clock import Clock
+from zaqarserver.common.lru import LRU
+from zaqarserver.common.singleflight import SingleFlight, Threads
 from zaqarserver.errors import (
     Forbidden,
     IdentityUnavailable,
@@ -28,9 +29,8 @@ from zaqarserver.errors import (
     Unauthorized,
     ZaqarServerError,
 )
-from zaqarserver.keystone_settings import CACHE, GROUP, prepare
-from zaqarserver.lru import LRU
-from zaqarserver.singleflight import SingleFlight, Threads
+from zaqarserver.identity.auth import Headers, Identity
+from zaqarserver.identity.keystone_settings import CACHE, GROUP, prepare
 
 LOG = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from typing import Annotated, Any
 import msgspec
 from oslo_config import cfg
 
+from zaqarserver.common.lru import LRU
+from zaqarserver.common.options import options, setting, values
 from zaqarserver.errors import QuotaExceeded, SettingsError, TooManyRequests
-from zaqarserver.lru import LRU
-from zaqarserver.options import options, setting, values
 
 LOG = logging.getLogger(__name__)
 

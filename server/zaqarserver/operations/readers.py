@@ -1,7 +1,7 @@
-"""Readers that fill :class:`~zaqarserver.fields.Fields` from requests.
+"""Readers that fill :class:`~zaqarserver.operations.fields.Fields` from requests.
 
 One reads a REST query string, one a REST body, one the body of a WebSocket
-frame. They see to types; bounds are :class:`~zaqarserver.fields.Checker`'s.
+frame. They see to types; bounds are :class:`~zaqarserver.operations.fields.Checker`'s.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from typing import Any, Union
 import msgspec
 
 from zaqarserver.errors import BadRequest
-from zaqarserver.fields import Fields, Member, Source, alternatives, is_list, members
+from zaqarserver.operations.fields import (
+    Fields,
+    Member,
+    Source,
+    alternatives,
+    is_list,
+    members,
+)
 
 _INTEGER = re.compile(r"[ \t]*[+-]?[0-9]{1,18}[ \t]*")
 _BOOLEANS = {

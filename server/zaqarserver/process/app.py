@@ -12,31 +12,32 @@ from typing import Any
 
 from oslo_config import cfg
 
-from zaqarserver import __version__, activation, config, serving
-from zaqarserver.auth import Authenticator, NoAuth, is_loopback_host
-from zaqarserver.budget import Budget
+from zaqarserver import __version__, config
 from zaqarserver.clock import Clock
-from zaqarserver.context import NoTrusts, Server
+from zaqarserver.common.budget import Budget
+from zaqarserver.common.metrics import Metrics
+from zaqarserver.common.plugins import load_plugin
+from zaqarserver.common.turns import Turns
 from zaqarserver.errors import SettingsError, StartupError, Unavailable
 from zaqarserver.http import make_app
 from zaqarserver.http.app import Cors
-from zaqarserver.metrics import Metrics
+from zaqarserver.identity.auth import Authenticator, NoAuth, is_loopback_host
+from zaqarserver.identity.policy import RulePolicy
+from zaqarserver.identity.trusts import KeystoneTrusts
 from zaqarserver.notify.confirmation import Confirmations
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.notify.worker import Notifier
-from zaqarserver.plugins import load_plugin
-from zaqarserver.policy import RulePolicy
-from zaqarserver.quotas import quotas_of
-from zaqarserver.signing import Signer
+from zaqarserver.operations.context import NoTrusts, Server
+from zaqarserver.operations.limits import quotas_of
+from zaqarserver.operations.signing import Signer
+from zaqarserver.process import activation, serving
+from zaqarserver.process.timekeeping import Timekeeper
 from zaqarserver.spaces import project_of
 from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.base import Durability, Metadata, Storage
 from zaqarserver.storage.pooled import PooledStorage
 from zaqarserver.storage.subscriptions import Noticed, Subscription
 from zaqarserver.storage.uris import masked
-from zaqarserver.timekeeping import Timekeeper
-from zaqarserver.trusts import KeystoneTrusts
-from zaqarserver.turns import Turns
 from zaqarserver.websocket import FrameEdge
 
 LOG = logging.getLogger(__name__)
@@ -139,7 +140,7 @@ def load_trusts(conf: cfg.ConfigOpts, clock: Clock) -> KeystoneTrusts | None:
     if conf.auth_strategy != "keystone":
         return None
     # What it needs is installed where Keystone is used, and known to be by now.
-    from zaqarserver.trustee import load_trustee  # noqa: PLC0415
+    from zaqarserver.identity.trustee import load_trustee  # noqa: PLC0415
 
     trustee = load_trustee(conf)
     return None if trustee is None else KeystoneTrusts(trustee, clock)

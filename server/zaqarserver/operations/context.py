@@ -8,17 +8,17 @@ from typing import Protocol
 import msgspec
 
 from zaqarserver import spaces
-from zaqarserver.budget import Budget
 from zaqarserver.clock import Clock
+from zaqarserver.common.budget import Budget
+from zaqarserver.common.turns import Turns
 from zaqarserver.errors import BadRequest
-from zaqarserver.quotas import Quotas
-from zaqarserver.settings import Settings
-from zaqarserver.signing import Signer
+from zaqarserver.operations.limits import Quotas
+from zaqarserver.operations.settings import Settings
+from zaqarserver.operations.signing import Signer
 from zaqarserver.stages.pipeline import Pipeline
 from zaqarserver.storage.base import Capability, Storage
 from zaqarserver.storage.catalog import CatalogStorage, DrainState, Pool
 from zaqarserver.storage.subscriptions import Subscription
-from zaqarserver.turns import Turns
 
 
 class Policy(Protocol):
@@ -230,7 +230,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
         roles: The caller's roles, lower case.
         user_id: The caller's user, or empty without authentication.
         listener: The connection that asks, if it can be subscribed itself.
-        token: The caller's token, or empty; a secret, see :mod:`zaqarserver.auth`.
+        token: The caller's token, or empty; a secret, see ``identity/auth.py``.
         topics: Whether the operation is about topics, not queues.
         ahead: Seconds by which the system's time is ahead of the server's.
     """

@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Self
 
+from zaqarserver.common.turns import Turns
 from zaqarserver.errors import Overloaded
-from zaqarserver.turns import Turns
 
 MIB = 1024 * 1024
 #: Bytes that all connections may keep, unless configured otherwise.

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from oslo_config import cfg
 
-from zaqarserver import config, log
+from zaqarserver import config
+from zaqarserver.common import log
 from zaqarserver.errors import SettingsError
-from zaqarserver.policy import RulePolicy
+from zaqarserver.identity.policy import RulePolicy
 
 LOG = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Callers: authentication, access rules, Keystone and trusts."""

@@ -1,0 +1,1 @@
+"""The running program: the parts put together, listening, workers, signals."""
