@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -24,7 +24,7 @@ class Argument(NamedTuple):
     """
 
     names: tuple[str, ...]
-    settings: Mapping[str, Any]
+    settings: dict[str, Any]
     queues_only: bool = False
     old_spelling: bool = False
     anywhere: bool = False
@@ -100,27 +100,20 @@ def arg(
         **settings: Further settings of `argparse`; the placeholder is by default the
             name in angle brackets, or the choices if there are any.
     """
-    if "choices" not in settings:
+    if not {"choices", "metavar"} & settings.keys():
         placeholder = name.removeprefix("--").replace("-", "_")
-        settings.setdefault("metavar", f"<{placeholder}>")
+        settings["metavar"] = f"<{placeholder}>"
     if convert is not None:
         settings["type"] = convert
     settings["help"] = text
     return Argument((name, *also), settings, queues_only, old_spelling, anywhere)
 
 
-def flag(
-    name: str,
-    text: str,
-    *,
-    also: Sequence[str] = (),
-    queues_only: bool = False,
-    old_spelling: bool = False,
-    **settings: Any,
-) -> Argument:
+def flag(name: str, text: str, **settings: Any) -> Argument:
     """Return an option that takes no value; the arguments are those of `arg`."""
-    settings = {"action": "store_true", "help": text, **settings}
-    return Argument((name, *also), settings, queues_only, old_spelling)
+    made = arg(name, text, **{"action": "store_true", **settings})
+    del made.settings["metavar"]
+    return made
 
 
 def one_of(*arguments: Argument, required: bool = False) -> Group:
@@ -238,8 +231,12 @@ def text_or_file(text: str) -> str:
     try:
         return Path(text[1:]).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise argparse.ArgumentTypeError(f"cannot read {text[1:]}: {reason}") from None
+        raise argparse.ArgumentTypeError(unreadable(text[1:], error)) from None
+
+
+def unreadable(path: object, error: Exception) -> str:
+    """Return the path and reason for which a file cannot be read."""
+    return f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
 
 
 def json_or_file(text: str) -> Any:
@@ -275,6 +272,14 @@ def names(text: str) -> list[str]:
     if not all(found):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of names: a,b")
     return found
+
+
+# -- values of arguments ---------------------------------------------------------
+
+
+def present(**values: Any) -> dict[str, Any]:
+    """Return the values that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 # -- arguments of several commands -------------------------------------------------

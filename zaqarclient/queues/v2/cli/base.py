@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TextIO, TypeAlias
 
 from cliff import command, lister, show
@@ -23,6 +24,8 @@ from zaqarclient.queues.v2.cli import client_id, output
 from zaqarclient.queues.v2.cli.arguments import arg
 from zaqarclient.queues.v2.cli.commands import COMMANDS
 from zaqarclient.queues.v2.cli.output import (
+    Body,
+    CommandError,
     discard_output,
     explained,
     without_users,
@@ -47,10 +50,6 @@ Rows: TypeAlias = tuple[Columns, Iterable[tuple[Any, ...]]]
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Help that keeps the lines of descriptions and examples as written."""
-
-
-class CommandError(Exception):
-    """A command failed; the text is for the user."""
 
 
 class Command(command.Command):
@@ -160,11 +159,10 @@ class Command(command.Command):
         """Run the command and return the exit status.
 
         Raises:
-            BrokenPipeError: the reader of the output went away; the output
+            BrokenPipeError: The reader of the output went away; the output
                 is closed, so that nothing more is said about it.
-            Unreachable: the network failed.
-            Refused: more can be said of the error than it says itself, or what it
-                says has to be made safe for a terminal.
+            CommandError: More can be said of an error than it says itself, or what
+                it says has to be made safe for a terminal.
         """
         try:
             status = super().run(parsed_args)
@@ -252,21 +250,21 @@ class Lister(_Displaying, lister.Lister):
 
     def listed(
         self,
+        columns: Columns,
         fetch: Callable[..., Any],
         parsed_args: argparse.Namespace,
-        row: Callable[[Any], tuple[Any, ...]],
-    ) -> list[tuple[Any, ...]]:
-        """Return the rows of a listing, and hint where the next page begins.
+    ) -> tuple[Columns, list[tuple[Any, ...]]]:
+        """Return columns and rows of a listing, and hint where the next page begins.
 
         Args:
+            columns: What to show of each item, as for `values_of`.
             fetch: As for `Pages`.
             parsed_args: The arguments of `paging` among others.
-            row: Makes the row of an item.
         """
         pages = Pages(fetch, parsed_args.limit, parsed_args.marker)
-        rows = list(map(row, pages))
+        rows = [values_of(item, columns) for item in pages]
         self.hint_next_page(pages)
-        return rows
+        return columns, rows
 
     def hint_next_page(self, pages: Pages) -> None:
         """Print where the next page of a listing begins, if there is one."""
@@ -297,6 +295,18 @@ class ShowOne(_Displaying, show.ShowOne):
         """Print the fields, nested values as the format needs them."""
         names, render = self._rendering(parsed_args, column_names)
         return super().produce_output(parsed_args, names, tuple(map(render, data)))
+
+
+def values_of(item: Any, columns: Columns) -> tuple[Any, ...]:
+    """Return what columns show of an item.
+
+    Args:
+        item: An object, or a document of the service.
+        columns: Names of its members, capitals and blanks allowed.
+    """
+    read = item.get if isinstance(item, Mapping) else partial(getattr, item)
+    names = [column.lower().replace(" ", "_") for column in columns]
+    return tuple(Body(read(name)) if name == "body" else read(name) for name in names)
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from zaqarclient.queues.v2.cli.arguments import json_value, load_json, not_json
+from zaqarclient.queues.v2.cli.arguments import (
+    json_value,
+    load_json,
+    not_json,
+    unreadable,
+)
+from zaqarclient.queues.v2.cli.output import CommandError
 
 #: Bytes to read from the input at a time; no less than a buffered stream holds, so
 #: that nothing remains in the buffer unseen.
@@ -30,10 +36,6 @@ _NO_MESSAGE: Final = (
 NewMessage = dict[str, Any]
 
 
-class InputError(ValueError):
-    """The input does not hold messages; the text says where and why."""
-
-
 class Input(NamedTuple):
     """A place to read from: a file, or the standard input if no path is given."""
 
@@ -43,19 +45,18 @@ class Input(NamedTuple):
         """Return the stream of bytes.
 
         Raises:
-            InputError: The standard input is closed, or the file cannot be
+            CommandError: The standard input is closed, or the file cannot be
                 opened.
         """
         if self.path is None and stdin is None:
-            raise InputError("there is no standard input to read")
+            raise CommandError("there is no standard input to read")
         if self.path is None:
             stream: BinaryIO = stdin.buffer
             return stream
         try:
             return self.path.open("rb")
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise InputError(f"cannot read {self.path}: {reason}") from error
+            raise CommandError(unreadable(self.path, error)) from error
 
     def size(self) -> int | None:
         """Return the size in bytes if it can be known beforehand."""
@@ -80,16 +81,16 @@ def read_document(stream: BinaryIO) -> Any:
     """Return the one JSON document that a stream holds.
 
     Raises:
-        InputError: it holds none.
+        CommandError: it holds none.
     """
     try:
         return load_json(stream.read())
     except json.JSONDecodeError as error:
-        raise InputError(
+        raise CommandError(
             f"the input is {not_json(error)}; --lines posts lines of text"
         ) from error
     except UnicodeDecodeError as error:
-        raise InputError("the input is not UTF-8 text") from error
+        raise CommandError("the input is not UTF-8 text") from error
 
 
 def messages_of(document: Any) -> list[NewMessage]:
@@ -99,16 +100,16 @@ def messages_of(document: Any) -> list[NewMessage]:
     service takes them; text, a number, true, false or null is the body of one.
 
     Raises:
-        InputError: an object has no body, or the list is empty.
+        CommandError: an object has no body, or the list is empty.
     """
     if not isinstance(document, dict | list):
         return [{"body": document}]
     messages = document if isinstance(document, list) else [document]
     if not messages:
-        raise InputError("the list holds no message")
+        raise CommandError("the list holds no message")
     for number, one in enumerate(messages, start=1):
         if not isinstance(one, dict) or "body" not in one:
-            raise InputError(f"message {number} {_NO_MESSAGE}")
+            raise CommandError(f"message {number} {_NO_MESSAGE}")
     return messages
 
 
@@ -143,7 +144,7 @@ def line_messages(stream: BinaryIO, *, as_json: bool) -> Iterator[NewMessage | N
         as_json: Whether each line is JSON; else it is plain text.
 
     Raises:
-        InputError: a line is not what it should be.
+        CommandError: a line is not what it should be.
     """
     for item in read_lines(stream):
         if item is None:
@@ -153,9 +154,9 @@ def line_messages(stream: BinaryIO, *, as_json: bool) -> Iterator[NewMessage | N
         try:
             yield {"body": load_json(line) if as_json else line.decode()}
         except json.JSONDecodeError as error:
-            raise InputError(f"line {number} is {not_json(error)}") from error
+            raise CommandError(f"line {number} is {not_json(error)}") from error
         except UnicodeDecodeError as error:
-            raise InputError(f"line {number} is not UTF-8 text") from error
+            raise CommandError(f"line {number} is not UTF-8 text") from error
 
 
 def batches(
@@ -171,7 +172,7 @@ def batches(
         The messages of a request, and their size in bytes.
 
     Raises:
-        InputError: a message is too large for a request of its own.
+        CommandError: a message is too large for a request of its own.
     """
     batch: list[NewMessage] = []
     size, most = 0, limit() - _ENVELOPE
@@ -185,7 +186,7 @@ def batches(
         if length > most:
             if batch:
                 yield batch, size
-            raise InputError(
+            raise CommandError(
                 f"message {number} has {length} bytes, more than the {most} that "
                 "the queue accepts"
             )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, integer
-from zaqarclient.queues.v2.cli.base import LOG, Command, CommandError
-from zaqarclient.queues.v2.cli.output import body_text
+from zaqarclient.queues.v2.cli.base import LOG, Command
+from zaqarclient.queues.v2.cli.output import CommandError, body_text
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.claim import Claim

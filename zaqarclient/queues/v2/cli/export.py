@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from zaqarclient.queues.v2.cli import bodies
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, one_of
-from zaqarclient.queues.v2.cli.base import Command, CommandError, is_terminal
+from zaqarclient.queues.v2.cli.base import Command, is_terminal
 from zaqarclient.queues.v2.cli.export_file import (
     Header,
     Messages,
@@ -23,7 +22,7 @@ from zaqarclient.queues.v2.cli.export_file import (
     read_header,
     unfinished,
 )
-from zaqarclient.queues.v2.cli.output import Progress
+from zaqarclient.queues.v2.cli.output import CommandError, Progress
 from zaqarclient.queues.v2.cli.paging import Pages, message_id_of
 
 if TYPE_CHECKING:
@@ -56,41 +55,28 @@ class ExportQueue(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Write the queue."""
-        name = parsed_args.queue_name
-        queue = self.queue(name)
+        queue = self.queue(parsed_args.queue_name)
         if parsed_args.file == "-":
             if parsed_args.resume:
                 self.usage_error("--resume needs a file")
             stream = getattr(self.app.stdout, "buffer", None)
             if stream is None:
                 raise CommandError("the standard output takes no bytes")
-            self._write(queue, stream, None)
+            self._write(queue, stream, Unfinished())
             return
-        path = Path(parsed_args.file)
-        begun = self._begun(path, name) if parsed_args.resume else None
-        if begun is None and path.exists():
-            raise CommandError(f"{path} exists; --resume goes on with it")
-        with path.open("r+b") if begun else _new_file(path) as stream:
-            if begun is not None:
-                stream.truncate(begun.size)
-                stream.seek(begun.size)
+        path, begun = Path(parsed_args.file), Unfinished()
+        if parsed_args.resume and path.exists():
+            begun = unfinished(path, queue.name)
+        with _opened(path, resume=parsed_args.resume) as stream:
+            stream.truncate(begun.size)
+            stream.seek(begun.size)
             count = self._write(queue, stream, begun)
         self.hint(f"{count} messages in {path}")
 
-    @staticmethod
-    def _begun(path: Path, name: str) -> Unfinished | None:
-        if not path.exists():
-            return None
-        try:
-            found = unfinished(path, name)
-        except bodies.InputError as error:
-            raise CommandError(str(error)) from error
-        return found if found.size else Unfinished(None, 0, 0)
-
-    def _write(self, queue: Queue, stream: BinaryIO, begun: Unfinished | None) -> int:
-        if begun is None or not begun.size:
+    def _write(self, queue: Queue, stream: BinaryIO, begun: Unfinished) -> int:
+        if not begun.size:
             stream.write(header_line(Header(queue.name, _own_metadata(queue))))
-        count = begun.messages if begun else 0
+        count = begun.messages
         total = queue.stats["messages"]["total"] + count
         progress = Progress(self.app.stderr, total)
 
@@ -100,7 +86,7 @@ class ExportQueue(Command):
             )
 
         try:
-            for message in Pages(fetch, 0, begun.marker if begun else None):
+            for message in Pages(fetch, 0, begun.marker):
                 members = ("id", "body", "ttl", "age")
                 stream.write(line({name: getattr(message, name) for name in members}))
                 count += 1
@@ -147,11 +133,12 @@ class ImportQueue(Command):
                 self.usage_error("--resume needs a file")
             if is_terminal(self.app.stdin):
                 self.usage_error("the standard input is a terminal: give a file")
-            count = self._import(queue, self.app.stdin.buffer, parsed_args, None)
+            count = self._import(
+                queue, self.app.stdin.buffer, parsed_args, _State(None)
+            )
         else:
             path = Path(parsed_args.file)
-            state = _State(path, queue.name)
-            self._check_state(state, parsed_args)
+            state = self._state(path, parsed_args)
             try:
                 with path.open("rb") as stream:
                     count = self._import(queue, stream, parsed_args, state)
@@ -161,7 +148,10 @@ class ImportQueue(Command):
         self.hint(f"{count} messages posted to {queue.name}")
 
     @staticmethod
-    def _check_state(state: _State, parsed_args: argparse.Namespace) -> None:
+    def _state(export: Path, parsed_args: argparse.Namespace) -> _State:
+        state = _State(
+            export.with_name(f".{export.name}.import-{parsed_args.queue_name}")
+        )
         if parsed_args.restart:
             state.remove()
         state.load()
@@ -170,25 +160,21 @@ class ImportQueue(Command):
                 f"an import of this file was interrupted after {state.posted} "
                 "messages: --resume goes on, --restart begins again"
             )
+        return state
 
     def _import(
         self,
         queue: Queue,
         stream: BinaryIO,
         parsed_args: argparse.Namespace,
-        state: _State | None,
+        state: _State,
     ) -> int:
-        try:
-            header = read_header(stream.readline())
-            messages = Messages(stream)
-            begun = state is not None and state.begun
-            if not parsed_args.no_metadata and not begun:
-                _create(queue, header)
-            if state is not None:
-                state.settle(queue, messages)
-            self._post(queue, messages, state, _size_of(stream))
-        except bodies.InputError as error:
-            raise CommandError(str(error)) from error
+        header = read_header(stream.readline())
+        messages = Messages(stream)
+        if not parsed_args.no_metadata and not state.begun:
+            _create(queue, header)
+        state.settle(queue, messages)
+        self._post(queue, messages, state, _size_of(stream))
         if not messages.ended:
             raise CommandError(
                 f"the export was cut off after {messages.count} messages, which are "
@@ -197,7 +183,7 @@ class ImportQueue(Command):
         return messages.count
 
     def _post(
-        self, queue: Queue, messages: Messages, state: _State | None, size: int | None
+        self, queue: Queue, messages: Messages, state: _State, size: int | None
     ) -> None:
         progress = Progress(self.app.stderr, size)
         posted, done = messages.count, 0
@@ -205,30 +191,33 @@ class ImportQueue(Command):
         limit = int(stated or _DEFAULT_POST_SIZE)
         try:
             for batch, length in bodies.batches(_as_new(messages), lambda: limit):
-                if state is not None:
-                    state.begin(posted, posted + len(batch))
+                state.record(posted, posted + len(batch))
                 queue.post(batch)
                 posted += len(batch)
                 done += length
                 progress.show(posted, done)
-                if state is not None:
-                    state.begin(posted, posted)
+                state.record(posted, posted)
         finally:
             progress.close()
 
 
 class _State:
-    """How far an import came, kept beside the export until it is done."""
+    """How far an import came.
 
-    def __init__(self, export: Path, queue: str) -> None:
-        self._path = export.with_name(f".{export.name}.import-{queue}")
+    Args:
+        path: The file, beside the export, that keeps it until the import is done;
+            None keeps nothing.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
         self.begun = False
         self.posted = 0
         self._posting = 0
 
     def load(self) -> None:
         """Read what an earlier import left."""
-        with contextlib.suppress(FileNotFoundError):
+        if self._path is not None and self._path.exists():
             kept = json.loads(self._path.read_text())
             self.posted, self._posting = kept["posted"], kept["posting"]
             self.begun = True
@@ -253,8 +242,10 @@ class _State:
         if not arrived:
             messages.give_back(unsure, position)
 
-    def begin(self, posted: int, posting: int) -> None:
-        """Record the progress, and the messages being posted."""
+    def record(self, posted: int, posting: int) -> None:
+        """Record how many messages are posted, and how many once the request ends."""
+        if self._path is None:
+            return
         text = json.dumps({"posted": posted, "posting": posting})
         other = self._path.with_name(f"{self._path.name}.new")
         with other.open("w") as stream:
@@ -265,12 +256,21 @@ class _State:
 
     def remove(self) -> None:
         """Remove the file."""
-        self._path.unlink(missing_ok=True)
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
 
 
-def _new_file(path: Path) -> BinaryIO:
-    """Create a file that only its owner can read: it gets all messages of a queue."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+def _opened(path: Path, *, resume: bool) -> BinaryIO:
+    """Open an export; a new one only its owner can read: it gets all messages.
+
+    Raises:
+        CommandError: It exists, and is not to be resumed.
+    """
+    flags = os.O_RDWR | os.O_CREAT | (0 if resume else os.O_EXCL)
+    try:
+        return os.fdopen(os.open(path, flags, 0o600), "r+b")
+    except FileExistsError:
+        raise CommandError(f"{path} exists; --resume goes on with it") from None
 
 
 def _own_metadata(queue: Queue) -> dict[str, Any]:

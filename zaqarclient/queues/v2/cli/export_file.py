@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from zaqarclient.queues.v2.cli.arguments import load_json
-from zaqarclient.queues.v2.cli.bodies import InputError
+from zaqarclient.queues.v2.cli.output import CommandError
 
 FORMAT: Final = 1
 
@@ -37,13 +37,7 @@ def line(document: Mapping[str, Any]) -> bytes:
 
 def header_line(header: Header) -> bytes:
     """Return the first line."""
-    return line(
-        {
-            "zaqar_export": FORMAT,
-            "queue": header.queue,
-            "metadata": header.metadata,
-        }
-    )
+    return line({"zaqar_export": FORMAT, **header._asdict()})
 
 
 def end_line(messages: int) -> bytes:
@@ -55,17 +49,17 @@ def read_header(text: bytes) -> Header:
     """Read the first line.
 
     Raises:
-        InputError: It is not that of an export.
+        CommandError: It is not that of an export.
     """
     document = _read(1, text)
     if document.get("zaqar_export") != FORMAT:
-        raise InputError(
+        raise CommandError(
             'this is not an export: its first line lacks "zaqar_export": 1 '
             "(message post --json-lines posts lines of JSON)"
         )
     metadata = document.get("metadata")
     if not isinstance(metadata, dict):
-        raise InputError("line 1: metadata must be an object")
+        raise CommandError("line 1: metadata must be an object")
     return Header(str(document.get("queue", "")), metadata)
 
 
@@ -86,7 +80,7 @@ class Messages:
         """Yield the messages that were not read yet.
 
         Raises:
-            InputError: A line is not what it should be.
+            CommandError: A line is not what it should be.
         """
         while text := self._stream.readline():
             number = self.count + 2  # after the first line
@@ -95,13 +89,13 @@ class Messages:
                 self._check_end(number, document.get("messages"))
                 return
             if "body" not in document:
-                raise InputError(f"line {number} is not a message: it has no body")
+                raise CommandError(f"line {number} is not a message: it has no body")
             self.count += 1
             yield document
 
     def _check_end(self, number: int, stated: object) -> None:
         if stated != self.count:
-            raise InputError(
+            raise CommandError(
                 f"line {number} says that there are {stated} messages; "
                 f"{self.count} were found"
             )
@@ -126,9 +120,9 @@ def _read(number: int, text: bytes) -> dict[str, Any]:
     try:
         document = load_json(text)
     except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"line {number} is not JSON") from error
+        raise CommandError(f"line {number} is not JSON") from error
     if not isinstance(document, dict):
-        raise InputError(f"line {number} is not a JSON object")
+        raise CommandError(f"line {number} is not a JSON object")
     return document
 
 
@@ -141,16 +135,16 @@ class Unfinished(NamedTuple):
         size: Bytes up to the end of its last whole line.
     """
 
-    marker: str | None
-    messages: int
-    size: int
+    marker: str | None = None
+    messages: int = 0
+    size: int = 0
 
 
 def unfinished(path: Path, queue: str) -> Unfinished:
     """Return the position at which to continue an export.
 
     Raises:
-        InputError: The file is of another queue, or is complete.
+        CommandError: The file is of another queue, or is complete.
     """
     marker, messages, size = None, 0, 0
     with path.open("rb") as stream:
@@ -160,11 +154,13 @@ def unfinished(path: Path, queue: str) -> Unfinished:
             if number == 1:
                 found = read_header(text).queue
                 if found != queue:
-                    raise InputError(f"{path} is an export of the queue {found}")
+                    raise CommandError(f"{path} is an export of the queue {found}")
             else:
                 document = _read(number, text)
                 if document.get("end") is True:
-                    raise InputError(f"{path} is complete: there is nothing to resume")
+                    raise CommandError(
+                        f"{path} is complete: there is nothing to resume"
+                    )
                 marker, messages = str(document["id"]), messages + 1
             size += len(text)
     return Unfinished(marker, messages, size)

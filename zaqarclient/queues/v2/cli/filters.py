@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, json_or_file, one_of
-from zaqarclient.queues.v2.cli.base import CommandError, Lister, Rows
-from zaqarclient.queues.v2.cli.output import Body, compact
+from zaqarclient.queues.v2.cli.base import Lister, Rows
+from zaqarclient.queues.v2.cli.output import Body, CommandError, compact
 
 #: The bounds of the service.
 _MOST_CONDITIONS: Final = 32
@@ -36,7 +36,7 @@ _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 MISSING: Final = object()
 
 
-class FilterError(ValueError):
+class FilterError(argparse.ArgumentTypeError):
     """The filter is not valid; the text names the part that is wrong."""
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, integer, paging
-from zaqarclient.queues.v2.cli.base import Command, Fields, Lister, Rows, ShowOne
-from zaqarclient.queues.v2.cli.output import Body
+from zaqarclient.queues.v2.cli.base import (
+    Command,
+    Fields,
+    Lister,
+    Rows,
+    ShowOne,
+    values_of,
+)
 from zaqarclient.queues.v2.cli.paging import WAIT, Pages, until_found
 
-if TYPE_CHECKING:
-    from zaqarclient.queues.v2.message import Message
-
-_COLUMNS: Final = ("ID", "Body", "TTL", "Age", "Claim ID", "Checksum")
+COLUMNS: Final = ("ID", "Body", "TTL", "Age", "Claim ID", "Checksum")
 _POPPED_COLUMNS: Final = ("ID", "Body", "TTL", "Age", "Claim Count", "Checksum")
 
 
@@ -44,7 +47,7 @@ class ListMessages(Lister):
         queue = self.queue_or_topic(parsed_args.queue_name)
         if parsed_args.message_ids:
             messages = queue.messages(*parsed_args.message_ids.split(","))
-            return _COLUMNS, map(_row, messages)
+            return COLUMNS, (values_of(message, COLUMNS) for message in messages)
         flags = {
             name: getattr(parsed_args, name)
             for name in ("echo", "include_claimed", "include_delayed")
@@ -52,14 +55,14 @@ class ListMessages(Lister):
         }
         fetch = partial(queue.messages, **flags)
         pages = Pages(fetch, parsed_args.limit, parsed_args.marker)
-        return _COLUMNS, self._rows(pages, echo=parsed_args.echo)
+        return COLUMNS, self._rows(pages, echo=parsed_args.echo)
 
     def _rows(self, pages: Pages, *, echo: bool) -> Iterator[tuple[Any, ...]]:
         """Yield a row for each message, as the pages come, and hint afterwards."""
         empty = True
         for message in pages:
             empty = False
-            yield _row(message)
+            yield values_of(message, COLUMNS)
         self.hint_next_page(pages)
         if empty and not echo:
             self.hint("No messages of other clients (--echo shows your own).")
@@ -73,10 +76,8 @@ class ShowMessage(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Read the message."""
-        message = self.queue_or_topic(parsed_args.queue_name).message(
-            parsed_args.message_id
-        )
-        return _COLUMNS, _row(message)
+        queue = self.queue_or_topic(parsed_args.queue_name)
+        return COLUMNS, values_of(queue.message(parsed_args.message_id), COLUMNS)
 
 
 class PopMessages(Lister):
@@ -104,10 +105,8 @@ class PopMessages(Lister):
         messages = until_found(
             lambda: list(queue.pop(parsed_args.limit)), parsed_args.wait
         )
-        return _POPPED_COLUMNS, [
-            (m.id, Body(m.body), m.ttl, m.age, m.claim_count, m.checksum)
-            for m in messages
-        ]
+        rows = [values_of(message, _POPPED_COLUMNS) for message in messages]
+        return _POPPED_COLUMNS, rows
 
 
 class DeleteMessages(Command):
@@ -138,8 +137,3 @@ class DeleteMessages(Command):
             parsed_args.message_id,
             lambda message: queue.delete_message(message, claim_id),
         )
-
-
-def _row(message: Message) -> tuple[Any, ...]:
-    m = message
-    return m.id, Body(m.body), m.ttl, m.age, m.claim_id, m.checksum

@@ -15,9 +15,10 @@ from zaqarclient.queues.v2.cli.arguments import (
     integer,
     json_or_text,
     one_of,
+    present,
 )
 from zaqarclient.queues.v2.cli.base import LOG, Lister, Rows, is_terminal
-from zaqarclient.queues.v2.cli.output import Progress
+from zaqarclient.queues.v2.cli.output import CommandError, Progress
 from zaqarclient.queues.v2.cli.paging import message_id_of
 from zaqarclient.transport.errors import ForbiddenError
 
@@ -151,7 +152,7 @@ class PostMessages(Lister):
     def _checked(self, document: Any) -> list[bodies.NewMessage]:
         try:
             return bodies.messages_of(document)
-        except bodies.InputError as error:
+        except CommandError as error:
             self.usage_error(str(error))
 
     def _wants_progress(self, parsed_args: argparse.Namespace) -> bool:
@@ -166,8 +167,7 @@ class PostMessages(Lister):
 def _with_defaults(
     messages: Iterable[bodies.NewMessage | None], parsed_args: argparse.Namespace
 ) -> Iterator[bodies.NewMessage | None]:
-    given = {"ttl": parsed_args.ttl, "delay": parsed_args.delay}
-    defaults = {name: value for name, value in given.items() if value is not None}
+    defaults = present(ttl=parsed_args.ttl, delay=parsed_args.delay)
     for message in messages:
         yield defaults | message if message is not None else None
 

@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from zaqarclient.queues.v2.cli import output
 from zaqarclient.queues.v2.cli.arguments import (
@@ -19,23 +19,19 @@ from zaqarclient.queues.v2.cli.arguments import (
     one_of,
     seconds,
 )
-from zaqarclient.queues.v2.cli.base import Command
-from zaqarclient.queues.v2.cli.filters import Filter, FilterError
-from zaqarclient.queues.v2.cli.output import Body
+from zaqarclient.queues.v2.cli.base import Command, values_of
+from zaqarclient.queues.v2.cli.filters import Filter
+from zaqarclient.queues.v2.cli.message import COLUMNS
 from zaqarclient.queues.v2.cli.paging import (
     Pause,
     PushPause,
     Tail,
-    TimePause,
     newest,
 )
 from zaqarclient.transport.errors import NetworkError, TransportError
 
 if TYPE_CHECKING:
-    from zaqarclient.queues.v2.message import Message
     from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
-
-_COLUMNS: Final = ("ID", "Body", "TTL", "Age", "Claim ID", "Checksum")
 
 #: The columns of a table by default.
 _FOR_PEOPLE: Final = ("ID", "Age", "Body")
@@ -43,10 +39,7 @@ _FOR_PEOPLE: Final = ("ID", "Age", "Body")
 
 def _filter(text: str) -> Filter:
     """Argument type: a filter, or ``@file`` for the one in a file."""
-    try:
-        return Filter(json_or_file(text))
-    except FilterError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    return Filter(json_or_file(text))
 
 
 class TailMessages(Command):
@@ -129,7 +122,7 @@ class TailMessages(Command):
             also=["--column"],
             dest="columns",
             metavar="<column>",
-            choices=_COLUMNS,
+            choices=COLUMNS,
             action="append",
         ),
     )
@@ -141,7 +134,7 @@ class TailMessages(Command):
         queue = self.queue_or_topic(parsed_args.queue_name)
         columns = parsed_args.columns
         if not columns:
-            columns = _FOR_PEOPLE if parsed_args.formatter == "table" else _COLUMNS
+            columns = _FOR_PEOPLE if parsed_args.formatter == "table" else COLUMNS
         out = output.FORMATS[parsed_args.formatter](self.app.stdout, columns)
         with ExitStack() as stack:
             # Listening begins before the first read, so that nothing falls
@@ -152,7 +145,7 @@ class TailMessages(Command):
             if pause is not None:
                 messages = tail.follow(pause, time.monotonic, parsed_args.timeout)
             for message in islice(messages, parsed_args.limit or None):
-                out.print(_row(message))
+                out.print(dict(zip(COLUMNS, values_of(message, COLUMNS), strict=True)))
 
     def _pause(self, queue: QueueOrTopic, stack: ExitStack) -> Pause:
         """Return a pause that pushes end, if the service pushes, or only time."""
@@ -164,7 +157,7 @@ class TailMessages(Command):
                 if isinstance(error, NetworkError):
                     raise
                 self.hint(f"The service does not push here; polling: {error}")
-        return TimePause(time.sleep)
+        return Pause()
 
     def _tail(self, queue: QueueOrTopic, parsed_args: argparse.Namespace) -> Tail:
         marker = newest(queue.stats) if parsed_args.new else parsed_args.since
@@ -178,14 +171,3 @@ class TailMessages(Command):
             marker,
             lambda why: self.hint(f"{why} Trying again."),
         )
-
-
-def _row(message: Message) -> dict[str, Any]:
-    return {
-        "ID": message.id,
-        "Body": Body(message.body),
-        "TTL": message.ttl,
-        "Age": message.age,
-        "Claim ID": message.claim_id,
-        "Checksum": message.checksum,
-    }

@@ -110,71 +110,66 @@ def _as_text(value: Any) -> Any:
 
 # -- rows printed as they come; the formats of a list need all of them first ---------
 
-Row = Mapping[str, Any]
 
+class Lines:
+    """Prints each row in a line of its own.
 
-class JsonLines:
-    """Prints each row as a JSON object in a line of its own."""
-
-    def __init__(self, stream: TextIO, columns: Sequence[str]) -> None:
-        self._stream = stream
-        self._columns = columns
-        self._render = renderer("json")
-
-    def print(self, row: Row) -> None:
-        """Print a row."""
-        chosen = {column: self._render(row[column]) for column in self._columns}
-        self._stream.write(json.dumps(chosen) + "\n")
-        self._stream.flush()
-
-
-class ValueLines:
-    """Prints the values of each row in a line, with blanks between."""
+    Args:
+        stream: Where to print.
+        columns: The columns to print.
+    """
 
     def __init__(self, stream: TextIO, columns: Sequence[str]) -> None:
-        self._stream = stream
         self._columns = columns
-        self._render = renderer("value", terminal=stream.isatty())
+        self._stream = stream
 
-    def print(self, row: Row) -> None:
+    def print(self, row: Mapping[str, Any]) -> None:
         """Print a row."""
-        texts = (str(self._render(row[column])) for column in self._columns)
-        self._stream.write(" ".join(texts) + "\n")
+        self._write(self._line([row[column] for column in self._columns]))
+
+    def _write(self, line: str) -> None:
+        self._stream.write(line + "\n")
         self._stream.flush()
 
+    def _line(self, values: list[Any]) -> str:
+        """Return the values with blanks between."""
+        render = renderer("value", terminal=self._stream.isatty())
+        return " ".join(str(render(value)) for value in values)
 
-class AlignedLines:
+
+class JsonLines(Lines):
+    """Prints each row as a JSON object."""
+
+    def _line(self, values: list[Any]) -> str:
+        return json.dumps(dict(zip(self._columns, map(_as_data, values), strict=True)))
+
+
+class AlignedLines(Lines):
     """Prints the names of the columns, then each row below them, for people."""
 
-    def __init__(self, stream: TextIO, columns: Sequence[str]) -> None:
-        self._stream = stream
-        self._columns = columns
-        self._widths: list[int] | None = None
+    _widths: list[int] | None = None
 
-    def print(self, row: Row) -> None:
-        """Print a row; before the first one, the names."""
-        texts = [one_line(row[column]) for column in self._columns]
+    def _line(self, values: list[Any]) -> str:
+        texts = list(map(one_line, values))
         if self._widths is None:
             pairs = zip(self._columns, texts, strict=True)
             # What begins a queue says how wide the rest is going to be: ids are
             # of one length, and ages only get shorter. The last one may be long.
             self._widths = [max(map(len, pair)) for pair in pairs]
             self._widths[-1] = 0
-            self._write(self._columns)
-        self._write(texts)
+            self._write(self._aligned(self._columns))
+        return self._aligned(texts)
 
-    def _write(self, texts: Sequence[str]) -> None:
+    def _aligned(self, texts: Sequence[str]) -> str:
         cells = zip(texts, self._widths or (), strict=True)
-        line = "  ".join(text.ljust(width) for text, width in cells)
-        self._stream.write(line.rstrip() + "\n")
-        self._stream.flush()
+        return "  ".join(text.ljust(width) for text, width in cells).rstrip()
 
 
 #: The class that prints each format.
-FORMATS: Final[Mapping[str, Callable[[TextIO, Sequence[str]], Any]]] = {
+FORMATS: Final[Mapping[str, type[Lines]]] = {
     "json": JsonLines,
     "table": AlignedLines,
-    "value": ValueLines,
+    "value": Lines,
 }
 
 
@@ -246,37 +241,32 @@ _ANOTHER: Final = (
 )
 
 
-class Unreachable(Exception):
-    """The service cannot be reached; the text names it and says why."""
-
-
-class Refused(Exception):
-    """The service, or another one at its URL, refused the request."""
+class CommandError(Exception):
+    """A command failed; the text is for the user."""
 
 
 def explained(error: Exception) -> Exception:
     """Return the error to show for one of a call: the same if it says enough."""
+    text = shown = str(error)
     if isinstance(error, NetworkError):
-        return unreachable(error)
-    if isinstance(error, KeyError):
-        return Refused(f"the answer has no {error}: {_ANOTHER}")
-    if isinstance(error, ResourceNotFound) and not error.description:
+        shown = _unreachable(error)
+    elif isinstance(error, KeyError):
+        shown = f"the answer has no {error}: {_ANOTHER}"
+    elif isinstance(error, ResourceNotFound) and not error.description:
         # The service describes the resources that it lacks; a proxy does not.
-        return Refused(f"{error} {_ANOTHER[0].upper()}{_ANOTHER[1:]}")
-    if isinstance(error, TransportError) and error.retry_after is not None:
-        return Refused(f"{error} It asks to wait for {error.retry_after:.0f} s.")
-    text = str(error)
-    return error if printable(text) == text else Refused(printable(text))
+        shown = f"{error} {_ANOTHER[0].upper()}{_ANOTHER[1:]}"
+    elif isinstance(error, TransportError) and error.retry_after is not None:
+        shown = f"{error} It asks to wait for {error.retry_after:.0f} s."
+    return error if printable(shown) == text else CommandError(printable(shown))
 
 
-def unreachable(error: NetworkError) -> Unreachable:
-    """Return the error to show for one of the network."""
+def _unreachable(error: NetworkError) -> str:
+    """Return the text for an error of the network: which service, and why."""
     # Another path is another service: that of identity, in most cases.
     path = _url(error).partition("://")[2].partition("/")[2]
     service = "Zaqar at " if not path or path.startswith("v2/") else ""
     where_and_why = (error.description or error.text or str(error)).rstrip(".")
-    said = f"cannot reach {service}{where_and_why}"
-    return Unreachable(printable(without_users(said)))
+    return without_users(f"cannot reach {service}{where_and_why}")
 
 
 def without_users(text: str) -> str:

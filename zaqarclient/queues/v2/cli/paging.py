@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from zaqarclient.queues.v2.cli.arguments import arg
+from zaqarclient.queues.v2.cli.arguments import arg, present
 from zaqarclient.queues.v2.cli.arguments import seconds as seconds_type
 from zaqarclient.transport import errors, scheme_of
 
@@ -59,7 +59,7 @@ class Pages:
         seen = {marker}
         while True:
             wanted = self._page_size(given)
-            page = self._fetch(**_present(marker=marker, limit=wanted))
+            page = self._fetch(**present(marker=marker, limit=wanted))
             items = list(page)
             yield from items
             given += len(items)
@@ -82,10 +82,6 @@ class Pages:
 
     def _goes_on(self, given: int) -> bool:
         return self._limit == 0 or (self._limit is not None and given < self._limit)
-
-
-def _present(**params: Any) -> dict[str, Any]:
-    return {name: value for name, value in params.items() if value is not None}
 
 
 def message_id_of(href: str) -> str:
@@ -130,35 +126,26 @@ _PASSING: Final = (
 )
 
 
-class Pause(Protocol):
-    """The pause between two reads of the queue."""
-
-    #: The longest pause to make, in seconds.
-    most: float
-
-    def wait(self, seconds: float) -> bool:
-        """Wait so long; return early, and True, if messages may have come."""
-
-
-class TimePause:
-    """A pause that only time ends.
+class Pause:
+    """The pause between two reads of the queue, which only time ends.
 
     Args:
         sleep: Waits some seconds.
     """
 
+    #: The longest pause to make, in seconds.
     most = MOST_PAUSE
 
-    def __init__(self, sleep: Callable[[float], None]) -> None:
+    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
         self._sleep = sleep
 
     def wait(self, seconds: float) -> bool:
-        """Wait so long."""
+        """Wait so long; return early, and True, if messages may have come."""
         self._sleep(seconds)
         return False
 
 
-class PushPause:
+class PushPause(Pause):
     """A pause that ends when the service pushes something of a queue or topic.
 
     A notification has no message id, so it only ends the pause. Leaving the context
@@ -175,6 +162,7 @@ class PushPause:
     most = MOST_PAUSE_WITH_PUSH
 
     def __init__(self, target: QueueOrTopic) -> None:
+        super().__init__()
         self._reconnected = False
         self._listener = target.listen(on_reconnect=self._on_reconnect)
 
@@ -199,8 +187,7 @@ class PushPause:
             try:
                 pushed = self._listener.get(min(left, _NOTICE)) is not None
             except errors.NetworkError:
-                time.sleep(max(0.0, ends - time.monotonic()))
-                return False
+                return super().wait(max(0.0, ends - time.monotonic()))
             if pushed:
                 # One read finds all that was pushed up to now.
                 while self._listener.get(0) is not None:
@@ -295,8 +282,7 @@ class Tail:
                 self._warn(str(error))
 
     def _page(self) -> list[Message]:
-        where = {} if self._marker is None else {"marker": self._marker}
-        page = self._fetch(limit=PAGE_SIZE, **where)
+        page = self._fetch(limit=PAGE_SIZE, **present(marker=self._marker))
         items: list[Message] = list(page)
         self._read_before, self._failing = True, False
         if items:

@@ -15,19 +15,18 @@ from zaqarclient.queues.v2.cli.arguments import (
     json_value,
     names,
     paging,
+    present,
 )
 from zaqarclient.queues.v2.cli.base import (
-    Columns,
     Command,
     Fields,
     Lister,
     Rows,
     ShowOne,
+    values_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from zaqarclient.queues.v2.flavor import Flavor
     from zaqarclient.queues.v2.pool import Pool
 
@@ -83,7 +82,7 @@ class CreatePool(ShowOne):
             flavor=parsed_args.flavor,
             options=parsed_args.pool_options,
         )
-        return _COLUMNS, _values(vars(pool), _COLUMNS)
+        return _COLUMNS, values_of(pool, _COLUMNS)
 
 
 class ShowPool(ShowOne):
@@ -124,13 +123,12 @@ class UpdatePool(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Change the pool and read it again."""
-        given = {
-            "uri": parsed_args.pool_uri,
-            "weight": parsed_args.pool_weight,
-            "flavor": parsed_args.flavor,
-            "options": parsed_args.pool_options,
-        }
-        changes = {name: value for name, value in given.items() if value is not None}
+        changes = present(
+            uri=parsed_args.pool_uri,
+            weight=parsed_args.pool_weight,
+            flavor=parsed_args.flavor,
+            options=parsed_args.pool_options,
+        )
         if not changes:
             self.usage_error(
                 "nothing to change: give --pool-uri, --pool-weight, --flavor or "
@@ -218,11 +216,7 @@ class ListPools(Lister):
         """List the pools."""
         columns = _COLUMNS if parsed_args.detailed else _COLUMNS[:-1]
         asked = {"detailed": True} if parsed_args.detailed else {}
-        return columns, self.listed(
-            partial(self.client.pools, **asked),
-            parsed_args,
-            lambda pool: _values(vars(pool), columns),
-        )
+        return self.listed(columns, partial(self.client.pools, **asked), parsed_args)
 
 
 class CreateFlavor(ShowOne):
@@ -238,7 +232,7 @@ class CreateFlavor(ShowOne):
         flavor = self.client.flavor(
             parsed_args.flavor_name, pool_list=parsed_args.pool_list
         )
-        return _FLAVOR_COLUMNS, _flavor_row(flavor.get())
+        return _FLAVOR_COLUMNS, values_of(flavor.get(), _FLAVOR_COLUMNS)
 
 
 class ShowFlavor(ShowOne):
@@ -249,7 +243,8 @@ class ShowFlavor(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Read the flavor."""
-        return _FLAVOR_COLUMNS, _flavor_row(_flavor(self, parsed_args).get())
+        flavor = _flavor(self, parsed_args)
+        return _FLAVOR_COLUMNS, values_of(flavor.get(), _FLAVOR_COLUMNS)
 
 
 class UpdateFlavor(ShowOne):
@@ -274,12 +269,14 @@ class UpdateFlavor(ShowOne):
                 "the service changes a flavor only together with its pools: give "
                 "--pool-list"
             )
-        changes = {"pool_list": parsed_args.pool_list}
-        if parsed_args.capabilities is not None:
-            changes["capabilities"] = parsed_args.capabilities
         flavor = _flavor(self, parsed_args)
-        flavor.update(changes)
-        return _UPDATED_FLAVOR_COLUMNS, _flavor_row(flavor.get())
+        flavor.update(
+            present(
+                pool_list=parsed_args.pool_list, capabilities=parsed_args.capabilities
+            )
+        )
+        columns = _UPDATED_FLAVOR_COLUMNS
+        return columns, values_of(flavor.get(), columns)
 
 
 class DeleteFlavor(Command):
@@ -308,11 +305,8 @@ class ListFlavors(Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """List the flavors."""
         columns = _FLAVOR_COLUMNS if parsed_args.detailed else _FLAVOR_COLUMNS[:-1]
-        return columns, self.listed(
-            partial(self.client.flavors, detailed=parsed_args.detailed),
-            parsed_args,
-            lambda flavor: _flavor_row(vars(flavor))[: len(columns)],
-        )
+        fetch = partial(self.client.flavors, detailed=parsed_args.detailed)
+        return self.listed(columns, fetch, parsed_args)
 
 
 def _pool(command: Command, parsed_args: argparse.Namespace) -> Pool:
@@ -320,11 +314,7 @@ def _pool(command: Command, parsed_args: argparse.Namespace) -> Pool:
 
 
 def _shown(pool: Pool) -> Fields:
-    return _COLUMNS, _values(pool.get(detailed=True), _COLUMNS)
-
-
-def _values(pool: Mapping[str, Any], columns: Columns) -> tuple[Any, ...]:
-    return tuple(pool.get(column.lower()) for column in columns)
+    return _COLUMNS, values_of(pool.get(detailed=True), _COLUMNS)
 
 
 def _is_stuck(state: dict[str, Any]) -> bool:
@@ -333,7 +323,3 @@ def _is_stuck(state: dict[str, Any]) -> bool:
 
 def _flavor(command: Command, parsed_args: argparse.Namespace) -> Flavor:
     return command.client.flavor(parsed_args.flavor_name, auto_create=False)
-
-
-def _flavor_row(flavor: Mapping[str, Any]) -> tuple[Any, ...]:
-    return flavor["name"], flavor.get("pool_list"), flavor.get("capabilities")

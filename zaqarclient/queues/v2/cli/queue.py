@@ -18,12 +18,12 @@ from zaqarclient.queues.v2.cli.arguments import (
 )
 from zaqarclient.queues.v2.cli.base import (
     Command,
-    CommandError,
     Fields,
     Lister,
     Rows,
     ShowOne,
 )
+from zaqarclient.queues.v2.cli.output import CommandError
 from zaqarclient.queues.v2.cli.queue_metadata import (
     ATTRIBUTE_OPTIONS,
     attributes_of,
@@ -85,14 +85,10 @@ class ListQueues(Lister):
         if parsed_args.name:
             filters["name"] = parsed_args.name
         columns = ("Name", "Metadata_Dict", "Href") if detailed else ("Name",)
-        rows = self.listed(
-            partial(self.page, **filters),
-            parsed_args,
-            lambda queue: tuple(getattr(queue, name.lower()) for name in columns),
-        )
+        listed = self.listed(columns, partial(self.page, **filters), parsed_args)
         if with_count:
             self.hint(f"Queues in the project: {self._count or 0}")
-        return columns, rows
+        return listed
 
 
 class CreateQueue(ShowOne):
@@ -134,8 +130,8 @@ class ShowQueue(ShowOne):
         fields: dict[str, Any] = {"Name": queue.name}
         for name in COUNTERS[self.kind]:
             fields[name.title()] = counters[name]
-        for attribute in attributes_of(self.kind):
-            fields[attribute.title] = metadata.pop(attribute.key, None)
+        for title, key in attributes_of(self.kind).items():
+            fields[title] = metadata.pop(key, None)
         fields["Encrypted"] = metadata.pop("_enable_encrypt_messages", False)
         fields["Properties"] = metadata
         return tuple(fields), tuple(fields.values())

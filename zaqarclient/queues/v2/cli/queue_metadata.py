@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from zaqarclient.queues.v2.cli.arguments import (
     QUEUE,
@@ -14,98 +14,71 @@ from zaqarclient.queues.v2.cli.arguments import (
     integer,
     load_json,
     not_json,
+    present,
     property_value,
 )
-from zaqarclient.queues.v2.cli.base import Command, CommandError, Fields, ShowOne
+from zaqarclient.queues.v2.cli.base import Command, Fields, ShowOne
+from zaqarclient.queues.v2.cli.output import CommandError
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
 
 
-class Attribute(NamedTuple):
-    """An attribute of a queue that the service acts on.
-
-    Attributes:
-        option: The option of commands.
-        metavar: Its placeholder.
-        key: The key of the metadata.
-        title: The column that shows it.
-        text: The help.
-        queues_only: It is about claims, which topics do not have.
-    """
-
-    option: str
-    metavar: str
-    key: str
-    title: str
-    text: str
-    queues_only: bool = False
-
-
-#: Reserved attributes that commands name by an option of their own.
-ATTRIBUTES: Final = (
-    Attribute(
+#: Reserved metadata that commands name by an option of their own; by the column that
+#: shows it.
+ATTRIBUTES: Final = {
+    "Default TTL": arg(
         "--ttl",
-        "seconds",
-        "_default_message_ttl",
-        "Default TTL",
         "Life of messages posted without a ttl of their own, from 60",
+        integer(0),
+        metavar="<seconds>",
+        dest="_default_message_ttl",
     ),
-    Attribute(
+    "Max Post Size": arg(
         "--max-size",
-        "bytes",
-        "_max_messages_post_size",
-        "Max Post Size",
         "Largest post that the queue accepts",
+        integer(0),
+        metavar="<bytes>",
+        dest="_max_messages_post_size",
     ),
-    Attribute(
+    "Default Delay": arg(
         "--delay",
-        "seconds",
-        "_default_message_delay",
-        "Default Delay",
         "How long new messages stay hidden, up to 900; messages may set a "
         "delay of their own only where this is not 0",
+        integer(0),
+        metavar="<seconds>",
+        dest="_default_message_delay",
     ),
-    Attribute(
+    "Dead Letter Queue": arg(
         "--dead-letter-queue",
-        "queue",
-        "_dead_letter_queue",
-        "Dead Letter Queue",
         "Where messages go that were claimed too often; see --max-claims",
+        str,
+        metavar="<queue>",
+        dest="_dead_letter_queue",
         queues_only=True,
     ),
-    Attribute(
+    "Dead Letter TTL": arg(
         "--dead-letter-ttl",
-        "seconds",
-        "_dead_letter_queue_messages_ttl",
-        "Dead Letter TTL",
         "Life of messages moved to the dead letter queue, from 60",
+        integer(0),
+        metavar="<seconds>",
+        dest="_dead_letter_queue_messages_ttl",
         queues_only=True,
     ),
-    Attribute(
+    "Max Claims": arg(
         "--max-claims",
-        "count",
-        "_max_claim_count",
-        "Max Claims",
         "How often a message may be claimed before it is moved",
+        integer(0),
+        metavar="<count>",
+        dest="_max_claim_count",
         queues_only=True,
     ),
-)
+}
 
 #: An option for each attribute, and one for any other key.
 ATTRIBUTE_OPTIONS: Final = Group(
     (
-        *(
-            arg(
-                one.option,
-                one.text,
-                str if one.metavar == "queue" else integer(0),
-                metavar=f"<{one.metavar}>",
-                dest=one.key,
-                queues_only=one.queues_only,
-            )
-            for one in ATTRIBUTES
-        ),
+        *ATTRIBUTES.values(),
         arg(
             "--property",
             "Any other metadata; the value is taken as JSON where it is valid "
@@ -121,40 +94,32 @@ ATTRIBUTE_OPTIONS: Final = Group(
 )
 
 
-def attributes_of(kind: str) -> tuple[Attribute, ...]:
-    """Return the attributes of a ``queue`` or ``topic``."""
-    return tuple(one for one in ATTRIBUTES if kind == "queue" or not one.queues_only)
+def attributes_of(kind: str) -> dict[str, str]:
+    """Return the columns and keys of the attributes of a ``queue`` or ``topic``."""
+    return {
+        title: argument.settings["dest"]
+        for title, argument in ATTRIBUTES.items()
+        if kind == "queue" or not argument.queues_only
+    }
 
 
 def given_attributes(parsed_args: argparse.Namespace) -> dict[str, Any]:
     """Return the metadata that the options name."""
-    named = {item.key: getattr(parsed_args, item.key, None) for item in ATTRIBUTES}
-    given = {key: value for key, value in named.items() if value is not None}
+    keys = attributes_of("queue").values()
+    given = present(**{key: getattr(parsed_args, key, None) for key in keys})
     return given | dict(parsed_args.properties)
-
-
-def setting_patch(metadata: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the JSON Patch that sets these keys and touches no other."""
-    return [
-        {"op": "add", "path": _path(key), "value": value}
-        for key, value in metadata.items()
-    ]
-
-
-def removing_patch(keys: list[str]) -> list[dict[str, Any]]:
-    """Return the JSON Patch that removes these keys and touches no other."""
-    return [{"op": "remove", "path": _path(key)} for key in keys]
-
-
-def _path(key: str) -> str:
-    escaped = key.replace("~", "~0").replace("/", "~1")
-    return f"/metadata/{escaped}"
 
 
 def set_keys(queue: QueueOrTopic, metadata: dict[str, Any]) -> None:
     """Set some keys of the metadata of a queue in one step, and no others."""
-    stored = patch_metadata(queue, setting_patch(metadata))
-    check_stored(stored, metadata)
+    patch = [patch_of("add", key, value=value) for key, value in metadata.items()]
+    check_stored(patch_metadata(queue, patch), metadata)
+
+
+def patch_of(operation: str, key: str, **value: Any) -> dict[str, Any]:
+    """Return the part of a JSON Patch that changes one key of the metadata."""
+    escaped = key.replace("~", "~0").replace("/", "~1")
+    return {"op": operation, "path": f"/metadata/{escaped}", **value}
 
 
 def patch_metadata(
@@ -220,8 +185,8 @@ class UnsetQueue(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Remove the keys given, all or none of them."""
-        queue = self.queue_or_topic(parsed_args.queue_name)
-        patch_metadata(queue, removing_patch(parsed_args.properties))
+        patch = [patch_of("remove", key) for key in parsed_args.properties]
+        patch_metadata(self.queue_or_topic(parsed_args.queue_name), patch)
 
 
 class SetQueueMetadata(Command):

@@ -8,13 +8,12 @@ from typing import Any
 from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.v2.cli.arguments import arg
 from zaqarclient.queues.v2.cli.base import (
-    CommandError,
     Fields,
     Lister,
     Rows,
     ShowOne,
 )
-from zaqarclient.queues.v2.cli.output import explained
+from zaqarclient.queues.v2.cli.output import CommandError, explained
 from zaqarclient.transport.errors import TransportError
 
 

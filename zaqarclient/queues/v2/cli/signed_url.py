@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, integer, paging
 from zaqarclient.queues.v2.cli.base import (
     Command,
-    CommandError,
     Fields,
     Lister,
     Rows,
     ShowOne,
     is_terminal,
 )
+from zaqarclient.queues.v2.cli.output import CommandError
 
 if TYPE_CHECKING:
     from zaqarclient.auth.signed_url import SignedURL
@@ -142,12 +142,13 @@ class ListSignedUrls(Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """List the signed URLs."""
         queue = self.queue(parsed_args.queue_name)
-        return _LIST_COLUMNS, self.listed(queue.signed_urls, parsed_args, _list_row)
-
-
-def _list_row(signed: dict[str, Any]) -> tuple[Any, ...]:
-    values = (signed[name.lower()] for name in _LIST_COLUMNS)
-    return tuple(",".join(v) if isinstance(v, list) else v for v in values)
+        columns, rows = self.listed(_LIST_COLUMNS, queue.signed_urls, parsed_args)
+        return columns, [
+            tuple(
+                ",".join(value) if isinstance(value, list) else value for value in row
+            )
+            for row in rows
+        ]
 
 
 class RevokeSignedUrl(Command):

@@ -16,16 +16,17 @@ from zaqarclient.queues.v2.cli.arguments import (
     json_object,
     key_value,
     paging,
+    present,
     targets,
     text_or_file,
 )
 from zaqarclient.queues.v2.cli.base import (
-    Columns,
     Command,
     Fields,
     Lister,
     Rows,
     ShowOne,
+    values_of,
 )
 from zaqarclient.queues.v2.cli.paging import DEFAULT_PAGE_SIZE
 
@@ -80,16 +81,12 @@ _MEMBERS: Final = (
 def _given_members(parsed_args: argparse.Namespace) -> dict[str, Any]:
     """Return the members of the options that have an option of their own."""
     headers = parsed_args.post_headers
-    return _present(
+    return present(
         post_data=parsed_args.post_data,
         post_headers=None if headers is None else dict(headers),
         filter=parsed_args.filter,
         _retry_policy=parsed_args.retry_policy,
     )
-
-
-def _present(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 class CreateSubscription(ShowOne):
@@ -121,7 +118,7 @@ class CreateSubscription(ShowOne):
         ttl, option = parsed_args.ttl, parsed_args.ttl_option
         if None not in {ttl, option}:
             self.usage_error("give <ttl> or --ttl, not both")
-        wanted = _present(
+        wanted = present(
             subscriber=parsed_args.subscriber,
             options=parsed_args.options | _given_members(parsed_args),
             ttl=option if ttl is None else ttl,
@@ -136,7 +133,7 @@ class CreateSubscription(ShowOne):
                 "The subscriber was subscribed already, as shown; "
                 f'"{update}" changes it.'
             )
-        return _STORED_COLUMNS, _fields(stored, _STORED_COLUMNS)
+        return _STORED_COLUMNS, values_of(stored, _STORED_COLUMNS)
 
 
 class ListSubscriptions(Lister):
@@ -148,10 +145,10 @@ class ListSubscriptions(Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> Rows:
         """List the subscriptions."""
         target = self.queue_or_topic(parsed_args.queue_name)
-        return _COLUMNS, self.listed(
+        return self.listed(
+            _COLUMNS,
             lambda **page: target.subscriptions(**{"limit": DEFAULT_PAGE_SIZE, **page}),
             parsed_args,
-            lambda subscription: _fields(subscription, _COLUMNS),
         )
 
 
@@ -177,7 +174,7 @@ class ShowSubscription(_OneSubscription):
         """Read the subscription."""
         subscription = self.subscription(parsed_args)
         subscription.ensure_exists()
-        return _COLUMNS, _fields(subscription, _COLUMNS)
+        return _COLUMNS, values_of(subscription, _COLUMNS)
 
 
 class UpdateSubscription(_OneSubscription):
@@ -207,14 +204,14 @@ class UpdateSubscription(_OneSubscription):
                 subscription.ensure_exists()
                 replaced = subscription.options or {}
             replaced = replaced | members
-        changed = _present(
+        changed = present(
             subscriber=parsed_args.subscriber, ttl=parsed_args.ttl, options=replaced
         )
         if not changed:
             self.usage_error("give at least one thing to change")
         subscription.update(changed)
         subscription.ensure_exists()
-        return _STORED_COLUMNS, _fields(subscription, _STORED_COLUMNS)
+        return _STORED_COLUMNS, values_of(subscription, _STORED_COLUMNS)
 
 
 class ConfirmSubscription(Command):
@@ -266,7 +263,3 @@ class DeleteSubscription(Command):
             ids,
             lambda one: target.subscription(id=one, auto_create=False).delete(),
         )
-
-
-def _fields(subscription: Subscription, columns: Columns) -> tuple[Any, ...]:
-    return tuple(getattr(subscription, column.lower()) for column in columns)

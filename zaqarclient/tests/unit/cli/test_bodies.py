@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zaqarclient.queues.v2.cli import bodies
-from zaqarclient.queues.v2.cli.bodies import Input, InputError
+from zaqarclient.queues.v2.cli.bodies import Input
+from zaqarclient.queues.v2.cli.output import CommandError
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_a_document_stands_for_messages(document: Any, messages: Any) -> None:
     ],
 )
 def test_a_document_that_holds_no_messages_is_refused(document: Any, text: str) -> None:
-    with pytest.raises(InputError, match=text):
+    with pytest.raises(CommandError, match=text):
         bodies.messages_of(document)
 
 
@@ -68,7 +69,7 @@ def test_the_size_of_a_file_is_known_and_that_of_the_input_is_not(
     ],
 )
 def test_a_document_that_is_not_json_is_refused(content: bytes, text: str) -> None:
-    with pytest.raises(InputError, match=text):
+    with pytest.raises(CommandError, match=text):
         bodies.read_document(io.BytesIO(content))
 
 
@@ -110,7 +111,7 @@ def test_a_line_that_cannot_be_read_is_named(
     content: bytes, as_json: bool, text: str
 ) -> None:
     stream = io.BufferedReader(io.BytesIO(content))
-    with pytest.raises(InputError, match=text):
+    with pytest.raises(CommandError, match=text):
         list(bodies.line_messages(stream, as_json=as_json))
 
 
@@ -149,7 +150,7 @@ def test_a_request_carries_at_most_1000_messages() -> None:
 def test_a_message_that_fits_no_request_is_named_after_those_before_it() -> None:
     found = bodies.batches([{"body": 1}, {"body": "x" * 50}], lambda: 60)
     assert next(found)[0] == [{"body": 1}]
-    with pytest.raises(InputError, match="message 2 has 64 bytes, more than the 44"):
+    with pytest.raises(CommandError, match="message 2 has 64 bytes, more than the 44"):
         next(found)
 
 

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from zaqarclient.queues.v2.cli import arguments, output, queue_metadata
-from zaqarclient.queues.v2.cli.output import Progress, unreachable, without_users
+from zaqarclient.queues.v2.cli.output import Progress, explained, without_users
 from zaqarclient.queues.v2.cli.service import healthy
 from zaqarclient.transport.errors import ConnectionFailed
 
@@ -66,12 +66,10 @@ def test_the_value_of_a_property_is_json_where_it_is_valid_json(
 
 
 def test_patches_name_only_the_keys_they_change() -> None:
-    assert queue_metadata.setting_patch({"a/b~c": [1]}) == [
-        {"op": "add", "path": "/metadata/a~1b~0c", "value": [1]}
-    ]
-    assert queue_metadata.removing_patch(["a"]) == [
-        {"op": "remove", "path": "/metadata/a"}
-    ]
+    patch_of = queue_metadata.patch_of
+    added = {"op": "add", "path": "/metadata/a~1b~0c", "value": [1]}
+    assert patch_of("add", "a/b~c", value=[1]) == added
+    assert patch_of("remove", "a") == {"op": "remove", "path": "/metadata/a"}
 
 
 @pytest.mark.parametrize(
@@ -87,7 +85,7 @@ def test_a_failed_connection_says_whereto_and_why(url: str, shown: str) -> None:
     error.__cause__ = RuntimeError("what a library made of it")
     request = requests.Request("GET", url)
     error.__cause__.__context__ = requests.ConnectionError(request=request)
-    assert str(unreachable(error)) == shown
+    assert str(explained(error)) == shown
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from zaqarclient import shell
-from zaqarclient.queues.v2.cli.base import CommandError
 from zaqarclient.queues.v2.cli.commands import COMMANDS
+from zaqarclient.queues.v2.cli.output import CommandError
 from zaqarclient.tests.http_stub import Answer, HttpStub
 from zaqarclient.version import __version__
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from zaqarclient.queues.v2.cli.paging import Tail, TimePause, newest
+from zaqarclient.queues.v2.cli.paging import Pause, Tail, newest
 from zaqarclient.transport import errors
 
 
@@ -161,7 +161,7 @@ def test_an_error_that_does_not_pass_ends_it() -> None:
 
 def test_without_push_only_time_ends_a_pause() -> None:
     slept: list[float] = []
-    pause = TimePause(slept.append)
+    pause = Pause(slept.append)
     assert pause.wait(1.5) is False
     assert slept == [1.5]
 

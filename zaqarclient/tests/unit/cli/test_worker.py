@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from zaqarclient.queues.v2.cli.base import CommandError
 from zaqarclient.queues.v2.cli.claim_run import _Job
+from zaqarclient.queues.v2.cli.output import CommandError
 from zaqarclient.transport.errors import ResourceNotFound
 
 
