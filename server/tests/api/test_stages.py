@@ -10,6 +10,7 @@ import zipfile
 import pytest
 from zaqarserver.errors import SettingsError
 from zaqarserver.stages.encryption import MARK, UNREADABLE
+from zaqarserver.storage.commands import MessageList, QueueCreate, QueueDelete
 
 Q = "/v2/queues/orders"
 KEYS = """[transport]
@@ -26,14 +27,16 @@ PATCH = {"Content-Type": "application/openstack-messaging-v2.0-json-patch"}
 def stored_bodies(api, project="4f2a"):
     """What the store holds, not what the server shows."""
     found = api.run(
-        api.storage.message_list(
-            project,
-            "orders",
-            marker=None,
-            limit=20,
-            now=api.now,
-            include_claimed=True,
-            include_delayed=True,
+        api.storage.do(
+            MessageList(
+                project,
+                "orders",
+                marker=None,
+                limit=20,
+                now=api.now,
+                include_claimed=True,
+                include_delayed=True,
+            )
         )
     )
     return [message.body for message in found]
@@ -203,10 +206,10 @@ def test_a_schema_that_may_look_without_end_is_refused(api, schema, reason):
 def test_a_schema_that_was_stored_before_its_stage_saw_it_refuses_messages(make_api):
     api = make_api("[storage]\nmessage_pipeline = json_schema\n")
     for schema in (7, {"type": 7}, {"$ref": "#"}):
-        api.run(api.storage.queue_create("4f2a", "old", {"_json_schema": schema}))
+        api.run(api.storage.do(QueueCreate("4f2a", "old", {"_json_schema": schema})))
         answer = api.post("/v2/queues/old/messages", {"messages": [{"body": 1}]})
         assert (answer.status, answer.json["description"][:12]) == (400, "_json_schema")
-        api.run(api.storage.queue_delete("4f2a", "old"))
+        api.run(api.storage.do(QueueDelete("4f2a", "old")))
 
 
 def nested(levels):

@@ -24,7 +24,7 @@ from zaqarserver.process.app import load_driver
 from zaqarserver.spaces import project_of
 from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.base import Storage
-from zaqarserver.storage.catalog import Pool
+from zaqarserver.storage.catalog import FlavorPut, Pool, PoolPut
 from zaqarserver.storage.pooled import PooledStorage
 from zaqarserver.websocket import FrameEdge
 from zaqarserver.websocket.protocol import WIRE
@@ -98,14 +98,14 @@ class Bench:
     async def _register(self, pooled: PooledStorage, uris: Sequence[str]) -> None:
         """Make pools of these stores."""
         for number, uri in enumerate(uris):
-            await pooled.pools.catalog.pool_put(Pool(f"pool{number}", uri, 1))
+            await pooled.pools.catalog.do(PoolPut(Pool(f"pool{number}", uri, 1)))
         await pooled.pools.refresh()
 
     def flavor(self, project: str) -> None:
         """Let a project have the flavor that the tests name, where it must exist."""
         pools = self.server.pools
         if pools is not None:
-            self.run(pools.catalog.flavor_put(project, "fast", pools.names[-1:]))
+            self.run(pools.catalog.do(FlavorPut(project, "fast", pools.names[-1:])))
 
     def _clock(self) -> float:
         return self.now

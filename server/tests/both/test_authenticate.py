@@ -8,6 +8,7 @@ from zaqarserver.errors import Forbidden
 from zaqarserver.identity.auth import Identity
 from zaqarserver.operations import OPERATIONS
 from zaqarserver.operations.signing import Signer
+from zaqarserver.storage.accounts import UsageGet
 
 from .bench import Bench
 from .door import OPTIONS, SECRET, Door, Line
@@ -70,7 +71,7 @@ def inside(line):
 
 
 def queues(bench, project="alpha"):
-    return bench.run(bench.storage.usage(project, bench.now)).queues
+    return bench.run(bench.storage.do(UsageGet(project, bench.now))).queues
 
 
 # -- without authentication -----------------------------------------------------
@@ -87,7 +88,7 @@ def test_a_stranger_can_do_nothing(line, bench, door):
         if status == 403:
             assert body == NOBODY[1], action
     assert door.asked == []
-    usage = bench.run(bench.storage.usage("alpha", bench.now))
+    usage = bench.run(bench.storage.do(UsageGet("alpha", bench.now)))
     assert (usage.queues, usage.messages, usage.subscriptions) == (0, 0, 0)
 
 
@@ -291,7 +292,7 @@ def test_an_expired_token_ends_the_connection_and_its_pushes(line, door, bench):
     bench.now += 1
     line.dialog.wait_until_dropped()
     assert line.dialog.dropped == EXPIRED
-    assert bench.run(bench.storage.usage("alpha", bench.now)).subscriptions == 0
+    assert bench.run(bench.storage.do(UsageGet("alpha", bench.now))).subscriptions == 0
 
 
 def test_authenticating_anew_in_time_keeps_the_connection_open(line, door, bench):
@@ -325,7 +326,7 @@ def test_a_revoked_token_ends_a_connection_that_only_listens(hasty, line, door, 
     del door.known["checked"]
     line.dialog.wait_until_dropped()
     assert line.dialog.dropped == EXPIRED
-    assert bench.run(bench.storage.usage("alpha", bench.now)).subscriptions == 0
+    assert bench.run(bench.storage.do(UsageGet("alpha", bench.now))).subscriptions == 0
 
 
 def test_a_listener_is_served_on_while_nobody_can_check_its_token(
@@ -359,10 +360,10 @@ def test_a_connection_that_does_not_listen_is_checked_at_its_frames_only(
 def test_pushes_end_with_the_project_that_they_are_of(inside, bench):
     assert inside.ask("subscription_create", body={"queue_name": "orders"})[0] == 201
     assert inside.authenticate("bob", "beta") == WELCOME
-    assert bench.run(bench.storage.usage("alpha", bench.now)).subscriptions == 0
+    assert bench.run(bench.storage.do(UsageGet("alpha", bench.now))).subscriptions == 0
     assert inside.ask("subscription_create", "beta", {"queue_name": "q"})[0] == 201
     assert inside.authenticate("bob", "beta") == WELCOME
-    assert bench.run(bench.storage.usage("beta", bench.now)).subscriptions == 1
+    assert bench.run(bench.storage.do(UsageGet("beta", bench.now))).subscriptions == 1
 
 
 def test_a_server_that_cannot_ask_says_so_and_keeps_the_connection(line, door):
@@ -458,7 +459,7 @@ def test_a_signature_that_does_not_fit_opens_nothing(line, bench):
     for headers in MISFITS:
         asked = line.ask("message_post", body=SIGNABLE["message_post"], **headers)
         assert asked == NOBODY, headers
-    assert bench.run(bench.storage.usage("alpha", bench.now)).messages == 0
+    assert bench.run(bench.storage.do(UsageGet("alpha", bench.now))).messages == 0
 
 
 def test_the_order_of_what_is_signed_does_not_matter(line):

@@ -7,6 +7,7 @@ from zaqarserver.errors import Forbidden
 from zaqarserver.identity.auth import Identity
 from zaqarserver.operations import OPERATIONS
 from zaqarserver.operations.signing import Signer
+from zaqarserver.storage.accounts import UsageGet
 
 from .bench import Bench
 from .door import OPTIONS, SECRET, Door
@@ -78,7 +79,7 @@ def test_nothing_is_told_to_strangers_not_even_which_paths_there_are(bench):
             assert refusal(answer) == UNAUTHORIZED, (method, path, more)
             assert answer.headers["Content-Type"] == "application/json"
             assert answer.headers["X-OpenStack-Request-ID"].startswith("req-")
-    usage = bench.run(bench.storage.usage("alpha", bench.now))
+    usage = bench.run(bench.storage.do(UsageGet("alpha", bench.now)))
     assert (usage.queues, usage.messages) == (0, 0)
 
 
@@ -111,8 +112,8 @@ def test_unknown_paths_and_methods_are_told_to_callers_that_are_known(bench):
 
 def test_the_project_is_the_token_s_whatever_the_headers_say(bench):
     assert ask(bench, "PUT", QUEUE, "bob", **CLAIMS).status == 201
-    assert bench.run(bench.storage.usage("beta", bench.now)).queues == 1
-    assert bench.run(bench.storage.usage("alpha", bench.now)).queues == 0
+    assert bench.run(bench.storage.do(UsageGet("beta", bench.now))).queues == 1
+    assert bench.run(bench.storage.do(UsageGet("alpha", bench.now))).queues == 0
     empty = ask(bench, "PUT", QUEUE, "alice", **{"X-Project-ID": ""})
     assert empty.status == 201
 
@@ -173,7 +174,7 @@ def test_a_signature_stands_for_a_token_on_its_paths(bench, door):
     assert ask(bench, "POST", MESSAGES, body=POST, **signed()).status == 201
     assert ask(bench, "GET", MESSAGES + "/x", **signed()).status == 404
     assert door.asked == []
-    assert bench.run(bench.storage.usage("alpha", bench.now)).messages == 1
+    assert bench.run(bench.storage.do(UsageGet("alpha", bench.now))).messages == 1
 
 
 def test_where_there_is_a_signature_it_alone_decides(bench, door):

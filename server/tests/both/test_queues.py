@@ -2,6 +2,7 @@
 
 import pytest
 from zaqarserver.spaces import space_of
+from zaqarserver.storage.commands import QueueCreate
 
 from .service import BAD_REQUEST, CONFLICT, NO_STATS, NOT_FOUND, OK, Edge, Stats
 
@@ -438,6 +439,6 @@ def service_with_store(service):
 
     def keep(metadata):
         space = space_of(service.project, topics=False)
-        bench.run(bench.storage.queue_create(space, "orders", metadata))
+        bench.run(bench.storage.do(QueueCreate(space, "orders", metadata)))
 
     return service, keep

@@ -5,6 +5,7 @@ import json
 import uuid
 
 import pytest
+from zaqarserver.storage.accounts import UsageGet
 
 from .bench import Bench
 from .over_frames import OverFrames
@@ -194,7 +195,7 @@ def test_posts_at_once_never_exceed_a_quota_together(limited):
     statuses = bench.run(all_at_once())
     assert statuses.count(201) == 3
     assert statuses.count(403) == 17
-    usage = bench.run(bench.storage.usage(project, bench.now))
+    usage = bench.run(bench.storage.do(UsageGet(project, bench.now)))
     assert (usage.queues, usage.messages) == (1, 6)
 
 

@@ -1,6 +1,7 @@
 """Message filters hold on every transport: encryption and schemas (``rest-v2`` 5.7)."""
 
 import pytest
+from zaqarserver.storage.commands import MessageList
 
 from .service import BAD_REQUEST
 
@@ -13,14 +14,16 @@ def stored_bodies(service, queue="orders"):
     """What the store holds, not what the server shows."""
     bench = service.bench
     found = bench.run(
-        bench.storage.message_list(
-            service.project,
-            queue,
-            marker=None,
-            limit=20,
-            now=bench.now,
-            include_claimed=True,
-            include_delayed=True,
+        bench.storage.do(
+            MessageList(
+                service.project,
+                queue,
+                marker=None,
+                limit=20,
+                now=bench.now,
+                include_claimed=True,
+                include_delayed=True,
+            )
         )
     )
     return [message.body for message in found]

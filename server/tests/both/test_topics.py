@@ -4,6 +4,7 @@ Cases of queues that do not claim run once more, on topics.
 """
 
 import pytest
+from zaqarserver.storage.commands import MessageGet
 
 from . import test_messages as messages
 from . import test_queues as queues
@@ -129,7 +130,9 @@ def test_a_topic_is_encrypted_if_it_says_so(topics):
     (id_,) = topics.post("news", SECRET)
     bench = topics.bench
     (kept,) = bench.run(
-        bench.storage.message_get(topics.project + NUL_TOPICS, "news", [id_], bench.now)
+        bench.storage.do(
+            MessageGet(topics.project + NUL_TOPICS, "news", [id_], bench.now)
+        )
     )
     assert b"4111" not in kept.body
     assert topics.bodies("news") == [SECRET]

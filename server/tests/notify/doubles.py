@@ -12,7 +12,15 @@ from zaqarserver.errors import Unavailable
 from zaqarserver.notify import payload
 from zaqarserver.notify.deliverer import Delivered, Deliverer, Parcel
 from zaqarserver.notify.settings import NotifySettings
-from zaqarserver.storage.subscriptions import Delivery, Noticed, Subscription
+from zaqarserver.storage.subscriptions import (
+    Delivery,
+    DeliveryDue,
+    DeliverySettle,
+    DeliveryTake,
+    Noticed,
+    Subscription,
+    SubscriptionDelete,
+)
 
 NOW = 1_000_000.0
 PROJECT = "4f2a"
@@ -163,39 +171,45 @@ class MemoryStore:
                 seen.add(row.subscription.id)
                 yield key, row
 
-    async def delivery_take(self, now, *, limit, lease, confirmed_only):
+    async def do(self, command):
         self._check()
-        if confirmed_only:
+        match command:
+            case DeliveryTake():
+                return self._take(command)
+            case DeliverySettle():
+                return self._settle(command)
+            case DeliveryDue():
+                return min((row.due for _, row in self._oldest()), default=None)
+            case SubscriptionDelete(subscription_id=gone):
+                return self._delete(gone)
+
+    def _take(self, wanted):
+        if wanted.confirmed_only:
             self.rows = {
                 key: row for key, row in self.rows.items() if row.subscription.confirmed
             }
-        due = sorted((row.due, key) for key, row in self._oldest() if row.due <= now)[
-            :limit
-        ]
+        due = sorted(
+            (row.due, key) for key, row in self._oldest() if row.due <= wanted.now
+        )[: wanted.limit]
         for _, key in due:
-            self.rows[key].due = now + lease
+            self.rows[key].due = wanted.now + wanted.lease
         return [
             Delivery(key, row.subscription, row.messages, row.position, row.attempt)
             for key, row in ((key, self.rows[key]) for _, key in due)
         ]
 
-    async def delivery_settle(self, key, *, position, attempt, due):
-        self._check()
-        row = self.rows.get(key)
+    def _settle(self, settled):
+        row = self.rows.get(settled.key)
         if row is None:
             return
-        if position == len(row.messages):
-            del self.rows[key]
+        if settled.position == len(row.messages):
+            del self.rows[settled.key]
         else:
-            row.position, row.attempt, row.due = position, attempt, due
+            row.position, row.attempt = settled.position, settled.attempt
+            row.due = settled.due
         self.noticed()
 
-    async def delivery_due(self, now):
-        self._check()
-        return min((row.due for _, row in self._oldest()), default=None)
-
-    async def subscription_delete(self, project, source, subscription_id):
-        self._check()
+    def _delete(self, subscription_id):
         self.subscriptions.pop(subscription_id, None)
         self.rows = {
             key: row

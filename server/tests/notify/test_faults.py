@@ -11,7 +11,9 @@ from receivers import cut, never, receiving, slam, status
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.worker import Notifier
 from zaqarserver.storage.base import NewMessage
+from zaqarserver.storage.commands import MessagePost, QueueGet
 from zaqarserver.storage.sqlite import SQLiteStorage
+from zaqarserver.storage.subscriptions import SubscriptionCreate, SubscriptionGet
 
 from .loops import LOOPS
 
@@ -37,7 +39,7 @@ async def running(tmp_path):
     stack = contextlib.AsyncExitStack()
 
     async def queue_metadata(project, source):
-        queue = await storage_of[-1].queue_get(project, source)
+        queue = await storage_of[-1].do(QueueGet(project, source))
         return None if queue is None else queue.metadata
 
     async def readable(project, source, message):
@@ -70,24 +72,28 @@ async def running(tmp_path):
 
 
 async def subscribe(storage, subscriber, **options):
-    made, _ = await storage.subscription_create(
-        "4f2a",
-        "orders",
-        subscriber=subscriber,
-        ttl=3600,
-        options=options,
-        now=time.time(),
+    made, _ = await storage.do(
+        SubscriptionCreate(
+            "4f2a",
+            "orders",
+            subscriber=subscriber,
+            ttl=3600,
+            options=options,
+            now=time.time(),
+        )
     )
     return made
 
 
 async def post(storage, *bodies):
-    await storage.message_post(
-        "4f2a",
-        "orders",
-        "client",
-        [NewMessage(str(body).encode(), 300) for body in bodies],
-        time.time(),
+    await storage.do(
+        MessagePost(
+            "4f2a",
+            "orders",
+            "client",
+            [NewMessage(str(body).encode(), 300) for body in bodies],
+            time.time(),
+        )
     )
 
 
@@ -141,7 +147,7 @@ async def test_a_receiver_that_is_gone_is_unsubscribed(running):
         await post(storage, 2)
         await other.until(2)
         await notifier.stop()
-        assert await storage.subscription_get("4f2a", "orders", made.id, 0.0) is None
+        assert await storage.do(SubscriptionGet("4f2a", "orders", made.id, 0.0)) is None
         assert bodies(gone) == [1]
 
 

@@ -22,6 +22,7 @@ from zaqarserver.notify.trust import TrustDeliverer
 from zaqarserver.operations.context import Context
 from zaqarserver.operations.trusting import trusts_of
 from zaqarserver.storage.sqlite import SQLiteStorage
+from zaqarserver.storage.subscriptions import SubscriptionCreate
 
 from .doubles import parcel_of
 
@@ -309,13 +310,15 @@ async def test_all_trusts_of_a_queue_are_found_over_several_pages() -> None:
     storage = SQLiteStorage.from_uri("sqlite://:memory:", {})
     await storage.open()
     for number in range(11):
-        await storage.subscription_create(
-            "p",
-            "q",
-            subscriber=f"trust+http://h{number:02}.example/",
-            ttl=600,
-            options={"trust_id": f"trust{number:02}"},
-            now=1.0,
+        await storage.do(
+            SubscriptionCreate(
+                "p",
+                "q",
+                subscriber=f"trust+http://h{number:02}.example/",
+                ttl=600,
+                options={"trust_id": f"trust{number:02}"},
+                now=1.0,
+            )
         )
     server = SimpleNamespace(trusts=SimpleNamespace(in_use=True))
     ctx: Any = SimpleNamespace(server=server, storage=storage, space="p", now=1.0)

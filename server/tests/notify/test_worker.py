@@ -12,6 +12,7 @@ from zaqarserver.notify.deliverer import Delivered, Failed, Gone, Retry
 from zaqarserver.notify.dispatch import Dispatch
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.worker import LEASE, Notifier
+from zaqarserver.storage.subscriptions import DeliveryDue, DeliverySettle, DeliveryTake
 
 from .doubles import FakeClock, MemoryStore, Obedient, always, turns
 
@@ -450,17 +451,22 @@ async def test_a_store_that_is_away_is_asked_again(notifiers, store, deliverer, 
     assert deliverer.bodies() == [1]
 
 
+def fail_once(monkeypatch, store, kind):
+    """Let the store fail with a defect at its next command of a kind."""
+    do, broken = store.do, [True]
+
+    async def failing(command):
+        if broken and isinstance(command, kind):
+            raise ZeroDivisionError(broken.pop())
+        return await do(command)
+
+    monkeypatch.setattr(store, "do", failing)
+
+
 async def test_a_defect_of_the_store_does_not_end_the_deliveries(
     notifiers, store, deliverer, clock, monkeypatch, caplog
 ):
-    take, broken = store.delivery_take, [True]
-
-    async def delivery_take(now, **named):
-        if broken:
-            raise ZeroDivisionError(broken.pop())
-        return await take(now, **named)
-
-    monkeypatch.setattr(store, "delivery_take", delivery_take)
+    fail_once(monkeypatch, store, DeliveryTake)
     await notifiers()
     store.subscribe("http://a/")
     store.post(b"1")
@@ -472,14 +478,7 @@ async def test_a_defect_of_the_store_does_not_end_the_deliveries(
 async def test_a_defect_while_settling_leaves_the_delivery_to_its_lease(
     notifiers, store, deliverer, clock, monkeypatch, caplog
 ):
-    settle, broken = store.delivery_settle, [True]
-
-    async def delivery_settle(key, **named):
-        if broken:
-            raise ZeroDivisionError(broken.pop())
-        await settle(key, **named)
-
-    monkeypatch.setattr(store, "delivery_settle", delivery_settle)
+    fail_once(monkeypatch, store, DeliverySettle)
     await notifiers()
     store.subscribe("http://a/")
     store.post(b"1")
@@ -567,7 +566,9 @@ async def test_who_lost_its_lease_sends_nothing_more(
     store.post(b"1", b"2")
     await turns()
     clock.time += 2 * LEASE  # nobody ran meanwhile, and another server took it
-    await store.delivery_take(clock.now(), limit=1, lease=LEASE, confirmed_only=False)
+    await store.do(
+        DeliveryTake(clock.now(), limit=1, lease=LEASE, confirmed_only=False)
+    )
     free.set()
     await turns()
     assert deliverer.bodies() == [1]
@@ -596,17 +597,11 @@ class Crashed:
         self._store = store
         self._dead = False
 
-    async def delivery_take(self, now, **named):
-        if self._dead:
+    async def do(self, command):
+        self._dead = self._dead or isinstance(command, DeliverySettle)
+        if self._dead and not isinstance(command, DeliveryDue):
             raise Unavailable("crashed")
-        return await self._store.delivery_take(now, **named)
-
-    async def delivery_due(self, now):
-        return await self._store.delivery_due(now)
-
-    async def delivery_settle(self, key, **named):
-        self._dead = True
-        raise Unavailable("crashed")
+        return await self._store.do(command)
 
 
 async def test_a_store_that_does_not_hear_of_deliveries_holds_no_slots(
@@ -615,12 +610,13 @@ async def test_a_store_that_does_not_hear_of_deliveries_holds_no_slots(
     class Deaf(Crashed):
         """Hears nothing of the first two deliveries, as a shard that stands still."""
 
-        async def delivery_settle(self, key, **named):
-            if key not in heard and len(deaf | {key}) <= 2:
-                deaf.add(key)
-                raise Unavailable("it stands still")
-            heard.add(key)
-            await self._store.delivery_settle(key, **named)
+        async def do(self, command):
+            if isinstance(command, DeliverySettle):
+                if command.key not in heard and len(deaf | {command.key}) <= 2:
+                    deaf.add(command.key)
+                    raise Unavailable("it stands still")
+                heard.add(command.key)
+            return await self._store.do(command)
 
     deaf, heard = set(), set()
     notifier = await notifiers(max_notifier_workers=2)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from zaqarserver.spaces import project_of
 from zaqarserver.storage.base import Storage
-from zaqarserver.storage.catalog import Pool
+from zaqarserver.storage.catalog import Pool, PoolPut
 from zaqarserver.storage.pooled import PooledStorage
 from zaqarserver.storage.sqlite import SQLiteStorage
 
@@ -38,7 +38,7 @@ class WithPools(PooledStorage):
     async def open(self) -> None:
         await super().open()
         for one in self.given:
-            await self.pools.catalog.pool_put(one)
+            await self.pools.catalog.do(PoolPut(one))
         await self.pools.start()
 
 

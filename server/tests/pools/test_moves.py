@@ -13,10 +13,40 @@ import pytest
 from move_steps import STEPS
 from zaqarserver.errors import QueueChanged, QueueMoving, Unavailable
 from zaqarserver.spaces import project_of, space_of
+from zaqarserver.storage.accounts import UsageGet
 from zaqarserver.storage.base import DeadLetter, NewMessage, Storage
-from zaqarserver.storage.catalog import PlacedQueue
+from zaqarserver.storage.catalog import (
+    PlacedQueue,
+    PlacementCount,
+    PlacementGet,
+    PlacementMove,
+    PoolDelete,
+)
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    ClaimGet,
+    Command,
+    MessageGet,
+    MessageList,
+    MessagePop,
+    MessagePost,
+    QueueCount,
+    QueueCreate,
+    QueueDelete,
+    QueueGet,
+    QueueList,
+    QueueStatsGet,
+    QueueUpdate,
+)
+from zaqarserver.storage.moving import QueueImport, QueueSeal, SealList
 from zaqarserver.storage.pooled import PooledStorage
 from zaqarserver.storage.sqlite import SQLiteStorage
+from zaqarserver.storage.subscriptions import (
+    DeliveryDue,
+    DeliverySettle,
+    DeliveryTake,
+    SubscriptionCreate,
+)
 
 from .conftest import NOW, WithPools, load, make_pooled
 
@@ -74,7 +104,7 @@ async def store(tmp_path: Path) -> AsyncIterator[WithPools]:
 
 
 async def placed_in(store: PooledStorage, queue: str = QUEUE) -> PlacedQueue:
-    placement = await store.pools.catalog.placement_get(PROJECT, queue)
+    placement = await store.pools.catalog.do(PlacementGet(PROJECT, queue))
     assert placement is not None
     return PlacedQueue(PROJECT, queue, placement)
 
@@ -86,14 +116,18 @@ def other(placed: PlacedQueue) -> str:
 async def post(
     store: Storage, *bodies: bytes, queue: str = QUEUE, ttl: int = 600
 ) -> list[str]:
-    return await store.message_post(
-        PROJECT, queue, CLIENT, [NewMessage(body, ttl) for body in bodies], NOW
+    return await store.do(
+        MessagePost(
+            PROJECT, queue, CLIENT, [NewMessage(body, ttl) for body in bodies], NOW
+        )
     )
 
 
 async def everything(store: Storage, queue: str = QUEUE) -> list[str]:
-    found = await store.message_list(
-        PROJECT, queue, marker=None, limit=10_000, now=NOW, include_claimed=True
+    found = await store.do(
+        MessageList(
+            PROJECT, queue, marker=None, limit=10_000, now=NOW, include_claimed=True
+        )
     )
     return [message.id for message in found]
 
@@ -134,7 +168,7 @@ async def test_ids_that_two_stores_gave_out_alike_stay_apart(
     for name, ids in made.items():
         assert await everything(store, name) == ids
         for id_ in ids[::7]:
-            (found,) = await store.message_get(PROJECT, name, [id_], NOW)
+            (found,) = await store.do(MessageGet(PROJECT, name, [id_], NOW))
             assert found.id == id_
 
 
@@ -172,7 +206,7 @@ async def test_a_server_with_an_old_placement_finds_the_queue(
     await post(store, b"2")
     assert len(await everything(store)) == 2
     router._remember(PROJECT, QUEUE, old.placement)
-    assert (await store.queue_stats(PROJECT, QUEUE, NOW)).free == 2
+    assert (await store.do(QueueStatsGet(PROJECT, QUEUE, NOW))).free == 2
 
 
 async def test_an_old_placement_makes_no_second_queue_after_a_deletion(
@@ -180,14 +214,14 @@ async def test_an_old_placement_makes_no_second_queue_after_a_deletion(
 ) -> None:
     await post(store, b"1")
     old = await placed_in(store)
-    await store.queue_delete(PROJECT, QUEUE)
-    assert await store.pools.catalog.placement_get(PROJECT, QUEUE) is None
+    await store.do(QueueDelete(PROJECT, QUEUE))
+    assert await store.pools.catalog.do(PlacementGet(PROJECT, QUEUE)) is None
     # Until it is placed in the other pool.
     while True:
         await post(store, b"2")
         if (await placed_in(store)).placement.pool != old.placement.pool:
             break
-        await store.queue_delete(PROJECT, QUEUE)
+        await store.do(QueueDelete(PROJECT, QUEUE))
     store._router._remember(PROJECT, QUEUE, old.placement)
     await post(store, b"3")
     store._router.forget(PROJECT, QUEUE)
@@ -216,21 +250,22 @@ async def test_a_mover_that_was_superseded_changes_nothing_more(
     placed = await placed_in(store)
     target = await store.pools.storage(other(placed))
     proceed, reached = asyncio.Event(), asyncio.Event()
-    whole = target.queue_import
+    whole = target.do
 
-    async def slow(*args: Any) -> None:
-        reached.set()
-        await proceed.wait()
-        await whole(*args)
+    async def slow(command: Command[Any]) -> Any:
+        if isinstance(command, QueueImport):
+            reached.set()
+            await proceed.wait()
+        return await whole(command)
 
-    target.queue_import = slow  # type: ignore[attr-defined]
+    target.do = slow  # type: ignore[method-assign]
     first = asyncio.create_task(store.mover.move(placed, other(placed)))
     await reached.wait()
-    target.queue_import = whole  # type: ignore[attr-defined]
+    target.do = whole  # type: ignore[method-assign]
     second = type(store.mover)(store.pools, store._router, lambda: NOW)
     current = await placed_in(store)
     assert await second.move(current, other(placed))
-    popped = await store.message_pop(PROJECT, QUEUE, 10, NOW)
+    popped = await store.do(MessagePop(PROJECT, QUEUE, 10, NOW))
     proceed.set()
     with pytest.raises(Unavailable):
         await first
@@ -254,10 +289,14 @@ async def test_a_move_that_is_killed_anywhere_is_ended_by_the_next_start(
     store = make_pooled(tmp_path, "a", "b", load=load_mortal)
     await store.open()
     ids = await post(store, *[b"%d" % n for n in range(1200)])
-    held = await store.claim_create(PROJECT, QUEUE, ttl=300, grace=60, limit=5, now=NOW)
+    held = await store.do(
+        ClaimCreate(PROJECT, QUEUE, ttl=300, grace=60, limit=5, now=NOW)
+    )
     assert held is not None
-    await store.subscription_create(
-        PROJECT, QUEUE, subscriber="http://h/", ttl=600, options={}, now=NOW
+    await store.do(
+        SubscriptionCreate(
+            PROJECT, QUEUE, subscriber="http://h/", ttl=600, options={}, now=NOW
+        )
     )
     await post(store, b"told")
     placed = await placed_in(store)
@@ -276,14 +315,14 @@ async def test_a_move_that_is_killed_anywhere_is_ended_by_the_next_start(
     await until(lambda: _is_settled(again))
     assert (await everything(again))[:1200] == ids
     assert len(await everything(again)) == 1201
-    kept = await again.claim_get(PROJECT, QUEUE, held.id, NOW)
+    kept = await again.do(ClaimGet(PROJECT, QUEUE, held.id, NOW))
     assert [message.id for message in kept.messages] == ids[:5]
-    (delivery,) = await again.delivery_take(
-        NOW, limit=10, lease=30, confirmed_only=False
+    (delivery,) = await again.do(
+        DeliveryTake(NOW, limit=10, lease=30, confirmed_only=False)
     )
     assert [message.body for message in delivery.messages] == [b"told"]
-    assert await again.queue_count(PROJECT) == 1
-    assert (await again.usage(PROJECT, NOW)).messages == 1201
+    assert await again.do(QueueCount(PROJECT)) == 1
+    assert (await again.do(UsageGet(PROJECT, NOW))).messages == 1201
     await again.close()
 
 
@@ -292,7 +331,7 @@ async def _is_settled(store: PooledStorage) -> bool:
     for name in ("a", "b"):
         storage = await store.pools.storage(name)
         assert isinstance(storage, SQLiteStorage)
-        if await storage.queue_seals(marker=None, limit=10):
+        if await storage.do(SealList(marker=None, limit=10)):
             store._tidy_at = 0.0
             await store.sweep(NOW)
             return False
@@ -306,16 +345,20 @@ async def test_a_queue_stays_where_it_is_when_the_target_goes_away(
     placed = await placed_in(store)
     target = await store.pools.storage(other(placed))
 
-    async def away(*_args: Any) -> None:
-        raise Unavailable("no space left")
+    whole = target.do
 
-    target.queue_import = away  # type: ignore[attr-defined]
+    async def away(command: Command[Any]) -> Any:
+        if isinstance(command, QueueImport):
+            raise Unavailable("no space left")
+        return await whole(command)
+
+    target.do = away  # type: ignore[method-assign]
     with pytest.raises(Unavailable):
         await store.mover.move(placed, other(placed))
     assert (await placed_in(store)).placement.pool == placed.placement.pool
     assert await everything(store) == ids
     ids += await post(store, b"more")
-    del target.queue_import  # type: ignore[attr-defined]
+    target.do = whole  # type: ignore[method-assign]
     again = await placed_in(store)
     assert await store.mover.move(again, other(again))
     assert await everything(store) == ids
@@ -327,13 +370,13 @@ async def test_a_queue_that_is_moved_for_long_is_refused_for_now(
     monkeypatch.setattr("zaqarserver.storage.pooled.routing.PATIENCE", 0.05)
     await post(store, b"1")
     placed = await placed_in(store)
-    moving = await store.pools.catalog.placement_move(
-        PROJECT, QUEUE, placed.placement.epoch, other(placed), NOW + 60
+    moving = await store.pools.catalog.do(
+        PlacementMove(PROJECT, QUEUE, placed.placement.epoch, other(placed), NOW + 60)
     )
     assert moving is not None
     source = await store.pools.storage(placed.placement.pool)
     assert isinstance(source, SQLiteStorage)
-    await source.queue_seal(PROJECT, QUEUE, moving.epoch)
+    await source.do(QueueSeal(PROJECT, QUEUE, moving.epoch))
     with pytest.raises(QueueMoving) as caught:
         await post(store, b"2")
     assert caught.value.retry_after >= 1
@@ -345,14 +388,16 @@ async def test_a_queue_that_is_moved_for_long_is_refused_for_now(
 async def exhaust(store: Storage, most: int, queue: str = QUEUE) -> None:
     dead = DeadLetter("dead", most)
     for second in range(0, 10 * (most + 1), 10):
-        await store.claim_create(
-            PROJECT,
-            queue,
-            ttl=1,
-            grace=0,
-            limit=10,
-            now=NOW + second,
-            dead_letter=dead,
+        await store.do(
+            ClaimCreate(
+                PROJECT,
+                queue,
+                ttl=1,
+                grace=0,
+                limit=10,
+                now=NOW + second,
+                dead_letter=dead,
+            )
         )
 
 
@@ -362,7 +407,7 @@ async def test_a_dead_letter_queue_is_made_in_the_pool_of_its_queue(
     for number in range(6):
         name = f"q{number}"
         await post(store, b"1", queue=name)
-        await store.queue_delete(PROJECT, "dead")
+        await store.do(QueueDelete(PROJECT, "dead"))
         await exhaust(store, 1, name)
         assert len(await everything(store, "dead")) == 1
         here = (await placed_in(store, name)).placement.pool
@@ -391,18 +436,18 @@ async def test_a_queue_is_placed_beside_its_dead_letter_queue(
     here = (await placed_in(store, "dead")).placement.pool
     for number in range(6):
         metadata = {"_dead_letter_queue": "dead", "_max_claim_count": 1}
-        await store.queue_create(PROJECT, f"q{number}", metadata)
+        await store.do(QueueCreate(PROJECT, f"q{number}", metadata))
         assert (await placed_in(store, f"q{number}")).placement.pool == here
 
 
 async def point_to_dead(store: Storage, name: str) -> None:
     """Change the metadata as the operation does: again if the queue has changed."""
     for _ in range(3):
-        queue = await store.queue_get(PROJECT, name)
+        queue = await store.do(QueueGet(PROJECT, name))
         assert queue is not None
         metadata = {"_dead_letter_queue": "dead"}
         try:
-            await store.queue_update(PROJECT, name, metadata, queue.revision)
+            await store.do(QueueUpdate(PROJECT, name, metadata, queue.revision))
         except QueueChanged:
             continue  # it was moved, which gives it another revision
         return
@@ -431,7 +476,7 @@ async def test_queues_from_before_there_were_pools_are_still_there(
     await before.open()
     await post(before, b"1", queue="old")
     space = space_of(PROJECT, topics=True)
-    await before.queue_create(space, "news", {"a": 1})
+    await before.do(QueueCreate(space, "news", {"a": 1}))
     await before.close()
     store = make_pooled(tmp_path, "a")
     await store.open()
@@ -450,7 +495,7 @@ async def test_queues_from_before_there_were_pools_are_still_there(
 
 
 async def _listed(store: Storage, project: str) -> list[Any]:
-    return await store.queue_list(project, marker=None, limit=10)
+    return await store.do(QueueList(project, marker=None, limit=10))
 
 
 # -- pools that come, go and are away -----------------------------------------------
@@ -459,24 +504,24 @@ async def _listed(store: Storage, project: str) -> list[Any]:
 async def test_pages_of_queues_go_over_all_pools_by_name(store: WithPools) -> None:
     names = sorted(f"q{number:02}" for number in range(25))
     for name in reversed(names):
-        await store.queue_create(PROJECT, name, {"even": int(name[1:]) % 2})
+        await store.do(QueueCreate(PROJECT, name, {"even": int(name[1:]) % 2}))
     pools = {(await placed_in(store, name)).placement.pool for name in names}
     assert pools == {"a", "b"}
     for limit in (1, 4, 10, 100):
         found: list[str] = []
         marker: str | None = None
-        while page := await store.queue_list(PROJECT, marker=marker, limit=limit):
+        while page := await store.do(QueueList(PROJECT, marker=marker, limit=limit)):
             assert len(page) <= limit
             found += [queue.name for queue in page]
             marker = found[-1]
         assert found == names
-    even = await store.queue_list(
-        PROJECT, marker=None, limit=100, name="1", metadata={"even": [0]}
+    even = await store.do(
+        QueueList(PROJECT, marker=None, limit=100, name="1", metadata={"even": [0]})
     )
     assert [queue.name for queue in even] == [
         name for name in names if "1" in name and int(name[1:]) % 2 == 0
     ]
-    assert await store.queue_count(PROJECT) == 25
+    assert await store.do(QueueCount(PROJECT)) == 25
 
 
 async def test_a_pool_that_is_away_makes_only_its_own_queues_unavailable(
@@ -485,7 +530,7 @@ async def test_a_pool_that_is_away_makes_only_its_own_queues_unavailable(
     names = [f"q{number}" for number in range(30)]  # by chance here or there
     for name in names:
         await post(store, b"1", queue=name)
-    await store.message_post("b-only", "q", CLIENT, [NewMessage(b"1", 60)], NOW)
+    await store.do(MessagePost("b-only", "q", CLIENT, [NewMessage(b"1", 60)], NOW))
     where = {name: (await placed_in(store, name)).placement.pool for name in names}
     assert set(where.values()) == {"a", "b"}
     away = await store.pools.storage("a")
@@ -497,11 +542,13 @@ async def test_a_pool_that_is_away_makes_only_its_own_queues_unavailable(
         else:
             await post(store, b"2", queue=name)
     with pytest.raises(Unavailable):
-        await store.queue_list(PROJECT, marker=None, limit=10)
+        await store.do(QueueList(PROJECT, marker=None, limit=10))
     assert await _listed(store, "nobody") == []
     await store.sweep(NOW)
-    assert await store.delivery_due(NOW) is not None
-    assert await store.delivery_take(NOW, limit=5, lease=9, confirmed_only=False) == []
+    assert await store.do(DeliveryDue(NOW)) is not None
+    assert (
+        await store.do(DeliveryTake(NOW, limit=5, lease=9, confirmed_only=False)) == []
+    )
     await store.ping()
     await away.open()
     assert len(await _listed(store, PROJECT)) == 10  # a page
@@ -539,7 +586,7 @@ async def test_a_pool_that_is_removed_is_closed(
     store: WithPools, tmp_path: Path
 ) -> None:
     assert len(store.pools.opened()) == 2
-    await store.pools.catalog.pool_delete("a")
+    await store.pools.catalog.do(PoolDelete("a"))
     await store.sweep(NOW)
     assert [one.pool.name for one in store.pools.opened()] == ["b"]
 
@@ -560,24 +607,28 @@ async def test_deliveries_of_several_pools_have_keys_of_their_own(
 ) -> None:
     names = [f"q{number}" for number in range(8)]
     for name in names:
-        await store.subscription_create(
-            PROJECT, name, subscriber="http://h/", ttl=600, options={}, now=NOW
+        await store.do(
+            SubscriptionCreate(
+                PROJECT, name, subscriber="http://h/", ttl=600, options={}, now=NOW
+            )
         )
         await post(store, name.encode(), queue=name)
     taken = []
     for _ in itertools.repeat(None, 4):
-        taken += await store.delivery_take(NOW, limit=3, lease=30, confirmed_only=False)
+        taken += await store.do(
+            DeliveryTake(NOW, limit=3, lease=30, confirmed_only=False)
+        )
     assert len({delivery.key for delivery in taken}) == 8
     for delivery in taken:
-        await store.delivery_settle(delivery.key, position=1, attempt=0, due=None)
-    assert await store.delivery_due(NOW) is None
+        await store.do(DeliverySettle(delivery.key, position=1, attempt=0, due=None))
+    assert await store.do(DeliveryDue(NOW)) is None
 
 
 async def test_new_queues_are_spread_by_weight(tmp_path: Path) -> None:
     store = make_pooled(tmp_path, "a", "b", weights={"a": 9, "b": 1})
     await store.open()
     for number in range(200):
-        await store.queue_create(PROJECT, f"q{number}", {})
-    in_b = await store.pools.catalog.placement_count("b")
+        await store.do(QueueCreate(PROJECT, f"q{number}", {}))
+    in_b = await store.pools.catalog.do(PlacementCount("b"))
     assert 2 <= in_b <= 50  # 20 expected; outside by chance once in 10**6 runs
     await store.close()

@@ -15,12 +15,37 @@ from move_steps import STEPS
 from redis_service import RedisServer
 from zaqarserver.errors import Unavailable
 from zaqarserver.spaces import project_of
+from zaqarserver.storage.accounts import UsageGet
 from zaqarserver.storage.base import Storage
-from zaqarserver.storage.catalog import PlacedQueue, Pool
-from zaqarserver.storage.moving import MovableStorage, Seal
+from zaqarserver.storage.catalog import (
+    CatalogRevision,
+    PlacedQueue,
+    PlacementAdd,
+    PlacementGet,
+    PlacementMoves,
+    Pool,
+    PoolDelete,
+    PoolGet,
+    PoolPut,
+)
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    ClaimGet,
+    QueueCount,
+    QueueCreate,
+    QueueDelete,
+    QueueGet,
+    QueueList,
+)
+from zaqarserver.storage.moving import QueueSeal, Seal, SealList
 from zaqarserver.storage.pooled import PooledStorage
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.sqlite import SQLiteStorage
+from zaqarserver.storage.subscriptions import (
+    DeliveryTake,
+    SubscriptionCreate,
+    SubscriptionPurge,
+)
 
 from .conftest import NOW
 from .test_moves import PROJECT, everything, post, until
@@ -83,8 +108,8 @@ class Place:
         store = self.server(life, now)
         await store.open()
         for one in self.pools:
-            if await store.pools.catalog.pool_get(one.name) is None:
-                await store.pools.catalog.pool_put(one)
+            if await store.pools.catalog.do(PoolGet(one.name)) is None:
+                await store.pools.catalog.do(PoolPut(one))
         await store.pools.start()
         return store
 
@@ -114,8 +139,8 @@ def place(
 async def put_in_first(store: PooledStorage, queue: str) -> PlacedQueue:
     """Place a queue in the first pool."""
     catalog = store.pools.catalog
-    revision = await catalog.catalog_revision()
-    placement = await catalog.placement_add(PROJECT, queue, "a", revision)
+    revision = await catalog.do(CatalogRevision())
+    placement = await catalog.do(PlacementAdd(PROJECT, queue, "a", revision))
     return PlacedQueue(PROJECT, queue, placement)
 
 
@@ -125,7 +150,7 @@ async def settle(store: PooledStorage) -> None:
     async def is_settled() -> bool:
         await store.mover.resume(float("inf"))
         await store.mover.tidy()
-        moves = await store.pools.catalog.placement_moves(float("inf"), 1)
+        moves = await store.pools.catalog.do(PlacementMoves(float("inf"), 1))
         seals = [await seals_in(store, name) for name in "ab"]
         return not moves and not any(seals)
 
@@ -134,8 +159,8 @@ async def settle(store: PooledStorage) -> None:
 
 async def seals_in(store: PooledStorage, pool: str) -> list[Seal]:
     storage = await store.pools.storage(pool)
-    assert isinstance(storage, MovableStorage)
-    return await storage.queue_seals(marker=None, limit=10)
+    assert QueueSeal in storage.commands
+    return await storage.do(SealList(marker=None, limit=10))
 
 
 async def test_a_move_that_is_killed_anywhere_is_ended_by_another_server(
@@ -153,15 +178,17 @@ async def test_a_move_that_is_killed_anywhere_is_ended_by_another_server(
         life = Life()
         store = await place.opened(life)
         placed = await put_in_first(store, queue)
-        await store.subscription_create(
-            PROJECT, queue, subscriber="http://h/", ttl=600, options={}, now=NOW
+        await store.do(
+            SubscriptionCreate(
+                PROJECT, queue, subscriber="http://h/", ttl=600, options={}, now=NOW
+            )
         )
         ids = await post(store, *[b"%d" % n for n in range(20)], queue=queue)
-        held = await store.claim_create(
-            PROJECT, queue, ttl=300, grace=60, limit=5, now=NOW
+        held = await store.do(
+            ClaimCreate(PROJECT, queue, ttl=300, grace=60, limit=5, now=NOW)
         )
         assert held is not None
-        assert (await store.usage(PROJECT, NOW)).messages == 20
+        assert (await store.do(UsageGet(PROJECT, NOW))).messages == 20
         life.left = steps
         with contextlib.suppress(Unavailable):
             await store.mover.move(placed, "b")
@@ -173,24 +200,24 @@ async def test_a_move_that_is_killed_anywhere_is_ended_by_another_server(
         while await again.sweep(NOW):
             pass
         assert await everything(again, queue) == ids, steps
-        kept = await again.claim_get(PROJECT, queue, held.id, NOW)
+        kept = await again.do(ClaimGet(PROJECT, queue, held.id, NOW))
         assert [message.id for message in kept.messages] == ids[:5]
-        (delivery,) = await again.delivery_take(
-            NOW, limit=10, lease=30, confirmed_only=False
+        (delivery,) = await again.do(
+            DeliveryTake(NOW, limit=10, lease=30, confirmed_only=False)
         )
         assert len(delivery.messages) == 20
-        assert await again.queue_count(PROJECT) == 1
-        usage = await again.usage(PROJECT, NOW)
+        assert await again.do(QueueCount(PROJECT)) == 1
+        usage = await again.do(UsageGet(PROJECT, NOW))
         assert (usage.messages, usage.subscriptions) == (20, 1)
         # Nothing of it is in another store.
         for name in "ab":
             store_of = await again.pools.storage(name)
-            for listed in await store_of.queue_list(PROJECT, marker=None, limit=9):
-                there = await again.pools.catalog.placement_get(PROJECT, listed.name)
+            for listed in await store_of.do(QueueList(PROJECT, marker=None, limit=9)):
+                there = await again.pools.catalog.do(PlacementGet(PROJECT, listed.name))
                 assert there is not None
                 assert there.pool == name
-        await again.subscription_purge(PROJECT, queue)
-        await again.queue_delete(PROJECT, queue)
+        await again.do(SubscriptionPurge(PROJECT, queue))
+        await again.do(QueueDelete(PROJECT, queue))
         await again.close()
         if survived:
             break
@@ -209,12 +236,12 @@ async def test_a_queue_is_not_looked_for_in_a_pool_that_was_made_again(
     await put_in_first(store, "q")
     await post(store, b"1", queue="q")
     catalog = store.pools.catalog
-    await catalog.pool_delete("a", forget=True)
+    await catalog.do(PoolDelete("a", forget=True))
     await store.pools.refresh()
-    await catalog.pool_put(place.pools[0])
-    await store.queue_create(PROJECT, "q", {})
-    assert await catalog.placement_get(PROJECT, "q") is not None
-    await catalog.pool_put(msgspec.structs.replace(place.pools[0], options={"a": 1}))
+    await catalog.do(PoolPut(place.pools[0]))
+    await store.do(QueueCreate(PROJECT, "q", {}))
+    assert await catalog.do(PlacementGet(PROJECT, "q")) is not None
+    await catalog.do(PoolPut(msgspec.structs.replace(place.pools[0], options={"a": 1})))
     await store.pools.refresh()
-    assert await store.queue_get(PROJECT, "q") is not None
+    assert await store.do(QueueGet(PROJECT, "q")) is not None
     await store.close()

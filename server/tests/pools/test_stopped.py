@@ -12,11 +12,18 @@ from redis_service import RedisServer
 from zaqarserver.common import deadline
 from zaqarserver.errors import Unavailable
 from zaqarserver.spaces import project_of
+from zaqarserver.storage.accounts import UsageGet
 from zaqarserver.storage.base import NewMessage, Storage
-from zaqarserver.storage.catalog import Pool
+from zaqarserver.storage.catalog import Pool, PoolGet, PoolPut
+from zaqarserver.storage.commands import MessagePost
 from zaqarserver.storage.pooled import PooledStorage
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.sqlite import SQLiteStorage
+from zaqarserver.storage.subscriptions import (
+    DeliverySettle,
+    DeliveryTake,
+    SubscriptionCreate,
+)
 
 from .conftest import NOW
 
@@ -44,7 +51,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 async def post(storage: Storage, queue: str) -> None:
     message = NewMessage(b"1", 600)
-    await storage.message_post(PROJECT, queue, "c", [message], NOW)
+    await storage.do(MessagePost(PROJECT, queue, "c", [message], NOW))
 
 
 async def test_a_pool_that_stands_still_holds_up_its_own_queues_only(
@@ -57,10 +64,12 @@ async def test_a_pool_that_stands_still_holds_up_its_own_queues_only(
     catalog = storage.pools.catalog
     for name in pools:
         for other, uri in pools.items():
-            if other == name or await catalog.pool_get(other):
-                await catalog.pool_put(Pool(other, uri, int(other == name)))
-        await storage.subscription_create(
-            PROJECT, name, subscriber="http://x/", ttl=900, options={}, now=NOW
+            if other == name or await catalog.do(PoolGet(other)):
+                await catalog.do(PoolPut(Pool(other, uri, int(other == name))))
+        await storage.do(
+            SubscriptionCreate(
+                PROJECT, name, subscriber="http://x/", ttl=900, options={}, now=NOW
+            )
         )
         await post(storage, name)
     redis.pause()
@@ -70,15 +79,17 @@ async def test_a_pool_that_stands_still_holds_up_its_own_queues_only(
             await post(storage, "well")
             assert time.monotonic() - began < 1.0
             began = time.monotonic()
-            taken = await storage.delivery_take(
-                NOW, limit=10, lease=0, confirmed_only=False
+            taken = await storage.do(
+                DeliveryTake(NOW, limit=10, lease=0, confirmed_only=False)
             )
             assert {one.subscription.source for one in taken} == {"well"}
             assert time.monotonic() - began < SOON
-            await storage.delivery_settle(taken[0].key, position=0, attempt=0, due=NOW)
+            await storage.do(
+                DeliverySettle(taken[0].key, position=0, attempt=0, due=NOW)
+            )
             began = time.monotonic()
             with deadline.within(deadline.ANSWER_SECONDS):
-                usage = await storage.usage(PROJECT, NOW)
+                usage = await storage.do(UsageGet(PROJECT, NOW))
             assert usage.messages >= 1
             assert time.monotonic() - began < SOON
         with deadline.within(0.3), pytest.raises(Unavailable):

@@ -8,18 +8,28 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from redis_service import RedisServer
 from zaqarserver.errors import Unavailable
+from zaqarserver.storage.accounts import UsageGet
 from zaqarserver.storage.base import Claim, Message
-from zaqarserver.storage.catalog import PlacedQueue
+from zaqarserver.storage.catalog import (
+    CatalogRevision,
+    PlacedQueue,
+    PlacementAdd,
+    PlacementCount,
+    PlacementGet,
+    PlacementMove,
+)
+from zaqarserver.storage.commands import ClaimGet, Command, QueueList
 from zaqarserver.storage.moving import (
     ClaimRecord,
     MessageRecord,
-    MovableStorage,
     NoticeRecord,
+    QueueImport,
     QueueRecord,
-    Record,
+    QueueSeal,
     SubscriptionRecord,
 )
 from zaqarserver.storage.pooled import PooledStorage
@@ -64,14 +74,14 @@ def place(
 async def filled(store: PooledStorage) -> PlacedQueue:
     """Fill a queue in the first pool."""
     catalog = store.pools.catalog
-    revision = await catalog.catalog_revision()
-    await catalog.placement_add(PROJECT, QUEUE, "a", revision)
+    revision = await catalog.do(CatalogRevision())
+    await catalog.do(PlacementAdd(PROJECT, QUEUE, "a", revision))
     await fill(store)
     return await placed(store)
 
 
 async def placed(store: PooledStorage) -> PlacedQueue:
-    placement = await store.pools.catalog.placement_get(PROJECT, QUEUE)
+    placement = await store.pools.catalog.do(PlacementGet(PROJECT, QUEUE))
     assert placement is not None
     return PlacedQueue(PROJECT, QUEUE, placement)
 
@@ -82,7 +92,7 @@ async def seen(
     """Return what callers see of the queue."""
     messages = await everything(store)
     held = dict.fromkeys(one.claim_id for one in messages if one.claim_id is not None)
-    claims = [await store.claim_get(PROJECT, QUEUE, one, NOW) for one in held]
+    claims = [await store.do(ClaimGet(PROJECT, QUEUE, one, NOW)) for one in held]
     return messages, claims, await listed(store)
 
 
@@ -103,7 +113,7 @@ async def test_many_of_each_kind_move_whole(place: Place) -> None:
     assert await store.mover.move(queue, "b")
     assert (await placed(store)).placement.pool == "b"
     assert await seen(store) == before
-    usage = await store.usage(PROJECT, NOW)
+    usage = await store.do(UsageGet(PROJECT, NOW))
     assert (usage.queues, usage.messages, usage.subscriptions) == (1, 80, 12)
     await check_heard(store, before[0])
     await store.close()
@@ -135,7 +145,7 @@ async def test_many_of_each_kind_stay_whole_wherever_a_mover_is_killed(
         while await again.sweep(NOW):
             pass
         assert await seen(again) == before, steps
-        usage = await again.usage(PROJECT, NOW)
+        usage = await again.do(UsageGet(PROJECT, NOW))
         assert (usage.queues, usage.messages, usage.subscriptions) == (1, 80, 12)
         if survived:
             break
@@ -153,45 +163,45 @@ async def test_a_pool_with_many_queues_is_drained(
     store = make_pooled(tmp_path, *[f"p{number:02}" for number in range(11)])
     await store.open()
     catalog = store.pools.catalog
-    revision = await catalog.catalog_revision()
+    revision = await catalog.do(CatalogRevision())
     queues = [f"q{number:02}" for number in range(11)]
     for queue in queues:
-        placement = await catalog.placement_add(PROJECT, queue, "p00", revision)
+        placement = await catalog.do(PlacementAdd(PROJECT, queue, "p00", revision))
         await post(store, queue.encode(), queue=queue)
         if queue < "q08":  # somebody began to move it, and is gone
-            moving = await catalog.placement_move(
-                PROJECT, queue, placement.epoch, "p01", NOW - 1
+            moving = await catalog.do(
+                PlacementMove(PROJECT, queue, placement.epoch, "p01", NOW - 1)
             )
             assert moving is not None
             source = await store.pools.storage("p00")
-            assert isinstance(source, MovableStorage)
-            await source.queue_seal(PROJECT, queue, moving.epoch)
+            assert QueueSeal in source.commands
+            await source.do(QueueSeal(PROJECT, queue, moving.epoch))
     for _ in range(3):
         await store.mover.resume(NOW)
         await store.mover.tidy()
-    assert await catalog.placement_count("p01") == 8
+    assert await catalog.do(PlacementCount("p01")) == 8
     state = await store.drains.drain("p00", 60.0)
     assert (state.queues, state.moved, state.error) == (0, 3, None)
     assert [
-        one.name for one in await store.queue_list(PROJECT, marker=None, limit=100)
+        one.name for one in await store.do(QueueList(PROJECT, marker=None, limit=100))
     ] == queues
     for queue in queues:
         assert bodies(await everything(store, queue=queue)) == [queue.encode()]
     await store.close()
 
 
-def losing(keep: Callable[..., Any], kind: type[Any], sign: int) -> Callable[..., Any]:
+def losing(do: Callable[..., Any], kind: type[Any], sign: int) -> Callable[..., Any]:
     """Let a record of a kind get lost on its way."""
     left = 1
 
-    async def lossy(
-        project: str, queue: str, epoch: int, records: Sequence[Record]
-    ) -> None:
+    async def lossy(command: Command[Any]) -> Any:
         nonlocal left
-        found = [one for one in records if isinstance(one, kind)][::sign]
-        lost, left = found[:left], left - len(found[:left])
-        kept = [one for one in records if one not in lost]
-        await keep(project, queue, epoch, kept)
+        if isinstance(command, QueueImport):
+            found = [one for one in command.records if isinstance(one, kind)][::sign]
+            lost, left = found[:left], left - len(found[:left])
+            kept = [one for one in command.records if one not in lost]
+            command = msgspec.structs.replace(command, records=kept)
+        return await do(command)
 
     return lossy
 
@@ -209,7 +219,7 @@ async def test_a_queue_of_which_something_got_lost_stays_where_it_is(
     await filled(store)
     before = await seen(store)
     target = await store.pools.storage("b")
-    assert isinstance(target, MovableStorage)
+    assert QueueSeal in target.commands
     for kind, named in (
         (QueueRecord, "0 queues of 1"),
         (MessageRecord, "79 messages of 80"),
@@ -219,9 +229,7 @@ async def test_a_queue_of_which_something_got_lost_stays_where_it_is(
     ):
         caplog.clear()
         with monkeypatch.context() as patch:
-            patch.setattr(
-                target, "queue_import", losing(target.queue_import, kind, sign)
-            )
+            patch.setattr(target, "do", losing(target.do, kind, sign))
             with pytest.raises(Unavailable, match=named):
                 await store.mover.move(await placed(store), "b")
         assert "stays in its pool" in caplog.text

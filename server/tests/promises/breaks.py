@@ -8,119 +8,162 @@ from __future__ import annotations
 
 import asyncio
 
+from msgspec.structs import replace
 from zaqarserver.errors import ClaimNotLive
 from zaqarserver.storage.base import Claim
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    MessageDelete,
+    MessageDeleteMany,
+    MessageGet,
+    MessageList,
+    MessagePost,
+    QueueCount,
+)
+from zaqarserver.storage.subscriptions import DeliverySettle, DeliveryTake
 
 _SOON = 1.0
 
 
 class AcknowledgesFirst:
-    """P1: says that messages are stored, and stores them a second later."""
+    """P1: answers that messages are stored, and stores them a second later."""
 
-    async def message_post(self, project, queue, client_id, messages, now):
+    async def do(self, command):
+        if not isinstance(command, MessagePost):
+            return await super().do(command)
+
         async def store():
             await asyncio.sleep(_SOON)
-            await super(AcknowledgesFirst, self).message_post(
-                project, queue, client_id, messages, now
-            )
+            await super(AcknowledgesFirst, self).do(command)
 
         self.later = asyncio.get_running_loop().create_task(store())
-        return ["0" * 32 for _ in messages]
+        return ["0" * 32 for _ in command.messages]
 
 
 class ClaimsOnce:
     """P2: a claim removes its messages; if it expires they are gone."""
 
-    async def claim_create(self, project, queue, *, now, **options):
-        claim = await super().claim_create(project, queue, now=now, **options)
-        if claim is not None:
-            ids = [message.id for message in claim.messages]
-            await self.message_delete_many(project, queue, ids, None, now)
-        return claim
+    async def do(self, command):
+        result = await super().do(command)
+        if isinstance(command, ClaimCreate) and result is not None:
+            ids = [message.id for message in result.messages]
+            await super().do(
+                MessageDeleteMany(command.space, command.queue, ids, None, command.now)
+            )
+        return result
 
 
 class ClaimsForAll:
     """P3: claims keep nobody else away."""
 
-    async def claim_create(self, project, queue, *, ttl, grace, limit, now, **_):
-        found = await self.message_list(
-            project, queue, marker=None, limit=limit, now=now
+    async def do(self, command):
+        if not isinstance(command, ClaimCreate):
+            return await super().do(command)
+        found = await super().do(
+            MessageList(
+                command.space,
+                command.queue,
+                marker=None,
+                limit=command.limit,
+                now=command.now,
+            )
         )
-        return Claim("c" * 32, ttl, grace, 0, found) if found else None
+        claim = Claim("c" * 32, command.ttl, command.grace, 0, found)
+        return claim if found else None
 
 
 class DeletesLate:
     """P3: lets a claim that has expired delete its message."""
 
-    async def message_delete(self, project, queue, message_id, claim_id, now):
+    async def do(self, command):
         try:
-            await super().message_delete(project, queue, message_id, claim_id, now)
+            return await super().do(command)
         except ClaimNotLive:
-            await self.message_delete_many(project, queue, [message_id], None, now)
+            if not isinstance(command, MessageDelete):
+                raise
+            ids = [command.message_id]
+            return await super().do(
+                MessageDeleteMany(command.space, command.queue, ids, None, command.now)
+            )
 
 
 class StoresBackwards:
     """P4: takes the messages of a post in the wrong order."""
 
-    async def message_post(self, project, queue, client_id, messages, now):
-        ids = await super().message_post(
-            project, queue, client_id, list(reversed(messages)), now
-        )
-        return list(reversed(ids))
+    async def do(self, command):
+        if not isinstance(command, MessagePost):
+            return await super().do(command)
+        turned = replace(command, messages=list(reversed(command.messages)))
+        return list(reversed(await super().do(turned)))
 
 
 class SettlesFirst:
     """P5: takes a notification for sent once it is taken for sending."""
 
-    async def delivery_take(self, now, **options):
-        taken = await super().delivery_take(now, **options)
-        for one in taken:
-            await self.delivery_settle(
-                one.key, position=len(one.messages), attempt=0, due=None
-            )
-        return taken
+    async def do(self, command):
+        result = await super().do(command)
+        if isinstance(command, DeliveryTake):
+            for one in result:
+                await super().do(
+                    DeliverySettle(
+                        one.key, position=len(one.messages), attempt=0, due=None
+                    )
+                )
+        return result
 
 
 class ReadsLate:
     """P6: expires what it shows some seconds too late."""
 
-    async def message_list(self, project, queue, *, now, **options):
-        return await super().message_list(project, queue, now=now - 5, **options)
+    async def do(self, command):
+        if isinstance(command, MessageList):
+            command = replace(command, now=command.now - 5)
+        return await super().do(command)
 
 
 class HidesLong:
     """P6: shows what was delayed some seconds too late."""
 
-    async def message_post(self, project, queue, client_id, messages, now):
-        return await super().message_post(project, queue, client_id, messages, now + 5)
+    async def do(self, command):
+        if isinstance(command, MessagePost):
+            command = replace(command, now=command.now + 5)
+        return await super().do(command)
 
 
 class KnowsOneProject:
     """P7: takes messages of all projects for those of one."""
 
-    async def message_list(self, _project, queue, **options):
-        return await super().message_list("alpha", queue, **options)
+    async def do(self, command):
+        if isinstance(command, MessageList):
+            command = replace(command, space="alpha")
+        return await super().do(command)
 
 
 class CountsAllProjects:
     """P7: counts the queues of all projects."""
 
-    async def queue_count(self, _project):
-        return await super().queue_count("alpha")
+    async def do(self, command):
+        if isinstance(command, QueueCount):
+            command = replace(command, space="alpha")
+        return await super().do(command)
 
 
 class KeepsDeleted:
     """P8: answers that a message is deleted, and keeps it."""
 
-    async def message_delete(self, project, queue, message_id, claim_id, now):
-        return None
+    async def do(self, command):
+        if isinstance(command, MessageDelete):
+            return None
+        return await super().do(command)
 
 
 class KeepsExpired:
     """P8: shows what has expired again after a while."""
 
-    async def message_get(self, project, queue, ids, now):
-        return await super().message_get(project, queue, ids, now - 60)
+    async def do(self, command):
+        if isinstance(command, MessageGet):
+            command = replace(command, now=command.now - 60)
+        return await super().do(command)
 
     async def sweep(self, now):
         return 0

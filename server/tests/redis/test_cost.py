@@ -11,7 +11,17 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from redis_service import RedisServer
+from zaqarserver.storage.accounts import UsageGet
 from zaqarserver.storage.base import NewMessage
+from zaqarserver.storage.commands import (
+    MessageDelete,
+    MessageGet,
+    MessageList,
+    MessagePop,
+    MessagePost,
+    MessagePurge,
+    QueueStatsGet,
+)
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, claim, new
 
@@ -24,11 +34,11 @@ Action = Callable[[RedisStorage, list[str]], Awaitable[object]]
 
 
 async def post_one(storage: RedisStorage, _ids: list[str]) -> object:
-    return await storage.message_post(PROJECT, QUEUE, "c", new(b"x"), NOW)
+    return await storage.do(MessagePost(PROJECT, QUEUE, "c", new(b"x"), NOW))
 
 
 async def stats(storage: RedisStorage, _ids: list[str]) -> object:
-    return await storage.queue_stats(PROJECT, QUEUE, NOW)
+    return await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
 
 
 async def claim_ten(storage: RedisStorage, _ids: list[str]) -> object:
@@ -36,46 +46,50 @@ async def claim_ten(storage: RedisStorage, _ids: list[str]) -> object:
 
 
 async def pop(storage: RedisStorage, _ids: list[str]) -> object:
-    return await storage.message_pop(PROJECT, QUEUE, 10, NOW)
+    return await storage.do(MessagePop(PROJECT, QUEUE, 10, NOW))
 
 
 async def first_page(storage: RedisStorage, _ids: list[str]) -> object:
-    return await storage.message_list(PROJECT, QUEUE, marker=None, limit=10, now=NOW)
+    return await storage.do(MessageList(PROJECT, QUEUE, marker=None, limit=10, now=NOW))
 
 
 async def middle_page(storage: RedisStorage, ids: list[str]) -> object:
-    return await storage.message_list(
-        PROJECT,
-        QUEUE,
-        marker=ids[len(ids) // 2],
-        limit=10,
-        now=NOW,
-        include_claimed=True,
-        include_delayed=True,
+    return await storage.do(
+        MessageList(
+            PROJECT,
+            QUEUE,
+            marker=ids[len(ids) // 2],
+            limit=10,
+            now=NOW,
+            include_claimed=True,
+            include_delayed=True,
+        )
     )
 
 
 async def get(storage: RedisStorage, ids: list[str]) -> object:
-    return await storage.message_get(PROJECT, QUEUE, [ids[0], ids[-1]], NOW)
+    return await storage.do(MessageGet(PROJECT, QUEUE, [ids[0], ids[-1]], NOW))
 
 
 async def delete(storage: RedisStorage, ids: list[str]) -> object:
-    return await storage.message_delete(PROJECT, QUEUE, ids[len(ids) // 2], None, NOW)
+    return await storage.do(
+        MessageDelete(PROJECT, QUEUE, ids[len(ids) // 2], None, NOW)
+    )
 
 
 async def usage(storage: RedisStorage, _ids: list[str]) -> object:
-    return await storage.usage(PROJECT, NOW)
+    return await storage.do(UsageGet(PROJECT, NOW))
 
 
 async def purge(storage: RedisStorage, _ids: list[str]) -> object:
-    return await storage.message_purge(PROJECT, QUEUE)
+    return await storage.do(MessagePurge(PROJECT, QUEUE))
 
 
 async def fill(
     storage: RedisStorage, count: int, *, delay: int = 0, queue: str = QUEUE
 ) -> list[str]:
     message = NewMessage(b"body", 600, delay)
-    return await storage.message_post(PROJECT, queue, "c", [message] * count, NOW)
+    return await storage.do(MessagePost(PROJECT, queue, "c", [message] * count, NOW))
 
 
 @pytest.fixture
@@ -122,8 +136,8 @@ async def test_the_cost_does_not_grow_with_the_backlog(
     for size in (SMALL, LARGE):
         ids = await fill(storage, size)
         counted.append(await commands(own_server, storage, action, ids))
-        await storage.message_purge(PROJECT, QUEUE)
-        await storage.usage(PROJECT, NOW)
+        await storage.do(MessagePurge(PROJECT, QUEUE))
+        await storage.do(UsageGet(PROJECT, NOW))
     small, large = counted
     assert 0 < large <= small
 
@@ -141,7 +155,7 @@ async def test_the_cost_does_not_grow_with_what_cannot_be_taken(
                 await claim(storage, limit=500)
         ids += await fill(storage, 20)
         counted.append(await commands(own_server, storage, action, ids))
-        await storage.message_purge(PROJECT, QUEUE)
+        await storage.do(MessagePurge(PROJECT, QUEUE))
     small, large = counted
     assert 0 < large <= small
 
@@ -155,7 +169,7 @@ async def test_one_queue_costs_nothing_for_others(
         await fill(storage, 1, queue=f"queue{number}")
     while await storage.sweep(NOW):
         pass
-    await storage.usage(PROJECT, NOW)
+    await storage.do(UsageGet(PROJECT, NOW))
     assert await commands(own_server, storage, usage, ids) <= before
     assert await storage.sweep(NOW) == 0
     assert await commands(own_server, storage, sweep, ids) < 10

@@ -11,6 +11,17 @@ import pytest
 from redis_service import RedisServer
 from zaqarserver.errors import ClaimNotFound, OutcomeUnknown, StoreRefused, Unavailable
 from zaqarserver.storage.base import Durability, NewMessage
+from zaqarserver.storage.commands import (
+    ClaimDelete,
+    ClaimGet,
+    ClaimUpdate,
+    MessageDelete,
+    MessageDeleteMany,
+    MessagePop,
+    MessagePost,
+    QueueGet,
+    QueueStatsGet,
+)
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.testing.suite import (
     NOW,
@@ -42,7 +53,7 @@ async def test_what_was_acknowledged_is_there_after_a_crash(
     own_server.kill()
     own_server.start()
     assert ids_of(await everything(storage)) == ids
-    kept = await storage.claim_get(PROJECT, QUEUE, held.id, NOW)
+    kept = await storage.do(ClaimGet(PROJECT, QUEUE, held.id, NOW))
     assert ids_of(kept.messages) == ids[:1]
     (fresh,) = await post(storage, b"4")
     assert fresh > ids[-1]
@@ -60,8 +71,8 @@ async def test_a_store_that_is_away_is_unavailable_soon_and_comes_back_by_itself
     begun = time.monotonic()
     for ask in (
         lambda: post_one(storage),
-        lambda: storage.queue_get(PROJECT, QUEUE),
-        lambda: storage.queue_stats(PROJECT, QUEUE, NOW),
+        lambda: storage.do(QueueGet(PROJECT, QUEUE)),
+        lambda: storage.do(QueueStatsGet(PROJECT, QUEUE, NOW)),
         lambda: storage.sweep(NOW),
         storage.ping,
     ):
@@ -155,17 +166,19 @@ async def test_out_of_memory_refuses_posts_and_lets_consumers_drain(
     assert caught.value.retry_after > 1
     held = await claim(storage, limit=3, ttl=900)
     assert ids_of(held.messages) == ids[:3]
-    await storage.claim_update(PROJECT, QUEUE, held.id, ttl=60, grace=60, now=NOW + 1)
-    await storage.message_delete(PROJECT, QUEUE, ids[0], held.id, NOW + 1)
-    await storage.claim_delete(PROJECT, QUEUE, held.id, NOW + 1)
+    await storage.do(
+        ClaimUpdate(PROJECT, QUEUE, held.id, ttl=60, grace=60, now=NOW + 1)
+    )
+    await storage.do(MessageDelete(PROJECT, QUEUE, ids[0], held.id, NOW + 1))
+    await storage.do(ClaimDelete(PROJECT, QUEUE, held.id, NOW + 1))
     with pytest.raises(ClaimNotFound):
-        await storage.claim_get(PROJECT, QUEUE, held.id, NOW + 1)
-    popped = await storage.message_pop(PROJECT, QUEUE, 2, NOW + 1)
+        await storage.do(ClaimGet(PROJECT, QUEUE, held.id, NOW + 1))
+    popped = await storage.do(MessagePop(PROJECT, QUEUE, 2, NOW + 1))
     assert ids_of(popped) == ids[1:3]
-    await storage.message_delete_many(PROJECT, QUEUE, ids[3:5], None, NOW + 1)
+    await storage.do(MessageDeleteMany(PROJECT, QUEUE, ids[3:5], None, NOW + 1))
     own_server.ask("CONFIG", "SET", "maxmemory", "0")
     assert ids_of(await everything(storage, now=NOW + 1)) == ids[5:]
-    stats = await storage.queue_stats(PROJECT, QUEUE, NOW + 1)
+    stats = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW + 1))
     assert (stats.free, stats.claimed) == (1, 0)
 
 
@@ -246,7 +259,7 @@ async def test_a_socket_in_the_file_system_will_do(
     try:
         storage = make_storage(f"redis://{path}?database=3")
         await storage.open()
-        await storage.message_post("p", "q", "c", [NewMessage(b"1", 60)], NOW)
+        await storage.do(MessagePost("p", "q", "c", [NewMessage(b"1", 60)], NOW))
         assert len(await everything(storage, project="p", queue="q")) == 1
         assert b"db3:" in (server.ask("INFO", "keyspace") or b"")
         await storage.close()

@@ -7,9 +7,32 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from redis_service import RedisServer
 from zaqarserver.errors import Unavailable
-from zaqarserver.storage.accounts import Grant
+from zaqarserver.storage.accounts import Grant, GrantAdd, UsageGet
 from zaqarserver.storage.base import DeadLetter
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    ClaimDelete,
+    ClaimGet,
+    ClaimUpdate,
+    MessageDelete,
+    MessageDeleteMany,
+    MessagePop,
+    MessagePurge,
+    QueueCreate,
+    QueueDelete,
+    QueueGet,
+    QueueUpdate,
+)
 from zaqarserver.storage.redis import RedisStorage
+from zaqarserver.storage.subscriptions import (
+    DeliveryDue,
+    DeliverySettle,
+    DeliveryTake,
+    SubscriptionCreate,
+    SubscriptionDelete,
+    SubscriptionList,
+    SubscriptionPurge,
+)
 from zaqarserver.storage.testing.life import sweep_all
 from zaqarserver.storage.testing.suite import (
     NOW,
@@ -36,11 +59,18 @@ async def storage(
     await post(store, *[b"x" * 100] * 20)
     await post(store, b"1", ttl=60, delay=30)
     for number in range(3):
-        await store.subscription_create(
-            PROJECT, QUEUE, subscriber=f"http://{number}/", ttl=600, options={}, now=NOW
+        await store.do(
+            SubscriptionCreate(
+                PROJECT,
+                QUEUE,
+                subscriber=f"http://{number}/",
+                ttl=600,
+                options={},
+                now=NOW,
+            )
         )
     await post(store, b"noticed")
-    await store.queue_create(PROJECT, "other", {})
+    await store.do(QueueCreate(PROJECT, "other", {}))
     yield store
     own_server.ask("CONFIG", "SET", "maxmemory", "0")
     await store.close()
@@ -51,51 +81,61 @@ def fill(server: RedisServer) -> None:
 
 
 async def consume(store: RedisStorage) -> None:
-    while await store.claim_create(PROJECT, QUEUE, ttl=60, grace=60, limit=5, now=NOW):
+    while await store.do(
+        ClaimCreate(PROJECT, QUEUE, ttl=60, grace=60, limit=5, now=NOW)
+    ):
         pass
 
 
 async def release(store: RedisStorage) -> None:
     held = await claim(store, limit=3)
-    found = await store.claim_get(PROJECT, QUEUE, held.id, NOW)
+    found = await store.do(ClaimGet(PROJECT, QUEUE, held.id, NOW))
     assert ids_of(found.messages) == ids_of(held.messages)
-    await store.claim_update(PROJECT, QUEUE, held.id, ttl=90, grace=60, now=NOW)
-    await store.message_delete(PROJECT, QUEUE, held.messages[0].id, held.id, NOW)
-    await store.claim_delete(PROJECT, QUEUE, held.id, NOW)
+    await store.do(ClaimUpdate(PROJECT, QUEUE, held.id, ttl=90, grace=60, now=NOW))
+    await store.do(MessageDelete(PROJECT, QUEUE, held.messages[0].id, held.id, NOW))
+    await store.do(ClaimDelete(PROJECT, QUEUE, held.id, NOW))
     assert len(await everything(store)) == 21
 
 
 async def bury(store: RedisStorage) -> None:
     dead_letter = DeadLetter("other", 1, 600)
     for now in (NOW, NOW + 70, NOW + 140):
-        await store.claim_create(
-            PROJECT, QUEUE, ttl=60, grace=0, limit=3, now=now, dead_letter=dead_letter
+        await store.do(
+            ClaimCreate(
+                PROJECT,
+                QUEUE,
+                ttl=60,
+                grace=0,
+                limit=3,
+                now=now,
+                dead_letter=dead_letter,
+            )
         )
 
 
 async def pop(store: RedisStorage) -> None:
-    while await store.message_pop(PROJECT, QUEUE, 5, NOW, include_delayed=True):
+    while await store.do(MessagePop(PROJECT, QUEUE, 5, NOW, include_delayed=True)):
         pass
     assert await everything(store) == []
 
 
 async def delete(store: RedisStorage) -> None:
     first, *rest = ids_of(await everything(store))
-    await store.message_delete(PROJECT, QUEUE, first, None, NOW)
-    await store.message_delete_many(PROJECT, QUEUE, rest, None, NOW)
+    await store.do(MessageDelete(PROJECT, QUEUE, first, None, NOW))
+    await store.do(MessageDeleteMany(PROJECT, QUEUE, rest, None, NOW))
     assert await everything(store) == []
 
 
 async def purge(store: RedisStorage) -> None:
-    await store.message_purge(PROJECT, QUEUE)
-    await store.subscription_purge(PROJECT, QUEUE)
+    await store.do(MessagePurge(PROJECT, QUEUE))
+    await store.do(SubscriptionPurge(PROJECT, QUEUE))
     assert await everything(store) == []
 
 
 async def remove(store: RedisStorage) -> None:
-    await store.queue_delete(PROJECT, QUEUE)
-    await store.queue_delete(PROJECT, "other")
-    assert await store.queue_get(PROJECT, QUEUE) is None
+    await store.do(QueueDelete(PROJECT, QUEUE))
+    await store.do(QueueDelete(PROJECT, "other"))
+    assert await store.do(QueueGet(PROJECT, QUEUE)) is None
 
 
 async def expire(store: RedisStorage) -> None:
@@ -104,24 +144,28 @@ async def expire(store: RedisStorage) -> None:
 
 async def deliver(store: RedisStorage) -> None:
     for now in (NOW + 1, NOW + 100):  # the first ones fail, and are tried again
-        taken = await store.delivery_take(now, limit=10, lease=60, confirmed_only=False)
+        taken = await store.do(
+            DeliveryTake(now, limit=10, lease=60, confirmed_only=False)
+        )
         for one in taken:
             failed = now == NOW + 1
-            await store.delivery_settle(
-                one.key,
-                position=int(not failed),
-                attempt=int(failed),
-                due=NOW + 50 if failed else None,
+            await store.do(
+                DeliverySettle(
+                    one.key,
+                    position=int(not failed),
+                    attempt=int(failed),
+                    due=NOW + 50 if failed else None,
+                )
             )
         assert len(taken) == 3
-    assert await store.delivery_due(NOW + 300) is None
+    assert await store.do(DeliveryDue(NOW + 300)) is None
 
 
 async def unsubscribe(store: RedisStorage) -> None:
-    while found := await store.subscription_list(
-        PROJECT, QUEUE, marker=None, limit=1, now=NOW
+    while found := await store.do(
+        SubscriptionList(PROJECT, QUEUE, marker=None, limit=1, now=NOW)
     ):
-        await store.subscription_delete(PROJECT, QUEUE, found[0].id)
+        await store.do(SubscriptionDelete(PROJECT, QUEUE, found[0].id))
 
 
 FREEING: list[Callable[[RedisStorage], Awaitable[None]]] = [
@@ -140,24 +184,26 @@ async def test_what_frees_memory_goes_on_when_it_is_full(
     with pytest.raises(Unavailable, match="out of memory"):
         await post(storage, b"x")
     await freeing(storage)
-    await storage.usage(PROJECT, NOW)
+    await storage.do(UsageGet(PROJECT, NOW))
 
 
 async def update(store: RedisStorage) -> None:
-    found = await store.queue_get(PROJECT, "other")
+    found = await store.do(QueueGet(PROJECT, "other"))
     assert found is not None
-    await store.queue_update(PROJECT, "other", {"a": 1}, found.revision)
+    await store.do(QueueUpdate(PROJECT, "other", {"a": 1}, found.revision))
 
 
 GRANT = Grant("a" * 32, ["/p"], ["GET"], NOW, NOW + 60)
 GROWING: dict[str, Callable[[RedisStorage], Awaitable[object]]] = {
     "post": lambda store: post(store, b"x", queue="new"),
-    "create": lambda store: store.queue_create(PROJECT, "new", {}),
+    "create": lambda store: store.do(QueueCreate(PROJECT, "new", {})),
     "update": update,
-    "subscribe": lambda store: store.subscription_create(
-        PROJECT, QUEUE, subscriber="http://n/", ttl=600, options={}, now=NOW
+    "subscribe": lambda store: store.do(
+        SubscriptionCreate(
+            PROJECT, QUEUE, subscriber="http://n/", ttl=600, options={}, now=NOW
+        )
     ),
-    "grant": lambda store: store.grant_add(PROJECT, QUEUE, GRANT, most=9, now=NOW),
+    "grant": lambda store: store.do(GrantAdd(PROJECT, QUEUE, GRANT, most=9, now=NOW)),
 }
 
 
@@ -169,4 +215,4 @@ async def test_what_grows_is_refused_when_memory_is_full(
     with pytest.raises(Unavailable, match="out of memory"):
         await GROWING[growing](storage)
     assert len(await everything(storage)) == 22
-    assert await storage.queue_get(PROJECT, "new") is None
+    assert await storage.do(QueueGet(PROJECT, "new")) is None

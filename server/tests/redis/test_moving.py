@@ -8,18 +8,37 @@ from typing import Any
 import pytest
 from redis_service import RedisServer
 from zaqarserver.errors import QueueMoving, Unavailable
+from zaqarserver.storage.accounts import UsageGet
 from zaqarserver.storage.base import DeadLetter, NewMessage
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    ClaimDelete,
+    MessagePost,
+    QueueCount,
+    QueueGet,
+)
 from zaqarserver.storage.moving import (
     REMEMBERED_SECONDS,
+    QueueImport,
+    QueueLeave,
+    QueueOpen,
+    QueueReceive,
     QueueRecord,
+    QueueSeal,
     Record,
     Seal,
     SealKind,
+    SealList,
     SubscriptionRecord,
 )
 from zaqarserver.storage.redis import RedisStorage, scripts
 from zaqarserver.storage.redis.scripts import Script
-from zaqarserver.storage.subscriptions import Posted
+from zaqarserver.storage.subscriptions import (
+    Posted,
+    SubscriptionCreate,
+    SubscriptionDelete,
+    SubscriptionList,
+)
 from zaqarserver.storage.testing.deliveries import take
 from zaqarserver.storage.testing.life import sweep_all
 from zaqarserver.storage.testing.moving import AWAY, MOVED, exported, moved
@@ -77,14 +96,14 @@ async def test_a_seal_is_listed_whoever_tidies_the_list_meanwhile(two: Two) -> N
     slow, other = two
 
     async def tidy() -> None:
-        assert await other.queue_seals(marker=None, limit=10) == []
+        assert await other.do(SealList(marker=None, limit=10)) == []
 
     await post(slow, b"1")
     before(slow, scripts.SEAL, tidy, times=3)
-    assert await slow.queue_seal(PROJECT, QUEUE, MOVED)
+    assert await slow.do(QueueSeal(PROJECT, QUEUE, MOVED))
     sealed = [Seal(PROJECT, QUEUE, MOVED, SealKind.LEAVING)]
-    assert await other.queue_seals(marker=None, limit=10) == sealed
-    assert await slow.queue_open(PROJECT, QUEUE, 3, 1)
+    assert await other.do(SealList(marker=None, limit=10)) == sealed
+    assert await slow.do(QueueOpen(PROJECT, QUEUE, 3, 1))
     await slow._finish_leftovers()
     assert await other._link.do("ZCARD", other._names.seals) == 0
 
@@ -94,14 +113,14 @@ async def test_a_late_step_cannot_take_a_queue_that_came_back(two: Two) -> None:
     one, _ = two
     ids = await post(one, b"1")
     await moved(one, 5)
-    assert await one.queue_seal(AWAY, QUEUE, 6)
+    assert await one.do(QueueSeal(AWAY, QUEUE, 6))
     records = await exported(one, AWAY)
-    assert await one.queue_receive(PROJECT, QUEUE, 6)
-    await one.queue_import(PROJECT, QUEUE, 6, records)
-    assert await one.queue_open(PROJECT, QUEUE, 6, 6)
-    assert not await one.queue_seal(PROJECT, QUEUE, 4)
-    assert not await one.queue_receive(PROJECT, QUEUE, 6)
-    assert await one.queue_open(PROJECT, QUEUE, 6, 6)
+    assert await one.do(QueueReceive(PROJECT, QUEUE, 6))
+    await one.do(QueueImport(PROJECT, QUEUE, 6, records))
+    assert await one.do(QueueOpen(PROJECT, QUEUE, 6, 6))
+    assert not await one.do(QueueSeal(PROJECT, QUEUE, 4))
+    assert not await one.do(QueueReceive(PROJECT, QUEUE, 6))
+    assert await one.do(QueueOpen(PROJECT, QUEUE, 6, 6))
     assert ids_of(await everything(one)) == ids
 
 
@@ -113,11 +132,11 @@ async def test_a_queue_that_has_left_leaves_next_to_nothing(
     await moved(one)
     await sweep_all(one, NOW + REMEMBERED_SECONDS - 1)
     with pytest.raises(QueueMoving):
-        await one.queue_get(PROJECT, QUEUE)
+        await one.do(QueueGet(PROJECT, QUEUE))
     await sweep_all(one, NOW + REMEMBERED_SECONDS)
-    assert await one.queue_get(PROJECT, QUEUE) is None
+    assert await one.do(QueueGet(PROJECT, QUEUE)) is None
     await one._finish_leftovers()
-    await one.usage(PROJECT, NOW)
+    await one.do(UsageGet(PROJECT, NOW))
     prefix = uri.partition("prefix=")[2]
     keys = redis_server.ask("KEYS", f"{prefix}:{{{PROJECT}:*") or b""
     left = [line for line in keys.split(b"\r\n") if line.startswith(prefix.encode())]
@@ -129,15 +148,15 @@ async def test_what_arrives_is_swept_when_it_is_there(two: Two) -> None:
     one, other = two
     await post(one, b"short", ttl=60)
     await post(one, b"long")
-    assert await one.queue_seal(PROJECT, QUEUE, MOVED)
+    assert await one.do(QueueSeal(PROJECT, QUEUE, MOVED))
     records = await exported(one)
-    assert await one.queue_receive(AWAY, QUEUE, MOVED)
-    await one.queue_import(AWAY, QUEUE, MOVED, records)
+    assert await one.do(QueueReceive(AWAY, QUEUE, MOVED))
+    await one.do(QueueImport(AWAY, QUEUE, MOVED, records))
     assert await sweep_all(other, NOW + 60) == 1  # of the old copy
-    assert await one.queue_open(AWAY, QUEUE, MOVED, MOVED)
-    assert await one.queue_leave(PROJECT, QUEUE, MOVED, NOW)
+    assert await one.do(QueueOpen(AWAY, QUEUE, MOVED, MOVED))
+    assert await one.do(QueueLeave(PROJECT, QUEUE, MOVED, NOW))
     assert await sweep_all(other, NOW + 60) == 1
-    assert (await other.usage(AWAY, NOW + 60)).messages == 1
+    assert (await other.do(UsageGet(AWAY, NOW + 60))).messages == 1
     assert bodies(await everything(other, project=AWAY, now=NOW + 60)) == [b"long"]
 
 
@@ -150,9 +169,11 @@ async def send_two(storage: RedisStorage) -> None:
     """Let two messages go to the dead letter queue."""
     await post(storage, b"1", b"2")
     held = await claim(storage)
-    await storage.claim_delete(PROJECT, QUEUE, held.id, NOW)
-    await storage.claim_create(
-        PROJECT, QUEUE, ttl=60, grace=60, limit=10, now=NOW, dead_letter=DEAD
+    await storage.do(ClaimDelete(PROJECT, QUEUE, held.id, NOW))
+    await storage.do(
+        ClaimCreate(
+            PROJECT, QUEUE, ttl=60, grace=60, limit=10, now=NOW, dead_letter=DEAD
+        )
     )
 
 
@@ -166,7 +187,7 @@ async def test_what_is_on_its_way_arrives_before_its_queue_is_exported(
 
     before(dying, scripts.MOVES, die)
     await send_two(dying)
-    assert await other.queue_seal(PROJECT, QUEUE, MOVED)
+    assert await other.do(QueueSeal(PROJECT, QUEUE, MOVED))
     assert [type(one) for one in await exported(other)] == [QueueRecord]
     assert bodies(await everything(other, queue="dead")) == [b"1", b"2"]
 
@@ -176,17 +197,19 @@ async def test_what_cannot_arrive_goes_back_and_is_counted_as_before(
 ) -> None:
     one, _ = two
     await post(one, b"old", queue="dead")
-    assert await one.queue_seal(PROJECT, "dead", MOVED)
+    assert await one.do(QueueSeal(PROJECT, "dead", MOVED))
     with pytest.raises(QueueMoving):
         await send_two(one)
     found = await everything(one)
     assert bodies(found) == [b"1", b"2"]
     assert [message.claim_count for message in found] == [1, 1]
-    assert (await one.usage(PROJECT, NOW)).messages == 3
-    assert await one.queue_open(PROJECT, "dead", 3, 1)
+    assert (await one.do(UsageGet(PROJECT, NOW))).messages == 3
+    assert await one.do(QueueOpen(PROJECT, "dead", 3, 1))
     assert (
-        await one.claim_create(
-            PROJECT, QUEUE, ttl=60, grace=60, limit=10, now=NOW, dead_letter=DEAD
+        await one.do(
+            ClaimCreate(
+                PROJECT, QUEUE, ttl=60, grace=60, limit=10, now=NOW, dead_letter=DEAD
+            )
         )
         is None
     )
@@ -201,12 +224,12 @@ async def test_who_is_late_with_a_dead_letter_does_not_double_it(two: Two) -> No
 
     async def overtake() -> None:
         await sweep_all(other, NOW)
-        assert await other.queue_seal(PROJECT, "dead", MOVED)
+        assert await other.do(QueueSeal(PROJECT, "dead", MOVED))
 
     before(slow, scripts.PUT, overtake)
     await send_two(slow)
     assert await everything(other) == []
-    assert await other.queue_open(PROJECT, "dead", 3, 1)
+    assert await other.do(QueueOpen(PROJECT, "dead", 3, 1))
     assert bodies(await everything(other, queue="dead")) == [b"1", b"2"]
 
 
@@ -230,11 +253,11 @@ async def test_a_queue_with_many_subscriptions_is_opened_in_steps(two: Two) -> N
         )
         for number in range(many)
     ]
-    assert await one.queue_receive(PROJECT, QUEUE, MOVED)
-    await one.queue_import(PROJECT, QUEUE, MOVED, [QueueRecord({}), *records])
-    assert (await one.usage(PROJECT, NOW)).subscriptions == 0
-    assert await one.queue_open(PROJECT, QUEUE, MOVED, MOVED)
-    assert (await one.usage(PROJECT, NOW)).subscriptions == many
+    assert await one.do(QueueReceive(PROJECT, QUEUE, MOVED))
+    await one.do(QueueImport(PROJECT, QUEUE, MOVED, [QueueRecord({}), *records]))
+    assert (await one.do(UsageGet(PROJECT, NOW))).subscriptions == 0
+    assert await one.do(QueueOpen(PROJECT, QUEUE, MOVED, MOVED))
+    assert (await one.do(UsageGet(PROJECT, NOW))).subscriptions == many
     assert await take(one) == []
     await post(one, b"1")
     heard = []
@@ -249,30 +272,35 @@ async def test_a_websocket_hears_of_posts_wherever_its_queue_is(two: Two) -> Non
     other.watch(heard.append, lambda: None)
     await other.close()
     await other.open()
-    made, _ = await other.subscription_create(
-        PROJECT,
-        QUEUE,
-        subscriber="websocket",
-        ttl=600,
-        options={},
-        now=NOW,
-        volatile=True,
+    made, _ = await other.do(
+        SubscriptionCreate(
+            PROJECT,
+            QUEUE,
+            subscriber="websocket",
+            ttl=600,
+            options={},
+            now=NOW,
+            volatile=True,
+        )
     )
     await moved(one)
-    await one.message_post(AWAY, QUEUE, "c", [NewMessage(b"1", 60)], NOW)
+    await one.do(MessagePost(AWAY, QUEUE, "c", [NewMessage(b"1", 60)], NOW))
     # An own post is heard after all before it.
-    await other.subscription_create(
-        PROJECT, "o", subscriber="w", ttl=600, options={}, now=NOW, volatile=True
+    await other.do(
+        SubscriptionCreate(
+            PROJECT, "o", subscriber="w", ttl=600, options={}, now=NOW, volatile=True
+        )
     )
     await post(other, b"2", queue="o")
     assert (heard[0].project, heard[0].subscriptions) == (AWAY, [made.id])
     # Whoever moved it may end: the connection is not its.
     await one.close()
-    await other.message_post(AWAY, QUEUE, "c", [NewMessage(b"3", 60)], NOW)
+    await other.do(MessagePost(AWAY, QUEUE, "c", [NewMessage(b"3", 60)], NOW))
     assert heard[-1].messages[0].body == b"3"
-    await other.subscription_delete(AWAY, QUEUE, made.id)
+    await other.do(SubscriptionDelete(AWAY, QUEUE, made.id))
     assert (
-        await other.subscription_list(AWAY, QUEUE, marker=None, limit=9, now=NOW) == []
+        await other.do(SubscriptionList(AWAY, QUEUE, marker=None, limit=9, now=NOW))
+        == []
     )
 
 
@@ -287,12 +315,12 @@ async def test_a_queue_can_leave_a_store_that_is_full(
     own_server.ask("CONFIG", "SET", "maxmemory", "100000")
     with pytest.raises(Unavailable):
         await post(full, b"y")
-    assert await full.queue_seal(PROJECT, QUEUE, MOVED)
-    assert await target.queue_receive(PROJECT, QUEUE, MOVED)
+    assert await full.do(QueueSeal(PROJECT, QUEUE, MOVED))
+    assert await target.do(QueueReceive(PROJECT, QUEUE, MOVED))
     records = await exported(full, PROJECT, limit=100)
-    await target.queue_import(PROJECT, QUEUE, MOVED, records)
-    assert await target.queue_open(PROJECT, QUEUE, MOVED, MOVED)
-    assert await full.queue_leave(PROJECT, QUEUE, MOVED, NOW)
+    await target.do(QueueImport(PROJECT, QUEUE, MOVED, records))
+    assert await target.do(QueueOpen(PROJECT, QUEUE, MOVED, MOVED))
+    assert await full.do(QueueLeave(PROJECT, QUEUE, MOVED, NOW))
     assert ids_of(await everything(target)) == ids
     await full._finish_leftovers()
-    assert await full.queue_count(PROJECT) == 0
+    assert await full.do(QueueCount(PROJECT)) == 0

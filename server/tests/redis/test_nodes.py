@@ -12,6 +12,7 @@ from redis_service import RedisServer
 from zaqarserver.common import deadline
 from zaqarserver.common.singleflight import SingleFlight
 from zaqarserver.errors import Unavailable
+from zaqarserver.storage.commands import QueueGet
 from zaqarserver.storage.redis import RedisStorage, resolve
 from zaqarserver.storage.redis.agreement import agreed
 from zaqarserver.storage.redis.resolve import Resolver
@@ -125,7 +126,7 @@ async def test_all_that_a_request_asks_of_a_silent_store_ends_with_its_limit(
     with deadline.within(1.0):
         for _ in range(10):
             try:
-                await storage.queue_get(PROJECT, QUEUE)
+                await storage.do(QueueGet(PROJECT, QUEUE))
             except Unavailable:
                 refused += 1
     assert refused == 10
@@ -141,7 +142,7 @@ async def test_a_silent_store_gets_nothing_that_nobody_knows_the_outcome_of(
     await storage.open()
     await post_one(storage)
     own_server.pause()
-    asked = asyncio.create_task(storage.queue_get(PROJECT, QUEUE))
+    asked = asyncio.create_task(storage.do(QueueGet(PROJECT, QUEUE)))
     wires = storage._link.topology._wires
     async with asyncio.timeout(10):
         while not any(one.silent for one in wires.values()):  # noqa: ASYNC110

@@ -16,9 +16,27 @@ from tcp_proxy import CountingProxy, Fault
 from unlucky_storage import HASTY, UnluckyStorage
 from zaqarserver.errors import OutcomeUnknown, Unavailable
 from zaqarserver.storage.base import DeadLetter, Storage
-from zaqarserver.storage.moving import MessageRecord
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    ClaimDelete,
+    ClaimGet,
+    MessageDelete,
+    MessagePop,
+    MessagePurge,
+    QueueCreate,
+    QueueDelete,
+    QueueGet,
+    QueueStatsGet,
+    QueueUpdate,
+)
+from zaqarserver.storage.moving import MessageRecord, QueueExport, QueueSeal
 from zaqarserver.storage.redis import RedisStorage, scripts
 from zaqarserver.storage.redis.scripts import Script
+from zaqarserver.storage.subscriptions import (
+    SubscriptionCreate,
+    SubscriptionList,
+    SubscriptionPurge,
+)
 from zaqarserver.storage.testing.machine import state_machine
 from zaqarserver.storage.testing.suite import (
     NOW,
@@ -66,8 +84,8 @@ async def beside(
 
 
 async def subscriptions(storage: RedisStorage) -> int:
-    page = await storage.subscription_list(
-        PROJECT, QUEUE, marker=None, limit=10, now=NOW
+    page = await storage.do(
+        SubscriptionList(PROJECT, QUEUE, marker=None, limit=10, now=NOW)
     )
     return len(page)
 
@@ -81,11 +99,11 @@ class Scene:
         self.held = ""
 
     async def set(self) -> None:
-        await self.storage.queue_create(PROJECT, QUEUE, {"old": 1})
+        await self.storage.do(QueueCreate(PROJECT, QUEUE, {"old": 1}))
         self.ids = await post(self.storage, b"1", b"2", b"3")
         first = await claim(self.storage, limit=1)
         self.held = (await claim(self.storage, limit=1)).id
-        await self.storage.claim_delete(PROJECT, QUEUE, first.id, NOW)
+        await self.storage.do(ClaimDelete(PROJECT, QUEUE, first.id, NOW))
 
     # Each does something and sees that it was done once, and told.
 
@@ -94,7 +112,7 @@ class Scene:
         assert ids_of(await everything(self.storage)) == self.ids + told
 
     async def pop(self) -> None:
-        told = await self.storage.message_pop(PROJECT, QUEUE, 1, NOW)
+        told = await self.storage.do(MessagePop(PROJECT, QUEUE, 1, NOW))
         assert bodies(told) == [b"1"]
         assert ids_of(await everything(self.storage)) == self.ids[1:]
 
@@ -102,44 +120,48 @@ class Scene:
         told = await claim(self.storage, limit=1)
         assert bodies(told.messages) == [b"1"]
         assert [one.claim_count for one in told.messages] == [2]
-        stats = await self.storage.queue_stats(PROJECT, QUEUE, NOW)
+        stats = await self.storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
         assert (stats.free, stats.claimed) == (1, 2)
-        kept = await self.storage.claim_get(PROJECT, QUEUE, told.id, NOW)
+        kept = await self.storage.do(ClaimGet(PROJECT, QUEUE, told.id, NOW))
         assert kept.messages == told.messages
 
     async def claim_nothing(self) -> None:
-        await self.storage.message_pop(PROJECT, QUEUE, 2, NOW)
+        await self.storage.do(MessagePop(PROJECT, QUEUE, 2, NOW))
         options = {"ttl": 60, "grace": 60, "limit": 5, "now": NOW}
-        assert await self.storage.claim_create(PROJECT, QUEUE, **options) is None
+        assert await self.storage.do(ClaimCreate(PROJECT, QUEUE, **options)) is None
 
     async def release(self) -> None:
-        await self.storage.claim_delete(PROJECT, QUEUE, self.held, NOW)
-        stats = await self.storage.queue_stats(PROJECT, QUEUE, NOW)
+        await self.storage.do(ClaimDelete(PROJECT, QUEUE, self.held, NOW))
+        stats = await self.storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
         assert (stats.free, stats.claimed) == (3, 0)
 
     async def delete(self) -> None:
-        await self.storage.message_delete(PROJECT, QUEUE, self.ids[1], self.held, NOW)
+        await self.storage.do(
+            MessageDelete(PROJECT, QUEUE, self.ids[1], self.held, NOW)
+        )
         assert ids_of(await everything(self.storage)) == [self.ids[0], self.ids[2]]
 
     async def purge(self) -> None:
-        await self.storage.message_purge(PROJECT, QUEUE)
+        await self.storage.do(MessagePurge(PROJECT, QUEUE))
         assert await everything(self.storage) == []
 
     async def create(self) -> None:
-        assert await self.storage.queue_create(PROJECT, "new", {}) is True
+        assert await self.storage.do(QueueCreate(PROJECT, "new", {})) is True
 
     async def update(self) -> None:
-        queue = await self.storage.queue_get(PROJECT, QUEUE)
+        queue = await self.storage.do(QueueGet(PROJECT, QUEUE))
         assert queue is not None
-        await self.storage.queue_update(PROJECT, QUEUE, {"new": 1}, queue.revision)
+        await self.storage.do(QueueUpdate(PROJECT, QUEUE, {"new": 1}, queue.revision))
 
     async def remove(self) -> None:
-        await self.storage.queue_delete(PROJECT, QUEUE)
-        assert await self.storage.queue_get(PROJECT, QUEUE) is None
+        await self.storage.do(QueueDelete(PROJECT, QUEUE))
+        assert await self.storage.do(QueueGet(PROJECT, QUEUE)) is None
 
     async def subscribe(self) -> None:
-        _, made = await self.storage.subscription_create(
-            PROJECT, QUEUE, subscriber="http://h/", ttl=600, options={}, now=NOW
+        _, made = await self.storage.do(
+            SubscriptionCreate(
+                PROJECT, QUEUE, subscriber="http://h/", ttl=600, options={}, now=NOW
+            )
         )
         assert made is True
         assert await subscriptions(self.storage) == 1
@@ -189,13 +211,13 @@ async def test_a_request_that_comes_late_changes_nothing_any_more(
     await scene.set()
     proxy.inject(Fault.LATE, ACTIONS[action].sha.encode())
     await getattr(scene, action)()
-    await storage.message_purge(PROJECT, QUEUE)
-    await storage.subscription_purge(PROJECT, QUEUE)
+    await storage.do(MessagePurge(PROJECT, QUEUE))
+    await storage.do(SubscriptionPurge(PROJECT, QUEUE))
     later = await post(storage, b"later")
     proxy.let_late_go()
     assert await asyncio.to_thread(proxy.late_is_done.wait, 10)
     assert ids_of(await everything(storage)) == later
-    stats = await storage.queue_stats(PROJECT, QUEUE, NOW)
+    stats = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
     assert (stats.free, stats.claimed) == (1, 0)
     assert await subscriptions(storage) == 0
 
@@ -220,17 +242,19 @@ async def test_dead_letters_arrive_once_whichever_step_meets_a_fault(
 ) -> None:
     await post(storage, b"1", b"2")
     held = await claim(storage)
-    await storage.claim_delete(PROJECT, QUEUE, held.id, NOW)
+    await storage.do(ClaimDelete(PROJECT, QUEUE, held.id, NOW))
     await post(storage, b"3")
     proxy.inject(Fault.CUT, getattr(scripts, step).sha.encode())
-    told = await storage.claim_create(
-        PROJECT,
-        QUEUE,
-        ttl=60,
-        grace=60,
-        limit=10,
-        now=NOW,
-        dead_letter=DeadLetter("dead", 1, None),
+    told = await storage.do(
+        ClaimCreate(
+            PROJECT,
+            QUEUE,
+            ttl=60,
+            grace=60,
+            limit=10,
+            now=NOW,
+            dead_letter=DeadLetter("dead", 1, None),
+        )
     )
     assert told is not None
     assert bodies(told.messages) == [b"3"]
@@ -241,18 +265,20 @@ async def test_a_post_that_was_executed_is_told_though_its_queue_leaves_meanwhil
     storage: RedisStorage, proxy: CountingProxy
 ) -> None:
     """It would be posted again where the queue arrives."""
-    await storage.queue_create(PROJECT, QUEUE, {})
+    await storage.do(QueueCreate(PROJECT, QUEUE, {}))
     async with beside(storage, proxy) as other:
         proxy.inject(Fault.SWALLOWED, scripts.POST.sha.encode())
         posting = asyncio.create_task(post(storage, b"1"))
         while not await everything(other):
             pass
-        assert await other.queue_seal(PROJECT, QUEUE, 5)
+        assert await other.do(QueueSeal(PROJECT, QUEUE, 5))
         (message_id,) = await posting
         moved: list[str] = []
         following: str | None = ""
         while following is not None:
-            page = await other.queue_export(PROJECT, QUEUE, following or None, limit=10)
+            page = await other.do(
+                QueueExport(PROJECT, QUEUE, following or None, limit=10)
+            )
             moved += [one.id for one in page.records if isinstance(one, MessageRecord)]
             following = page.following
     assert moved == [message_id]
@@ -268,16 +294,16 @@ async def test_what_no_replica_confirms_is_unknown_and_done_once(
     other = make_storage(own_server.uri)
     await other.open()
     await post(other, b"0")
-    await other.message_purge(PROJECT, QUEUE)
+    await other.do(MessagePurge(PROJECT, QUEUE))
     storage = make_storage(f"{own_server.uri}?{settings}")
     await storage.open()
     with pytest.raises(OutcomeUnknown, match="did not confirm"):
         await post(storage, b"1")
     assert bodies(await everything(storage)) == [b"1"]
     with pytest.raises(OutcomeUnknown):
-        await storage.message_pop(PROJECT, QUEUE, 1, NOW)
+        await storage.do(MessagePop(PROJECT, QUEUE, 1, NOW))
     with pytest.raises(OutcomeUnknown):
-        await storage.message_purge(PROJECT, QUEUE)
+        await storage.do(MessagePurge(PROJECT, QUEUE))
     assert await everything(storage) == []
     own_server.ask("CONFIG", "SET", "min-replicas-to-write", "1")
     with pytest.raises(Unavailable) as caught:
@@ -344,7 +370,7 @@ async def test_a_purge_that_is_asked_again_leaves_what_was_posted_meanwhile(
     await post(storage, b"old")
     proxy.inject(Fault.SWALLOWED, scripts.PURGE.sha.encode())
     async with beside(storage, proxy) as other:
-        purging = asyncio.create_task(storage.message_purge(PROJECT, QUEUE))
+        purging = asyncio.create_task(storage.do(MessagePurge(PROJECT, QUEUE)))
         while await everything(other):
             pass
         kept = await post(other, b"new")

@@ -18,6 +18,7 @@ from redis_service import RedisServer
 from zaqarserver.errors import Unavailable
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.redis.presence import LIFE_MILLISECONDS, LOOKS
+from zaqarserver.storage.subscriptions import DeliveryTake, SubscriptionCreate
 from zaqarserver.storage.testing.suite import (
     NOW,
     PROJECT,
@@ -140,15 +141,17 @@ async def test_notifications_go_on_when_the_store_takes_changes_again(
 ) -> None:
     storage = make_storage(own_server.uri + HASTY)
     await storage.open()
-    await storage.subscription_create(
-        PROJECT, QUEUE, subscriber="http://x/", ttl=900, options={}, now=NOW
+    await storage.do(
+        SubscriptionCreate(
+            PROJECT, QUEUE, subscriber="http://x/", ttl=900, options={}, now=NOW
+        )
     )
     (posted,) = await post(storage, b"1")
     refuse(own_server)
 
     async def take(now: float) -> list[str]:
-        taken = await storage.delivery_take(
-            now, limit=10, lease=10, confirmed_only=False
+        taken = await storage.do(
+            DeliveryTake(now, limit=10, lease=10, confirmed_only=False)
         )
         return [message.id for one in taken for message in one.messages]
 

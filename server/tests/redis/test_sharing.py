@@ -8,9 +8,17 @@ from collections.abc import Callable
 
 import pytest
 from redis_service import RedisServer
+from zaqarserver.storage.accounts import UsageGet
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    QueueCount,
+    QueueCreate,
+    QueueDelete,
+    QueueGet,
+)
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.redis.presence import LOOKS, Presence
-from zaqarserver.storage.subscriptions import Posted
+from zaqarserver.storage.subscriptions import DeliveryDue, Posted, SubscriptionDelete
 from zaqarserver.storage.testing.deliveries import done, take
 from zaqarserver.storage.testing.subscriptions import listed, subscribe
 from zaqarserver.storage.testing.suite import (
@@ -80,8 +88,8 @@ async def test_servers_never_share_a_claimed_message(
     claimed: Counter[str] = Counter()
 
     async def work(server: RedisStorage) -> None:
-        while claim := await server.claim_create(
-            PROJECT, QUEUE, ttl=60, grace=60, limit=7, now=NOW
+        while claim := await server.do(
+            ClaimCreate(PROJECT, QUEUE, ttl=60, grace=60, limit=7, now=NOW)
         ):
             claimed.update(message.id for message in claim.messages)
 
@@ -109,14 +117,14 @@ async def test_a_change_on_one_server_is_seen_on_the_other_at_once(
     await one.open()
     await other.open()
     for number in range(20):
-        await one.queue_create(PROJECT, QUEUE, {"n": number})
-        found = await other.queue_get(PROJECT, QUEUE)
+        await one.do(QueueCreate(PROJECT, QUEUE, {"n": number}))
+        found = await other.do(QueueGet(PROJECT, QUEUE))
         assert found is not None
         assert found.metadata == {"n": number}
-        assert await other.queue_count(PROJECT) == 1
-        await other.queue_delete(PROJECT, QUEUE)
-        assert await one.queue_get(PROJECT, QUEUE) is None
-        assert await one.queue_count(PROJECT) == 0
+        assert await other.do(QueueCount(PROJECT)) == 1
+        await other.do(QueueDelete(PROJECT, QUEUE))
+        assert await one.do(QueueGet(PROJECT, QUEUE)) is None
+        assert await one.do(QueueCount(PROJECT)) == 0
 
 
 async def test_sums_of_a_project_follow_every_server(
@@ -126,9 +134,9 @@ async def test_sums_of_a_project_follow_every_server(
     await asyncio.gather(*(server.open() for server in servers))
     for server in servers:
         await post(server, b"123")
-        await server.usage(PROJECT, NOW)  # tells what it has gathered
+        await server.do(UsageGet(PROJECT, NOW))  # tells what it has gathered
     for server in servers:
-        found = await server.usage(PROJECT, NOW)
+        found = await server.do(UsageGet(PROJECT, NOW))
         assert (found.messages, found.bytes) == (2, 6)
 
 
@@ -195,7 +203,7 @@ async def test_connections_end_with_their_server(
         assert len(await listed(other)) == 3, "it may only be slow"
         await other._presence.bury_dead()
     assert await listed(other) == [lasting, kept]
-    assert (await other.usage(PROJECT, NOW)).subscriptions == 2
+    assert (await other.do(UsageGet(PROJECT, NOW))).subscriptions == 2
 
 
 async def test_connections_outlive_an_absence_of_the_store(
@@ -234,7 +242,7 @@ async def test_what_a_server_keeps_of_connections_goes_with_them(
     _, queues = storage._names.server(presence.uid)
     for number in range(3):
         made = await subscribe(storage, source=f"queue{number}", volatile=True)
-        await storage.subscription_delete(PROJECT, f"queue{number}", made.id)
+        await storage.do(SubscriptionDelete(PROJECT, f"queue{number}", made.id))
     await storage._finish_leftovers()
     assert await storage._link.do("SCARD", queues) == 0
 
@@ -269,7 +277,7 @@ async def test_a_server_hears_of_deliveries_that_another_left(
     await one.open()
     await other.open()
     await subscribe(one)
-    assert await other.delivery_due(NOW) is None
+    assert await other.do(DeliveryDue(NOW)) is None
     await post_one(one)
     await vanish(one)
     async with asyncio.timeout(PATIENCE):

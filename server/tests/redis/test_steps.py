@@ -11,9 +11,20 @@ from typing import Any
 import pytest
 from redis_service import RedisServer
 from zaqarserver.errors import Unavailable
+from zaqarserver.storage.accounts import UsageGet
 from zaqarserver.storage.base import DeadLetter
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    ClaimDelete,
+    MessagePop,
+    QueueCount,
+    QueueCreate,
+    QueueDelete,
+    QueueList,
+)
 from zaqarserver.storage.redis import RedisStorage, scripts
 from zaqarserver.storage.redis.scripts import Script
+from zaqarserver.storage.subscriptions import SubscriptionDelete
 from zaqarserver.storage.testing.deliveries import done, take
 from zaqarserver.storage.testing.life import sweep_all
 from zaqarserver.storage.testing.subscriptions import subscribe
@@ -47,7 +58,7 @@ def fail_before(storage: RedisStorage, *broken: Script) -> None:
 
 
 async def names(storage: RedisStorage) -> list[str]:
-    found = await storage.queue_list(PROJECT, marker=None, limit=10)
+    found = await storage.do(QueueList(PROJECT, marker=None, limit=10))
     return [queue.name for queue in found]
 
 
@@ -74,7 +85,7 @@ async def test_a_queue_that_was_only_listed_does_not_exist(two: Two) -> None:
     fail_before(dying, scripts.CREATE)
     run = dying._link.run
     with pytest.raises(Unavailable):
-        await dying.queue_create(PROJECT, QUEUE, {})
+        await dying.do(QueueCreate(PROJECT, QUEUE, {}))
     # It came as far as the list.
     index = dying._names.index(PROJECT)
     await run(scripts.INDEX_BEGIN, index, QUEUE, "token", 1)
@@ -82,11 +93,11 @@ async def test_a_queue_that_was_only_listed_does_not_exist(two: Two) -> None:
         dying._names.sweep, dying._names.queue(PROJECT, QUEUE), b"0"
     )
     assert await names(other) == []
-    assert await other.queue_count(PROJECT) == 0
+    assert await other.do(QueueCount(PROJECT)) == 0
     await sweep_all(other, NOW)
     assert await left_over(other) == 0
     assert await other._link.do("ZCARD", index[0]) == 0
-    assert await other.queue_create(PROJECT, QUEUE, {}) is True
+    assert await other.do(QueueCreate(PROJECT, QUEUE, {})) is True
     assert await names(other) == [QUEUE]
 
 
@@ -94,22 +105,22 @@ async def test_a_queue_that_was_only_listed_does_not_exist(two: Two) -> None:
 async def test_a_list_that_is_not_sure_is_put_right(two: Two, making: bool) -> None:
     dying, other = two
     if not making:
-        await other.queue_create(PROJECT, QUEUE, {})
+        await other.do(QueueCreate(PROJECT, QUEUE, {}))
         await sweep_all(other, NOW)
     fail_before(dying, scripts.INDEX_END)
     if making:
-        await dying.queue_create(PROJECT, QUEUE, {})
+        await dying.do(QueueCreate(PROJECT, QUEUE, {}))
     else:
-        await dying.queue_delete(PROJECT, QUEUE)
+        await dying.do(QueueDelete(PROJECT, QUEUE))
     await dying._finish_leftovers()
     expected = [QUEUE] if making else []
     assert await left_over(other) == 1
     assert await names(other) == expected
-    assert await other.queue_count(PROJECT) == len(expected)
+    assert await other.do(QueueCount(PROJECT)) == len(expected)
     await sweep_all(other, NOW)
     assert await left_over(other) == 0
     assert await names(other) == expected
-    assert await other.queue_count(PROJECT) == len(expected)
+    assert await other.do(QueueCount(PROJECT)) == len(expected)
 
 
 async def test_a_slow_maker_of_a_queue_is_not_outrun_by_the_sweeper(
@@ -128,13 +139,13 @@ async def test_a_slow_maker_of_a_queue_is_not_outrun_by_the_sweeper(
         return await run(script, keys, *args, **name)
 
     slow._link.run = run_slowly  # type: ignore[method-assign]
-    assert await slow.queue_create(PROJECT, QUEUE, {}) is True
+    assert await slow.do(QueueCreate(PROJECT, QUEUE, {})) is True
     assert swept == 3
     await slow._finish_leftovers()
     assert await names(other) == [QUEUE]
     await sweep_all(other, NOW)
     assert await names(other) == [QUEUE]
-    assert await other.queue_count(PROJECT) == 1
+    assert await other.do(QueueCount(PROJECT)) == 1
 
 
 async def test_what_was_posted_is_swept_whoever_posted_it(two: Two) -> None:
@@ -147,7 +158,7 @@ async def test_what_was_posted_is_swept_whoever_posted_it(two: Two) -> None:
         await dying.sweep(NOW + 60)
     await post_one(other, ttl=60, now=NOW + 60)
     assert await sweep_all(other, NOW + 120) == 1
-    assert (await other.usage(PROJECT, NOW)).messages == 0
+    assert (await other.do(UsageGet(PROJECT, NOW))).messages == 0
 
 
 async def test_a_notice_is_found_whoever_left_it(two: Two) -> None:
@@ -171,13 +182,15 @@ async def exhaust(storage: RedisStorage) -> DeadLetter:
     """Leave two messages in the queue that have had their last claim."""
     await post(storage, b"1", b"2", ttl=3600)
     held = await claim(storage)
-    await storage.claim_delete(PROJECT, QUEUE, held.id, NOW)
+    await storage.do(ClaimDelete(PROJECT, QUEUE, held.id, NOW))
     return DeadLetter("dead", 1)
 
 
 async def attempt(storage: RedisStorage, dead_letter: DeadLetter) -> None:
-    await storage.claim_create(
-        PROJECT, QUEUE, ttl=60, grace=60, limit=10, now=NOW, dead_letter=dead_letter
+    await storage.do(
+        ClaimCreate(
+            PROJECT, QUEUE, ttl=60, grace=60, limit=10, now=NOW, dead_letter=dead_letter
+        )
     )
 
 
@@ -193,13 +206,13 @@ async def test_a_dead_letter_arrives_once_wherever_its_mover_dies(
     assert await everything(other) == []
     if step == "MOVED":
         # It has arrived and is consumed before anybody finishes the move.
-        popped = await other.message_pop(PROJECT, "dead", 1, NOW)
+        popped = await other.do(MessagePop(PROJECT, "dead", 1, NOW))
         assert bodies(popped) == [b"1"]
         ids = ids[1:]
     await sweep_all(other, NOW)
     assert ids_of(await everything(other, queue="dead")) == ids
     assert await everything(other) == []
-    counted = await other.usage(PROJECT, NOW)
+    counted = await other.do(UsageGet(PROJECT, NOW))
     assert (counted.queues, counted.messages) == (2, len(ids))
 
 
@@ -208,7 +221,7 @@ async def test_a_queue_that_is_deleted_lets_its_dead_letters_go_on(two: Two) -> 
     dead_letter = await exhaust(dying)
     fail_before(dying, scripts.MOVES)
     await attempt(dying, dead_letter)  # what is left is not this claim's business
-    await other.queue_delete(PROJECT, QUEUE)
+    await other.do(QueueDelete(PROJECT, QUEUE))
     await sweep_all(other, NOW)
     assert bodies(await everything(other, queue="dead")) == [b"1", b"2"]
 
@@ -224,11 +237,11 @@ async def test_a_store_that_is_emptied_leaves_next_to_nothing(
         await claim(storage, queue=queue, limit=1, ttl=60)
         made = await subscribe(storage, source=queue)
         await post(storage, b"3", queue=queue, ttl=60)
-        await storage.subscription_delete(PROJECT, queue, made.id)
-        await storage.queue_delete(PROJECT, queue)
+        await storage.do(SubscriptionDelete(PROJECT, queue, made.id))
+        await storage.do(QueueDelete(PROJECT, queue))
     await take(storage, now=NOW + 1000)
     await sweep_all(storage, NOW + 1000)
-    await storage.usage(PROJECT, NOW)
+    await storage.do(UsageGet(PROJECT, NOW))
     await storage._finish_leftovers()
     await storage.close()
     prefix = uri.partition("prefix=")[2]

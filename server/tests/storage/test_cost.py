@@ -9,8 +9,27 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from zaqarserver.storage.accounts import Grant
+from zaqarserver.storage.accounts import (
+    Grant,
+    GrantAdd,
+    GrantCheck,
+    GrantRevoke,
+    UsageGet,
+)
 from zaqarserver.storage.base import NewMessage
+from zaqarserver.storage.commands import (
+    MessageDelete,
+    MessageGet,
+    MessageList,
+    MessagePop,
+    MessagePost,
+    MessagePurge,
+    QueueCount,
+    QueueCreate,
+    QueueDelete,
+    QueueGet,
+    QueueStatsGet,
+)
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, claim
 
@@ -25,7 +44,7 @@ Action = Callable[[SQLiteStorage, list[str]], Awaitable[object]]
 
 
 async def stats(storage: SQLiteStorage, _ids: list[str]) -> object:
-    return await storage.queue_stats(PROJECT, QUEUE, NOW)
+    return await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
 
 
 async def claim_ten(storage: SQLiteStorage, _ids: list[str]) -> object:
@@ -33,39 +52,43 @@ async def claim_ten(storage: SQLiteStorage, _ids: list[str]) -> object:
 
 
 async def pop(storage: SQLiteStorage, _ids: list[str]) -> object:
-    return await storage.message_pop(PROJECT, QUEUE, 10, NOW)
+    return await storage.do(MessagePop(PROJECT, QUEUE, 10, NOW))
 
 
 async def first_page(storage: SQLiteStorage, _ids: list[str]) -> object:
-    return await storage.message_list(PROJECT, QUEUE, marker=None, limit=10, now=NOW)
+    return await storage.do(MessageList(PROJECT, QUEUE, marker=None, limit=10, now=NOW))
 
 
 async def middle_page(storage: SQLiteStorage, ids: list[str]) -> object:
-    return await storage.message_list(
-        PROJECT,
-        QUEUE,
-        marker=ids[len(ids) // 2],
-        limit=10,
-        now=NOW,
-        include_claimed=True,
-        include_delayed=True,
+    return await storage.do(
+        MessageList(
+            PROJECT,
+            QUEUE,
+            marker=ids[len(ids) // 2],
+            limit=10,
+            now=NOW,
+            include_claimed=True,
+            include_delayed=True,
+        )
     )
 
 
 async def get(storage: SQLiteStorage, ids: list[str]) -> object:
-    return await storage.message_get(PROJECT, QUEUE, [ids[0], ids[-1]], NOW)
+    return await storage.do(MessageGet(PROJECT, QUEUE, [ids[0], ids[-1]], NOW))
 
 
 async def delete(storage: SQLiteStorage, ids: list[str]) -> object:
-    return await storage.message_delete(PROJECT, QUEUE, ids[len(ids) // 2], None, NOW)
+    return await storage.do(
+        MessageDelete(PROJECT, QUEUE, ids[len(ids) // 2], None, NOW)
+    )
 
 
 async def purge(storage: SQLiteStorage, _ids: list[str]) -> object:
-    return await storage.message_purge(PROJECT, QUEUE)
+    return await storage.do(MessagePurge(PROJECT, QUEUE))
 
 
 async def queue_delete(storage: SQLiteStorage, _ids: list[str]) -> object:
-    return await storage.queue_delete(PROJECT, QUEUE)
+    return await storage.do(QueueDelete(PROJECT, QUEUE))
 
 
 async def sweep_one(storage: SQLiteStorage, _ids: list[str]) -> object:
@@ -89,7 +112,7 @@ async def fill(
     storage: SQLiteStorage, count: int, *, ttl: int = 600, delay: int = 0
 ) -> list[str]:
     message = NewMessage(b"body", ttl, delay)
-    return await storage.message_post(PROJECT, QUEUE, "c", [message] * count, NOW)
+    return await storage.do(MessagePost(PROJECT, QUEUE, "c", [message] * count, NOW))
 
 
 async def steps(storage: SQLiteStorage, action: Callable[[], Awaitable[object]]) -> int:
@@ -133,7 +156,7 @@ async def test_the_cost_does_not_grow_with_the_backlog(
 ) -> None:
     ids = await fill(storage, SMALL)
     small = await steps(storage, lambda: action(storage, ids))
-    await storage.queue_delete(PROJECT, QUEUE)
+    await storage.do(QueueDelete(PROJECT, QUEUE))
     while await storage.sweep(NOW):
         pass
     ids = await fill(storage, LARGE)
@@ -154,7 +177,7 @@ async def test_the_cost_does_not_grow_with_what_cannot_be_taken(
                 await claim(storage, limit=500)
         ids += await fill(storage, 20)
         cost.append(await steps(storage, lambda ids=ids: action(storage, ids)))
-        await storage.queue_delete(PROJECT, QUEUE)
+        await storage.do(QueueDelete(PROJECT, QUEUE))
     assert_alike(*cost)
 
 
@@ -162,8 +185,8 @@ async def test_claims_pay_once_for_what_expired_before_them(
     storage: SQLiteStorage,
 ) -> None:
     await fill(storage, LARGE, ttl=60)
-    await storage.message_post(
-        PROJECT, QUEUE, "c", [NewMessage(b"x", 600)] * 20, NOW + 1
+    await storage.do(
+        MessagePost(PROJECT, QUEUE, "c", [NewMessage(b"x", 600)] * 20, NOW + 1)
     )
     first = await steps(storage, lambda: claim(storage, limit=1, now=NOW + 60))
     second = await steps(storage, lambda: claim(storage, limit=1, now=NOW + 60))
@@ -174,10 +197,12 @@ async def test_claims_pay_once_for_what_expired_before_them(
 async def test_a_queue_that_is_remembered_costs_nothing(
     storage: SQLiteStorage,
 ) -> None:
-    await storage.queue_create(PROJECT, QUEUE, {"a": 1})
+    await storage.do(QueueCreate(PROJECT, QUEUE, {"a": 1}))
     for name in (QUEUE, "missing"):
-        await storage.queue_get(PROJECT, name)
-        cost = await steps(storage, lambda name=name: storage.queue_get(PROJECT, name))
+        await storage.do(QueueGet(PROJECT, name))
+        cost = await steps(
+            storage, lambda name=name: storage.do(QueueGet(PROJECT, name))
+        )
         assert cost == 0
 
 
@@ -186,13 +211,13 @@ async def test_what_every_request_may_ask_of_accounts_costs_nothing(
 ) -> None:
     await fill(storage, SMALL)
     grant = Grant("a" * 32, ["/p"], ["GET"], NOW, NOW + 60)
-    await storage.grant_add(PROJECT, QUEUE, grant, most=1, now=NOW)
-    await storage.grant_revoke(PROJECT, QUEUE, grant.id, NOW)
+    await storage.do(GrantAdd(PROJECT, QUEUE, grant, most=1, now=NOW))
+    await storage.do(GrantRevoke(PROJECT, QUEUE, grant.id, NOW))
     for ask in (
-        lambda: storage.usage(PROJECT, NOW),
-        lambda: storage.queue_count(PROJECT),
-        lambda: storage.grant_revoked(PROJECT, QUEUE, grant.id, NOW),
-        lambda: storage.grant_revoked(PROJECT, QUEUE, "other", NOW),
+        lambda: storage.do(UsageGet(PROJECT, NOW)),
+        lambda: storage.do(QueueCount(PROJECT)),
+        lambda: storage.do(GrantCheck(PROJECT, QUEUE, grant.id, NOW)),
+        lambda: storage.do(GrantCheck(PROJECT, QUEUE, "other", NOW)),
     ):
         assert await steps(storage, ask) == 0
 

@@ -15,6 +15,12 @@ import apsw
 import pytest
 from zaqarserver.__main__ import main
 from zaqarserver.errors import StoreDamaged, StoreRefused
+from zaqarserver.storage.commands import (
+    MessagePop,
+    MessagePurge,
+    QueueStatsGet,
+    VolumeGet,
+)
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.sqlite.files import PAGE
 from zaqarserver.storage.sqlite.schema import VERSION, prepare_schema
@@ -89,7 +95,7 @@ async def seen(path: Path) -> list[bytes] | None:
     try:
         await storage.open()
         found = await everything(storage)
-        stats = await storage.queue_stats(PROJECT, QUEUE, NOW)
+        stats = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
         assert stats.free + stats.claimed == len(found)
         return [one.body for one in found]
     except (StoreRefused, StoreDamaged):
@@ -186,7 +192,7 @@ async def test_an_empty_file_beside_a_log_is_refused(tmp_path: Path) -> None:
 USES: dict[str, Callable[[SQLiteStorage], Awaitable[object]]] = {
     "list": everything,
     "claim": lambda storage: claim(storage, limit=10),
-    "pop": lambda storage: storage.message_pop(PROJECT, QUEUE, 10, NOW),
+    "pop": lambda storage: storage.do(MessagePop(PROJECT, QUEUE, 10, NOW)),
 }
 
 
@@ -227,19 +233,19 @@ async def test_a_purge_makes_a_damaged_queue_usable_and_the_sweeper_goes_on(
     tmp_path: Path,
 ) -> None:
     storage = await damaged_store(tmp_path / "store.db")
-    await storage.message_purge(PROJECT, QUEUE)
+    await storage.do(MessagePurge(PROJECT, QUEUE))
     await post(storage, b"1")
     assert [one.body for one in await everything(storage)] == [b"1"]
     await post(storage, b"2", queue="other", ttl=60)
     await sweep_all(storage, NOW + 100)
-    assert (await storage.volume()).free == 1
+    assert (await storage.do(VolumeGet())).free == 1
     assert [one.body for one in (await claim(storage)).messages] == [b"1"]
     await storage.close()
 
 
 async def test_who_shares_a_batch_with_a_damaged_one_is_served(tmp_path: Path) -> None:
     storage = await damaged_store(tmp_path / "store.db")
-    popping = [storage.message_pop(PROJECT, QUEUE, 20, NOW) for _ in range(3)]
+    popping = [storage.do(MessagePop(PROJECT, QUEUE, 20, NOW)) for _ in range(3)]
     posting = [post(storage, b"1", queue="other") for _ in range(3)]
     results = await asyncio.gather(*popping, *posting, return_exceptions=True)
     assert all(isinstance(one, list) for one in results[3:])

@@ -9,9 +9,16 @@ import time
 from pathlib import Path
 
 import pytest
-from zaqarserver.storage.accounts import Usage
+from zaqarserver.storage.accounts import Usage, UsageGet
 from zaqarserver.storage.base import NewMessage
+from zaqarserver.storage.commands import MessagePost, QueueStatsGet
 from zaqarserver.storage.sqlite import SQLiteStorage
+from zaqarserver.storage.subscriptions import (
+    DeliveryDue,
+    DeliverySettle,
+    DeliveryTake,
+    SubscriptionCreate,
+)
 from zaqarserver.storage.testing.suite import everything
 
 pytestmark = pytest.mark.anyio
@@ -49,8 +56,8 @@ async def test_a_killed_writer_loses_nothing_acknowledged(tmp_path: Path) -> Non
         await storage.open()
         now = time.time()
         stored = await everything(storage, project="p", queue="q", now=now)
-        stats = await storage.queue_stats("p", "q", now)
-        usage = await storage.usage("p", now)
+        stats = await storage.do(QueueStatsGet("p", "q", now))
+        usage = await storage.do(UsageGet("p", now))
         await storage.close()
         by_number = {int(message.body): message.id for message in stored}
         assert len(by_number) == len(stored), "a message is there twice"
@@ -69,21 +76,23 @@ async def test_what_was_being_delivered_at_a_crash_is_due_again_at_once(tmp_path
     path = tmp_path / "zaqar.db"
     store = SQLiteStorage.from_uri(f"sqlite:///{path}", {})
     await store.open()
-    await store.subscription_create(
-        "p", "q", subscriber="http://x/", ttl=60, options={}, now=0.0
+    await store.do(
+        SubscriptionCreate(
+            "p", "q", subscriber="http://x/", ttl=60, options={}, now=0.0
+        )
     )
-    await store.message_post("p", "q", "c", [NewMessage(b"1", 60)], 0.0)
-    (taken,) = await store.delivery_take(
-        0.0, limit=10, lease=30.0, confirmed_only=False
+    await store.do(MessagePost("p", "q", "c", [NewMessage(b"1", 60)], 0.0))
+    (taken,) = await store.do(
+        DeliveryTake(0.0, limit=10, lease=30.0, confirmed_only=False)
     )
     await store.close()
     await store.open()
-    (again,) = await store.delivery_take(
-        1.0, limit=10, lease=30.0, confirmed_only=False
+    (again,) = await store.do(
+        DeliveryTake(1.0, limit=10, lease=30.0, confirmed_only=False)
     )
     assert again.key == taken.key
-    await store.delivery_settle(again.key, position=0, attempt=1, due=20.0)
+    await store.do(DeliverySettle(again.key, position=0, attempt=1, due=20.0))
     await store.close()
     await store.open()
-    assert await store.delivery_due(1.0) == 20.0
+    assert await store.do(DeliveryDue(1.0)) == 20.0
     await store.close()

@@ -12,8 +12,22 @@ from pathlib import Path
 import apsw
 import pytest
 from zaqarserver.errors import Unavailable
-from zaqarserver.storage.accounts import Usage
+from zaqarserver.storage.accounts import Usage, UsageGet
+from zaqarserver.storage.commands import (
+    ClaimDelete,
+    ClaimUpdate,
+    MessageDelete,
+    MessageDeleteMany,
+    MessagePop,
+    MessagePurge,
+    QueueCreate,
+    QueueDelete,
+    QueueGet,
+    QueueStatsGet,
+    QueueUpdate,
+)
 from zaqarserver.storage.sqlite import SQLiteStorage, files, writer
+from zaqarserver.storage.subscriptions import SubscriptionCreate, SubscriptionDelete
 from zaqarserver.storage.testing.life import sweep_all
 from zaqarserver.storage.testing.suite import (
     NOW,
@@ -83,51 +97,55 @@ async def test_a_full_disk_fails_what_grows_and_nothing_else(
     storage: SQLiteStorage, tmp_path: Path
 ) -> None:
     await post_one(storage)
-    await storage.queue_create(PROJECT, "metadata", {})
-    subscription, _ = await storage.subscription_create(
-        PROJECT, "metadata", subscriber="http://a/", ttl=600, options={}, now=NOW
+    await storage.do(QueueCreate(PROJECT, "metadata", {}))
+    subscription, _ = await storage.do(
+        SubscriptionCreate(
+            PROJECT, "metadata", subscriber="http://a/", ttl=600, options={}, now=NOW
+        )
     )
     with full_disk(tmp_path):
         kept = [*ids_of(await everything(storage)), *(await fill(storage))]
-        before = await storage.queue_stats(PROJECT, QUEUE, NOW)
-        used = await storage.usage(PROJECT, NOW)
-        found = await storage.queue_get(PROJECT, "metadata")
+        before = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
+        used = await storage.do(UsageGet(PROJECT, NOW))
+        found = await storage.do(QueueGet(PROJECT, "metadata"))
         assert found is not None
         big = {"a": "x" * 300_000}
         growing: list[Awaitable[object]] = [
             post(storage, b"x" * 300_000, queue="new"),
-            storage.queue_create(PROJECT, "new", big),
-            storage.queue_update(PROJECT, "metadata", big, found.revision),
-            storage.subscription_create(
-                PROJECT, QUEUE, subscriber="http://b/", ttl=6, options=big, now=NOW
+            storage.do(QueueCreate(PROJECT, "new", big)),
+            storage.do(QueueUpdate(PROJECT, "metadata", big, found.revision)),
+            storage.do(
+                SubscriptionCreate(
+                    PROJECT, QUEUE, subscriber="http://b/", ttl=6, options=big, now=NOW
+                )
             ),
         ]
         results = await asyncio.gather(*growing, return_exceptions=True)
         assert [type(result) for result in results] == [Unavailable] * 4
         assert all("full" in str(result) or "grow" in str(result) for result in results)
         assert ids_of(await everything(storage)) == kept
-        assert await storage.queue_get(PROJECT, "new") is None
-        assert await storage.queue_stats(PROJECT, QUEUE, NOW) == before
-        assert await storage.usage(PROJECT, NOW) == used
+        assert await storage.do(QueueGet(PROJECT, "new")) is None
+        assert await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW)) == before
+        assert await storage.do(UsageGet(PROJECT, NOW)) == used
         # All that frees something goes on, as often as it is wanted.
         await storage.ping()
         for _ in range(5):
             held = await claim(storage, limit=2)
-            await storage.claim_update(
-                PROJECT, QUEUE, held.id, ttl=60, grace=60, now=NOW
+            await storage.do(
+                ClaimUpdate(PROJECT, QUEUE, held.id, ttl=60, grace=60, now=NOW)
             )
-            await storage.message_delete(PROJECT, QUEUE, kept.pop(0), held.id, NOW)
-            await storage.claim_delete(PROJECT, QUEUE, held.id, NOW)
-            await storage.message_pop(PROJECT, QUEUE, 1, NOW)
-            await storage.message_delete_many(PROJECT, QUEUE, kept[1:3], None, NOW)
+            await storage.do(MessageDelete(PROJECT, QUEUE, kept.pop(0), held.id, NOW))
+            await storage.do(ClaimDelete(PROJECT, QUEUE, held.id, NOW))
+            await storage.do(MessagePop(PROJECT, QUEUE, 1, NOW))
+            await storage.do(MessageDeleteMany(PROJECT, QUEUE, kept[1:3], None, NOW))
             del kept[:3]
         assert ids_of(await everything(storage)) == kept
-        await storage.subscription_delete(PROJECT, "metadata", subscription.id)
-        await storage.queue_delete(PROJECT, "metadata")
-        await storage.message_purge(PROJECT, QUEUE)
+        await storage.do(SubscriptionDelete(PROJECT, "metadata", subscription.id))
+        await storage.do(QueueDelete(PROJECT, "metadata"))
+        await storage.do(MessagePurge(PROJECT, QUEUE))
         await sweep_all(storage, NOW)
         assert len(await fill(storage)) > 3
-    assert await storage.queue_get(PROJECT, "new") is None
+    assert await storage.do(QueueGet(PROJECT, "new")) is None
 
 
 async def test_all_that_fills_a_full_disk_can_be_consumed(
@@ -138,7 +156,7 @@ async def test_all_that_fills_a_full_disk_can_be_consumed(
         for _ in range(3):
             filled = len(await fill(storage))
             gone = 0
-            while popped := await storage.message_pop(PROJECT, QUEUE, 2, NOW):
+            while popped := await storage.do(MessagePop(PROJECT, QUEUE, 2, NOW)):
                 gone += len(popped)
             assert gone >= filled > 10
         await fill(storage)
@@ -147,7 +165,7 @@ async def test_all_that_fills_a_full_disk_can_be_consumed(
         # Reopened while it is full, whatever is left of the log.
         await storage.close()
         await storage.open()
-        assert await storage.message_pop(PROJECT, QUEUE, 1, NOW)
+        assert await storage.do(MessagePop(PROJECT, QUEUE, 1, NOW))
 
 
 async def test_many_who_consume_at_once_are_served_on_a_full_disk(
@@ -159,7 +177,9 @@ async def test_many_who_consume_at_once_are_served_on_a_full_disk(
         await post(storage, *[b"x"] * 500)
         ids = ids_of(await everything(storage))
         await fill(storage)
-        asked = [storage.message_delete(PROJECT, QUEUE, one, None, NOW) for one in ids]
+        asked = [
+            storage.do(MessageDelete(PROJECT, QUEUE, one, None, NOW)) for one in ids
+        ]
         posted = [post(storage, b"x" * 500_000) for _ in range(5)]
         results = await asyncio.gather(*asked, *posted, return_exceptions=True)
         assert results[: len(ids)] == [None] * len(ids)
@@ -173,8 +193,8 @@ async def test_a_log_that_cannot_be_written_fails_all_and_loses_nothing(
     with full_disk(tmp_path, log=1):
         for operation in (
             claim(storage, limit=2),
-            storage.queue_delete(PROJECT, QUEUE),
-            storage.message_pop(PROJECT, QUEUE, 1, NOW),
+            storage.do(QueueDelete(PROJECT, QUEUE)),
+            storage.do(MessagePop(PROJECT, QUEUE, 1, NOW)),
             storage.ping(),
         ):
             with pytest.raises(Unavailable):
@@ -186,7 +206,7 @@ async def test_a_log_that_cannot_be_written_fails_all_and_loses_nothing(
     held = await claim(storage, limit=2)
     assert bodies(held.messages) == [b"1", b"2"]
     assert [one.claim_count for one in held.messages] == [1, 1]
-    stats = await storage.queue_stats(PROJECT, QUEUE, NOW)
+    stats = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
     assert (stats.free, stats.claimed) == (1, 2)
     ids.append(await post_one(storage))
     await storage.close()
@@ -259,6 +279,6 @@ async def test_an_operation_that_cannot_be_stored_fails_alone(
     results = await asyncio.gather(*good, bad, *more, return_exceptions=True)
     assert isinstance(results.pop(3), OverflowError)
     assert sorted(results) == ids_of(await everything(storage))
-    stats = await storage.queue_stats(PROJECT, QUEUE, NOW)
+    stats = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
     assert stats.free == 6
-    assert await storage.usage(PROJECT, NOW) == Usage(1, 6, 6)
+    assert await storage.do(UsageGet(PROJECT, NOW)) == Usage(1, 6, 6)

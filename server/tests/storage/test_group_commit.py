@@ -9,6 +9,12 @@ from pathlib import Path
 import pytest
 from zaqarserver.errors import ClaimNotLive
 from zaqarserver.storage.base import NewMessage
+from zaqarserver.storage.commands import (
+    MessageDelete,
+    MessagePop,
+    MessagePost,
+    QueueCreate,
+)
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.testing.suite import (
     NOW,
@@ -44,7 +50,7 @@ def anyio_backend() -> str:
 async def storage(tmp_path: Path) -> AsyncIterator[SQLiteStorage]:
     store = SQLiteStorage.from_uri(f"sqlite://{tmp_path}/store.db", {})
     await store.open()
-    await store.queue_create(PROJECT, QUEUE, {})
+    await store.do(QueueCreate(PROJECT, QUEUE, {}))
     yield store
     await store.close()
 
@@ -71,10 +77,10 @@ async def test_what_changes_nothing_writes_nothing(
     message_id = await post_one(storage)
     log = tmp_path / "store.db-wal"
     before = log.read_bytes()
-    await storage.message_delete(PROJECT, QUEUE, "unknown", None, NOW)
+    await storage.do(MessageDelete(PROJECT, QUEUE, "unknown", None, NOW))
     with pytest.raises(ClaimNotLive):
-        await storage.message_delete(PROJECT, QUEUE, message_id, "unknown", NOW)
-    assert await storage.message_pop(PROJECT, "missing", 1, NOW) == []
+        await storage.do(MessageDelete(PROJECT, QUEUE, message_id, "unknown", NOW))
+    assert await storage.do(MessagePop(PROJECT, "missing", 1, NOW)) == []
     assert await storage.sweep(NOW) == 0
     assert log.read_bytes() == before
 
@@ -86,7 +92,7 @@ async def test_a_refused_operation_spoils_no_other_of_its_batch(
     commits = Commits(storage)
     results = await asyncio.gather(
         post(storage, b"2"),
-        storage.message_delete(PROJECT, QUEUE, message_id, "unknown", NOW),
+        storage.do(MessageDelete(PROJECT, QUEUE, message_id, "unknown", NOW)),
         post(storage, b"3"),
         return_exceptions=True,
     )
@@ -117,7 +123,9 @@ async def test_others_run_while_a_long_post_is_stored(storage: SQLiteStorage) ->
             await asyncio.sleep(0)
 
     messages = [NewMessage(b"x", 600)] * 20_000
-    long = asyncio.create_task(storage.message_post(PROJECT, QUEUE, "c", messages, NOW))
+    long = asyncio.create_task(
+        storage.do(MessagePost(PROJECT, QUEUE, "c", messages, NOW))
+    )
     await other()
     assert len(set(await long)) == 20_000
     assert turns > 10

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from zaqarserver.storage.commands import MessageList
 from zaqarserver.storage.sqlite import SQLiteStorage, engine
 from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, post
 
@@ -48,7 +49,7 @@ async def load(storage: SQLiteStorage, rounds: int) -> int:
     longest = 0
     for _ in range(rounds):
         await asyncio.gather(*(post(storage, b"x" * 2000) for _ in range(20)))
-        await storage.message_list(PROJECT, QUEUE, marker=None, limit=10, now=NOW)
+        await storage.do(MessageList(PROJECT, QUEUE, marker=None, limit=10, now=NOW))
         longest = max(longest, storage._engine.log_pages)
     return longest
 

@@ -13,7 +13,18 @@ from faulty_disk import FaultyDisk, Kind
 from hypothesis import HealthCheck, settings
 from zaqarserver.errors import OutcomeUnknown, Unavailable
 from zaqarserver.storage.base import Storage
+from zaqarserver.storage.commands import (
+    ClaimDelete,
+    MessageDelete,
+    MessagePop,
+    MessagePurge,
+    QueueCreate,
+    QueueDelete,
+    QueueGet,
+    QueueStatsGet,
+)
 from zaqarserver.storage.sqlite import SQLiteStorage, writer
+from zaqarserver.storage.subscriptions import SubscriptionCreate, SubscriptionList
 from zaqarserver.storage.testing.machine import state_machine
 from zaqarserver.storage.testing.suite import (
     NOW,
@@ -58,8 +69,10 @@ async def storage(
 
 
 async def subscribe(storage: Storage) -> object:
-    return await storage.subscription_create(
-        PROJECT, QUEUE, subscriber="http://h/", ttl=600, options={}, now=NOW
+    return await storage.do(
+        SubscriptionCreate(
+            PROJECT, QUEUE, subscriber="http://h/", ttl=600, options={}, now=NOW
+        )
     )
 
 
@@ -79,19 +92,19 @@ class Scene:
         self.ids = await post(self.storage, b"free", b"held", b"other")
         first = await claim(self.storage, limit=1)
         self.held = (await claim(self.storage, limit=1)).id
-        await self.storage.claim_delete(PROJECT, QUEUE, first.id, NOW)
+        await self.storage.do(ClaimDelete(PROJECT, QUEUE, first.id, NOW))
 
     async def seen(self, storage: Storage) -> object:
         """Return all that any of the actions changes."""
         found = [
             (one.id, one.body, one.claim_count) for one in await everything(storage)
         ]
-        stats = await storage.queue_stats(PROJECT, QUEUE, NOW)
-        listens = await storage.subscription_list(
-            PROJECT, QUEUE, marker=None, limit=10, now=NOW
+        stats = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
+        listens = await storage.do(
+            SubscriptionList(PROJECT, QUEUE, marker=None, limit=10, now=NOW)
         )
         there = [
-            await storage.queue_get(PROJECT, name) is not None
+            await storage.do(QueueGet(PROJECT, name)) is not None
             for name in (QUEUE, "new")
         ]
         return found, stats.free, stats.claimed, len(listens), there
@@ -99,18 +112,18 @@ class Scene:
 
 ACTIONS: dict[str, Callable[[Scene], Awaitable[Any]]] = {
     "post": lambda scene: post(scene.storage, b"x" * 5000, b"y"),
-    "pop": lambda scene: scene.storage.message_pop(PROJECT, QUEUE, 1, NOW),
+    "pop": lambda scene: scene.storage.do(MessagePop(PROJECT, QUEUE, 1, NOW)),
     "claim": lambda scene: claim(scene.storage, limit=2),
-    "release": lambda scene: scene.storage.claim_delete(
-        PROJECT, QUEUE, scene.held, NOW
+    "release": lambda scene: scene.storage.do(
+        ClaimDelete(PROJECT, QUEUE, scene.held, NOW)
     ),
-    "delete": lambda scene: scene.storage.message_delete(
-        PROJECT, QUEUE, scene.ids[1], scene.held, NOW
+    "delete": lambda scene: scene.storage.do(
+        MessageDelete(PROJECT, QUEUE, scene.ids[1], scene.held, NOW)
     ),
-    "purge": lambda scene: scene.storage.message_purge(PROJECT, QUEUE),
+    "purge": lambda scene: scene.storage.do(MessagePurge(PROJECT, QUEUE)),
     "subscribe": lambda scene: subscribe(scene.storage),
-    "create": lambda scene: scene.storage.queue_create(PROJECT, "new", {}),
-    "remove": lambda scene: scene.storage.queue_delete(PROJECT, QUEUE),
+    "create": lambda scene: scene.storage.do(QueueCreate(PROJECT, "new", {})),
+    "remove": lambda scene: scene.storage.do(QueueDelete(PROJECT, QUEUE)),
 }
 
 GROWING = {"post", "subscribe", "create"}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from zaqarserver.storage.commands import QueueDelete
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.sqlite.queues import SWEEP_ROWS
+from zaqarserver.storage.subscriptions import DeliveryTake, SubscriptionDelete
 from zaqarserver.storage.testing.accounts import subscribe
 from zaqarserver.storage.testing.life import sweep_all
 from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, post
@@ -39,10 +41,10 @@ async def test_a_sweep_full_of_deliveries_forgets_no_message(
     id_ = await subscribe(storage)
     for _ in range(SWEEP_ROWS):
         await post(storage, b"x")
-    taken = await storage.delivery_take(NOW, limit=1, lease=60, confirmed_only=False)
+    taken = await storage.do(DeliveryTake(NOW, limit=1, lease=60, confirmed_only=False))
     assert len(taken) == 1
-    await storage.subscription_delete(PROJECT, QUEUE, id_)
-    await storage.queue_delete(PROJECT, QUEUE)
+    await storage.do(SubscriptionDelete(PROJECT, QUEUE, id_))
+    await storage.do(QueueDelete(PROJECT, QUEUE))
     await sweep_all(storage, NOW)
     tables = ("message", "backlog", "claim", "subscription", "notice", "delivery")
     assert {table: rows_in(storage, table) for table in tables} == dict.fromkeys(

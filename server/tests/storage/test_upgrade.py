@@ -6,9 +6,18 @@ from pathlib import Path
 
 import apsw
 import pytest
-from zaqarserver.storage.accounts import Grant, Usage
+from zaqarserver.storage.accounts import (
+    Grant,
+    GrantAdd,
+    GrantCheck,
+    GrantRevoke,
+    Usage,
+    UsageGet,
+)
+from zaqarserver.storage.commands import MessagePop, QueueCount, QueueDelete, QueueList
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.sqlite.schema import VERSION, prepare_schema
+from zaqarserver.storage.subscriptions import SubscriptionList
 from zaqarserver.storage.testing.life import sweep_all
 from zaqarserver.storage.testing.suite import NOW, bodies, everything
 
@@ -68,22 +77,22 @@ async def test_an_older_file_keeps_all_it_holds(old_file: Path) -> None:
     storage = SQLiteStorage.from_uri(f"sqlite://{old_file}", {})
     await storage.open()
     subscriptions = len(
-        await storage.subscription_list("p", "a", marker=None, limit=9, now=NOW)
+        await storage.do(SubscriptionList("p", "a", marker=None, limit=9, now=NOW))
     )
     found = await everything(storage, project="p", queue="a", now=NOW)
     assert bodies(found) == [b"11", b"2"]
     assert [one.claim_id is not None for one in found] == [False, True]
-    queues = await storage.queue_list("p", marker=None, limit=9)
+    queues = await storage.do(QueueList("p", marker=None, limit=9))
     assert [(one.name, one.metadata) for one in queues] == [
         ("a", {"team": "x"}),
         ("b", {}),
     ]
-    unswept = await storage.usage("p", NOW)
+    unswept = await storage.do(UsageGet("p", NOW))
     assert (unswept.queues, unswept.messages, unswept.bytes) == (2, 3, 7)
     await sweep_all(storage, NOW)
-    assert await storage.usage("p", NOW) == Usage(2, 2, 3, subscriptions)
-    assert await storage.usage("q", NOW) == Usage(1)
-    assert await storage.queue_count("p") == 2
+    assert await storage.do(UsageGet("p", NOW)) == Usage(2, 2, 3, subscriptions)
+    assert await storage.do(UsageGet("q", NOW)) == Usage(1)
+    assert await storage.do(QueueCount("p")) == 2
     await storage.close()
 
 
@@ -93,10 +102,10 @@ async def test_an_upgraded_file_counts_on_from_there(old_file: Path) -> None:
         storage = SQLiteStorage.from_uri(uri, {})
         await storage.open()
         await sweep_all(storage, NOW)
-        before = await storage.usage("p", NOW)
-        popped = await storage.message_pop("p", "a", 1, NOW)
-        await storage.queue_delete("p", "b")
-        after = await storage.usage("p", NOW)
+        before = await storage.do(UsageGet("p", NOW))
+        popped = await storage.do(MessagePop("p", "a", 1, NOW))
+        await storage.do(QueueDelete("p", "b"))
+        after = await storage.do(UsageGet("p", NOW))
         gone = sum(len(one.body) for one in popped)
         assert after.bytes == before.bytes - gone
         assert after.messages == before.messages - len(popped)
@@ -109,11 +118,11 @@ async def test_an_upgraded_file_takes_grants(old_file: Path) -> None:
     storage = SQLiteStorage.from_uri(f"sqlite://{old_file}", {})
     await storage.open()
     grant = Grant("a" * 32, ["/p"], ["GET"], NOW, NOW + 60)
-    assert await storage.grant_add("p", "a", grant, most=1, now=NOW) == grant
-    assert await storage.grant_revoke("p", "a", grant.id, NOW)
+    assert await storage.do(GrantAdd("p", "a", grant, most=1, now=NOW)) == grant
+    assert await storage.do(GrantRevoke("p", "a", grant.id, NOW))
     await storage.close()
     await storage.open()
-    assert await storage.grant_revoked("p", "a", grant.id, NOW)
+    assert await storage.do(GrantCheck("p", "a", grant.id, NOW))
     await storage.close()
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 
 from zaqarserver.storage.base import NewMessage
+from zaqarserver.storage.commands import MessagePost
 from zaqarserver.storage.sqlite import SQLiteStorage
 
 CLIENTS = 8
@@ -23,8 +24,8 @@ async def main(uri: str, first: int) -> None:
     async def client() -> None:
         for number in numbers:
             message = NewMessage(b"%d" % number, 3600)
-            (message_id,) = await storage.message_post(
-                "p", "q", "c", [message], time.time()
+            (message_id,) = await storage.do(
+                MessagePost("p", "q", "c", [message], time.time())
             )
             sys.stdout.write(f"{number} {message_id}\n")
             sys.stdout.flush()

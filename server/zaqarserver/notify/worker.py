@@ -26,11 +26,15 @@ from zaqarserver.notify.known import Admission, Readable
 from zaqarserver.notify.sending import QueueMetadata, Sender
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.slots import Slots
+from zaqarserver.storage.base import Storage
 from zaqarserver.storage.subscriptions import (
     Delivery,
+    DeliveryDue,
+    DeliverySettle,
+    DeliveryTake,
     Noticed,
     Subscription,
-    SubscriptionStorage,
+    SubscriptionDelete,
 )
 
 LOG = logging.getLogger(__name__)
@@ -99,7 +103,7 @@ class Notifier:
 
     def __init__(
         self,
-        storage: SubscriptionStorage,
+        storage: Storage,
         settings: NotifySettings,
         *,
         queue_metadata: QueueMetadata,
@@ -187,17 +191,19 @@ class Notifier:
         """Take what there is room for; return when to look again."""
         while room := min(self.slots.room, _BATCH):
             now = self.clock.now()
-            taken = await self._storage.delivery_take(
-                now,
-                limit=room,
-                lease=LEASE,
-                confirmed_only=self._settings.require_confirmation,
+            taken = await self._storage.do(
+                DeliveryTake(
+                    now,
+                    limit=room,
+                    lease=LEASE,
+                    confirmed_only=self._settings.require_confirmation,
+                )
             )
             for delivery in taken:
                 self._place(delivery, now + LEASE)
             if len(taken) == room:
                 continue
-            due = await self._storage.delivery_due(now)
+            due = await self._storage.do(DeliveryDue(now))
             if due is None or due > now:
                 return due
             if not taken:
@@ -344,8 +350,10 @@ class Notifier:
         self._count("gone", subscription)
         LOG.info("%s: its subscriber is gone, it is removed", named(subscription))
         await self._insist(
-            lambda: self._storage.subscription_delete(
-                subscription.project, subscription.source, subscription.id
+            lambda: self._storage.do(
+                SubscriptionDelete(
+                    subscription.project, subscription.source, subscription.id
+                )
             )
         )
         self.dispatch.ended(subscription)
@@ -380,11 +388,13 @@ class Notifier:
         async with taken.turn:
             if taken.settled:
                 return
-            await self._storage.delivery_settle(
-                taken.delivery.key,
-                position=taken.position,
-                attempt=taken.attempt,
-                due=due,
+            await self._storage.do(
+                DeliverySettle(
+                    taken.delivery.key,
+                    position=taken.position,
+                    attempt=taken.attempt,
+                    due=due,
+                )
             )
             taken.settled = last
 

@@ -17,7 +17,7 @@ from zaqarserver.operations.settings import Settings
 from zaqarserver.operations.signing import Signer
 from zaqarserver.stages.pipeline import Pipeline
 from zaqarserver.storage.base import Capability, Storage
-from zaqarserver.storage.catalog import CatalogStorage, DrainState, Pool
+from zaqarserver.storage.catalog import DrainState, Pool
 from zaqarserver.storage.subscriptions import Subscription
 
 
@@ -140,7 +140,7 @@ class PoolRegistry(Protocol):
         catalog: Where pools and flavors are kept.
     """
 
-    catalog: CatalogStorage
+    catalog: Storage
 
     @property
     def names(self) -> Sequence[str]:

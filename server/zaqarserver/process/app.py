@@ -35,6 +35,7 @@ from zaqarserver.process.timekeeping import Timekeeper
 from zaqarserver.spaces import project_of
 from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.base import Durability, Metadata, Storage
+from zaqarserver.storage.commands import QueueGet
 from zaqarserver.storage.pooled import PooledStorage
 from zaqarserver.storage.subscriptions import Noticed, Subscription
 from zaqarserver.storage.uris import masked
@@ -278,7 +279,7 @@ class Application:
         self.rest = make_app(self.server, authenticator, self.metrics, cors=_cors(conf))
 
     async def _metadata(self, project: str, queue: str) -> Metadata | None:
-        found = await self.storage.queue_get(project, queue)
+        found = await self.storage.do(QueueGet(project, queue))
         return None if found is None else found.metadata
 
     async def _readable(self, project: str, queue: str, message: Noticed) -> bytes:

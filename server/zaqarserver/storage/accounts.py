@@ -10,10 +10,11 @@ The rules of :mod:`zaqarserver.storage.base` hold here as well.
 
 from __future__ import annotations
 
-import abc
 from collections.abc import Sequence
 
 import msgspec
+
+from zaqarserver.storage.commands import QueueCommand, SpaceCommand
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -54,64 +55,64 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     subscriptions: int = 0
 
 
-class AccountStorage(abc.ABC):
-    """Keeps grants, and knows what projects use."""
+class GrantAdd(QueueCommand[Grant | None], frozen=True):
+    """Put a grant on record until it expires.
 
-    @abc.abstractmethod
-    async def grant_add(
-        self, project: str, queue: str, grant: Grant, *, most: int, now: float
-    ) -> Grant | None:
-        """Put a grant on record until it expires.
+    A grant that is on record already stays as it is, revoked or not. The queue
+    need not exist and is not made.
 
-        A grant that is on record already stays as it is, revoked or not. The queue
-        need not exist and is not made.
+    Attributes:
+        grant: The grant; what it says of revocation counts for nothing.
+        most: How many grants that have not expired the queue may have, revoked
+            ones included.
+        now: The time.
 
-        Args:
-            project: The project.
-            queue: The queue that it was made for.
-            grant: The grant; what it says of revocation counts for nothing.
-            most: How many grants that have not expired the queue may have, revoked
-                ones included.
-            now: The time.
+    Returns:
+        The grant as it is on record; ``None``, having changed nothing, if it is
+        not and the queue has ``most`` already.
+    """
 
-        Returns:
-            The grant as it is on record; ``None``, having changed nothing, if it is
-            not and the queue has ``most`` already.
-        """
+    grant: Grant
+    most: int
+    now: float
 
-    @abc.abstractmethod
-    async def grant_list(
-        self, project: str, queue: str, *, marker: str | None, limit: int, now: float
-    ) -> list[Grant]:
-        """Return up to ``limit`` grants that have not expired, by id.
 
-        Args:
-            project: The project.
-            queue: The queue that they were made for.
-            marker: Only ids after this one, which need not exist.
-            limit: At most so many, at least 1.
-            now: The time.
-        """
+class GrantList(QueueCommand[list[Grant]], frozen=True, kw_only=True):
+    """Return up to ``limit`` grants that have not expired, by id.
 
-    @abc.abstractmethod
-    async def grant_revoke(
-        self, project: str, queue: str, grant_id: str, now: float
-    ) -> bool:
-        """Revoke a grant; return False if no live one has this id.
+    Attributes:
+        marker: Only ids after this one, which need not exist.
+        limit: At most so many, at least 1.
+        now: The time.
+    """
 
-        From the return on :meth:`grant_revoked` says so on every server of the
-        store.
-        """
+    marker: str | None
+    limit: int
+    now: float
 
-    @abc.abstractmethod
-    async def grant_revoked(
-        self, project: str, queue: str, grant_id: str, now: float
-    ) -> bool:
-        """Say whether a grant was revoked.
 
-        Asked for each request that comes with a signature: a driver makes it cheap.
-        """
+class GrantRevoke(QueueCommand[bool], frozen=True):
+    """Revoke a grant; return False if no live one has this id.
 
-    @abc.abstractmethod
-    async def usage(self, project: str, now: float) -> Usage:
-        """Return what a project uses; the cost does not grow with the backlog."""
+    From the answer on :class:`GrantCheck` says so on every server of the
+    store.
+    """
+
+    grant_id: str
+    now: float
+
+
+class GrantCheck(QueueCommand[bool], frozen=True):
+    """Say whether a grant was revoked.
+
+    Asked for each request that comes with a signature: a driver makes it cheap.
+    """
+
+    grant_id: str
+    now: float
+
+
+class UsageGet(SpaceCommand[Usage], frozen=True):
+    """Return what a project uses; the cost does not grow with the backlog."""
+
+    now: float

@@ -16,10 +16,11 @@ The rules of :mod:`zaqarserver.storage.base` hold here as well.
 
 from __future__ import annotations
 
-import abc
 from typing import Any
 
 import msgspec
+
+from zaqarserver.storage.commands import Command, QueueCommand
 
 #: The name, which no pool can have, of the store that holds the catalogue: queues
 #: may be placed there as well, as if it were a pool.
@@ -112,177 +113,198 @@ class DrainState(msgspec.Struct, frozen=True):
     error: str | None
 
 
-class CatalogStorage(abc.ABC):
-    """Keeps pools, flavors and placements.
+class CatalogRevision(Command[int], frozen=True):
+    """Return a number that changes with every change of a pool or flavor."""
 
-    Weights, flavors and addresses are read often and change seldom: servers keep
-    them and ask for :meth:`catalog_revision` now and then.
+
+class PoolPut(Command[None], frozen=True):
+    """Make a pool, or replace the one of this name as a whole.
+
+    Raises:
+        PoolExists: Another pool has the same URI.
     """
 
-    @abc.abstractmethod
-    async def catalog_revision(self) -> int:
-        """Return a number that changes with every change of a pool or flavor."""
+    pool: Pool
 
-    # -- pools --------------------------------------------------------------
 
-    @abc.abstractmethod
-    async def pool_put(self, pool: Pool) -> None:
-        """Make a pool, or replace the one of this name as a whole.
+class PoolGet(Command[Pool | None], frozen=True):
+    """Return a pool, or ``None`` if there is none."""
 
-        Raises:
-            PoolExists: Another pool has the same URI.
-        """
+    name: str
 
-    @abc.abstractmethod
-    async def pool_get(self, name: str) -> Pool | None:
-        """Return a pool, or ``None`` if there is none."""
 
-    @abc.abstractmethod
-    async def pool_list(self, *, marker: str | None, limit: int) -> list[Pool]:
-        """Return up to ``limit`` pools with names after ``marker``, by name."""
+class PoolList(Command[list[Pool]], frozen=True, kw_only=True):
+    """Return up to ``limit`` pools with names after ``marker``, by name."""
 
-    @abc.abstractmethod
-    async def pool_delete(self, name: str, *, forget: bool = False) -> None:
-        """Remove a pool, if it exists; its store is left alone.
+    marker: str | None
+    limit: int
 
-        Args:
-            name: The pool.
-            forget: Forget the placements of the queues that are in it as well, for
-                a store that is lost. Those queues do not exist any more then;
-                moves to it end where they began, with a new epoch, since when
-                they were there before.
 
-        Raises:
-            PoolInUse: It is the last pool of a flavor that some project has; or
-                queues are in it or on their way to it, and they are not to be
-                forgotten.
-        """
+class PoolDelete(Command[None], frozen=True):
+    """Remove a pool, if it exists; its store is left alone.
 
-    # -- flavors ------------------------------------------------------------
+    Attributes:
+        name: The pool.
+        forget: Forget the placements of the queues that are in it as well, for
+            a store that is lost. Those queues do not exist any more then;
+            moves to it end where they began, with a new epoch, since when
+            they were there before.
 
-    @abc.abstractmethod
-    async def flavor_put(self, project: str, name: str, pools: list[str]) -> None:
-        """Give a project a flavor, and let exactly these pools belong to it.
+    Raises:
+        PoolInUse: It is the last pool of a flavor that some project has; or
+            queues are in it or on their way to it, and they are not to be
+            forgotten.
+    """
 
-        A pool that belonged to another flavor leaves that one.
+    name: str
+    forget: bool = False
 
-        Raises:
-            PoolNotFound: One of the pools does not exist; nothing was changed.
-        """
 
-    @abc.abstractmethod
-    async def flavor_get(self, project: str, name: str) -> Flavor | None:
-        """Return a flavor of a project, or ``None`` if it has none of this name."""
+class FlavorPut(Command[None], frozen=True):
+    """Give a project a flavor, and let exactly these pools belong to it.
 
-    @abc.abstractmethod
-    async def flavor_list(
-        self, project: str, *, marker: str | None, limit: int
-    ) -> list[Flavor]:
-        """Return up to ``limit`` flavors with names after ``marker``, by name."""
+    A pool that belonged to another flavor leaves that one.
 
-    @abc.abstractmethod
-    async def flavor_delete(self, project: str, name: str) -> None:
-        """Take a flavor from a project, if it has it.
+    Raises:
+        PoolNotFound: One of the pools does not exist; nothing was changed.
+    """
 
-        When no project has a flavor of this name any more, its pools belong to none.
-        """
+    project: str
+    name: str
+    pools: list[str]
 
-    # -- placements ---------------------------------------------------------
 
-    @abc.abstractmethod
-    async def placement_get(self, project: str, queue: str) -> Placement | None:
-        """Return where a queue is, or ``None`` if it is nowhere."""
+class FlavorGet(Command[Flavor | None], frozen=True):
+    """Return a flavor of a project, or ``None`` if it has none of this name."""
 
-    @abc.abstractmethod
-    async def placement_add(
-        self, project: str, queue: str, pool: str, revision: int
-    ) -> Placement:
-        """Place a queue, unless it is placed already; return where it is.
+    project: str
+    name: str
 
-        Args:
-            project: The project.
-            queue: The queue.
-            pool: Where, or :data:`HOME`.
-            revision: The :meth:`catalog_revision` that the pool was chosen from.
 
-        Raises:
-            CatalogChanged: The revision is another one by now, and the queue was
-                not placed; choose again.
-        """
+class FlavorList(Command[list[Flavor]], frozen=True):
+    """Return up to ``limit`` flavors with names after ``marker``, by name."""
 
-    @abc.abstractmethod
-    async def placement_drop(self, project: str, queue: str, epoch: int) -> bool:
-        """Forget a placement that still has this epoch and is not being moved.
+    project: str
+    marker: str | None
+    limit: int
 
-        Returns:
-            Whether it had.
-        """
 
-    @abc.abstractmethod
-    async def placement_move(
-        self, project: str, queue: str, epoch: int, target: str | None, lease: float
-    ) -> Placement | None:
-        """Begin to move a queue, take a move over, or give it up.
+class FlavorDelete(Command[None], frozen=True):
+    """Take a flavor from a project, if it has it.
 
-        Its pool stays the same.
+    When no project has a flavor of this name any more, its pools belong to none.
+    """
 
-        Args:
-            project: The project.
-            queue: The queue.
-            epoch: The epoch that the caller has read.
-            target: The pool to move to; of a move that is taken over it may be
-                another one than before. ``None`` gives a move up.
-            lease: Until when the mover may be silent, seconds since the epoch.
+    project: str
+    name: str
 
-        Returns:
-            The placement with its new epoch; ``None``, with nothing changed, if the
-            placement has another epoch by now or the target does not exist.
-        """
 
-    @abc.abstractmethod
-    async def placement_renew(
-        self, project: str, queue: str, epoch: int, lease: float
-    ) -> bool:
-        """Set the lease of a move that still has this epoch, which stays.
+class PlacementGet(QueueCommand[Placement | None], frozen=True):
+    """Return where a queue is, or ``None`` if it is nowhere."""
 
-        Returns:
-            Whether it had.
-        """
 
-    @abc.abstractmethod
-    async def placement_arrive(self, project: str, queue: str, epoch: int) -> bool:
-        """End a move that still has this epoch: the target is the pool, since then.
+class PlacementAdd(QueueCommand[Placement], frozen=True):
+    """Place a queue, unless it is placed already; return where it is.
 
-        Returns:
-            Whether it had.
-        """
+    Attributes:
+        pool: Where, or :data:`HOME`.
+        revision: The :class:`CatalogRevision` that the pool was chosen from.
 
-    @abc.abstractmethod
-    async def placement_list(
-        self, pool: str, *, marker: tuple[str, str] | None, limit: int
-    ) -> list[PlacedQueue]:
-        """Return up to ``limit`` queues that are in a pool, by project and name.
+    Raises:
+        CatalogChanged: The revision is another one by now, and the queue was
+            not placed; choose again.
+    """
 
-        Args:
-            pool: The pool, or :data:`HOME`.
-            marker: Only those after this project and queue.
-            limit: At most so many, at least 1.
-        """
+    pool: str
+    revision: int
 
-    @abc.abstractmethod
-    async def placement_moves(self, before: float, limit: int) -> list[PlacedQueue]:
-        """Return up to ``limit`` queues whose move has a lease earlier than that.
 
-        The earliest come first.
-        """
+class PlacementDrop(QueueCommand[bool], frozen=True):
+    """Forget a placement that still has this epoch and is not being moved.
 
-    @abc.abstractmethod
-    async def placement_pools(self, project: str) -> list[str]:
-        """Return the pools that have queues of a project, or that some are moved to.
+    Returns:
+        Whether it had.
+    """
 
-        Asked for each list of queues: a driver makes it cheap.
-        """
+    epoch: int
 
-    @abc.abstractmethod
-    async def placement_count(self, pool: str) -> int:
-        """Return how many queues are in a pool or on their way to it; cheap."""
+
+class PlacementMove(QueueCommand[Placement | None], frozen=True):
+    """Begin to move a queue, take a move over, or give it up.
+
+    Its pool stays the same.
+
+    Attributes:
+        epoch: The epoch that the caller has read.
+        target: The pool to move to; of a move that is taken over it may be
+            another one than before. ``None`` gives a move up.
+        lease: Until when the mover may be silent, seconds since the epoch.
+
+    Returns:
+        The placement with its new epoch; ``None``, with nothing changed, if the
+        placement has another epoch by now or the target does not exist.
+    """
+
+    epoch: int
+    target: str | None
+    lease: float
+
+
+class PlacementRenew(QueueCommand[bool], frozen=True):
+    """Set the lease of a move that still has this epoch, which stays.
+
+    Returns:
+        Whether it had.
+    """
+
+    epoch: int
+    lease: float
+
+
+class PlacementArrive(QueueCommand[bool], frozen=True):
+    """End a move that still has this epoch: the target is the pool, since then.
+
+    Returns:
+        Whether it had.
+    """
+
+    epoch: int
+
+
+class PlacementList(Command[list[PlacedQueue]], frozen=True):
+    """Return up to ``limit`` queues that are in a pool, by project and name.
+
+    Attributes:
+        pool: The pool, or :data:`HOME`.
+        marker: Only those after this project and queue.
+        limit: At most so many, at least 1.
+    """
+
+    pool: str
+    marker: tuple[str, str] | None
+    limit: int
+
+
+class PlacementMoves(Command[list[PlacedQueue]], frozen=True):
+    """Return up to ``limit`` queues whose move has a lease earlier than that.
+
+    The earliest come first.
+    """
+
+    before: float
+    limit: int
+
+
+class PlacementPools(Command[list[str]], frozen=True):
+    """Return the pools that have queues of a project, or that some are moved to.
+
+    Asked for each list of queues: a driver makes it cheap.
+    """
+
+    project: str
+
+
+class PlacementCount(Command[int], frozen=True):
+    """Return how many queues are in a pool or on their way to it; cheap."""
+
+    pool: str

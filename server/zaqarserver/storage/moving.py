@@ -16,8 +16,8 @@ Each step may be repeated and may come late: it carries the epoch of the placeme
 (:mod:`zaqarserver.storage.catalog`), and a store refuses a step of an older epoch
 than the last that it has seen of this queue.
 
-While a queue is sealed, being received, or gone by :meth:`~MovableStorage.queue_leave`
-or :meth:`~MovableStorage.queue_retire`, every method of the contract that names it
+While a queue is sealed, being received, or gone by :meth:`~Storage.queue_leave`
+or :meth:`~Storage.queue_retire`, every method of the contract that names it
 raises :class:`~zaqarserver.errors.QueueMoving`, also those that read, and its
 deliveries are not given out (one that was may be settled). That is what keeps a
 server that remembers an old placement from using it. ``queue_list``, ``queue_count``
@@ -33,13 +33,13 @@ The rules of :mod:`zaqarserver.storage.base` hold here as well.
 
 from __future__ import annotations
 
-import abc
 import enum
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from zaqarserver.storage.commands import Command, QueueCommand
 from zaqarserver.storage.records import Metadata
 from zaqarserver.storage.subscriptions import Noticed
 
@@ -236,131 +236,129 @@ class Seal(msgspec.Struct, frozen=True):
     kind: SealKind
 
 
-class MovableStorage(abc.ABC):
-    """Gives queues to other stores, and takes queues from them.
+class QueueSeal(QueueCommand[bool], frozen=True):
+    """Freeze a queue, or what is left of it, to be exported.
 
-    Epochs only rise. Where a method says that it refuses, it returns False and has
-    changed nothing.
+    From the answer on no other command changes anything of it but the sweeper,
+    which removes what has expired.
+
+    Refused if a step of a higher epoch was seen, if the queue is being received,
+    or if it is gone by a step of this epoch. Sealing a sealed queue raises its
+    epoch; a gone one is sealed with nothing in it.
     """
 
-    @abc.abstractmethod
-    async def queue_seal(self, project: str, queue: str, epoch: int) -> bool:
-        """Freeze a queue, or what is left of it, to be exported.
+    epoch: int
 
-        From the return on no other method changes anything of it but the sweeper,
-        which removes what has expired.
 
-        Refused if a step of a higher epoch was seen, if the queue is being received,
-        or if it is gone by a step of this epoch. Sealing a sealed queue raises its
-        epoch; a gone one is sealed with nothing in it.
-        """
+class QueueReceive(QueueCommand[bool], frozen=True):
+    """Get ready for a queue, dropping what the store has of it.
 
-    @abc.abstractmethod
-    async def queue_receive(self, project: str, queue: str, epoch: int) -> bool:
-        """Get ready for a queue, dropping what the store has of it.
+    The store may have some if an earlier move did not come to its end. Refused
+    if a step of a higher epoch was seen, or the queue is in service here.
+    Repeated with the same epoch it keeps what was imported.
+    """
 
-        The store may have some if an earlier move did not come to its end. Refused
-        if a step of a higher epoch was seen, or the queue is in service here.
-        Repeated with the same epoch it keeps what was imported.
-        """
+    epoch: int
 
-    @abc.abstractmethod
-    async def queue_open(
-        self, project: str, queue: str, epoch: int, since: int
-    ) -> bool:
-        """Put a queue into service that the catalogue says is here and is not moved.
 
-        What the store has of it is the queue if it came with ``since`` or was sealed
-        after it. If it is older than that, something between has not come to its end:
-        it is dropped, and the queue is empty. With nothing to open nothing is done.
+class QueueOpen(QueueCommand[bool], frozen=True):
+    """Put a queue into service that the catalogue says is here and is not moved.
 
-        Refused if a step of a higher epoch than ``epoch`` was seen; and if the queue
-        is gone, or being received, by a step of ``since`` or later, but for one
-        received with ``since`` itself.
+    What the store has of it is the queue if it came with ``since`` or was sealed
+    after it. If it is older than that, something between has not come to its end:
+    it is dropped, and the queue is empty. With nothing to open nothing is done.
 
-        Args:
-            project: The project.
-            queue: The queue.
-            epoch: The epoch of its placement.
-            since: The epoch with which it came here, as the placement says.
-        """
+    Refused if a step of a higher epoch than ``epoch`` was seen; and if the queue
+    is gone, or being received, by a step of ``since`` or later, but for one
+    received with ``since`` itself.
 
-    @abc.abstractmethod
-    async def queue_leave(
-        self, project: str, queue: str, epoch: int, now: float
-    ) -> bool:
-        """Drop what a sealed queue has, or what was received so far of one.
+    Attributes:
+        epoch: The epoch of its placement.
+        since: The epoch with which it came here, as the placement says.
+    """
 
-        The store remembers for :data:`REMEMBERED_SECONDS` that it is gone. Refused
-        if it is neither, or was sealed or received for another epoch.
-        """
+    epoch: int
+    since: int
 
-    @abc.abstractmethod
-    async def queue_retire(
-        self, project: str, queue: str, epoch: int, now: float
-    ) -> bool:
-        """Make a queue gone that does not exist and has no live subscriptions.
 
-        Refused otherwise, and if it is sealed or being received, or a step of a higher
-        epoch was seen. May be repeated.
-        """
+class QueueLeave(QueueCommand[bool], frozen=True):
+    """Drop what a sealed queue has, or what was received so far of one.
 
-    @abc.abstractmethod
-    async def queue_export(
-        self, project: str, queue: str, following: str | None, *, limit: int
-    ) -> ExportPage:
-        """Return what a sealed queue has, some at a time.
+    The store remembers for :data:`REMEMBERED_SECONDS` that it is gone. Refused
+    if it is neither, or was sealed or received for another epoch.
+    """
 
-        Messages that are not live may be left out. A call is short: a page may be
-        smaller than ``limit``, or empty, before the last.
+    epoch: int
+    now: float
 
-        Args:
-            project: The project.
-            queue: The queue.
-            following: Where to go on, ``None`` at the beginning.
-            limit: At most about so many records.
 
-        Raises:
-            QueueChanged: The queue is not sealed for leaving.
-        """
+class QueueRetire(QueueCommand[bool], frozen=True):
+    """Make a queue gone that does not exist and has no live subscriptions.
 
-    @abc.abstractmethod
-    async def queue_import(
-        self, project: str, queue: str, epoch: int, records: Sequence[Record]
-    ) -> None:
-        """Keep the records of an exported page.
+    Refused otherwise, and if it is sealed or being received, or a step of a higher
+    epoch was seen. May be repeated.
+    """
 
-        What is there already is left alone, so that a page may be imported again.
-        Claim counts, ages, expiry and all else stay as they are in the records.
+    epoch: int
+    now: float
 
-        Raises:
-            QueueChanged: The queue is not being received for this epoch.
-        """
 
-    @abc.abstractmethod
-    async def queue_contents(self, project: str, queue: str, now: float) -> Contents:
-        """Count what the store has of a queue that leaves, or arrived so far.
+class QueueExport(QueueCommand[ExportPage], frozen=True):
+    """Return what a sealed queue has, some at a time.
 
-        It is counted where it is kept, not told from what was imported or exported.
+    Messages that are not live may be left out. A call is short: a page may be
+    smaller than ``limit``, or empty, before the last.
 
-        Args:
-            project: The project.
-            queue: The queue.
-            now: What ends until then is left out.
+    Attributes:
+        following: Where to go on, ``None`` at the beginning.
+        limit: At most about so many records.
 
-        Raises:
-            QueueChanged: The queue neither leaves nor arrives.
-        """
+    Raises:
+        QueueChanged: The queue is not sealed for leaving.
+    """
 
-    @abc.abstractmethod
-    async def queue_seals(
-        self, *, marker: tuple[str, str] | None, limit: int
-    ) -> list[Seal]:
-        """Return up to ``limit`` queues that leave or arrive, by project and name.
+    following: str | None
+    limit: int
 
-        Those that are gone are not among them.
 
-        Args:
-            marker: Only those after this project and queue.
-            limit: At most so many, at least 1.
-        """
+class QueueImport(QueueCommand[None], frozen=True):
+    """Keep the records of an exported page.
+
+    What is there already is left alone, so that a page may be imported again.
+    Claim counts, ages, expiry and all else stay as they are in the records.
+
+    Raises:
+        QueueChanged: The queue is not being received for this epoch.
+    """
+
+    epoch: int
+    records: Sequence[Record]
+
+
+class QueueContents(QueueCommand[Contents], frozen=True):
+    """Count what the store has of a queue that leaves, or arrived so far.
+
+    It is counted where it is kept, not told from what was imported or exported.
+
+    Attributes:
+        now: What ends until then is left out.
+
+    Raises:
+        QueueChanged: The queue neither leaves nor arrives.
+    """
+
+    now: float
+
+
+class SealList(Command[list[Seal]], frozen=True, kw_only=True):
+    """Return up to ``limit`` queues that leave or arrive, by project and name.
+
+    Those that are gone are not among them.
+
+    Attributes:
+        marker: Only those after this project and queue.
+        limit: At most so many, at least 1.
+    """
+
+    marker: tuple[str, str] | None
+    limit: int

@@ -16,11 +16,13 @@ The rules of :mod:`zaqarserver.storage.base` hold here as well.
 
 from __future__ import annotations
 
-import abc
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
 
 import msgspec
+
+from zaqarserver.errors import SubscriptionNotFound
+from zaqarserver.storage.commands import Command, QueueCommand
 
 #: How many messages a notice has at most: what one delivery keeps in memory.
 NOTICE_MESSAGES: Final = 500
@@ -123,136 +125,130 @@ def ignore(*_news: object) -> None:
     """Default callback: does nothing."""
 
 
-class SubscriptionStorage(abc.ABC):
-    """Stores subscriptions and what is to be told to them."""
+class SubscriptionCreate(
+    QueueCommand[tuple[Subscription, bool]], frozen=True, kw_only=True
+):
+    """Make a subscription, and the queue if it does not exist.
 
-    # -- subscriptions ------------------------------------------------------
+    Project, source and subscriber together are unique: if there is a live
+    one already it is returned, unchanged, with False.
+    """
 
-    @abc.abstractmethod
-    async def subscription_create(
-        self,
-        project: str,
-        source: str,
-        *,
-        subscriber: str,
-        ttl: int,
-        options: dict[str, Any],
-        now: float,
-        confirmed: bool = False,
-        volatile: bool = False,
-    ) -> tuple[Subscription, bool]:
-        """Make a subscription, and the queue if it does not exist.
+    makes_queue: ClassVar[bool] = True
+    subscriber: str
+    ttl: int
+    options: dict[str, Any]
+    now: float
+    confirmed: bool = False
+    volatile: bool = False
 
-        Project, source and subscriber together are unique: if there is a live
-        one already it is returned, unchanged, with False.
-        """
 
-    @abc.abstractmethod
-    async def subscription_list(
-        self,
-        project: str,
-        source: str,
-        *,
-        marker: str | None,
-        limit: int,
-        now: float,
-    ) -> list[Subscription]:
-        """Return up to ``limit`` live subscriptions after the id ``marker``."""
+class SubscriptionList(QueueCommand[list[Subscription]], frozen=True, kw_only=True):
+    """Return up to ``limit`` live subscriptions after the id ``marker``."""
 
-    @abc.abstractmethod
-    async def subscription_count(self, project: str, source: str, now: float) -> int:
-        """Return how many live subscriptions a source has."""
+    marker: str | None
+    limit: int
+    now: float
 
-    @abc.abstractmethod
-    async def subscription_get(
-        self, project: str, source: str, subscription_id: str, now: float
-    ) -> Subscription | None:
-        """Return a live subscription of this source, or ``None``."""
+    def missing(self) -> list[Subscription]:
+        return []
 
-    @abc.abstractmethod
-    async def subscription_update(
-        self,
-        project: str,
-        source: str,
-        subscription_id: str,
-        change: SubscriptionChange,
-        now: float,
-    ) -> Subscription:
-        """Change a live subscription and return it.
 
-        A new subscriber takes effect for deliveries under way as well, and ends
-        being volatile.
+class SubscriptionCount(QueueCommand[int], frozen=True):
+    """Return how many live subscriptions a source has."""
 
-        Raises:
-            SubscriptionNotFound: There is no such live subscription.
-            SubscriptionExists: The source has the new subscriber already.
-        """
+    now: float
 
-    @abc.abstractmethod
-    async def subscription_delete(
-        self, project: str, source: str, subscription_id: str
-    ) -> None:
-        """Remove a subscription and its deliveries, if it exists."""
+    def missing(self) -> int:
+        return 0
 
-    @abc.abstractmethod
-    async def subscription_purge(self, project: str, source: str) -> None:
-        """Remove all subscriptions of a source and their deliveries."""
 
-    # -- notifications ------------------------------------------------------
+class SubscriptionGet(QueueCommand[Subscription | None], frozen=True):
+    """Return a live subscription of this source, or ``None``."""
 
-    @abc.abstractmethod
-    def watch(
-        self,
-        posted: Callable[[Posted], None],
-        noticed: Callable[[], None],
-        forgotten: Callable[[], None] = ignore,
-    ) -> None:
-        """Name who wants to know of posts; called once, before ``open``.
+    subscription_id: str
+    now: float
 
-        Args:
-            posted: Called on the event loop after each committed post to a
-                queue with live volatile subscriptions, in the order of commits.
-                It must not block or raise.
-            noticed: Called on the event loop when there may be a delivery
-                sooner than :meth:`delivery_due` last said.
-            forgotten: Called on the event loop when volatile subscriptions of this
-                server may be gone: others took it for dead, since it stood still.
-        """
+    def missing(self) -> Subscription | None:
+        return None
 
-    @abc.abstractmethod
-    async def delivery_take(
-        self, now: float, *, limit: int, lease: float, confirmed_only: bool
-    ) -> list[Delivery]:
-        """Take deliveries that are due, the longest due first.
 
-        A delivery that was taken is not given out again before ``now + lease``
-        (then its taker is taken for dead) or before it is settled. Of one
-        subscription only the oldest delivery is ever out: what comes later
-        waits, so that a subscriber gets messages in order.
+class SubscriptionUpdate(QueueCommand[Subscription], frozen=True):
+    """Change a live subscription and return it.
 
-        Args:
-            now: The time.
-            limit: At most so many.
-            lease: Seconds after which another call may give it out again.
-            confirmed_only: Drop what is for unconfirmed subscriptions.
-        """
+    A new subscriber takes effect for deliveries under way as well, and ends
+    being volatile.
 
-    @abc.abstractmethod
-    async def delivery_settle(
-        self, key: int, *, position: int, attempt: int, due: float | None
-    ) -> None:
-        """Say how far a taken delivery got.
+    Raises:
+        SubscriptionNotFound: There is no such live subscription.
+        SubscriptionExists: The source has the new subscriber already.
+    """
 
-        Nothing happens if its subscription was deleted meanwhile.
+    subscription_id: str
+    change: SubscriptionChange
+    now: float
 
-        Args:
-            key: The delivery.
-            position: How many of its messages are settled now; all of them
-                ends the delivery.
-            attempt: Failures so far of the one at ``position``.
-            due: When to try again; ``None`` together with the last position.
-        """
+    def missing(self) -> Subscription:
+        raise SubscriptionNotFound(f"no subscription {self.subscription_id!r}")
 
-    @abc.abstractmethod
-    async def delivery_due(self, now: float) -> float | None:
-        """Return when the next delivery is due (maybe past), ``None`` for never."""
+
+class SubscriptionDelete(QueueCommand[None], frozen=True):
+    """Remove a subscription and its deliveries, if it exists."""
+
+    subscription_id: str
+
+    def missing(self) -> None:
+        return None
+
+
+class SubscriptionPurge(QueueCommand[None], frozen=True):
+    """Remove all subscriptions of a source and their deliveries."""
+
+    def missing(self) -> None:
+        return None
+
+
+class DeliveryTake(Command[list[Delivery]], frozen=True):
+    """Take deliveries that are due, the longest due first.
+
+    A delivery that was taken is not given out again before ``now + lease``
+    (then its taker is taken for dead) or before it is settled. Of one
+    subscription only the oldest delivery is ever out: what comes later
+    waits, so that a subscriber gets messages in order.
+
+    Attributes:
+        now: The time.
+        limit: At most so many.
+        lease: Seconds after which another call may give it out again.
+        confirmed_only: Drop what is for unconfirmed subscriptions.
+    """
+
+    now: float
+    limit: int
+    lease: float
+    confirmed_only: bool
+
+
+class DeliverySettle(Command[None], frozen=True):
+    """Say how far a taken delivery got.
+
+    Nothing happens if its subscription was deleted meanwhile.
+
+    Attributes:
+        key: The delivery.
+        position: How many of its messages are settled now; all of them
+            ends the delivery.
+        attempt: Failures so far of the one at ``position``.
+        due: When to try again; ``None`` together with the last position.
+    """
+
+    key: int
+    position: int
+    attempt: int
+    due: float | None
+
+
+class DeliveryDue(Command[float | None], frozen=True):
+    """Return when the next delivery is due (maybe past), ``None`` for never."""
+
+    now: float

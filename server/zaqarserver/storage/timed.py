@@ -19,23 +19,3 @@ class StoreTime(msgspec.Struct, frozen=True):
     latest: float | None = None
     passed: float = 0.0
     reference: float | None = None
-
-
-class TimedStorage:
-    """Keeps the time from one server to the next."""
-
-    async def store_time(self, _now: float | None = None) -> StoreTime:
-        """Say what the store knows of the time, and leave a server's time with it.
-
-        So that the servers of a store, one after the other or together, go by one
-        time, whatever their machines' clocks show. A driver that knows nothing lets
-        each begin with the system's time.
-
-        Args:
-            _now: The server's time; ``None`` before it has one. A driver may keep it
-                now and then only, and never keeps an earlier one than it has.
-
-        Raises:
-            Unavailable: It cannot be read or kept now.
-        """
-        return StoreTime()

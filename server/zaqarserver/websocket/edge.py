@@ -35,7 +35,7 @@ from zaqarserver.notify.websocket import Hub
 from zaqarserver.operations import BoundOperation, admit, bind, run
 from zaqarserver.operations.context import Context, Listener, Server
 from zaqarserver.operations.fields import Fields
-from zaqarserver.storage.subscriptions import Subscription
+from zaqarserver.storage.subscriptions import Subscription, SubscriptionDelete
 from zaqarserver.websocket.binary import text_of_binary
 from zaqarserver.websocket.callers import Callers, LoginEnded
 from zaqarserver.websocket.connection import Connection, Ended, Message, Send
@@ -191,8 +191,10 @@ class FrameEdge:
         """End push subscriptions of a connection."""
         for subscription in subscriptions:
             try:
-                await self._server.storage.subscription_delete(
-                    subscription.project, subscription.source, subscription.id
+                await self._server.storage.do(
+                    SubscriptionDelete(
+                        subscription.project, subscription.source, subscription.id
+                    )
                 )
             except Unavailable as error:
                 LOG.warning("a push subscription outlives its connection: %s", error)

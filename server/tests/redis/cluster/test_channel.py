@@ -9,8 +9,9 @@ import pytest
 from redis_groups import RedisCluster, wait_until
 from redis_service import RedisServer
 from zaqarserver.storage.base import NewMessage
+from zaqarserver.storage.commands import MessagePost
 from zaqarserver.storage.redis import RedisStorage
-from zaqarserver.storage.subscriptions import Posted
+from zaqarserver.storage.subscriptions import Posted, SubscriptionCreate
 
 pytestmark = pytest.mark.anyio
 
@@ -43,20 +44,22 @@ async def test_a_node_that_leaves_the_cluster_takes_no_ears_along(
     for storage in storages:
         await storage.open()
     for number in range(6):
-        await ears.subscription_create(
-            "p",
-            f"q{number}",
-            subscriber=f"http://socket{number}/",
-            ttl=900,
-            options={},
-            now=time.time(),
-            volatile=True,
+        await ears.do(
+            SubscriptionCreate(
+                "p",
+                f"q{number}",
+                subscriber=f"http://socket{number}/",
+                ttl=900,
+                options={},
+                now=time.time(),
+                volatile=True,
+            )
         )
 
     async def post(number: int) -> float:
         began = time.monotonic()
         message = NewMessage(b"1", 60)
-        await poster.message_post("p", f"q{number}", "c", [message], time.time())
+        await poster.do(MessagePost("p", f"q{number}", "c", [message], time.time()))
         return time.monotonic() - began
 
     masters = sorted(safe_cluster.masters(), key=lambda node: str(node.port))

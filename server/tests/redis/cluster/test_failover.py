@@ -15,6 +15,7 @@ from redis_groups import RedisCluster, RedisSentinels, wait_until
 from redis_service import RedisServer
 from zaqarserver.errors import Unavailable
 from zaqarserver.storage.base import Durability, NewMessage
+from zaqarserver.storage.commands import ClaimCreate, MessagePost
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.testing.suite import everything
 
@@ -50,8 +51,8 @@ class History:
         while not self.over.is_set():
             message = NewMessage(b"x" * 100, 3600)
             try:
-                ids = await storage.message_post(
-                    PROJECT, queue, "c", [message], time.time()
+                ids = await storage.do(
+                    MessagePost(PROJECT, queue, "c", [message], time.time())
                 )
             except Unavailable:
                 self.refused += 1
@@ -62,8 +63,10 @@ class History:
     async def consume(self, storage: RedisStorage, queue: str) -> None:
         while not self.over.is_set():
             try:
-                claim = await storage.claim_create(
-                    PROJECT, queue, ttl=3600, grace=60, limit=3, now=time.time()
+                claim = await storage.do(
+                    ClaimCreate(
+                        PROJECT, queue, ttl=3600, grace=60, limit=3, now=time.time()
+                    )
                 )
             except Unavailable:
                 self.refused += 1
@@ -152,7 +155,9 @@ async def test_a_paused_master_that_lost_its_role_takes_nothing(
     storage = RedisStorage.from_uri(uri, {})
     await storage.open()
     old = safe_sentinels.master()
-    await storage.message_post(PROJECT, "q", "c", [NewMessage(b"1", 3600)], time.time())
+    await storage.do(
+        MessagePost(PROJECT, "q", "c", [NewMessage(b"1", 3600)], time.time())
+    )
     old.pause()
     wait_until(
         lambda: any(one.is_master for one in safe_sentinels.servers if one is not old),
@@ -163,8 +168,10 @@ async def test_a_paused_master_that_lost_its_role_takes_nothing(
     async with asyncio.timeout(30):
         while len(acknowledged) < 20:
             try:
-                acknowledged += await storage.message_post(
-                    PROJECT, "q", "c", [NewMessage(b"2", 3600)], time.time()
+                acknowledged += await storage.do(
+                    MessagePost(
+                        PROJECT, "q", "c", [NewMessage(b"2", 3600)], time.time()
+                    )
                 )
             except Unavailable:
                 continue

@@ -15,7 +15,16 @@ from zaqarserver.errors import (
     Unavailable,
     ZaqarServerError,
 )
-from zaqarserver.storage.catalog import DrainState, PlacedQueue
+from zaqarserver.storage.catalog import (
+    DrainState,
+    PlacedQueue,
+    PlacementCount,
+    PlacementGet,
+    PlacementList,
+    PoolGet,
+    PoolPut,
+)
+from zaqarserver.storage.commands import QueueGet
 from zaqarserver.storage.pooled.mover import Mover
 from zaqarserver.storage.pooled.pools import Pools
 from zaqarserver.storage.pooled.routing import Router
@@ -80,11 +89,11 @@ class Drains:
             PoolNotFound: There is no such pool.
         """
         catalog = self._pools.catalog
-        pool = await catalog.pool_get(name)
+        pool = await catalog.do(PoolGet(name))
         if pool is None:
             raise PoolNotFound(f"There is no pool {name}.")
         if pool.weight:
-            await catalog.pool_put(msgspec.structs.replace(pool, weight=0))
+            await catalog.do(PoolPut(msgspec.structs.replace(pool, weight=0)))
         await self._pools.refresh()
         drain = self._drains.setdefault(name, _Drain())
         if not drain.running:
@@ -93,7 +102,7 @@ class Drains:
         if drain.task is not None:
             await asyncio.wait([drain.task], timeout=wait)
         return DrainState(
-            await catalog.placement_count(name),
+            await catalog.do(PlacementCount(name)),
             drain.moved,
             drain.running,
             drain.error,
@@ -113,7 +122,7 @@ class Drains:
             drain.error = None
             try:
                 await self._pass(name, drain)
-                left = await self._pools.catalog.placement_count(name)
+                left = await self._pools.catalog.do(PlacementCount(name))
             except Unavailable as error:
                 drain.error, left = str(error), 1
             if not left:
@@ -124,8 +133,8 @@ class Drains:
     async def _pass(self, name: str, drain: _Drain) -> None:
         """Go once through what is in the pool."""
         marker: tuple[str, str] | None = None
-        while page := await self._pools.catalog.placement_list(
-            name, marker=marker, limit=_PAGE
+        while page := await self._pools.catalog.do(
+            PlacementList(name, marker=marker, limit=_PAGE)
         ):
             for placed in page:
                 try:
@@ -144,7 +153,7 @@ class Drains:
         chain, beside, waiting = await self._chain(project, queue, source)
         target = beside or await self._choose(project, queue, source)
         for name in chain:
-            placement = await self._pools.catalog.placement_get(project, name)
+            placement = await self._pools.catalog.do(PlacementGet(project, name))
             if placement is None or placement.pool != source:
                 continue
             if placement.target is not None:
@@ -169,7 +178,7 @@ class Drains:
             found = await self._router.run(
                 project,
                 last,
-                lambda store, last=last: store.queue_get(project, last),  # type: ignore[misc]
+                lambda store, last=last: store.do(QueueGet(project, last)),  # type: ignore[misc]
                 lambda: None,
             )
             following = found and found.metadata.get("_dead_letter_queue")

@@ -14,8 +14,28 @@ from typing import NamedTuple
 
 from zaqarserver.errors import QueueChanged, Unavailable
 from zaqarserver.storage.base import Storage
-from zaqarserver.storage.catalog import HOME, PlacedQueue
-from zaqarserver.storage.moving import MovableStorage, Seal, SealKind
+from zaqarserver.storage.catalog import (
+    HOME,
+    PlacedQueue,
+    PlacementArrive,
+    PlacementGet,
+    PlacementMove,
+    PlacementMoves,
+    PlacementRenew,
+)
+from zaqarserver.storage.commands import QueueGet
+from zaqarserver.storage.moving import (
+    QueueContents,
+    QueueExport,
+    QueueImport,
+    QueueLeave,
+    QueueOpen,
+    QueueReceive,
+    QueueSeal,
+    Seal,
+    SealKind,
+    SealList,
+)
 from zaqarserver.storage.pooled.pools import Pools
 from zaqarserver.storage.pooled.routing import Router
 
@@ -45,8 +65,8 @@ class _Move(NamedTuple):
     project: str
     queue: str
     epoch: int
-    source: MovableStorage
-    target: MovableStorage
+    source: Storage
+    target: Storage
     pool: str
 
 
@@ -68,9 +88,9 @@ class Mover:
         self._clock = clock
         self._moving: set[tuple[str, str]] = set()
 
-    async def _movable(self, pool: str) -> MovableStorage:
+    async def _movable(self, pool: str) -> Storage:
         storage: Storage = await self._pools.storage(pool)
-        if not isinstance(storage, MovableStorage):
+        if QueueSeal not in storage.commands:
             raise Unavailable(f"the store of pool {pool} cannot move queues")
         return storage
 
@@ -100,12 +120,14 @@ class Mover:
     async def _begin(self, placed: PlacedQueue, target: str) -> bool:
         source = await self._movable(placed.placement.pool)
         destination = await self._movable(target)
-        placement = await self._catalog.placement_move(
-            placed.project,
-            placed.queue,
-            placed.placement.epoch,
-            target,
-            self._clock() + LEASE,
+        placement = await self._catalog.do(
+            PlacementMove(
+                placed.project,
+                placed.queue,
+                placed.placement.epoch,
+                target,
+                self._clock() + LEASE,
+            )
         )
         if placement is None:
             return False
@@ -127,16 +149,16 @@ class Mover:
     async def _carry(self, move: _Move) -> bool:
         """Take the steps; return whether the move was still ours at the end."""
         where = (move.project, move.queue)
-        if not await move.source.queue_seal(*where, move.epoch):
+        if not await move.source.do(QueueSeal(*where, move.epoch)):
             raise QueueChanged("its store has seen a later move")
-        if not await move.target.queue_receive(*where, move.epoch):
+        if not await move.target.do(QueueReceive(*where, move.epoch)):
             raise QueueChanged(f"pool {move.pool} has a queue of this name")
         renewed = self._clock()
         following: str | None = None
         count = 0
         while True:
-            page = await move.source.queue_export(*where, following, limit=PAGE)
-            await move.target.queue_import(*where, move.epoch, page.records)
+            page = await move.source.do(QueueExport(*where, following, limit=PAGE))
+            await move.target.do(QueueImport(*where, move.epoch, page.records))
             count += len(page.records)
             following = page.following
             if following is None:
@@ -144,12 +166,12 @@ class Mover:
             now = self._clock()
             if now - renewed > LEASE / 3:
                 renewed = now
-                if not await self._catalog.placement_renew(
-                    *where, move.epoch, now + LEASE
+                if not await self._catalog.do(
+                    PlacementRenew(*where, move.epoch, now + LEASE)
                 ):
                     return False
         await self._compare(move)
-        if not await self._catalog.placement_arrive(*where, move.epoch):
+        if not await self._catalog.do(PlacementArrive(*where, move.epoch)):
             return False
         LOG.info("queue %s: %d records moved to %s", move.queue, count, move.pool)
         await self._finish(move)
@@ -162,8 +184,8 @@ class Mover:
         other: what ends within a lease is not counted.
         """
         where = (move.project, move.queue, self._clock() + LEASE)
-        there = await move.source.queue_contents(*where)
-        missing = there.missing_from(await move.target.queue_contents(*where))
+        there = await move.source.do(QueueContents(*where))
+        missing = there.missing_from(await move.target.do(QueueContents(*where)))
         if missing:
             raise QueueChanged(f"pool {move.pool} got {missing}")
 
@@ -171,8 +193,8 @@ class Mover:
         """Open the queue and drop the old copy; both can be done later as well."""
         where = (move.project, move.queue)
         try:
-            await move.target.queue_open(*where, move.epoch, move.epoch)
-            await move.source.queue_leave(*where, move.epoch, self._clock())
+            await move.target.do(QueueOpen(*where, move.epoch, move.epoch))
+            await move.source.do(QueueLeave(*where, move.epoch, self._clock()))
         except Unavailable as error:
             LOG.warning("queue %s: to be tidied later: %s", move.queue, error)
 
@@ -180,10 +202,10 @@ class Mover:
         """Let the queue go on where it was, if it can be said."""
         where = (move.project, move.queue)
         try:
-            back = await self._catalog.placement_move(*where, move.epoch, None, 0.0)
+            back = await self._catalog.do(PlacementMove(*where, move.epoch, None, 0.0))
             if back is not None:
-                await move.source.queue_open(*where, back.epoch, back.since)
-                await move.target.queue_leave(*where, move.epoch, self._clock())
+                await move.source.do(QueueOpen(*where, back.epoch, back.since))
+                await move.target.do(QueueLeave(*where, move.epoch, self._clock()))
         except Unavailable as error:
             LOG.warning("queue %s: to be tidied later: %s", move.queue, error)
 
@@ -222,7 +244,10 @@ class Mover:
     async def flavor_of(self, project: str, queue: str) -> str | None:
         """Return the flavor that a queue asks for."""
         found = await self._router.run(
-            project, queue, lambda store: store.queue_get(project, queue), lambda: None
+            project,
+            queue,
+            lambda store: store.do(QueueGet(project, queue)),
+            lambda: None,
         )
         return None if found is None else found.metadata.get("_flavor")
 
@@ -230,7 +255,7 @@ class Mover:
 
     async def resume(self, before: float) -> None:
         """Take up the moves whose lease ended before a time, one after the other."""
-        for placed in await self._catalog.placement_moves(before, MOVES_PAGE):
+        for placed in await self._catalog.do(PlacementMoves(before, MOVES_PAGE)):
             target = placed.placement.target
             if target is None or (placed.project, placed.queue) in self._moving:
                 continue
@@ -242,12 +267,12 @@ class Mover:
 
     async def _send_back(self, placed: PlacedQueue, reason: Unavailable) -> None:
         """End a move whose stores could not both be reached when it was taken up."""
-        current = await self._catalog.placement_get(placed.project, placed.queue)
+        current = await self._catalog.do(PlacementGet(placed.project, placed.queue))
         if current is None or current.epoch != placed.placement.epoch:
             return  # it was begun, and given up by that
         LOG.warning("queue %s: its move waits: %s", placed.queue, reason)
-        back = await self._catalog.placement_move(
-            placed.project, placed.queue, current.epoch, None, 0.0
+        back = await self._catalog.do(
+            PlacementMove(placed.project, placed.queue, current.epoch, None, 0.0)
         )
         if back is not None:
             # Its store may be the one that is away: whoever asks for it opens it.
@@ -262,26 +287,26 @@ class Mover:
             except Unavailable as error:
                 LOG.debug("pool %s is tidied later: %s", pool, error)
 
-    async def _tidy(self, pool: str, storage: MovableStorage) -> None:
+    async def _tidy(self, pool: str, storage: Storage) -> None:
         marker: tuple[str, str] | None = None
-        while seals := await storage.queue_seals(marker=marker, limit=SEALS_PAGE):
+        while seals := await storage.do(SealList(marker=marker, limit=SEALS_PAGE)):
             for seal in seals:
                 if (seal.project, seal.queue) not in self._moving:
                     await self._tidy_one(pool, storage, seal)
             marker = (seals[-1].project, seals[-1].queue)
             await asyncio.sleep(0)
 
-    async def _tidy_one(self, pool: str, storage: MovableStorage, seal: Seal) -> None:
+    async def _tidy_one(self, pool: str, storage: Storage, seal: Seal) -> None:
         where = (seal.project, seal.queue)
-        placement = await self._catalog.placement_get(*where)
+        placement = await self._catalog.do(PlacementGet(*where))
         if placement is None:
             # Never on its own: the catalogue may be an old one.
             LOG.warning("pool %s: queue %s is placed nowhere", pool, seal.queue)
             return
         if pool in (placement.pool, placement.target):
             if placement.pool == pool and placement.target is None:
-                await storage.queue_open(*where, placement.epoch, placement.since)
+                await storage.do(QueueOpen(*where, placement.epoch, placement.since))
             return
         if seal.kind is not SealKind.GONE:
             LOG.info("pool %s: an old copy of queue %s is dropped", pool, seal.queue)
-            await storage.queue_leave(*where, seal.epoch, self._clock())
+            await storage.do(QueueLeave(*where, seal.epoch, self._clock()))

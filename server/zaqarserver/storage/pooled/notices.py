@@ -12,13 +12,24 @@ import msgspec
 from zaqarserver.common import deadline
 from zaqarserver.errors import SubscriptionNotFound, Unavailable
 from zaqarserver.storage.base import Storage
+from zaqarserver.storage.methods import ByMethods
 from zaqarserver.storage.pooled.pools import Pools
 from zaqarserver.storage.pooled.routing import Router
 from zaqarserver.storage.subscriptions import (
     Delivery,
+    DeliveryDue,
+    DeliverySettle,
+    DeliveryTake,
     Posted,
     Subscription,
     SubscriptionChange,
+    SubscriptionCount,
+    SubscriptionCreate,
+    SubscriptionDelete,
+    SubscriptionGet,
+    SubscriptionList,
+    SubscriptionPurge,
+    SubscriptionUpdate,
     ignore,
 )
 
@@ -63,7 +74,7 @@ class Ears:
         self._forgotten()
 
 
-class NoticesInPools(Storage):
+class NoticesInPools(ByMethods):
     """What each method promises is in the contract."""
 
     _router: Router
@@ -89,15 +100,17 @@ class NoticesInPools(Storage):
         return await self._router.run_made(
             project,
             source,
-            lambda store: store.subscription_create(
-                project,
-                source,
-                subscriber=subscriber,
-                ttl=ttl,
-                options=options,
-                now=now,
-                confirmed=confirmed,
-                volatile=volatile,
+            lambda store: store.do(
+                SubscriptionCreate(
+                    project,
+                    source,
+                    subscriber=subscriber,
+                    ttl=ttl,
+                    options=options,
+                    now=now,
+                    confirmed=confirmed,
+                    volatile=volatile,
+                )
             ),
         )
 
@@ -114,8 +127,8 @@ class NoticesInPools(Storage):
         return await self._router.run(
             project,
             source,
-            lambda store: store.subscription_list(
-                project, source, marker=marker, limit=limit, now=now
+            lambda store: store.do(
+                SubscriptionList(project, source, marker=marker, limit=limit, now=now)
             ),
             list[Subscription],
         )
@@ -125,7 +138,7 @@ class NoticesInPools(Storage):
         return await self._router.run(
             project,
             source,
-            lambda store: store.subscription_count(project, source, now),
+            lambda store: store.do(SubscriptionCount(project, source, now)),
             int,
         )
 
@@ -136,7 +149,9 @@ class NoticesInPools(Storage):
         return await self._router.run(
             project,
             source,
-            lambda store: store.subscription_get(project, source, subscription_id, now),
+            lambda store: store.do(
+                SubscriptionGet(project, source, subscription_id, now)
+            ),
             lambda: None,
         )
 
@@ -158,8 +173,8 @@ class NoticesInPools(Storage):
         return await self._router.run(
             project,
             source,
-            lambda store: store.subscription_update(
-                project, source, subscription_id, change, now
+            lambda store: store.do(
+                SubscriptionUpdate(project, source, subscription_id, change, now)
             ),
             missing,
         )
@@ -171,7 +186,9 @@ class NoticesInPools(Storage):
         await self._router.run(
             project,
             source,
-            lambda store: store.subscription_delete(project, source, subscription_id),
+            lambda store: store.do(
+                SubscriptionDelete(project, source, subscription_id)
+            ),
             lambda: None,
         )
 
@@ -180,7 +197,7 @@ class NoticesInPools(Storage):
         await self._router.run(
             project,
             source,
-            lambda store: store.subscription_purge(project, source),
+            lambda store: store.do(SubscriptionPurge(project, source)),
             lambda: None,
         )
 
@@ -222,8 +239,10 @@ class NoticesInPools(Storage):
                 break
             try:
                 with deadline.within(REACH_SECONDS):
-                    found = await store.delivery_take(
-                        now, limit=room, lease=lease, confirmed_only=confirmed_only
+                    found = await store.do(
+                        DeliveryTake(
+                            now, limit=room, lease=lease, confirmed_only=confirmed_only
+                        )
                     )
             except Unavailable as error:
                 LOG.debug("deliveries wait: %s", error)
@@ -243,8 +262,10 @@ class NoticesInPools(Storage):
             (opened.slot, opened.storage) for opened in self._pools.opened()
         ]:
             if one == slot:
-                await store.delivery_settle(
-                    key >> _SLOT_BITS, position=position, attempt=attempt, due=due
+                await store.do(
+                    DeliverySettle(
+                        key >> _SLOT_BITS, position=position, attempt=attempt, due=due
+                    )
                 )
 
     async def delivery_due(self, now: float) -> float | None:
@@ -256,7 +277,7 @@ class NoticesInPools(Storage):
         for _, store in stores:
             try:
                 with deadline.within(REACH_SECONDS):
-                    times.append(await store.delivery_due(now))
+                    times.append(await store.do(DeliveryDue(now)))
             except Unavailable:
                 times.append(now + AWAY_SECONDS)
         return min((time for time in times if time is not None), default=None)

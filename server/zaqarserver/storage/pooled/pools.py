@@ -15,7 +15,14 @@ from zaqarserver.common import deadline
 from zaqarserver.common.singleflight import SingleFlight
 from zaqarserver.errors import FlavorNotFound, SettingsError, StartupError, Unavailable
 from zaqarserver.storage.base import Capability, Storage
-from zaqarserver.storage.catalog import HOME, CatalogStorage, Placement, Pool
+from zaqarserver.storage.catalog import (
+    HOME,
+    CatalogRevision,
+    FlavorGet,
+    Placement,
+    Pool,
+    PoolList,
+)
 from zaqarserver.storage.subscriptions import Posted
 from zaqarserver.storage.uris import masked
 
@@ -37,7 +44,7 @@ class PoolGone(Unavailable):
 
 
 class Watcher(Protocol):
-    """Whom stores tell of posts; see ``SubscriptionStorage.watch``."""
+    """Whom stores tell of posts; see ``Storage.watch``."""
 
     def posted(self, post: Posted) -> None:
         """A post to a queue with volatile subscriptions was committed."""
@@ -82,7 +89,7 @@ class Pools:
     def __init__(
         self,
         home: Storage,
-        catalog: CatalogStorage,
+        catalog: Storage,
         load: Load,
         watcher: Watcher,
         *,
@@ -128,18 +135,20 @@ class Pools:
 
     async def refresh(self) -> None:
         """Read the pools again if they changed; close what is no pool any more."""
-        if await self.catalog.catalog_revision() != self._revision:
+        if await self.catalog.do(CatalogRevision()) != self._revision:
             await self._read()
 
     async def _read(self) -> None:
         async with self._turn:
             # The revision first: what changes while we read is read again.
-            revision = await self.catalog.catalog_revision()
+            revision = await self.catalog.do(CatalogRevision())
             known: dict[str, Pool] = {}
-            page = await self.catalog.pool_list(marker=None, limit=_PAGE)
+            page = await self.catalog.do(PoolList(marker=None, limit=_PAGE))
             while page:
                 known.update((pool.name, pool) for pool in page)
-                page = await self.catalog.pool_list(marker=page[-1].name, limit=_PAGE)
+                page = await self.catalog.do(
+                    PoolList(marker=page[-1].name, limit=_PAGE)
+                )
             self._known, self._revision = known, revision
             for name, opened in list(self._open.items()):
                 pool = known.get(name)
@@ -316,7 +325,7 @@ class Pools:
         """
         await self.refresh()
         revision = self._revision
-        if flavor is not None and not await self.catalog.flavor_get(project, flavor):
+        if flavor is not None and not await self.catalog.do(FlavorGet(project, flavor)):
             raise FlavorNotFound(f"There is no flavor {flavor}.")
         taking = [
             pool

@@ -22,7 +22,26 @@ from zaqarserver.storage.base import (
     QueueStats,
     Storage,
 )
-from zaqarserver.storage.moving import MovableStorage
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    ClaimDelete,
+    ClaimGet,
+    ClaimUpdate,
+    MessageDelete,
+    MessageDeleteMany,
+    MessageGet,
+    MessageList,
+    MessagePop,
+    MessagePost,
+    MessagePurge,
+    QueueCreate,
+    QueueDelete,
+    QueueGet,
+    QueueStatsGet,
+    QueueUpdate,
+)
+from zaqarserver.storage.methods import ByMethods
+from zaqarserver.storage.moving import QueueSeal
 from zaqarserver.storage.pooled.routing import Router
 
 LOG = logging.getLogger(__name__)
@@ -32,7 +51,7 @@ def _nothing() -> None:
     return None
 
 
-class QueuesInPools(Storage):
+class QueuesInPools(ByMethods):
     """What each method promises is in the contract."""
 
     _router: Router
@@ -44,14 +63,14 @@ class QueuesInPools(Storage):
         return await self._router.run_made(
             project,
             queue,
-            lambda store: store.queue_create(project, queue, metadata),
+            lambda store: store.do(QueueCreate(project, queue, metadata)),
             metadata,
         )
 
     async def queue_get(self, project: str, queue: str) -> Queue | None:
         """Ask its pool."""
         return await self._router.run(
-            project, queue, lambda store: store.queue_get(project, queue), _nothing
+            project, queue, lambda store: store.do(QueueGet(project, queue)), _nothing
         )
 
     async def queue_update(
@@ -70,7 +89,7 @@ class QueuesInPools(Storage):
         await self._router.run(
             project,
             queue,
-            lambda store: store.queue_update(project, queue, metadata, revision),
+            lambda store: store.do(QueueUpdate(project, queue, metadata, revision)),
             gone,
         )
 
@@ -78,8 +97,8 @@ class QueuesInPools(Storage):
         """Ask its pool; forget the placement if nothing is left there."""
 
         async def delete(store: Storage) -> None:
-            await store.queue_delete(project, queue)
-            if isinstance(store, MovableStorage):
+            await store.do(QueueDelete(project, queue))
+            if QueueSeal in store.commands:
                 try:
                     await self._router.retire(project, queue)
                 except Unavailable as error:
@@ -93,7 +112,7 @@ class QueuesInPools(Storage):
         return await self._router.run(
             project,
             queue,
-            lambda store: store.queue_stats(project, queue, now),
+            lambda store: store.do(QueueStatsGet(project, queue, now)),
             QueueStats,
         )
 
@@ -111,7 +130,9 @@ class QueuesInPools(Storage):
         return await self._router.run_made(
             project,
             queue,
-            lambda store: store.message_post(project, queue, client_id, messages, now),
+            lambda store: store.do(
+                MessagePost(project, queue, client_id, messages, now)
+            ),
         )
 
     async def message_list(
@@ -130,15 +151,17 @@ class QueuesInPools(Storage):
         return await self._router.run(
             project,
             queue,
-            lambda store: store.message_list(
-                project,
-                queue,
-                marker=marker,
-                limit=limit,
-                now=now,
-                exclude_client=exclude_client,
-                include_claimed=include_claimed,
-                include_delayed=include_delayed,
+            lambda store: store.do(
+                MessageList(
+                    project,
+                    queue,
+                    marker=marker,
+                    limit=limit,
+                    now=now,
+                    exclude_client=exclude_client,
+                    include_claimed=include_claimed,
+                    include_delayed=include_delayed,
+                )
             ),
             list[Message],
         )
@@ -150,7 +173,7 @@ class QueuesInPools(Storage):
         return await self._router.run(
             project,
             queue,
-            lambda store: store.message_get(project, queue, ids, now),
+            lambda store: store.do(MessageGet(project, queue, ids, now)),
             list[Message],
         )
 
@@ -166,8 +189,8 @@ class QueuesInPools(Storage):
         await self._router.run(
             project,
             queue,
-            lambda store: store.message_delete(
-                project, queue, message_id, claim_id, now
+            lambda store: store.do(
+                MessageDelete(project, queue, message_id, claim_id, now)
             ),
             _nothing,
         )
@@ -184,8 +207,8 @@ class QueuesInPools(Storage):
         await self._router.run(
             project,
             queue,
-            lambda store: store.message_delete_many(
-                project, queue, ids, claim_ids, now
+            lambda store: store.do(
+                MessageDeleteMany(project, queue, ids, claim_ids, now)
             ),
             _nothing,
         )
@@ -203,8 +226,8 @@ class QueuesInPools(Storage):
         return await self._router.run(
             project,
             queue,
-            lambda store: store.message_pop(
-                project, queue, limit, now, include_delayed=include_delayed
+            lambda store: store.do(
+                MessagePop(project, queue, limit, now, include_delayed=include_delayed)
             ),
             list[Message],
         )
@@ -214,7 +237,7 @@ class QueuesInPools(Storage):
         await self._router.run(
             project,
             queue,
-            lambda store: store.message_purge(project, queue),
+            lambda store: store.do(MessagePurge(project, queue)),
             _nothing,
         )
 
@@ -239,15 +262,17 @@ class QueuesInPools(Storage):
 
         async def claim(store: Storage) -> Claim | None:
             try:
-                return await store.claim_create(
-                    project,
-                    queue,
-                    ttl=ttl,
-                    grace=grace,
-                    limit=limit,
-                    now=now,
-                    include_delayed=include_delayed,
-                    dead_letter=dead_letter,
+                return await store.do(
+                    ClaimCreate(
+                        project,
+                        queue,
+                        ttl=ttl,
+                        grace=grace,
+                        limit=limit,
+                        now=now,
+                        include_delayed=include_delayed,
+                        dead_letter=dead_letter,
+                    )
                 )
             except QueueMoving:
                 if dead_letter is not None:
@@ -292,7 +317,7 @@ class QueuesInPools(Storage):
         return await self._router.run(
             project,
             queue,
-            lambda store: store.claim_get(project, queue, claim_id, now),
+            lambda store: store.do(ClaimGet(project, queue, claim_id, now)),
             missing,
         )
 
@@ -314,8 +339,8 @@ class QueuesInPools(Storage):
         await self._router.run(
             project,
             queue,
-            lambda store: store.claim_update(
-                project, queue, claim_id, ttl=ttl, grace=grace, now=now
+            lambda store: store.do(
+                ClaimUpdate(project, queue, claim_id, ttl=ttl, grace=grace, now=now)
             ),
             missing,
         )
@@ -327,6 +352,6 @@ class QueuesInPools(Storage):
         await self._router.run(
             project,
             queue,
-            lambda store: store.claim_delete(project, queue, claim_id, now),
+            lambda store: store.do(ClaimDelete(project, queue, claim_id, now)),
             _nothing,
         )

@@ -17,9 +17,18 @@ from zaqarserver.errors import (
     nothing_done,
 )
 from zaqarserver.storage.base import Metadata, Storage
-from zaqarserver.storage.catalog import HOME, Placement
-from zaqarserver.storage.moving import MovableStorage
+from zaqarserver.storage.catalog import (
+    HOME,
+    CatalogRevision,
+    Placement,
+    PlacementAdd,
+    PlacementDrop,
+    PlacementGet,
+)
+from zaqarserver.storage.commands import QueueGet
+from zaqarserver.storage.moving import QueueOpen, QueueRetire, QueueSeal
 from zaqarserver.storage.pooled.pools import PoolGone, Pools
+from zaqarserver.storage.subscriptions import SubscriptionList
 
 T = TypeVar("T")
 
@@ -79,7 +88,7 @@ class Router:
 
     async def look_up(self, project: str, queue: str) -> Placement | None:
         """Ask the catalogue where a queue is."""
-        placement = await self._catalog.placement_get(project, queue)
+        placement = await self._catalog.do(PlacementGet(project, queue))
         if placement is None:
             placement = await self._adopt(project, queue)
         if placement is None:
@@ -100,11 +109,11 @@ class Router:
         """Place a queue that was in the home before there were pools."""
         home = self.pools.home
         try:
-            there = await home.queue_get(project, queue) is not None
+            there = await home.do(QueueGet(project, queue)) is not None
             if not there:
                 there = bool(
-                    await home.subscription_list(
-                        project, queue, marker=None, limit=1, now=0.0
+                    await home.do(
+                        SubscriptionList(project, queue, marker=None, limit=1, now=0.0)
                     )
                 )
         except QueueMoving:
@@ -116,10 +125,10 @@ class Router:
     async def _add(self, project: str, queue: str, pool: str) -> Placement:
         """Place a queue in a given pool, if it is placed nowhere yet."""
         for _ in range(_TRIES):
-            revision = await self._catalog.catalog_revision()
+            revision = await self._catalog.do(CatalogRevision())
             try:
-                placement = await self._catalog.placement_add(
-                    project, queue, pool, revision
+                placement = await self._catalog.do(
+                    PlacementAdd(project, queue, pool, revision)
                 )
             except CatalogChanged:
                 continue
@@ -155,8 +164,8 @@ class Router:
         for _ in range(_TRIES):
             pool, revision = await self.pools.choose(self._project_of(project), flavor)
             try:
-                placement = await self._catalog.placement_add(
-                    project, queue, pool, revision
+                placement = await self._catalog.do(
+                    PlacementAdd(project, queue, pool, revision)
                 )
             except CatalogChanged:
                 continue
@@ -227,14 +236,14 @@ class Router:
         if placement is None:
             return True
         storage = await self.pools.storage_of(placement)
-        if placement.target is not None or not isinstance(storage, MovableStorage):
+        if placement.target is not None or QueueSeal not in storage.commands:
             return False
-        if not await storage.queue_retire(
-            project, queue, placement.epoch, self._clock()
+        if not await storage.do(
+            QueueRetire(project, queue, placement.epoch, self._clock())
         ):
             return False
         self.forget(project, queue)
-        return await self._catalog.placement_drop(project, queue, placement.epoch)
+        return await self._catalog.do(PlacementDrop(project, queue, placement.epoch))
 
     # -- running ----------------------------------------------------------------
 
@@ -331,8 +340,8 @@ class Router:
             return False
         # It is there, and nobody moves it: whoever placed or moved it there has
         # not said so to the store; or whoever retired it, not to the catalogue.
-        if not isinstance(storage, MovableStorage):
+        if QueueSeal not in storage.commands:
             return False
-        return await storage.queue_open(
-            project, queue, placement.epoch, placement.since
+        return await storage.do(
+            QueueOpen(project, queue, placement.epoch, placement.since)
         ) or await self.retire(project, queue)

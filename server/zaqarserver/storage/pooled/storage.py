@@ -13,7 +13,15 @@ from zaqarserver.clock import wall
 from zaqarserver.common import deadline
 from zaqarserver.common.lru import LRU
 from zaqarserver.errors import SettingsError, Unavailable
-from zaqarserver.storage.accounts import Grant, Usage
+from zaqarserver.storage.accounts import (
+    Grant,
+    GrantAdd,
+    GrantCheck,
+    GrantList,
+    GrantRevoke,
+    Usage,
+    UsageGet,
+)
 from zaqarserver.storage.base import (
     Capability,
     Durability,
@@ -22,7 +30,8 @@ from zaqarserver.storage.base import (
     StoreTime,
     Volume,
 )
-from zaqarserver.storage.catalog import HOME, CatalogStorage
+from zaqarserver.storage.catalog import HOME, PlacementGet, PlacementPools
+from zaqarserver.storage.commands import QueueCount, QueueList, VolumeGet
 from zaqarserver.storage.pooled.drains import Drains
 from zaqarserver.storage.pooled.mover import Mover
 from zaqarserver.storage.pooled.notices import Ears, NoticesInPools
@@ -66,7 +75,7 @@ class PooledStorage(QueuesInPools, NoticesInPools):
         virtual: bool = False,
         clock: Callable[[], float] = wall,
     ) -> None:
-        if not isinstance(home, CatalogStorage):
+        if PlacementGet not in home.commands:
             raise SettingsError("pooling: the store of [storage] uri keeps no pools")
         self._ears = Ears()
         self._home = home
@@ -154,7 +163,7 @@ class PooledStorage(QueuesInPools, NoticesInPools):
 
     async def volume(self) -> Volume:
         """Add up what is in the home and in the pools that are open."""
-        volumes = [await store.volume() for store in self._all()]
+        volumes = [await store.do(VolumeGet()) for store in self._all()]
         return Volume(
             sum(one.free for one in volumes), sum(one.claimed for one in volumes)
         )
@@ -205,7 +214,7 @@ class PooledStorage(QueuesInPools, NoticesInPools):
 
     async def _pools_of(self, project: str) -> list[str]:
         """Return where a project has queues, the home always among it."""
-        placed = await self._pools.catalog.placement_pools(project)
+        placed = await self._pools.catalog.do(PlacementPools(project))
         return [HOME, *(name for name in placed if name != HOME)]
 
     async def queue_list(
@@ -245,7 +254,7 @@ class PooledStorage(QueuesInPools, NoticesInPools):
     async def queue_count(self, project: str) -> int:
         """Add up."""
         counts = await self._pools.each(
-            await self._pools_of(project), lambda store: store.queue_count(project)
+            await self._pools_of(project), lambda store: store.do(QueueCount(project))
         )
         return sum(counts)
 
@@ -268,7 +277,7 @@ class PooledStorage(QueuesInPools, NoticesInPools):
             # It must not take the time of the others, nor that of the request.
             with deadline.within(_USAGE_SECONDS):
                 store = await self._pools.storage(pool)
-                usage = await store.usage(project, now)
+                usage = await store.do(UsageGet(project, now))
         except Unavailable:
             return self._usages.get((pool, project), Usage())
         self._usages[pool, project] = usage
@@ -280,27 +289,27 @@ class PooledStorage(QueuesInPools, NoticesInPools):
         self, project: str, queue: str, grant: Grant, *, most: int, now: float
     ) -> Grant | None:
         """Keep it in the home: it is about a name, not about a queue's content."""
-        return await self._home.grant_add(project, queue, grant, most=most, now=now)
+        return await self._home.do(GrantAdd(project, queue, grant, most=most, now=now))
 
     async def grant_list(
         self, project: str, queue: str, *, marker: str | None, limit: int, now: float
     ) -> list[Grant]:
         """Ask the home."""
-        return await self._home.grant_list(
-            project, queue, marker=marker, limit=limit, now=now
+        return await self._home.do(
+            GrantList(project, queue, marker=marker, limit=limit, now=now)
         )
 
     async def grant_revoke(
         self, project: str, queue: str, grant_id: str, now: float
     ) -> bool:
         """Tell the home."""
-        return await self._home.grant_revoke(project, queue, grant_id, now)
+        return await self._home.do(GrantRevoke(project, queue, grant_id, now))
 
     async def grant_revoked(
         self, project: str, queue: str, grant_id: str, now: float
     ) -> bool:
         """Ask the home."""
-        return await self._home.grant_revoked(project, queue, grant_id, now)
+        return await self._home.do(GrantCheck(project, queue, grant_id, now))
 
 
 async def _queues(
@@ -313,8 +322,8 @@ async def _queues(
 ) -> AsyncIterator[Queue]:
     """Go through a store's list, a page at a time."""
     while True:
-        page = await store.queue_list(
-            project, marker=marker, limit=limit, name=name, metadata=metadata
+        page = await store.do(
+            QueueList(project, marker=marker, limit=limit, name=name, metadata=metadata)
         )
         for queue in page:
             yield queue

@@ -13,7 +13,6 @@ import msgspec
 
 from zaqarserver.errors import CatalogChanged, PoolExists, PoolInUse, PoolNotFound
 from zaqarserver.storage.catalog import (
-    CatalogStorage,
     Flavor,
     PlacedQueue,
     Placement,
@@ -70,7 +69,7 @@ _encode_options = msgspec.json.Encoder(order="deterministic").encode
 _decode_options = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class CatalogOnRedis(Access, CatalogStorage):
+class CatalogOnRedis(Access):
     """What each method promises is in the contract."""
 
     async def _ask(self, script: Script, *args: Word) -> Any:

@@ -15,7 +15,8 @@ from zaqarserver.errors import (
     QueueMoving,
     Unavailable,
 )
-from zaqarserver.storage.base import Claim, DeadLetter, Message, NewMessage, Storage
+from zaqarserver.storage.base import Claim, DeadLetter, Message, NewMessage
+from zaqarserver.storage.methods import ByMethods
 from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.ids import claim_id as new_claim_id
 from zaqarserver.storage.redis.ids import encode_id, is_id
@@ -33,7 +34,7 @@ MOVE_STEP = 100
 POST_STEP = 500
 
 
-class MessagesOnRedis(SubscriptionsOnRedis, Storage):
+class MessagesOnRedis(SubscriptionsOnRedis, ByMethods):
     """What each method promises is in the contract."""
 
     # -- messages -----------------------------------------------------------

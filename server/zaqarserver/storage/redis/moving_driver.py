@@ -23,7 +23,6 @@ from zaqarserver.storage.moving import (
     Contents,
     ExportPage,
     MessageRecord,
-    MovableStorage,
     NoticeRecord,
     QueueRecord,
     Record,
@@ -55,7 +54,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 T = TypeVar("T")
 
 
-class MovingOnRedis(AccountsOnRedis, MovableStorage):
+class MovingOnRedis(AccountsOnRedis):
     """What each method promises is in the contract."""
 
     async def _step(

@@ -25,7 +25,6 @@ from zaqarserver.storage.subscriptions import (
     Posted,
     Subscription,
     SubscriptionChange,
-    SubscriptionStorage,
     ignore,
 )
 
@@ -65,7 +64,7 @@ _encode_options = msgspec.json.Encoder().encode
 _decode_options = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class SubscriptionsOnRedis(Access, SubscriptionStorage):
+class SubscriptionsOnRedis(Access):
     """What each method promises is in the contract."""
 
     def __init__(self, location: Location) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from zaqarserver.storage.accounts import AccountStorage, Grant, Usage
+from zaqarserver.storage.accounts import Grant, Usage
 from zaqarserver.storage.sqlite import grants
 from zaqarserver.storage.sqlite.access import Access
 
 
-class AccountsOnSQLite(Access, AccountStorage):
+class AccountsOnSQLite(Access):
     """What each method promises is in the contract."""
 
     async def grant_add(

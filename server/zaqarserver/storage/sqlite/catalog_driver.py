@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from zaqarserver.storage.catalog import (
-    CatalogStorage,
     Flavor,
     PlacedQueue,
     Placement,
@@ -14,7 +13,7 @@ from zaqarserver.storage.sqlite.access import Access
 from zaqarserver.storage.sqlite.catalog import Place
 
 
-class CatalogOnSQLite(Access, CatalogStorage):
+class CatalogOnSQLite(Access):
     """What each method promises is in the contract."""
 
     async def catalog_revision(self) -> int:

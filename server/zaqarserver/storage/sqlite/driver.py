@@ -17,10 +17,10 @@ from zaqarserver.storage.base import (
     NewMessage,
     Queue,
     QueueStats,
-    Storage,
     StoreTime,
     Volume,
 )
+from zaqarserver.storage.methods import ByMethods
 from zaqarserver.storage.sqlite import (
     claims,
     deliveries,
@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 class SQLiteStorage(
-    SubscriptionsOnSQLite, AccountsOnSQLite, CatalogOnSQLite, MovingOnSQLite, Storage
+    SubscriptionsOnSQLite, AccountsOnSQLite, CatalogOnSQLite, MovingOnSQLite, ByMethods
 ):
     """A store in one file, or in memory for tests and trials.
 

@@ -8,7 +8,6 @@ from zaqarserver.errors import QueueChanged
 from zaqarserver.storage.moving import (
     Contents,
     ExportPage,
-    MovableStorage,
     Record,
     Seal,
     SealKind,
@@ -18,7 +17,7 @@ from zaqarserver.storage.sqlite.access import Access
 from zaqarserver.storage.sqlite.moving import Place
 
 
-class MovingOnSQLite(Access, MovableStorage):
+class MovingOnSQLite(Access):
     """What each method promises is in the contract."""
 
     async def queue_seal(self, project: str, queue: str, epoch: int) -> bool:

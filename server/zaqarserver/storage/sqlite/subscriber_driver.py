@@ -12,12 +12,11 @@ from zaqarserver.storage.subscriptions import (
     Posted,
     Subscription,
     SubscriptionChange,
-    SubscriptionStorage,
     ignore,
 )
 
 
-class SubscriptionsOnSQLite(Access, SubscriptionStorage):
+class SubscriptionsOnSQLite(Access):
     """What each method promises is in the contract."""
 
     async def subscription_create(

@@ -8,8 +8,17 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from zaqarserver.storage.accounts import Grant, Usage
+from zaqarserver.storage.accounts import (
+    Grant,
+    GrantAdd,
+    GrantCheck,
+    GrantList,
+    GrantRevoke,
+    Usage,
+    UsageGet,
+)
 from zaqarserver.storage.base import Storage
+from zaqarserver.storage.subscriptions import SubscriptionCreate, SubscriptionDelete
 from zaqarserver.storage.testing.model import Key, Model
 
 T = TypeVar("T")
@@ -39,13 +48,13 @@ class AccountRules(RuleBasedStateMachine):
         now = self.model.now
         grant = Grant(id_, ["/p"], ["GET"], now, now + life)
         expected = self.model.grant_add(key, grant, most)
-        added = self._run(self.storage.grant_add(*key, grant, most=most, now=now))
+        added = self._run(self.storage.do(GrantAdd(*key, grant, most=most, now=now)))
         assert added == expected
 
     @rule(key=keys, id_=grant_ids)
     def grant_revoke(self, key: Key, id_: str) -> None:
         expected = self.model.grant_revoke(key, id_)
-        revoked = self._run(self.storage.grant_revoke(*key, id_, self.model.now))
+        revoked = self._run(self.storage.do(GrantRevoke(*key, id_, self.model.now)))
         assert revoked is expected
 
     @rule(key=keys, marker=st.none() | grant_ids, limit=st.integers(1, 2))
@@ -54,8 +63,8 @@ class AccountRules(RuleBasedStateMachine):
             one for one in self.model.live_grants(key) if one.id > (marker or "")
         ]
         page = self._run(
-            self.storage.grant_list(
-                *key, marker=marker, limit=limit, now=self.model.now
+            self.storage.do(
+                GrantList(*key, marker=marker, limit=limit, now=self.model.now)
             )
         )
         assert page == expected[:limit]
@@ -65,7 +74,7 @@ class AccountRules(RuleBasedStateMachine):
         for key in KEYS:
             for one in self.model.live_grants(key):
                 revoked = self._run(
-                    self.storage.grant_revoked(*key, one.id, self.model.now)
+                    self.storage.do(GrantCheck(*key, one.id, self.model.now))
                 )
                 assert revoked is one.revoked
 
@@ -74,8 +83,10 @@ class AccountRules(RuleBasedStateMachine):
     @rule(key=keys, subscriber=subscribers, ttl=lives)
     def subscription_create(self, key: Key, subscriber: str, ttl: int) -> None:
         made, created = self._run(
-            self.storage.subscription_create(
-                *key, subscriber=subscriber, ttl=ttl, options={}, now=self.model.now
+            self.storage.do(
+                SubscriptionCreate(
+                    *key, subscriber=subscriber, ttl=ttl, options={}, now=self.model.now
+                )
             )
         )
         assert created is self.model.subscribe(key, subscriber, made.id, ttl)
@@ -84,12 +95,12 @@ class AccountRules(RuleBasedStateMachine):
     def subscription_delete(self, key: Key, subscriber: str) -> None:
         id_ = self.model.unsubscribe(key, subscriber)
         if id_ is not None:
-            self._run(self.storage.subscription_delete(*key, id_))
+            self._run(self.storage.do(SubscriptionDelete(*key, id_)))
 
     # -- use ----------------------------------------------------------------
 
     def _usage(self, project: str) -> Usage:
-        return self._run(self.storage.usage(project, self.model.now))
+        return self._run(self.storage.do(UsageGet(project, self.model.now)))
 
     @invariant()
     def use_is_never_less_than_what_is_live(self) -> None:

@@ -6,9 +6,37 @@ import asyncio
 
 import msgspec
 
-from zaqarserver.storage.accounts import Grant, Usage
+from zaqarserver.storage.accounts import (
+    Grant,
+    GrantAdd,
+    GrantCheck,
+    GrantList,
+    GrantRevoke,
+    Usage,
+    UsageGet,
+)
 from zaqarserver.storage.base import Capability, DeadLetter, Storage
-from zaqarserver.storage.subscriptions import SubscriptionChange
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    MessageDelete,
+    MessageDeleteMany,
+    MessageList,
+    MessagePop,
+    MessagePost,
+    MessagePurge,
+    QueueCreate,
+    QueueDelete,
+    QueueGet,
+    QueueList,
+    QueueStatsGet,
+)
+from zaqarserver.storage.subscriptions import (
+    SubscriptionChange,
+    SubscriptionCreate,
+    SubscriptionDelete,
+    SubscriptionPurge,
+    SubscriptionUpdate,
+)
 from zaqarserver.storage.testing.life import reopen, sweep_all
 from zaqarserver.storage.testing.suite import (
     CLIENT,
@@ -34,22 +62,22 @@ async def add(
     storage: Storage, one: Grant, *, most: int = 10, now: float = NOW
 ) -> Grant | None:
     """Put a grant on record."""
-    return await storage.grant_add(PROJECT, QUEUE, one, most=most, now=now)
+    return await storage.do(GrantAdd(PROJECT, QUEUE, one, most=most, now=now))
 
 
 async def listed(storage: Storage, now: float = NOW) -> list[Grant]:
     """Return all grants of the queue."""
-    return await storage.grant_list(PROJECT, QUEUE, marker=None, limit=100, now=now)
+    return await storage.do(GrantList(PROJECT, QUEUE, marker=None, limit=100, now=now))
 
 
 async def is_revoked(storage: Storage, id_: str, now: float = NOW) -> bool:
     """Ask what every request with a signature asks."""
-    return await storage.grant_revoked(PROJECT, QUEUE, id_, now)
+    return await storage.do(GrantCheck(PROJECT, QUEUE, id_, now))
 
 
 async def usage(storage: Storage, now: float = NOW) -> Usage:
     """Return what the project uses."""
-    return await storage.usage(PROJECT, now)
+    return await storage.do(UsageGet(PROJECT, now))
 
 
 async def subscribe(
@@ -61,14 +89,16 @@ async def subscribe(
     volatile: bool = False,
 ) -> str:
     """Subscribe; return the id."""
-    made, _ = await storage.subscription_create(
-        PROJECT,
-        QUEUE,
-        subscriber=subscriber,
-        ttl=ttl,
-        options={},
-        now=now,
-        volatile=volatile,
+    made, _ = await storage.do(
+        SubscriptionCreate(
+            PROJECT,
+            QUEUE,
+            subscriber=subscriber,
+            ttl=ttl,
+            options={},
+            now=now,
+            volatile=volatile,
+        )
     )
     return made.id
 
@@ -81,7 +111,7 @@ class GrantContract(Suite):
         assert await add(storage, one) == one
         assert await listed(storage) == [one]
         assert not await is_revoked(storage, one.id)
-        assert await storage.queue_get(PROJECT, QUEUE) is None
+        assert await storage.do(QueueGet(PROJECT, QUEUE)) is None
 
     async def test_grants_come_in_pages_by_id(self, storage: Storage) -> None:
         grants = [grant(letter * 32) for letter in "fb0a3"]
@@ -89,8 +119,8 @@ class GrantContract(Suite):
             await add(storage, one)
         found: list[Grant] = []
         marker = None
-        while page := await storage.grant_list(
-            PROJECT, QUEUE, marker=marker, limit=2, now=NOW
+        while page := await storage.do(
+            GrantList(PROJECT, QUEUE, marker=marker, limit=2, now=NOW)
         ):
             found += page
             marker = page[-1].id
@@ -99,7 +129,7 @@ class GrantContract(Suite):
     async def test_a_marker_need_not_exist(self, storage: Storage) -> None:
         for letter in "ac":
             await add(storage, grant(letter * 32))
-        page = await storage.grant_list(PROJECT, QUEUE, marker="b", limit=9, now=NOW)
+        page = await storage.do(GrantList(PROJECT, QUEUE, marker="b", limit=9, now=NOW))
         assert [one.id for one in page] == ["c" * 32]
 
     async def test_a_grant_ends_exactly_when_it_expires(self, storage: Storage) -> None:
@@ -107,13 +137,13 @@ class GrantContract(Suite):
         await add(storage, one)
         assert await listed(storage, NOW + 59.99) == [one]
         assert await listed(storage, NOW + 60) == []
-        assert not await storage.grant_revoke(PROJECT, QUEUE, one.id, NOW + 60)
+        assert not await storage.do(GrantRevoke(PROJECT, QUEUE, one.id, NOW + 60))
 
     async def test_a_revoked_grant_is_listed_as_revoked(self, storage: Storage) -> None:
         one, other = grant("a" * 32), grant("b" * 32)
         await add(storage, one)
         await add(storage, other)
-        assert await storage.grant_revoke(PROJECT, QUEUE, one.id, NOW)
+        assert await storage.do(GrantRevoke(PROJECT, QUEUE, one.id, NOW))
         revoked = msgspec.structs.replace(one, revoked=True)
         assert await listed(storage) == [revoked, other]
         assert await is_revoked(storage, one.id)
@@ -123,12 +153,12 @@ class GrantContract(Suite):
         one = grant()
         await add(storage, one)
         for _ in range(2):
-            assert await storage.grant_revoke(PROJECT, QUEUE, one.id, NOW)
+            assert await storage.do(GrantRevoke(PROJECT, QUEUE, one.id, NOW))
         assert await is_revoked(storage, one.id)
 
     async def test_an_unknown_grant_is_not_revoked(self, storage: Storage) -> None:
         for id_ in ("", "x", "a" * 32, "é"):
-            assert not await storage.grant_revoke(PROJECT, QUEUE, id_, NOW)
+            assert not await storage.do(GrantRevoke(PROJECT, QUEUE, id_, NOW))
             assert not await is_revoked(storage, id_)
 
     async def test_a_grant_on_record_stays_as_it_is(self, storage: Storage) -> None:
@@ -136,7 +166,7 @@ class GrantContract(Suite):
         await add(storage, one)
         later = msgspec.structs.replace(one, created=NOW + 5)
         assert await add(storage, later, now=NOW + 5) == one
-        await storage.grant_revoke(PROJECT, QUEUE, one.id, NOW)
+        await storage.do(GrantRevoke(PROJECT, QUEUE, one.id, NOW))
         revoked = msgspec.structs.replace(one, revoked=True)
         assert await add(storage, one) == revoked
         assert await listed(storage) == [revoked]
@@ -151,7 +181,7 @@ class GrantContract(Suite):
         assert await add(storage, two, most=3) == two
         assert await add(storage, three, most=3) is None
         assert await add(storage, one, most=3) == one
-        await storage.grant_revoke(PROJECT, QUEUE, one.id, NOW)
+        await storage.do(GrantRevoke(PROJECT, QUEUE, one.id, NOW))
         assert await add(storage, three, most=3) is None, "revoked ones count"
         assert await add(storage, three, most=3, now=NOW + 60) == three
 
@@ -168,10 +198,10 @@ class GrantContract(Suite):
         ended = [grant(f"{number:032x}", expires=NOW + 60) for number in range(300)]
         for one in ended:
             await add(storage, one, most=1000)
-        await storage.grant_revoke(PROJECT, QUEUE, ended[0].id, NOW)
+        await storage.do(GrantRevoke(PROJECT, QUEUE, ended[0].id, NOW))
         kept = grant("f" * 32)
         await add(storage, kept, most=1000)
-        await storage.grant_revoke(PROJECT, QUEUE, kept.id, NOW)
+        await storage.do(GrantRevoke(PROJECT, QUEUE, kept.id, NOW))
         await sweep_all(storage, NOW + 60)
         assert await storage.sweep(NOW + 60) == 0
         assert [one.id for one in await listed(storage)] == [kept.id]
@@ -179,10 +209,10 @@ class GrantContract(Suite):
 
     async def test_grants_outlive_their_queue(self, storage: Storage) -> None:
         one = grant()
-        await storage.queue_create(PROJECT, QUEUE, {})
+        await storage.do(QueueCreate(PROJECT, QUEUE, {}))
         await add(storage, one)
-        await storage.grant_revoke(PROJECT, QUEUE, one.id, NOW)
-        await storage.queue_delete(PROJECT, QUEUE)
+        await storage.do(GrantRevoke(PROJECT, QUEUE, one.id, NOW))
+        await storage.do(QueueDelete(PROJECT, QUEUE))
         assert await is_revoked(storage, one.id)
         assert len(await listed(storage)) == 1
 
@@ -192,10 +222,10 @@ class GrantContract(Suite):
     ) -> None:
         one = grant()
         await add(storage, one)
-        assert not await storage.grant_revoke(project, queue, one.id, NOW)
-        await storage.grant_add(project, queue, one, most=1, now=NOW)
-        assert await storage.grant_revoke(project, queue, one.id, NOW)
-        assert await storage.grant_revoked(project, queue, one.id, NOW)
+        assert not await storage.do(GrantRevoke(project, queue, one.id, NOW))
+        await storage.do(GrantAdd(project, queue, one, most=1, now=NOW))
+        assert await storage.do(GrantRevoke(project, queue, one.id, NOW))
+        assert await storage.do(GrantCheck(project, queue, one.id, NOW))
         assert not await is_revoked(storage, one.id)
         assert await listed(storage) == [one]
 
@@ -204,7 +234,7 @@ class GrantContract(Suite):
         one, other = grant("a" * 32), grant("b" * 32)
         await add(storage, one)
         await add(storage, other)
-        await storage.grant_revoke(PROJECT, QUEUE, one.id, NOW)
+        await storage.do(GrantRevoke(PROJECT, QUEUE, one.id, NOW))
         before = await listed(storage)
         await reopen(storage)
         assert await listed(storage) == before
@@ -219,7 +249,7 @@ class UsageContract(Suite):
         assert await usage(storage) == Usage()
 
     async def test_what_is_posted_is_counted(self, storage: Storage) -> None:
-        await storage.queue_create(PROJECT, "empty", {})
+        await storage.do(QueueCreate(PROJECT, "empty", {}))
         await post(storage, b"12345", b"", b"67")
         await post(storage, "é".encode(), queue="other", delay=60)
         assert await usage(storage) == Usage(queues=3, messages=4, bytes=9)
@@ -230,26 +260,26 @@ class UsageContract(Suite):
 
     async def test_what_is_deleted_counts_no_more(self, storage: Storage) -> None:
         one, two, three, *_ = await post(storage, b"1", b"22", b"333", b"4", b"55555")
-        await storage.message_delete(PROJECT, QUEUE, one, None, NOW)
-        await storage.message_delete(PROJECT, QUEUE, one, None, NOW)
+        await storage.do(MessageDelete(PROJECT, QUEUE, one, None, NOW))
+        await storage.do(MessageDelete(PROJECT, QUEUE, one, None, NOW))
         assert await usage(storage) == Usage(queues=1, messages=4, bytes=11)
         ids = [one, two, three, three]
-        await storage.message_delete_many(PROJECT, QUEUE, ids, None, NOW)
+        await storage.do(MessageDeleteMany(PROJECT, QUEUE, ids, None, NOW))
         assert await usage(storage) == Usage(queues=1, messages=2, bytes=6)
-        await storage.message_pop(PROJECT, QUEUE, 1, NOW)
+        await storage.do(MessagePop(PROJECT, QUEUE, 1, NOW))
         assert await usage(storage) == Usage(queues=1, messages=1, bytes=5)
         held = await claim(storage)
         assert await usage(storage) == Usage(queues=1, messages=1, bytes=5)
         (last,) = held.messages
-        await storage.message_delete(PROJECT, QUEUE, last.id, held.id, NOW)
+        await storage.do(MessageDelete(PROJECT, QUEUE, last.id, held.id, NOW))
         assert await usage(storage) == Usage(queues=1)
-        await storage.queue_delete(PROJECT, QUEUE)
+        await storage.do(QueueDelete(PROJECT, QUEUE))
         assert await usage(storage) == Usage()
 
     async def test_what_a_purge_hid_counts_no_more(self, storage: Storage) -> None:
         await post(storage, *[b"xy"] * 700)
         await claim(storage, limit=3)
-        await storage.message_purge(PROJECT, QUEUE)
+        await storage.do(MessagePurge(PROJECT, QUEUE))
         assert await usage(storage) == Usage(queues=1)
         await post(storage, b"123")
         assert await usage(storage) == Usage(queues=1, messages=1, bytes=3)
@@ -259,8 +289,8 @@ class UsageContract(Suite):
     async def test_a_deleted_queue_counts_no_more(self, storage: Storage) -> None:
         await post(storage, *[b"xy"] * 700)
         await post(storage, b"123", queue="other")
-        await storage.queue_delete(PROJECT, QUEUE)
-        await storage.queue_delete(PROJECT, QUEUE)
+        await storage.do(QueueDelete(PROJECT, QUEUE))
+        await storage.do(QueueDelete(PROJECT, QUEUE))
         assert await usage(storage) == Usage(queues=1, messages=1, bytes=3)
         await sweep_all(storage, NOW)
         assert await usage(storage) == Usage(queues=1, messages=1, bytes=3)
@@ -277,21 +307,23 @@ class UsageContract(Suite):
         await post(storage, b"12345", b"67", ttl=6000)
         letters = DeadLetter("dead", 1, 60)
         for turn in range(2):
-            await storage.claim_create(
-                PROJECT,
-                QUEUE,
-                ttl=60,
-                grace=60,
-                limit=10,
-                now=NOW + 100 * turn,
-                dead_letter=letters,
+            await storage.do(
+                ClaimCreate(
+                    PROJECT,
+                    QUEUE,
+                    ttl=60,
+                    grace=60,
+                    limit=10,
+                    now=NOW + 100 * turn,
+                    dead_letter=letters,
+                )
             )
         expected = Usage(queues=2, messages=2, bytes=7)
         assert await usage(storage, NOW + 100) == expected
-        await storage.queue_delete(PROJECT, QUEUE)
+        await storage.do(QueueDelete(PROJECT, QUEUE))
         expected = Usage(queues=1, messages=2, bytes=7)
         assert await usage(storage, NOW + 100) == expected
-        await storage.message_purge(PROJECT, "dead")
+        await storage.do(MessagePurge(PROJECT, "dead"))
         assert await usage(storage, NOW + 100) == Usage(queues=1)
         await sweep_all(storage, NOW + 160)
         assert await usage(storage, NOW + 160) == Usage(queues=1)
@@ -303,11 +335,11 @@ class UsageContract(Suite):
         await subscribe(storage, "http://c/", volatile=True)
         assert await usage(storage) == Usage(queues=1, subscriptions=3)
         for _ in range(2):
-            await storage.subscription_delete(PROJECT, QUEUE, first)
+            await storage.do(SubscriptionDelete(PROJECT, QUEUE, first))
         assert await usage(storage) == Usage(queues=1, subscriptions=2)
         await sweep_all(storage, NOW)
         assert await usage(storage) == Usage(queues=1, subscriptions=2)
-        await storage.subscription_purge(PROJECT, QUEUE)
+        await storage.do(SubscriptionPurge(PROJECT, QUEUE))
         assert await usage(storage) == Usage(queues=1)
         await sweep_all(storage, NOW)
         assert await usage(storage) == Usage(queues=1)
@@ -326,12 +358,14 @@ class UsageContract(Suite):
     ) -> None:
         await subscribe(storage, "http://a/", ttl=60)
         other = await subscribe(storage, "http://b/")
-        await storage.subscription_update(
-            PROJECT,
-            QUEUE,
-            other,
-            SubscriptionChange(subscriber="http://a/"),
-            NOW + 60,
+        await storage.do(
+            SubscriptionUpdate(
+                PROJECT,
+                QUEUE,
+                other,
+                SubscriptionChange(subscriber="http://a/"),
+                NOW + 60,
+            )
         )
         await sweep_all(storage, NOW + 60)
         assert await usage(storage, NOW + 60) == Usage(queues=1, subscriptions=1)
@@ -340,13 +374,13 @@ class UsageContract(Suite):
     async def test_use_is_counted_for_each_project(
         self, storage: Storage, project: str, queue: str
     ) -> None:
-        await storage.message_post(project, queue, CLIENT, new(b"123"), NOW)
+        await storage.do(MessagePost(project, queue, CLIENT, new(b"123"), NOW))
         mine = project == PROJECT
         assert await usage(storage) == (Usage(1, 1, 3) if mine else Usage())
         await post(storage, b"1")
         assert await usage(storage) == (Usage(2, 2, 4) if mine else Usage(1, 1, 1))
         if not mine:
-            assert await storage.usage(project, NOW) == Usage(1, 1, 3)
+            assert await storage.do(UsageGet(project, NOW)) == Usage(1, 1, 3)
 
     async def test_use_is_right_when_much_happens_at_once(
         self, storage: Storage
@@ -357,24 +391,24 @@ class UsageContract(Suite):
 
         async def consumer(number: int) -> None:
             for _ in range(20):
-                await storage.message_pop(PROJECT, f"queue{number}", 2, NOW)
+                await storage.do(MessagePop(PROJECT, f"queue{number}", 2, NOW))
 
         async def cleaner() -> None:
             for _ in range(5):
-                await storage.message_purge(PROJECT, "queue1")
-                await storage.queue_delete(PROJECT, "queue2")
+                await storage.do(MessagePurge(PROJECT, "queue1"))
+                await storage.do(QueueDelete(PROJECT, "queue2"))
 
         await asyncio.gather(
             *(producer(number) for number in range(6)),
             *(consumer(number) for number in range(3)),
             cleaner(),
         )
-        queues = await storage.queue_list(PROJECT, marker=None, limit=10)
+        queues = await storage.do(QueueList(PROJECT, marker=None, limit=10))
         bodies = [
             one.body
             for queue in queues
-            for one in await storage.message_list(
-                PROJECT, queue.name, marker=None, limit=1000, now=NOW
+            for one in await storage.do(
+                MessageList(PROJECT, queue.name, marker=None, limit=1000, now=NOW)
             )
         ]
         expected = Usage(len(queues), len(bodies), sum(map(len, bodies)))
@@ -384,9 +418,9 @@ class UsageContract(Suite):
         need(storage, Capability.DURABILITY)
         await post(storage, b"123", b"45", ttl=60)
         await post(storage, b"6", queue="other")
-        await storage.queue_delete(PROJECT, "other")
+        await storage.do(QueueDelete(PROJECT, "other"))
         await subscribe(storage)
-        await storage.queue_create(PROJECT, "empty", {})
+        await storage.do(QueueCreate(PROJECT, "empty", {}))
         before = await usage(storage)
         assert before == Usage(2, 2, 5, 1)
         await reopen(storage)
@@ -399,7 +433,7 @@ class UsageContract(Suite):
     ) -> None:
         await post(storage, b"1")
         task = asyncio.create_task(
-            storage.message_post(PROJECT, QUEUE, CLIENT, new(*[b"x"] * 500), NOW)
+            storage.do(MessagePost(PROJECT, QUEUE, CLIENT, new(*[b"x"] * 500), NOW))
         )
         await asyncio.sleep(0)
         task.cancel()
@@ -407,5 +441,5 @@ class UsageContract(Suite):
         await post(storage, b"2")
         found = await usage(storage)
         assert found in {Usage(1, 2, 2), Usage(1, 502, 502)}
-        stats = await storage.queue_stats(PROJECT, QUEUE, NOW)
+        stats = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
         assert stats.free == found.messages

@@ -8,6 +8,18 @@ import pytest
 
 from zaqarserver.errors import ClaimNotFound
 from zaqarserver.storage.base import Claim, Storage
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    ClaimDelete,
+    ClaimGet,
+    ClaimUpdate,
+    MessageDelete,
+    MessageDeleteMany,
+    MessageGet,
+    MessagePop,
+    QueueCreate,
+    QueueGet,
+)
 from zaqarserver.storage.testing.messages import MALFORMED, get_one
 from zaqarserver.storage.testing.suite import (
     NOW,
@@ -39,8 +51,8 @@ async def maybe_claim(
     storage: Storage, *, now: float = NOW, limit: int = 10
 ) -> Claim | None:
     """Claim what there is."""
-    return await storage.claim_create(
-        PROJECT, QUEUE, ttl=100, grace=50, limit=limit, now=now
+    return await storage.do(
+        ClaimCreate(PROJECT, QUEUE, ttl=100, grace=50, limit=limit, now=now)
     )
 
 
@@ -48,12 +60,14 @@ async def renew(
     storage: Storage, claim_id: str, *, ttl: int = 100, grace: int = 50, now: float
 ) -> None:
     """Renew a claim."""
-    await storage.claim_update(PROJECT, QUEUE, claim_id, ttl=ttl, grace=grace, now=now)
+    await storage.do(
+        ClaimUpdate(PROJECT, QUEUE, claim_id, ttl=ttl, grace=grace, now=now)
+    )
 
 
 async def get(storage: Storage, claim_id: str, now: float = NOW) -> Claim:
     """Read a claim."""
-    return await storage.claim_get(PROJECT, QUEUE, claim_id, now)
+    return await storage.do(ClaimGet(PROJECT, QUEUE, claim_id, now))
 
 
 class ClaimContract(Suite):
@@ -75,8 +89,8 @@ class ClaimContract(Suite):
 
     async def test_there_may_be_nothing_to_claim(self, storage: Storage) -> None:
         assert await maybe_claim(storage) is None
-        assert await storage.queue_get(PROJECT, QUEUE) is None
-        await storage.queue_create(PROJECT, QUEUE, {})
+        assert await storage.do(QueueGet(PROJECT, QUEUE)) is None
+        await storage.do(QueueCreate(PROJECT, QUEUE, {}))
         assert await maybe_claim(storage) is None
 
     async def test_a_claimed_message_is_not_claimed_again(
@@ -113,12 +127,12 @@ class ClaimContract(Suite):
                 held = await maybe_claim(storage, limit=3)
                 for one in held.messages if held else ():
                     taken.append(one.id)
-                    await storage.message_delete(
-                        PROJECT, QUEUE, one.id, one.claim_id, NOW
+                    await storage.do(
+                        MessageDelete(PROJECT, QUEUE, one.id, one.claim_id, NOW)
                     )
 
         await asyncio.gather(*[producer() for _ in range(4)], *[worker() for _ in "ab"])
-        taken += ids_of(await storage.message_pop(PROJECT, QUEUE, 1000, NOW))
+        taken += ids_of(await storage.do(MessagePop(PROJECT, QUEUE, 1000, NOW)))
         assert sorted(taken) == sorted(sent)
 
     async def test_claim_ids_cannot_be_derived(self, storage: Storage) -> None:
@@ -194,7 +208,7 @@ class ClaimContract(Suite):
     async def test_a_released_claim_frees_its_messages(self, storage: Storage) -> None:
         await post(storage, b"1", b"2", b"3")
         held = await claim(storage, limit=2)
-        await storage.claim_delete(PROJECT, QUEUE, held.id, NOW)
+        await storage.do(ClaimDelete(PROJECT, QUEUE, held.id, NOW))
         assert await claimable(storage) == [b"1", b"2", b"3"]
         with pytest.raises(ClaimNotFound):
             await get(storage, held.id)
@@ -205,8 +219,8 @@ class ClaimContract(Suite):
         message_id = await post_one(storage)
         held = await claim(storage)
         for claim_id in [*MALFORMED, message_id]:
-            await storage.claim_delete(PROJECT, QUEUE, claim_id, NOW)
-        await storage.claim_delete(PROJECT, "missing", held.id, NOW)
+            await storage.do(ClaimDelete(PROJECT, QUEUE, claim_id, NOW))
+        await storage.do(ClaimDelete(PROJECT, "missing", held.id, NOW))
         assert ids_of((await get(storage, held.id)).messages) == [message_id]
 
     async def test_a_released_delayed_message_is_still_delayed(
@@ -214,14 +228,14 @@ class ClaimContract(Suite):
     ) -> None:
         await post(storage, b"late", delay=60)
         held = await claim(storage, include_delayed=True)
-        await storage.claim_delete(PROJECT, QUEUE, held.id, NOW)
+        await storage.do(ClaimDelete(PROJECT, QUEUE, held.id, NOW))
         assert await claimable(storage) == []
         assert await claimable(storage, now=NOW + 60) == [b"late"]
 
     async def test_every_claim_counts_whatever_its_end(self, storage: Storage) -> None:
         message_id = await post_one(storage)
         first = await claim(storage)
-        await storage.claim_delete(PROJECT, QUEUE, first.id, NOW)
+        await storage.do(ClaimDelete(PROJECT, QUEUE, first.id, NOW))
         second = await claim(storage)
         await renew(storage, second.id, now=NOW + 50)
         assert (await get_one(storage, message_id, NOW + 150)).claim_count == 2
@@ -233,7 +247,7 @@ class ClaimContract(Suite):
     async def test_a_claim_shows_what_it_holds(self, storage: Storage) -> None:
         ids = await post(storage, b"1", b"2", b"3")
         held = await claim(storage, ttl=100, grace=50)
-        await storage.message_delete(PROJECT, QUEUE, ids[1], held.id, NOW)
+        await storage.do(MessageDelete(PROJECT, QUEUE, ids[1], held.id, NOW))
         found = await get(storage, held.id, NOW + 7.5)
         assert (found.id, found.ttl, found.grace, found.age) == (held.id, 100, 50, 7)
         assert [(one.id, one.claim_id, one.age) for one in found.messages] == [
@@ -244,8 +258,8 @@ class ClaimContract(Suite):
     async def test_a_claim_that_holds_nothing_is_gone(self, storage: Storage) -> None:
         one, two, three = await post(storage, b"1", b"2", b"3")
         held = await claim(storage, limit=2)
-        await storage.message_delete(PROJECT, QUEUE, one, held.id, NOW)
-        await storage.message_delete_many(PROJECT, QUEUE, [two], None, NOW)
+        await storage.do(MessageDelete(PROJECT, QUEUE, one, held.id, NOW))
+        await storage.do(MessageDeleteMany(PROJECT, QUEUE, [two], None, NOW))
         with pytest.raises(ClaimNotFound):
             await get(storage, held.id)
         assert ids_of(await everything(storage)) == [three]
@@ -258,7 +272,7 @@ class ClaimContract(Suite):
             with pytest.raises(ClaimNotFound):
                 await renew(storage, claim_id, now=NOW)
         with pytest.raises(ClaimNotFound):
-            await storage.claim_get(PROJECT, "missing", message_id, NOW)
+            await storage.do(ClaimGet(PROJECT, "missing", message_id, NOW))
 
     async def test_a_renewal_starts_the_clock_again(self, storage: Storage) -> None:
         await post_one(storage)
@@ -287,7 +301,7 @@ class ClaimContract(Suite):
         assert [one.ttl for one in held.messages] == [shown]
         assert (await get_one(storage, message_id)).ttl == shown
         assert (await get_one(storage, message_id, NOW + shown - 0.01)).ttl == shown
-        gone = await storage.message_get(PROJECT, QUEUE, [message_id], NOW + shown)
+        gone = await storage.do(MessageGet(PROJECT, QUEUE, [message_id], NOW + shown))
         assert gone == []
 
     @pytest.mark.parametrize(("ttl", "claim_ttl", "grace", "shown"), EXTENSIONS)
@@ -298,7 +312,7 @@ class ClaimContract(Suite):
         held = await claim(storage, ttl=60, grace=0)
         await renew(storage, held.id, ttl=claim_ttl, grace=grace, now=NOW)
         assert (await get_one(storage, message_id)).ttl == shown
-        gone = await storage.message_get(PROJECT, QUEUE, [message_id], NOW + shown)
+        gone = await storage.do(MessageGet(PROJECT, QUEUE, [message_id], NOW + shown))
         assert gone == []
 
     async def test_a_message_outlives_its_claim_by_the_grace(

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from zaqarserver.storage.base import Claim, DeadLetter, Storage
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    ClaimDelete,
+    MessageGet,
+    MessageList,
+    QueueCreate,
+    QueueGet,
+    QueueStatsGet,
+)
 from zaqarserver.storage.testing.suite import (
     CLIENT,
     NOW,
@@ -31,17 +40,19 @@ async def attempt(
     project: str = PROJECT,
 ) -> Claim | None:
     """Claim with a dead letter queue, and release the claim."""
-    held = await storage.claim_create(
-        project,
-        queue,
-        ttl=60,
-        grace=0,
-        limit=limit,
-        now=now,
-        dead_letter=DeadLetter(DEAD, most, ttl),
+    held = await storage.do(
+        ClaimCreate(
+            project,
+            queue,
+            ttl=60,
+            grace=0,
+            limit=limit,
+            now=now,
+            dead_letter=DeadLetter(DEAD, most, ttl),
+        )
     )
     if held is not None:
-        await storage.claim_delete(project, queue, held.id, now)
+        await storage.do(ClaimDelete(project, queue, held.id, now))
     return held
 
 
@@ -54,7 +65,7 @@ class DeadLetterContract(Suite):
         message_id = await post_one(storage)
         assert await attempt(storage) is not None
         assert await attempt(storage) is not None
-        assert await storage.queue_get(PROJECT, DEAD) is None
+        assert await storage.do(QueueGet(PROJECT, DEAD)) is None
         assert await attempt(storage) is None
         assert await everything(storage) == []
         assert ids_of(await everything(storage, queue=DEAD)) == [message_id]
@@ -90,7 +101,7 @@ class DeadLetterContract(Suite):
     async def test_a_move_keeps_the_target_and_its_order(
         self, storage: Storage
     ) -> None:
-        await storage.queue_create(PROJECT, DEAD, {"a": 1})
+        await storage.do(QueueCreate(PROJECT, DEAD, {"a": 1}))
         await post(storage, b"old")
         await post(storage, b"between", queue=DEAD, now=NOW + 1)
         assert await claimable(storage, queue=DEAD, now=NOW + 1) == [b"between"]
@@ -99,7 +110,7 @@ class DeadLetterContract(Suite):
         listed = await everything(storage, queue=DEAD, now=NOW + 2)
         assert bodies(listed) == [b"old", b"between"]
         assert await claimable(storage, queue=DEAD, now=NOW + 2) == [b"old", b"between"]
-        target = await storage.queue_get(PROJECT, DEAD)
+        target = await storage.do(QueueGet(PROJECT, DEAD))
         assert target is not None
         assert target.metadata == {"a": 1}
 
@@ -121,8 +132,8 @@ class DeadLetterContract(Suite):
         await post(storage, b"1", b"2")
         await attempt(storage, most=1, limit=1)
         await attempt(storage, most=1, limit=1)
-        source = await storage.queue_stats(PROJECT, QUEUE, NOW)
-        target = await storage.queue_stats(PROJECT, DEAD, NOW)
+        source = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
+        target = await storage.do(QueueStatsGet(PROJECT, DEAD, NOW))
         assert (source.free, source.claimed) == (1, 0)
         assert (target.free, target.claimed) == (1, 0)
 
@@ -132,7 +143,7 @@ class DeadLetterContract(Suite):
             await attempt(storage, most=1, project=project)
             await attempt(storage, most=1, project=project)
         assert await everything(storage, queue=DEAD, project="other") == []
-        assert await storage.queue_get("other", DEAD) is None
+        assert await storage.do(QueueGet("other", DEAD)) is None
         assert len(await everything(storage, queue=DEAD)) == 1
 
     async def test_a_moved_message_keeps_its_poster_and_id(
@@ -141,11 +152,13 @@ class DeadLetterContract(Suite):
         message_id = await post_one(storage)
         await attempt(storage, most=1)
         await attempt(storage, most=1)
-        found = await storage.message_get(PROJECT, DEAD, [message_id], NOW)
+        found = await storage.do(MessageGet(PROJECT, DEAD, [message_id], NOW))
         assert ids_of(found) == [message_id]
-        assert await storage.message_get(PROJECT, QUEUE, [message_id], NOW) == []
-        echo = await storage.message_list(
-            PROJECT, DEAD, marker=None, limit=1, now=NOW, exclude_client=CLIENT
+        assert await storage.do(MessageGet(PROJECT, QUEUE, [message_id], NOW)) == []
+        echo = await storage.do(
+            MessageList(
+                PROJECT, DEAD, marker=None, limit=1, now=NOW, exclude_client=CLIENT
+            )
         )
         assert echo == []
 

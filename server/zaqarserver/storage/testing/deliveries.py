@@ -7,12 +7,20 @@ from typing import Any
 import pytest
 
 from zaqarserver.storage.base import Capability, NewMessage, Storage
+from zaqarserver.storage.commands import MessagePost
 from zaqarserver.storage.subscriptions import (
     NOTICE_MESSAGES,
     Delivery,
+    DeliveryDue,
+    DeliverySettle,
+    DeliveryTake,
     Noticed,
     Posted,
     SubscriptionChange,
+    SubscriptionDelete,
+    SubscriptionList,
+    SubscriptionPurge,
+    SubscriptionUpdate,
 )
 from zaqarserver.storage.testing.subscriptions import subscribe
 from zaqarserver.storage.testing.suite import (
@@ -32,15 +40,17 @@ async def take(
     storage: Storage, *, now: float = NOW, limit: int = 100, confirmed: bool = False
 ) -> list[Delivery]:
     """Take deliveries."""
-    return await storage.delivery_take(
-        now, limit=limit, lease=LEASE, confirmed_only=confirmed
+    return await storage.do(
+        DeliveryTake(now, limit=limit, lease=LEASE, confirmed_only=confirmed)
     )
 
 
 async def done(storage: Storage, delivery: Delivery) -> None:
     """Settle a whole delivery."""
-    await storage.delivery_settle(
-        delivery.key, position=len(delivery.messages), attempt=0, due=None
+    await storage.do(
+        DeliverySettle(
+            delivery.key, position=len(delivery.messages), attempt=0, due=None
+        )
     )
 
 
@@ -56,7 +66,7 @@ class DeliveryContract(Suite):
         self, storage: Storage
     ) -> None:
         await post(storage, b"1")
-        assert await storage.delivery_due(NOW) is None
+        assert await storage.do(DeliveryDue(NOW)) is None
         assert await take(storage) == []
 
     async def test_a_post_is_delivered_to_each_subscription_as_it_was(
@@ -64,8 +74,8 @@ class DeliveryContract(Suite):
     ) -> None:
         made = [await subscribe(storage, f"http://h{n}/") for n in range(3)]
         messages = [NewMessage(b"1", 60), NewMessage(b"2", 90, delay=5)]
-        ids = await storage.message_post(PROJECT, QUEUE, CLIENT, messages, NOW)
-        due = await storage.delivery_due(NOW)
+        ids = await storage.do(MessagePost(PROJECT, QUEUE, CLIENT, messages, NOW))
+        due = await storage.do(DeliveryDue(NOW))
         assert due is not None
         assert due <= NOW
         taken = await take(storage)
@@ -84,7 +94,7 @@ class DeliveryContract(Suite):
         await post(storage, b"1")
         (first,) = await take(storage)
         assert await take(storage, now=NOW + LEASE - 1) == []
-        assert await storage.delivery_due(NOW) == NOW + LEASE
+        assert await storage.do(DeliveryDue(NOW)) == NOW + LEASE
         (again,) = await take(storage, now=NOW + LEASE)
         assert again.key == first.key
 
@@ -94,7 +104,7 @@ class DeliveryContract(Suite):
         (delivery,) = await take(storage)
         for _ in range(2):
             await done(storage, delivery)
-        assert await storage.delivery_due(NOW) is None
+        assert await storage.do(DeliveryDue(NOW)) is None
         assert await take(storage, now=NOW + LEASE) == []
 
     async def test_a_subscriber_gets_posts_in_order_one_at_a_time(
@@ -119,10 +129,10 @@ class DeliveryContract(Suite):
         await post(storage, b"1", b"2", b"3")
         await post(storage, b"4")
         (delivery,) = await take(storage)
-        await storage.delivery_settle(
-            delivery.key, position=1, attempt=2, due=NOW + 100
+        await storage.do(
+            DeliverySettle(delivery.key, position=1, attempt=2, due=NOW + 100)
         )
-        assert await storage.delivery_due(NOW) == NOW + 100
+        assert await storage.do(DeliveryDue(NOW)) == NOW + 100
         assert await take(storage, now=NOW + 99) == []
         (again,) = await take(storage, now=NOW + 100)
         assert (again.key, again.position, again.attempt) == (delivery.key, 1, 2)
@@ -133,8 +143,8 @@ class DeliveryContract(Suite):
         await post(storage, b"1")
         for delivery in await take(storage):
             if delivery.subscription.id == slow.id:
-                await storage.delivery_settle(
-                    delivery.key, position=0, attempt=1, due=NOW + 100
+                await storage.do(
+                    DeliverySettle(delivery.key, position=0, attempt=1, due=NOW + 100)
                 )
             else:
                 await done(storage, delivery)
@@ -148,11 +158,13 @@ class DeliveryContract(Suite):
         due = {one.id: NOW + 10 - number for number, one in enumerate(made)}
         while taken := await take(storage):
             for delivery in taken:
-                await storage.delivery_settle(
-                    delivery.key,
-                    position=0,
-                    attempt=1,
-                    due=due[delivery.subscription.id],
+                await storage.do(
+                    DeliverySettle(
+                        delivery.key,
+                        position=0,
+                        attempt=1,
+                        due=due[delivery.subscription.id],
+                    )
                 )
         taken = await take(storage, now=NOW + 10, limit=2)
         subscriptions = [delivery.subscription.id for delivery in taken]
@@ -177,7 +189,7 @@ class DeliveryContract(Suite):
         taken = await take(storage, confirmed=True)
         assert [delivery.subscription.id for delivery in taken] == [agreed.id]
         await done(storage, taken[0])
-        assert await storage.delivery_due(NOW) is None
+        assert await storage.do(DeliveryDue(NOW)) is None
 
     async def test_a_delivery_goes_to_the_subscriber_of_the_moment(
         self, storage: Storage
@@ -185,7 +197,7 @@ class DeliveryContract(Suite):
         made = await subscribe(storage)
         await post(storage, b"1")
         change = SubscriptionChange(subscriber="http://moved/")
-        await storage.subscription_update(PROJECT, QUEUE, made.id, change, NOW)
+        await storage.do(SubscriptionUpdate(PROJECT, QUEUE, made.id, change, NOW))
         (delivery,) = await take(storage)
         assert delivery.subscription.subscriber == "http://moved/"
 
@@ -198,15 +210,15 @@ class DeliveryContract(Suite):
         (delivery,) = await take(storage)
         await post(storage, b"2")
         if way == "delete":
-            await storage.subscription_delete(PROJECT, QUEUE, made.id)
+            await storage.do(SubscriptionDelete(PROJECT, QUEUE, made.id))
         elif way == "purge":
-            await storage.subscription_purge(PROJECT, QUEUE)
-        await storage.delivery_settle(delivery.key, position=0, attempt=1, due=NOW)
+            await storage.do(SubscriptionPurge(PROJECT, QUEUE))
+        await storage.do(DeliverySettle(delivery.key, position=0, attempt=1, due=NOW))
         later = NOW + 60
         assert await take(storage, now=later) == []
         while await storage.sweep(later):
             pass
-        assert await storage.delivery_due(later) is None
+        assert await storage.do(DeliveryDue(later)) is None
 
     async def test_many_subscriptions_all_get_their_delivery(
         self, storage: Storage
@@ -229,11 +241,13 @@ class DeliveryContract(Suite):
         await subscribe(storage, "http://socket/", volatile=True)
         await post(storage, b"1")
         (delivery,) = await take(storage)
-        await storage.delivery_settle(delivery.key, position=0, attempt=3, due=NOW + 10)
+        await storage.do(
+            DeliverySettle(delivery.key, position=0, attempt=3, due=NOW + 10)
+        )
         await storage.close()
         await storage.open()
-        left = await storage.subscription_list(
-            PROJECT, QUEUE, marker=None, limit=10, now=NOW
+        left = await storage.do(
+            SubscriptionList(PROJECT, QUEUE, marker=None, limit=10, now=NOW)
         )
         assert left == [lasting]
         (again,) = await take(storage, now=NOW + 10)
@@ -264,7 +278,7 @@ class DeliveryContract(Suite):
         assert (heard[0].project, heard[0].source) == (PROJECT, QUEUE)
         assert await take(driver) == []
         await post(driver, b"4", now=NOW + 60)
-        await driver.subscription_delete(PROJECT, QUEUE, made.id)
+        await driver.do(SubscriptionDelete(PROJECT, QUEUE, made.id))
         await post(driver, b"5", now=NOW + 2)
         assert len(heard) == 2
         await driver.close()

@@ -8,6 +8,16 @@ import pytest
 
 from zaqarserver.errors import Unavailable
 from zaqarserver.storage.base import Capability, Durability, Storage
+from zaqarserver.storage.commands import (
+    ClaimGet,
+    MessageDelete,
+    MessagePost,
+    QueueCount,
+    QueueCreate,
+    QueueDelete,
+    QueueGet,
+    QueueStatsGet,
+)
 from zaqarserver.storage.testing.suite import (
     CLIENT,
     NOW,
@@ -44,7 +54,7 @@ class LifeContract(Suite):
 
     async def test_an_open_store_answers_a_ping(self, storage: Storage) -> None:
         await storage.ping()
-        assert await storage.queue_count(PROJECT) == 0
+        assert await storage.do(QueueCount(PROJECT)) == 0
 
     async def test_what_it_promises_is_declared(self, storage: Storage) -> None:
         assert storage.capabilities <= frozenset(Capability)
@@ -81,7 +91,7 @@ class LifeContract(Suite):
         with pytest.raises(Unavailable):
             await post_one(storage)
         with pytest.raises(Unavailable):
-            await storage.queue_get(PROJECT, QUEUE)
+            await storage.do(QueueGet(PROJECT, QUEUE))
 
     async def test_a_store_can_be_opened_again(self, storage: Storage) -> None:
         await reopen(storage)
@@ -90,22 +100,22 @@ class LifeContract(Suite):
 
     async def test_everything_survives_closing(self, storage: Storage) -> None:
         need(storage, Capability.DURABILITY)
-        await storage.queue_create(PROJECT, QUEUE, {"team": "billing"})
+        await storage.do(QueueCreate(PROJECT, QUEUE, {"team": "billing"}))
         await post(storage, b"1", b"2", b"3")
         await post(storage, b"4", delay=60)
         held = await claim(storage, limit=1)
         before = (
             await everything(storage),
-            await storage.queue_get(PROJECT, QUEUE),
-            await storage.queue_stats(PROJECT, QUEUE, NOW),
-            await storage.claim_get(PROJECT, QUEUE, held.id, NOW),
+            await storage.do(QueueGet(PROJECT, QUEUE)),
+            await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW)),
+            await storage.do(ClaimGet(PROJECT, QUEUE, held.id, NOW)),
         )
         await reopen(storage)
         after = (
             await everything(storage),
-            await storage.queue_get(PROJECT, QUEUE),
-            await storage.queue_stats(PROJECT, QUEUE, NOW),
-            await storage.claim_get(PROJECT, QUEUE, held.id, NOW),
+            await storage.do(QueueGet(PROJECT, QUEUE)),
+            await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW)),
+            await storage.do(ClaimGet(PROJECT, QUEUE, held.id, NOW)),
         )
         assert after == before
 
@@ -114,7 +124,7 @@ class LifeContract(Suite):
     ) -> None:
         need(storage, Capability.DURABILITY)
         first = await post_one(storage)
-        await storage.message_delete(PROJECT, QUEUE, first, None, NOW)
+        await storage.do(MessageDelete(PROJECT, QUEUE, first, None, NOW))
         await sweep_all(storage, NOW)
         await reopen(storage)
         second = await post_one(storage)
@@ -145,10 +155,10 @@ class LifeContract(Suite):
         await post(storage, *[b"x"] * 1500, ttl=60)
         await post(storage, b"alive", ttl=600)
         await post(storage, *[b"x"] * 700, queue="other")
-        await storage.queue_delete(PROJECT, "other")
+        await storage.do(QueueDelete(PROJECT, "other"))
         # A store may let go of a deleted queue at once: only the expired ones count.
         assert await sweep_all(storage, NOW + 60) >= 1500
-        stats = await storage.queue_stats(PROJECT, QUEUE, NOW + 60)
+        stats = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW + 60))
         assert (stats.free, stats.claimed) == (1, 0)
 
     async def test_a_sweep_keeps_what_a_claim_has_extended(
@@ -157,7 +167,7 @@ class LifeContract(Suite):
         await post(storage, b"1", ttl=60)
         held = await claim(storage, ttl=300, grace=60)
         await sweep_all(storage, NOW + 100)
-        kept = await storage.claim_get(PROJECT, QUEUE, held.id, NOW + 100)
+        kept = await storage.do(ClaimGet(PROJECT, QUEUE, held.id, NOW + 100))
         assert bodies(kept.messages) == [b"1"]
 
     async def test_what_was_swept_never_comes_back(self, storage: Storage) -> None:
@@ -171,7 +181,7 @@ class LifeContract(Suite):
         for turns in range(6):
             queue = f"queue{turns}"
             task = asyncio.create_task(
-                storage.message_post(PROJECT, queue, CLIENT, new(*[b"x"] * 500), NOW)
+                storage.do(MessagePost(PROJECT, queue, CLIENT, new(*[b"x"] * 500), NOW))
             )
             for _ in range(turns):
                 await asyncio.sleep(0)

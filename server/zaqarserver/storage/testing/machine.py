@@ -33,6 +33,26 @@ from hypothesis.stateful import (
 
 from zaqarserver.errors import QueueChanged, ZaqarServerError
 from zaqarserver.storage.base import DeadLetter, Durability, NewMessage, Storage
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    ClaimDelete,
+    ClaimGet,
+    ClaimUpdate,
+    MessageDelete,
+    MessageDeleteMany,
+    MessageGet,
+    MessageList,
+    MessagePop,
+    MessagePost,
+    MessagePurge,
+    QueueCount,
+    QueueCreate,
+    QueueDelete,
+    QueueGet,
+    QueueList,
+    QueueStatsGet,
+    QueueUpdate,
+)
 from zaqarserver.storage.testing.account_rules import KEYS, AccountRules, keys
 from zaqarserver.storage.testing.model import Held, Key, Model, Shelf
 
@@ -120,10 +140,10 @@ class StorageMachine(AccountRules):
         if what == "sweep":
             self._run(self.storage.sweep(self.model.now))
         elif what == "purge":
-            self._run(self.storage.message_purge(*key))
+            self._run(self.storage.do(MessagePurge(*key)))
             self.model.purge(key)
         else:
-            self._run(self.storage.queue_delete(*key))
+            self._run(self.storage.do(QueueDelete(*key)))
             self.model.queues.pop(key, None)
 
     @precondition(lambda self: self.storage.durability is not Durability.MEMORY)
@@ -136,19 +156,19 @@ class StorageMachine(AccountRules):
 
     @rule(key=keys, metadata=metadatas)
     def queue_create(self, key: Key, metadata: dict[str, int]) -> None:
-        made = self._run(self.storage.queue_create(*key, metadata))
+        made = self._run(self.storage.do(QueueCreate(*key, metadata)))
         assert made is (key not in self.model.queues)
         if made:
             self.model.queues[key] = Shelf(metadata)
 
     @rule(key=keys, metadata=metadatas, stale=st.booleans())
     def queue_update(self, key: Key, metadata: dict[str, int], stale: bool) -> None:
-        queue = self._run(self.storage.queue_get(*key))
+        queue = self._run(self.storage.do(QueueGet(*key)))
         revision = queue.revision if queue else 0
         try:
             self._run(
-                self.storage.queue_update(
-                    *key, metadata, revision + (1 if stale else 0)
+                self.storage.do(
+                    QueueUpdate(*key, metadata, revision + (1 if stale else 0))
                 )
             )
         except QueueChanged:
@@ -176,7 +196,7 @@ class StorageMachine(AccountRules):
 
     def _post(self, key: Key, client: str, new: list[NewMessage]) -> Any:
         known = [one.id for one in self.model.shelf(key).messages]
-        ids = self._run(self.storage.message_post(*key, client, new, self.model.now))
+        ids = self._run(self.storage.do(MessagePost(*key, client, new, self.model.now)))
         assert ids == sorted(set(ids))
         assert max(known, default="") < ids[0]
         self.model.post(key, client, new, ids)
@@ -209,14 +229,16 @@ class StorageMachine(AccountRules):
                 include_claimed=claimed,
                 include_delayed=delayed,
             ),
-            self.storage.message_list(
-                *key,
-                marker=marker,
-                limit=limit,
-                now=self.model.now,
-                exclude_client=client,
-                include_claimed=claimed,
-                include_delayed=delayed,
+            self.storage.do(
+                MessageList(
+                    *key,
+                    marker=marker,
+                    limit=limit,
+                    now=self.model.now,
+                    exclude_client=client,
+                    include_claimed=claimed,
+                    include_delayed=delayed,
+                )
             ),
         )
 
@@ -226,7 +248,7 @@ class StorageMachine(AccountRules):
         found = [self.model.find(key, one) for one in ids]
         self._same(
             lambda: [self.model.show(key, one) for one in found if one],
-            self.storage.message_get(*key, ids, self.model.now),
+            self.storage.do(MessageGet(*key, ids, self.model.now)),
         )
 
     @rule(one=messages, wrong_key=wrong_keys, claim=st.none() | claims)
@@ -245,7 +267,7 @@ class StorageMachine(AccountRules):
     def _delete(self, key: Key, message_id: str, claim_id: str | None) -> None:
         self._same(
             lambda: self.model.delete(key, message_id, claim_id),
-            self.storage.message_delete(*key, message_id, claim_id, self.model.now),
+            self.storage.do(MessageDelete(*key, message_id, claim_id, self.model.now)),
         )
 
     @rule(
@@ -260,15 +282,15 @@ class StorageMachine(AccountRules):
         claim_ids = None if named is None else [one for _, one in named]
         self._same(
             lambda: self.model.delete_many(key, ids, claim_ids),
-            self.storage.message_delete_many(*key, ids, claim_ids, self.model.now),
+            self.storage.do(MessageDeleteMany(*key, ids, claim_ids, self.model.now)),
         )
 
     @rule(key=keys, limit=limits, delayed=st.booleans())
     def message_pop(self, key: Key, limit: int, delayed: bool) -> None:
         self._same(
             lambda: self.model.pop(key, limit, include_delayed=delayed),
-            self.storage.message_pop(
-                *key, limit, self.model.now, include_delayed=delayed
+            self.storage.do(
+                MessagePop(*key, limit, self.model.now, include_delayed=delayed)
             ),
         )
 
@@ -297,14 +319,16 @@ class StorageMachine(AccountRules):
         if not self.model.live(key):
             self._post(key, "other", [NewMessage(b"1", 600), NewMessage(b"2", 120)])
         claim = self._run(
-            self.storage.claim_create(
-                *key,
-                ttl=ttl,
-                grace=grace,
-                limit=limit,
-                now=self.model.now,
-                include_delayed=delayed,
-                dead_letter=dead_letter,
+            self.storage.do(
+                ClaimCreate(
+                    *key,
+                    ttl=ttl,
+                    grace=grace,
+                    limit=limit,
+                    now=self.model.now,
+                    include_delayed=delayed,
+                    dead_letter=dead_letter,
+                )
             )
         )
         claim_id = claim.id if claim else None
@@ -320,7 +344,7 @@ class StorageMachine(AccountRules):
         key = wrong_key or claim[0]
         self._same(
             lambda: self.model.claim_get(key, claim[1]),
-            self.storage.claim_get(*key, claim[1], self.model.now),
+            self.storage.do(ClaimGet(*key, claim[1], self.model.now)),
         )
 
     @rule(
@@ -336,8 +360,8 @@ class StorageMachine(AccountRules):
         held = Held(ttl, grace, self.model.now)
         self._same(
             lambda: self.model.claim_update(key, claim[1], held),
-            self.storage.claim_update(
-                *key, claim[1], ttl=ttl, grace=grace, now=self.model.now
+            self.storage.do(
+                ClaimUpdate(*key, claim[1], ttl=ttl, grace=grace, now=self.model.now)
             ),
         )
 
@@ -346,7 +370,7 @@ class StorageMachine(AccountRules):
         key = wrong_key or claim[0]
         self._same(
             lambda: self.model.claim_delete(key, claim[1]),
-            self.storage.claim_delete(*key, claim[1], self.model.now),
+            self.storage.do(ClaimDelete(*key, claim[1], self.model.now)),
         )
 
     # -- after each step ----------------------------------------------------
@@ -355,11 +379,15 @@ class StorageMachine(AccountRules):
     def queues_agree(self) -> None:
         for project in ("p", "q"):
             expected = sorted(key[1] for key in self.model.queues if key[0] == project)
-            listed = self._run(self.storage.queue_list(project, marker=None, limit=10))
+            listed = self._run(
+                self.storage.do(QueueList(project, marker=None, limit=10))
+            )
             assert [queue.name for queue in listed] == expected
-            assert self._run(self.storage.queue_count(project)) == len(expected)
+            assert self._run(self.storage.do(QueueCount(project))) == len(expected)
             for queue in listed:
-                assert queue == self._run(self.storage.queue_get(project, queue.name))
+                assert queue == self._run(
+                    self.storage.do(QueueGet(project, queue.name))
+                )
                 assert queue.metadata == self.model.queues[project, queue.name].metadata
 
     @invariant()
@@ -367,7 +395,7 @@ class StorageMachine(AccountRules):
         for key in KEYS:
             self._same(
                 lambda key=key: self.model.stats(key),  # type: ignore[misc]
-                self.storage.queue_stats(*key, self.model.now),
+                self.storage.do(QueueStatsGet(*key, self.model.now)),
             )
 
 

@@ -8,6 +8,16 @@ import re
 import pytest
 
 from zaqarserver.storage.base import Message, NewMessage, Storage
+from zaqarserver.storage.commands import (
+    MessageDelete,
+    MessageGet,
+    MessageList,
+    MessagePop,
+    MessagePost,
+    QueueCount,
+    QueueCreate,
+    QueueGet,
+)
 from zaqarserver.storage.testing.suite import (
     CLIENT,
     NOW,
@@ -48,21 +58,23 @@ async def page(
     include_delayed: bool = False,
 ) -> list[Message]:
     """List a page of the queue."""
-    return await storage.message_list(
-        PROJECT,
-        QUEUE,
-        marker=marker,
-        limit=limit,
-        now=now,
-        exclude_client=exclude_client,
-        include_claimed=include_claimed,
-        include_delayed=include_delayed,
+    return await storage.do(
+        MessageList(
+            PROJECT,
+            QUEUE,
+            marker=marker,
+            limit=limit,
+            now=now,
+            exclude_client=exclude_client,
+            include_claimed=include_claimed,
+            include_delayed=include_delayed,
+        )
     )
 
 
 async def get_one(storage: Storage, message_id: str, now: float = NOW) -> Message:
     """Read a message that exists."""
-    (message,) = await storage.message_get(PROJECT, QUEUE, [message_id], now)
+    (message,) = await storage.do(MessageGet(PROJECT, QUEUE, [message_id], now))
     return message
 
 
@@ -73,28 +85,30 @@ class MessageContract(Suite):
 
     async def test_posting_makes_the_queue(self, storage: Storage) -> None:
         await post_one(storage)
-        queue = await storage.queue_get(PROJECT, QUEUE)
+        queue = await storage.do(QueueGet(PROJECT, QUEUE))
         assert queue is not None
         assert queue.metadata == {}
-        assert await storage.queue_count(PROJECT) == 1
+        assert await storage.do(QueueCount(PROJECT)) == 1
 
     async def test_posting_leaves_metadata_alone(self, storage: Storage) -> None:
-        await storage.queue_create(PROJECT, QUEUE, {"a": 1})
-        before = await storage.queue_get(PROJECT, QUEUE)
+        await storage.do(QueueCreate(PROJECT, QUEUE, {"a": 1}))
+        before = await storage.do(QueueGet(PROJECT, QUEUE))
         await post_one(storage)
-        assert await storage.queue_get(PROJECT, QUEUE) == before
+        assert await storage.do(QueueGet(PROJECT, QUEUE)) == before
 
     async def test_a_post_returns_an_id_a_message_in_order(
         self, storage: Storage
     ) -> None:
         ids = await post(storage, b"1", b"2", b"3")
-        found = await storage.message_get(PROJECT, QUEUE, ids, NOW)
+        found = await storage.do(MessageGet(PROJECT, QUEUE, ids, NOW))
         assert bodies(found) == [b"1", b"2", b"3"]
         assert ids_of(found) == ids
 
     async def test_a_message_comes_back_as_posted(self, storage: Storage) -> None:
         sent = NewMessage(b'{"a": 1}', 120, checksum="MD5:0")
-        (message_id,) = await storage.message_post(PROJECT, QUEUE, CLIENT, [sent], NOW)
+        (message_id,) = await storage.do(
+            MessagePost(PROJECT, QUEUE, CLIENT, [sent], NOW)
+        )
         expected = Message(message_id, sent.body, 120, 0, None, 0, "MD5:0")
         assert await get_one(storage, message_id) == expected
         assert await page(storage) == [expected]
@@ -129,7 +143,7 @@ class MessageContract(Suite):
         for place in range(len(first)):
             changed = "0" if first[place] != "0" else "1"
             guess = first[:place] + changed + first[place + 1 :]
-            assert await storage.message_get(PROJECT, QUEUE, [guess], NOW) == []
+            assert await storage.do(MessageGet(PROJECT, QUEUE, [guess], NOW)) == []
 
     async def test_a_large_post_keeps_its_order(self, storage: Storage) -> None:
         sent = [b"%d" % n for n in range(2500)]
@@ -164,9 +178,9 @@ class MessageContract(Suite):
         message_id = await post_one(storage, ttl=60)
         assert ids_of(await page(storage, now=NOW + 59.99)) == [message_id]
         assert await page(storage, now=NOW + 60) == []
-        found = await storage.message_get(PROJECT, QUEUE, [message_id], NOW + 60)
+        found = await storage.do(MessageGet(PROJECT, QUEUE, [message_id], NOW + 60))
         assert found == []
-        assert await storage.message_pop(PROJECT, QUEUE, 1, NOW + 60) == []
+        assert await storage.do(MessagePop(PROJECT, QUEUE, 1, NOW + 60)) == []
 
     async def test_a_delayed_message_shows_exactly_after_its_delay(
         self, storage: Storage
@@ -186,12 +200,12 @@ class MessageContract(Suite):
 
     async def test_messages_come_in_the_order_asked_for(self, storage: Storage) -> None:
         one, two, three = await post(storage, b"1", b"2", b"3")
-        found = await storage.message_get(PROJECT, QUEUE, [three, one, two], NOW)
+        found = await storage.do(MessageGet(PROJECT, QUEUE, [three, one, two], NOW))
         assert bodies(found) == [b"3", b"1", b"2"]
 
     async def test_an_id_named_twice_is_returned_once(self, storage: Storage) -> None:
         one, two = await post(storage, b"1", b"2")
-        found = await storage.message_get(PROJECT, QUEUE, [two, one, two], NOW)
+        found = await storage.do(MessageGet(PROJECT, QUEUE, [two, one, two], NOW))
         assert bodies(found) == [b"2", b"1"]
 
     async def test_unknown_and_malformed_ids_are_skipped(
@@ -199,10 +213,10 @@ class MessageContract(Suite):
     ) -> None:
         message_id = await post_one(storage)
         ids = [*MALFORMED, message_id]
-        assert ids_of(await storage.message_get(PROJECT, QUEUE, ids, NOW)) == [
+        assert ids_of(await storage.do(MessageGet(PROJECT, QUEUE, ids, NOW))) == [
             message_id
         ]
-        assert await storage.message_get(PROJECT, "missing", ids, NOW) == []
+        assert await storage.do(MessageGet(PROJECT, "missing", ids, NOW)) == []
 
     async def test_claimed_and_delayed_messages_are_found_by_id(
         self, storage: Storage
@@ -210,7 +224,7 @@ class MessageContract(Suite):
         (claimed,) = await post(storage, b"claimed")
         held = await claim(storage)
         (delayed,) = await post(storage, b"delayed", delay=60)
-        found = await storage.message_get(PROJECT, QUEUE, [claimed, delayed], NOW)
+        found = await storage.do(MessageGet(PROJECT, QUEUE, [claimed, delayed], NOW))
         assert bodies(found) == [b"claimed", b"delayed"]
         assert [message.claim_id for message in found] == [held.id, None]
 
@@ -224,7 +238,7 @@ class MessageContract(Suite):
 
     async def test_a_missing_queue_lists_nothing(self, storage: Storage) -> None:
         assert await page(storage) == []
-        assert await storage.queue_get(PROJECT, QUEUE) is None
+        assert await storage.do(QueueGet(PROJECT, QUEUE)) is None
 
     async def test_pages_follow_each_other(self, storage: Storage) -> None:
         ids = await post(storage, *[b"x"] * 25)
@@ -236,7 +250,7 @@ class MessageContract(Suite):
 
     async def test_a_marker_may_be_of_a_deleted_message(self, storage: Storage) -> None:
         ids = await post(storage, *[b"x"] * 5)
-        await storage.message_delete(PROJECT, QUEUE, ids[2], None, NOW)
+        await storage.do(MessageDelete(PROJECT, QUEUE, ids[2], None, NOW))
         assert ids_of(await page(storage, marker=ids[2])) == ids[3:]
 
     async def test_a_malformed_marker_gives_nothing(self, storage: Storage) -> None:
@@ -252,7 +266,7 @@ class MessageContract(Suite):
         while found := await page(storage, marker=seen[-1] if seen else None, limit=4):
             seen += ids_of(found)
             ids += await post(storage, b"new") if len(ids) < 40 else []
-            await storage.message_delete(PROJECT, QUEUE, seen[-1], None, NOW)
+            await storage.do(MessageDelete(PROJECT, QUEUE, seen[-1], None, NOW))
         assert seen == ids
 
     async def test_own_messages_can_be_left_out(self, storage: Storage) -> None:

@@ -5,16 +5,44 @@ from __future__ import annotations
 import pytest
 
 from zaqarserver.errors import ClaimNotFound
+from zaqarserver.storage.accounts import UsageGet
 from zaqarserver.storage.base import (
     Message,
     NewMessage,
     Storage,
 )
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    ClaimGet,
+    ClaimUpdate,
+    MessageDelete,
+    MessageDeleteMany,
+    MessageGet,
+    MessageList,
+    MessagePost,
+    QueueCount,
+    QueueCreate,
+    QueueDelete,
+    QueueGet,
+    QueueStatsGet,
+)
 from zaqarserver.storage.moving import (
-    MovableStorage,
+    QueueExport,
+    QueueImport,
+    QueueLeave,
+    QueueOpen,
+    QueueReceive,
+    QueueSeal,
     Record,
 )
-from zaqarserver.storage.subscriptions import SubscriptionChange
+from zaqarserver.storage.subscriptions import (
+    DeliveryDue,
+    DeliverySettle,
+    SubscriptionChange,
+    SubscriptionCreate,
+    SubscriptionList,
+    SubscriptionUpdate,
+)
 from zaqarserver.storage.testing.deliveries import bodies as told
 from zaqarserver.storage.testing.deliveries import take
 from zaqarserver.storage.testing.subscriptions import listed, subscribe
@@ -37,40 +65,38 @@ AWAY = "away"
 PLACED, MOVED = 1, 2
 
 
-def movable(storage: Storage) -> MovableStorage:
+def movable(storage: Storage) -> Storage:
     """Return the store as one that moves queues; skip if it does not."""
-    if not isinstance(storage, MovableStorage):
+    if QueueSeal not in storage.commands:
         pytest.skip("the driver does not move queues")
     return storage
 
 
-async def sealed(storage: Storage, epoch: int = MOVED) -> MovableStorage:
+async def sealed(storage: Storage, epoch: int = MOVED) -> Storage:
     """Seal the queue."""
     store = movable(storage)
-    assert await store.queue_seal(PROJECT, QUEUE, epoch)
+    assert await store.do(QueueSeal(PROJECT, QUEUE, epoch))
     return store
 
 
 async def exported(
-    store: MovableStorage, project: str = PROJECT, limit: int = 3
+    store: Storage, project: str = PROJECT, limit: int = 3
 ) -> list[Record]:
     """Read a sealed queue to its end."""
     found: list[Record] = []
     following: str | None = None
     while True:
-        page = await store.queue_export(project, QUEUE, following, limit=limit)
+        page = await store.do(QueueExport(project, QUEUE, following, limit=limit))
         found += page.records
         following = page.following
         if following is None:
             return found
 
 
-async def received(
-    store: MovableStorage, records: list[Record], epoch: int = MOVED
-) -> None:
+async def received(store: Storage, records: list[Record], epoch: int = MOVED) -> None:
     """Take a queue in, in the project :data:`AWAY`."""
-    assert await store.queue_receive(AWAY, QUEUE, epoch)
-    await store.queue_import(AWAY, QUEUE, epoch, records)
+    assert await store.do(QueueReceive(AWAY, QUEUE, epoch))
+    await store.do(QueueImport(AWAY, QUEUE, epoch, records))
 
 
 async def moved(storage: Storage, epoch: int = MOVED) -> None:
@@ -80,8 +106,8 @@ async def moved(storage: Storage, epoch: int = MOVED) -> None:
     """
     store = await sealed(storage, epoch)
     await received(store, await exported(store), epoch)
-    assert await store.queue_open(AWAY, QUEUE, epoch, epoch)
-    assert await store.queue_leave(PROJECT, QUEUE, epoch, NOW)
+    assert await store.do(QueueOpen(AWAY, QUEUE, epoch, epoch))
+    assert await store.do(QueueLeave(PROJECT, QUEUE, epoch, NOW))
 
 
 async def found_there(storage: Storage, now: float = NOW) -> list[Message]:
@@ -120,13 +146,15 @@ async def hear(
         for delivery in taken:
             subscriber = delivery.subscription.subscriber
             if subscriber == but:
-                await storage.delivery_settle(
-                    delivery.key, position=1, attempt=1, due=now + 10
+                await storage.do(
+                    DeliverySettle(delivery.key, position=1, attempt=1, due=now + 10)
                 )
                 continue
             heard.setdefault(subscriber, []).extend(told(delivery)[delivery.position :])
-            await storage.delivery_settle(
-                delivery.key, position=len(delivery.messages), attempt=0, due=None
+            await storage.do(
+                DeliverySettle(
+                    delivery.key, position=len(delivery.messages), attempt=0, due=None
+                )
             )
     return heard
 
@@ -137,17 +165,17 @@ class MovingContract(Suite):
     async def test_a_queue_moves_with_its_metadata_and_messages_in_order(
         self, storage: Storage
     ) -> None:
-        await storage.queue_create(PROJECT, QUEUE, {"team": "x", "n": [1]})
+        await storage.do(QueueCreate(PROJECT, QUEUE, {"team": "x", "n": [1]}))
         sent = [NewMessage(b"%d" % n, 600, 0, f"MD5:{n}") for n in range(10)]
-        await storage.message_post(PROJECT, QUEUE, CLIENT, sent, NOW)
+        await storage.do(MessagePost(PROJECT, QUEUE, CLIENT, sent, NOW))
         before = await everything(storage, now=NOW + 7)
         await moved(storage)
         assert await found_there(storage, now=NOW + 7) == before
-        there = await storage.queue_get(AWAY, QUEUE)
+        there = await storage.do(QueueGet(AWAY, QUEUE))
         assert there is not None
         assert there.metadata == {"team": "x", "n": [1]}
-        assert await storage.queue_count(AWAY) == 1
-        usage = await storage.usage(AWAY, NOW)
+        assert await storage.do(QueueCount(AWAY)) == 1
+        usage = await storage.do(UsageGet(AWAY, NOW))
         assert (usage.queues, usage.messages, usage.bytes) == (1, 10, 10)
 
     async def test_what_is_posted_after_a_move_comes_after_it(
@@ -155,18 +183,18 @@ class MovingContract(Suite):
     ) -> None:
         old = await post(storage, b"1", b"2")
         await moved(storage)
-        late = await storage.message_post(AWAY, QUEUE, CLIENT, new(b"3"), NOW - 5)
+        late = await storage.do(MessagePost(AWAY, QUEUE, CLIENT, new(b"3"), NOW - 5))
         assert ids_of(await found_there(storage)) == [*old, *late]
         assert sorted([*old, *late]) == [*old, *late]
 
     async def test_every_id_is_a_marker_after_a_move(self, storage: Storage) -> None:
         ids = await post(storage, *[b"%d" % n for n in range(6)])
         await moved(storage)
-        ids += await storage.message_post(AWAY, QUEUE, CLIENT, new(b"6", b"7"), NOW)
-        await storage.message_delete(AWAY, QUEUE, ids[2], None, NOW)
+        ids += await storage.do(MessagePost(AWAY, QUEUE, CLIENT, new(b"6", b"7"), NOW))
+        await storage.do(MessageDelete(AWAY, QUEUE, ids[2], None, NOW))
         for place, marker in enumerate(ids):
-            page = await storage.message_list(
-                AWAY, QUEUE, marker=marker, limit=10, now=NOW
+            page = await storage.do(
+                MessageList(AWAY, QUEUE, marker=marker, limit=10, now=NOW)
             )
             following = [one for one in ids[place + 1 :] if one != ids[2]]
             assert ids_of(page) == following, place
@@ -176,12 +204,12 @@ class MovingContract(Suite):
     ) -> None:
         ids = await post(storage, b"1", b"2", b"3")
         await moved(storage)
-        found = await storage.message_get(AWAY, QUEUE, ids, NOW)
+        found = await storage.do(MessageGet(AWAY, QUEUE, ids, NOW))
         assert bodies(found) == [b"1", b"2", b"3"]
-        await storage.message_delete(AWAY, QUEUE, ids[0], None, NOW)
-        await storage.message_delete_many(AWAY, QUEUE, [ids[1]], None, NOW)
+        await storage.do(MessageDelete(AWAY, QUEUE, ids[0], None, NOW))
+        await storage.do(MessageDeleteMany(AWAY, QUEUE, [ids[1]], None, NOW))
         assert ids_of(await found_there(storage)) == [ids[2]]
-        stats = await storage.queue_stats(AWAY, QUEUE, NOW)
+        stats = await storage.do(QueueStatsGet(AWAY, QUEUE, NOW))
         assert stats.oldest is not None
         assert (stats.free, stats.oldest.id) == (1, ids[2])
 
@@ -191,24 +219,24 @@ class MovingContract(Suite):
         ids = await post(storage, b"1", b"2", b"3")
         held = await claim(storage, limit=2, ttl=100, grace=50)
         await moved(storage)
-        there = await storage.claim_get(AWAY, QUEUE, held.id, NOW + 10)
+        there = await storage.do(ClaimGet(AWAY, QUEUE, held.id, NOW + 10))
         assert (there.ttl, there.grace, there.age) == (100, 50, 10)
-        assert there.messages == await storage.message_get(
-            AWAY, QUEUE, ids[:2], NOW + 10
+        assert there.messages == await storage.do(
+            MessageGet(AWAY, QUEUE, ids[:2], NOW + 10)
         )
         assert [message.claim_count for message in there.messages] == [1, 1]
-        free = await storage.message_list(
-            AWAY, QUEUE, marker=None, limit=10, now=NOW + 10
+        free = await storage.do(
+            MessageList(AWAY, QUEUE, marker=None, limit=10, now=NOW + 10)
         )
         assert ids_of(free) == [ids[2]]
-        await storage.message_delete(AWAY, QUEUE, ids[0], held.id, NOW + 10)
-        await storage.claim_update(
-            AWAY, QUEUE, held.id, ttl=200, grace=10, now=NOW + 10
+        await storage.do(MessageDelete(AWAY, QUEUE, ids[0], held.id, NOW + 10))
+        await storage.do(
+            ClaimUpdate(AWAY, QUEUE, held.id, ttl=200, grace=10, now=NOW + 10)
         )
         with pytest.raises(ClaimNotFound):
-            await storage.claim_get(AWAY, QUEUE, held.id, NOW + 210)
-        again = await storage.claim_create(
-            AWAY, QUEUE, ttl=60, grace=60, limit=10, now=NOW + 210
+            await storage.do(ClaimGet(AWAY, QUEUE, held.id, NOW + 210))
+        again = await storage.do(
+            ClaimCreate(AWAY, QUEUE, ttl=60, grace=60, limit=10, now=NOW + 210)
         )
         assert again is not None
         assert ids_of(again.messages) == ids[1:]
@@ -219,8 +247,8 @@ class MovingContract(Suite):
         await moved(storage)
 
         async def seen(now: float) -> list[bytes]:
-            page = await storage.message_list(
-                AWAY, QUEUE, marker=None, limit=10, now=now
+            page = await storage.do(
+                MessageList(AWAY, QUEUE, marker=None, limit=10, now=now)
             )
             return bodies(page)
 
@@ -233,8 +261,10 @@ class MovingContract(Suite):
         await post(storage, b"mine", client="me")
         await post(storage, b"other", client="other")
         await moved(storage)
-        page = await storage.message_list(
-            AWAY, QUEUE, marker=None, limit=10, now=NOW, exclude_client="me"
+        page = await storage.do(
+            MessageList(
+                AWAY, QUEUE, marker=None, limit=10, now=NOW, exclude_client="me"
+            )
         )
         assert bodies(page) == [b"other"]
 
@@ -243,14 +273,14 @@ class MovingContract(Suite):
         held = await claim(storage, limit=1)
         await moved(storage)
         store = movable(storage)
-        assert await store.queue_seal(AWAY, QUEUE, 3)
+        assert await store.do(QueueSeal(AWAY, QUEUE, 3))
         records = await exported(store, AWAY)
-        assert await store.queue_receive(PROJECT, QUEUE, 3)
-        await store.queue_import(PROJECT, QUEUE, 3, records)
-        assert await store.queue_open(PROJECT, QUEUE, 3, 3)
-        assert await store.queue_leave(AWAY, QUEUE, 3, NOW)
+        assert await store.do(QueueReceive(PROJECT, QUEUE, 3))
+        await store.do(QueueImport(PROJECT, QUEUE, 3, records))
+        assert await store.do(QueueOpen(PROJECT, QUEUE, 3, 3))
+        assert await store.do(QueueLeave(AWAY, QUEUE, 3, NOW))
         assert ids_of(await everything(storage)) == ids
-        back = await storage.claim_get(PROJECT, QUEUE, held.id, NOW)
+        back = await storage.do(ClaimGet(PROJECT, QUEUE, held.id, NOW))
         assert ids_of(back.messages) == ids[:1]
 
     async def test_subscriptions_of_a_queue_that_came_back_are_listed_once(
@@ -260,14 +290,14 @@ class MovingContract(Suite):
         made = [await subscribe(storage, f"http://h{n}/") for n in range(4)]
         await moved(storage)
         store = movable(storage)
-        assert await store.queue_seal(AWAY, QUEUE, 3)
+        assert await store.do(QueueSeal(AWAY, QUEUE, 3))
         records = await exported(store, AWAY)
-        assert await store.queue_receive(PROJECT, QUEUE, 3)
-        await store.queue_import(PROJECT, QUEUE, 3, records)
-        assert await store.queue_open(PROJECT, QUEUE, 3, 3)
+        assert await store.do(QueueReceive(PROJECT, QUEUE, 3))
+        await store.do(QueueImport(PROJECT, QUEUE, 3, records))
+        assert await store.do(QueueOpen(PROJECT, QUEUE, 3, 3))
         for place, one in enumerate(made):
-            page = await storage.subscription_list(
-                PROJECT, QUEUE, marker=one.id, limit=10, now=NOW
+            page = await storage.do(
+                SubscriptionList(PROJECT, QUEUE, marker=one.id, limit=10, now=NOW)
             )
             assert [found.id for found in page] == [
                 found.id for found in made[place + 1 :]
@@ -282,10 +312,10 @@ class MovingContract(Suite):
         await moved(storage)
         assert await found_there(storage) == before
         for held in {one.claim_id for one in before if one.claim_id is not None}:
-            there = await storage.claim_get(AWAY, QUEUE, held, NOW)
+            there = await storage.do(ClaimGet(AWAY, QUEUE, held, NOW))
             assert there.messages == [one for one in before if one.claim_id == held]
-        page = await storage.subscription_list(
-            AWAY, QUEUE, marker=None, limit=100, now=NOW
+        page = await storage.do(
+            SubscriptionList(AWAY, QUEUE, marker=None, limit=100, now=NOW)
         )
         assert [one.id for one in page] == subscribed
         heard = await hear(storage, now=NOW + 10)
@@ -300,15 +330,17 @@ class MovingContract(Suite):
         self, storage: Storage
     ) -> None:
         made = [await subscribe(storage, f"http://h{n}/") for n in range(5)]
-        await storage.subscription_update(
-            PROJECT, QUEUE, made[1].id, SubscriptionChange(confirmed=True), NOW
+        await storage.do(
+            SubscriptionUpdate(
+                PROJECT, QUEUE, made[1].id, SubscriptionChange(confirmed=True), NOW
+            )
         )
         before = await listed(storage, now=NOW + 9)
         await moved(storage)
         seen = []
         marker: str | None = None
-        while page := await storage.subscription_list(
-            AWAY, QUEUE, marker=marker, limit=2, now=NOW + 9
+        while page := await storage.do(
+            SubscriptionList(AWAY, QUEUE, marker=marker, limit=2, now=NOW + 9)
         ):
             seen += page
             marker = page[-1].id
@@ -317,12 +349,14 @@ class MovingContract(Suite):
         ] == [
             (one.id, one.subscriber, one.ttl, one.age, one.confirmed) for one in before
         ]
-        _, created = await storage.subscription_create(
-            AWAY, QUEUE, subscriber="http://h0/", ttl=60, options={}, now=NOW
+        _, created = await storage.do(
+            SubscriptionCreate(
+                AWAY, QUEUE, subscriber="http://h0/", ttl=60, options={}, now=NOW
+            )
         )
         assert created is False
-        assert (await storage.usage(AWAY, NOW)).subscriptions == 5
-        assert (await storage.usage(PROJECT, NOW)).subscriptions == 0
+        assert (await storage.do(UsageGet(AWAY, NOW))).subscriptions == 5
+        assert (await storage.do(UsageGet(PROJECT, NOW))).subscriptions == 0
 
     async def test_what_is_to_be_told_is_told_once_from_there(
         self, storage: Storage
@@ -331,26 +365,28 @@ class MovingContract(Suite):
         await post(storage, b"1", b"2")
         await post(storage, b"3")
         (first,) = await take(storage)
-        await storage.delivery_settle(first.key, position=1, attempt=2, due=NOW + 5)
+        await storage.do(DeliverySettle(first.key, position=1, attempt=2, due=NOW + 5))
         await post(storage, b"4")  # not spread over the subscriptions yet
         store = await sealed(storage)
         assert await take(storage, now=NOW + 100) == []
-        assert await storage.delivery_due(NOW) is None
+        assert await storage.do(DeliveryDue(NOW)) is None
         await received(store, await exported(store))
         assert await take(storage, now=NOW + 100) == []
-        assert await store.queue_open(AWAY, QUEUE, MOVED, MOVED)
-        assert await store.queue_leave(PROJECT, QUEUE, MOVED, NOW)
+        assert await store.do(QueueOpen(AWAY, QUEUE, MOVED, MOVED))
+        assert await store.do(QueueLeave(PROJECT, QUEUE, MOVED, NOW))
         assert await take(storage, now=NOW + 4) == []
         heard = []
         while taken := await take(storage, now=NOW + 100):
             (delivery,) = taken
             assert delivery.subscription.project == AWAY
             heard.append((told(delivery), delivery.position, delivery.attempt))
-            await storage.delivery_settle(
-                delivery.key,
-                position=len(delivery.messages),
-                attempt=0,
-                due=None,
+            await storage.do(
+                DeliverySettle(
+                    delivery.key,
+                    position=len(delivery.messages),
+                    attempt=0,
+                    due=None,
+                )
             )
         assert heard == [([b"1", b"2"], 1, 2), ([b"3"], 0, 0), ([b"4"], 0, 0)]
 
@@ -368,10 +404,10 @@ class MovingContract(Suite):
         self, storage: Storage
     ) -> None:
         made = await subscribe(storage)
-        await storage.queue_delete(PROJECT, QUEUE)
+        await storage.do(QueueDelete(PROJECT, QUEUE))
         await moved(storage)
-        assert await storage.queue_get(AWAY, QUEUE) is None
-        (there,) = await storage.subscription_list(
-            AWAY, QUEUE, marker=None, limit=10, now=NOW
+        assert await storage.do(QueueGet(AWAY, QUEUE)) is None
+        (there,) = await storage.do(
+            SubscriptionList(AWAY, QUEUE, marker=None, limit=10, now=NOW)
         )
         assert there.id == made.id

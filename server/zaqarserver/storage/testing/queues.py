@@ -9,6 +9,18 @@ import pytest
 
 from zaqarserver.errors import ClaimNotFound, QueueChanged
 from zaqarserver.storage.base import Queue, QueueStats, Storage
+from zaqarserver.storage.commands import (
+    ClaimGet,
+    ClaimUpdate,
+    MessageGet,
+    QueueCount,
+    QueueCreate,
+    QueueDelete,
+    QueueGet,
+    QueueList,
+    QueueStatsGet,
+    QueueUpdate,
+)
 from zaqarserver.storage.testing.suite import (
     NOW,
     PROJECT,
@@ -23,12 +35,12 @@ from zaqarserver.storage.testing.suite import (
 async def names(storage: Storage, **filters: Any) -> list[str]:
     """List the names of the project's queues."""
     args = {"marker": None, "limit": 100} | filters
-    return [queue.name for queue in await storage.queue_list(PROJECT, **args)]
+    return [queue.name for queue in await storage.do(QueueList(PROJECT, **args))]
 
 
 async def get(storage: Storage, name: str = QUEUE) -> Queue:
     """Return a queue that exists."""
-    queue = await storage.queue_get(PROJECT, name)
+    queue = await storage.do(QueueGet(PROJECT, name))
     assert queue is not None
     return queue
 
@@ -37,22 +49,22 @@ class QueueContract(Suite):
     """Queues and their metadata."""
 
     async def test_a_missing_queue_is_none(self, storage: Storage) -> None:
-        assert await storage.queue_get(PROJECT, QUEUE) is None
+        assert await storage.do(QueueGet(PROJECT, QUEUE)) is None
 
     async def test_a_queue_is_made_once(self, storage: Storage) -> None:
-        assert await storage.queue_create(PROJECT, QUEUE, {"a": 1}) is True
-        assert await storage.queue_create(PROJECT, QUEUE, {"a": 2}) is False
+        assert await storage.do(QueueCreate(PROJECT, QUEUE, {"a": 1})) is True
+        assert await storage.do(QueueCreate(PROJECT, QUEUE, {"a": 2})) is False
         assert (await get(storage)).metadata == {"a": 1}
 
     async def test_of_many_that_make_a_queue_one_succeeds(
         self, storage: Storage
     ) -> None:
         made = await asyncio.gather(
-            *(storage.queue_create(PROJECT, QUEUE, {"n": n}) for n in range(10))
+            *(storage.do(QueueCreate(PROJECT, QUEUE, {"n": n})) for n in range(10))
         )
         assert sorted(made) == [False] * 9 + [True]
         assert (await get(storage)).metadata == {"n": made.index(True)}
-        assert await storage.queue_count(PROJECT) == 1
+        assert await storage.do(QueueCount(PROJECT)) == 1
 
     async def test_metadata_comes_back_as_stored(self, storage: Storage) -> None:
         metadata = {
@@ -64,39 +76,39 @@ class QueueContract(Suite):
             "nested": {"list": [1, [], {}]},
             "": "",
         }
-        await storage.queue_create(PROJECT, QUEUE, metadata)
+        await storage.do(QueueCreate(PROJECT, QUEUE, metadata))
         assert (await get(storage)).metadata == metadata
 
     async def test_changing_returned_metadata_changes_nothing(
         self, storage: Storage
     ) -> None:
-        await storage.queue_create(PROJECT, QUEUE, {"a": 1})
+        await storage.do(QueueCreate(PROJECT, QUEUE, {"a": 1}))
         (await get(storage)).metadata["a"] = 2
         assert (await get(storage)).metadata == {"a": 1}
 
     async def test_an_update_replaces_the_metadata(self, storage: Storage) -> None:
-        await storage.queue_create(PROJECT, QUEUE, {"a": 1, "b": 2})
+        await storage.do(QueueCreate(PROJECT, QUEUE, {"a": 1, "b": 2}))
         old = await get(storage)
-        await storage.queue_update(PROJECT, QUEUE, {"c": 3}, old.revision)
+        await storage.do(QueueUpdate(PROJECT, QUEUE, {"c": 3}, old.revision))
         assert (await get(storage)).metadata == {"c": 3}
         assert (await get(storage)).revision != old.revision
 
     async def test_an_update_of_an_old_revision_changes_nothing(
         self, storage: Storage
     ) -> None:
-        await storage.queue_create(PROJECT, QUEUE, {})
+        await storage.do(QueueCreate(PROJECT, QUEUE, {}))
         old = await get(storage)
-        await storage.queue_update(PROJECT, QUEUE, {"a": 1}, old.revision)
+        await storage.do(QueueUpdate(PROJECT, QUEUE, {"a": 1}, old.revision))
         with pytest.raises(QueueChanged):
-            await storage.queue_update(PROJECT, QUEUE, {"a": 2}, old.revision)
+            await storage.do(QueueUpdate(PROJECT, QUEUE, {"a": 2}, old.revision))
         assert (await get(storage)).metadata == {"a": 1}
 
     async def test_of_concurrent_updates_one_succeeds(self, storage: Storage) -> None:
-        await storage.queue_create(PROJECT, QUEUE, {})
+        await storage.do(QueueCreate(PROJECT, QUEUE, {}))
         revision = (await get(storage)).revision
         results = await asyncio.gather(
             *(
-                storage.queue_update(PROJECT, QUEUE, {"n": n}, revision)
+                storage.do(QueueUpdate(PROJECT, QUEUE, {"n": n}, revision))
                 for n in range(10)
             ),
             return_exceptions=True,
@@ -108,78 +120,78 @@ class QueueContract(Suite):
         self, storage: Storage
     ) -> None:
         with pytest.raises(QueueChanged):
-            await storage.queue_update(PROJECT, QUEUE, {}, 1)
-        assert await storage.queue_get(PROJECT, QUEUE) is None
+            await storage.do(QueueUpdate(PROJECT, QUEUE, {}, 1))
+        assert await storage.do(QueueGet(PROJECT, QUEUE)) is None
 
     async def test_a_revision_does_not_come_back_with_the_name(
         self, storage: Storage
     ) -> None:
-        await storage.queue_create(PROJECT, QUEUE, {})
+        await storage.do(QueueCreate(PROJECT, QUEUE, {}))
         old = await get(storage)
-        await storage.queue_delete(PROJECT, QUEUE)
-        await storage.queue_create(PROJECT, QUEUE, {})
+        await storage.do(QueueDelete(PROJECT, QUEUE))
+        await storage.do(QueueCreate(PROJECT, QUEUE, {}))
         with pytest.raises(QueueChanged):
-            await storage.queue_update(PROJECT, QUEUE, {"a": 1}, old.revision)
+            await storage.do(QueueUpdate(PROJECT, QUEUE, {"a": 1}, old.revision))
 
     async def test_deleting_a_queue_removes_all_of_it(self, storage: Storage) -> None:
-        await storage.queue_create(PROJECT, QUEUE, {"a": 1})
+        await storage.do(QueueCreate(PROJECT, QUEUE, {"a": 1}))
         ids = await post(storage, b"1", b"2")
         held = await claim(storage, limit=1)
-        await storage.queue_delete(PROJECT, QUEUE)
-        assert await storage.queue_get(PROJECT, QUEUE) is None
+        await storage.do(QueueDelete(PROJECT, QUEUE))
+        assert await storage.do(QueueGet(PROJECT, QUEUE)) is None
         assert await names(storage) == []
-        assert await storage.queue_count(PROJECT) == 0
+        assert await storage.do(QueueCount(PROJECT)) == 0
         assert await everything(storage) == []
-        assert await storage.message_get(PROJECT, QUEUE, ids, NOW) == []
-        assert await storage.queue_stats(PROJECT, QUEUE, NOW) == QueueStats()
+        assert await storage.do(MessageGet(PROJECT, QUEUE, ids, NOW)) == []
+        assert await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW)) == QueueStats()
         with pytest.raises(ClaimNotFound):
-            await storage.claim_get(PROJECT, QUEUE, held.id, NOW)
+            await storage.do(ClaimGet(PROJECT, QUEUE, held.id, NOW))
 
     async def test_deleting_a_missing_queue_does_nothing(
         self, storage: Storage
     ) -> None:
-        await storage.queue_delete(PROJECT, QUEUE)
-        assert await storage.queue_count(PROJECT) == 0
+        await storage.do(QueueDelete(PROJECT, QUEUE))
+        assert await storage.do(QueueCount(PROJECT)) == 0
 
     async def test_nothing_comes_back_with_a_deleted_name(
         self, storage: Storage
     ) -> None:
         old = await post(storage, b"old")
         held = await claim(storage)
-        await storage.queue_delete(PROJECT, QUEUE)
+        await storage.do(QueueDelete(PROJECT, QUEUE))
         await post(storage, b"new")
         assert [message.body for message in await everything(storage)] == [b"new"]
-        assert await storage.message_get(PROJECT, QUEUE, old, NOW) == []
+        assert await storage.do(MessageGet(PROJECT, QUEUE, old, NOW)) == []
         with pytest.raises(ClaimNotFound):
-            await storage.claim_update(
-                PROJECT, QUEUE, held.id, ttl=60, grace=60, now=NOW
+            await storage.do(
+                ClaimUpdate(PROJECT, QUEUE, held.id, ttl=60, grace=60, now=NOW)
             )
-        stats = await storage.queue_stats(PROJECT, QUEUE, NOW)
+        stats = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
         assert (stats.free, stats.claimed) == (1, 0)
 
     # -- lists --------------------------------------------------------------
 
     async def test_queues_are_listed_by_name(self, storage: Storage) -> None:
         for name in ("b", "A", "a", "10", "9", "b.c", "_"):
-            await storage.queue_create(PROJECT, name, {})
+            await storage.do(QueueCreate(PROJECT, name, {}))
         assert await names(storage) == ["10", "9", "A", "_", "a", "b", "b.c"]
 
     async def test_a_page_begins_after_the_marker(self, storage: Storage) -> None:
         for name in "abcde":
-            await storage.queue_create(PROJECT, name, {})
+            await storage.do(QueueCreate(PROJECT, name, {}))
         assert await names(storage, limit=2) == ["a", "b"]
         assert await names(storage, limit=2, marker="b") == ["c", "d"]
         assert await names(storage, limit=2, marker="bb") == ["c", "d"]
         assert await names(storage, limit=2, marker="e") == []
 
     async def test_listed_queues_carry_their_metadata(self, storage: Storage) -> None:
-        await storage.queue_create(PROJECT, QUEUE, {"a": [1]})
-        listed = await storage.queue_list(PROJECT, marker=None, limit=1)
+        await storage.do(QueueCreate(PROJECT, QUEUE, {"a": [1]}))
+        listed = await storage.do(QueueList(PROJECT, marker=None, limit=1))
         assert listed == [await get(storage)]
 
     async def test_a_name_filter_is_literal_text(self, storage: Storage) -> None:
         for name in ("a.b", "axb", "a_b", "a-b", "ab"):
-            await storage.queue_create(PROJECT, name, {})
+            await storage.do(QueueCreate(PROJECT, name, {}))
         assert await names(storage, name=".") == ["a.b"]
         assert await names(storage, name="_") == ["a_b"]
         assert await names(storage, name="%") == []
@@ -191,16 +203,16 @@ class QueueContract(Suite):
     ) -> None:
         values = {"int": 1, "text": "1", "true": True, "none": None, "zero": 0}
         for name, value in values.items():
-            await storage.queue_create(PROJECT, name, {"v": value})
-        await storage.queue_create(PROJECT, "unset", {})
+            await storage.do(QueueCreate(PROJECT, name, {"v": value}))
+        await storage.do(QueueCreate(PROJECT, "unset", {}))
         for name, value in values.items():
             assert await names(storage, metadata={"v": [value]}) == [name]
         assert await names(storage, metadata={"v": [1, "1"]}) == ["int", "text"]
         assert await names(storage, metadata={"w": [1]}) == []
 
     async def test_metadata_filters_hold_together(self, storage: Storage) -> None:
-        await storage.queue_create(PROJECT, "one", {"a": 1, "b": 1})
-        await storage.queue_create(PROJECT, "two", {"a": 1, "b": 2})
+        await storage.do(QueueCreate(PROJECT, "one", {"a": 1, "b": 1}))
+        await storage.do(QueueCreate(PROJECT, "two", {"a": 1, "b": 2}))
         assert await names(storage, metadata={"a": [1], "b": [2]}) == ["two"]
         assert await names(storage, metadata={"a": [1]}, name="on") == ["one"]
 
@@ -208,17 +220,17 @@ class QueueContract(Suite):
         self, storage: Storage
     ) -> None:
         await asyncio.gather(
-            *(storage.queue_create(PROJECT, f"n{n:04}", {}) for n in range(1200))
+            *(storage.do(QueueCreate(PROJECT, f"n{n:04}", {})) for n in range(1200))
         )
         for name in ("n0000x", "n0600x", "n1199x"):
-            await storage.queue_create(PROJECT, name, {"keep": True})
+            await storage.do(QueueCreate(PROJECT, name, {"keep": True}))
         found = await names(storage, limit=3, metadata={"keep": [True]})
         assert found == ["n0000x", "n0600x", "n1199x"]
         assert await names(storage, limit=3, name="x", marker="n0001") == found[1:]
 
     async def test_queues_are_counted(self, storage: Storage) -> None:
         for name in "abc":
-            await storage.queue_create(PROJECT, name, {})
-        await storage.queue_delete(PROJECT, "b")
+            await storage.do(QueueCreate(PROJECT, name, {}))
+        await storage.do(QueueDelete(PROJECT, "b"))
         await post(storage, b"1", queue="d")
-        assert await storage.queue_count(PROJECT) == 3
+        assert await storage.do(QueueCount(PROJECT)) == 3

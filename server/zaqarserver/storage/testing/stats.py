@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from zaqarserver.storage.base import Edge, QueueStats, Storage, Volume
+from zaqarserver.storage.commands import (
+    ClaimDelete,
+    MessageDelete,
+    MessageDeleteMany,
+    MessagePop,
+    MessagePost,
+    MessagePurge,
+    QueueCreate,
+    QueueGet,
+    QueueStatsGet,
+    VolumeGet,
+)
 from zaqarserver.storage.testing.life import sweep_all
 from zaqarserver.storage.testing.suite import (
     CLIENT,
@@ -20,7 +32,7 @@ from zaqarserver.storage.testing.suite import (
 
 async def stats(storage: Storage, now: float = NOW) -> QueueStats:
     """Return the counts of the queue."""
-    return await storage.queue_stats(PROJECT, QUEUE, now)
+    return await storage.do(QueueStatsGet(PROJECT, QUEUE, now))
 
 
 async def counts(storage: Storage, now: float = NOW) -> tuple[int, int]:
@@ -34,26 +46,28 @@ class StatsContract(Suite):
 
     async def test_a_missing_queue_counts_zero(self, storage: Storage) -> None:
         assert await stats(storage) == QueueStats()
-        assert await storage.queue_get(PROJECT, QUEUE) is None
+        assert await storage.do(QueueGet(PROJECT, QUEUE)) is None
 
     async def test_the_volume_of_the_store_adds_up_all_queues(
         self, storage: Storage
     ) -> None:
-        assert await storage.volume() == Volume()
+        assert await storage.do(VolumeGet()) == Volume()
         await post(storage, b"1", b"2", b"3")
-        await storage.message_post("other", "another", CLIENT, new(b"4"), NOW)
+        await storage.do(MessagePost("other", "another", CLIENT, new(b"4"), NOW))
         held = await claim(storage, limit=2)
-        assert await storage.volume() == Volume(free=2, claimed=2)
-        await storage.message_delete(PROJECT, QUEUE, held.messages[0].id, held.id, NOW)
-        await storage.message_pop("other", "another", 1, NOW)
-        assert await storage.volume() == Volume(free=1, claimed=1)
-        await storage.claim_delete(PROJECT, QUEUE, held.id, NOW)
-        assert await storage.volume() == Volume(free=2)
-        await storage.message_purge(PROJECT, QUEUE)
-        assert await storage.volume() == Volume()
+        assert await storage.do(VolumeGet()) == Volume(free=2, claimed=2)
+        await storage.do(
+            MessageDelete(PROJECT, QUEUE, held.messages[0].id, held.id, NOW)
+        )
+        await storage.do(MessagePop("other", "another", 1, NOW))
+        assert await storage.do(VolumeGet()) == Volume(free=1, claimed=1)
+        await storage.do(ClaimDelete(PROJECT, QUEUE, held.id, NOW))
+        assert await storage.do(VolumeGet()) == Volume(free=2)
+        await storage.do(MessagePurge(PROJECT, QUEUE))
+        assert await storage.do(VolumeGet()) == Volume()
 
     async def test_an_empty_queue_has_no_edges(self, storage: Storage) -> None:
-        await storage.queue_create(PROJECT, QUEUE, {})
+        await storage.do(QueueCreate(PROJECT, QUEUE, {}))
         assert await stats(storage) == QueueStats()
 
     async def test_edges_are_the_first_and_last_live_message(
@@ -87,9 +101,9 @@ class StatsContract(Suite):
         first = await claim(storage, limit=3, ttl=60)
         second = await claim(storage, limit=4, ttl=90)
         assert await counts(storage) == (3, 7)
-        await storage.message_delete(PROJECT, QUEUE, ids[0], first.id, NOW)
+        await storage.do(MessageDelete(PROJECT, QUEUE, ids[0], first.id, NOW))
         assert await counts(storage) == (3, 6)
-        await storage.claim_delete(PROJECT, QUEUE, second.id, NOW)
+        await storage.do(ClaimDelete(PROJECT, QUEUE, second.id, NOW))
         assert await counts(storage) == (7, 2)
         assert await counts(storage, NOW + 59.99) == (7, 2)
         assert await counts(storage, NOW + 60) == (9, 0)
@@ -131,11 +145,11 @@ class StatsContract(Suite):
     async def test_counts_follow_deletes(self, storage: Storage) -> None:
         ids = await post(storage, *[b"x"] * 10)
         await claim(storage, limit=4)
-        await storage.message_delete_many(PROJECT, QUEUE, [ids[0], ids[9]], None, NOW)
+        await storage.do(MessageDeleteMany(PROJECT, QUEUE, [ids[0], ids[9]], None, NOW))
         assert await counts(storage) == (5, 3)
-        await storage.message_pop(PROJECT, QUEUE, 2, NOW)
+        await storage.do(MessagePop(PROJECT, QUEUE, 2, NOW))
         assert await counts(storage) == (3, 3)
-        await storage.message_delete_many(PROJECT, QUEUE, ids, None, NOW)
+        await storage.do(MessageDeleteMany(PROJECT, QUEUE, ids, None, NOW))
         assert await stats(storage) == QueueStats()
 
     async def test_counts_agree_with_the_list(self, storage: Storage) -> None:

@@ -9,7 +9,18 @@ import pytest
 
 from zaqarserver.errors import SubscriptionExists, SubscriptionNotFound
 from zaqarserver.storage.base import Storage
-from zaqarserver.storage.subscriptions import Subscription, SubscriptionChange
+from zaqarserver.storage.commands import QueueDelete, QueueGet
+from zaqarserver.storage.subscriptions import (
+    Subscription,
+    SubscriptionChange,
+    SubscriptionCount,
+    SubscriptionCreate,
+    SubscriptionDelete,
+    SubscriptionGet,
+    SubscriptionList,
+    SubscriptionPurge,
+    SubscriptionUpdate,
+)
 from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Suite
 
 HOOK = "http://hook.example/"
@@ -21,8 +32,8 @@ async def subscribe(
     """Make a subscription that does not exist."""
     members: dict[str, Any] = {"ttl": 600, "options": {}} | given
     project, source = members.pop("project", PROJECT), members.pop("source", QUEUE)
-    made, created = await storage.subscription_create(
-        project, source, subscriber=subscriber, now=now, **members
+    made, created = await storage.do(
+        SubscriptionCreate(project, source, subscriber=subscriber, now=now, **members)
     )
     assert created
     return made
@@ -30,8 +41,8 @@ async def subscribe(
 
 async def listed(storage: Storage, *, now: float = NOW) -> list[Subscription]:
     """List a page of the queue's subscriptions."""
-    return await storage.subscription_list(
-        PROJECT, QUEUE, marker=None, limit=100, now=now
+    return await storage.do(
+        SubscriptionList(PROJECT, QUEUE, marker=None, limit=100, now=now)
     )
 
 
@@ -39,7 +50,7 @@ async def get(
     storage: Storage, subscription_id: str, *, now: float = NOW
 ) -> Subscription | None:
     """Look a subscription of the queue up."""
-    return await storage.subscription_get(PROJECT, QUEUE, subscription_id, now)
+    return await storage.do(SubscriptionGet(PROJECT, QUEUE, subscription_id, now))
 
 
 class SubscriptionContract(Suite):
@@ -54,7 +65,7 @@ class SubscriptionContract(Suite):
             made.id, PROJECT, QUEUE, HOOK, 60, 0, options, confirmed=True
         )
         assert await get(storage, made.id) == made
-        assert await storage.queue_get(PROJECT, QUEUE) is not None
+        assert await storage.do(QueueGet(PROJECT, QUEUE)) is not None
 
     async def test_a_subscription_ages_and_ends_to_the_second(
         self, storage: Storage
@@ -70,8 +81,10 @@ class SubscriptionContract(Suite):
         self, storage: Storage
     ) -> None:
         made = await subscribe(storage)
-        again, created = await storage.subscription_create(
-            PROJECT, QUEUE, subscriber=HOOK, ttl=9, options={"b": 1}, now=NOW + 1
+        again, created = await storage.do(
+            SubscriptionCreate(
+                PROJECT, QUEUE, subscriber=HOOK, ttl=9, options={"b": 1}, now=NOW + 1
+            )
         )
         assert not created
         assert (again.id, again.ttl, again.options) == (made.id, 600, {})
@@ -89,8 +102,10 @@ class SubscriptionContract(Suite):
     ) -> None:
         made = await asyncio.gather(
             *(
-                storage.subscription_create(
-                    PROJECT, QUEUE, subscriber=HOOK, ttl=60, options={}, now=NOW
+                storage.do(
+                    SubscriptionCreate(
+                        PROJECT, QUEUE, subscriber=HOOK, ttl=60, options={}, now=NOW
+                    )
                 )
                 for _ in range(10)
             )
@@ -102,8 +117,8 @@ class SubscriptionContract(Suite):
         made = [await subscribe(storage, f"http://h{n}/") for n in range(7)]
         found: list[Subscription] = []
         marker = None
-        while page := await storage.subscription_list(
-            PROJECT, QUEUE, marker=marker, limit=3, now=NOW
+        while page := await storage.do(
+            SubscriptionList(PROJECT, QUEUE, marker=marker, limit=3, now=NOW)
         ):
             found += page
             marker = page[-1].id
@@ -114,8 +129,8 @@ class SubscriptionContract(Suite):
         self, storage: Storage, marker: str
     ) -> None:
         await subscribe(storage)
-        page = await storage.subscription_list(
-            PROJECT, QUEUE, marker=marker, limit=3, now=NOW
+        page = await storage.do(
+            SubscriptionList(PROJECT, QUEUE, marker=marker, limit=3, now=NOW)
         )
         assert page == []
 
@@ -123,13 +138,17 @@ class SubscriptionContract(Suite):
         self, storage: Storage
     ) -> None:
         made = await subscribe(storage, options={"a": 1})
-        changed = await storage.subscription_update(
-            PROJECT, QUEUE, made.id, SubscriptionChange(confirmed=True), NOW + 5
+        changed = await storage.do(
+            SubscriptionUpdate(
+                PROJECT, QUEUE, made.id, SubscriptionChange(confirmed=True), NOW + 5
+            )
         )
         assert changed.confirmed
         assert (changed.options, changed.ttl, changed.age) == ({"a": 1}, 600, 5)
-        changed = await storage.subscription_update(
-            PROJECT, QUEUE, made.id, SubscriptionChange(options={}), NOW + 6
+        changed = await storage.do(
+            SubscriptionUpdate(
+                PROJECT, QUEUE, made.id, SubscriptionChange(options={}), NOW + 6
+            )
         )
         assert changed.options == {}
         assert changed.confirmed
@@ -138,7 +157,7 @@ class SubscriptionContract(Suite):
     async def test_a_new_ttl_counts_from_the_change(self, storage: Storage) -> None:
         made = await subscribe(storage, ttl=60)
         change = SubscriptionChange(ttl=100)
-        await storage.subscription_update(PROJECT, QUEUE, made.id, change, NOW + 50)
+        await storage.do(SubscriptionUpdate(PROJECT, QUEUE, made.id, change, NOW + 50))
         shown = await get(storage, made.id, now=NOW + 149)
         assert shown is not None
         assert (shown.ttl, shown.age) == (100, 149)
@@ -151,7 +170,7 @@ class SubscriptionContract(Suite):
         made = await subscribe(storage, "http://other/")
         change = SubscriptionChange(subscriber=HOOK, ttl=5)
         with pytest.raises(SubscriptionExists):
-            await storage.subscription_update(PROJECT, QUEUE, made.id, change, NOW)
+            await storage.do(SubscriptionUpdate(PROJECT, QUEUE, made.id, change, NOW))
         assert await get(storage, made.id) == made
 
     async def test_a_missing_subscription_cannot_be_changed(
@@ -166,18 +185,18 @@ class SubscriptionContract(Suite):
             (PROJECT, QUEUE, made.id, NOW + 60),
         ):
             with pytest.raises(SubscriptionNotFound):
-                await storage.subscription_update(project, queue, id_, change, now)
+                await storage.do(SubscriptionUpdate(project, queue, id_, change, now))
 
     async def test_a_deleted_subscription_is_gone_and_others_stay(
         self, storage: Storage
     ) -> None:
         made = await subscribe(storage)
         kept = await subscribe(storage, "http://other/")
-        await storage.subscription_delete("other", QUEUE, made.id)
-        await storage.subscription_delete(PROJECT, "other", made.id)
+        await storage.do(SubscriptionDelete("other", QUEUE, made.id))
+        await storage.do(SubscriptionDelete(PROJECT, "other", made.id))
         assert await get(storage, made.id) == made
         for _ in range(2):
-            await storage.subscription_delete(PROJECT, QUEUE, made.id)
+            await storage.do(SubscriptionDelete(PROJECT, QUEUE, made.id))
         assert await get(storage, made.id) is None
         assert await listed(storage) == [kept]
         assert (await subscribe(storage)).id > made.id
@@ -189,11 +208,11 @@ class SubscriptionContract(Suite):
             await subscribe(storage, source="other"),
             await subscribe(storage, project="other"),
         ]
-        await storage.subscription_purge(PROJECT, QUEUE)
+        await storage.do(SubscriptionPurge(PROJECT, QUEUE))
         assert await listed(storage) == []
         for other in others:
-            found = await storage.subscription_get(
-                other.project, other.source, other.id, NOW
+            found = await storage.do(
+                SubscriptionGet(other.project, other.source, other.id, NOW)
             )
             assert found == other
 
@@ -201,22 +220,22 @@ class SubscriptionContract(Suite):
         self, storage: Storage
     ) -> None:
         made = await subscribe(storage)
-        await storage.queue_delete(PROJECT, QUEUE)
+        await storage.do(QueueDelete(PROJECT, QUEUE))
         assert await listed(storage) == [made]
 
     async def test_the_live_subscriptions_of_a_queue_are_counted(
         self, storage: Storage
     ) -> None:
         async def count(now: float = NOW) -> int:
-            return await storage.subscription_count(PROJECT, QUEUE, now)
+            return await storage.do(SubscriptionCount(PROJECT, QUEUE, now))
 
         assert await count() == 0
         made = [await subscribe(storage, f"http://h{n}/") for n in range(4)]
         await subscribe(storage, "http://push/", volatile=True, ttl=300)
         await subscribe(storage, source="other")
         assert await count() == 5
-        await storage.subscription_delete(PROJECT, QUEUE, made[0].id)
+        await storage.do(SubscriptionDelete(PROJECT, QUEUE, made[0].id))
         assert await count() == 4
         assert (await count(NOW + 300), await count(NOW + 600)) == (3, 0)
-        await storage.subscription_purge(PROJECT, QUEUE)
+        await storage.do(SubscriptionPurge(PROJECT, QUEUE))
         assert await count() == 0

@@ -7,6 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from zaqarserver.storage.base import Capability, Claim, Message, NewMessage, Storage
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    ClaimDelete,
+    MessageList,
+    MessagePost,
+)
 
 #: The time at which the tests begin.
 NOW = 1_700_000_000.0
@@ -53,7 +59,7 @@ async def post(
 ) -> list[str]:
     """Post messages; return their ids."""
     messages = new(*bodies, ttl=ttl, delay=delay)
-    return await storage.message_post(PROJECT, queue, client, messages, now)
+    return await storage.do(MessagePost(PROJECT, queue, client, messages, now))
 
 
 async def post_one(storage: Storage, *, now: float = NOW, ttl: int = 600) -> str:
@@ -73,14 +79,16 @@ async def claim(
     include_delayed: bool = False,
 ) -> Claim:
     """Claim messages; there must be some."""
-    made = await storage.claim_create(
-        PROJECT,
-        queue,
-        ttl=ttl,
-        grace=grace,
-        limit=limit,
-        now=now,
-        include_delayed=include_delayed,
+    made = await storage.do(
+        ClaimCreate(
+            PROJECT,
+            queue,
+            ttl=ttl,
+            grace=grace,
+            limit=limit,
+            now=now,
+            include_delayed=include_delayed,
+        )
     )
     assert made is not None
     return made
@@ -93,14 +101,16 @@ async def everything(
     found: list[Message] = []
     page: Sequence[Message] | None = None
     while page is None or page:
-        page = await storage.message_list(
-            project,
-            queue,
-            marker=found[-1].id if found else None,
-            limit=100,
-            now=now,
-            include_claimed=True,
-            include_delayed=True,
+        page = await storage.do(
+            MessageList(
+                project,
+                queue,
+                marker=found[-1].id if found else None,
+                limit=100,
+                now=now,
+                include_claimed=True,
+                include_delayed=True,
+            )
         )
         found += page
     return found
@@ -110,7 +120,9 @@ async def visible(
     storage: Storage, *, now: float = NOW, queue: str = QUEUE
 ) -> list[bytes]:
     """Return the bodies that a plain list shows."""
-    page = await storage.message_list(PROJECT, queue, marker=None, limit=1000, now=now)
+    page = await storage.do(
+        MessageList(PROJECT, queue, marker=None, limit=1000, now=now)
+    )
     return [message.body for message in page]
 
 
@@ -122,18 +134,20 @@ async def claimable(
     include_delayed: bool = False,
 ) -> list[bytes]:
     """Return the bodies that a claim takes; it is released again."""
-    made = await storage.claim_create(
-        PROJECT,
-        queue,
-        ttl=1,
-        grace=0,
-        limit=1000,
-        now=now,
-        include_delayed=include_delayed,
+    made = await storage.do(
+        ClaimCreate(
+            PROJECT,
+            queue,
+            ttl=1,
+            grace=0,
+            limit=1000,
+            now=now,
+            include_delayed=include_delayed,
+        )
     )
     if made is None:
         return []
-    await storage.claim_delete(PROJECT, queue, made.id, now)
+    await storage.do(ClaimDelete(PROJECT, queue, made.id, now))
     return [message.body for message in made.messages]
 
 

@@ -6,6 +6,25 @@ import pytest
 
 from zaqarserver.errors import ClaimNotFound, QueueChanged
 from zaqarserver.storage.base import QueueStats, Storage
+from zaqarserver.storage.commands import (
+    ClaimDelete,
+    ClaimGet,
+    ClaimUpdate,
+    MessageDelete,
+    MessageDeleteMany,
+    MessageGet,
+    MessageList,
+    MessagePop,
+    MessagePost,
+    MessagePurge,
+    QueueCount,
+    QueueCreate,
+    QueueDelete,
+    QueueGet,
+    QueueList,
+    QueueStatsGet,
+    QueueUpdate,
+)
 from zaqarserver.storage.testing.suite import (
     CLIENT,
     NOW,
@@ -43,18 +62,18 @@ class TenancyContract(Suite):
     async def test_queues_are_their_projects_own(
         self, storage: Storage, project: str, queue: str
     ) -> None:
-        await storage.queue_create(PROJECT, QUEUE, {"a": 1})
-        mine = await storage.queue_get(PROJECT, QUEUE)
+        await storage.do(QueueCreate(PROJECT, QUEUE, {"a": 1}))
+        mine = await storage.do(QueueGet(PROJECT, QUEUE))
         assert mine is not None
-        assert await storage.queue_get(project, queue) is None
+        assert await storage.do(QueueGet(project, queue)) is None
         with pytest.raises(QueueChanged):
-            await storage.queue_update(project, queue, {"a": 2}, mine.revision)
-        await storage.queue_delete(project, queue)
-        assert await storage.queue_get(PROJECT, QUEUE) == mine
-        assert await storage.queue_create(project, queue, {}) is True
-        counted = await storage.queue_count(project)
+            await storage.do(QueueUpdate(project, queue, {"a": 2}, mine.revision))
+        await storage.do(QueueDelete(project, queue))
+        assert await storage.do(QueueGet(PROJECT, QUEUE)) == mine
+        assert await storage.do(QueueCreate(project, queue, {})) is True
+        counted = await storage.do(QueueCount(project))
         assert counted == (2 if project == PROJECT else 1)
-        listed = await storage.queue_list(project, marker=None, limit=10)
+        listed = await storage.do(QueueList(project, marker=None, limit=10))
         assert len(listed) == counted
 
     @elsewhere
@@ -62,15 +81,15 @@ class TenancyContract(Suite):
         self, storage: Storage, project: str, queue: str
     ) -> None:
         ids = await post(storage, b"1", b"2")
-        theirs = await storage.message_post(project, queue, CLIENT, new(b"3"), NOW)
-        assert await storage.message_get(project, queue, ids, NOW) == []
+        theirs = await storage.do(MessagePost(project, queue, CLIENT, new(b"3"), NOW))
+        assert await storage.do(MessageGet(project, queue, ids, NOW)) == []
         assert ids_of(await everything(storage, project=project, queue=queue)) == theirs
-        await storage.message_delete(project, queue, ids[0], None, NOW)
-        await storage.message_delete_many(project, queue, ids, None, NOW)
-        popped = await storage.message_pop(project, queue, 10, NOW)
+        await storage.do(MessageDelete(project, queue, ids[0], None, NOW))
+        await storage.do(MessageDeleteMany(project, queue, ids, None, NOW))
+        popped = await storage.do(MessagePop(project, queue, 10, NOW))
         assert ids_of(popped) == theirs
-        await storage.message_purge(project, queue)
-        await storage.queue_delete(project, queue)
+        await storage.do(MessagePurge(project, queue))
+        await storage.do(QueueDelete(project, queue))
         assert ids_of(await everything(storage)) == ids
 
     @elsewhere
@@ -79,16 +98,16 @@ class TenancyContract(Suite):
     ) -> None:
         ids = await post(storage, b"1", b"2")
         held = await claim(storage)
-        await storage.message_post(project, queue, CLIENT, new(b"3"), NOW)
+        await storage.do(MessagePost(project, queue, CLIENT, new(b"3"), NOW))
         with pytest.raises(ClaimNotFound):
-            await storage.claim_get(project, queue, held.id, NOW)
+            await storage.do(ClaimGet(project, queue, held.id, NOW))
         with pytest.raises(ClaimNotFound):
-            await storage.claim_update(
-                project, queue, held.id, ttl=60, grace=60, now=NOW
+            await storage.do(
+                ClaimUpdate(project, queue, held.id, ttl=60, grace=60, now=NOW)
             )
-        await storage.claim_delete(project, queue, held.id, NOW)
-        await storage.message_delete(project, queue, ids[0], held.id, NOW)
-        kept = await storage.claim_get(PROJECT, QUEUE, held.id, NOW)
+        await storage.do(ClaimDelete(project, queue, held.id, NOW))
+        await storage.do(MessageDelete(project, queue, ids[0], held.id, NOW))
+        kept = await storage.do(ClaimGet(PROJECT, QUEUE, held.id, NOW))
         assert ids_of(kept.messages) == ids
 
     @elsewhere
@@ -97,20 +116,20 @@ class TenancyContract(Suite):
     ) -> None:
         await post(storage, b"1", b"2")
         await claim(storage, limit=1)
-        assert await storage.queue_stats(project, queue, NOW) == QueueStats()
-        await storage.message_post(project, queue, CLIENT, new(b"3"), NOW)
-        theirs = await storage.queue_stats(project, queue, NOW)
+        assert await storage.do(QueueStatsGet(project, queue, NOW)) == QueueStats()
+        await storage.do(MessagePost(project, queue, CLIENT, new(b"3"), NOW))
+        theirs = await storage.do(QueueStatsGet(project, queue, NOW))
         assert (theirs.free, theirs.claimed) == (1, 0)
-        mine = await storage.queue_stats(PROJECT, QUEUE, NOW)
+        mine = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
         assert (mine.free, mine.claimed) == (1, 1)
 
     @elsewhere
     async def test_a_marker_of_another_queue_shows_nothing_of_it(
         self, storage: Storage, project: str, queue: str
     ) -> None:
-        theirs = await storage.message_post(project, queue, CLIENT, new(b"3"), NOW)
+        theirs = await storage.do(MessagePost(project, queue, CLIENT, new(b"3"), NOW))
         mine = await post(storage, b"1")
-        found = await storage.message_list(
-            PROJECT, QUEUE, marker=theirs[0], limit=10, now=NOW
+        found = await storage.do(
+            MessageList(PROJECT, QUEUE, marker=theirs[0], limit=10, now=NOW)
         )
         assert set(ids_of(found)) <= set(mine)
