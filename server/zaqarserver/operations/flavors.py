@@ -24,7 +24,14 @@ from zaqarserver.operations.pools import (
     registry,
 )
 from zaqarserver.storage.base import Capability
-from zaqarserver.storage.catalog import Flavor
+from zaqarserver.storage.catalog import (
+    Flavor,
+    FlavorDelete,
+    FlavorGet,
+    FlavorList,
+    FlavorPut,
+    PoolGet,
+)
 
 _CREATE_TITLE = "Unable to create"
 _UPDATE_TITLE = "Unable to update flavor"
@@ -66,8 +73,8 @@ class FlavorListArgs(Fields):
 @pool_operation("GET", FLAVORS, "flavors:get_all", check_str="")
 async def flavor_list(ctx: Context, args: FlavorListArgs) -> list[ShownFlavor]:
     """List the project's flavors."""
-    found = await registry(ctx).catalog.flavor_list(
-        ctx.project, marker=args.marker, limit=args.limit
+    found = await registry(ctx).catalog.do(
+        FlavorList(ctx.project, marker=args.marker, limit=args.limit)
     )
     if not args.detailed:
         return [ShownFlavor(flavor, None) for flavor in found]
@@ -102,11 +109,11 @@ async def _put(
     check_size(ctx, "The flavor", names)
     pools = registry(ctx)
     for one in names:
-        if await pools.catalog.pool_get(one) is None:
+        if await pools.catalog.do(PoolGet(one)) is None:
             raise _unknown(refusal, f"Pool {one} does not exist")
     await _check_alike(pools, names, refusal.title)
     try:
-        await pools.catalog.flavor_put(ctx.project, name, names)
+        await pools.catalog.do(FlavorPut(ctx.project, name, names))
     except PoolNotFound as error:
         raise _unknown(refusal, error.description) from error
     await pools.refresh()
@@ -153,7 +160,7 @@ class FlavorArgs(Fields):
 
 
 async def _found(ctx: Context, name: str) -> Flavor:
-    flavor = await registry(ctx).catalog.flavor_get(ctx.project, name)
+    flavor = await registry(ctx).catalog.do(FlavorGet(ctx.project, name))
     if flavor is None:
         raise FlavorNotFound(f"Flavor {name} does not exist.")
     return flavor
@@ -198,5 +205,5 @@ async def flavor_delete(ctx: Context, args: FlavorArgs) -> None:
     Do nothing if it does not exist.
     """
     pools = registry(ctx)
-    await pools.catalog.flavor_delete(ctx.project, args.flavor_name)
+    await pools.catalog.do(FlavorDelete(ctx.project, args.flavor_name))
     await pools.refresh()

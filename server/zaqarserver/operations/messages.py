@@ -26,6 +26,15 @@ from zaqarserver.operations.paths import MESSAGE, MESSAGES
 from zaqarserver.operations.quotas import Reservation
 from zaqarserver.operations.row import operation
 from zaqarserver.storage.base import Message, NewMessage
+from zaqarserver.storage.commands import (
+    MessageDelete,
+    MessageDeleteMany,
+    MessageGet,
+    MessageList,
+    MessagePop,
+    MessagePost,
+    QueueGet,
+)
 
 #: Messages of a post that are prepared between two checks of the clock.
 _AT_ONCE = 64
@@ -36,7 +45,7 @@ message_operation = functools.partial(
 
 async def queue_metadata(ctx: Context, queue: str) -> Mapping[str, Any]:
     """Return a queue's stored metadata; empty if the queue does not exist."""
-    found = await ctx.storage.queue_get(ctx.space, queue)
+    found = await ctx.storage.do(QueueGet(ctx.space, queue))
     return {} if found is None else found.metadata
 
 
@@ -108,8 +117,8 @@ async def message_post(ctx: Context, args: MessagePostArgs) -> list[str]:
     if not messages:
         return []
     async with Reservation(ctx, args.queue_name, messages):
-        return await ctx.storage.message_post(
-            ctx.space, args.queue_name, ctx.client_id, messages, ctx.now
+        return await ctx.storage.do(
+            MessagePost(ctx.space, args.queue_name, ctx.client_id, messages, ctx.now)
         )
 
 
@@ -162,15 +171,17 @@ async def message_list(ctx: Context, args: MessageListArgs) -> list[Message]:
     if not args.include_delayed:
         metadata = await queue_metadata(ctx, args.queue_name)
         args.include_delayed = not is_delayed(metadata)
-    found = await ctx.storage.message_list(
-        ctx.space,
-        args.queue_name,
-        marker=args.marker,
-        limit=args.limit,
-        now=ctx.now,
-        exclude_client=None if args.echo else ctx.client_id,
-        include_claimed=args.include_claimed,
-        include_delayed=args.include_delayed,
+    found = await ctx.storage.do(
+        MessageList(
+            ctx.space,
+            args.queue_name,
+            marker=args.marker,
+            limit=args.limit,
+            now=ctx.now,
+            exclude_client=None if args.echo else ctx.client_id,
+            include_claimed=args.include_claimed,
+            include_delayed=args.include_delayed,
+        )
     )
     return readable(ctx, args.queue_name, found)
 
@@ -196,8 +207,8 @@ async def message_get_many(ctx: Context, args: MessageGetManyArgs) -> list[Messa
 
     Unknown ids are skipped.
     """
-    found = await ctx.storage.message_get(
-        ctx.space, args.queue_name, args.message_ids, ctx.now
+    found = await ctx.storage.do(
+        MessageGet(ctx.space, args.queue_name, args.message_ids, ctx.now)
     )
     return readable(ctx, args.queue_name, found)
 
@@ -251,24 +262,28 @@ async def message_delete_many(
                 "pop cannot be combined with claim_ids.", title="Unable to delete"
             )
         metadata = await queue_metadata(ctx, args.queue_name)
-        popped = await ctx.storage.message_pop(
-            ctx.space,
-            args.queue_name,
-            args.pop,
-            ctx.now,
-            include_delayed=not is_delayed(metadata),
+        popped = await ctx.storage.do(
+            MessagePop(
+                ctx.space,
+                args.queue_name,
+                args.pop,
+                ctx.now,
+                include_delayed=not is_delayed(metadata),
+            )
         )
         return readable(ctx, args.queue_name, popped)
     if with_claims and not args.claim_ids:
         raise BadRequest(
             "ids requires claim_ids on this server.", title="Unable to delete"
         )
-    await ctx.storage.message_delete_many(
-        ctx.space,
-        args.queue_name,
-        args.message_ids or [],
-        args.claim_ids if with_claims else None,
-        ctx.now,
+    await ctx.storage.do(
+        MessageDeleteMany(
+            ctx.space,
+            args.queue_name,
+            args.message_ids or [],
+            args.claim_ids if with_claims else None,
+            ctx.now,
+        )
     )
     return None
 
@@ -286,8 +301,8 @@ async def message_get(ctx: Context, args: MessageGetArgs) -> Message:
 
     Claimed messages are shown, too.
     """
-    found = await ctx.storage.message_get(
-        ctx.space, args.queue_name, [args.message_id], ctx.now
+    found = await ctx.storage.do(
+        MessageGet(ctx.space, args.queue_name, [args.message_id], ctx.now)
     )
     if not found:
         raise MessageNotFound(
@@ -310,6 +325,8 @@ async def message_delete(ctx: Context, args: MessageDeleteArgs) -> None:
     """Delete one message; a claimed one only with its claim."""
     if _needs_claims(ctx) and args.claim_id is None and not ctx.is_admin:
         raise BadRequest("claim_id is required to delete a message on this server.")
-    await ctx.storage.message_delete(
-        ctx.space, args.queue_name, args.message_id, args.claim_id, ctx.now
+    await ctx.storage.do(
+        MessageDelete(
+            ctx.space, args.queue_name, args.message_id, args.claim_id, ctx.now
+        )
     )

@@ -21,7 +21,14 @@ from zaqarserver.operations.metadata import check_size
 from zaqarserver.operations.paths import POOL, POOLS
 from zaqarserver.operations.row import operation
 from zaqarserver.storage.base import Capability
-from zaqarserver.storage.catalog import DrainState, Pool
+from zaqarserver.storage.catalog import (
+    DrainState,
+    Pool,
+    PoolDelete,
+    PoolGet,
+    PoolList,
+    PoolPut,
+)
 
 _LONGEST = 255
 _HEAVIEST = 2**32 - 1
@@ -58,7 +65,7 @@ class PoolListArgs(Fields):
 async def pool_list(ctx: Context, args: PoolListArgs) -> list[Pool]:
     """List the pools."""
     catalog = registry(ctx).catalog
-    return await catalog.pool_list(marker=args.marker, limit=args.limit)
+    return await catalog.do(PoolList(marker=args.marker, limit=args.limit))
 
 
 # -- checks ---------------------------------------------------------------------
@@ -108,7 +115,7 @@ async def _check_store(ctx: Context, pool: Pool, title: str) -> None:
     if pool.flavor is None:
         return
     for name in pools.names:
-        mate = await pools.catalog.pool_get(name)
+        mate = await pools.catalog.do(PoolGet(name))
         if mate is not None and name != pool.name and mate.flavor == pool.flavor:
             await check_capabilities(pools, name, capabilities, title)
 
@@ -176,7 +183,7 @@ async def pool_create(ctx: Context, args: PoolCreateArgs) -> None:
 
 async def _put(ctx: Context, pool: Pool) -> None:
     pools = registry(ctx)
-    await pools.catalog.pool_put(pool)
+    await pools.catalog.do(PoolPut(pool))
     await pools.refresh()
 
 
@@ -190,7 +197,7 @@ class PoolGetArgs(Fields):
 @pool_operation("GET", POOL, "pools:get")
 async def pool_get(ctx: Context, args: PoolGetArgs) -> Pool:
     """Show a pool."""
-    pool = await registry(ctx).catalog.pool_get(args.pool_name)
+    pool = await registry(ctx).catalog.do(PoolGet(args.pool_name))
     if pool is None:
         raise PoolNotFound(f"Pool {args.pool_name} does not exist.")
     return pool
@@ -227,7 +234,7 @@ async def pool_update(ctx: Context, args: PoolUpdateArgs) -> Pool:
         raise BadRequest(
             f"Give at least one of {', '.join(_MEMBERS)}.", title=_UPDATE_TITLE
         )
-    old = await registry(ctx).catalog.pool_get(args.pool_name)
+    old = await registry(ctx).catalog.do(PoolGet(args.pool_name))
     if old is None:
         raise PoolNotFound(f"Pool {args.pool_name} does not exist.")
     new = msgspec.structs.replace(old, **values)
@@ -256,7 +263,7 @@ async def pool_delete(ctx: Context, args: PoolDeleteArgs) -> None:
     Do nothing if it does not exist.
     """
     pools = registry(ctx)
-    await pools.catalog.pool_delete(args.pool_name, forget=args.force)
+    await pools.catalog.do(PoolDelete(args.pool_name, forget=args.force))
     await pools.refresh()
 
 

@@ -30,6 +30,18 @@ from zaqarserver.operations.quotas import Reservation
 from zaqarserver.operations.row import Body, operation
 from zaqarserver.operations.trusting import remove_trusts, trusts_of
 from zaqarserver.storage.base import Metadata, Queue, QueueStats
+from zaqarserver.storage.catalog import FlavorGet
+from zaqarserver.storage.commands import (
+    MessagePurge,
+    QueueCount,
+    QueueCreate,
+    QueueDelete,
+    QueueGet,
+    QueueList,
+    QueueStatsGet,
+    QueueUpdate,
+)
+from zaqarserver.storage.subscriptions import SubscriptionPurge
 
 RESOURCE_TYPES = ("messages", "subscriptions")
 _UPDATE_TRIES = 8
@@ -73,14 +85,16 @@ async def queue_list(ctx: Context, args: QueueListArgs) -> QueuePage:
     wanted = None
     if args.filters:
         wanted = {key: _filter_values(texts) for key, texts in args.filters.items()}
-    queues = await ctx.storage.queue_list(
-        ctx.space,
-        marker=args.marker,
-        limit=args.limit,
-        name=args.name,
-        metadata=wanted,
+    queues = await ctx.storage.do(
+        QueueList(
+            ctx.space,
+            marker=args.marker,
+            limit=args.limit,
+            name=args.name,
+            metadata=wanted,
+        )
     )
-    count = await ctx.storage.queue_count(ctx.space) if args.with_count else None
+    count = await ctx.storage.do(QueueCount(ctx.space)) if args.with_count else None
     return QueuePage(queues, count)
 
 
@@ -125,7 +139,7 @@ async def queue_create(ctx: Context, args: QueueCreateArgs) -> bool:
         ctx, args.queue_name, dead_letters=_dead_letters(ctx, metadata)
     )
     async with reservation:
-        return await ctx.storage.queue_create(ctx.space, args.queue_name, metadata)
+        return await ctx.storage.do(QueueCreate(ctx.space, args.queue_name, metadata))
 
 
 def _dead_letters(ctx: Context, metadata: Metadata) -> str | None:
@@ -146,7 +160,7 @@ async def _has_flavor(ctx: Context, flavor: str | None) -> bool:
     pools = ctx.server.pools
     if flavor is None or pools is None:
         return True
-    return await pools.catalog.flavor_get(ctx.project, flavor) is not None
+    return await pools.catalog.do(FlavorGet(ctx.project, flavor)) is not None
 
 
 @operation("GET", QUEUE, "queues:get")
@@ -155,7 +169,7 @@ async def queue_get(ctx: Context, args: QueueArgs) -> Metadata | None:
 
     Return what is stored, or ``None`` for a queue that does not exist.
     """
-    queue = await ctx.storage.queue_get(ctx.space, args.queue_name)
+    queue = await ctx.storage.do(QueueGet(ctx.space, args.queue_name))
     return None if queue is None else queue.metadata
 
 
@@ -184,7 +198,7 @@ async def queue_update(ctx: Context, args: QueueUpdateArgs) -> Metadata:
     changes = attributes.parse_patch(args.operations)
     name = args.queue_name
     for _ in range(_UPDATE_TRIES):
-        queue = await ctx.storage.queue_get(ctx.space, name)
+        queue = await ctx.storage.do(QueueGet(ctx.space, name))
         if queue is None:
             raise QueueNotFound(f"{ctx.source.capitalize()} {name} does not exist.")
         metadata = attributes.apply_patch(queue.metadata, changes, ctx)
@@ -202,8 +216,8 @@ async def queue_update(ctx: Context, args: QueueUpdateArgs) -> Metadata:
         new = name if target is None or unchanged else target
         try:
             async with Reservation(ctx, new):
-                await ctx.storage.queue_update(
-                    ctx.space, name, metadata, queue.revision
+                await ctx.storage.do(
+                    QueueUpdate(ctx.space, name, metadata, queue.revision)
                 )
         except QueueChanged:
             continue
@@ -217,7 +231,7 @@ async def queue_delete(ctx: Context, args: QueueArgs) -> None:
 
     Do nothing if it does not exist.
     """
-    await ctx.storage.queue_delete(ctx.space, args.queue_name)
+    await ctx.storage.do(QueueDelete(ctx.space, args.queue_name))
 
 
 @operation("GET", QUEUE + "/stats", "queues:stats")
@@ -226,9 +240,9 @@ async def queue_get_stats(ctx: Context, args: QueueArgs) -> QueueStats | None:
 
     Return ``None`` for a queue that does not exist.
     """
-    if await ctx.storage.queue_get(ctx.space, args.queue_name) is None:
+    if await ctx.storage.do(QueueGet(ctx.space, args.queue_name)) is None:
         return None
-    return await ctx.storage.queue_stats(ctx.space, args.queue_name, ctx.now)
+    return await ctx.storage.do(QueueStatsGet(ctx.space, args.queue_name, ctx.now))
 
 
 class QueuePurgeArgs(Fields):
@@ -255,11 +269,11 @@ async def queue_purge(ctx: Context, args: QueuePurgeArgs) -> None:
             )
     if "subscriptions" in wanted:
         trusts = await trusts_of(ctx, args.queue_name)
-        await ctx.storage.subscription_purge(ctx.space, args.queue_name)
+        await ctx.storage.do(SubscriptionPurge(ctx.space, args.queue_name))
         remove_trusts(ctx, trusts)
     if "messages" in wanted:
         try:
-            await ctx.storage.message_purge(ctx.space, args.queue_name)
+            await ctx.storage.do(MessagePurge(ctx.space, args.queue_name))
         except Unavailable as error:
             if "subscriptions" in wanted:
                 raise OutcomeUnknown(

@@ -16,8 +16,10 @@ from zaqarserver.operations.limits import STOCK, UNLIMITED, Limits
 from zaqarserver.operations.paths import QUOTAS
 from zaqarserver.operations.row import Body, operation
 from zaqarserver.spaces import space_of
-from zaqarserver.storage.accounts import Usage
+from zaqarserver.storage.accounts import Usage, UsageGet
 from zaqarserver.storage.base import NewMessage
+from zaqarserver.storage.commands import QueueGet
+from zaqarserver.storage.subscriptions import SubscriptionCount
 
 _PROJECT = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
 
@@ -25,7 +27,7 @@ _PROJECT = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
 async def usage_of(ctx: Context, project: str) -> Usage:
     """Return a project's usage, queues and topics together."""
     of_queues, of_topics = [
-        await ctx.storage.usage(space_of(project, topics=topics), ctx.now)
+        await ctx.storage.do(UsageGet(space_of(project, topics=topics), ctx.now))
         for topics in (False, True)
     ]
     return Usage(
@@ -124,11 +126,11 @@ class Reservation:
 
     async def _new_queues(self) -> int:
         ctx = self._ctx
-        if await ctx.storage.queue_get(ctx.space, self._queue) is not None:
+        if await ctx.storage.do(QueueGet(ctx.space, self._queue)) is not None:
             return 0  # and its metadata, with the dead letter queue, is ignored
         if self._dead_letters is None:
             return 1
-        target = await ctx.storage.queue_get(ctx.space, self._dead_letters)
+        target = await ctx.storage.do(QueueGet(ctx.space, self._dead_letters))
         return 1 if target is not None else 2
 
     async def _check(self, limits: Limits) -> None:
@@ -147,7 +149,7 @@ class Reservation:
 
     async def _count_subscriptions(self) -> int:
         ctx = self._ctx
-        return await ctx.storage.subscription_count(ctx.space, self._queue, ctx.now)
+        return await ctx.storage.do(SubscriptionCount(ctx.space, self._queue, ctx.now))
 
     async def _check_queue(self, limit: int) -> None:
         ctx = self._ctx

@@ -15,6 +15,17 @@ from zaqarserver.operations.fields import Fields
 from zaqarserver.operations.homedoc import home_document
 from zaqarserver.operations.row import Body, operation
 from zaqarserver.storage.base import NewMessage, Storage, Volume
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    ClaimDelete,
+    MessageDelete,
+    MessageDeleteMany,
+    MessageList,
+    MessagePost,
+    QueueCreate,
+    QueueDelete,
+    VolumeGet,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -91,38 +102,42 @@ class _Probe:
     async def _steps(self) -> None:
         store, project, queue, now = self._storage, self._project, "probe", self._now
         message = NewMessage(b'"health"', 60)
-        await self._run("create_queue", lambda: store.queue_create(project, queue, {}))
+        await self._run(
+            "create_queue", lambda: store.do(QueueCreate(project, queue, {}))
+        )
         ids = await self._run(
             "post_messages",
-            lambda: store.message_post(project, queue, "health", [message] * 2, now),
+            lambda: store.do(MessagePost(project, queue, "health", [message] * 2, now)),
         )
         claim = await self._run(
             "claim_messages",
-            lambda: store.claim_create(
-                project, queue, ttl=60, grace=60, limit=1, now=now
+            lambda: store.do(
+                ClaimCreate(project, queue, ttl=60, grace=60, limit=1, now=now)
             ),
         )
         await self._run(
             "list_messages",
-            lambda: store.message_list(
-                project, queue, marker=None, limit=10, now=now, include_claimed=True
+            lambda: store.do(
+                MessageList(
+                    project, queue, marker=None, limit=10, now=now, include_claimed=True
+                )
             ),
         )
         await self._run(
             "delete_messages",
-            lambda: store.message_delete(project, queue, ids[1], None, now),
+            lambda: store.do(MessageDelete(project, queue, ids[1], None, now)),
         )
         await self._run(
             "delete_claim",
-            lambda: store.claim_delete(
-                project, queue, claim.id if claim else "none", now
+            lambda: store.do(
+                ClaimDelete(project, queue, claim.id if claim else "none", now)
             ),
         )
         await self._run(
             "bulk_delete_messages",
-            lambda: store.message_delete_many(project, queue, ids, None, now),
+            lambda: store.do(MessageDeleteMany(project, queue, ids, None, now)),
         )
-        await self._run("delete_queue", lambda: store.queue_delete(project, queue))
+        await self._run("delete_queue", lambda: store.do(QueueDelete(project, queue)))
 
 
 @operation("GET", "/v2/health", "health:get", admin=True, frame_body=Body.OPTIONAL)
@@ -179,7 +194,7 @@ async def _health_of(storage: Storage, now: float) -> dict[str, Any]:
     probe = _Probe(storage, now)
     await probe.run()
     try:
-        volume: Volume | None = await storage.volume()
+        volume: Volume | None = await storage.do(VolumeGet())
     except Unavailable as error:
         volume, probe.reason = None, probe.reason or str(error)
     return _health(

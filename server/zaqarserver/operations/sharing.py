@@ -25,7 +25,13 @@ from zaqarserver.operations.signing import (
     parse_moment,
 )
 from zaqarserver.spaces import space_of
-from zaqarserver.storage.accounts import Grant
+from zaqarserver.storage.accounts import (
+    Grant,
+    GrantAdd,
+    GrantCheck,
+    GrantList,
+    GrantRevoke,
+)
 
 _KEYS = ("paths", "methods", "expires")
 _SIGNABLE = re.compile(
@@ -78,8 +84,8 @@ async def _put_on_record(ctx: Context, queue: str, signed: Signature) -> None:
         parse_moment(signed.expires).timestamp(),
     )
     most = ctx.settings.max_signed_urls_per_queue
-    kept = await ctx.storage.grant_add(
-        ctx.project, queue, grant, most=most, now=ctx.wall
+    kept = await ctx.storage.do(
+        GrantAdd(ctx.project, queue, grant, most=most, now=ctx.wall)
     )
     if kept is None:
         raise Conflict(
@@ -112,7 +118,7 @@ async def is_open(
         return False
     space = space_of(presented.project, topics=match["resource"] == "topics")
     id_ = grant_id(presented.signature)
-    return not await server.storage.grant_revoked(space, match["name"], id_, now)
+    return not await server.storage.do(GrantCheck(space, match["name"], id_, now))
 
 
 class SignedUrlListArgs(Fields):
@@ -136,8 +142,14 @@ async def signed_url_list(ctx: Context, args: SignedUrlListArgs) -> list[Grant]:
 
     They are sorted by id.
     """
-    return await ctx.storage.grant_list(
-        ctx.project, args.queue_name, marker=args.marker, limit=args.limit, now=ctx.wall
+    return await ctx.storage.do(
+        GrantList(
+            ctx.project,
+            args.queue_name,
+            marker=args.marker,
+            limit=args.limit,
+            now=ctx.wall,
+        )
     )
 
 
@@ -151,8 +163,8 @@ class SignedUrlArgs(Fields):
 @operation("DELETE", SIGNED_URL, "queues:share", status=204)
 async def signed_url_revoke(ctx: Context, args: SignedUrlArgs) -> None:
     """Revoke a signed URL."""
-    found = await ctx.storage.grant_revoke(
-        ctx.project, args.queue_name, args.signed_url_id, ctx.wall
+    found = await ctx.storage.do(
+        GrantRevoke(ctx.project, args.queue_name, args.signed_url_id, ctx.wall)
     )
     if not found:
         raise NotFound(

@@ -16,7 +16,15 @@ from zaqarserver.operations.paths import SUBSCRIPTION, SUBSCRIPTIONS
 from zaqarserver.operations.quotas import Reservation
 from zaqarserver.operations.row import operation
 from zaqarserver.operations.trusting import remove_trusts, trust_change, trust_new
-from zaqarserver.storage.subscriptions import Subscription, SubscriptionChange
+from zaqarserver.storage.subscriptions import (
+    Subscription,
+    SubscriptionChange,
+    SubscriptionCreate,
+    SubscriptionDelete,
+    SubscriptionGet,
+    SubscriptionList,
+    SubscriptionUpdate,
+)
 from zaqarserver.subscribers.options import check_options
 from zaqarserver.subscribers.trust import needs_trust, own_trust_of
 from zaqarserver.subscribers.uris import check_subscriber
@@ -89,12 +97,14 @@ async def subscription_list(
 
     They are in the order of their creation; expired ones are left out.
     """
-    return await ctx.storage.subscription_list(
-        ctx.space,
-        args.queue_name,
-        marker=args.marker,
-        limit=args.limit,
-        now=ctx.now,
+    return await ctx.storage.do(
+        SubscriptionList(
+            ctx.space,
+            args.queue_name,
+            marker=args.marker,
+            limit=args.limit,
+            now=ctx.now,
+        )
     )
 
 
@@ -152,13 +162,15 @@ async def subscription_create(
         Reservation(ctx, args.queue_name, subscriptions=1),
         await trust_new(ctx, subscriber, options, ttl) as trusted,
     ):
-        subscription, created = await ctx.storage.subscription_create(
-            ctx.space,
-            args.queue_name,
-            ttl=ttl,
-            **trusted.changes,
-            now=ctx.now,
-            volatile=listener is not None,
+        subscription, created = await ctx.storage.do(
+            SubscriptionCreate(
+                ctx.space,
+                args.queue_name,
+                ttl=ttl,
+                **trusted.changes,
+                now=ctx.now,
+                volatile=listener is not None,
+            )
         )
         if not created:
             trusted.not_needed()
@@ -186,8 +198,8 @@ async def subscription_get(ctx: Context, args: SubscriptionArgs) -> Subscription
 async def _found(
     ctx: Context, args: SubscriptionArgs | SubscriptionUpdateArgs
 ) -> Subscription:
-    found = await ctx.storage.subscription_get(
-        ctx.space, args.queue_name, args.subscription_id, ctx.now
+    found = await ctx.storage.do(
+        SubscriptionGet(ctx.space, args.queue_name, args.subscription_id, ctx.now)
     )
     if found is None:
         raise SubscriptionNotFound(
@@ -240,12 +252,14 @@ async def subscription_update(ctx: Context, args: SubscriptionUpdateArgs) -> Non
     new = [named.get("subscriber", old[0]), named.get("options", old[1])]
     check_size(ctx, _KEPT, new, old)
     async with await trust_change(ctx, found, named) as trusted:
-        changed = await ctx.storage.subscription_update(
-            ctx.space,
-            args.queue_name,
-            args.subscription_id,
-            SubscriptionChange(**{**named, **trusted.changes}),
-            ctx.now,
+        changed = await ctx.storage.do(
+            SubscriptionUpdate(
+                ctx.space,
+                args.queue_name,
+                args.subscription_id,
+                SubscriptionChange(**{**named, **trusted.changes}),
+                ctx.now,
+            )
         )
     ctx.server.notices.changed(changed)
     if "subscriber" in named:
@@ -260,11 +274,11 @@ async def subscription_delete(ctx: Context, args: SubscriptionArgs) -> None:
     """
     found = None
     if ctx.server.trusts.in_use:
-        found = await ctx.storage.subscription_get(
-            ctx.space, args.queue_name, args.subscription_id, ctx.now
+        found = await ctx.storage.do(
+            SubscriptionGet(ctx.space, args.queue_name, args.subscription_id, ctx.now)
         )
-    await ctx.storage.subscription_delete(
-        ctx.space, args.queue_name, args.subscription_id
+    await ctx.storage.do(
+        SubscriptionDelete(ctx.space, args.queue_name, args.subscription_id)
     )
     ctx.server.notices.deleted(ctx.space, args.queue_name, args.subscription_id)
     if (
@@ -294,12 +308,14 @@ async def subscription_confirm(ctx: Context, args: SubscriptionConfirmArgs) -> N
             "The 'confirmed' should be boolean.",
             title="Unable to confirm subscription",
         )
-    changed = await ctx.storage.subscription_update(
-        ctx.space,
-        args.queue_name,
-        args.subscription_id,
-        SubscriptionChange(confirmed=confirmed),
-        ctx.now,
+    changed = await ctx.storage.do(
+        SubscriptionUpdate(
+            ctx.space,
+            args.queue_name,
+            args.subscription_id,
+            SubscriptionChange(confirmed=confirmed),
+            ctx.now,
+        )
     )
     if not confirmed:
         ctx.server.notices.unsubscribed(changed)

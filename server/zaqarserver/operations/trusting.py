@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 from zaqarserver.errors import BadRequest, Forbidden, OutcomeUnknown
 from zaqarserver.operations.context import Context
-from zaqarserver.storage.subscriptions import Subscription
+from zaqarserver.storage.subscriptions import Subscription, SubscriptionList
 from zaqarserver.subscribers.trust import (
     GIVEN,
     TRUST_ID,
@@ -183,8 +183,8 @@ async def trusts_of(ctx: Context, queue: str) -> list[str]:
     found: list[str] = []
     marker = None
     while ctx.server.trusts.in_use:
-        page = await ctx.storage.subscription_list(
-            ctx.space, queue, marker=marker, limit=_PAGE, now=ctx.now
+        page = await ctx.storage.do(
+            SubscriptionList(ctx.space, queue, marker=marker, limit=_PAGE, now=ctx.now)
         )
         found += [
             trust
