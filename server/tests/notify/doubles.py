@@ -128,7 +128,7 @@ class MemoryStore:
         self.clock = clock
         self.away = False
         self.noticed = lambda: None
-        self.rows: dict[int, _Row] = {}
+        self.rows: dict[str, _Row] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self._numbers = itertools.count(1)
 
@@ -156,7 +156,7 @@ class MemoryStore:
         for subscription in self.subscriptions.values():
             if subscription.source == source:
                 row = _Row(subscription, messages, 0, 0, now)
-                self.rows[next(self._numbers)] = row
+                self.rows[f"{next(self._numbers):04}"] = row
         self.noticed()
         return [message.id for message in messages]
 

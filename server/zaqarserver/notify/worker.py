@@ -124,7 +124,7 @@ class Notifier:
             self.clock,
             self.noticed,
         )
-        self._held: dict[int, _Taken] = {}
+        self._held: dict[str, _Taken] = {}
         self._settling: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._chores: list[asyncio.Task[None]] = []

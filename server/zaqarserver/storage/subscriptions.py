@@ -106,7 +106,7 @@ class Delivery(msgspec.Struct, frozen=True):
     """Messages of one post on their way to one subscription.
 
     Attributes:
-        key: Names the delivery towards the store.
+        key: Opaque text; hand it back in :class:`DeliverySettle`.
         subscription: Where it goes, as it is now.
         messages: Those of its notice; deliveries that are taken together share
             them.
@@ -114,7 +114,7 @@ class Delivery(msgspec.Struct, frozen=True):
         attempt: How many times sending the one at ``position`` has failed.
     """
 
-    key: int
+    key: str
     subscription: Subscription
     messages: Sequence[Noticed]
     position: int
@@ -235,14 +235,14 @@ class DeliverySettle(Command[None], frozen=True):
     Nothing happens if its subscription was deleted meanwhile.
 
     Attributes:
-        key: The delivery.
+        key: The key of the delivery.
         position: How many of its messages are settled now; all of them
             ends the delivery.
         attempt: Failures so far of the one at ``position``.
         due: When to try again; ``None`` together with the last position.
     """
 
-    key: int
+    key: str
     position: int
     attempt: int
     due: float | None

@@ -39,8 +39,6 @@ LOG = logging.getLogger(__name__)
 AWAY_SECONDS = 2.0
 #: Seconds for which the deliveries of other pools wait for one that may be away.
 REACH_SECONDS = 0.5
-#: A delivery's key is its store's, shifted by so many bits, and the store's slot.
-_SLOT_BITS = 24
 
 
 class Ears:
@@ -248,24 +246,21 @@ class NoticesInPools(ByMethods):
                 LOG.debug("deliveries wait: %s", error)
                 continue
             taken += [
-                msgspec.structs.replace(one, key=one.key << _SLOT_BITS | slot)
-                for one in found
+                msgspec.structs.replace(one, key=f"{slot}:{one.key}") for one in found
             ]
         return taken
 
     async def delivery_settle(
-        self, key: int, *, position: int, attempt: int, due: float | None
+        self, key: str, *, position: int, attempt: int, due: float | None
     ) -> None:
         """Tell the store that gave it out, unless that is a pool no more."""
-        slot = key & ((1 << _SLOT_BITS) - 1)
+        slot, _, own_key = key.partition(":")
         for one, store in [(0, self._pools.home)] + [
             (opened.slot, opened.storage) for opened in self._pools.opened()
         ]:
-            if one == slot:
+            if str(one) == slot:
                 await store.do(
-                    DeliverySettle(
-                        key >> _SLOT_BITS, position=position, attempt=attempt, due=due
-                    )
+                    DeliverySettle(own_key, position=position, attempt=attempt, due=due)
                 )
 
     async def delivery_due(self, now: float) -> float | None:

@@ -304,7 +304,7 @@ class SubscriptionsOnRedis(Access):
         self._delivery_times[tag] = due
 
     async def delivery_settle(
-        self, key: int, *, position: int, attempt: int, due: float | None
+        self, key: str, *, position: int, attempt: int, due: float | None
     ) -> None:
         """Note the progress, then when the queue has the next delivery.
 
@@ -376,12 +376,11 @@ def _read_delivery(
     )
 
 
-def _make_key(tag: str, subscription: str, number: int) -> int:
-    """Name a delivery by a number that says where it is."""
-    return int.from_bytes(f"{tag} {subscription} {number}".encode(), "big")
+def _make_key(tag: str, subscription: str, number: int) -> str:
+    """Name a delivery by a text that says where it is."""
+    return f"{tag} {subscription} {number}"
 
 
-def _read_key(key: int) -> tuple[str, str, int]:
-    text = key.to_bytes((key.bit_length() + 7) // 8, "big").decode()
-    tag, subscription, number = text.split(" ")
+def _read_key(key: str) -> tuple[str, str, int]:
+    tag, subscription, number = key.split(" ")
     return tag, subscription, int(number)

@@ -61,7 +61,7 @@ DELIVERY_OLDEST = """
 """
 NOTICE_MESSAGES_OF = "SELECT messages FROM notice WHERE id = ?"
 DELIVERY_FIND = """
-    SELECT d.notice, d.subscription, n.count
+    SELECT d.id, d.notice, d.subscription, n.count
       FROM delivery d JOIN notice n ON n.id = d.notice WHERE d.id = ?
 """
 DELIVERY_UPDATE = "UPDATE delivery SET position = ?, attempt = ? WHERE id = ?"
@@ -177,12 +177,12 @@ def _oldest(
         ledger.db.execute(SUBSCRIPTION_DUE, (None, subscription))
         return None
     ledger.db.execute(SUBSCRIPTION_LEASE, (taking.now + taking.lease, subscription))
-    key, position, attempt, notice = rows[0]
+    number, position, attempt, notice = rows[0]
     if notice not in decoded:
         (text,) = fetch(ledger.db, NOTICE_MESSAGES_OF, (notice,))[0]
         decoded[notice] = _decode(text)
     return Delivery(
-        key,
+        str(number),
         read_subscription(row, taking.now),
         decoded[notice],
         position,
@@ -191,26 +191,27 @@ def _oldest(
 
 
 def settle(
-    ledger: Ledger, key: int, position: int, attempt: int, due: float | None
+    ledger: Ledger, key: str, position: int, attempt: int, due: float | None
 ) -> None:
     """Note how far a delivery got."""
+    # SQLite compares the text as a number; one that is malformed matches no row.
     rows = fetch(ledger.db, DELIVERY_FIND, (key,))
     if not rows:
         return
-    notice, subscription, count = rows[0]
+    number, notice, subscription, count = rows[0]
     if position < count:
-        ledger.db.execute(DELIVERY_UPDATE, (position, attempt, key))
+        ledger.db.execute(DELIVERY_UPDATE, (position, attempt, number))
         ledger.db.execute(SUBSCRIPTION_DUE, (due, subscription))
         ledger.noticed = True
         return
-    _finish(ledger, key, notice)
+    _finish(ledger, number, notice)
     more = bool(fetch(ledger.db, DELIVERY_ANY, (subscription,)))
     ledger.db.execute(SUBSCRIPTION_DUE, (0.0 if more else None, subscription))
     ledger.noticed = ledger.noticed or more
 
 
-def _finish(ledger: Ledger, key: int, notice: int) -> None:
-    ledger.db.execute(DELIVERY_DELETE, (key,))
+def _finish(ledger: Ledger, number: int, notice: int) -> None:
+    ledger.db.execute(DELIVERY_DELETE, (number,))
     ledger.db.execute(NOTICE_CLOSE, (notice,))
     ledger.db.execute(NOTICE_TIDY, (notice,))
 
@@ -236,8 +237,8 @@ def sweep(ledger: Ledger, now: float, room: int) -> int:
         return 0
     subscription, project, source, expires = row
     rows = fetch(ledger.db, DELIVERY_OF, (subscription, room))
-    for key, notice in rows:
-        _finish(ledger, key, notice)
+    for number, notice in rows:
+        _finish(ledger, number, notice)
     if len(rows) < room:
         ledger.db.execute(SUBSCRIPTION_DELETE, (subscription,))
         ledger.forget_audience(project, source)

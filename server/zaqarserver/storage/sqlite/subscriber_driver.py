@@ -112,7 +112,7 @@ class SubscriptionsOnSQLite(Access):
         return await self._run_steps(deliveries.take, taking)
 
     async def delivery_settle(
-        self, key: int, *, position: int, attempt: int, due: float | None
+        self, key: str, *, position: int, attempt: int, due: float | None
     ) -> None:
         """Change or remove the row."""
         await self._run(deliveries.settle, key, position, attempt, due)
