@@ -23,7 +23,7 @@ from zaqarclient.queues import cli
 from zaqarclient.queues.v2 import cli as commands
 from zaqarclient.queues.v2.cli.commands import COMMANDS
 from zaqarclient.queues.v2.cli.output import discard_output, without_users
-from zaqarclient.shell import batch, client_manager
+from zaqarclient.shell import client_manager
 from zaqarclient.shell import help as program_help
 from zaqarclient.shell.credentials import UnknownOption
 from zaqarclient.transport.errors import NetworkError
@@ -128,8 +128,17 @@ class Program:
 
     def command(self, name: str) -> Command:
         """Return the command of that name."""
-        command: Command = getattr(commands, COMMANDS[name].cls)(self, self.options)
+        own = program_help.OWN_COMMANDS.get(name)
+        if own is None:
+            made = getattr(commands, COMMANDS[name].cls)
+        else:
+            made = getattr(import_module("zaqarclient.shell.own"), own)
+        command: Command = made(self, self.options)
         return command
+
+    def parser(self) -> argparse.ArgumentParser:
+        """Return the parser of the global options."""
+        return build_parser()
 
     def run(self, words: list[str]) -> int:
         """Run the command that the words begin with and return its status.
@@ -140,13 +149,6 @@ class Program:
         if not words or words == ["help"]:
             self.stdout.write(program_help.overview(build_parser(), self.command))
             return 0
-        own = {
-            "batch": self._batch,
-            "complete": self._complete,
-            "logout": self._log_out,
-        }.get(words[0])
-        if own is not None:
-            return own(words[1:])
         if words[0] == "help":
             words = [*words[1:], "--help"]
         name, arguments = find_command(words)
@@ -207,38 +209,6 @@ class Program:
             self.report(error)
             return _FAILED
 
-    def _batch(self, words: list[str]) -> int:
-        def execute(line: list[str]) -> int:
-            try:
-                return self.execute(line)
-            except SystemExit as ended:  # of a parser, which has said why
-                return int(ended.code or 0)
-
-        return batch.run(self, words, execute)
-
-    def _log_out(self, words: list[str]) -> int:
-        from zaqarclient.shell import tokens  # noqa: PLC0415 - only when needed
-
-        program_help.own_parser(
-            f"{self.NAME} logout",
-            "Remove the tokens that --os-token-cache has kept.",
-            "zaqar logout",
-        ).parse_args(words)
-        tokens.forget_all()
-        return 0
-
-    def _complete(self, words: list[str]) -> int:
-        parser = program_help.own_parser(
-            f"{self.NAME} complete",
-            "Print the completion of commands and options for a shell.",
-            'eval "$(zaqar complete)"',
-        )
-        parser.add_argument("--shell", choices=("bash", "zsh"), default="bash")
-        shell = parser.parse_args(words).shell
-        script = program_help.completion(shell, build_parser(), self.command)
-        self.stdout.write(script)
-        return 0
-
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the global options."""
@@ -289,6 +259,8 @@ def find_command(words: list[str]) -> tuple[str | None, list[str]]:
 
     The prefix ``messaging`` of ``openstack`` is allowed.
     """
+    if words[0] in program_help.OWN_COMMANDS:
+        return words[0], words[1:]
     if words[0] == "messaging":
         words = words[1:]
     for count in range(min(_LONGEST, len(words)), 0, -1):

@@ -21,15 +21,11 @@ _AFTERWORD: Final = """
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 """
 
-#: Groups of commands by their first word; the rest is about the service.
-_TITLES: Final = {
-    "queue": "Queues",
-    "message": "Messages",
-    "claim": "Claims",
-    "subscription": "Subscriptions",
-    "topic": "Topics",
-    "pool": "Pools",
-    "flavor": "Flavors",
+#: The commands that only ``zaqar`` has, and their classes in `zaqarclient.shell.own`.
+OWN_COMMANDS: Final = {
+    "batch": "RunBatch",
+    "complete": "Complete",
+    "logout": "LogOut",
 }
 
 _BASH: Final = """\
@@ -57,28 +53,13 @@ _ZSH: Final = "autoload -U +X bashcompinit && bashcompinit\n"
 Lookup = Callable[[str], "Command"]
 
 
-def own_parser(words: str, description: str, example: str) -> argparse.ArgumentParser:
-    """Return the parser of one of the program's own commands.
-
-    Args:
-        words: How it is called.
-        description: What it does.
-        example: A whole command line.
-    """
-    return argparse.ArgumentParser(
-        prog=words,
-        description=description,
-        epilog=f"Example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-
-
 def overview(parser: argparse.ArgumentParser, lookup: Lookup) -> str:
     """Return the help of the program: its commands by group, its options."""
-    groups: dict[str, list[str]] = {title: [] for title in _TITLES.values()}
-    groups["Service"] = []
+    groups: dict[str, list[str]] = {}
     for name in COMMANDS:
-        groups[_TITLES.get(name.split()[0], "Service")].append(name)
+        groups.setdefault(f"{name.split()[0].title()}s", []).append(name)
+    alone = [title for title, names in groups.items() if len(names) == 1]
+    groups["Service"] = [groups.pop(title)[0] for title in alone]
     parts = [parser.description or "", "", parser.format_usage()]
     for title, names in groups.items():
         parts += [f"{title}:", commands(names, lookup)]
@@ -108,7 +89,7 @@ def completion(shell: str, parser: argparse.ArgumentParser, lookup: Lookup) -> s
         lookup: Returns a command by its name.
     """
     words: dict[str, set[str]] = {}
-    for name in COMMANDS:
+    for name in (*COMMANDS, *OWN_COMMANDS):
         parts = name.split()
         for count in range(1, len(parts)):
             words.setdefault(" ".join(parts[:count]), set()).add(parts[count])
@@ -117,9 +98,7 @@ def completion(shell: str, parser: argparse.ArgumentParser, lookup: Lookup) -> s
         f'      "{name}") words="{" ".join(sorted(words[name]))}"; break ;;'
         for name in sorted(words)
     )
-    start = sorted(
-        {name.split()[0] for name in COMMANDS} | {"batch", "help", "complete", "logout"}
-    )
+    start = sorted({name.split()[0] for name in words} | {"help"})
     script = _BASH.format(
         cases=cases, start=" ".join(start), options=" ".join(_options(parser))
     )

@@ -69,6 +69,9 @@ class Command(command.Command):
     topic_text: ClassVar[str] = ""
     topic_example: ClassVar[str] = ""
 
+    #: False for a command that asks nothing of the service.
+    has_client_id: ClassVar[bool] = True
+
     #: Set during the action to end with another status than 0.
     exit_status = 0
 
@@ -139,15 +142,16 @@ class Command(command.Command):
         parser = super().get_parser(prog_name)
         parser.formatter_class = HelpFormatter
         self._parser = parser
-        client_id_argument = arg(
-            "--client-id",
-            "UUID that the service knows this client by (default: one made "
-            "for this user and kept) (Env: OS_MESSAGE_CLIENT_ID)",
-            self._take_client_id,
-            default=os.environ.get("OS_MESSAGE_CLIENT_ID") or None,
-        )
-        for argument in (*self.arguments, client_id_argument):
+        for argument in self.arguments:
             argument.add_to(parser, self.kind)
+        if self.has_client_id:
+            arg(
+                "--client-id",
+                "UUID that the service knows this client by (default: one made "
+                "for this user and kept) (Env: OS_MESSAGE_CLIENT_ID)",
+                self._take_client_id,
+                default=os.environ.get("OS_MESSAGE_CLIENT_ID") or None,
+            ).add_to(parser)
         return parser
 
     def _take_client_id(self, text: str) -> str:

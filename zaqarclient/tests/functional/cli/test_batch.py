@@ -35,7 +35,7 @@ def test_the_commands_share_one_connection(zaqar: Run, stub: HttpStub) -> None:
 @pytest.mark.parametrize(
     ("line", "status", "text"),
     [
-        ("message show q nope", 1, "There is no message nope in queue q"),
+        ("message show q nope", 1, "Message nope does not exist in queue q"),
         ("queue list --limit x", 2, "'x' is not an integer"),
         ("quue list", 2, "did you mean queue list"),
         ("queue create 'a", 1, "No closing quotation"),
