@@ -27,7 +27,7 @@ from zaqarserver.storage.base import Storage
 from zaqarserver.storage.catalog import FlavorPut, Pool, PoolPut
 from zaqarserver.storage.pooled import PooledStorage
 from zaqarserver.websocket import FrameEdge
-from zaqarserver.websocket.protocol import WIRE
+from zaqarserver.websocket.protocol import TRANSPORT
 
 T = TypeVar("T")
 
@@ -171,7 +171,7 @@ class Dialog:
         scope = {
             "type": "websocket",
             "headers": [],
-            "extensions": {WIRE: self},
+            "extensions": {TRANSPORT: self},
         }
         self._serving = asyncio.create_task(
             self._bench.serve_frames(scope, self._sent.get, self._received.put)

@@ -114,8 +114,8 @@ def test_what_is_malformed_is_told_so_first(line, door):
 def test_a_connection_that_proves_nothing_is_closed(bench, dial):
     stranger, friend = dial(), dial()
     friend.authenticate("alice")
-    assert bench.frames.close_strangers(60.0) == 0
-    assert bench.frames.close_strangers(-1.0) == 1
+    assert bench.frames.close_anonymous(60.0) == 0
+    assert bench.frames.close_anonymous(-1.0) == 1
     stranger.dialog.wait_until_dropped()
     assert stranger.dialog.dropped == 1008
     assert friend.ask("queue_list")[0] == 200

@@ -187,7 +187,7 @@ async def _close_slow(
             (drop_unfinished(service.connections, to_arrive), "sent half a message"),
             (budget.drop_slow(to_be_read), "did not read their answers"),
             (
-                frames.close_strangers(conf.websocket.authentication_timeout),
+                frames.close_anonymous(conf.websocket.authentication_timeout),
                 "did not authenticate",
             ),
             (frames.close_idle(conf.websocket.idle_timeout), "were silent"),

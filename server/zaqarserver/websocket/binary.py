@@ -1,8 +1,8 @@
-"""MessagePack frames: to JSON text as they come in, from JSON text as they go out.
+"""MessagePack frames: requests to JSON text, answers and pushes from JSON text.
 
-A few bytes of either can become many objects, so both ways have bounds: a frame that
-comes in is counted before it is decoded, and an answer is made over message by message,
-with turns for others in between.
+A few bytes of either can become many objects, so both directions have bounds: the
+values of a request are counted before it is decoded, and an answer is converted message
+by message while other tasks run in between.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import msgspec
 
 from zaqarserver.websocket.frames import FrameError
 
-#: Bytes of JSON text that a value takes at least, with what separates it from others.
+#: Minimum bytes of JSON text of a value, with its separator.
 _LEAST_TEXT = 3
-#: Pushes whose binary form is remembered, since many connections get the same.
-_REMEMBERED = 16
+#: Pushes whose binary form is cached: many connections get the same push.
+_CACHED_PUSHES = 16
 
 _parts_of_map = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _parts_of_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -30,7 +30,7 @@ _pack = msgspec.msgpack.Encoder().encode
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """Keep the collector from looking through what is made here: it has no cycles."""
+    """Pause the garbage collector: the many new objects have no cycles."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -40,14 +40,14 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-# -- coming in ------------------------------------------------------------------
+# -- requests -------------------------------------------------------------------
 
 
 def _sizes() -> list[int]:
-    """Return, for each first byte of a value, how many bytes the value has.
+    """Return, for each first byte of a value, the size of the value in bytes.
 
-    Of a map or a list that is its head. For a text or bytes it is minus the number of
-    bytes that say its length.
+    For a map or list it is the size of its header; for a text or bytes it is the
+    negative number of bytes that hold its length.
     """
     sizes = [1] * 256
     sizes[0xA0:0xC0] = range(1, 33)
@@ -69,10 +69,10 @@ _EXTENSIONS = range(0xC7, 0xCA)
 
 
 def _check_count(data: bytes, most: int) -> None:
-    """Refuse a frame of more values than any request has.
+    """Refuse a frame with more values than any request has.
 
     Raises:
-        ValueError: It has more.
+        ValueError: It has more than ``most`` values.
     """
     at = count = 0
     end = len(data)
@@ -93,10 +93,10 @@ def text_of_binary(data: bytes, max_text: int) -> bytes:
 
     Args:
         data: The frame.
-        max_text: Bytes of JSON text that a request may have.
+        max_text: Maximum bytes of JSON text of a request.
 
     Raises:
-        FrameError: It is not MessagePack, has values that JSON has not, or too many.
+        FrameError: It is not MessagePack, has values unknown to JSON, or too many.
     """
     try:
         _check_count(data, max_text // _LEAST_TEXT)
@@ -110,16 +110,16 @@ def text_of_binary(data: bytes, max_text: int) -> bytes:
 
 def _text_of(value: Any) -> bytes:
     if type(value) is dict:
-        # Bytes are no names of members, which are ignored if they are unknown.
+        # A key of bytes cannot be a known member; unknown members are ignored.
         value = {key: value[key] for key in value if type(key) is not bytes}
     _check_keys(value)
-    # With the separators that text clients use, so that sizes are the same.
+    # Text clients use the same separators, so that sizes are the same.
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "surrogatepass")
 
 
 def _check_keys(value: Any) -> None:
-    """Refuse maps with other keys than texts; the encoder refuses what else is odd."""
+    """Refuse maps with keys that are not texts, which the encoder would convert."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
@@ -132,7 +132,7 @@ def _check_keys(value: Any) -> None:
         waiting += [one for one in item if one and type(one) in (dict, list)]
 
 
-# -- going out ------------------------------------------------------------------
+# -- answers and pushes ---------------------------------------------------------
 
 
 def to_binary(text: bytes) -> bytes:
@@ -141,16 +141,16 @@ def to_binary(text: bytes) -> bytes:
         return _pack(msgspec.json.decode(text))
 
 
-#: The same for pushes, which many connections get alike.
-push_to_binary = functools.lru_cache(_REMEMBERED)(to_binary)
+#: The same for pushes, cached.
+push_to_binary = functools.lru_cache(_CACHED_PUSHES)(to_binary)
 
 
 async def answer_to_binary(text: bytes, pause: Callable[[], Awaitable[None]]) -> bytes:
-    """Return an answer as MessagePack, and let others run in between.
+    """Return an answer as MessagePack; let other tasks run in between.
 
     Args:
         text: The answer's JSON text.
-        pause: Lets others run.
+        pause: Lets other tasks run.
     """
     parts = _parts_of_map(text)
     body = bytes(parts["body"])
@@ -167,7 +167,7 @@ async def answer_to_binary(text: bytes, pause: Callable[[], Awaitable[None]]) ->
 
 
 async def _in_pieces(text: bytes, pause: Callable[[], Awaitable[None]]) -> msgspec.Raw:
-    """Make a list over item by item, anything else at once."""
+    """Convert a list item by item, anything else at once."""
     if not text.startswith(b"["):
         await pause()
         return msgspec.Raw(to_binary(text))

@@ -11,13 +11,13 @@ from zaqarserver.operations.context import Server
 from zaqarserver.operations.fields import Fields
 from zaqarserver.operations.sharing import is_open
 from zaqarserver.operations.signing import Signature
-from zaqarserver.websocket.connection import Connection
+from zaqarserver.websocket.connection import WebSocketConnection
 from zaqarserver.websocket.frames import FrameError, Request
 from zaqarserver.websocket.login import REQUEST, Login, proofs_of
 
 SIGNATURE = "URL-Signature"
 _SIGNED_PARTS = ("URL-Paths", "URL-Methods", "X-Project-ID", "URL-Expires", SIGNATURE)
-# The wording, like the two that follow, is what clients of this transport know.
+# Clients of this transport expect these texts.
 _NOBODY = "Not authentified."
 _SOMEBODY_ELSE = "Not authenticated."
 _FAILED = "Authentication failed."
@@ -25,7 +25,7 @@ _DONE = {"message": "Authentified."}
 
 
 def needed_headers(request: Request) -> tuple[str, ...]:
-    """Return the headers that a frame cannot be read without."""
+    """Return the headers that a frame must have."""
     if request.action == "authenticate":
         return "X-Project-ID", "X-Auth-Token"
     if request.proofs is None or "X-Project-ID" in request.headers:
@@ -57,8 +57,8 @@ class Callers:
         self._server = server
         self._authenticator = authenticator
 
-    def login(self, connection: Connection) -> Login:
-        """Return the login of a new connection, which proved nothing yet."""
+    def login(self, connection: WebSocketConnection) -> Login:
+        """Return the login of a new connection, which has not authenticated yet."""
         return Login(
             self._authenticator,
             connection.expire,
@@ -68,13 +68,13 @@ class Callers:
 
     @property
     def must_authenticate(self) -> bool:
-        """Whether connections have to authenticate."""
+        """True if connections have to authenticate."""
         return self._authenticator.required
 
     async def authenticate(
         self, request: Request, login: Login
     ) -> tuple[int, dict[str, str], Identity | None]:
-        """Judge an ``authenticate``; a bad one leaves what was proved before.
+        """Process an ``authenticate``; a refused one leaves the login unchanged.
 
         Returns:
             The status and body of the answer, and the identity if it is accepted.
@@ -105,8 +105,8 @@ class Callers:
 
         Args:
             request: The frame.
-            operation: What it asks for.
-            values: The arguments of that.
+            operation: The operation of its action.
+            values: The operation's arguments.
 
         Raises:
             FrameError: Not authenticated.
@@ -147,7 +147,7 @@ class Callers:
     async def _signed(
         self, request: Request, operation: BoundOperation, values: Fields
     ) -> Identity:
-        """Return the project of a signature that covers the action, no roles."""
+        """Return the project of a signature that covers the action, without roles."""
         row = operation.row
         parts = [request.headers.get(name) for name in _SIGNED_PARTS]
         try:
@@ -164,7 +164,7 @@ class Callers:
 
 
 class _Parts(Signature, array_like=True, frozen=True):
-    """A signature as the headers of a frame have it, one after another."""
+    """The parts of a signature, in the order of the headers of a frame."""
 
 
 def _as_headers(request: Request) -> Headers:

@@ -1,7 +1,15 @@
-"""One client's connection: answers, pushes, and what it subscribed to.
+"""One client's WebSocket connection: answers, pushes and subscriptions.
 
-A push never overtakes an answer that is being produced: the client takes the
-next frame after a request for its answer (``websocket-v2`` 8.2).
+Theory of operation. Frames without ``X-Request-ID`` are served one after the other by
+the connection's reader. Frames with it run concurrently (:meth:`run_concurrently`), at
+most :data:`MAX_CONCURRENT` at a time, so that posts of one connection share a commit
+of the store; their answers then leave in one system call for each turn of the loop
+(``FrameTransport.join``).
+
+A push must not overtake an answer: a client takes the next frame after its request for
+the answer (``websocket-v2`` 8.2). So pushes are queued while any request is being
+answered, and one task sends the queue when none is. The queue is bounded; a client
+that does not read its pushes is disconnected, because it would miss some.
 """
 
 from __future__ import annotations
@@ -24,19 +32,19 @@ from zaqarserver.spaces import project_of
 from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.websocket.binary import answer_to_binary, push_to_binary
 from zaqarserver.websocket.login import Login
-from zaqarserver.websocket.room import MOST, Room
-from zaqarserver.websocket.seat import Seat
+from zaqarserver.websocket.memory import MAX_MEMORY, ConnectionMemory
+from zaqarserver.websocket.socket_quota import SocketQuota
 
 LOG = logging.getLogger(__name__)
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
-#: Requests of one connection that are served side by side at most.
+#: Requests of one connection that are served concurrently, at most.
 MAX_CONCURRENT = 64
-#: Pushes that may wait for a connection.
+#: Pushes that may be queued for a connection.
 MAX_WAITING = 1000
-#: Bytes of pushes that may wait where connections together keep too much.
+#: Bytes of pushes that may be queued while the budget of the process is full.
 MAX_WAITING_FULL = 65536
 #: Subscriptions that a connection may have.
 MAX_SUBSCRIPTIONS = 1000
@@ -44,17 +52,17 @@ TOO_SLOW = 1008
 RESTART = 1012
 FAILED = 1011
 IDLE = 1001
-STRANGER = 1008
+ANONYMOUS = 1008
 FULL = 1008
 EXPIRED = 4003
 
 
-class Ended(ConnectionError):
-    """The connection has ended: nobody waits for the answer."""
+class ConnectionEnded(ConnectionError):
+    """The connection has ended: the answer cannot be sent."""
 
 
-class Wire(Protocol):
-    """A connection as it is on the wire."""
+class FrameTransport(Protocol):
+    """The transport that sends the frames of one connection."""
 
     def drop(self, code: int, reason: str) -> None:
         """Close it, also if its peer does not read."""
@@ -63,50 +71,50 @@ class Wire(Protocol):
         """Send the answers of one turn of the loop together, or each at once."""
 
     def unsent(self) -> int:
-        """Return how many bytes the peer has not taken."""
+        """Return the number of bytes that the peer has not taken."""
 
     def is_closed(self) -> bool:
-        """Whether nothing can be sent any more."""
+        """True if nothing can be sent any more."""
 
     async def ready(self) -> None:
-        """Wait until the peer has taken all that was sent."""
+        """Wait until the peer has taken everything sent so far."""
 
 
-class Connection:
-    """One client's socket.
+class WebSocketConnection:
+    """The WebSocket connection of one client.
 
     Attributes:
-        uri: What its push subscriptions show as their subscriber.
-        subscriptions: The push subscriptions that were made through it, by id.
-        heard: When its last frame came, on the monotonic clock.
-        admitted: When it last sent a frame that was let in, or was opened.
-        login: Who it authenticated as.
-        seat: The project that it is counted for.
-        room: What it may keep in memory.
+        uri: The subscriber of its push subscriptions.
+        subscriptions: The push subscriptions made through it, by id.
+        last_frame: When the last frame arrived, on the monotonic clock.
+        last_admitted: When the last authorized frame arrived, or it was opened.
+        login: Its authentication.
+        socket_quota: The project that it is counted for.
+        memory: The bytes that it keeps in memory.
     """
 
     login: Login
-    seat: Seat
+    socket_quota: SocketQuota
 
     def __init__(
         self,
         send: Send,
         hub: Hub,
         base_uri: str,
-        wire: Wire,
+        transport: FrameTransport,
         budget: Budget,
         pause: Callable[[], Awaitable[None]],
     ) -> None:
         self.uri = f"{base_uri}/{uuid.uuid4()}"
         self.subscriptions: dict[str, Subscription] = {}
-        self.heard = self.admitted = time.monotonic()
+        self.last_frame = self.last_admitted = time.monotonic()
         self._send = send
         self._hub = hub
-        self.room = Room(budget, self.turn)
-        self._wire = wire
-        self._drop = wire.drop
+        self.memory = ConnectionMemory(budget, self.turn)
+        self._transport = transport
+        self._drop = transport.drop
         self._pause = pause
-        self._aside = 0
+        self._concurrent = 0
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._tasks: set[asyncio.Task[None]] = set()
         self._binary_pushes = False
@@ -118,13 +126,13 @@ class Connection:
     # -- answers --------------------------------------------------------------
 
     async def send(self, text: bytes, *, binary: bool) -> None:
-        """Send one frame in the encoding that its request had.
+        """Send one frame in the encoding of its request.
 
         Raises:
-            ConnectionError: It was closed meanwhile.
+            ConnectionError: The connection is closed.
         """
-        # First wait: a frame is one more copy of the answer.
-        await self._wire.ready()
+        # Wait before encoding: the frame is one more copy of the answer.
+        await self._transport.ready()
         self._check_open()
         if binary:
             data = await answer_to_binary(text, self._pause)
@@ -133,35 +141,35 @@ class Connection:
             await self._send({"type": "websocket.send", "text": text.decode()})
 
     def _check_open(self) -> None:
-        if self._closed or self._wire.is_closed():
-            raise Ended
+        if self._closed or self._transport.is_closed():
+            raise ConnectionEnded
 
     async def turn(self) -> None:
-        """Let others run; go on only if somebody still waits for an answer.
+        """Yield to other tasks; return if the connection is still open.
 
         Raises:
-            Ended: The connection was closed.
+            ConnectionEnded: The connection is closed.
         """
         await self._pause()
         self._check_open()
 
-    async def run_aside(self, work: Awaitable[None]) -> None:
-        """Run a request beside others, once there is a place for it."""
+    async def run_concurrently(self, work: Awaitable[None]) -> None:
+        """Run a request in a task, as soon as fewer than the limit run."""
         await self._slots.acquire()
-        self._aside += 1
-        self._wire.join(self._aside > 1)
+        self._concurrent += 1
+        self._transport.join(self._concurrent > 1)
 
         async def run() -> None:
             try:
                 await work
             except ConnectionError:
-                LOG.debug("a peer went away while it was answered")
+                LOG.debug("the peer disconnected before it got its answer")
             except Exception:
                 LOG.exception("an answer could not be sent")
                 self.fail()
             finally:
-                self._aside -= 1
-                self._wire.join(self._aside > 1)
+                self._concurrent -= 1
+                self._transport.join(self._concurrent > 1)
                 self._slots.release()
 
         self._keep(asyncio.create_task(run()))
@@ -172,7 +180,7 @@ class Connection:
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
-        """Hold pushes back until the answer has been sent."""
+        """Delay pushes until the answer has been sent."""
         self._answering += 1
         try:
             yield
@@ -182,62 +190,62 @@ class Connection:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it was closed from this side."""
+        """True if this side closed it."""
         return self._closed
 
     def close_if_idle(self, since: float) -> bool:
-        """Close it if it is silent since a moment and waits for nothing."""
-        idle = self.heard < since and not self.subscriptions and not self._tasks
+        """Close it if it sent nothing since a time, and has nothing to receive."""
+        idle = self.last_frame < since and not self.subscriptions and not self._tasks
         if idle and not self._answering and not self._closed:
             self._closed = True
-            self._drop(IDLE, "Nothing came for too long.")
+            self._drop(IDLE, "Nothing was received for too long.")
             return True
         return False
 
-    def close_if_stranger(self, since: float) -> bool:
-        """Close it if it proved nothing since a moment."""
-        strange = self.login.proofs is None and self.admitted < since
-        if strange and not self._closed:
+    def close_if_anonymous(self, since: float) -> bool:
+        """Close it if it has not authenticated and sent nothing signed since a time."""
+        anonymous = self.login.proofs is None and self.last_admitted < since
+        if anonymous and not self._closed:
             self._closed = True
-            self._drop(STRANGER, "Nobody authenticated.")
+            self._drop(ANONYMOUS, "The connection did not authenticate in time.")
             return True
         return False
 
     def expire(self) -> None:
-        """Close it, since who it authenticated as is not let in any more."""
+        """Close it because its authentication is not valid any more."""
         if not self._closed:
             self._closed = True
             self._drop(EXPIRED, "Authentication expired.")
 
-    def turn_away(self) -> None:
-        """Close it, since its project has as many as it may have."""
+    def close_over_quota(self) -> None:
+        """Close it because its project has reached its quota of sockets."""
         if not self._closed:
             self._closed = True
-            self._drop(FULL, "The project has as many WebSockets as it may have.")
+            self._drop(FULL, "The project has reached its quota of WebSockets.")
 
     def fail(self) -> None:
-        """Close it, since an answer is missing that its client waits for."""
+        """Close it because an answer that its client waits for cannot be sent."""
         self._closed = True
-        self._drop(FAILED, "The server met an error.")
+        self._drop(FAILED, "Unexpected error in the server.")
 
     def restart(self) -> None:
-        """Close it, since its subscriptions were lost; the client makes them anew."""
+        """Close it because its subscriptions are lost; the client renews them."""
         if not self._closed:
             self._closed = True
             self._drop(RESTART, "The subscriptions were lost. Please connect again.")
 
     async def drain(self) -> None:
-        """Wait until all requests that came are answered and all pushes are sent."""
+        """Wait until all received requests are answered and all pushes are sent."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def give_up(self) -> None:
-        """End requests under way: the server ends, and waits for them no longer."""
+    def cancel(self) -> None:
+        """Cancel the requests under way, because the server ends."""
         for task in self._tasks:
             task.cancel()
 
     async def finish(self) -> None:
-        """Forget what waits; let requests under way end."""
+        """Discard queued pushes; wait for the requests under way."""
         self._closed = True
         self.login.stop()
         self._forget_pushes()
@@ -250,12 +258,12 @@ class Connection:
 
     # -- pushes ---------------------------------------------------------------
 
-    def listener(self, *, binary: bool) -> _Listener:
-        """Return what a request of this encoding may subscribe."""
-        return _Listener(self, binary=binary)
+    def listener(self, *, binary: bool) -> _ConnectionListener:
+        """Return the listener for a request of this encoding."""
+        return _ConnectionListener(self, binary=binary)
 
     def listen(self, subscription: Subscription, *, binary: bool) -> None:
-        """Take pushes for a subscription; all pushes have the newest encoding."""
+        """Receive pushes for a subscription; all use the encoding set last."""
         self._binary_pushes = binary
         if subscription.id in self.subscriptions:
             return
@@ -263,7 +271,7 @@ class Connection:
         self._hub.add(subscription, self)
 
     def is_full(self) -> bool:
-        """Whether it has as many live subscriptions as it may have."""
+        """Return True if it has the maximum number of live subscriptions."""
         if len(self.subscriptions) >= MAX_SUBSCRIPTIONS:
             for one in list(self.subscriptions.values()):
                 if self._hub.is_over(one):
@@ -272,11 +280,11 @@ class Connection:
         return len(self.subscriptions) >= MAX_SUBSCRIPTIONS
 
     def listens(self) -> bool:
-        """Whether something is pushed to it."""
+        """Return True if it has push subscriptions."""
         return bool(self.subscriptions)
 
-    def leave_others(self, project: str) -> list[Subscription]:
-        """Take no more pushes for other projects; return what it had of them."""
+    def end_other_projects(self, project: str) -> list[Subscription]:
+        """Stop the pushes of other projects; return their subscriptions."""
         others = [
             one
             for one in self.subscriptions.values()
@@ -288,36 +296,36 @@ class Connection:
         return others
 
     def forget(self, subscription: Subscription) -> None:
-        """Leave a subscription alone that belongs to somebody else by now."""
+        """Drop a subscription that another subscriber has taken over."""
         self.subscriptions.pop(subscription.id, None)
 
     def push(self, text: bytes) -> None:
-        """Queue a push; a client that does not read is dropped."""
+        """Queue a push; disconnect a client that does not read."""
         if self._closed:
             return
         self._waiting.append(text)
-        self.room.push(len(text))
+        self.memory.push(len(text))
         if self._is_full():
             self.fall_behind()
             return
         self._flush()
 
     def fall_behind(self) -> None:
-        """Close it, since it misses a push."""
+        """Close it because it misses a push."""
         if not self._closed:
             self._closed = True
             self._forget_pushes()
             self._drop(TOO_SLOW, "The subscriber does not read its messages.")
 
     def _is_full(self) -> bool:
-        """Whether more waits than may wait for a client."""
-        waiting = self.room.pushes + self._wire.unsent()
-        scarce = self.room.budget.is_full and self.room.pushes > MAX_WAITING_FULL
-        return len(self._waiting) > MAX_WAITING or waiting > MOST or scarce
+        """Return True if more pushes are queued than allowed."""
+        waiting = self.memory.pushes + self._transport.unsent()
+        scarce = self.memory.budget.is_full and self.memory.pushes > MAX_WAITING_FULL
+        return len(self._waiting) > MAX_WAITING or waiting > MAX_MEMORY or scarce
 
     def _forget_pushes(self) -> None:
         self._waiting.clear()
-        self.room.push(-self.room.pushes)
+        self.memory.push(-self.memory.pushes)
 
     def _flush(self) -> None:
         if self._waiting and not self._answering and self._pusher is None:
@@ -329,7 +337,7 @@ class Connection:
             while self._waiting and not self._answering:
                 await self._pause()
                 text = self._waiting.popleft()
-                self.room.push(-len(text))
+                self.memory.push(-len(text))
                 await self._send(_push_frame(text, binary=self._binary_pushes))
         except Exception:  # noqa: BLE001 - the peer is gone; its reader ends the rest
             self._closed = True
@@ -337,10 +345,10 @@ class Connection:
             self._pusher = None
 
 
-class _Listener:
-    """A connection as an operation sees it: something that can be subscribed."""
+class _ConnectionListener:
+    """The listener that an operation gets: a connection that can be subscribed."""
 
-    def __init__(self, connection: Connection, *, binary: bool) -> None:
+    def __init__(self, connection: WebSocketConnection, *, binary: bool) -> None:
         self._connection = connection
         self._binary = binary
         self.uri = connection.uri
@@ -349,7 +357,7 @@ class _Listener:
         """Return if the connection may have one more subscription.
 
         Raises:
-            QuotaExceeded: It may not.
+            QuotaExceeded: It has the maximum number.
         """
         if self._connection.is_full():
             raise QuotaExceeded(
@@ -357,15 +365,15 @@ class _Listener:
             )
 
     def listen(self, subscription: Subscription) -> None:
-        """Push what is posted to the subscription's queue from now on."""
+        """Push messages posted to the subscription's queue from now on."""
         self._connection.listen(subscription, binary=self._binary)
 
 
 def _push_frame(text: bytes, *, binary: bool) -> Message:
-    """Make a push; a payload that is no JSON goes as text, whatever was agreed."""
+    """Return the frame of a push; a payload that is not JSON is sent as text."""
     if binary:
         try:
             return {"type": "websocket.send", "bytes": push_to_binary(text)}
         except (msgspec.MsgspecError, RecursionError, OverflowError):
-            pass  # no JSON, or JSON that has no MessagePack form
+            pass  # not JSON, or JSON without a MessagePack form
     return {"type": "websocket.send", "text": text.decode()}

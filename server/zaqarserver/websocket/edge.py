@@ -1,8 +1,9 @@
-"""The WebSocket edge: from a frame to one operation and back.
+"""The WebSocket edge: reads frames, runs operations, writes answers.
 
-Frames without a request id of the client's are served and answered one by one,
-in order. Frames with the header ``X-Request-ID`` may be served side by side;
-their answers carry the id.
+Frames without the header ``X-Request-ID`` are served and answered one by one, in
+order. Frames with it may be served concurrently; their answers carry the id. The way
+of a frame is: split the envelope without decoding the body, look up the operation,
+read the arguments, identify the caller, ``admit``, ``run``, render.
 """
 
 from __future__ import annotations
@@ -38,7 +39,12 @@ from zaqarserver.operations.fields import Fields
 from zaqarserver.storage.subscriptions import Subscription, SubscriptionDelete
 from zaqarserver.websocket.binary import text_of_binary
 from zaqarserver.websocket.callers import Callers, LoginEnded
-from zaqarserver.websocket.connection import Connection, Ended, Message, Send
+from zaqarserver.websocket.connection import (
+    ConnectionEnded,
+    Message,
+    Send,
+    WebSocketConnection,
+)
 from zaqarserver.websocket.frames import (
     EMPTY,
     NO_ECHO,
@@ -48,19 +54,19 @@ from zaqarserver.websocket.frames import (
     answer,
     echo,
     envelope,
+    error_body,
     masked,
-    told,
 )
-from zaqarserver.websocket.protocol import DRAINING, WIRE
+from zaqarserver.websocket.protocol import DRAINING, TRANSPORT
 from zaqarserver.websocket.reading import read_request, read_values
-from zaqarserver.websocket.seat import Seat
+from zaqarserver.websocket.socket_quota import SocketQuota
 
 LOG = logging.getLogger(__name__)
 
 Receive = Callable[[], Awaitable[Message]]
 
-#: Bytes of JSON text that a request may have beside its messages.
-_MAX_BESIDE = 65536
+#: Bytes of JSON text that a request may have in addition to its messages.
+_MAX_ENVELOPE = 65536
 _LOGGABLE = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 
@@ -85,9 +91,9 @@ class FrameEdge:
         self._metrics = metrics
         self._clock = server.clock
         self._operations = bind(server.settings)
-        self._connections: set[Connection] = set()
+        self._connections: set[WebSocketConnection] = set()
         self._turns = server.budget.turns
-        self._max_text = server.settings.max_messages_post_size + _MAX_BESIDE
+        self._max_text = server.settings.max_messages_post_size + _MAX_ENVELOPE
 
     async def serve(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one connection from its handshake to its end."""
@@ -102,47 +108,49 @@ class FrameEdge:
         try:
             code = await self._take_all(connection, receive)
         except ConnectionError:
-            LOG.debug("a peer went away while it was answered")
+            LOG.debug("the peer disconnected before it got its answer")
         except asyncio.CancelledError:
-            LOG.warning("requests of a WebSocket were not waited for")
-            connection.give_up()
+            LOG.warning("the server ended before requests of a WebSocket were done")
+            connection.cancel()
         except Exception:
             LOG.exception("a frame could not be answered")
             connection.fail()
         finally:
             self._connections.discard(connection)
             await connection.finish()
-            connection.seat.leave()
+            connection.socket_quota.leave()
             await self._unsubscribe(list(connection.subscriptions.values()))
         if code == DRAINING:
             await send({"type": "websocket.close", "code": DRAINING})
 
-    def _connection(self, scope: Message, send: Send) -> Connection:
-        connection = Connection(
+    def _connection(self, scope: Message, send: Send) -> WebSocketConnection:
+        connection = WebSocketConnection(
             send,
             self._hub,
             self._base_uri,
-            scope["extensions"][WIRE],
+            scope["extensions"][TRANSPORT],
             self._server.budget,
             self._turns.pause,
         )
         connection.login = self._callers.login(connection)
-        connection.seat = Seat(self._server.quotas, self._clock.now)
+        connection.socket_quota = SocketQuota(self._server.quotas, self._clock.now)
         return connection
 
-    async def _take_all(self, connection: Connection, receive: Receive) -> int | None:
-        """Serve what comes until the connection ends.
+    async def _take_all(
+        self, connection: WebSocketConnection, receive: Receive
+    ) -> int | None:
+        """Serve frames until the connection ends.
 
         Returns:
-            The code of its end.
+            The close code, ``None`` if this side closed it.
         """
         while (message := await receive())["type"] == "websocket.receive":
-            connection.heard = time.monotonic()
-            await connection.room.admit()
+            connection.last_frame = time.monotonic()
+            await connection.memory.admit()
             await self._turns.pause()
             await self._take(connection, message)
             if connection.is_closed:
-                return None  # what came behind is answered by the close
+                return None  # frames received after that are not answered
         if message["code"] == DRAINING:
             await connection.drain()
         return int(message["code"])
@@ -155,40 +163,40 @@ class FrameEdge:
         return text in self._origins or is_loopback_host(urlsplit(text).hostname)
 
     def close_idle(self, older_than: float) -> int:
-        """Close connections that are silent and listen to nothing.
+        """Close connections that send nothing and have no subscriptions.
 
         Args:
-            older_than: Seconds that a connection may be silent.
+            older_than: Seconds that a connection may send nothing.
 
         Returns:
-            How many were closed.
+            The number of closed connections.
         """
         since = time.monotonic() - older_than
         return sum(one.close_if_idle(since) for one in list(self._connections))
 
-    def close_strangers(self, older_than: float) -> int:
-        """Close connections that have not proved who they are.
+    def close_anonymous(self, older_than: float) -> int:
+        """Close connections that have not authenticated.
 
         Args:
-            older_than: Seconds that a connection has for it, from its start or from
-                its last frame with a valid signature.
+            older_than: Seconds that a connection has to authenticate, from its start
+                or from its last frame with a valid signature.
 
         Returns:
-            How many were closed.
+            The number of closed connections.
         """
         if not self._callers.must_authenticate:
             return 0
         since = time.monotonic() - older_than
-        return sum(one.close_if_stranger(since) for one in list(self._connections))
+        return sum(one.close_if_anonymous(since) for one in list(self._connections))
 
     def restart_listeners(self) -> None:
-        """Close connections whose subscriptions others have removed."""
+        """Close connections whose subscriptions other servers have removed."""
         for connection in list(self._connections):
             if connection.listens():
                 connection.restart()
 
     async def _unsubscribe(self, subscriptions: Sequence[Subscription]) -> None:
-        """End push subscriptions of a connection."""
+        """Delete push subscriptions of a connection."""
         for subscription in subscriptions:
             try:
                 await self._server.storage.do(
@@ -199,7 +207,7 @@ class FrameEdge:
             except Unavailable as error:
                 LOG.warning("a push subscription outlives its connection: %s", error)
 
-    async def _take(self, connection: Connection, message: Message) -> None:
+    async def _take(self, connection: WebSocketConnection, message: Message) -> None:
         binary = message.get("bytes") is not None
         size = len(message["bytes"] if binary else message["text"])
         repeated = NO_ECHO
@@ -219,20 +227,25 @@ class FrameEdge:
                 answer(repeated, error.status, error.body), binary=binary
             )
             return
-        lease = connection.room.lease(size)
+        lease = connection.memory.lease(size)
         work = self._serve_request(connection, request, lease, binary=binary)
-        # What comes after an authenticate waits until that is decided.
+        # Frames after an authenticate wait for its result.
         if REQUEST_ID in request.headers and request.action != "authenticate":
-            await connection.run_aside(work)
+            await connection.run_concurrently(work)
         else:
             await work
 
     async def _serve_request(
-        self, connection: Connection, request: Request, lease: Lease, *, binary: bool
+        self,
+        connection: WebSocketConnection,
+        request: Request,
+        lease: Lease,
+        *,
+        binary: bool,
     ) -> None:
         started = time.perf_counter()
         own_id = request.headers.get(REQUEST_ID)
-        # A client that names its requests finds them in the log by that name.
+        # The log uses the client's own request id, if it is safe to log.
         named = bool(own_id and _LOGGABLE.fullmatch(own_id))
         request_id = str(own_id) if named else new_request_id()
         request_id_var.set(request_id)
@@ -247,24 +260,24 @@ class FrameEdge:
                 if request.undo is not None:
                     await request.undo()
                 raise
-            if connection.login.is_lost:
+            if connection.login.is_invalid:
                 connection.expire()
-            elif connection.seat.is_refused:
-                connection.turn_away()
+            elif connection.socket_quota.is_refused:
+                connection.close_over_quota()
         self._metrics.count_request(
             "websocket", request.action, status, time.perf_counter() - started
         )
 
     async def _answer(
         self,
-        connection: Connection,
+        connection: WebSocketConnection,
         request: Request,
         request_id: str,
         lease: Lease,
         *,
         binary: bool,
     ) -> tuple[int, bytes]:
-        """Return the status and text; what the text was made of is not kept."""
+        """Return the status and text of the answer."""
         if request.action == "authenticate":
             status, body = await self._authenticate(connection, request)
             repeated = echo(b'"authenticate"', EMPTY, EMPTY)
@@ -276,23 +289,23 @@ class FrameEdge:
         return status, answer(repeated, status, body, request.headers.get(REQUEST_ID))
 
     async def _authenticate(
-        self, connection: Connection, request: Request
+        self, connection: WebSocketConnection, request: Request
     ) -> tuple[int, Any]:
         status, body, identity = await self._callers.authenticate(
             request, connection.login
         )
         if identity is not None:
-            # Another project's messages are no business of the new caller's.
-            await self._unsubscribe(connection.leave_others(identity.project))
+            # The new caller must not receive messages of another project.
+            await self._unsubscribe(connection.end_other_projects(identity.project))
             try:
-                connection.seat.change(identity.project)
+                connection.socket_quota.change(identity.project)
             except QuotaExceeded as error:
                 return error.status, {"error": error.description}
         return status, body
 
     async def _run(
         self,
-        connection: Connection,
+        connection: WebSocketConnection,
         request: Request,
         request_id: str,
         lease: Lease,
@@ -310,17 +323,17 @@ class FrameEdge:
             context = self._context(
                 client_id, identity, request_id, listener, topics=topics
             )
-            connection.seat.take(identity.project)
+            connection.socket_quota.take(identity.project)
             admit(operation, context)
             result = await run(operation, context, values, lease)
             request.undo = operation.undo(context, values, result)
             reply = operation.render_frame(context, values, result)
-        except Ended:
+        except ConnectionEnded:
             raise
         except FrameError as error:
             return error.status, error.body
         except RequestError as error:
-            return error.status, told(error)
+            return error.status, error_body(error)
         except Unavailable as error:
             LOG.warning("cannot serve now: %s", error)
             return error.status, {"exception": error.public, "error": error.public}
@@ -331,7 +344,7 @@ class FrameEdge:
 
     async def _identify(
         self,
-        connection: Connection,
+        connection: WebSocketConnection,
         request: Request,
         operation: BoundOperation,
         values: Fields,
@@ -339,16 +352,16 @@ class FrameEdge:
         try:
             identity = await self._callers.identify(request, operation, values)
         except LoginEnded:
-            connection.login.lose(request.proofs)
+            connection.login.invalidate(request.proofs)
             raise
-        connection.admitted = time.monotonic()
+        connection.last_admitted = time.monotonic()
         return identity
 
     def _client_id(self, request: Request) -> str:
         try:
             return self._client_ids.normalise(request.headers["Client-ID"])
         except BadRequest as error:
-            # The words that clients of this transport look for.
+            # Clients of this transport look for this text.
             raise FrameError(
                 400, error.description, "badly formed hexadecimal UUID string"
             ) from None

@@ -12,9 +12,9 @@ from zaqarserver.identity.auth import Headers
 from zaqarserver.operations.readers import check_json
 
 EMPTY = b"{}"
-#: The header by which a client names a request of its own.
+#: The header with the client's own id of a request.
 REQUEST_ID = "X-Request-ID"
-#: The headers that are texts wherever they are sent (``websocket-v2`` section 3).
+#: The headers that must be texts (``websocket-v2`` section 3).
 _TEXTS = frozenset(
     {
         *("Client-ID", "X-Project-ID", "X-Auth-Token", REQUEST_ID),
@@ -30,7 +30,7 @@ _raw = msgspec.json.Decoder(msgspec.Raw)
 
 
 class FrameError(Exception):
-    """A frame that is no request; answered, never served.
+    """A frame that is not a valid request; its answer is an error.
 
     Attributes:
         status: The status of the answer.
@@ -69,8 +69,8 @@ class Request:
         action: The action's name.
         headers: The headers as sent.
         body: The body's JSON text; empty if the frame had none.
-        proofs: What its connection had proved when the frame came, if anything.
-        undo: Takes back what was done, if the answer cannot be sent.
+        proofs: The credentials of the connection's login when the frame arrived.
+        undo: Reverses the operation if its answer cannot be sent.
     """
 
     __slots__ = ("_headers_text", "action", "body", "headers", "proofs", "undo")
@@ -102,12 +102,12 @@ class Request:
 
 
 def masked(headers: bytes) -> bytes:
-    """Return the headers of a frame that is refused, without secrets."""
+    """Return the headers of a refused frame, without secrets."""
     if any(name.encode() in headers for name in _SECRET_HEADERS):
         try:
             return _without_secrets(_headers.decode(headers))
         except msgspec.MsgspecError:
-            return EMPTY  # no object: which part of it is secret is anybody's guess
+            return EMPTY  # not an object: any part of it may be secret
     return headers
 
 
@@ -136,7 +136,7 @@ def answer(
     Args:
         request: The echo of the request.
         status: The status.
-        body: What to answer, encoded here.
+        body: The body of the answer, encoded here.
         request_id: The client's own id of the request, if it sent one.
     """
     if request_id is None:
@@ -178,7 +178,7 @@ def decode_headers(text: bytes) -> dict[str, Any]:
     """Return a frame's headers.
 
     Raises:
-        FrameError: They are not an object, or a known one is no text.
+        FrameError: They are not an object, or a known one is not a text.
     """
     if len(text) > MAX_HEADERS:
         raise schema_error(f"headers: they may have at most {MAX_HEADERS} bytes")
@@ -193,12 +193,12 @@ def decode_headers(text: bytes) -> dict[str, Any]:
 
 
 def schema_error(detail: str) -> FrameError:
-    """Return the answer to a frame with a member of a wrong type."""
+    """Return the error for a frame with a member of a wrong type."""
     return FrameError(400, "Schema validation failed.", detail)
 
 
-def told(error: RequestError) -> dict[str, Any]:
-    """Return the body that says what cannot be done (``websocket-v2`` 4.1)."""
+def error_body(error: RequestError) -> dict[str, Any]:
+    """Return the body of an error (``websocket-v2`` 4.1)."""
     text = error.description or error.title
     body: dict[str, Any] = {"exception": error.detail or text, "error": text}
     if isinstance(error, TooManyRequests):
@@ -207,13 +207,13 @@ def told(error: RequestError) -> dict[str, Any]:
 
 
 def size_of(body: bytes, member: str) -> int:
-    """Return how many bytes of JSON text a member of a body has."""
+    """Return the size of a member of a body, in bytes of JSON text."""
     members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     return len(bytes(members.get(member, b"")))
 
 
 def explain(error: Exception) -> FrameError:
-    """Name what is wrong in the words that clients of this transport know."""
+    """Return the error in the wording that clients of this transport expect."""
     text = str(error).replace("`", "")
     if "$.messages[" in text:
         if "missing required field body" in text:

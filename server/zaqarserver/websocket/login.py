@@ -1,8 +1,8 @@
-"""Who a connection authenticated as, until that ends (``websocket-v2`` section 5).
+"""The authentication of a connection, until it expires (``websocket-v2`` section 5).
 
-A connection may live longer than what proved who it is. The authenticator is asked
-again for each frame, which costs a look-up as long as its verdict holds; and a
-connection that only listens is looked after by a timer.
+A connection may outlive its token. So the credentials are verified for each frame,
+which is a cache look-up while the token verdict is cached; a timer verifies those of a
+connection that only receives pushes.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from zaqarserver.identity.auth import Authenticator, Headers, Identity
 
 LOG = logging.getLogger(__name__)
 
-#: ``authenticate`` is judged as this request (``websocket-v2`` 5.1).
+#: The request that ``authenticate`` is verified as (``websocket-v2`` 5.1).
 REQUEST = ("POST", "/")
-#: Seconds until a listener is looked at again, at least, and if it cannot be.
+#: Seconds until a listener is verified again: at least, and after a failure.
 LEAST_PAUSE = 1.0
 PAUSE = 10.0
 _PROOFS = ("X-Auth-Token", "X-Service-Token")
 
 
 def proofs_of(headers: dict[str, Any]) -> Headers:
-    """Return what in a frame's headers proves who sends it, and nothing else."""
+    """Return the credentials in a frame's headers."""
     return {
         name.lower().encode(): value.encode()
         for name in _PROOFS
@@ -35,17 +35,17 @@ def proofs_of(headers: dict[str, Any]) -> Headers:
 
 
 class Login:
-    """The proof that a connection gave last.
+    """The credentials with which a connection authenticated last.
 
     Attributes:
-        proofs: What the authenticator is asked with, or ``None`` before the first.
-        is_lost: Whether it turned out that it holds no more.
+        proofs: The credentials as headers, or ``None`` before the first.
+        is_invalid: True if they have expired or were revoked.
 
     Args:
-        authenticator: Says who callers are.
-        end: Closes the connection, called when the proof ceases to hold.
-        listens: Says whether the connection waits for messages.
-        clock: The server's time.
+        authenticator: Identifies callers.
+        end: Closes the connection; called when the credentials expire.
+        listens: Returns True if the connection has push subscriptions.
+        clock: Returns the server's time.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Login:
         clock: Callable[[], float],
     ) -> None:
         self.proofs: Headers | None = None
-        self.is_lost = False
+        self.is_invalid = False
         self._authenticator = authenticator
         self._end = end
         self._listens = listens
@@ -65,17 +65,17 @@ class Login:
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, proofs: Headers, identity: Identity) -> None:
-        """Put a proof that was accepted in the place of the one before."""
+        """Replace the credentials by new ones that were accepted."""
         self.proofs = proofs
-        self.is_lost = False
+        self.is_invalid = False
         self._watch(identity)
 
-    def lose(self, proofs: Headers | None) -> None:
-        """Note that a proof holds no more, unless there is a newer one."""
-        self.is_lost = proofs is self.proofs
+    def invalidate(self, proofs: Headers | None) -> None:
+        """Mark credentials as invalid, unless they were replaced."""
+        self.is_invalid = proofs is self.proofs
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """Stop verifying."""
         self._cancel_timer()
         if self._task is not None:
             self._task.cancel()
@@ -93,7 +93,7 @@ class Login:
             self._wake_after(pause, identity)
 
     def _wake_after(self, pause: float, identity: Identity) -> None:
-        """Look again after a pause, and at the end of the identity at the latest."""
+        """Verify again after a pause, at the latest when the identity expires."""
         self._cancel_timer()
         if identity.expires is not None:
             pause = min(pause, max(0.0, identity.expires - self._clock()))
@@ -106,7 +106,7 @@ class Login:
         elif self._listens():
             self._task = asyncio.create_task(self._look_again(identity))
         else:
-            # Its next frame is checked as it comes.
+            # Its next frame is verified when it arrives.
             self._wake_after(PAUSE, identity)
 
     async def _look_again(self, identity: Identity) -> None:
@@ -116,15 +116,15 @@ class Login:
         try:
             found = await self._authenticator.identify(proofs, *REQUEST)
         except Unavailable as error:
-            # What was proved holds until it expires by itself.
-            LOG.warning("a listener could not be checked: %s", error)
+            # The last result holds until the token expires.
+            LOG.warning("a listener could not be verified: %s", error)
             found = None
         except RequestError:
             if self.proofs is proofs:
                 self._end()
             return
         if self.proofs is not proofs:
-            return  # it authenticated anew meanwhile, and is watched for that
+            return  # it authenticated again meanwhile; its timer runs
         if found is None:
             self._wake_after(PAUSE, identity)
         else:

@@ -1,8 +1,8 @@
-"""One WebSocket connection on the wire, with bounds on what its peer may do.
+"""The transport of WebSocket connections, with bounds on what a peer may do.
 
-The parser is that of ``websockets``, the protocol uvicorn's. What a peer sends is
-given to them in small slices, so that many small frames of one peer do not keep the
-others waiting, and only as fast as the application takes the messages.
+The parser comes from ``websockets``, the protocol class from uvicorn. Received bytes
+are parsed in small slices, so that many small frames of one peer do not delay the
+others, and only as fast as the application takes the messages.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from zaqarserver.common.budget import Account, Budget
 from zaqarserver.common.peers import is_reset
 from zaqarserver.common.turns import SLICE_SECONDS
 
-#: Seconds that a dropped peer gets to read what was sent to it.
+#: Seconds that a dropped peer has to read what was sent to it.
 PATIENCE = 5.0
-#: Seconds that a peer gets to answer the close of a server that drains.
+#: Seconds that a peer has to answer the close frame of a draining server.
 CLOSE_SECONDS = 2.0
-#: Seconds after which a server that drains looks whether a peer reads.
+#: Seconds after which a draining server checks whether a peer reads.
 LOOK_SECONDS = 4.0
 #: Bytes that are parsed at a time.
 SLICE = 4096
 #: Fragments that a message may have.
 MAX_FRAGMENTS = 4096
-#: Pings and pongs of a peer in a second.
+#: Pings and pongs of a peer per second.
 MAX_CONTROLS = 1000
-#: Bytes of an unfinished message that a peer may have while there is no room.
+#: Bytes of an incomplete message of a peer while the budget is full.
 MAX_UNFINISHED = 65536
 
 TOO_SLOW = 1008
 TOO_MANY = 1008
 DRAINING = 1012
 NO_ROOM = 1013
-#: The member of the scope's extensions that is the connection itself.
-WIRE = "zaqar.wire"
+#: The key of this transport in the extensions of the ASGI scope.
+TRANSPORT = "zaqar.transport"
 
 
-class _Joining:
-    """A transport that can send what one turn of the loop writes in one piece.
+class _JoiningTransport:
+    """A transport that can join the writes of one turn of the loop.
 
-    Worth it while several answers are on their way: one system call for all of
-    them. A lone answer goes out at once.
+    While several requests are served concurrently, their answers leave in one system
+    call. A single answer is written at once.
     """
 
     __slots__ = ("_loop", "_parts", "joins", "plain")
@@ -65,9 +65,9 @@ class _Joining:
         self._parts: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        """Send, or keep for the end of this turn."""
+        """Write now, or at the end of this turn of the loop."""
         if self.plain.is_closing():
-            return  # its peer is gone, or told that nothing more comes
+            return
         if self._parts:
             self._parts.append(data)
         elif self.joins:
@@ -77,14 +77,14 @@ class _Joining:
             self.plain.write(data)
 
     def flush(self) -> None:
-        """Send what was kept."""
+        """Write the joined data."""
         if self._parts:
             parts, self._parts = self._parts, []
             if not self.plain.is_closing():
                 self.plain.write(b"".join(parts))
 
     def close(self) -> None:
-        """Send what was kept, then close."""
+        """Write the joined data, then close."""
         self.flush()
         self.plain.close()
 
@@ -93,26 +93,26 @@ class _Joining:
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """A connection that is bounded, and can be closed although its peer does not read.
+    """A bounded connection, which can be closed although its peer does not read.
 
     Attributes:
-        budget: What all connections of the process share.
-        account: What this one keeps.
-        unfinished_since: When the message began that has not come in whole.
+        budget: The memory that all connections of the process share.
+        account: The memory that this one uses.
+        unfinished_since: When the incomplete message began to arrive.
     """
 
     budget = Budget()
     account: Account
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Put the joining transport in the place of the plain one."""
+        """Wrap the transport in the joining one."""
         super().connection_made(transport)
         plain = self.transport
-        # Paused whenever the peer does not take all at once: so it is known how much
-        # waits, and there is at most one answer in the transport.
+        # Writing pauses whenever the peer does not take everything at once. So there
+        # is at most one answer in the transport, and its size is known.
         plain.set_write_buffer_limits(0)
         self.account = self.budget.account(self.unsent, self._drop_slow)
-        self.transport = _Joining(plain, self.loop)  # type: ignore[assignment]  # a stand-in
+        self.transport = _JoiningTransport(plain, self.loop)  # type: ignore[assignment]  # a wrapper
         self.close_timeout = CLOSE_SECONDS
         self.unfinished_since: float | None = None
         self._arrived = bytearray()
@@ -123,14 +123,14 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self._parsing: asyncio.Handle | None = None
 
     def handle_connect(self, event: Request) -> None:
-        """Give the application the means to steer the connection."""
+        """Pass this transport to the application in the scope."""
         super().handle_connect(event)
         scope: Any = getattr(self, "scope", None)
         if scope is not None:
-            scope["extensions"][WIRE] = self
+            scope["extensions"][TRANSPORT] = self
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give back what the connection kept."""
+        """Release the memory of the connection."""
         super().connection_lost(exc)
         self._forget()
         self._count()
@@ -139,13 +139,13 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     # -- receiving ------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, a slice at a time."""
+        """Parse received bytes, a slice at a time."""
         self._arrived += data
         if self._parsing is None:
             self._parse()
 
     def _parse(self) -> None:
-        """Parse until there is a message for the application, or for a short time."""
+        """Parse until there is a message for the application, or time is up."""
         self._parsing = None
         until = time.perf_counter() + SLICE_SECONDS
         while self._arrived and not self._is_busy() and not self.transport.is_closing():
@@ -158,14 +158,14 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         if self.transport.is_closing():
             self._forget()
         self._count()
-        self._steer()
+        self._pause_reading()
 
     def _is_busy(self) -> bool:
-        """Whether the application has a message to take; closed, it takes none."""
+        """Return True if a message waits for the application of an open connection."""
         return not self.queue.empty() and not self.close_sent
 
-    def _steer(self) -> None:
-        """Read on only when all that came was parsed and taken."""
+    def _pause_reading(self) -> None:
+        """Pause reading until everything received is parsed and taken."""
         if self._arrived or self._is_busy():
             self.unfinished_since = None
             if not self.read_paused:
@@ -181,7 +181,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
 
     async def receive(self) -> ASGIReceiveEvent:
-        """Return the next message; parse on when there is no other."""
+        """Return the next message; continue to parse if it is the last one."""
         message = await self.queue.get()
         if self.queue.empty() and not self.disconnected:
             self._go_on()
@@ -191,30 +191,30 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         if self._arrived and self._parsing is None:
             self._parsing = self.loop.call_soon(self._parse)
         else:
-            self._steer()
+            self._pause_reading()
 
     def _count(self) -> None:
-        """Count what has come and is no message yet."""
+        """Count the received bytes that are not a complete message yet."""
         received = len(self._arrived) + len(self.conn.reader.buffer) + self._partial
         self.account.keep(received - self._received)
         self._received = received
         if self.budget.is_full and received > MAX_UNFINISHED:
-            self.drop(NO_ROOM, "The server has too much to send now.")
+            self.drop(NO_ROOM, "The server is out of memory for connections.")
 
     def _forget(self) -> None:
-        """Throw away what came and was not parsed."""
+        """Discard received bytes that are not parsed."""
         self._arrived.clear()
         self.conn.reader.discard()
         self.frames = []
         self._partial = 0
 
     def handle_text(self, event: Frame) -> None:
-        """Begin a message, or take a whole one."""
+        """Begin a message, or take a complete one."""
         self._partial = 0 if event.fin else len(event.data)
         super().handle_text(event)
 
     def handle_bytes(self, event: Frame) -> None:
-        """Begin a message, or take a whole one."""
+        """Begin a message, or take a complete one."""
         self._partial = 0 if event.fin else len(event.data)
         super().handle_bytes(event)
 
@@ -235,7 +235,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
                 self.conn.data_to_send()
 
     def handle_pong(self, event: Frame) -> None:
-        """Take a sign of life."""
+        """Take the answer to a ping."""
         if self._admits_control():
             super().handle_pong(event)
 
@@ -253,33 +253,33 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     # -- sending --------------------------------------------------------------
 
     def unsent(self) -> int:
-        """Return how many bytes the peer has not taken."""
+        """Return the number of bytes that the peer has not taken."""
         return int(self.transport.get_write_buffer_size())
 
     def pause_writing(self) -> None:
-        """Count what the peer does not read."""
+        """Count the bytes that the peer does not read."""
         super().pause_writing()
         self.account.measure()
 
     def resume_writing(self) -> None:
-        """Count nothing more: the peer has read all."""
+        """Stop counting: the peer has read everything."""
         super().resume_writing()
         self.account.measure()
 
     def is_closed(self) -> bool:
-        """Whether nothing can be sent any more."""
+        """True if nothing can be sent any more."""
         return self.close_sent or self.disconnected or self.transport.is_closing()
 
     async def ready(self) -> None:
-        """Wait until the peer has taken all that was sent."""
+        """Wait until the peer has taken everything sent so far."""
         while not self.writable.is_set():
             await self.writable.wait()
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send when the peer has taken what was sent before; in turn.
+        """Send after the peer has taken everything sent before.
 
         Raises:
-            ConnectionError: The connection was closed meanwhile.
+            ConnectionError: The connection is closed.
         """
         await self.ready()
         if message["type"] != "websocket.send":
@@ -291,9 +291,9 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         try:
             self._check_peer()
             await super().send(message)
-            self._check_peer()  # one that had closed resets the connection now
+            self._check_peer()  # a peer that had closed resets the connection now
         except ClientDisconnected:
-            raise ConnectionError("the peer went away") from None
+            raise ConnectionError("the peer disconnected") from None
 
     def _check_peer(self) -> None:
         if is_reset(self.transport.get_extra_info("socket")):
@@ -307,7 +307,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     # -- ending ---------------------------------------------------------------
 
     def shutdown(self) -> None:
-        """Let what was received be answered, then close: the server drains."""
+        """Close after all received requests are answered, because the server drains."""
         if not self.handshake_complete or self.close_sent:
             super().shutdown()
             return
@@ -316,7 +316,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self.loop.call_later(LOOK_SECONDS, self._wait_for_reader)
 
     def _wait_for_reader(self) -> None:
-        """Look again and again whether a peer takes its answers while we drain."""
+        """While the server drains, abort the connection if its peer does not read."""
         if self.disconnected:
             return
         if self.account.is_unread_since(time.monotonic() - LOOK_SECONDS):
@@ -325,14 +325,14 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self.loop.call_later(LOOK_SECONDS, self._wait_for_reader)
 
     def _drop_slow(self) -> None:
-        """Be rid of a peer that does not read, at once if others need its room."""
+        """Drop a peer that does not read, at once if others need the memory."""
         if self.budget.is_full:
             self.transport.abort()
         elif not self.transport.is_closing():
             self.drop(TOO_SLOW, "The peer does not read its answers.")
 
     def drop(self, code: int, reason: str) -> None:
-        """Close now: with a code if the peer reads on, by force if it does not."""
+        """Close with a code; abort if the peer does not read within ``PATIENCE``."""
         if not self.close_sent and not self.disconnected:
             try:
                 self.conn.send_close(code, reason)
@@ -353,14 +353,14 @@ def bounded_websocket(budget: Budget) -> type[BoundedWebSocket]:
 
 
 def drop_unfinished(connections: set[Any], older_than: float) -> int:
-    """Drop peers whose message has been arriving for too long.
+    """Drop peers whose message is incomplete for too long.
 
     Args:
         connections: The server's connections.
         older_than: Seconds that a message may take to arrive.
 
     Returns:
-        How many were dropped.
+        The number of dropped peers.
     """
     oldest = time.monotonic() - older_than
     slow = [

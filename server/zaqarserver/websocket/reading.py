@@ -34,10 +34,10 @@ def read_request(
 
     Args:
         action_text: The JSON text of its action.
-        headers: That of its headers.
-        body: That of its body, or nothing.
+        headers: The JSON text of its headers.
+        body: The JSON text of its body, or empty.
         proofs: The credentials of the connection's login, if any.
-        operations: The actions beside ``authenticate``, by name.
+        operations: The actions except ``authenticate``, by name.
 
     Raises:
         FrameError: It is not a valid request.

@@ -1,4 +1,4 @@
-"""A connection's place among the WebSockets of a project (``[quota] sockets``)."""
+"""The quota of WebSocket connections of a project (``[quota] sockets``)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from zaqarserver.errors import QuotaExceeded
 from zaqarserver.operations.limits import Quotas
 
 
-class Seat:
+class SocketQuota:
     """Counts a connection for one project at a time.
 
-    That is the project that it authenticated for; without authentication, the one
-    that its first frame was let in for.
+    The project is the one that it authenticated for; without authentication, the one
+    of its first authorized frame.
 
     Attributes:
-        is_refused: Whether the project has no place for it.
+        is_refused: True if the quota refused it.
 
     Args:
-        quotas: Where it is counted.
-        clock: Seconds since the epoch.
+        quotas: The quotas of projects.
+        clock: Returns the time, seconds since the epoch.
     """
 
     def __init__(self, quotas: Quotas, clock: Callable[[], float]) -> None:
@@ -32,7 +32,7 @@ class Seat:
         """Count the connection, unless it is counted already.
 
         Raises:
-            QuotaExceeded: The project has as many as it may have.
+            QuotaExceeded: The project has reached its quota.
         """
         if self._project is not None:
             return
@@ -44,17 +44,17 @@ class Seat:
         self._project = project
 
     def change(self, project: str) -> None:
-        """Count the connection for this project, and no other.
+        """Count the connection for this project only.
 
         Raises:
-            QuotaExceeded: The project has as many as it may have.
+            QuotaExceeded: The project has reached its quota.
         """
         if project != self._project:
             self.leave()
             self.take(project)
 
     def leave(self) -> None:
-        """Count the connection no longer."""
+        """Stop counting the connection."""
         if self._project is not None:
             self._quotas.close_socket(self._project)
             self._project = None
