@@ -123,10 +123,10 @@ def test_a_connection_that_proves_nothing_is_closed(bench, dial):
 
 def test_frames_of_a_stranger_do_not_keep_its_connection_open(bench, dial):
     stranger, holder = dial(), dial()
-    begun = min(one.admitted for one in bench.frames._connections)
+    begun = min(one.last_admitted for one in bench.frames._connections)
     stranger.ask("queue_list")
     holder.ask("message_list", body={"queue_name": "orders"}, **signature())
-    moments = sorted(one.admitted for one in bench.frames._connections)
+    moments = sorted(one.last_admitted for one in bench.frames._connections)
     assert moments[0] == begun
     assert moments[1] > begun
 

@@ -50,12 +50,12 @@ def test_room_is_given_in_the_order_of_asking_as_it_becomes_free():
     order = []
 
     async def ask(name, size):
-        with budget.lease() as lease:
+        with budget.allocate() as lease:
             await lease.take(size)
             order.append(name)
 
     async def run():
-        with budget.lease() as first:
+        with budget.allocate() as first:
             await first.take(80)
             asked = [
                 asyncio.create_task(ask(name, size))
@@ -77,7 +77,7 @@ def test_a_request_without_room_is_refused_and_leaves_nothing_behind(monkeypatch
     async def run():
         peer = Peer(budget)
         peer.owe(100)
-        with budget.lease() as lease, pytest.raises(Overloaded):
+        with budget.allocate() as lease, pytest.raises(Overloaded):
             await lease.take(1)
         peer.owe(0)
 
@@ -89,9 +89,9 @@ def test_a_cancelled_request_gives_its_turn_back():
     budget = Budget(100)
 
     async def run():
-        first = budget.lease()
+        first = budget.allocate()
         await first.take(100)
-        waits = asyncio.create_task(budget.lease().take(50))
+        waits = asyncio.create_task(budget.allocate().take(50))
         await asyncio.sleep(0)
         with first:
             pass
@@ -107,7 +107,7 @@ def test_an_answer_larger_than_all_room_is_made_when_there_is_nothing_else():
     budget = Budget(100)
 
     async def run():
-        with budget.lease() as lease:
+        with budget.allocate() as lease:
             await lease.take(1000)
             assert budget.is_full
 
@@ -148,7 +148,7 @@ def test_who_finds_no_room_gets_that_of_peers_that_do_not_read(clock):
         deaf = Peer(budget)
         deaf.owe(100)
         clock[0] += module.PATIENCE + 1
-        with budget.lease() as lease:
+        with budget.allocate() as lease:
             await lease.take(50)
             assert deaf.dropped
 

@@ -1,9 +1,9 @@
-"""The memory that the connections of a process may keep, all together.
+"""The memory budget of all connections of a process.
 
 REST and WebSocket share one :class:`Budget`. Each connection has an
-:class:`Account` in it, for the bytes that it keeps: requests that came, and answers
-that its peer has not read. A request whose answer may be large asks for room with a
-:class:`Lease` before the answer is made.
+:class:`Account` in it, for the bytes that it keeps: received requests, and answers
+that its peer has not read. A request whose answer may be large takes memory with an
+:class:`Allocation` before the answer is made.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from zaqarserver.errors import Overloaded
 MIB = 1024 * 1024
 #: Bytes that all connections may keep, unless configured otherwise.
 MOST = 256 * MIB
-#: Bytes a second that a peer has to read of what waits for it.
+#: Bytes per second that a peer has to read of its unread answers.
 SLOWEST = 16384
-#: Seconds without reading after which peers are dropped if others find no room.
+#: Seconds without reading after which peers are dropped if others need memory.
 PATIENCE = 1.0
-#: Seconds that a request waits for room before it is refused.
+#: Seconds that a request waits for memory before it is refused.
 WAIT = 2.0
-_LOOK_SECONDS = 0.1
+_CHECK_SECONDS = 0.1
 
 
 class Budget:
-    """Counts what connections keep, and lets requests wait for room.
+    """Counts the memory of connections; requests wait while it is exhausted.
 
     Args:
-        most: Bytes that they may keep.
+        most: The limit in bytes.
 
     Attributes:
-        most: The same.
-        held: Bytes that they keep or that answers in the making may need.
-        turns: The time that large answers, and all frames, take of the event loop.
+        most: The limit in bytes.
+        held: Bytes that connections keep, and that answers being made may need.
+        turns: Slices the work on large answers and on frames.
     """
 
     def __init__(self, most: int = MOST) -> None:
@@ -47,28 +47,28 @@ class Budget:
         self.turns = Turns()
         self._unread: set[Account] = set()
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self._looked = 0.0
+        self._checked = 0.0
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more should be kept."""
+        """True if the limit is reached."""
         return self.held >= self.most
 
     def account(self, unsent: Callable[[], int], drop: Callable[[], None]) -> Account:
         """Return the account of a new connection.
 
         Args:
-            unsent: Says how many bytes wait in its transport.
-            drop: Ends the connection at once, though its peer does not read.
+            unsent: Returns the number of bytes that wait in its transport.
+            drop: Closes the connection at once, although its peer does not read.
         """
         return Account(self, self._unread, unsent, drop)
 
-    def lease(self) -> Lease:
-        """Return a context in which room for an answer can be taken."""
-        return Lease(self)
+    def allocate(self) -> Allocation:
+        """Return a context manager that takes memory for an answer."""
+        return Allocation(self)
 
     def change(self, size: int) -> None:
-        """Count more or fewer bytes; with fewer, let requests in that wait."""
+        """Count more or fewer bytes; with fewer, wake the waiting requests that fit."""
         self.held += size
         while self._waiting:
             waiting, turn = self._waiting[0]
@@ -80,44 +80,44 @@ class Budget:
             self._waiting.popleft()
 
     async def take(self, size: int) -> None:
-        """Count bytes once there is room for them.
+        """Count bytes as soon as they fit.
 
         Raises:
-            Overloaded: There was none for :data:`WAIT` seconds.
+            Overloaded: They did not fit for :data:`WAIT` seconds.
         """
         if not size or (not self._waiting and self.held + size <= self.most):
             self.held += size
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((size, turn))
-        self._look()
+        self._drop_slow()
         try:
             async with asyncio.timeout(WAIT):
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():
                 self.change(-size)
-            self.change(0)  # whoever waits behind this one
+            self.change(0)  # wake requests that wait behind this one
             if isinstance(error, TimeoutError):
-                raise Overloaded("connections keep too much") from None
+                raise Overloaded("out of memory for connections") from None
             raise
 
-    def _look(self) -> None:
-        """Drop those who read nothing, but do not look at all of them each time."""
+    def _drop_slow(self) -> None:
+        """Drop peers that do not read, at most every 0.1 seconds."""
         now = time.monotonic()
-        if now - self._looked > _LOOK_SECONDS:
-            self._looked = now
+        if now - self._checked > _CHECK_SECONDS:
+            self._checked = now
             self.drop_slow(PATIENCE)
 
     def drop_slow(self, older_than: float) -> int:
         """Drop peers that leave answers unread.
 
         Args:
-            older_than: Seconds that something may wait to be read; each
-                :data:`SLOWEST` bytes that were read prolong it by a second.
+            older_than: Seconds that an answer may stay unread; each
+                :data:`SLOWEST` bytes read extend it by a second.
 
         Returns:
-            How many were dropped.
+            The number of dropped peers.
         """
         since = time.monotonic() - older_than
         slow = [one for one in list(self._unread) if one.is_unread_since(since)]
@@ -127,7 +127,7 @@ class Budget:
 
 
 class Account:
-    """What one connection keeps; made by :meth:`Budget.account`."""
+    """The memory of one connection; made by :meth:`Budget.account`."""
 
     def __init__(
         self,
@@ -150,12 +150,12 @@ class Account:
         return self._kept + self._unsent
 
     def keep(self, size: int) -> None:
-        """Count more bytes, or fewer, that are kept beside the transport's buffer."""
+        """Count more bytes, or fewer, in addition to the transport's buffer."""
         self._kept += size
         self._budget.change(size)
 
     def measure(self) -> None:
-        """Count what waits in the transport; called when that changed."""
+        """Count the bytes in the transport's buffer; called when it changed."""
         before, self._unsent = self._unsent, self._measure()
         if not self._unsent:
             self._unread.discard(self)
@@ -168,31 +168,31 @@ class Account:
         self._budget.change(self._unsent - before)
 
     def is_unread_since(self, since: float) -> bool:
-        """Whether something has waited in the transport since before this moment."""
+        """Return True if the transport's buffer is not empty since before a time."""
         self.measure()
         return bool(self._unsent) and self._since < since
 
     def close(self) -> None:
-        """Keep nothing any more."""
+        """Release everything: the connection is closed."""
         self._unread.discard(self)
         self._budget.change(-self.size)
         self._kept = self._unsent = 0
 
 
-class Lease:
-    """Room for one answer while it is made; made by :meth:`Budget.lease`."""
+class Allocation:
+    """Memory for one answer while it is made; made by :meth:`Budget.allocate`."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._size = 0
 
     async def take(self, size: int) -> None:
-        """Wait for room for an answer of at most this size.
+        """Take memory for an answer of at most this size.
 
-        A single answer is never refused for its size alone.
+        An answer larger than the whole budget takes all of it.
 
         Raises:
-            Overloaded: There is none.
+            Overloaded: The budget is exhausted.
         """
         size = min(size, self._budget.most)
         await self._budget.take(size)
@@ -201,7 +201,7 @@ class Lease:
             await self._budget.turns.pause()
 
     def hold(self, size: int) -> None:
-        """Count bytes that are kept already."""
+        """Count bytes that exist already."""
         self._budget.change(size)
         self._size += size
 

@@ -110,7 +110,7 @@ class RestEdge:
         path: dict[str, str],
     ) -> None:
         """Serve one request that matched a path."""
-        with self._server.budget.lease() as request.context.lease:
+        with self._server.budget.allocate() as request.context.lease:
             await self._respond(route, method, request, response, path)
 
     async def _respond(

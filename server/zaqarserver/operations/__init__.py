@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from zaqarserver.common import deadline
-from zaqarserver.common.budget import Lease
+from zaqarserver.common.budget import Allocation
 from zaqarserver.operations import (
     claims,
     flavors,
@@ -74,7 +74,7 @@ def admit(operation: BoundOperation, context: Context) -> None:
 
 
 async def run(
-    operation: BoundOperation, context: Context, arguments: Any, lease: Lease
+    operation: BoundOperation, context: Context, arguments: Any, allocation: Allocation
 ) -> Any:
     """Check the arguments against their bounds, and run the handler.
 
@@ -82,7 +82,7 @@ async def run(
         operation: What to run.
         context: The caller and the time.
         arguments: The arguments, each of its declared type.
-        lease: Takes memory for the answer before it is made.
+        allocation: Takes memory for the answer before it is made.
 
     Returns:
         The handler's result.
@@ -92,7 +92,7 @@ async def run(
         Unavailable: The store cannot serve now, or the answer exceeds free memory.
     """
     operation.checker.check(arguments)
-    await lease.take(operation.answer_size(arguments))
+    await allocation.take(operation.answer_size(arguments))
     # ``wait`` of the arguments extends the time limit of the answer.
     wait = getattr(arguments, "wait", None) or 0
     with deadline.within(deadline.ANSWER_SECONDS + wait):

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from zaqarserver.common.budget import Lease
+from zaqarserver.common.budget import Allocation
 from zaqarserver.common.log import new_request_id, request_id_var
 from zaqarserver.common.metrics import Metrics
 from zaqarserver.errors import (
@@ -227,8 +227,8 @@ class FrameEdge:
                 answer(repeated, error.status, error.body), binary=binary
             )
             return
-        lease = connection.memory.lease(size)
-        work = self._serve_request(connection, request, lease, binary=binary)
+        allocation = connection.memory.allocate(size)
+        work = self._serve_request(connection, request, allocation, binary=binary)
         # Frames after an authenticate wait for its result.
         if REQUEST_ID in request.headers and request.action != "authenticate":
             await connection.run_concurrently(work)
@@ -239,7 +239,7 @@ class FrameEdge:
         self,
         connection: WebSocketConnection,
         request: Request,
-        lease: Lease,
+        allocation: Allocation,
         *,
         binary: bool,
     ) -> None:
@@ -249,10 +249,10 @@ class FrameEdge:
         named = bool(own_id and _LOGGABLE.fullmatch(own_id))
         request_id = str(own_id) if named else new_request_id()
         request_id_var.set(request_id)
-        with connection.answering(), lease:
+        with connection.answering(), allocation:
             await connection.turn()
             status, text = await self._answer(
-                connection, request, request_id, lease, binary=binary
+                connection, request, request_id, allocation, binary=binary
             )
             try:
                 await connection.send(text, binary=binary)
@@ -273,7 +273,7 @@ class FrameEdge:
         connection: WebSocketConnection,
         request: Request,
         request_id: str,
-        lease: Lease,
+        allocation: Allocation,
         *,
         binary: bool,
     ) -> tuple[int, bytes]:
@@ -283,7 +283,7 @@ class FrameEdge:
             repeated = echo(b'"authenticate"', EMPTY, EMPTY)
         else:
             status, body = await self._run(
-                connection, request, request_id, lease, binary=binary
+                connection, request, request_id, allocation, binary=binary
             )
             repeated = request.echo()
         return status, answer(repeated, status, body, request.headers.get(REQUEST_ID))
@@ -308,7 +308,7 @@ class FrameEdge:
         connection: WebSocketConnection,
         request: Request,
         request_id: str,
-        lease: Lease,
+        allocation: Allocation,
         *,
         binary: bool,
     ) -> tuple[int, Any]:
@@ -325,7 +325,7 @@ class FrameEdge:
             )
             connection.socket_quota.take(identity.project)
             admit(operation, context)
-            result = await run(operation, context, values, lease)
+            result = await run(operation, context, values, allocation)
             request.undo = operation.undo(context, values, result)
             reply = operation.render_frame(context, values, result)
         except ConnectionEnded:

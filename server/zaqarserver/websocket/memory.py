@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from zaqarserver.common.budget import MIB, Budget, Lease
+from zaqarserver.common.budget import MIB, Allocation, Budget
 
 #: Bytes that a connection may keep: requests under way, answers and pushes. Above
 #: that, nothing more is read from it.
@@ -55,7 +55,7 @@ class ConnectionMemory:
             )
             self.answers += size
 
-    def lease(self, request_size: int) -> FrameAllocation:
+    def allocate(self, request_size: int) -> FrameAllocation:
         """Return a context manager that counts one request and its answer."""
         return FrameAllocation(self, COPIES * request_size)
 
@@ -78,7 +78,7 @@ class ConnectionMemory:
             await self._changed.wait()
 
 
-class FrameAllocation(Lease):
+class FrameAllocation(Allocation):
     """The memory of one request of a connection, and of its answer."""
 
     def __init__(self, memory: ConnectionMemory, request: int) -> None:
