@@ -73,6 +73,7 @@ bench: venv  ## measure this machine: load, WebSockets, growth, start-up cost
 	@$(BIN)/python benchmarks/frames.py
 	@$(BIN)/python benchmarks/push.py
 	@$(BIN)/python benchmarks/scale.py
+	@$(BIN)/python benchmarks/sdk.py
 	@$(BIN)/python benchmarks/startup.py
 
 figures: venv  ## measure all tables of the documentation anew: a quarter of an hour

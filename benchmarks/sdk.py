@@ -206,7 +206,9 @@ def main(arguments: list[str] | None = None) -> int:
     if args.json:
         print(json.dumps(rows))
         return 0
-    print(f"{'way':<16}{'calls/s':>9}{'p50 ms':>8}{'p99 ms':>8}{'CPU µs':>8}{'x CPU':>7}")
+    print(
+        f"{'way':<16}{'calls/s':>9}{'p50 ms':>8}{'p99 ms':>8}{'CPU µs':>8}{'x CPU':>7}"
+    )
     for name, row in rows.items():
         ratio = f"{row['cpu_ratio']:>7.2f}" if "cpu_ratio" in row else ""
         print(

@@ -33,6 +33,10 @@ _POOL_SIZE = 64
 some of them open a connection a call. One thread opens one connection."""
 
 
+class _Adapter(http.Adapter, ks_session.TCPKeepAliveAdapter):
+    """The adapter of the sessions that this package opens."""
+
+
 class Connection:
     """Sends requests through one keystoneauth1 session.
 
@@ -185,13 +189,11 @@ def open_session(
         verify=verify,
         cert=cert,
         timeout=options.timeout or http.DEFAULT_TIMEOUT,
+        session=http.Session(),
     )
     for prefix in ("http://", "https://"):
         session.mount(
-            prefix,
-            ks_session.TCPKeepAliveAdapter(
-                pool_connections=_POOL_SIZE, pool_maxsize=_POOL_SIZE
-            ),
+            prefix, _Adapter(pool_connections=_POOL_SIZE, pool_maxsize=_POOL_SIZE)
         )
     return session
 

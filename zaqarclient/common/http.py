@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Protocol, cast
-from urllib.parse import urlsplit
+import re
+from typing import TYPE_CHECKING, Any, Protocol, cast
+from urllib.parse import urlencode, urlsplit
 
 import requests
 from urllib3 import exceptions as urllib3_exceptions
 
 from zaqarclient.transport import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DEFAULT_TIMEOUT = 60.0
 """Seconds to wait for the next bytes of an answer."""
@@ -18,6 +22,17 @@ CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a connection at most: it opens soon or not at all."""
 
 Reply = requests.Response
+
+
+_PLAIN_ARGUMENTS = frozenset(
+    {"params", "data", "headers", "timeout", "verify", "cert", "allow_redirects"}
+)
+_PLAIN_URL = re.compile(
+    r"https?://[a-z0-9.:-]+/(?:[\w.~/,:-]|%[0-9A-Fa-f]{2})*", re.ASCII
+)
+"""A URL without a query that the library leaves as it is."""
+_SERVICES = 64
+"""Services whose settings are kept."""
 
 
 class Sender(Protocol):
@@ -39,18 +54,67 @@ class TimedOut(errors.TimedOut, requests.exceptions.Timeout):
     """No answer within the timeout; also a ``requests.exceptions.Timeout``."""
 
 
-class _Session(requests.Session):
-    """A session that never turns a write into a read.
+class Adapter(requests.adapters.HTTPAdapter):
+    """An adapter that looks for the pool of connections to a service once."""
 
-    The library follows a redirect of a POST with a GET, and reads its success.
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._pools: dict[Any, Any] = {}
+        super().__init__(*args, **kwargs)
+
+    def get_connection_with_tls_context(
+        self,
+        request: requests.PreparedRequest,
+        verify: bool | str | None,
+        proxies: Mapping[str, str] | None = None,
+        cert: Any = None,
+    ) -> Any:
+        """Return the pool for a request."""
+        if proxies:
+            return super().get_connection_with_tls_context(
+                request, verify, proxies, cert
+            )
+        key = _service(str(request.url)), verify, cert
+        if key not in self._pools:
+            self._pools[key] = super().get_connection_with_tls_context(
+                request, verify, None, cert
+            )
+        return self._pools[key]
+
+    def request_url(
+        self, request: requests.PreparedRequest, proxies: Mapping[str, str] | None
+    ) -> str:
+        """Return the URL as the request line has it."""
+        if proxies:
+            return super().request_url(request, proxies)
+        return str(request.url).removeprefix(_service(str(request.url)))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pools = {}
+        super().close()
+
+
+class Session(requests.Session):
+    """A session that does for each request only what differs between requests.
+
+    ``requests`` looks for proxies, CA files and passwords in the environment and in
+    ``~/.netrc`` at each request, and takes URL and headers apart again: more than
+    half of the time of a call. Here that is done once for each service; a change of
+    the environment is seen by the next session. A request that needs more (redirects,
+    cookies, a password of ``~/.netrc``, another body than text) goes the library's
+    own way.
+
+    The library follows a redirect of a POST with a GET, and reads its success: a
+    session never turns a write into a read.
 
     Args:
         timeout: Seconds to wait between bytes; for a connection at most 10.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float = DEFAULT_TIMEOUT) -> None:
         super().__init__()
         self._timeouts = timeouts(timeout)
+        self._settings: dict[Any, Mapping[str, Any] | None] = {}
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Return where a redirect leads, if it leaves the method as it is."""
@@ -64,6 +128,63 @@ class _Session(requests.Session):
             kwargs["timeout"] = self._timeouts
         return super().send(request, **kwargs)
 
+    def request(  # type: ignore[override]  # the arguments are the library's
+        self, method: str, url: str, **kwargs: Any
+    ) -> Reply:
+        """Send a request; the arguments are those of ``requests``."""
+        settings = self._settings_for(url, kwargs)
+        if settings is None:
+            return super().request(method, url, **kwargs)
+        request = requests.PreparedRequest()
+        request.method = method
+        request.url = _with_query(url, kwargs.get("params"))
+        request.body = _bytes_of(kwargs.get("data"))
+        request.headers = self._headers_for(  # type: ignore[assignment]  # a mapping
+            method, kwargs.get("headers") or {}, request.body
+        )
+        reply = self.get_adapter(url).send(
+            request, timeout=kwargs.get("timeout") or self._timeouts, **settings
+        )
+        if "Set-Cookie" in reply.headers:
+            self.cookies.update(reply.cookies)
+        reply.content  # noqa: B018 - reads it, and gives the connection back
+        return reply
+
+    def _settings_for(
+        self, url: str, arguments: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """Return how to reach a service, None for the library's own way."""
+        plain = (
+            arguments.keys() <= _PLAIN_ARGUMENTS
+            and arguments.get("allow_redirects") is False
+            and isinstance(arguments.get("data"), str | bytes | None)
+            and not self.cookies
+            and _PLAIN_URL.fullmatch(url)
+        )
+        if not plain:
+            return None
+        key = _service(url), arguments.get("verify"), arguments.get("cert")
+        if key not in self._settings:
+            if len(self._settings) >= _SERVICES:
+                self._settings = {}
+            self._settings[key] = self._look_up(*key)
+        return self._settings[key]
+
+    def _look_up(self, service: str, verify: Any, cert: Any) -> Any:
+        if requests.utils.get_netrc_auth(service):
+            return None
+        return self.merge_environment_settings(service, {}, False, verify, cert)
+
+    def _headers_for(
+        self, method: str, given: Mapping[str, str], body: bytes | None
+    ) -> dict[str, str]:
+        names = {name.lower() for name in given}
+        headers = {k: str(v) for k, v in self.headers.items() if k.lower() not in names}
+        headers |= given
+        if body is not None or method not in {"GET", "HEAD"}:
+            headers["Content-Length"] = str(len(body or b""))
+        return headers
+
 
 class Client:
     """Sends requests over one pooled session, without authentication.
@@ -76,7 +197,7 @@ class Client:
     """
 
     def __init__(self, timeout: float = DEFAULT_TIMEOUT) -> None:
-        self.session: requests.Session = _Session(timeout)
+        self.session: requests.Session = Session(timeout)
 
     def request(
         self, method: str, url: str, *, connection: Sender | None = None, **kwargs: Any
@@ -139,6 +260,22 @@ class Client:
         if "data" in kwargs:
             kwargs["data"] = json.dumps(kwargs["data"])
         return self.request(method, url, **kwargs)
+
+
+def _service(url: str) -> str:
+    """Return scheme, host and port of a URL."""
+    return url[: url.index("/", 8)] if "/" in url[8:] else url
+
+
+def _with_query(url: str, params: Mapping[str, Any] | None) -> str:
+    if not params:
+        return url
+    known = {name: value for name, value in params.items() if value is not None}
+    return f"{url}?{urlencode(known, doseq=True)}"
+
+
+def _bytes_of(data: str | bytes | None) -> bytes | None:
+    return data.encode() if isinstance(data, str) else data
 
 
 def timeouts(seconds: float) -> tuple[float, float]:

@@ -114,6 +114,7 @@ class WebsocketStub:
         frames: What arrived.
         peers: The connections, in order.
         pings: How many pings came.
+        pongs: How many answers to pings came.
         closes: How many connections were closed in good order.
         answers_pings: Whether it does as it has to.
     """
@@ -131,6 +132,7 @@ class WebsocketStub:
         self.peers: list[Peer] = []
         self.closes = 0
         self.pings = 0
+        self.pongs = 0
         self.answers_pings = True
 
     @property
@@ -191,6 +193,7 @@ class WebsocketStub:
                 said = self.reply(self.frames[-1])
             self.closes += opcode == ABNF.OPCODE_CLOSE
             self.pings += opcode == ABNF.OPCODE_PING
+            self.pongs += opcode == ABNF.OPCODE_PONG
             self.changed.notify_all()
         if opcode == ABNF.OPCODE_PING and self.answers_pings:
             peer.send_raw(ABNF.OPCODE_PONG, data)

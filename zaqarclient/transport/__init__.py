@@ -8,6 +8,7 @@ points (contract, SDK section 1).
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -119,14 +120,18 @@ def load(group: str, name: str) -> Any:
             imported.
     """
     try:
-        built_in = _BUILT_IN.get((group, name))
-        if built_in is not None:
-            module, _, attribute = built_in.partition(":")
-            return getattr(importlib.import_module(module), attribute)
+        if (group, name) in _BUILT_IN:
+            return _built_in(group, name)
         return _installed(group, name)
     except Exception as error:
         # An entry point imports code of others, which may fail in any way.
         raise DriverLoadFailure(name, error) from error
+
+
+@functools.cache
+def _built_in(group: str, name: str) -> Any:
+    module, _, attribute = _BUILT_IN[group, name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def _installed(group: str, name: str) -> Any:

@@ -1,23 +1,31 @@
 """Calls over one open WebSocket connection.
 
-A thread reads all frames: it hands each answer to the call that waits for it, and
-queues notifications until `Channel.notification` takes them. So a notification is
-never mistaken for an answer, the service's pings are answered while no call is under
-way, and a broken connection is noticed when it breaks.
+The thread that waits for a frame reads the connection itself: a call for its answer,
+`Channel.notification` for a notification. Whatever else it reads, it hands to the call
+that waits for it, or keeps. So a call costs no switch of threads, and a notification is
+never mistaken for an answer. One thread reads at a time; the others sleep, and when the
+reader has its frame the next one reads on. While nothing waits, a thread of the channel
+reads: it answers the service's pings and notices when the connection breaks.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import math
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from zaqarclient.transport import errors
+from zaqarclient.transport.request import encode
+
+if TYPE_CHECKING:
+    from zaqarclient.transport.ws_socket import WebSocketConnection
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,27 +36,38 @@ _CAPACITY = 1000
 """Notifications that wait to be taken before no more are read."""
 
 _CLOSING_SECONDS = 2.0
+_KEEPER_SECONDS = 0.5
+"""Seconds without a frame after which the channel's own thread reads."""
 
 Frame: TypeAlias = dict[str, Any]
 
 
-class TextConnection(Protocol):
-    """Sends and receives texts; raises only ``TransportError``."""
+class _Waiter:
+    """What waits for a frame: a call for its answer, or a listener.
 
-    def send(self, text: str) -> None:
-        """Send a text."""
+    Attributes:
+        answer: The answer of a call.
+        listens: True if it waits for a notification.
+    """
 
-    def receive(self) -> str:
-        """Wait for a text; raise once the connection has ended."""
+    def __init__(self, *, listens: bool = False) -> None:
+        self.answer: Frame | None = None
+        self.listens = listens
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
 
-    def begin_closing(self) -> None:
-        """Send a close frame; `receive` raises when the other side answers it."""
+    def is_answered(self) -> bool:
+        """Return True if the answer of the call has come."""
+        return self.answer is not None
 
-    def break_off(self) -> None:
-        """Make `receive` raise at once."""
+    def sleep(self, seconds: float) -> None:
+        """Wait until `wake`, at most so many seconds."""
+        self._asleep.acquire(timeout=min(max(0.0, seconds), threading.TIMEOUT_MAX))
 
-    def release(self) -> None:
-        """Close the socket; only for the thread that receives, after the end."""
+    def wake(self) -> None:
+        """End one `sleep`, the current or the next."""
+        with contextlib.suppress(RuntimeError):  # it is awake already
+            self._asleep.release()
 
 
 class Channel:
@@ -58,22 +77,25 @@ class Channel:
         connection: The open connection.
     """
 
-    def __init__(self, connection: TextConnection) -> None:
+    def __init__(self, connection: WebSocketConnection) -> None:
         self._connection = connection
         self._sending = threading.Lock()
-        self._changed = threading.Condition()
-        self._waiting: dict[str, Future[Frame]] = {}
+        self._lock = threading.Lock()
+        self._is_read = False
+        self._sleeping: list[_Waiter] = []
+        self._calls: dict[str, _Waiter] = {}
         self._notifications: deque[Any] = deque()
+        self._frames = 0
         self._lost: str | None = None
-        self._closing = False
-        self._reader = threading.Thread(
-            target=self._read, name="zaqar-websocket", daemon=True
+        self._ended = threading.Event()
+        self._keeper = threading.Thread(
+            target=self._keep, name="zaqar-websocket", daemon=True
         )
-        self._reader.start()
+        self._keeper.start()
 
-    @property
     def is_open(self) -> bool:
-        """True if the connection is open, as far as is known."""
+        """Return True if the connection is open, by what has arrived of it."""
+        self._wait(_Waiter(), self._is_full, 0.0)
         return self._lost is None
 
     def call(self, frame: Frame, timeout: float) -> Frame:
@@ -85,32 +107,33 @@ class Channel:
 
         Raises:
             zaqarclient.transport.errors.NetworkError: No answer came.
+            ValueError: The frame is not JSON.
         """
         request_id = f"req-{uuid.uuid4()}"
         headers = {**frame["headers"], REQUEST_ID: request_id}
-        text = json.dumps({**frame, "headers": headers})
-        slot: Future[Frame] = Future()
+        text = encode({**frame, "headers": headers})
+        waiter = _Waiter()
         # Services that repeat no id answer in the order of the frames.
         with self._sending:
-            with self._changed:
+            with self._lock:
                 if self._lost is not None:
                     raise errors.ConnectionFailed(description=self._lost, unsent=True)
-                self._waiting[request_id] = slot
-                self._changed.notify_all()
+                self._calls[request_id] = waiter
             try:
                 self._connection.send(text)
             except errors.TransportError:
                 # Half a frame may have left: nothing more can follow it.
                 self._connection.break_off()
                 raise
-        try:
-            return slot.result(timeout)
-        except TimeoutError:
-            # The slot stays, to take the answer that may still come.
-            slot.cancel()
-            raise errors.TimedOut(
-                description=f"no answer within {timeout:g} seconds", transient=False
-            ) from None
+        self._wait(waiter, waiter.is_answered, time.monotonic() + timeout)
+        if waiter.answer is not None:
+            return waiter.answer
+        if self._lost is not None:
+            raise errors.ConnectionFailed(description=self._lost)
+        # The waiter stays, to take the answer that may still come.
+        raise errors.TimedOut(
+            description=f"no answer within {timeout:g} seconds", transient=False
+        )
 
     def notification(self, timeout: float | None) -> Any:
         """Return the next notification, waiting for it.
@@ -123,81 +146,146 @@ class Channel:
             zaqarclient.transport.errors.ConnectionFailed: The connection has
                 ended, and what came before was taken.
         """
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._notifications or self._lost is not None, timeout
-            )
-            if not self._notifications:
-                if self._lost is None:
-                    raise TimeoutError
+        ends = math.inf if timeout is None else time.monotonic() + timeout
+        waiter = _Waiter(listens=True)
+        while True:
+            self._wait(waiter, lambda: bool(self._notifications), ends)
+            with self._lock:
+                if self._notifications:
+                    return self._notifications.popleft()
+            if self._lost is not None:
                 raise errors.ConnectionFailed(description=self._lost)
-            found = self._notifications.popleft()
-            self._changed.notify_all()
-        return found
+            if time.monotonic() >= ends:
+                raise TimeoutError
 
     def close(self) -> None:
         """End the connection; calls under way fail."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        self._connection.begin_closing()
-        self._reader.join(_CLOSING_SECONDS)
-        if self._reader.is_alive():
-            self._connection.break_off()
-            self._reader.join(_CLOSING_SECONDS)
+        for end in self._connection.begin_closing, self._connection.break_off:
+            if self._lost is None:
+                end()
+                ends = time.monotonic() + _CLOSING_SECONDS
+                self._wait(_Waiter(), lambda: False, ends)
+        self._keeper.join(_CLOSING_SECONDS)
 
     def forget(self) -> None:
         """Close this process's copy of the connection, after a fork."""
         self._connection.release()
 
-    def _read(self) -> None:
+    # -- which thread reads -----------------------------------------------------------
+
+    def _wait(self, waiter: _Waiter, done: Callable[[], bool], ends: float) -> None:
+        """Wait until it is done, the connection has ended or the time is over.
+
+        The thread reads by itself; if another one does, it sleeps until that one has
+        its frame, or makes way for it.
+        """
+        while not done() and self._lost is None:
+            if self._starts_reading(waiter):
+                self._read_until(done, ends)
+            else:
+                self._sleep(waiter, ends)
+            if time.monotonic() >= ends:
+                return
+
+    def _starts_reading(self, waiter: _Waiter | None = None) -> bool:
+        """Return True if the caller is to read; else remember what waits."""
+        with self._lock:
+            if self._lost is None:
+                if not self._is_read:
+                    self._is_read = True
+                    return True
+                if waiter is not None:
+                    self._sleeping.append(waiter)
+        return False
+
+    def _sleep(self, waiter: _Waiter, ends: float) -> None:
         try:
-            while True:
-                self._take(_decoded(self._connection.receive()))
+            if self._lost is None:
+                waiter.sleep(ends - time.monotonic())
+        finally:
+            with self._lock:
+                if waiter in self._sleeping:
+                    self._sleeping.remove(waiter)
+            self._wake_reader()
+
+    def _wake_reader(self) -> None:
+        """Wake a thread to read on, if none does."""
+        with self._lock:
+            if not self._is_read and self._sleeping:
+                self._sleeping[0].wake()
+
+    def _read_until(self, done: Callable[[], bool], ends: float) -> None:
+        """Read frames until it is done or the time is over."""
+        try:
+            while not done():
+                text = self._connection.receive(ends)
+                if text is None:
+                    break
+                self._take(_decoded(text))
         except errors.TransportError as error:
             self._end(error.description or error.sentence)
+        except BaseException:
+            # An interrupted thread may have lost a part of a frame.
+            self._end("interrupted")
+            raise
         finally:
-            self._connection.release()
+            self._is_read = False
+            self._wake_reader()
 
-    def _take(self, frame: Any) -> None:
-        if is_answer(frame):
-            slot = self._waiting_for(frame)
-            if slot is None:
-                _LOG.warning("Reply to an unknown request id dropped.")
-            elif slot.set_running_or_notify_cancel():
-                slot.set_result(frame)
-            return
-        with self._changed:
-            while self._is_full():
-                self._changed.wait()
-            self._notifications.append(frame)
-            self._changed.notify_all()
+    def _keep(self) -> None:
+        """Read while nothing else does: answer pings, notice the end.
+
+        It makes way for what waits, since a thread that reads by itself need not be
+        woken, and comes back when there were no frames for a while.
+        """
+        while self._lost is None:
+            frames = self._frames
+            self._ended.wait(_KEEPER_SECONDS)
+            if frames == self._frames and self._starts_reading():
+                self._read_until(self._has_to_make_way, math.inf)
+
+    def _has_to_make_way(self) -> bool:
+        return bool(self._sleeping) or self._is_full()
 
     def _is_full(self) -> bool:
         """Return True to stop reading; the service may then drop the connection."""
-        calls = any(not slot.cancelled() for slot in self._waiting.values())
-        full = len(self._notifications) >= _CAPACITY
-        return full and not calls and not self._closing
+        return len(self._notifications) >= _CAPACITY
 
-    def _waiting_for(self, frame: Frame) -> Future[Frame] | None:
-        repeated = frame["request"]
+    def _take(self, frame: Any) -> None:
+        self._frames += 1
+        with self._lock:
+            if not is_answer(frame):
+                self._notifications.append(frame)
+                for waiter in self._sleeping:
+                    if waiter.listens:
+                        waiter.wake()
+                return
+            call = self._call_of(frame)
+        if call is None:
+            _LOG.warning("Reply to an unknown request id dropped.")
+        else:
+            call.answer = frame
+            call.wake()
+
+    def _call_of(self, answer: Frame) -> _Waiter | None:
+        repeated = answer["request"]
         headers = repeated.get("headers") if isinstance(repeated, dict) else None
-        request_id = frame["headers"].get(REQUEST_ID)
+        request_id = answer["headers"].get(REQUEST_ID)
         if request_id is None and isinstance(headers, dict):
             request_id = headers.get(REQUEST_ID)
-        with self._changed:
-            if request_id is None and self._waiting:
-                request_id = next(iter(self._waiting))
-            return self._waiting.pop(str(request_id), None)
+        if request_id is None and self._calls:
+            request_id = next(iter(self._calls))
+        return self._calls.pop(str(request_id), None)
 
     def _end(self, reason: str) -> None:
-        with self._changed:
+        with self._lock:
             self._lost = reason
-            waiting, self._waiting = self._waiting, {}
-            self._changed.notify_all()
-        for slot in waiting.values():
-            if slot.set_running_or_notify_cancel():
-                slot.set_exception(errors.ConnectionFailed(description=reason))
+            for waiter in self._sleeping:
+                waiter.wake()
+        self._ended.set()
+        self._connection.break_off()
+        with self._sending:
+            self._connection.release()
 
 
 def is_answer(frame: Any) -> bool:
@@ -229,12 +317,15 @@ class SequentialChannel:
         receive: Returns the next frame, decoded.
     """
 
-    is_open = True
-
     def __init__(self, connection: Any, receive: Callable[[], Any]) -> None:
         self._connection = connection
+        self._closed = False
         self._receive = receive
         self._notifications: deque[Any] = deque()
+
+    def is_open(self) -> bool:
+        """Return True until it is closed."""
+        return not self._closed
 
     def call(
         self,
@@ -261,7 +352,7 @@ class SequentialChannel:
 
     def close(self) -> None:
         """Close the connection."""
-        self.is_open = False
+        self._closed = True
         self._connection.close()
 
     def forget(self) -> None:

@@ -13,6 +13,21 @@ if TYPE_CHECKING:
     from zaqarclient.transport.api import Api
 
 
+_ENCODER = json.JSONEncoder(allow_nan=False)
+
+
+def encode(document: object) -> str:
+    """Return a document as JSON.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    try:
+        return _ENCODER.encode(document)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"this cannot be sent as JSON: {error}") from error
+
+
 class Request:
     """One request, as plain attributes.
 
@@ -21,7 +36,7 @@ class Request:
         operation: The name of an operation of the API, as ``message_post``.
         ref: A path below the version's prefix, with query if wanted, in place
             of the operation's own.
-        content: The body as text, None for none.
+        content: The body as text, None for none; it may also be set as `document`.
         params: The arguments that are not in the body. Those named in the
             path template go there, the rest is the query.
         headers: Headers to send besides the transport's own.
@@ -52,7 +67,8 @@ class Request:
         self.endpoint = endpoint
         self.operation = operation
         self.ref = ref
-        self.content = content
+        self._content = content
+        self._document: Any = None
         self.params: dict[str, Any] = dict(params or {})
         self.headers: dict[str, str] = dict(headers or {})
         self.verify = verify
@@ -63,11 +79,37 @@ class Request:
         self._api: Api | None = None
 
     @property
+    def content(self) -> str | None:
+        """The body as text, None for none.
+
+        Raises:
+            ValueError: The document that was set is not JSON.
+        """
+        if self._content is None and self._document is not None:
+            self._content = encode(self._document)
+        return self._content
+
+    @content.setter
+    def content(self, text: str | None) -> None:
+        self._content, self._document = text, None
+
+    @property
+    def document(self) -> Any:
+        """The body before it is encoded as JSON, None for none."""
+        if self._document is None and self._content:
+            self._document = json.loads(self._content)
+        return self._document
+
+    @document.setter
+    def document(self, document: Any) -> None:
+        self._content, self._document = None, document
+
+    @property
     def api(self) -> Api | None:
         """The API that the operation belongs to, None for a bare URL.
 
         Raises:
-            ValueError: The version is no number.
+            ValueError: The version is not a number.
             zaqarclient.errors.DriverLoadFailure: There is no such version.
         """
         if self._api is None and self._api_mod is not None:
@@ -79,8 +121,7 @@ class Request:
         """Return whether the arguments fit the operation; True without API."""
         if self.api is None:
             return True
-        body = json.loads(self.content) if self.content else {}
-        members = body if isinstance(body, dict) else {}
+        members = self.document if isinstance(self.document, dict) else {}
         return self.api.validate(self.operation, {**self.params, **members})
 
 

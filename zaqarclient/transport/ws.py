@@ -16,7 +16,7 @@ from zaqarclient.errors import InvalidOperation, ZaqarError
 from zaqarclient.transport import base, errors, retry, ws_frames, ws_socket
 from zaqarclient.transport.channel import Channel, SequentialChannel
 from zaqarclient.transport.response import Response
-from zaqarclient.transport.ws_frames import Login, log_line
+from zaqarclient.transport.ws_frames import Login
 from zaqarclient.transport.ws_subscriptions import PushSubscriptions
 
 if TYPE_CHECKING:
@@ -194,8 +194,7 @@ class WebsocketTransport(base.Transport):
         ws_frames.raise_for_status(status, body, headers)
         with self._lock:
             self._pushes.record(frame.action, frame.body, body)
-        content = None if body is None else json.dumps(body)
-        return Response(request, content, headers, status)
+        return Response.of(request, body, headers, status)
 
     def _timed(self, login: Login, sent: dict[str, Any]) -> Any:
         """Send a frame and return its answer; log it and report its time."""
@@ -203,9 +202,9 @@ class WebsocketTransport(base.Transport):
         started = time.monotonic()
         reply = channel.call(sent, self._timeout)
         seconds = time.monotonic() - started
-        _LOG.debug(
-            "%s: %s", ws_socket.shown(login.endpoint), log_line(sent, reply, seconds)
-        )
+        if _LOG.isEnabledFor(logging.DEBUG):
+            line = ws_frames.log_line(sent, reply, seconds)
+            _LOG.debug("%s: %s", ws_socket.shown(login.endpoint), line)
         on_answer = self.options.get("on_answer")
         if on_answer is not None:
             on_answer((sent["action"], login.endpoint, seconds))
@@ -252,7 +251,7 @@ class WebsocketTransport(base.Transport):
             if (
                 channel is None
                 or current is None
-                or not channel.is_open
+                or not channel.is_open()
                 or current.endpoint != login.endpoint
             ):
                 return self._open(login)
@@ -280,7 +279,7 @@ class WebsocketTransport(base.Transport):
         if not isinstance(connection, ws_socket.WebSocket):
             return SequentialChannel(connection, self.recv)
         return Channel(
-            ws_socket.WebsocketConnection(connection, endpoint, self._timeout)
+            ws_socket.WebSocketConnection(connection, endpoint, self._timeout)
         )
 
     def _authenticate(self, otherwise: Login | None = None) -> None:

@@ -134,7 +134,7 @@ def frame_of(request: Request) -> RequestFrame:
     """Return a request as the WebSocket has it; without an API, as it stands."""
     if request.api is not None:
         return request.api.frame(request)
-    content = json.loads(request.content) if request.content else None
+    content = request.document
     if request.params:
         content = {**request.params, **(content or {})}
     return RequestFrame(request.operation, content, Retry.UNACCEPTED, _unchanged)

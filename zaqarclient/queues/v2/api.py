@@ -5,7 +5,6 @@ Both transports take from here where each argument goes (contract, SDK section 1
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -48,14 +47,13 @@ class V2(Api):
         self.get_schema(operation)
         row = OPERATIONS[operation]
         params = frames.arguments_of(row.query, given)
-        content = json.loads(request.content) if request.content else None
 
         def read(status: int, body: Any) -> tuple[int, Any]:
             return row.frame.read(params, frames.Answer(status, body))
 
         return RequestFrame(
             row.frame.action or operation,
-            row.frame_body(params, content),
+            row.frame_body(params, request.document),
             self.retry(operation, params),
             read,
         )
@@ -89,19 +87,17 @@ def bind(request: Request, operation: str, arguments: Mapping[str, Any]) -> None
         operation: The name of the operation.
         arguments: By name, wherever they go. None means absent.
 
-    Raises:
-        ValueError: The body is not JSON.
     """
     request.operation = operation
     row = OPERATIONS[operation]
     body: dict[str, Any] = {}
     for name, value in arguments.items():
         if name == row.whole:
-            request.content = _encode(value) if value is not None else None
+            request.document = value
         elif value is not None:
             (body if _in_body(row, name) else request.params)[name] = value
     if body or row.sends_empty:
-        request.content = _encode(body)
+        request.document = body
     if row.content_type != "application/json":
         request.headers["content-type"] = row.content_type
 
@@ -110,10 +106,3 @@ def _in_body(row: Operation, name: str) -> bool:
     if name in row.path_names or name in row.query:
         return False
     return name in row.body or row.spill == "body"
-
-
-def _encode(body: object) -> str:
-    try:
-        return json.dumps(body, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"this cannot be sent as JSON: {error}") from error

@@ -111,14 +111,14 @@ def document_of(response: Response, shape: Any) -> Any:
             empty answer would lose messages without a word.
     """
     document = response.deserialized_content
-    text = (response.content or "").strip()
     wrong = mismatch(document, shape)
-    if document is None and response.status_code is not None and text not in _EMPTY:
-        wrong = "it is not JSON"
+    if document is None and response.status_code is not None:
+        is_empty = (response.content or "").strip() in _EMPTY
+        wrong = None if is_empty else "it is not JSON"
     if wrong:
         raise errors.UnexpectedAnswer(
             description=wrong[0].upper() + wrong[1:],
-            text=text[:_SHOWN],
+            text=(response.content or "").strip()[:_SHOWN],
             status=response.status_code,
         )
     return None if shape is None else document

@@ -6,7 +6,7 @@ checked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 _NUMBER: Final = (int, float)
@@ -98,16 +98,17 @@ def _differs(where: str, value: Any, shape: Any) -> str | None:
         return None
     if not isinstance(value, kind) or isinstance(value, bool):
         return f"{where} should be {_WORDS[kind]}"
-    inner: Iterable[tuple[str, Any, Any]]
+    inner: Sequence[tuple[str, Any, Any]] = ()
     if isinstance(shape, list):
-        inner = ((f"{where}[{n}]", one, shape[0]) for n, one in enumerate(value))
+        inner = [(f"[{place}]", one, shape[0]) for place, one in enumerate(value)]
     elif isinstance(shape, dict):
         every = shape.get(None)
-        inner = (
-            (f"{where}: {name}", one, shape.get(name, every))
+        inner = [
+            (f": {name}", one, shape.get(name, every))
             for name, one in dict(value).items()
             if one is not None and (every or name in shape)
-        )
-    else:
-        return None
-    return next(filter(None, (_differs(*one) for one in inner)), None)
+        ]
+    for place, one, its_shape in inner:
+        if wrong := _differs(where + place, one, its_shape):
+            return wrong
+    return None

@@ -26,6 +26,7 @@ from zaqarclient.tests.ws_stub import (
 )
 from zaqarclient.transport import errors
 from zaqarclient.transport.ws import WebsocketTransport
+from zaqarclient.transport.ws_socket import WebSocketConnection
 
 MakeClient = Callable[..., Client]
 
@@ -193,6 +194,121 @@ def test_counters_of_a_missing_queue_are_zeros(
     zeros = {"messages": {"claimed": 0, "free": 0, "total": 0}}
     ws_stub.reply = lambda frame: answer(frame, 404, zeros)
     assert client.queue("q").stats == zeros
+
+
+# -- the thread that reads -----------------------------------------------------------
+
+
+def test_a_call_reads_its_answer_in_its_own_thread(
+    ws_stub: WebsocketStub, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers: list[int] = []
+    receive = WebSocketConnection.receive
+
+    def noted(self: WebSocketConnection, ends: float) -> str | None:
+        text = receive(self, ends)
+        readers.extend([threading.get_ident()] if text else [])
+        return text
+
+    monkeypatch.setattr(WebSocketConnection, "receive", noted)
+    ws_stub.reply = posted
+    for number in range(5):
+        post(client, number)
+    assert threading.get_ident() in readers
+    assert len(readers) == 5
+
+
+def test_a_call_that_times_out_leaves_the_reading_to_another(
+    ws_stub: WebsocketStub, make_client: MakeClient
+) -> None:
+    client = make_client(ws_stub.url, timeout=1.0)
+    ws_stub.reply = lambda _frame: None
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(post, client, 1)
+        ws_stub.wait_until(lambda: len(ws_stub.frames) == 1)
+        with pytest.raises(errors.TimedOut):
+            first.result(10)
+        second = pool.submit(post, client, 2)
+        third = pool.submit(post, client, 3)
+        ws_stub.wait_until(lambda: len(ws_stub.frames) == 3)
+        by_body = {f["body"]["messages"][0]["body"]: f for f in ws_stub.frames}
+        ws_stub.peers[0].send(posted(by_body[2]))
+        assert second.result(10) == ["/v2/queues/orders/messages/m2"]
+        ws_stub.peers[0].send(posted(by_body[3]))
+        assert third.result(10) == ["/v2/queues/orders/messages/m3"]
+
+
+def test_many_threads_share_a_connection(
+    ws_stub: WebsocketStub, client: Client
+) -> None:
+    ws_stub.reply = lambda frame: [NOTIFICATION, posted(frame)]
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda number: post(client, number), range(400)))
+    assert found == [[f"/v2/queues/orders/messages/m{n}"] for n in range(400)]
+    transport: Any = client.transport()
+    assert [transport.recv(5) for _ in range(400)] == [NOTIFICATION] * 400
+    assert len(ws_stub.peers) == 1
+
+
+def test_a_listener_and_calls_share_a_connection(
+    ws_stub: WebsocketStub, client: Client
+) -> None:
+    ws_stub.reply = posted
+    transport: Any = client.transport()
+    post(client, 0)
+    with ThreadPoolExecutor(1) as pool:
+        heard = pool.submit(lambda: [transport.recv(10)["body"] for _ in range(50)])
+        for number in range(50):
+            assert post(client, number) == [f"/v2/queues/orders/messages/m{number}"]
+            ws_stub.peers[0].send({**NOTIFICATION, "body": number})
+        assert heard.result(20) == list(range(50))
+
+
+def test_an_interrupted_call_ends_the_connection(
+    ws_stub: WebsocketStub, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_self: WebSocketConnection, _ends: float) -> str:
+        raise KeyboardInterrupt
+
+    ws_stub.reply = posted
+    with monkeypatch.context() as patched:
+        patched.setattr(WebSocketConnection, "receive", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            post(client, 1)
+    assert post(client, 2) == ["/v2/queues/orders/messages/m2"]
+    assert len(ws_stub.peers) == 2
+
+
+def test_bytes_that_are_not_utf_8_end_the_connection(
+    ws_stub: WebsocketStub, client: Client
+) -> None:
+    def reply(frame: Frame) -> None:
+        ws_stub.peers[-1].send_raw(ABNF.OPCODE_TEXT, b'{"a": "\xff"}')
+
+    ws_stub.reply = reply
+    with pytest.raises(errors.ConnectionFailed, match="not UTF-8"):
+        post(client, 1)
+    ws_stub.reply = posted
+    assert post(client, 2)
+
+
+def test_a_ping_of_the_service_is_answered_while_no_call_is_under_way(
+    ws_stub: WebsocketStub, client: Client
+) -> None:
+    ws_stub.reply = posted
+    post(client, 1)
+    ws_stub.peers[0].send_raw(ABNF.OPCODE_PING, b"?")
+    ws_stub.wait_until(lambda: ws_stub.pongs == 1)
+
+
+def test_closing_ends_a_call_under_way(ws_stub: WebsocketStub, client: Client) -> None:
+    ws_stub.reply = lambda _frame: None
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(post, client, 1)
+        ws_stub.wait_until(lambda: len(ws_stub.frames) == 1)
+        client.close()
+        with pytest.raises(errors.ConnectionFailed):
+            waiting.result(10)
 
 
 # -- connections that break --------------------------------------------------------
