@@ -14,7 +14,7 @@ from oslo_config import cfg
 from zaqarserver import config
 from zaqarserver.common import log
 from zaqarserver.errors import SettingsError, StartupError
-from zaqarserver.process import activation, checking, serving
+from zaqarserver.process import checking, listening
 from zaqarserver.process.app import Application, load_storage
 from zaqarserver.process.reloading import Reload
 from zaqarserver.process.workers import Supervisor
@@ -22,11 +22,11 @@ from zaqarserver.process.workers import Supervisor
 
 async def _serve(conf: cfg.ConfigOpts, arguments: Sequence[str]) -> None:
     application = Application(conf)
-    sockets = serving.listen_all(
-        conf, activation.inherited(os.environ), activation.worker_number(os.environ)
+    sockets = listening.listen_all(
+        conf, listening.inherited(os.environ), listening.worker_number(os.environ)
     )
     reload = Reload(conf, arguments, application.policy)
-    await application.run(sockets, reload, activation.lifeline(os.environ))
+    await application.run(sockets, reload, listening.lifeline(os.environ))
 
 
 async def _supervise(conf: cfg.ConfigOpts, arguments: Sequence[str]) -> None:
@@ -36,7 +36,7 @@ async def _supervise(conf: cfg.ConfigOpts, arguments: Sequence[str]) -> None:
             "open in one process only. Use one worker, or a store such as "
             "redis://HOST that processes share."
         )
-    sockets = serving.listen_all(conf, activation.inherited(os.environ), None)
+    sockets = listening.listen_all(conf, listening.inherited(os.environ), None)
     drain = conf.server.graceful_timeout
     await Supervisor(arguments, conf.workers, sockets, drain).run()
 

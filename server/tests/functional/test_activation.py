@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from zaqarserver.process import activation
+from zaqarserver.process import listening
 
 SECONDS = 30.0
 BECOME_SERVER = """
@@ -96,7 +96,7 @@ def test_workers_are_refused_where_only_one_process_may_open_the_store(
 
 def test_sockets_that_were_meant_for_another_process_are_left_alone() -> None:
     environment = {"LISTEN_FDS": "2", "LISTEN_PID": str(os.getpid() + 1)}
-    assert activation.inherited(environment) == {}
+    assert listening.inherited(environment) == {}
     assert environment == {}
 
 
@@ -104,17 +104,17 @@ def test_what_is_handed_over_to_a_worker_is_what_it_inherits() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         given = os.dup(listener.fileno())
         line_end, held = os.pipe()
-        environment = activation.handed_over({"server": given}, line_end, 2)
-        sockets = activation.inherited(environment)
+        environment = listening.handed_over({"server": given}, line_end, 2)
+        sockets = listening.inherited(environment)
         with sockets["server"] as found:
             assert found.getsockname() == listener.getsockname()
-        assert activation.worker_number(environment) == 2
-        assert activation.lifeline(environment) == line_end
-        assert activation.lifeline(environment) is None
+        assert listening.worker_number(environment) == 2
+        assert listening.lifeline(environment) == line_end
+        assert listening.lifeline(environment) is None
         os.close(line_end)
         os.close(held)
 
 
 @pytest.mark.parametrize("address", ["", "/no/such/socket"])
 def test_nobody_need_listen_for_readiness(address: str) -> None:
-    activation.notify({"NOTIFY_SOCKET": address}, "READY=1")
+    listening.notify({"NOTIFY_SOCKET": address}, "READY=1")

@@ -9,9 +9,8 @@ import sys
 import threading
 
 import pytest
-from zaqarserver.common.backoff import doubling
 from zaqarserver.common.lru import LRU
-from zaqarserver.common.singleflight import SingleFlight, Threads
+from zaqarserver.common.tasks import SingleFlight, Threads, doubling
 
 
 def test_the_item_longest_unused_goes_first():
@@ -73,7 +72,7 @@ def test_an_error_in_a_thread_reaches_all_that_wait_for_it():
 def test_a_thread_that_hangs_does_not_hold_up_the_end_of_the_process(cancels):
     program = f"""
 import asyncio, threading
-from zaqarserver.common.singleflight import Threads
+from zaqarserver.common.tasks import Threads
 async def main():
     task = asyncio.create_task(Threads("test", 1).run(threading.Event().wait))
     await asyncio.sleep(0.01)

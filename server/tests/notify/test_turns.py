@@ -6,7 +6,7 @@ import asyncio
 import time
 
 import pytest
-from zaqarserver.common.turns import SLICE_SECONDS, Turns
+from zaqarserver.common.tasks import SLICE_SECONDS, Turns
 
 pytestmark = pytest.mark.anyio
 

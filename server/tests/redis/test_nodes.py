@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from redis_service import RedisServer
 from zaqarserver.common import deadline
-from zaqarserver.common.singleflight import SingleFlight
+from zaqarserver.common.tasks import SingleFlight
 from zaqarserver.errors import Unavailable
 from zaqarserver.storage.commands import QueueGet
 from zaqarserver.storage.redis import RedisStorage, resolve

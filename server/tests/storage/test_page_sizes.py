@@ -15,7 +15,7 @@ from zaqarserver.storage.redis import scripts
 #: Named like them, and something else: seconds, bytes, bounds, the pages of a client.
 OTHERS = {
     "zaqarserver.storage.sqlite.files.PAGE",
-    "zaqarserver.stages.schema_effort.MOST_VISITS",
+    "zaqarserver.stages.json_schema.MOST_VISITS",
     "zaqarserver.subscribers.retry._LEAST_SPREAD",
     "zaqarserver.subscribers.retry._STEP",
     "zaqarserver.torture.load._PAGE",

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Self
 
-from zaqarserver.common.turns import Turns
+from zaqarserver.common.tasks import Turns
 from zaqarserver.errors import Overloaded
 
 MIB = 1024 * 1024

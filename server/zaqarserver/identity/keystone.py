@@ -21,7 +21,7 @@ from oslo_config import cfg
 
 from zaqarserver.clock import Clock
 from zaqarserver.common.lru import LRU
-from zaqarserver.common.singleflight import SingleFlight, Threads
+from zaqarserver.common.tasks import SingleFlight, Threads
 from zaqarserver.errors import (
     Forbidden,
     IdentityUnavailable,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from zaqarserver.clock import Clock
 from zaqarserver.common.lru import LRU
-from zaqarserver.common.singleflight import SingleFlight, Threads
+from zaqarserver.common.tasks import SingleFlight, Threads
 from zaqarserver.errors import BadRequest, IdentityUnavailable
 
 if TYPE_CHECKING:

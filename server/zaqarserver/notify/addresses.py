@@ -22,7 +22,7 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from zaqarserver.common.singleflight import SingleFlight, Threads
+from zaqarserver.common.tasks import SingleFlight, Threads
 from zaqarserver.errors import SettingsError
 
 Address = IPv4Address | IPv6Address

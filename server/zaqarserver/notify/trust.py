@@ -11,7 +11,7 @@ from zaqarserver.notify.deliverer import Failed, Outcome, Parcel, Retry
 from zaqarserver.notify.settings import TrustTokens
 from zaqarserver.notify.webhook import Target, WebhookDeliverer
 from zaqarserver.storage.subscriptions import Subscription
-from zaqarserver.subscribers.trust import PREFIX, own_trust_of, trust_of
+from zaqarserver.subscribers.options import PREFIX, own_trust_of, trust_of
 
 _TOKEN: Final = "X-Auth-Token"  # noqa: S105 - the name of a header
 

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from zaqarserver.common.turns import SLICE_SECONDS, Turns
+from zaqarserver.common.tasks import SLICE_SECONDS, Turns
 from zaqarserver.notify import payload
 from zaqarserver.notify.dispatch import log_defect
 from zaqarserver.notify.known import Known

@@ -17,8 +17,7 @@ from typing import Final
 
 from zaqarserver.clock import Clock
 from zaqarserver.common import deadline
-from zaqarserver.common.backoff import doubling
-from zaqarserver.common.turns import Turns
+from zaqarserver.common.tasks import Turns, doubling
 from zaqarserver.errors import Unavailable
 from zaqarserver.notify.deliverer import Delivered, Failed, Gone, Retry
 from zaqarserver.notify.dispatch import Dispatch, load_deliverers, log_defect, named

@@ -35,9 +35,9 @@ from zaqarserver.operations.row import (
     Operation,
     Reply,
     rows_of,
+    topic_row,
 )
 from zaqarserver.operations.settings import Settings
-from zaqarserver.operations.topics import topic_row
 
 __all__ = ["OPERATIONS", "Body", "BoundOperation", "Operation", "Reply", "bind"]
 __all__ += ["admit", "run"]

@@ -14,8 +14,7 @@ from zaqarserver.operations.context import Context
 from zaqarserver.operations.fields import Fields, QueueName, body, path, query
 from zaqarserver.operations.messages import is_delayed, queue_metadata, readable
 from zaqarserver.operations.metadata import dead_letter
-from zaqarserver.operations.paths import CLAIM, CLAIMS
-from zaqarserver.operations.row import Body, operation
+from zaqarserver.operations.row import CLAIM, CLAIMS, Body, operation
 from zaqarserver.storage.base import Claim
 from zaqarserver.storage.commands import ClaimCreate, ClaimDelete, ClaimGet, ClaimUpdate
 

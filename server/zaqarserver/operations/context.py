@@ -10,7 +10,7 @@ import msgspec
 from zaqarserver import spaces
 from zaqarserver.clock import Clock
 from zaqarserver.common.budget import Budget
-from zaqarserver.common.turns import Turns
+from zaqarserver.common.tasks import Turns
 from zaqarserver.errors import BadRequest
 from zaqarserver.operations.limits import Quotas
 from zaqarserver.operations.settings import Settings

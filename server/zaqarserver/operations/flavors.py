@@ -17,12 +17,12 @@ from zaqarserver.errors import (
 from zaqarserver.operations.context import Context, PoolRegistry
 from zaqarserver.operations.fields import Fields, document, path, query
 from zaqarserver.operations.metadata import check_size
-from zaqarserver.operations.paths import FLAVOR, FLAVORS
 from zaqarserver.operations.pools import (
     check_capabilities,
     pool_operation,
     registry,
 )
+from zaqarserver.operations.row import FLAVOR, FLAVORS
 from zaqarserver.storage.base import Capability
 from zaqarserver.storage.catalog import (
     Flavor,

@@ -22,9 +22,8 @@ from zaqarserver.operations.fields import (
     path,
     query,
 )
-from zaqarserver.operations.paths import MESSAGE, MESSAGES
 from zaqarserver.operations.quotas import Reservation
-from zaqarserver.operations.row import operation
+from zaqarserver.operations.row import MESSAGE, MESSAGES, operation
 from zaqarserver.storage.base import Message, NewMessage
 from zaqarserver.storage.commands import (
     MessageDelete,

@@ -7,9 +7,8 @@ from typing import Any
 from zaqarserver.operations import flavors, pools
 from zaqarserver.operations.context import Context
 from zaqarserver.operations.flavors import ShownFlavor
-from zaqarserver.operations.paths import FLAVORS, POOLS
 from zaqarserver.operations.rest import next_link, query_sent
-from zaqarserver.operations.row import Reply, frame_answer, rest_answer
+from zaqarserver.operations.row import FLAVORS, POOLS, Reply, frame_answer, rest_answer
 from zaqarserver.storage.catalog import DrainState, Pool
 
 # -- pools ----------------------------------------------------------------------

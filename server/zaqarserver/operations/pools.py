@@ -18,8 +18,7 @@ from zaqarserver.errors import (
 from zaqarserver.operations.context import Context, PoolRegistry
 from zaqarserver.operations.fields import Fields, check_integer, document, path, query
 from zaqarserver.operations.metadata import check_size
-from zaqarserver.operations.paths import POOL, POOLS
-from zaqarserver.operations.row import operation
+from zaqarserver.operations.row import POOL, POOLS, operation
 from zaqarserver.storage.base import Capability
 from zaqarserver.storage.catalog import (
     DrainState,

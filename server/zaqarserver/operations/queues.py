@@ -25,9 +25,8 @@ from zaqarserver.operations.fields import (
     document,
     query,
 )
-from zaqarserver.operations.paths import PATCH_TYPE, QUEUE, QUEUES
 from zaqarserver.operations.quotas import Reservation
-from zaqarserver.operations.row import Body, operation
+from zaqarserver.operations.row import PATCH_TYPE, QUEUE, QUEUES, Body, operation
 from zaqarserver.operations.trusting import remove_trusts, trusts_of
 from zaqarserver.storage.base import Metadata, Queue, QueueStats
 from zaqarserver.storage.catalog import FlavorGet

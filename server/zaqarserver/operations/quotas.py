@@ -13,8 +13,7 @@ from zaqarserver.errors import BadRequest
 from zaqarserver.operations.context import Context
 from zaqarserver.operations.fields import Fields, path
 from zaqarserver.operations.limits import STOCK, UNLIMITED, Limits
-from zaqarserver.operations.paths import QUOTAS
-from zaqarserver.operations.row import Body, operation
+from zaqarserver.operations.row import QUOTAS, Body, operation
 from zaqarserver.spaces import space_of
 from zaqarserver.storage.accounts import Usage, UsageGet
 from zaqarserver.storage.base import NewMessage

@@ -11,13 +11,14 @@ import enum
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
+from operator import attrgetter
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 
 from zaqarserver.operations.context import Context
-from zaqarserver.operations.fields import Checker, Fields, Source, members
+from zaqarserver.operations.fields import Checker, Fields, Source, TopicName, members
 from zaqarserver.operations.readers import (
     BodyReader,
     FrameReader,
@@ -30,6 +31,25 @@ Handler = Callable[[Context, Any], Awaitable[Any]]
 _Handler = TypeVar("_Handler", bound=Handler)
 _Args = TypeVar("_Args")
 _Result = TypeVar("_Result")
+
+# The paths of REST (``rest-v2`` 2.0).
+QUEUES = "/v2/queues"
+QUEUE = "/v2/queues/{queue_name}"
+MESSAGES = QUEUE + "/messages"
+MESSAGE = MESSAGES + "/{message_id}"
+CLAIMS = QUEUE + "/claims"
+CLAIM = CLAIMS + "/{claim_id}"
+SUBSCRIPTIONS = QUEUE + "/subscriptions"
+SUBSCRIPTION = SUBSCRIPTIONS + "/{subscription_id}"
+SIGNED_URLS = QUEUE + "/signed_urls"
+SIGNED_URL = SIGNED_URLS + "/{signed_url_id}"
+QUOTAS = "/v2/quotas"
+POOLS = "/v2/pools"
+POOL = POOLS + "/{pool_name}"
+FLAVORS = "/v2/flavors"
+FLAVOR = FLAVORS + "/{flavor_name}"
+#: The media type of a change.
+PATCH_TYPE = "application/openstack-messaging-v2.0-json-patch"
 
 #: The policy rule that admits administrators, in the language of ``oslo.policy``.
 ADMIN = "role:admin"
@@ -286,3 +306,69 @@ class BoundOperation:
 
     def _render_frame(self, _context: Context, _arguments: Any, result: Any) -> Reply:
         return Reply(self.row.status, {} if result is None else result)
+
+
+# Parameters about claims, and the number of queues, which topics do not have.
+_WITHOUT = frozenset({"include_claimed", "claim_id", "claim_ids", "with_count"})
+
+
+def of_topic(struct: type[Fields]) -> type[Fields]:
+    """Return the fields of a queue operation as the topic operation has them.
+
+    The name is sent as ``topic_name``; handlers still read ``queue_name``. Fields
+    that topics do not have keep their defaults.
+    """
+    fields: list[tuple[str, Any, Any]] = []
+    known: dict[str, Any] = {}
+    for member, field in zip(
+        members(struct), msgspec.structs.fields(struct), strict=True
+    ):
+        if member.name in Fields.__struct_fields__:
+            continue
+        if member.spec.name:
+            fields.append(("topic_name", TopicName, msgspec.NODEFAULT))
+            known[member.name] = property(attrgetter("topic_name"))
+        elif member.name in _WITHOUT:
+            known[member.name] = field.default
+        else:
+            help_ = _reworded(member.spec.help)
+            spec = msgspec.structs.replace(member.spec, help=help_)
+            default = field.default
+            if field.default_factory is not msgspec.NODEFAULT:
+                default = msgspec.field(default_factory=field.default_factory)
+            fields.append((member.name, Annotated[member.type, spec], default))
+    name = struct.__name__.replace("Queue", "Topic")
+    made: Any = msgspec.defstruct(
+        name, fields, bases=(Fields,), namespace=known, module=__name__, kw_only=True
+    )
+    return cast(type[Fields], made)
+
+
+def topic_row(row: Operation) -> Operation:
+    """Return the row of the topic operation that corresponds to a queue operation."""
+    resource, _, verb = row.name.partition("_")
+    name = f"topic_{verb}" if resource == "queue" else f"topic_{row.name}"
+    # Messages of topics are never claimed: include_claimed is ignored, not refused.
+    ignored = _WITHOUT if "{queue_name}" in row.path else frozenset()
+    return msgspec.structs.replace(
+        row,
+        name=name,
+        path=_reworded(row.path),
+        fields=of_topic(row.fields),
+        policy=row.policy and _reworded(row.policy),
+        summary=_reworded(row.summary),
+        refused=row.refused - ignored,
+        signable=False,
+        topics=True,
+    )
+
+
+def _reworded(text: str) -> str:
+    words = (
+        (" and claims", ""),
+        ("; a claimed one only with its claim", ""),
+        ("queue", "topic"),
+    )
+    for ours, theirs in words:
+        text = text.replace(ours, theirs)
+    return text

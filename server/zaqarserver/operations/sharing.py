@@ -15,8 +15,7 @@ import msgspec
 from zaqarserver.errors import BadRequest, Conflict, NotFound
 from zaqarserver.operations.context import Context, Server
 from zaqarserver.operations.fields import Fields, QueueName, document, path, query
-from zaqarserver.operations.paths import QUEUE, SIGNED_URL, SIGNED_URLS
-from zaqarserver.operations.row import operation
+from zaqarserver.operations.row import QUEUE, SIGNED_URL, SIGNED_URLS, operation
 from zaqarserver.operations.signing import (
     DEFAULT_SECONDS,
     KINDS,

@@ -12,9 +12,8 @@ from zaqarserver.errors import BadRequest, SubscriptionNotFound
 from zaqarserver.operations.context import Context
 from zaqarserver.operations.fields import Fields, QueueName, document, path, query
 from zaqarserver.operations.metadata import check_size
-from zaqarserver.operations.paths import SUBSCRIPTION, SUBSCRIPTIONS
 from zaqarserver.operations.quotas import Reservation
-from zaqarserver.operations.row import operation
+from zaqarserver.operations.row import SUBSCRIPTION, SUBSCRIPTIONS, operation
 from zaqarserver.operations.trusting import remove_trusts, trust_change, trust_new
 from zaqarserver.storage.subscriptions import (
     Subscription,
@@ -25,8 +24,7 @@ from zaqarserver.storage.subscriptions import (
     SubscriptionList,
     SubscriptionUpdate,
 )
-from zaqarserver.subscribers.options import check_options
-from zaqarserver.subscribers.trust import needs_trust, own_trust_of
+from zaqarserver.subscribers.options import check_options, needs_trust, own_trust_of
 from zaqarserver.subscribers.uris import check_subscriber
 
 LEAST_TTL = 60  # seconds

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from zaqarserver.errors import BadRequest, Forbidden, OutcomeUnknown
 from zaqarserver.operations.context import Context
 from zaqarserver.storage.subscriptions import Subscription, SubscriptionList
-from zaqarserver.subscribers.trust import (
+from zaqarserver.subscribers.options import (
     GIVEN,
     TRUST_ID,
     needs_trust,

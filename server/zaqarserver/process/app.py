@@ -17,7 +17,7 @@ from zaqarserver.clock import Clock
 from zaqarserver.common.budget import Budget
 from zaqarserver.common.metrics import Metrics
 from zaqarserver.common.plugins import load_plugin
-from zaqarserver.common.turns import Turns
+from zaqarserver.common.tasks import Turns
 from zaqarserver.errors import SettingsError, StartupError, Unavailable
 from zaqarserver.http import make_app
 from zaqarserver.http.app import Cors
@@ -30,7 +30,7 @@ from zaqarserver.notify.worker import Notifier
 from zaqarserver.operations.context import NoTrusts, Server
 from zaqarserver.operations.limits import quotas_of
 from zaqarserver.operations.signing import Signer
-from zaqarserver.process import activation, serving
+from zaqarserver.process import listening, serving
 from zaqarserver.process.timekeeping import Timekeeper
 from zaqarserver.spaces import project_of
 from zaqarserver.stages.pipeline import load_pipeline
@@ -317,7 +317,7 @@ class Application:
                 self.frames,
                 self.server.budget,
                 list(sockets.values()),
-                ready=lambda: self._announce(serving.places(sockets)),
+                ready=lambda: self._announce(listening.places(sockets)),
                 lifeline=lifeline,
                 chores=[self._timekeeper.keep(), self._sweep()],
             )
@@ -330,7 +330,7 @@ class Application:
             LOG.info("stopped")
 
     def _announce(self, places: str) -> None:
-        activation.notify(os.environ, "READY=1")
+        listening.notify(os.environ, "READY=1")
         LOG.info(
             "zaqarserver %s ready on %s, storage %s, durability %s",
             __version__,

@@ -1,4 +1,4 @@
-"""Listening and serving: sockets, uvicorn, signals, and the chores beside it."""
+"""Serving: connections, signals, the chores beside them, and the drain at the end."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import contextlib
 import ctypes
 import gc
 import logging
+import resource
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import uvicorn
 from oslo_config import cfg
 
 from zaqarserver.common.budget import Budget
-from zaqarserver.errors import StartupError
 from zaqarserver.http.connection import HttpConnection
 from zaqarserver.http.service import Service
-from zaqarserver.process.web import Web
+from zaqarserver.process.listening import Inherited, admit_nobody
 from zaqarserver.websocket import FrameEdge
 from zaqarserver.websocket.protocol import bounded_websocket, drop_unfinished
 
@@ -29,6 +29,103 @@ _SLOW_CHECK_SECONDS = 1.0
 #: Of glibc's ``malloc.h``, and the size in bytes that it begins with.
 _M_MMAP_THRESHOLD = -3
 _LARGE = 131072
+_BACKLOG = 2048
+_CHECK_SECONDS = 0.05  # between looks at what still drains
+_OTHER_FILES = 256  # descriptors that are no connections
+
+
+def allow_files(connections: int) -> None:
+    """Raise the limit of open files to what so many connections need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + _OTHER_FILES
+    if soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(needed, hard), hard))
+    if hard < needed:
+        LOG.warning(
+            "the system allows %d open files: [server] max_connections = %d is not "
+            "reached",
+            hard,
+            connections,
+        )
+
+
+class Web:
+    """The listeners of a process, and the connections that came through them.
+
+    Args:
+        service: What the connections share.
+        graceful_timeout: Seconds that they get to end.
+
+    Attributes:
+        service: The same.
+        stopping: Set when the end begins.
+        is_forced: Whether the end waits for nothing.
+    """
+
+    def __init__(self, service: Service, graceful_timeout: float) -> None:
+        self.service = service
+        self.stopping = asyncio.Event()
+        self.is_forced = False
+        self._graceful_timeout = graceful_timeout
+        self._loop = asyncio.get_running_loop()
+
+    async def serve(
+        self,
+        listeners: Sequence[socket.socket],
+        ready: Callable[[], None],
+    ) -> None:
+        """Serve until it is time to stop, then until connections have ended.
+
+        Args:
+            listeners: Bound sockets; they are closed at the end.
+            ready: Called once connections are accepted.
+        """
+        allow_files(self.service.max_connections)
+        servers = [
+            await self._loop.create_server(self._connection, sock=one, backlog=_BACKLOG)
+            for one in listeners
+        ]
+        ready()
+        await self.stopping.wait()
+        waiting = [peer for one in listeners for peer in _queue(one)]
+        for listener in listeners:
+            # Now that the queue is short, nobody is kept out for long.
+            if not isinstance(listener, Inherited):
+                admit_nobody(listener)
+            waiting += _queue(listener)
+        for server in servers:
+            server.close()
+        for listener in listeners:
+            listener.close()
+        self.service.drain()
+        for peer in waiting:
+            await self._loop.connect_accepted_socket(self._connection, peer)
+        await self._drained()
+
+    def _connection(self) -> HttpConnection:
+        return HttpConnection(self.service)
+
+    async def _drained(self) -> None:
+        service, last = self.service, self._loop.time() + self._graceful_timeout
+        while service.connections or service.tasks:
+            if self.is_forced or self._loop.time() > last:
+                LOG.warning("%d connections are cut off", len(service.connections))
+                break
+            service.expire(self._loop.time())
+            await asyncio.sleep(_CHECK_SECONDS)
+        for task in service.tasks:
+            task.cancel()
+        for connection in list(service.connections):
+            connection.transport.abort()
+
+
+def _queue(listener: socket.socket) -> list[socket.socket]:
+    """Accept all that wait at a listener."""
+    found = []
+    with contextlib.suppress(OSError):  # at its end there are none
+        while True:
+            found.append(listener.accept()[0])
+    return found
 
 
 def calm_collector() -> None:
@@ -50,81 +147,6 @@ def calm_allocator() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
-
-
-def listen(conf: cfg.ConfigOpts, group: str) -> socket.socket:
-    """Bind the address of ``[server]`` or ``[websocket]``.
-
-    Raises:
-        StartupError: The address is wrong or taken.
-    """
-    return _bind(conf[group].host, conf[group].port)
-
-
-def _bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    try:
-        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(address[0], socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind(address[4])
-    except OSError as error:
-        raise StartupError(
-            f"cannot listen on {host} port {port}: {error.strerror}"
-        ) from error
-    return listener
-
-
-def listen_all(
-    conf: cfg.ConfigOpts, given: Mapping[str, socket.socket], worker: int | None
-) -> dict[str, socket.socket]:
-    """Bind the addresses of both transports, and the one of the metrics.
-
-    WebSockets are done without (the REST port takes them too) if only their
-    default port is taken.
-
-    Args:
-        conf: The settings.
-        given: Sockets that this process was started with, by group.
-        worker: Which worker this is, since each has a port for its own metrics;
-            ``None`` for their supervisor, which has none.
-
-    Returns:
-        The sockets by what they are for: ``server``, ``websocket``, ``metrics``.
-
-    Raises:
-        StartupError: An address is wrong or taken.
-    """
-    found = dict(given) or {"server": listen(conf, "server")}
-    if not given:
-        try:
-            found["websocket"] = listen(conf, "websocket")
-        except StartupError as error:
-            place = conf.get_location("port", "websocket")
-            if place is None or place.location is not cfg.Locations.opt_default:
-                found["server"].close()
-                raise
-            LOG.warning("%s; WebSockets are served on the REST port only", error)
-    if conf.server.metrics_port and worker is not None:
-        port = conf.server.metrics_port + worker
-        # A worker and its successor have the same port for a moment.
-        found["metrics"] = _bind(conf.server.metrics_host, port, shared=True)
-    return found
-
-
-def places(sockets: Mapping[str, socket.socket]) -> str:
-    """Say where a server listens."""
-    schemes = {"websocket": "ws"}
-    return " and ".join(
-        f"{schemes.get(name, 'http')}://{_host_and_port(one)}"
-        for name, one in sockets.items()
-    )
-
-
-def _host_and_port(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _web(conf: cfg.ConfigOpts, rest: Any, frames: FrameEdge, budget: Budget) -> Web:

@@ -21,10 +21,9 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
-from zaqarserver.common.backoff import doubling
+from zaqarserver.common.tasks import doubling
 from zaqarserver.errors import StartupError
-from zaqarserver.process import activation
-from zaqarserver.process.web import admit_nobody
+from zaqarserver.process import listening
 
 LOG = logging.getLogger(__name__)
 
@@ -116,7 +115,7 @@ class Supervisor:
             *self._arguments,
             "--workers=1",
             env=os.environ
-            | activation.handed_over(numbers, self._lifeline, slot)
+            | listening.handed_over(numbers, self._lifeline, slot)
             | {"NOTIFY_SOCKET": self._address},
             stdin=asyncio.subprocess.DEVNULL,
             pass_fds=[self._lifeline, *numbers.values()],
@@ -169,14 +168,14 @@ class Supervisor:
             try:
                 await self._start_all()
                 LOG.info("%d workers serve", len(self._workers))
-                activation.notify(os.environ, "READY=1")
+                listening.notify(os.environ, "READY=1")
                 keepers = [
                     asyncio.create_task(self._keep(slot))
                     for slot in range(len(self._workers))
                 ]
                 await self._stopping.wait()
                 LOG.info("draining %d workers", len(self._workers))
-                activation.notify(os.environ, "STOPPING=1")
+                listening.notify(os.environ, "STOPPING=1")
                 self._stop_listening()
                 for task in (*keepers, *self._rolls):
                     task.cancel()
@@ -188,8 +187,8 @@ class Supervisor:
     def _stop_listening(self) -> None:
         """Leave the listeners to the workers, which accept what waits there."""
         for listener in self._listeners.values():
-            if not isinstance(listener, activation.Inherited):
-                admit_nobody(listener)
+            if not isinstance(listener, listening.Inherited):
+                listening.admit_nobody(listener)
             listener.close()
 
     async def _start_all(self) -> None:

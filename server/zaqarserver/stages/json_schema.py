@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, Final
+from urllib.parse import unquote
 
 import jsonschema_rs
 import msgspec
 
 from zaqarserver.errors import BadRequest
 from zaqarserver.stages.base import Place, Stage
-from zaqarserver.stages.schema_effort import Effort, levels_of
 
 KEY = "_json_schema"
 #: Schemas that are kept compiled.
@@ -106,3 +107,207 @@ def _checked(schema: bytes) -> _Checked:
         pattern_options=jsonschema_rs.RegexOptions(size_limit=_PATTERN_BYTES),
     )
     return _Checked(validator, effort)
+
+
+#: Visits of one member of a value, at most: some 30 microseconds of work.
+MOST_VISITS: Final = 500
+#: Visits of all members of a value, at most: some 300 milliseconds of work.
+MOST_WORK: Final = 5_000_000
+#: Levels of a value below its top, at most.
+MOST_LEVELS: Final = 32
+#: Schemas within a schema, at most.
+MOST_PARTS: Final = 1000
+
+# Keywords whose schemas are about the same value, and about members of it.
+_SAME = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else")
+_SAME_NAMED = ("dependentSchemas", "dependencies")
+_MEMBERS = (
+    *("items", "prefixItems", "additionalItems", "unevaluatedItems", "contains"),
+    *("additionalProperties", "unevaluatedProperties", "propertyNames"),
+)
+# Asked first whether they fit, and then why not.
+_TWICE = frozenset(("anyOf", "oneOf", "not", "if", "contains"))
+# To find what is unevaluated, everything else is evaluated again.
+_AGAIN = ("unevaluatedItems", "unevaluatedProperties")
+# Lists that are gone through at each visit, quickly.
+_LISTS = ("enum", "required", "properties")
+_QUICK: Final = 4
+# What makes a reference lead to where a pointer does not say.
+_MOVING = ("$dynamicRef", "$recursiveRef", "$id", "id")
+
+
+class Unbounded(ValueError):
+    """The schema could make more work than is allowed; the text says why."""
+
+
+class _Part(msgspec.Struct):
+    """One schema within the schema.
+
+    Attributes:
+        weight: What one visit costs without those of other schemas.
+        same: The schemas that then visit the same value, and how often.
+        members: Those that visit a member of it: of each group the most expensive
+            one, and how often.
+    """
+
+    weight: int
+    same: list[tuple[int, int]]
+    members: list[tuple[list[int], int]]
+
+
+class Effort:
+    """The visits that a schema can make.
+
+    Attributes:
+        visits: Those of one member at most, by the levels of the value, as far as
+            they are allowed.
+
+    Args:
+        schema: A JSON Schema that is valid otherwise.
+
+    Raises:
+        Unbounded: They are too many, or cannot be foreseen.
+    """
+
+    def __init__(self, schema: Any) -> None:
+        self._root = schema
+        self._waiting: list[Any] = []
+        self._parts: dict[int, _Part] = {}
+        self._refer(schema)
+        while self._waiting:
+            self._add(self._waiting.pop())
+        self.visits = list(self._count())
+        if not self.visits:
+            raise Unbounded("it has too many parts that look at the same value")
+
+    def allows(self, levels: int, members: int) -> bool:
+        """Return whether a value may be checked.
+
+        Args:
+            levels: How many levels it has below its top.
+            members: How many members it has, in all levels and at most.
+        """
+        return levels < len(self.visits) and self.visits[levels] * members <= MOST_WORK
+
+    # -- the parts ---------------------------------------------------------------
+
+    def _refer(self, schema: Any) -> int:
+        """Return the key of a part, and see to it that it is read."""
+        key = id(schema)
+        if key not in self._parts:
+            if len(self._parts) == MOST_PARTS:
+                raise Unbounded(f"it has more than {MOST_PARTS} parts")
+            self._parts[key] = _Part(1, [], [])
+            self._waiting.append(schema)
+        return key
+
+    def _add(self, schema: Any) -> None:
+        if not isinstance(schema, Mapping):
+            return
+        part = self._parts[id(schema)]
+        moving = [name for name in _MOVING if isinstance(schema.get(name), str)]
+        if moving and (schema is not self._root or moving[0].endswith("Ref")):
+            raise Unbounded(f"it must not have {moving[0]} within")
+        lists = [schema.get(name) for name in _LISTS]
+        part.weight += sum(len(_sized(one)) for one in lists) // _QUICK
+        if "$ref" in schema:
+            part.same.append((self._refer(self._target(schema["$ref"])), 1))
+        for name in _SAME:
+            times = 2 if name in _TWICE else 1
+            for one in _schemas(schema.get(name)):
+                part.same.append((self._refer(one), times))
+        for name in _SAME_NAMED:
+            for one in _named(schema.get(name)):
+                part.same.append((self._refer(one), 1))
+        if any(name in schema for name in _AGAIN):
+            part.same = [(key, 2 * times) for key, times in part.same]
+        self._add_members(part, schema)
+
+    def _add_members(self, part: _Part, schema: Mapping[str, Any]) -> None:
+        # Of its properties a member is one; of patterns it may fit all.
+        groups = [(_named(schema.get("properties")), 1)]
+        groups += [([one], 1) for one in _named(schema.get("patternProperties"))]
+        groups += [
+            (_schemas(schema.get(name)), 2 if name in _TWICE else 1)
+            for name in _MEMBERS
+        ]
+        part.weight += len(groups) - len(_MEMBERS) - 1
+        for schemas, times in groups:
+            if schemas:
+                part.members.append(([self._refer(one) for one in schemas], times))
+
+    def _target(self, reference: Any) -> Any:
+        """Return the schema that a reference leads to, within this document."""
+        found = self._root
+        text = unquote(str(reference))
+        if text[:2] not in ("#", "#/"):
+            raise Unbounded(f"references must be # or #/… and a path: {text}")
+        for step in text.split("/")[1:]:
+            name = step.replace("~1", "/").replace("~0", "~")
+            try:
+                found = found[int(name) if isinstance(found, list) else name]
+            except (LookupError, ValueError, TypeError):
+                raise Unbounded(f"the reference {text} leads nowhere") from None
+        return found
+
+    # -- counting ----------------------------------------------------------------
+
+    def _count(self) -> Iterator[int]:
+        """Count the visits of one member, of values of more and more levels."""
+        needs = {
+            key: [other for other, _ in part.same] for key, part in self._parts.items()
+        }
+        try:
+            order = [*TopologicalSorter(needs).static_order()]
+        except CycleError:
+            raise Unbounded("it refers to itself for the same value") from None
+        below: dict[int, int] = {}
+        for _ in range(MOST_LEVELS + 1):
+            found: dict[int, int] = {}
+            for key in order:
+                part = self._parts[key]
+                visits = part.weight
+                visits += sum(times * found[other] for other, times in part.same)
+                if below:
+                    visits += sum(
+                        times * max(below[other] for other in group)
+                        for group, times in part.members
+                    )
+                # No more than is needed to see that it is too much.
+                found[key] = min(visits, MOST_VISITS + 1)
+            if found[id(self._root)] > MOST_VISITS:
+                return
+            yield found[id(self._root)]
+            below = found
+
+
+def _schemas(value: Any) -> list[Any]:
+    """Return the schemas of a keyword that has one, or a list of them."""
+    if isinstance(value, list):
+        return value
+    return [] if value is None else [value]
+
+
+def _sized(value: Any) -> list[Any] | Mapping[str, Any]:
+    return value if isinstance(value, (list, Mapping)) else []
+
+
+def _named(value: Any) -> list[Any]:
+    """Return the schemas of a keyword that has them by name."""
+    if not isinstance(value, Mapping):
+        return []
+    return [one for one in value.values() if isinstance(one, (Mapping, bool))]
+
+
+def levels_of(value: Any) -> int:
+    """Return how many levels a value has below its top; more than allowed is enough."""
+    level, levels = [value], -1
+    while level and levels <= MOST_LEVELS:
+        levels += 1
+        level = [
+            member
+            for one in level
+            if isinstance(one, (dict, list))
+            for member in (one.values() if isinstance(one, dict) else one)
+        ]
+    return levels

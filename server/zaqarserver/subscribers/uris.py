@@ -16,8 +16,7 @@ from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 from yarl import URL
 
 from zaqarserver.errors import BadRequest
-from zaqarserver.subscribers.options import check_header_value
-from zaqarserver.subscribers.trust import PREFIX, needs_trust
+from zaqarserver.subscribers.options import PREFIX, check_header_value, needs_trust
 
 MAX_RECIPIENTS: Final = 20
 

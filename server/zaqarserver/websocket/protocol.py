@@ -22,7 +22,7 @@ from websockets.http11 import Request
 
 from zaqarserver.common.budget import Account, Budget
 from zaqarserver.common.peers import is_reset
-from zaqarserver.common.turns import SLICE_SECONDS
+from zaqarserver.common.tasks import SLICE_SECONDS
 
 #: Seconds that a dropped peer has to read what was sent to it.
 PATIENCE = 5.0

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from zaqarserver.common import deadline
-from zaqarserver.common.singleflight import SingleFlight
+from zaqarserver.common.tasks import SingleFlight
 from zaqarserver.errors import FlavorNotFound, SettingsError, StartupError, Unavailable
 from zaqarserver.storage.base import Capability, Storage
 from zaqarserver.storage.catalog import (

@@ -7,8 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from zaqarserver.common.backoff import doubling
 from zaqarserver.common.lru import LRU
+from zaqarserver.common.tasks import doubling
 from zaqarserver.errors import (
     BadRequest,
     CatalogChanged,

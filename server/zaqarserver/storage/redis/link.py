@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import hiredis
 
 from zaqarserver.common import deadline
-from zaqarserver.common.backoff import doubling
+from zaqarserver.common.tasks import doubling
 from zaqarserver.errors import OutcomeUnknown, Unavailable
 from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.asked import Name

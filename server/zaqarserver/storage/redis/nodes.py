@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from zaqarserver.common.singleflight import SingleFlight
+from zaqarserver.common.tasks import SingleFlight
 from zaqarserver.storage.redis.agreement import agreed
 from zaqarserver.storage.redis.keys import SLOTS
 from zaqarserver.storage.redis.location import Address, Kind, Location

@@ -8,7 +8,7 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 
-from zaqarserver.common.singleflight import SingleFlight, in_thread
+from zaqarserver.common.tasks import SingleFlight, in_thread
 
 #: Seconds after which what was found the last time is used.
 LOOKUP_SECONDS = 0.5
