@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +15,7 @@ import needs
 import pytest
 from keystone_service import Keystone
 from ports import free_port
+from warm import Process, start_cold, start_server
 
 START_SECONDS = 30.0
 
@@ -33,8 +31,15 @@ class ServerProcess:
     """
 
     def __init__(
-        self, directory: Path, store: Path | None, options: str, uri: str = ""
+        self,
+        directory: Path,
+        store: Path | None,
+        options: str,
+        uri: str = "",
+        *,
+        is_cold: bool = False,
     ) -> None:
+        self._is_cold = is_cold
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.websocket_port = free_port()
@@ -48,7 +53,7 @@ class ServerProcess:
             f"[websocket]\nport = {self.websocket_port}\n"
             f"[storage]\nuri = {uri or f'sqlite:///{self.store}'}\n"
         )
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     @property
     def pid(self) -> int:
@@ -58,19 +63,8 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith("OS_")
-        }
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "zaqarserver", "--config-file", self._config],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-            )
+        start = start_cold if self._is_cold else start_server
+        self._process = start(self._config, self.log)
         self._wait_until_ready()
 
     def _wait_until_ready(self) -> None:
@@ -92,8 +86,7 @@ class ServerProcess:
 
     def _signal(self, number: int) -> int:
         assert self._process is not None
-        if self._process.poll() is None:
-            self._process.send_signal(number)
+        self._process.send_signal(number)
         return self._process.wait(timeout=START_SECONDS)
 
     def kill(self) -> None:
@@ -111,7 +104,8 @@ def server_factory(
 ) -> Iterator[Callable[..., ServerProcess]]:
     """Make servers: ``server_factory(store=PATH, options="admin_mode = true")``.
 
-    ``uri`` names another store than a SQLite file.
+    ``uri`` names another store than a SQLite file. ``is_cold`` is for what is about
+    the start of the interpreter (see ``testing/warm.py``).
 
     ``options`` are lines that come first in the configuration file: options of
     the group ``[DEFAULT]``, then other groups. The servers are started, and
@@ -120,10 +114,10 @@ def server_factory(
     made: list[ServerProcess] = []
 
     def make(
-        store: Path | None = None, options: str = "", uri: str = ""
+        store: Path | None = None, options: str = "", uri: str = "", **how: bool
     ) -> ServerProcess:
         directory = tmp_path_factory.mktemp("server")
-        process = ServerProcess(directory, store, f"[DEFAULT]\n{options}", uri)
+        process = ServerProcess(directory, store, f"[DEFAULT]\n{options}", uri, **how)
         made.append(process)
         process.start()
         return process

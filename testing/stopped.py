@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,6 +15,7 @@ from pathlib import Path
 
 from answers import Load
 from ports import free_port
+from warm import start_server
 
 _PATIENCE = 60.0
 
@@ -34,12 +33,7 @@ def serve(directory: Path, uri: str, options: str = "") -> Iterator[str]:
         f"[storage]\nuri = {uri}\n"
     )
     log = directory / f"{port}.log"
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "zaqarserver", "--config-file", str(config)],
-            stdin=subprocess.DEVNULL,
-            stderr=stream,
-        )
+    process = start_server(config, log)
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + _PATIENCE
     try:
@@ -50,7 +44,7 @@ def serve(directory: Path, uri: str, options: str = "") -> Iterator[str]:
             time.sleep(0.05)
         yield url
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         process.wait(_PATIENCE)
 
 

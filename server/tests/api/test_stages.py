@@ -363,7 +363,9 @@ def test_an_installed_stage_changes_drops_and_refuses(
 ):
     paths = [str(installed_stage), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-    server = server_factory(options="[storage]\nmessage_pipeline = stamp\n")
+    server = server_factory(
+        options="[storage]\nmessage_pipeline = stamp\n", is_cold=True
+    )
     headers = {"Client-ID": "3381af922b9e11e3b19171861300734c", "X-Project-ID": "p"}
 
     def ask(method, path, body=None):

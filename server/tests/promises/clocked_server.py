@@ -26,7 +26,7 @@ def move_clock(path: str) -> None:
 
 def break_store(name: str) -> None:
     """Give the store that the server opens a fault."""
-    import breaks  # noqa: PLC0415 - after the clock, like all of the server
+    import breaks  # noqa: PLC0415
     from zaqarserver.process import app  # noqa: PLC0415
 
     load = app.load_storage

@@ -5,12 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import signal
 import socket
 import struct
-import subprocess
-import sys
 import time
 import uuid
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ports import free_port
+from warm import WarmProcess
 
 START_SECONDS = 30.0
 LAUNCHER = Path(__file__).with_name("clocked_server.py")
@@ -43,26 +41,14 @@ class Deployment:
             f"[server]\nport = {self.port}\n[websocket]\nport = 0\n"
             f"[storage]\nuri = {store}\n"
         )
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: WarmProcess | None = None
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        variables = {k: v for k, v in os.environ.items() if not k.startswith("OS_")}
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    LAUNCHER,
-                    self._clock,
-                    self._fault,
-                    "--config-file",
-                    self._config,
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=variables,
-            )
+        self._process = WarmProcess(
+            [LAUNCHER, self._clock, self._fault, "--config-file", self._config],
+            self.log,
+        )
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             with contextlib.suppress(OSError):
@@ -74,8 +60,7 @@ class Deployment:
     def end(self, number: int = signal.SIGTERM) -> None:
         """End the server, by default in good order."""
         assert self._process is not None
-        if self._process.poll() is None:
-            self._process.send_signal(number)
+        self._process.send_signal(number)
         self._process.wait(START_SECONDS)
 
     def crash(self) -> None:

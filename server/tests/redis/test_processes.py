@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +16,7 @@ from typing import Any
 import pytest
 from ports import free_port
 from redis_service import RedisServer
+from warm import start_server
 from websockets.sync.client import ClientConnection, connect
 
 CLIENT = "3381af922b9e11e3b19171861300734c"
@@ -36,13 +35,7 @@ class Server:
             f"[storage]\nuri = {uri}\n"
         )
         self.log = directory / f"{self.port}.log"
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "zaqarserver", "--config-file", str(config)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self.process = start_server(config, self.log)
 
     def wait(self) -> None:
         deadline = time.monotonic() + PATIENCE

@@ -9,7 +9,6 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from answers import CLAIM, LIST, POP, POST, Load
 from ports import free_port
 from redis_service import RedisServer
 from stopped import BOUND
+from warm import WarmProcess, start_server
 from websockets.sync.client import connect
 
 GUIDE = Path(__file__).parents[3] / "doc/source/admin/examples/nginx.conf"
@@ -76,19 +76,14 @@ class Site:
         self.servers[number] = self._server(port)
         self.wait_for(port)
 
-    def _server(self, port: int) -> subprocess.Popen[bytes]:
+    def _server(self, port: int) -> WarmProcess:
         directory = self._directory
         config = directory / f"{port}.conf"
         config.write_text(
             f"[server]\nport = {port}\n[websocket]\nport = 0\n"
             f"[storage]\nuri = {self.redis.uri}\n"
         )
-        with (directory / f"{port}.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "zaqarserver", "--config-file", config],
-                stdin=subprocess.DEVNULL,
-                stderr=log,
-            )
+        return start_server(config, directory / f"{port}.log")
 
     @staticmethod
     def wait(reached: Any) -> None:
