@@ -1,8 +1,9 @@
 """A server that is killed at a step of moving a queue.
 
-Run as ``mortal_server.py FILE ARGUMENTS...``: when ``FILE`` is there, it names a method
-of the stores, when, and at which call of it: ``queue_import:after:2``. It is removed
-before the server is killed. With ``SMALL_PAGES`` in the environment pages are small.
+Run as ``mortal_server.py FILE ARGUMENTS...``: when ``FILE`` is there, it names a
+command of the stores, when, and at which of its calls: ``QueueImport:after:2``. It is
+removed before the server is killed. With ``SMALL_PAGES`` in the environment pages are
+small.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Fate:
         self._seen: Counter[str] = Counter()
 
     def meet(self, name: str, when: str) -> None:
-        """Note that a method is called, or has been."""
+        """Note that a command is performed, or has been."""
         text = self._file.read_text() if self._file.exists() else ""
         if text.startswith(f"{name}:{when}:"):
             self._seen[text] += 1
@@ -40,24 +41,26 @@ class Fate:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def mortal(
-        self, name: str, method: Callable[..., Awaitable[Any]]
+        self, do: Callable[..., Awaitable[Any]]
     ) -> Callable[..., Awaitable[Any]]:
-        """Let the process be killed before or after a method."""
+        """Let the process be killed before or after a step of a move."""
 
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            self.meet(name, "before")
-            result = await method(*args, **kwargs)
-            self.meet(name, "after")
+        async def do_or_die(storage: Any, command: Any) -> Any:
+            if not isinstance(command, STEPS):
+                return await do(storage, command)
+            self.meet(type(command).__name__, "before")
+            result = await do(storage, command)
+            self.meet(type(command).__name__, "after")
             return result
 
-        return call
+        return do_or_die
 
 
 if __name__ == "__main__":
     fate = Fate(Path(sys.argv[1]))
+    driver: Any
     for driver in (SQLiteStorage, RedisStorage):
-        for name in STEPS:
-            setattr(driver, name, fate.mortal(name, getattr(driver, name)))
+        driver.do = fate.mortal(driver.do)
     with small() if os.environ.get("SMALL_PAGES") else nullcontext():
         status = main(sys.argv[2:])
     sys.exit(status)

@@ -1,14 +1,25 @@
 """What a mover of queues asks of stores: where tests kill it."""
 
-#: Methods of the stores, each of which a mover can be killed before and after.
+from zaqarserver.storage.catalog import PlacementArrive, PlacementMove
+from zaqarserver.storage.moving import (
+    QueueContents,
+    QueueExport,
+    QueueImport,
+    QueueLeave,
+    QueueOpen,
+    QueueReceive,
+    QueueSeal,
+)
+
+#: Commands, before and after each of which a mover can be killed.
 STEPS = (
-    "placement_move",
-    "placement_arrive",
-    "queue_seal",
-    "queue_receive",
-    "queue_export",
-    "queue_import",
-    "queue_contents",
-    "queue_open",
-    "queue_leave",
+    PlacementMove,
+    PlacementArrive,
+    QueueSeal,
+    QueueReceive,
+    QueueExport,
+    QueueImport,
+    QueueContents,
+    QueueOpen,
+    QueueLeave,
 )

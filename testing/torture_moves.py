@@ -44,19 +44,19 @@ PAIRS = {
 }
 #: Where the server is killed; each step once in each direction.
 STEPS = (
-    "placement_move:after:1",
-    "queue_seal:after:1",
-    "queue_receive:after:1",
-    "queue_import:before:1",
-    "queue_import:after:2",
-    "queue_import:after:6",
-    "queue_contents:before:1",
-    "queue_contents:after:2",
-    "placement_arrive:before:1",
-    "placement_arrive:after:1",
-    "queue_open:after:1",
-    "queue_leave:before:1",
-    "queue_leave:after:1",
+    "PlacementMove:after:1",
+    "QueueSeal:after:1",
+    "QueueReceive:after:1",
+    "QueueImport:before:1",
+    "QueueImport:after:2",
+    "QueueImport:after:6",
+    "QueueContents:before:1",
+    "QueueContents:after:2",
+    "PlacementArrive:before:1",
+    "PlacementArrive:after:1",
+    "QueueOpen:after:1",
+    "QueueLeave:before:1",
+    "QueueLeave:after:1",
 )
 _SLOW = 0.5  # seconds that the slow subscriber takes
 _LIMIT = 600.0  # seconds that anything may take

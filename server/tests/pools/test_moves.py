@@ -73,21 +73,18 @@ class Budget:
 
 def mortal(storage: Storage, budget: Budget) -> Storage:
     """Make a store whose process ends when the budget is spent."""
-    for name in STEPS:
-        setattr(storage, name, _mortal(getattr(storage, name), budget))
-    return storage
+    do = storage.do
 
-
-def _mortal(
-    method: Callable[..., Awaitable[Any]], budget: Budget
-) -> Callable[..., Awaitable[Any]]:
-    async def call(*args: Any, **kwargs: Any) -> Any:
+    async def do_or_die(command: Any) -> Any:
+        if not isinstance(command, STEPS):
+            return await do(command)
         budget.spend()
-        result = await method(*args, **kwargs)
+        result = await do(command)
         budget.spend()
         return result
 
-    return call
+    storage.do = do_or_die  # type: ignore[method-assign]
+    return storage
 
 
 @pytest.fixture

@@ -119,8 +119,13 @@ def shortened(storage: Storage, life: Life) -> Storage:
     if isinstance(storage, RedisStorage):
         storage._link.run = life.mortal(storage._link.run)  # type: ignore[method-assign]
         return storage
-    for name in STEPS:  # of a store that is not Redis; scripts are counted there
-        setattr(storage, name, life.mortal(getattr(storage, name)))
+    # Of a store that is not Redis; scripts are counted there.
+    do, do_or_die = storage.do, life.mortal(storage.do)
+
+    async def do_mortal(command: Any) -> Any:
+        return await (do_or_die if isinstance(command, STEPS) else do)(command)
+
+    storage.do = do_mortal  # type: ignore[method-assign]
     return storage
 
 

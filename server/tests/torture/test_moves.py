@@ -19,7 +19,7 @@ def test_a_queue_is_drained_there_and_back_though_the_server_is_killed(
     monkeypatch.setenv("SMALL_PAGES", "1")
     program = [sys.executable, torture_moves.__file__, "--only", "sqlite-redis"]
     done = subprocess.run(
-        [*program, *SIZE, "--steps", "queue_import:after:25"],
+        [*program, *SIZE, "--steps", "QueueImport:after:25"],
         capture_output=True,
         text=True,
         timeout=300,
