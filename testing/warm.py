@@ -126,6 +126,7 @@ def _variables() -> dict[str, str]:
 
 def _run(arguments: list[str], log: str, variables: Mapping[str, str]) -> None:
     """Do in the copy what the interpreter does."""
+    assert "warm_imports" in sys.modules, "the start was cold: they failed"
     for path, flags, number in (
         (os.devnull, os.O_RDONLY, 0),
         (log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 1),
