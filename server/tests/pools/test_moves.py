@@ -228,7 +228,7 @@ async def test_an_old_placement_makes_no_second_queue_after_a_deletion(
 async def test_two_movers_of_one_queue_do_not_spoil_it(store: WithPools) -> None:
     ids = await post(store, *[b"x"] * 1500)
     placed = await placed_in(store)
-    second = type(store.mover)(store.pools, store._router, lambda: NOW)
+    second = type(store.mover)(store.pools, store._router, lambda: NOW, store)
     results = await asyncio.gather(
         store.mover.move(placed, other(placed)),
         second.move(placed, other(placed)),
@@ -259,7 +259,7 @@ async def test_a_mover_that_was_superseded_changes_nothing_more(
     first = asyncio.create_task(store.mover.move(placed, other(placed)))
     await reached.wait()
     target.do = whole  # type: ignore[method-assign]
-    second = type(store.mover)(store.pools, store._router, lambda: NOW)
+    second = type(store.mover)(store.pools, store._router, lambda: NOW, store)
     current = await placed_in(store)
     assert await second.move(current, other(placed))
     popped = await store.do(MessagePop(PROJECT, QUEUE, 10, NOW))
@@ -364,7 +364,7 @@ async def test_a_queue_stays_where_it_is_when_the_target_goes_away(
 async def test_a_queue_that_is_moved_for_long_is_refused_for_now(
     store: WithPools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zaqarserver.storage.pooled.routing.PATIENCE", 0.05)
+    monkeypatch.setattr("zaqarserver.storage.pooled.storage.PATIENCE", 0.05)
     await post(store, b"1")
     placed = await placed_in(store)
     moving = await store.pools.catalog.do(

@@ -134,13 +134,11 @@ class Listener(Protocol):
 
 
 class PoolRegistry(Protocol):
-    """What the operations on pools and flavors need beside the catalogue.
+    """What the operations on pools and flavors need beside the catalogue."""
 
-    Attributes:
-        catalog: Where pools and flavors are kept.
-    """
-
-    catalog: Storage
+    @property
+    def catalog(self) -> Storage:
+        """The store that keeps pools and flavors."""
 
     @property
     def names(self) -> Sequence[str]:

@@ -189,7 +189,10 @@ class SubscriptionUpdate(QueueCommand[Subscription], frozen=True):
     now: float
 
     def missing(self) -> Subscription:
-        raise SubscriptionNotFound(f"no subscription {self.subscription_id!r}")
+        raise SubscriptionNotFound(
+            f"Subscription {self.subscription_id} for queue {self.queue} "
+            "does not exist."
+        )
 
 
 class SubscriptionDelete(QueueCommand[None], frozen=True):

@@ -15,6 +15,7 @@ from zaqarserver.errors import (
     Unavailable,
     ZaqarServerError,
 )
+from zaqarserver.storage.base import Storage
 from zaqarserver.storage.catalog import (
     DrainState,
     PlacedQueue,
@@ -61,8 +62,8 @@ class Drains:
         pools: The pools.
         router: Remembers placements.
         mover: Moves queues.
-        project_of: Returns the project, which has the flavors, of what callers
-            name as the project of a queue.
+        project_of: Returns the project of a space; flavors belong to projects.
+        whole: The store over all pools.
     """
 
     def __init__(
@@ -71,7 +72,9 @@ class Drains:
         router: Router,
         mover: Mover,
         project_of: Callable[[str], str],
+        whole: Storage,
     ) -> None:
+        self._whole = whole
         self._pools = pools
         self._router = router
         self._mover = mover
@@ -88,7 +91,7 @@ class Drains:
         Raises:
             PoolNotFound: There is no such pool.
         """
-        catalog = self._pools.catalog
+        catalog = self._pools.home
         pool = await catalog.do(PoolGet(name))
         if pool is None:
             raise PoolNotFound(f"There is no pool {name}.")
@@ -122,7 +125,7 @@ class Drains:
             drain.error = None
             try:
                 await self._pass(name, drain)
-                left = await self._pools.catalog.do(PlacementCount(name))
+                left = await self._pools.home.do(PlacementCount(name))
             except Unavailable as error:
                 drain.error, left = str(error), 1
             if not left:
@@ -133,7 +136,7 @@ class Drains:
     async def _pass(self, name: str, drain: _Drain) -> None:
         """Go once through what is in the pool."""
         marker: tuple[str, str] | None = None
-        while page := await self._pools.catalog.do(
+        while page := await self._pools.home.do(
             PlacementList(name, marker=marker, limit=_PAGE)
         ):
             for placed in page:
@@ -153,7 +156,7 @@ class Drains:
         chain, beside, waiting = await self._chain(project, queue, source)
         target = beside or await self._choose(project, queue, source)
         for name in chain:
-            placement = await self._pools.catalog.do(PlacementGet(project, name))
+            placement = await self._pools.home.do(PlacementGet(project, name))
             if placement is None or placement.pool != source:
                 continue
             if placement.target is not None:
@@ -175,12 +178,7 @@ class Drains:
         chain = [queue]
         while len(chain) < _CHAIN:
             last = chain[-1]
-            found = await self._router.run(
-                project,
-                last,
-                lambda store, last=last: store.do(QueueGet(project, last)),  # type: ignore[misc]
-                lambda: None,
-            )
+            found = await self._whole.do(QueueGet(project, last))
             following = found and found.metadata.get("_dead_letter_queue")
             if not following or following in chain:
                 break

@@ -75,17 +75,23 @@ class Mover:
 
     Args:
         pools: The pools.
-        router: Remembers placements.
+        router: Caches placements.
         clock: Seconds since the epoch.
+        whole: The store over all pools.
     """
 
     def __init__(
-        self, pools: Pools, router: Router, clock: Callable[[], float]
+        self,
+        pools: Pools,
+        router: Router,
+        clock: Callable[[], float],
+        whole: Storage,
     ) -> None:
         self._pools = pools
-        self._catalog = pools.catalog
+        self._catalog = pools.home
         self._router = router
         self._clock = clock
+        self._whole = whole
         self._moving: set[tuple[str, str]] = set()
 
     async def _movable(self, pool: str) -> Storage:
@@ -209,46 +215,9 @@ class Mover:
         except Unavailable as error:
             LOG.warning("queue %s: to be tidied later: %s", move.queue, error)
 
-    # -- a queue and its dead letter queue ----------------------------------------
-
-    async def join(self, project: str, queue: str, other: str) -> bool:
-        """See that two queues are in one pool; return whether they are.
-
-        The first goes to the other where its flavor and the weights allow it: others
-        may share that one.
-        """
-        mine = await self._router.look_up(project, queue)
-        theirs = await self._router.look_up(project, other)
-        if mine is None or theirs is None:
-            return False
-        if mine.pool == theirs.pool:
-            return True
-        if mine.target is not None or theirs.target is not None:
-            return False
-        if await self._takes(project, queue, theirs.pool):
-            return await self.move(PlacedQueue(project, queue, mine), theirs.pool)
-        if await self._takes(project, other, mine.pool):
-            return await self.move(PlacedQueue(project, other, theirs), mine.pool)
-        return False
-
-    async def _takes(self, project: str, queue: str, name: str) -> bool:
-        """Whether a queue may be moved to a pool."""
-        if name == HOME:
-            return False
-        pool = self._pools.known(name)
-        if pool is None or pool.weight == 0:
-            return False
-        flavor = await self.flavor_of(project, queue)
-        return flavor is None or flavor == pool.flavor
-
-    async def flavor_of(self, project: str, queue: str) -> str | None:
+    async def flavor_of(self, space: str, queue: str) -> str | None:
         """Return the flavor that a queue asks for."""
-        found = await self._router.run(
-            project,
-            queue,
-            lambda store: store.do(QueueGet(project, queue)),
-            lambda: None,
-        )
+        found = await self._whole.do(QueueGet(space, queue))
         return None if found is None else found.metadata.get("_flavor")
 
     # -- what others began --------------------------------------------------------

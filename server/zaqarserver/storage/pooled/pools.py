@@ -6,8 +6,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -43,19 +43,6 @@ class PoolGone(Unavailable):
     """A placement names a pool that is not registered any more."""
 
 
-class Watcher(Protocol):
-    """Whom stores tell of posts; see ``Storage.watch``."""
-
-    def posted(self, post: Posted) -> None:
-        """A post to a queue with volatile subscriptions was committed."""
-
-    def noticed(self) -> None:
-        """There may be a delivery to take."""
-
-    def forgotten(self) -> None:
-        """Volatile subscriptions of this server may be gone."""
-
-
 class OpenPool(msgspec.Struct):
     """A pool whose store is open.
 
@@ -78,9 +65,7 @@ class Pools:
 
     Args:
         home: The store of the catalogue; it may have queues as well.
-        catalog: The same, as the catalogue.
         load: Makes the drivers of pools.
-        watcher: Whom they tell of posts.
         home_uri: The URI of the home, which no pool can have.
         virtual: Whether the home takes new queues while there is no pool.
         chance: Chooses among pools.
@@ -89,18 +74,15 @@ class Pools:
     def __init__(
         self,
         home: Storage,
-        catalog: Storage,
         load: Load,
-        watcher: Watcher,
         *,
         home_uri: str = "",
         virtual: bool = False,
         chance: random.Random | None = None,
     ) -> None:
         self.home = home
-        self.catalog = catalog
         self._load = load
-        self._watcher = watcher
+        self._watch: Callable[[Storage], None] = lambda _: None
         self._home_uri = home_uri
         self._virtual = virtual
         # Not for secrets: spreads queues.
@@ -114,6 +96,21 @@ class Pools:
         self._closed = True
         self._closing: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
+
+    def watch(
+        self,
+        posted: Callable[[Posted], None],
+        noticed: Callable[[], None],
+        forgotten: Callable[[], None],
+    ) -> None:
+        """Let the home, and each store that is opened, call these."""
+        self._watch = lambda storage: storage.watch(posted, noticed, forgotten)
+        self._watch(self.home)
+
+    @property
+    def catalog(self) -> Storage:
+        """The home, as what keeps pools, flavors and placements."""
+        return self.home
 
     # -- what there is --------------------------------------------------------
 
@@ -135,20 +132,18 @@ class Pools:
 
     async def refresh(self) -> None:
         """Read the pools again if they changed; close what is no pool any more."""
-        if await self.catalog.do(CatalogRevision()) != self._revision:
+        if await self.home.do(CatalogRevision()) != self._revision:
             await self._read()
 
     async def _read(self) -> None:
         async with self._turn:
             # The revision first: what changes while we read is read again.
-            revision = await self.catalog.do(CatalogRevision())
+            revision = await self.home.do(CatalogRevision())
             known: dict[str, Pool] = {}
-            page = await self.catalog.do(PoolList(marker=None, limit=_PAGE))
+            page = await self.home.do(PoolList(marker=None, limit=_PAGE))
             while page:
                 known.update((pool.name, pool) for pool in page)
-                page = await self.catalog.do(
-                    PoolList(marker=page[-1].name, limit=_PAGE)
-                )
+                page = await self.home.do(PoolList(marker=page[-1].name, limit=_PAGE))
             self._known, self._revision = known, revision
             for name, opened in list(self._open.items()):
                 pool = known.get(name)
@@ -244,9 +239,7 @@ class Pools:
             Unavailable: The store cannot be reached.
         """
         storage = self._load(pool.uri, pool.options)
-        storage.watch(
-            self._watcher.posted, self._watcher.noticed, self._watcher.forgotten
-        )
+        self._watch(storage)
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 await storage.open()
@@ -289,20 +282,6 @@ class Pools:
 
     # -- choosing ---------------------------------------------------------------
 
-    async def each(
-        self, names: Iterable[str], call: Callable[[Storage], Awaitable[Any]]
-    ) -> list[Any]:
-        """Ask several pools at once; return their answers in this order.
-
-        Raises:
-            Unavailable: One of them cannot answer.
-        """
-
-        async def ask(name: str) -> Any:
-            return await call(await self.storage(name))
-
-        return list(await asyncio.gather(*(ask(name) for name in names)))
-
     async def choose(
         self, project: str, flavor: str | None, *, without: str | None = None
     ) -> tuple[str, int]:
@@ -325,7 +304,7 @@ class Pools:
         """
         await self.refresh()
         revision = self._revision
-        if flavor is not None and not await self.catalog.do(FlavorGet(project, flavor)):
+        if flavor is not None and not await self.home.do(FlavorGet(project, flavor)):
             raise FlavorNotFound(f"There is no flavor {flavor}.")
         taking = [
             pool

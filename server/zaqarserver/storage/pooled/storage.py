@@ -6,15 +6,31 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterator,
+    Mapping,
+)
+from typing import Any, Self, TypeVar, cast
+
+import msgspec
 
 from zaqarserver.clock import wall
 from zaqarserver.common import deadline
 from zaqarserver.common.lru import LRU
-from zaqarserver.errors import SettingsError, Unavailable
+from zaqarserver.common.tasks import doubling
+from zaqarserver.errors import (
+    QueueMoving,
+    SettingsError,
+    Unavailable,
+    nothing_done,
+)
+from zaqarserver.storage import catalog, moving
 from zaqarserver.storage.accounts import (
-    Grant,
     GrantAdd,
     GrantCheck,
     GrantList,
@@ -22,24 +38,54 @@ from zaqarserver.storage.accounts import (
     Usage,
     UsageGet,
 )
-from zaqarserver.storage.base import (
-    Capability,
-    Durability,
-    Queue,
-    Storage,
-    StoreTime,
-    Volume,
+from zaqarserver.storage.base import Storage
+from zaqarserver.storage.catalog import (
+    HOME,
+    Placement,
+    PlacementGet,
+    PlacementPools,
 )
-from zaqarserver.storage.catalog import HOME, PlacementGet, PlacementPools
-from zaqarserver.storage.commands import QueueCount, QueueList, VolumeGet
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    Command,
+    QueueCommand,
+    QueueCount,
+    QueueCreate,
+    QueueDelete,
+    QueueGet,
+    QueueList,
+    QueueUpdate,
+    VolumeGet,
+)
+from zaqarserver.storage.pooled.deliveries import Deliveries
 from zaqarserver.storage.pooled.drains import Drains
 from zaqarserver.storage.pooled.mover import Mover
-from zaqarserver.storage.pooled.notices import Ears, NoticesInPools
-from zaqarserver.storage.pooled.pools import Load, Pools
-from zaqarserver.storage.pooled.queues import QueuesInPools
+from zaqarserver.storage.pooled.pairs import Pairs
+from zaqarserver.storage.pooled.pools import Load, PoolGone, Pools
 from zaqarserver.storage.pooled.routing import Router
+from zaqarserver.storage.records import (
+    Capability,
+    Claim,
+    Durability,
+    Queue,
+    Volume,
+)
+from zaqarserver.storage.subscriptions import (
+    DeliveryDue,
+    DeliverySettle,
+    DeliveryTake,
+    Posted,
+    ignore,
+)
+from zaqarserver.storage.timed import StoreTime
 
 LOG = logging.getLogger(__name__)
+
+R = TypeVar("R")
+
+#: How long a request waits for a queue that is being moved, before a 503.
+PATIENCE = 2.0
+_FIRST_WAIT = 0.02
 
 _WEAKEST = (Durability.MEMORY, Durability.PROCESS_CRASH, Durability.POWER_LOSS)
 _REMEMBERED_USAGES = 10_000
@@ -47,7 +93,7 @@ _TIDY_SECONDS = 20.0
 _USAGE_SECONDS = 1.0
 
 
-class PooledStorage(QueuesInPools, NoticesInPools):
+class PooledStorage(Storage):
     """The whole contract over a home and its pools.
 
     A pool that cannot be reached makes only what needs its queues unavailable.
@@ -55,8 +101,7 @@ class PooledStorage(QueuesInPools, NoticesInPools):
     Args:
         home: The store of the catalogue; not opened yet.
         load: Makes the drivers of pools.
-        project_of: Returns the project of what callers name as one: flavors belong
-            to projects.
+        project_of: Returns the project of a space; flavors belong to projects.
         home_uri: The URI of the home, which no pool can have.
         virtual: Whether the home takes new queues while there is no pool.
         clock: Seconds since the epoch, for what callers pass no time for.
@@ -77,20 +122,34 @@ class PooledStorage(QueuesInPools, NoticesInPools):
     ) -> None:
         if PlacementGet not in home.commands:
             raise SettingsError("pooling: the store of [storage] uri keeps no pools")
-        self._ears = Ears()
         self._home = home
         self._clock = clock
-        self._pools = Pools(
-            home, home, load, self._ears, home_uri=home_uri, virtual=virtual
-        )
+        self._pools = Pools(home, load, home_uri=home_uri, virtual=virtual)
         self._router = Router(self._pools, project_of, clock)
-        self._mover = Mover(self._pools, self._router, clock)
-        self._router.join = self._mover.join
-        self._drains = Drains(self._pools, self._router, self._mover, project_of)
+        self._mover = Mover(self._pools, self._router, clock, self)
+        self._pairs = Pairs(self._pools, self._router, self._mover)
+        self._drains = Drains(self._pools, self._router, self._mover, project_of, self)
+        self._deliveries = Deliveries(self._pools)
         self._chore: asyncio.Task[None] | None = None
         self._tidy_at = 0.0
         self._usages: LRU[tuple[str, str], Usage] = LRU(_REMEMBERED_USAGES)
-        home.watch(self._ears.posted, self._ears.noticed, self._ears.forgotten)
+        self._exceptions: dict[type, Callable[[Any], Coroutine[Any, Any, Any]]] = {
+            # In the pool of their queue, with something before or after.
+            QueueCreate: self._create,
+            QueueUpdate: self._update,
+            QueueDelete: self._delete,
+            ClaimCreate: self._claim,
+            # In all pools.
+            QueueList: self._list,
+            QueueCount: self._count,
+            UsageGet: self._usage,
+            VolumeGet: self._volume,
+            DeliveryTake: self._deliveries.take,
+            DeliverySettle: self._deliveries.settle,
+            DeliveryDue: self._deliveries.due,
+            # In the home: a grant is about a name, not about a queue's content.
+            **dict.fromkeys((GrantAdd, GrantList, GrantRevoke, GrantCheck), home.do),
+        }
 
     @classmethod
     def from_uri(cls, uri: str, options: Mapping[str, str]) -> Self:
@@ -161,13 +220,6 @@ class PooledStorage(QueuesInPools, NoticesInPools):
         """Ask the home: without it no queue is found."""
         await self._home.ping()
 
-    async def volume(self) -> Volume:
-        """Add up what is in the home and in the pools that are open."""
-        volumes = [await store.do(VolumeGet()) for store in self._all()]
-        return Volume(
-            sum(one.free for one in volumes), sum(one.claimed for one in volumes)
-        )
-
     async def store_time(self, now: float | None = None) -> StoreTime:
         """Go by the home's time."""
         return await self._home.store_time(now)
@@ -210,40 +262,145 @@ class PooledStorage(QueuesInPools, NoticesInPools):
         except Unavailable as error:
             LOG.warning("moves of queues wait: %s", error)
 
+    def watch(
+        self,
+        posted: Callable[[Posted], None],
+        noticed: Callable[[], None],
+        forgotten: Callable[[], None] = ignore,
+    ) -> None:
+        """Let the stores of all pools call these."""
+        self._pools.watch(posted, noticed, forgotten)
+
+    # -- commands -------------------------------------------------------------
+
+    @property
+    def commands(self) -> Collection[type[Command[Any]]]:
+        """Those of the home, without pools in pools."""
+        return [
+            kind
+            for kind in self._home.commands
+            if kind.__module__ not in {catalog.__name__, moving.__name__}
+        ]
+
+    def do(self, command: Command[R]) -> Coroutine[Any, Any, R]:
+        """Perform a command in the pool of its queue, but for the exceptions."""
+        exception = self._exceptions.get(type(command))
+        if exception is not None:
+            return exception(command)
+        routed = cast("QueueCommand[R]", command)
+        find = self._router.place if routed.makes_queue else self._router.find
+        return self._routed(routed, lambda: find(routed.space, routed.queue))
+
+    async def _routed(
+        self,
+        command: QueueCommand[R],
+        find: Callable[[], Awaitable[Placement | None]],
+    ) -> R:
+        """Perform a command in the store that has its queue; again if it moves away.
+
+        Raises:
+            QueueMoving: The queue is being moved, for longer than a moment.
+            Unavailable: Its store cannot serve now.
+        """
+        waits, end = doubling(_FIRST_WAIT), time.monotonic() + PATIENCE
+        where = command.space, command.queue
+        while True:
+            with nothing_done():
+                placement = await find()
+            if placement is None:
+                return command.missing()
+            try:
+                storage = await self._pools.storage_of(placement)
+            except PoolGone:
+                if await self._router.look_up(*where) == placement:
+                    raise
+                continue
+            try:
+                return await storage.do(command)
+            except QueueMoving:
+                if time.monotonic() >= end:
+                    raise
+            with nothing_done():
+                if not await self._router.follow(*where, placement, storage):
+                    await asyncio.sleep(next(waits))
+
+    # -- with something before or after -----------------------------------------
+
+    async def _create(self, command: QueueCreate) -> bool:
+        """Place the queue by its flavor, or beside its dead letter queue."""
+        space, queue, metadata = command.space, command.queue, command.metadata
+        return await self._routed(
+            command, lambda: self._pairs.place(space, queue, metadata)
+        )
+
+    async def _update(self, command: QueueUpdate) -> None:
+        """See that its dead letter queue has the same pool."""
+        space, queue, metadata = command.space, command.queue, command.metadata
+        await self._routed(command, lambda: self._pairs.find(space, queue, metadata))
+
+    async def _delete(self, command: QueueDelete) -> None:
+        """Forget the placement if nothing is left there."""
+        where = command.space, command.queue
+        await self._routed(command, lambda: self._router.find(*where))
+        try:
+            await self._router.retire(*where)
+        except Unavailable as error:
+            # It is deleted; its placement goes with the next one who asks.
+            LOG.debug("queue %s is not forgotten yet: %s", command.queue, error)
+
+    async def _claim(self, command: ClaimCreate) -> Claim | None:
+        """See first that the dead letter queue is in the same pool."""
+        where, dead_letter = (command.space, command.queue), command.dead_letter
+        if dead_letter is not None:
+            with nothing_done():
+                dead_letter = await self._pairs.reachable(*where, dead_letter)
+            command = msgspec.structs.replace(command, dead_letter=dead_letter)
+
+        refused = False
+
+        async def find() -> Placement | None:
+            nonlocal refused
+            if refused and dead_letter is not None:
+                # The store may have refused the dead letter queue: asking for that
+                # one opens it where it has arrived.
+                await self.do(QueueGet(command.space, dead_letter.queue))
+            refused = True
+            return await self._router.find(*where)
+
+        return await self._routed(command, find)
+
     # -- over all pools -------------------------------------------------------
 
-    async def _pools_of(self, project: str) -> list[str]:
-        """Return where a project has queues, the home always among it."""
-        placed = await self._pools.catalog.do(PlacementPools(project))
+    async def _volume(self, command: VolumeGet) -> Volume:
+        """Add up what is in the home and in the pools that are open."""
+        volumes = [await store.do(command) for store in self._all()]
+        return Volume(
+            sum(one.free for one in volumes), sum(one.claimed for one in volumes)
+        )
+
+    async def _pools_of(self, space: str) -> list[str]:
+        """Return where a space has queues, the home always among it."""
+        placed = await self._home.do(PlacementPools(space))
         return [HOME, *(name for name in placed if name != HOME)]
 
-    async def queue_list(
-        self,
-        project: str,
-        *,
-        marker: str | None,
-        limit: int,
-        name: str | None = None,
-        metadata: Mapping[str, Sequence[Any]] | None = None,
-    ) -> list[Queue]:
-        """Merge the lists of the pools that have queues of the project."""
+    async def _list(self, command: QueueList) -> list[Queue]:
+        """Merge the lists of the pools that have queues of the space."""
         heads: list[tuple[str, Queue, AsyncIterator[Queue]]] = []
 
         async def advance(pool: str, stream: AsyncIterator[Queue]) -> None:
             # Only what the catalogue says is there: a queue that was moved is for a
             # moment in two stores.
             async for queue in stream:
-                placement = await self._router.find(project, queue.name)
+                placement = await self._router.find(command.space, queue.name)
                 if placement is not None and placement.pool == pool:
                     heads.append((pool, queue, stream))
                     return
 
-        for pool in await self._pools_of(project):
+        for pool in await self._pools_of(command.space):
             store = await self._pools.storage(pool)
-            stream = _queues(store, project, marker, limit, name, metadata)
-            await advance(pool, stream)
+            await advance(pool, _queues(store, command))
         found: list[Queue] = []
-        while heads and len(found) < limit:
+        while heads and len(found) < command.limit:
             first = min(heads, key=lambda head: head[1].name)
             heads.remove(first)
             pool, queue, stream = first
@@ -251,18 +408,19 @@ class PooledStorage(QueuesInPools, NoticesInPools):
             await advance(pool, stream)
         return found
 
-    async def queue_count(self, project: str) -> int:
+    async def _count(self, command: QueueCount) -> int:
         """Add up."""
-        counts = await self._pools.each(
-            await self._pools_of(project), lambda store: store.do(QueueCount(project))
-        )
-        return sum(counts)
 
-    async def usage(self, project: str, now: float) -> Usage:
+        async def ask(pool: str) -> int:
+            return await (await self._pools.storage(pool)).do(command)
+
+        return sum(await asyncio.gather(*map(ask, await self._pools_of(command.space))))
+
+    async def _usage(self, command: UsageGet) -> Usage:
         """Add up; a pool that is away counts as it last did."""
         total = Usage()
-        pools = await self._pools_of(project)
-        usages = (self._usage_in(pool, project, now) for pool in pools)
+        pools = await self._pools_of(command.space)
+        usages = (self._usage_in(pool, command) for pool in pools)
         for one in await asyncio.gather(*usages):
             total = Usage(
                 total.queues + one.queues,
@@ -272,61 +430,25 @@ class PooledStorage(QueuesInPools, NoticesInPools):
             )
         return total
 
-    async def _usage_in(self, pool: str, project: str, now: float) -> Usage:
+    async def _usage_in(self, pool: str, command: UsageGet) -> Usage:
+        key = pool, command.space
         try:
             # It must not take the time of the others, nor that of the request.
             with deadline.within(_USAGE_SECONDS):
                 store = await self._pools.storage(pool)
-                usage = await store.do(UsageGet(project, now))
+                usage = await store.do(command)
         except Unavailable:
-            return self._usages.get((pool, project), Usage())
-        self._usages[pool, project] = usage
+            return self._usages.get(key, Usage())
+        self._usages[key] = usage
         return usage
 
-    # -- in the home ------------------------------------------------------------
 
-    async def grant_add(
-        self, project: str, queue: str, grant: Grant, *, most: int, now: float
-    ) -> Grant | None:
-        """Keep it in the home: it is about a name, not about a queue's content."""
-        return await self._home.do(GrantAdd(project, queue, grant, most=most, now=now))
-
-    async def grant_list(
-        self, project: str, queue: str, *, marker: str | None, limit: int, now: float
-    ) -> list[Grant]:
-        """Ask the home."""
-        return await self._home.do(
-            GrantList(project, queue, marker=marker, limit=limit, now=now)
-        )
-
-    async def grant_revoke(
-        self, project: str, queue: str, grant_id: str, now: float
-    ) -> bool:
-        """Tell the home."""
-        return await self._home.do(GrantRevoke(project, queue, grant_id, now))
-
-    async def grant_revoked(
-        self, project: str, queue: str, grant_id: str, now: float
-    ) -> bool:
-        """Ask the home."""
-        return await self._home.do(GrantCheck(project, queue, grant_id, now))
-
-
-async def _queues(
-    store: Storage,
-    project: str,
-    marker: str | None,
-    limit: int,
-    name: str | None,
-    metadata: Mapping[str, Sequence[Any]] | None,
-) -> AsyncIterator[Queue]:
+async def _queues(store: Storage, command: QueueList) -> AsyncIterator[Queue]:
     """Go through a store's list, a page at a time."""
     while True:
-        page = await store.do(
-            QueueList(project, marker=marker, limit=limit, name=name, metadata=metadata)
-        )
+        page = await store.do(command)
         for queue in page:
             yield queue
-        if len(page) < limit:
+        if len(page) < command.limit:
             return
-        marker = page[-1].name
+        command = msgspec.structs.replace(command, marker=page[-1].name)
