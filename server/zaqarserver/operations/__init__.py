@@ -19,7 +19,6 @@ from zaqarserver.operations import (
     flavors,
     frames,
     messages,
-    pool_replies,
     pools,
     queues,
     quotas,
@@ -48,7 +47,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *rows_of(pools, flavors),
 )
 #: Imported for their renderers, which decorators put in place.
-_RENDERERS = (rest, frames, pool_replies)
+_RENDERERS = (rest, frames)
 
 
 def bind(settings: Settings) -> dict[str, BoundOperation]:

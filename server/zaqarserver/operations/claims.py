@@ -136,7 +136,9 @@ class ClaimUpdateArgs(Fields):
     grace: ClaimGrace = msgspec.UNSET
 
 
-@operation("PATCH", CLAIM, "claims:update", status=204)
+@operation(
+    "PATCH", CLAIM, "claims:update", status=204, done="Claim {.claim_id} updated."
+)
 async def claim_update(ctx: Context, args: ClaimUpdateArgs) -> None:
     """Renew a claim.
 
@@ -155,7 +157,9 @@ async def claim_update(ctx: Context, args: ClaimUpdateArgs) -> None:
         )
 
 
-@operation("DELETE", CLAIM, "claims:delete", status=204)
+@operation(
+    "DELETE", CLAIM, "claims:delete", status=204, done="Claim {.claim_id} deleted."
+)
 async def claim_delete(ctx: Context, args: ClaimArgs) -> None:
     """Release a claim.
 

@@ -20,6 +20,7 @@ from zaqarserver.operations.metadata import check_size
 from zaqarserver.operations.pools import (
     check_capabilities,
     pool_operation,
+    register_answers,
     registry,
 )
 from zaqarserver.operations.row import FLAVOR, FLAVORS
@@ -207,3 +208,22 @@ async def flavor_delete(ctx: Context, args: FlavorArgs) -> None:
     pools = registry(ctx)
     await pools.catalog.do(FlavorDelete(ctx.project, args.flavor_name))
     await pools.refresh()
+
+
+def _answer(_args: Any, found: ShownFlavor) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": found.flavor.name}
+    if found.flavor.pools or found.capabilities is not None:
+        shown["pool_list"] = found.flavor.pools
+    if found.capabilities is not None:
+        shown["capabilities"] = found.capabilities
+    return shown
+
+
+register_answers(
+    FLAVORS,
+    _answer,
+    flavor_get,
+    flavor_update,
+    listed=flavor_list,
+    created=flavor_create,
+)

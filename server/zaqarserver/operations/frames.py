@@ -16,14 +16,11 @@ from zaqarserver.operations import (
     metadata,
     queues,
     rest,
-    sharing,
     subscriptions,
 )
 from zaqarserver.operations.context import Context
 from zaqarserver.operations.row import Reply, frame_answer
-from zaqarserver.storage.accounts import Grant
-from zaqarserver.storage.base import Claim, Edge, Message, Metadata, QueueStats
-from zaqarserver.storage.subscriptions import Subscription
+from zaqarserver.storage.base import Claim, Message, Metadata, QueueStats
 
 
 class _FrameMessage(msgspec.Struct, gc=False):
@@ -99,27 +96,12 @@ def queue_update(ctx: Context, _args: Any, stored: Metadata) -> Reply:
     return Reply(200, metadata.shown(stored, ctx))
 
 
-@frame_answer(queues.queue_delete)
-def queue_delete(ctx: Context, args: queues.QueueArgs, _result: None) -> Reply:
-    """The text 'Queue … removed.', also for a queue that did not exist."""
-    return Reply(204, f"{ctx.source.capitalize()} {args.queue_name} removed.")
-
-
-def _edge(ctx: Context, edge: Edge) -> dict[str, Any]:
-    created = rest.timestamp(ctx.shown(edge.created))
-    return {"id": edge.id, "age": edge.age, "created": created}
-
-
 @frame_answer(queues.queue_get_stats)
 def queue_get_stats(
     ctx: Context, _args: queues.QueueArgs, stats: QueueStats | None
 ) -> Reply:
     """The counts; 404 with zeros for a missing queue."""
-    found = rest.counts(ctx, stats)
-    if stats is not None and stats.oldest is not None:
-        found["oldest"] = _edge(ctx, stats.oldest)
-    if stats is not None and stats.newest is not None:
-        found["newest"] = _edge(ctx, stats.newest)
+    found = rest.stats_shown(ctx, stats, lambda id_: {"id": id_})
     return Reply(404 if stats is None else 200, {"messages": found})
 
 
@@ -191,36 +173,7 @@ def claim_get(_ctx: Context, _args: Any, claim: Claim) -> Reply:
     )
 
 
-@frame_answer(claims.claim_update)
-def claim_update(_ctx: Context, args: claims.ClaimUpdateArgs, _result: None) -> Reply:
-    """The text 'Claim … updated.'."""
-    return Reply(204, f"Claim {args.claim_id} updated.")
-
-
-@frame_answer(claims.claim_delete)
-def claim_delete(_ctx: Context, args: claims.ClaimArgs, _result: None) -> Reply:
-    """The text 'Claim … deleted.', also for a claim that did not exist."""
-    return Reply(204, f"Claim {args.claim_id} deleted.")
-
-
-# -- signed URLs ------------------------------------------------------------
-
-
-@frame_answer(sharing.signed_url_list)
-def signed_url_list(ctx: Context, args: Any, found: list[Grant]) -> Reply:
-    """The signed URLs; the last id is the marker of the next page."""
-    body = rest.signed_url_list(ctx, args, found).body
-    return Reply(200, {"signed_urls": body["signed_urls"]})
-
-
 # -- subscriptions ------------------------------------------------------------
-
-
-@frame_answer(subscriptions.subscription_list)
-def subscription_list(ctx: Context, args: Any, found: list[Subscription]) -> Reply:
-    """The subscriptions; the last id is the marker of the next page."""
-    body = rest.subscription_list(ctx, args, found).body
-    return Reply(200, {"subscriptions": body["subscriptions"]})
 
 
 @frame_answer(subscriptions.subscription_create)
@@ -239,11 +192,3 @@ def subscription_create(
             "subscription_id": result.subscription.id,
         },
     )
-
-
-@frame_answer(subscriptions.subscription_delete)
-def subscription_delete(
-    _ctx: Context, args: subscriptions.SubscriptionArgs, _result: None
-) -> Reply:
-    """The text 'Subscription … removed.', also if it did not exist."""
-    return Reply(204, f"Subscription {args.subscription_id} removed.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -18,7 +18,16 @@ from zaqarserver.errors import (
 from zaqarserver.operations.context import Context, PoolRegistry
 from zaqarserver.operations.fields import Fields, check_integer, document, path, query
 from zaqarserver.operations.metadata import check_size
-from zaqarserver.operations.row import POOL, POOLS, operation
+from zaqarserver.operations.rest import page
+from zaqarserver.operations.row import (
+    POOL,
+    POOLS,
+    Handler,
+    Reply,
+    frame_answer,
+    operation,
+    rest_answer,
+)
 from zaqarserver.storage.base import Capability
 from zaqarserver.storage.catalog import (
     DrainState,
@@ -286,3 +295,75 @@ async def pool_drain(ctx: Context, args: PoolDrainArgs) -> DrainState:
     if drains is None:
         raise Unavailable("the server has no pools")
     return await drains.drain(args.pool_name, args.wait)
+
+
+# -- answers --------------------------------------------------------------------
+
+
+def register_answers(
+    path: str,
+    show: Callable[[Any, Any], dict[str, Any]],
+    *one: Handler,
+    listed: Handler,
+    created: Handler,
+    headers: dict[str, str] | None = None,
+) -> None:
+    """Register the answers about pools or flavors; those of REST have hrefs.
+
+    Args:
+        path: The path of the list.
+        show: Returns what both transports show of one, given the arguments.
+        *one: The handlers that return one.
+        listed: The handler that returns a page.
+        created: The handler that creates one.
+        headers: Those of a page on REST.
+    """
+    name = path.rpartition("/")[2]
+
+    def refer(args: Any, found: Any) -> dict[str, Any]:
+        shown = show(args, found)
+        return {"name": shown["name"], "href": f"{path}/{shown['name']}", **shown}
+
+    @rest_answer(listed)
+    def page_in_rest(_ctx: Context, args: Any, found: list[Any]) -> Reply:
+        items = [refer(args, item) for item in found]
+        marker = items[-1]["name"] if items else ""
+        return Reply(200, page(path, args, name, items, marker), headers)
+
+    @frame_answer(listed)
+    def page_in_frame(_ctx: Context, args: Any, found: list[Any]) -> Reply:
+        return Reply(200, {name: [show(args, item) for item in found]})
+
+    @rest_answer(created)
+    def location(_ctx: Context, args: Any, _result: None) -> Reply:
+        return Reply(
+            201, None, {"Location": f"{path}/{getattr(args, f'{name[:-1]}_name')}"}
+        )
+
+    rest_answer(*one)(lambda _ctx, args, found: Reply(200, refer(args, found)))
+    frame_answer(*one)(lambda _ctx, args, found: Reply(200, show(args, found)))
+
+
+def _shown(args: Any, pool: Pool) -> dict[str, Any]:
+    """Return a pool, with its options if they are requested."""
+    names = ("name", "uri", "weight", "flavor", "options")
+    shown = names if getattr(args, "detailed", False) else names[:-1]
+    return {name: getattr(pool, name) for name in shown}
+
+
+register_answers(
+    POOLS,
+    _shown,
+    pool_get,
+    pool_update,
+    listed=pool_list,
+    created=pool_create,
+    # The edge adds the query as it was sent.
+    headers={"Content-Location": POOLS},
+)
+
+
+@rest_answer(pool_drain)
+@frame_answer(pool_drain)
+def _drained(_ctx: Context, args: PoolDrainArgs, state: DrainState) -> Reply:
+    return Reply(200, {"name": args.pool_name, **msgspec.structs.asdict(state)})

@@ -224,7 +224,9 @@ async def queue_update(ctx: Context, args: QueueUpdateArgs) -> Metadata:
     raise Unavailable(f"Too many concurrent changes of {ctx.source} {name}.")
 
 
-@operation("DELETE", QUEUE, "queues:delete", status=204)
+@operation(
+    "DELETE", QUEUE, "queues:delete", status=204, done="Queue {.queue_name} removed."
+)
 async def queue_delete(ctx: Context, args: QueueArgs) -> None:
     """Delete a queue with its messages and claims.
 

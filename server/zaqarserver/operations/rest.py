@@ -7,7 +7,7 @@ the handlers as they are.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -28,7 +28,7 @@ from zaqarserver.operations.row import Reply, frame_answer, rest_answer
 from zaqarserver.operations.signing import written
 from zaqarserver.spaces import path_of
 from zaqarserver.storage.accounts import Grant
-from zaqarserver.storage.base import Claim, Edge, Message, Metadata, QueueStats
+from zaqarserver.storage.base import Claim, Message, Metadata, QueueStats
 from zaqarserver.storage.subscriptions import Subscription
 
 _NO_CONTENT = Reply(204)
@@ -99,17 +99,31 @@ def location(path: str, parameters: Mapping[str, Any]) -> str:
     return f"{path}?{'&'.join(pairs)}" if pairs else path
 
 
-def next_link(
-    path: str, parameters: Mapping[str, Any], marker: str
-) -> list[dict[str, str]]:
-    """Return the links of a page that is not empty (``rest-v2`` 1.12)."""
-    return [{"rel": "next", "href": location(path, {**parameters, "marker": marker})}]
+def page(
+    path: str,
+    args: Any,
+    name: str,
+    items: Sequence[Any],
+    marker: str,
+    **more: Any,
+) -> dict[str, Any]:
+    """Return a page with the link to the next (``rest-v2`` 1.12).
 
-
-def query_sent(arguments: Any) -> dict[str, Any]:
-    """Return the query parameters of the request, except the marker."""
-    names = sorted(arguments.sent - {"marker"})
-    return {name: getattr(arguments, name) for name in names}
+    Args:
+        path: The path of the list.
+        args: The arguments; the link repeats the query parameters that were sent.
+        name: The member with the items.
+        items: The items.
+        marker: The marker of the next page; without items there is none.
+        **more: More parameters of the next page.
+    """
+    links = []
+    if items:
+        sent = {name: getattr(args, name) for name in sorted(args.sent - {"marker"})}
+        filters = getattr(args, "filters", None) or {}
+        href = location(path, {**filters, **sent, **more, "marker": marker})
+        links = [{"rel": "next", "href": href}]
+    return {name: items, "links": links}
 
 
 # -- queues -----------------------------------------------------------------
@@ -117,24 +131,19 @@ def query_sent(arguments: Any) -> dict[str, Any]:
 
 @rest_answer(queues.queue_list)
 def queue_list(
-    ctx: Context, args: queues.QueueListArgs, page: queues.QueuePage
+    ctx: Context, args: queues.QueueListArgs, found: queues.QueuePage
 ) -> Reply:
     """A page of queues with the link to the next."""
     items = []
-    for queue in page.queues:
+    for queue in found.queues:
         item: dict[str, Any] = {"name": queue.name, "href": _path(ctx, queue.name)}
         if args.detailed:
             item["metadata"] = metadata.shown(queue.metadata, ctx)
         items.append(item)
-    answer: dict[str, Any] = {f"{ctx.source}s": items, "links": []}
-    if items:
-        answer["links"] = next_link(
-            path_of(ctx.space),
-            {**(args.filters or {}), **query_sent(args)},
-            items[-1]["name"],
-        )
-    if page.count is not None:
-        answer["count"] = page.count
+    marker = items[-1]["name"] if items else ""
+    answer = page(path_of(ctx.space), args, f"{ctx.source}s", items, marker)
+    if found.count is not None:
+        answer["count"] = found.count
     return Reply(200, answer)
 
 
@@ -158,21 +167,30 @@ def timestamp(seconds: float) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _edge(ctx: Context, path: str, edge: Edge) -> dict[str, Any]:
-    return {
-        "href": f"{path}/messages/{edge.id}",
-        "age": edge.age,
-        "created": timestamp(ctx.shown(edge.created)),
-    }
+def stats_shown(
+    ctx: Context, stats: QueueStats | None, refer: Callable[[str], dict[str, str]]
+) -> dict[str, Any]:
+    """Return the counts, and the oldest and newest messages.
 
-
-def counts(ctx: Context, stats: QueueStats | None) -> dict[str, Any]:
-    """Return the counts; of a topic, which has no claims, only the total."""
+    Args:
+        ctx: The caller.
+        stats: The statistics; ``None`` for a queue that does not exist.
+        refer: Returns the member that refers to a message with this id.
+    """
     known = stats or QueueStats()
     total = known.claimed + known.free
+    found: dict[str, Any] = {
+        "claimed": known.claimed,
+        "free": known.free,
+        "total": total,
+    }
     if ctx.topics and stats is not None:
-        return {"total": total}
-    return {"claimed": known.claimed, "free": known.free, "total": total}
+        found = {"total": total}  # topics have no claims
+    for name, edge in (("oldest", known.oldest), ("newest", known.newest)):
+        if edge is not None:
+            created = timestamp(ctx.shown(edge.created))
+            found[name] = {**refer(edge.id), "age": edge.age, "created": created}
+    return found
 
 
 @rest_answer(queues.queue_get_stats)
@@ -180,12 +198,8 @@ def queue_get_stats(
     ctx: Context, args: queues.QueueArgs, stats: QueueStats | None
 ) -> Reply:
     """The counts, and the paths of the oldest and newest messages."""
-    found = counts(ctx, stats)
-    path = _path(ctx, args.queue_name)
-    if stats is not None and stats.oldest is not None:
-        found["oldest"] = _edge(ctx, path, stats.oldest)
-    if stats is not None and stats.newest is not None:
-        found["newest"] = _edge(ctx, path, stats.newest)
+    path = f"{_path(ctx, args.queue_name)}/messages"
+    found = stats_shown(ctx, stats, lambda id_: {"href": f"{path}/{id_}"})
     return Reply(200, {"messages": found})
 
 
@@ -210,14 +224,13 @@ def message_list(
     ctx: Context, args: messages.MessageListArgs, found: list[Message]
 ) -> Reply:
     """A page of messages with the link to the next."""
-    links = []
     path = _path(ctx, args.queue_name)
-    if found:
-        sent = query_sent(args)
-        if args.include_delayed:
-            sent["include_delayed"] = True
-        links = next_link(f"{path}/messages", sent, found[-1].id)
-    return Reply(200, {"messages": _messages(path, found), "links": links})
+    marker = found[-1].id if found else ""
+    # The handler lists delayed messages of some queues without being asked to.
+    more = {"include_delayed": True} if args.include_delayed else {}
+    shown = _messages(path, found)
+    body = page(f"{path}/messages", args, "messages", shown, marker, **more)
+    return Reply(200, body)
 
 
 @rest_answer(messages.message_get)
@@ -309,19 +322,6 @@ def _subscription(found: Subscription) -> dict[str, Any]:
     }
 
 
-@rest_answer(subscriptions.subscription_list)
-def subscription_list(
-    ctx: Context, args: subscriptions.SubscriptionListArgs, found: list[Subscription]
-) -> Reply:
-    """A page of subscriptions with the link to the next."""
-    links = []
-    if found:
-        path = f"{_path(ctx, args.queue_name)}/subscriptions"
-        links = next_link(path, query_sent(args), found[-1].id)
-    items = [_subscription(item) for item in found]
-    return Reply(200, {"subscriptions": items, "links": links})
-
-
 @rest_answer(subscriptions.subscription_create)
 def subscription_create(
     ctx: Context,
@@ -374,16 +374,26 @@ def _grant(found: Grant) -> dict[str, Any]:
     }
 
 
-@rest_answer(sharing.signed_url_list)
-def signed_url_list(
-    ctx: Context, args: sharing.SignedUrlListArgs, found: list[Grant]
-) -> Reply:
-    """A page of signed URLs, without signatures, with the link to the next."""
-    links = []
-    if found:
-        path = f"{_path(ctx, args.queue_name)}/signed_urls"
-        links = next_link(path, query_sent(args), found[-1].id)
-    return Reply(200, {"signed_urls": [_grant(item) for item in found], "links": links})
+def _lists(
+    handler: Callable[[Context, Any], Awaitable[Any]],
+    name: str,
+    show: Callable[[Any], dict[str, Any]],
+) -> None:
+    """Register the answers that list what belongs to a queue, on both transports."""
+
+    @rest_answer(handler)
+    def in_rest(ctx: Context, args: Any, found: Sequence[Any]) -> Reply:
+        path = f"{_path(ctx, args.queue_name)}/{name}"
+        marker = found[-1].id if found else ""
+        return Reply(200, page(path, args, name, list(map(show, found)), marker))
+
+    @frame_answer(handler)
+    def in_frame(_ctx: Context, _args: Any, found: Sequence[Any]) -> Reply:
+        return Reply(200, {name: list(map(show, found))})
+
+
+_lists(subscriptions.subscription_list, "subscriptions", _subscription)
+_lists(sharing.signed_url_list, "signed_urls", _grant)
 
 
 # -- service ----------------------------------------------------------------

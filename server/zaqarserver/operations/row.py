@@ -121,6 +121,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         pooled: Whether it exists only with ``pooling``.
         check_str: The default of the policy rule, in the language of ``oslo.policy``;
             empty for every caller.
+        done: The text that a frame is answered with: a format of the arguments.
         signable: Whether a pre-signed URL for the messages of a queue opens it on
             the WebSocket.
         undo: Reverses the operation if its answer cannot reach the caller.
@@ -149,6 +150,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     admin: bool = False
     pooled: bool = False
     check_str: str = ""
+    done: str = ""
     signable: bool = False
     undo: Callable[[Context, Any, Any], Awaitable[None]] | None = None
     topics: bool = False
@@ -304,7 +306,9 @@ class BoundOperation:
     def _render(self, _context: Context, _arguments: Any, result: Any) -> Reply:
         return Reply(self.row.status, result)
 
-    def _render_frame(self, _context: Context, _arguments: Any, result: Any) -> Reply:
+    def _render_frame(self, _context: Context, arguments: Any, result: Any) -> Reply:
+        if self.row.done:
+            return Reply(self.row.status, self.row.done.format(arguments))
         return Reply(self.row.status, {} if result is None else result)
 
 
@@ -357,6 +361,7 @@ def topic_row(row: Operation) -> Operation:
         fields=of_topic(row.fields),
         policy=row.policy and _reworded(row.policy),
         summary=_reworded(row.summary),
+        done=_reworded(row.done),
         refused=row.refused - ignored,
         signable=False,
         topics=True,
@@ -368,6 +373,7 @@ def _reworded(text: str) -> str:
         (" and claims", ""),
         ("; a claimed one only with its claim", ""),
         ("queue", "topic"),
+        ("Queue", "Topic"),
     )
     for ours, theirs in words:
         text = text.replace(ours, theirs)

@@ -264,7 +264,13 @@ async def subscription_update(ctx: Context, args: SubscriptionUpdateArgs) -> Non
         ctx.server.notices.subscribed(changed)
 
 
-@operation("DELETE", SUBSCRIPTION, "subscription:delete", status=204)
+@operation(
+    "DELETE",
+    SUBSCRIPTION,
+    "subscription:delete",
+    status=204,
+    done="Subscription {.subscription_id} removed.",
+)
 async def subscription_delete(ctx: Context, args: SubscriptionArgs) -> None:
     """Remove a subscription.
 
