@@ -15,7 +15,6 @@ from typing import Any
 from unittest import mock
 
 import apsw
-import msgspec
 
 SMALL = 3
 
@@ -108,14 +107,9 @@ def _shrink_scripts(stack: ExitStack, but: Sequence[str]) -> None:
         return f"local {found[1]} = {SMALL + (found[1] == 'STEP')}"
 
     smaller = {
-        script: scripts.made_of(
-            re.sub(r"(?m)^local (STEP|ROOM|PAGE) = \d+", smaller_line, script.text),
-            again=script.again,
-            writes=script.writes,
+        name: script.with_text(
+            re.sub(r"(?m)^local (STEP|ROOM|PAGE) = \d+", smaller_line, script.text)
         )
-        for script in scripts.ALL
+        for name, script in scripts.SCRIPTS.items()
     }
-    for name, value in list(vars(scripts).items()):
-        if isinstance(value, msgspec.Struct) and value in smaller:
-            stack.enter_context(mock.patch.object(scripts, name, smaller[value]))
-    stack.enter_context(mock.patch.object(scripts, "ALL", tuple(smaller.values())))
+    stack.enter_context(mock.patch.dict(scripts.SCRIPTS, smaller))

@@ -22,8 +22,7 @@ from zaqarserver.storage.commands import (
     QueueDelete,
     QueueList,
 )
-from zaqarserver.storage.redis import RedisStorage, scripts
-from zaqarserver.storage.redis.scripts import Script
+from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.subscriptions import SubscriptionDelete
 from zaqarserver.storage.testing.deliveries import done, take
 from zaqarserver.storage.testing.life import sweep_all
@@ -45,11 +44,11 @@ pytestmark = pytest.mark.anyio
 Make = Callable[[str], RedisStorage]
 
 
-def fail_before(storage: RedisStorage, *broken: Script) -> None:
+def fail_before(storage: RedisStorage, *broken: str) -> None:
     """Let a server die whenever it comes to one of these steps."""
     run = storage._link.run
 
-    async def run_or_die(script: Script, keys: Any, *args: Any, **name: Any) -> Any:
+    async def run_or_die(script: str, keys: Any, *args: Any, **name: Any) -> Any:
         if script in broken:
             raise Unavailable("it died")
         return await run(script, keys, *args, **name)
@@ -82,13 +81,13 @@ Two = tuple[RedisStorage, RedisStorage]
 
 async def test_a_queue_that_was_only_listed_does_not_exist(two: Two) -> None:
     dying, other = two
-    fail_before(dying, scripts.CREATE)
+    fail_before(dying, "create")
     run = dying._link.run
     with pytest.raises(Unavailable):
         await dying.do(QueueCreate(PROJECT, QUEUE, {}))
     # It came as far as the list.
     index = dying._names.index(PROJECT)
-    await run(scripts.INDEX_BEGIN, index, QUEUE, "token", 1)
+    await run("index_begin", index, QUEUE, "token", 1)
     await dying._agenda_add(
         dying._names.sweep, dying._names.queue(PROJECT, QUEUE), b"0"
     )
@@ -107,7 +106,7 @@ async def test_a_list_that_is_not_sure_is_put_right(two: Two, making: bool) -> N
     if not making:
         await other.do(QueueCreate(PROJECT, QUEUE, {}))
         await sweep_all(other, NOW)
-    fail_before(dying, scripts.INDEX_END)
+    fail_before(dying, "index_end")
     if making:
         await dying.do(QueueCreate(PROJECT, QUEUE, {}))
     else:
@@ -131,9 +130,9 @@ async def test_a_slow_maker_of_a_queue_is_not_outrun_by_the_sweeper(
     run = slow._link.run
     swept = 0
 
-    async def run_slowly(script: Script, keys: Any, *args: Any, **name: Any) -> Any:
+    async def run_slowly(script: str, keys: Any, *args: Any, **name: Any) -> Any:
         nonlocal swept
-        if script is scripts.CREATE and args[2] and swept < 3:
+        if script == "create" and args[2] and swept < 3:
             swept += 1
             await sweep_all(other, NOW)
         return await run(script, keys, *args, **name)
@@ -153,7 +152,7 @@ async def test_what_was_posted_is_swept_whoever_posted_it(two: Two) -> None:
     await post_one(dying, ttl=60)
     assert await sweep_all(other, NOW) == 0
     # The sweeper dies after it has removed what is dead, before it says so.
-    fail_before(dying, scripts.AGENDA_MOVE)
+    fail_before(dying, "schedule_move")
     with pytest.raises(Unavailable):
         await dying.sweep(NOW + 60)
     await post_one(other, ttl=60, now=NOW + 60)
@@ -168,7 +167,7 @@ async def test_a_notice_is_found_whoever_left_it(two: Two) -> None:
         await post(dying, b"%d" % turn)
         (delivery,) = await take(other, now=NOW + turn)
         await done(other, delivery)
-    fail_before(dying, scripts.AGENDA_MOVE)
+    fail_before(dying, "schedule_move")
     await post(other, b"last")
     # It takes the delivery and dies before it says until when.
     with pytest.raises(Unavailable):
@@ -194,17 +193,17 @@ async def attempt(storage: RedisStorage, dead_letter: DeadLetter) -> None:
     )
 
 
-@pytest.mark.parametrize("step", ["MOVES", "PUT", "MOVED"])
+@pytest.mark.parametrize("step", ["moves", "put", "moved"])
 async def test_a_dead_letter_arrives_once_wherever_its_mover_dies(
     two: Two, step: str
 ) -> None:
     dying, other = two
     dead_letter = await exhaust(dying)
     ids = ids_of(await everything(dying))
-    fail_before(dying, getattr(scripts, step))
+    fail_before(dying, step)
     await attempt(dying, dead_letter)  # what is left is not this claim's business
     assert await everything(other) == []
-    if step == "MOVED":
+    if step == "moved":
         # It has arrived and is consumed before anybody finishes the move.
         popped = await other.do(MessagePop(PROJECT, "dead", 1, NOW))
         assert bodies(popped) == [b"1"]
@@ -219,7 +218,7 @@ async def test_a_dead_letter_arrives_once_wherever_its_mover_dies(
 async def test_a_queue_that_is_deleted_lets_its_dead_letters_go_on(two: Two) -> None:
     dying, other = two
     dead_letter = await exhaust(dying)
-    fail_before(dying, scripts.MOVES)
+    fail_before(dying, "moves")
     await attempt(dying, dead_letter)  # what is left is not this claim's business
     await other.do(QueueDelete(PROJECT, QUEUE))
     await sweep_all(other, NOW)

@@ -22,13 +22,12 @@ import msgspec
 
 from zaqarserver.common import deadline
 from zaqarserver.errors import QueueMoving, Unavailable, nothing_done
-from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.asked import Asked, Name
 from zaqarserver.storage.redis.ids import Sequence
 from zaqarserver.storage.redis.keys import Names, QueueKeys
 from zaqarserver.storage.redis.link import Link
 from zaqarserver.storage.redis.location import Location
-from zaqarserver.storage.redis.scripts import Script
+from zaqarserver.storage.redis.scripts import SCRIPTS
 from zaqarserver.storage.redis.volumes import Volumes
 from zaqarserver.storage.redis.wire import Word
 
@@ -83,13 +82,13 @@ class Access:
 
     # -- running ------------------------------------------------------------
 
-    async def _run(self, script: Script, keys: tuple[str, ...], *args: Word) -> Any:
+    async def _run(self, script: str, keys: tuple[str, ...], *args: Word) -> Any:
         """Run a script until it has done all of its work; others run in between.
 
         Raises:
             QueueMoving: The queue is sealed.
         """
-        if not script.named:
+        if not SCRIPTS[script].once:
             return await self._finish(None, script, keys, *args)
         name = self._asked.take(keys[0])
         try:
@@ -98,7 +97,7 @@ class Access:
             self._asked.give_back(name)
 
     async def _finish(
-        self, name: Name | None, script: Script, keys: tuple[str, ...], *args: Word
+        self, name: Name | None, script: str, keys: tuple[str, ...], *args: Word
     ) -> Any:
         reply: Any = _AGAIN
         while reply == _AGAIN:
@@ -109,7 +108,7 @@ class Access:
 
     async def _run_prepared(
         self,
-        script: Script,
+        script: str,
         keys: QueueKeys,
         of_keys: tuple[str, ...],
         now: float,
@@ -127,7 +126,7 @@ class Access:
             removing: Whether it removes the queue, rather than making it.
         """
         prepared, token = NOTHING, ""
-        name = self._asked.take(keys.head) if script.named else None
+        name = self._asked.take(keys.head) if SCRIPTS[script].once else None
         try:
             while True:
                 reply = await self._finish(
@@ -170,7 +169,7 @@ class Access:
             await self._agenda_add(self._names.sweep, keys, b"0")
             steps.append(
                 self._link.run(
-                    scripts.INDEX_BEGIN,
+                    "index_begin",
                     self._names.index(keys.project),
                     keys.queue,
                     token,
@@ -189,7 +188,7 @@ class Access:
     async def _end_index(self, keys: QueueKeys, token: str, *, exists: bool) -> None:
         """Note whether a queue exists, if nobody has begun anew with it since."""
         await self._link.run(
-            scripts.INDEX_END,
+            "index_end",
             self._names.index(keys.project),
             keys.queue,
             token,
@@ -218,7 +217,7 @@ class Access:
 
     async def _agenda_add(self, agenda: str, keys: QueueKeys, due: bytes | str) -> None:
         """List a queue at a time, or earlier."""
-        await self._link.run(scripts.AGENDA_ADD, (agenda,), keys.tag, due)
+        await self._link.run("schedule_add", (agenda,), keys.tag, due)
 
     async def _agenda_move(
         self, agenda: str, tag: str, read: bytes, due: bytes
@@ -234,7 +233,7 @@ class Access:
         Returns:
             Whether it stands there now.
         """
-        moved = await self._link.run(scripts.AGENDA_MOVE, (agenda,), tag, read, due)
+        moved = await self._link.run("schedule_move", (agenda,), tag, read, due)
         return bool(moved)
 
     async def _agenda_due(

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import msgspec
 
 from zaqarserver.storage.accounts import Grant, Usage
-from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.queue_driver import QueuesOnRedis
 
 
@@ -57,7 +56,7 @@ class AccountsOnRedis(QueuesOnRedis):
             revoked=False,
         )
         packed = await self._run_prepared(
-            scripts.GRANT_ADD,
+            "grant_add",
             keys,
             keys.grants,
             now,
@@ -74,9 +73,7 @@ class AccountsOnRedis(QueuesOnRedis):
         """Walk over the ids."""
         keys = self._names.queue(project, queue)
         start = "-" if marker is None else f"({marker}"
-        found = await self._run(
-            scripts.GRANT_LIST, keys.grants, repr(now), start, limit
-        )
+        found = await self._run("grant_list", keys.grants, repr(now), start, limit)
         return [_read(packed) for packed in found]
 
     async def grant_revoke(
@@ -84,7 +81,7 @@ class AccountsOnRedis(QueuesOnRedis):
     ) -> bool:
         """Mark it."""
         keys = self._names.queue(project, queue)
-        marked = await self._run(scripts.GRANT_REVOKE, keys.grants, repr(now), grant_id)
+        marked = await self._run("grant_revoke", keys.grants, repr(now), grant_id)
         return bool(marked)
 
     async def grant_revoked(

@@ -18,9 +18,7 @@ from zaqarserver.storage.catalog import (
     Placement,
     Pool,
 )
-from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.access import Access
-from zaqarserver.storage.redis.scripts import Script
 from zaqarserver.storage.redis.wire import Word
 
 #: As in ``lua/catalog.lua``.
@@ -72,7 +70,7 @@ _decode_options = msgspec.json.Decoder(dict[str, Any]).decode
 class CatalogOnRedis(Access):
     """What each method promises is in the contract."""
 
-    async def _ask(self, script: Script, *args: Word) -> Any:
+    async def _ask(self, script: str, *args: Word) -> Any:
         return await self._run(script, self._names.catalog, *args)
 
     async def catalog_revision(self) -> int:
@@ -85,7 +83,7 @@ class CatalogOnRedis(Access):
     async def pool_put(self, pool: Pool) -> None:
         """Look at the others, then set the field."""
         holder = await self._ask(
-            scripts.POOL_PUT,
+            "pool_put",
             pool.name,
             pool.uri,
             pool.weight,
@@ -112,7 +110,7 @@ class CatalogOnRedis(Access):
         Placements are forgotten some at a time, after the pool's weight was taken
         away; if that is cut short, a repetition does the rest.
         """
-        refused = await self._ask(scripts.POOL_DELETE, name, int(forget))
+        refused = await self._ask("pool_delete", name, int(forget))
         if isinstance(refused, bytes):
             flavor = refused.decode()
             raise PoolInUse(
@@ -129,9 +127,7 @@ class CatalogOnRedis(Access):
 
     async def flavor_put(self, project: str, name: str, pools: list[str]) -> None:
         """Note the flavor in each pool."""
-        missing = await self._ask(
-            scripts.FLAVOR_PUT, f"{project}{JOINT}{name}", name, *pools
-        )
+        missing = await self._ask("flavor_put", f"{project}{JOINT}{name}", name, *pools)
         if missing is not None:
             raise PoolNotFound(f"Pool {missing.decode()} does not exist")
 
@@ -149,7 +145,7 @@ class CatalogOnRedis(Access):
         return await self._flavors(start, f"({project}\0\1", limit)
 
     async def _flavors(self, start: str, end: str, limit: int) -> list[Flavor]:
-        members, raw = await self._ask(scripts.FLAVORS, start, end, limit)
+        members, raw = await self._ask("flavors", start, end, limit)
         flavor_of = {
             name: _decode_pool(packed).flavor for name, packed in _by_name(raw).items()
         }
@@ -162,13 +158,13 @@ class CatalogOnRedis(Access):
 
     async def flavor_delete(self, project: str, name: str) -> None:
         """Forget the name, and what the pools say of it."""
-        await self._ask(scripts.FLAVOR_DELETE, f"{project}{JOINT}{name}", name)
+        await self._ask("flavor_delete", f"{project}{JOINT}{name}", name)
 
     # -- placements ---------------------------------------------------------
 
     async def placement_get(self, project: str, queue: str) -> Placement | None:
         """Read a field, and one of its pool."""
-        found = await self._ask(scripts.PLACEMENT_GET, f"{project}{JOINT}{queue}")
+        found = await self._ask("placement_get", f"{project}{JOINT}{queue}")
         return None if found is None else _read_placement(found)
 
     async def placement_add(
@@ -176,7 +172,7 @@ class CatalogOnRedis(Access):
     ) -> Placement:
         """Set the field if there is none."""
         found = await self._ask(
-            scripts.PLACEMENT_ADD, f"{project}{JOINT}{queue}", pool, revision
+            "placement_add", f"{project}{JOINT}{queue}", pool, revision
         )
         if found is None:
             raise CatalogChanged("the pools were changed meanwhile")
@@ -185,7 +181,7 @@ class CatalogOnRedis(Access):
     async def placement_drop(self, project: str, queue: str, epoch: int) -> bool:
         """Delete the field."""
         place = f"{project}{JOINT}{queue}"
-        return bool(await self._ask(scripts.PLACEMENT_DROP, place, epoch))
+        return bool(await self._ask("placement_drop", place, epoch))
 
     async def placement_move(
         self, project: str, queue: str, epoch: int, target: str | None, lease: float
@@ -193,7 +189,7 @@ class CatalogOnRedis(Access):
         """Change the field."""
         place = f"{project}{JOINT}{queue}"
         found = await self._ask(
-            scripts.PLACEMENT_MOVE, place, epoch, repr(lease), target or ""
+            "placement_move", place, epoch, repr(lease), target or ""
         )
         return None if found is None else _read_placement(found)
 
@@ -202,12 +198,12 @@ class CatalogOnRedis(Access):
     ) -> bool:
         """Change the field."""
         place = f"{project}{JOINT}{queue}"
-        return bool(await self._ask(scripts.PLACEMENT_RENEW, place, epoch, repr(lease)))
+        return bool(await self._ask("placement_renew", place, epoch, repr(lease)))
 
     async def placement_arrive(self, project: str, queue: str, epoch: int) -> bool:
         """Change the field."""
         place = f"{project}{JOINT}{queue}"
-        return bool(await self._ask(scripts.PLACEMENT_ARRIVE, place, epoch))
+        return bool(await self._ask("placement_arrive", place, epoch))
 
     async def placement_list(
         self, pool: str, *, marker: tuple[str, str] | None, limit: int
@@ -215,25 +211,21 @@ class CatalogOnRedis(Access):
         """Walk over a set that is ordered by pool and place."""
         place = "" if marker is None else JOINT.join(marker)
         return _read_placed(
-            await self._ask(
-                scripts.PLACEMENT_LIST, pool, f"({pool}{JOINT}{place}", limit
-            )
+            await self._ask("placement_list", pool, f"({pool}{JOINT}{place}", limit)
         )
 
     async def placement_moves(self, before: float, limit: int) -> list[PlacedQueue]:
         """Walk over a set that is ordered by lease."""
-        return _read_placed(
-            await self._ask(scripts.PLACEMENT_MOVES, repr(before), limit)
-        )
+        return _read_placed(await self._ask("placement_moves", repr(before), limit))
 
     async def placement_pools(self, project: str) -> list[str]:
         """Look for one place in each pool."""
-        found = await self._ask(scripts.PLACEMENT_POOLS, project)
+        found = await self._ask("placement_pools", project)
         return sorted(pool.decode() for pool in found)
 
     async def placement_count(self, pool: str) -> int:
         """Count a range of the sets."""
-        return int(await self._ask(scripts.PLACEMENT_COUNT, pool))
+        return int(await self._ask("placement_count", pool))
 
 
 def _by_name(pairs: Sequence[bytes]) -> Mapping[str, bytes]:

@@ -18,7 +18,6 @@ import hiredis
 from zaqarserver.common import deadline
 from zaqarserver.errors import StoreRefused, Unavailable
 from zaqarserver.storage.base import Capability, Durability, StoreTime, Volume
-from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.catalog_driver import CatalogOnRedis
 from zaqarserver.storage.redis.durability import Promise, inspect
 from zaqarserver.storage.redis.location import OPTIONS, Location, parse_location
@@ -160,7 +159,7 @@ class RedisStorage(MovingOnRedis, CatalogOnRedis):
         loop = asyncio.get_running_loop()
         asked = loop.time()
         told = await self._link.run(
-            scripts.TIME, (self._names.time,), "" if now is None else repr(now)
+            "time", (self._names.time,), "" if now is None else repr(now)
         )
         took = loop.time() - asked
         if now is not None and took > _TIMELY:

@@ -2,8 +2,8 @@
 
 What a server refused, or never got, is tried again for a while: a failover, a slot
 that moves, a script that it does not know. What may have been executed is sent again
-as well, since that makes no difference (:attr:`Script.again`): scripts either change
-nothing the second time, or recognize the name of the request (:mod:`.asked`). When
+as well, since that makes no difference: scripts either change nothing the second time,
+or recognize the name of the request (:mod:`.scripts`). When
 the time is over the caller is told which it is: certainly not executed, or unknown.
 """
 
@@ -21,12 +21,11 @@ import hiredis
 from zaqarserver.common import deadline
 from zaqarserver.common.tasks import doubling
 from zaqarserver.errors import OutcomeUnknown, Unavailable
-from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.asked import Name
 from zaqarserver.storage.redis.keys import slot_of
 from zaqarserver.storage.redis.location import Address, Kind, Location
 from zaqarserver.storage.redis.nodes import TOPOLOGIES, Topology
-from zaqarserver.storage.redis.scripts import Script
+from zaqarserver.storage.redis.scripts import SCRIPTS, Script
 from zaqarserver.storage.redis.wire import Unanswered, Unsent, Wire, Word, pack
 
 LOG = logging.getLogger(__name__)
@@ -133,7 +132,7 @@ class Link:
 
     async def run(
         self,
-        script: Script,
+        script: str,
         keys: tuple[str, ...],
         *args: Word,
         name: Name | None = None,
@@ -141,7 +140,7 @@ class Link:
         """Run a script and return its answer.
 
         Args:
-            script: The script.
+            script: The name of the script.
             keys: Its keys, all in one slot.
             args: Its arguments.
             name: The name of the request, for a script that recognizes it.
@@ -150,12 +149,12 @@ class Link:
             Unavailable: It was not executed.
             OutcomeUnknown: It may have been executed, or not.
         """
-        slot = self._slot(keys[0])
+        found, slot = SCRIPTS[script], self._slot(keys[0])
         if name is None:
-            words = ("EVALSHA", script.sha, len(keys), *keys, *args)
-            return await self._send(_Request(words, slot, script))
-        words = ("EVALSHA", script.sha, len(keys) + 1, *keys, name.key, *args)
-        return await self._send(_Request(words, slot, script, name))
+            words = ("EVALSHA", found.sha, len(keys), *keys, *args)
+            return await self._send(_Request(words, slot, found))
+        words = ("EVALSHA", found.sha, len(keys) + 1, *keys, name.key, *args)
+        return await self._send(_Request(words, slot, found, name))
 
     async def do(self, *command: Word, lasting: bool = False) -> Any:
         """Run a command whose second word is its key; it is sent again if need be.
@@ -195,10 +194,8 @@ class Link:
             except Unanswered as unanswered:
                 self.topology.doubt()
                 error = unanswered
-                unknown = unknown or script.writes
+                unknown = unknown or script.confirmed
                 request.repeat()
-                if not script.again:
-                    raise _failure(error, unknown=unknown) from error
             pause = next(pauses)
             if loop.time() + pause > until:
                 raise _failure(error, unknown=unknown) from error
@@ -224,13 +221,13 @@ class Link:
         if request.ask is not None:
             wire.call(_ASKING).add_done_callback(_heed)
         request.sent = True
-        reply = await wire.call(request.packed, lasting=request.script.writes)
+        reply = await wire.call(request.packed, lasting=request.script.confirmed)
         if isinstance(reply, hiredis.ReplyError):
             await self._refused(reply, request, wire)
         return reply
 
     async def _wire_for(self, request: _Request) -> Wire:
-        lasting = request.script.writes
+        lasting = request.script.confirmed
         if request.ask is not None:
             return await self.topology.wire_to(request.ask, lasting=lasting)
         return await self.topology.wire(request.slot, lasting=lasting)
@@ -282,7 +279,7 @@ class Link:
         """
 
         async def load(wire: Wire) -> list[Any]:
-            loading = (wire.ask("SCRIPT", "LOAD", one.text) for one in scripts.ALL)
+            loading = (wire.ask("SCRIPT", "LOAD", one.text) for one in SCRIPTS.values())
             return await asyncio.gather(*loading)
 
         await self.ask_each(await self._masters(), load)
@@ -360,8 +357,8 @@ class Link:
         return dict(zip(asked, answers, strict=True))
 
 
-_QUESTION = Script("", "", again=True, writes=False)
-_CHANGE = Script("", "", again=True, writes=True)
+_QUESTION = Script(confirmed=False)
+_CHANGE = Script()
 
 
 def _failure(error: Exception, *, unknown: bool = False) -> Unavailable:

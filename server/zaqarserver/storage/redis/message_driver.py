@@ -17,7 +17,6 @@ from zaqarserver.errors import (
 )
 from zaqarserver.storage.base import Claim, DeadLetter, Message, NewMessage
 from zaqarserver.storage.methods import ByMethods
-from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.ids import claim_id as new_claim_id
 from zaqarserver.storage.redis.ids import encode_id, is_id
 from zaqarserver.storage.redis.ids import revision as new_revision
@@ -59,7 +58,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, ByMethods):
             args += (secret, repr(now + new.ttl), visible, packed, new.body)
         news = self._news(keys)
         number, noticed, volatile, volume = await self._run_prepared(
-            scripts.POST,
+            "post",
             keys,
             keys.posting,
             now,
@@ -102,7 +101,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, ByMethods):
         found: list[Message] = []
         while position:
             position, *page = await self._run(
-                scripts.LIST,
+                "list",
                 keys.messages,
                 repr(now),
                 position,
@@ -118,9 +117,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, ByMethods):
     ) -> list[Message]:
         """Look the ids up in a hash."""
         keys = self._names.queue(project, queue)
-        page = await self._run(
-            scripts.GET, keys.messages, repr(now), *dict.fromkeys(ids)
-        )
+        page = await self._run("get", keys.messages, repr(now), *dict.fromkeys(ids))
         return read_messages(page, now)
 
     async def message_delete(
@@ -135,7 +132,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, ByMethods):
         keys = self._names.queue(project, queue)
         named = [] if claim_id is None else [claim_id]
         refused, volume = await self._run(
-            scripts.DELETE, keys.messages, repr(now), message_id, *named
+            "delete", keys.messages, repr(now), message_id, *named
         )
         self._volumes.messages(keys, volume)
         if refused == 1:
@@ -155,7 +152,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, ByMethods):
         keys = self._names.queue(project, queue)
         claims = [-1] if claim_ids is None else [len(claim_ids), *claim_ids]
         refused, volume = await self._run(
-            scripts.DELETE_MANY,
+            "delete_many",
             keys.messages,
             repr(now),
             *claims,
@@ -177,7 +174,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, ByMethods):
         """Delete the first that can be claimed."""
         keys = self._names.queue(project, queue)
         *page, volume = await self._run(
-            scripts.POP, keys.messages, repr(now), limit, int(include_delayed)
+            "pop", keys.messages, repr(now), limit, int(include_delayed)
         )
         self._volumes.messages(keys, volume)
         return read_messages(page, now)
@@ -185,7 +182,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, ByMethods):
     async def message_purge(self, project: str, queue: str) -> None:
         """Unlink a handful of keys; Redis frees them in the background."""
         keys = self._names.queue(project, queue)
-        volume = await self._run(scripts.PURGE, keys.messages)
+        volume = await self._run("purge", keys.messages)
         self._volumes.messages(keys, volume)
 
     # -- claims -------------------------------------------------------------
@@ -210,7 +207,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, ByMethods):
         keys = self._names.queue(project, queue)
         name = new_claim_id()
         found = await self._run_prepared(
-            scripts.CLAIM,
+            "claim",
             keys,
             keys.messages,
             now,
@@ -249,7 +246,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, ByMethods):
     ) -> Claim:
         """Read the claim and what it holds."""
         keys = self._names.queue(project, queue)
-        found = await self._run(scripts.CLAIM_GET, keys.messages, repr(now), claim_id)
+        found = await self._run("claim_get", keys.messages, repr(now), claim_id)
         if found is None:
             raise _not_live(claim_id)
         ttl, grace, created, *page = found
@@ -269,7 +266,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, ByMethods):
         """Renew the claim, and extend its messages."""
         keys = self._names.queue(project, queue)
         found = await self._run(
-            scripts.CLAIM_UPDATE, keys.messages, repr(now), claim_id, ttl, grace
+            "claim_update", keys.messages, repr(now), claim_id, ttl, grace
         )
         if not found:
             raise _not_live(claim_id)
@@ -279,7 +276,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, ByMethods):
     ) -> None:
         """Put what the claim holds back to its place."""
         keys = self._names.queue(project, queue)
-        await self._run(scripts.CLAIM_DELETE, keys.messages, repr(now), claim_id)
+        await self._run("claim_delete", keys.messages, repr(now), claim_id)
 
     # -- dead letters ---------------------------------------------------------
 
@@ -316,7 +313,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, ByMethods):
         """
         arrived = True
         while True:
-            ids, *moved = await self._run(scripts.MOVES, keys.messages, MOVE_STEP)
+            ids, *moved = await self._run("moves", keys.messages, MOVE_STEP)
             if not ids:
                 return arrived
             targets: dict[str, list[bytes]] = {}
@@ -328,11 +325,9 @@ class MessagesOnRedis(SubscriptionsOnRedis, ByMethods):
             refused = [id_ for answer in answers for id_ in answer]
             if refused:
                 arrived = False
-                volume = await self._run(
-                    scripts.RESTORE, keys.messages, repr(now), *refused
-                )
+                volume = await self._run("restore", keys.messages, repr(now), *refused)
                 self._volumes.messages(keys, volume)
-            await self._run(scripts.MOVED, keys.messages, *(set(ids) - set(refused)))
+            await self._run("moved", keys.messages, *(set(ids) - set(refused)))
 
     async def _put(
         self, project: str, queue: str, messages: list[bytes], now: float
@@ -340,7 +335,7 @@ class MessagesOnRedis(SubscriptionsOnRedis, ByMethods):
         """Put messages into a queue; return the ids that it refuses as it is sealed."""
         keys = self._names.queue(project, queue)
         volume = await self._run_prepared(
-            scripts.PUT, keys, keys.messages, now, new_revision(), *messages
+            "put", keys, keys.messages, now, new_revision(), *messages
         )
         if volume and volume[0] == b"sealed":
             return list(volume[1:])

@@ -30,12 +30,11 @@ from zaqarserver.storage.moving import (
     SealKind,
     SubscriptionRecord,
 )
-from zaqarserver.storage.redis import scripts, transfer
+from zaqarserver.storage.redis import transfer
 from zaqarserver.storage.redis.access import REFUSED
 from zaqarserver.storage.redis.account_driver import AccountsOnRedis
 from zaqarserver.storage.redis.ids import revision as new_revision
 from zaqarserver.storage.redis.keys import QueueKeys
-from zaqarserver.storage.redis.scripts import Script
 from zaqarserver.storage.redis.wire import Word
 
 #: About how many bytes of bodies a page has at most, and how many deliveries.
@@ -59,7 +58,7 @@ class MovingOnRedis(AccountsOnRedis):
 
     async def _step(
         self,
-        script: Script,
+        script: str,
         keys: QueueKeys,
         *args: Word,
         now: float = 0.0,
@@ -82,7 +81,7 @@ class MovingOnRedis(AccountsOnRedis):
     async def queue_seal(self, project: str, queue: str, epoch: int) -> bool:
         """Seal it; then nothing may be on its way to a dead letter queue."""
         keys = self._names.queue(project, queue)
-        sent = await self._step(scripts.SEAL, keys, epoch)
+        sent = await self._step("seal", keys, epoch)
         if sent is None:
             return False
         if sent:
@@ -98,7 +97,7 @@ class MovingOnRedis(AccountsOnRedis):
 
     async def _leave(self, keys: QueueKeys, epoch: int, until: float) -> bool:
         volumes = await self._step(
-            scripts.LEAVE, keys, epoch, repr(until), removing=True
+            "leave_store", keys, epoch, repr(until), removing=True
         )
         if volumes is None:
             return False
@@ -112,14 +111,14 @@ class MovingOnRedis(AccountsOnRedis):
         """Seal it as gone if there is nothing."""
         keys = self._names.queue(project, queue)
         until = repr(now + REMEMBERED_SECONDS)
-        return await self._step(scripts.RETIRE, keys, epoch, until, now=now) is not None
+        return await self._step("retire", keys, epoch, until, now=now) is not None
 
     # -- arriving -----------------------------------------------------------
 
     async def queue_receive(self, project: str, queue: str, epoch: int) -> bool:
         """Drop what is there, and seal it."""
         keys = self._names.queue(project, queue)
-        volumes = await self._step(scripts.RECEIVE, keys, epoch, removing=True)
+        volumes = await self._step("receive", keys, epoch, removing=True)
         if volumes is None:
             return False
         self._note(keys, volumes)
@@ -131,7 +130,7 @@ class MovingOnRedis(AccountsOnRedis):
         """Take the seal off, after dropping what is too old."""
         keys = self._names.queue(project, queue)
         while True:
-            opened = await self._step(scripts.OPEN, keys, epoch, since, new_revision())
+            opened = await self._step("open", keys, epoch, since, new_revision())
             if opened is None:
                 return False
             if opened[0] != _DROP:
@@ -148,22 +147,22 @@ class MovingOnRedis(AccountsOnRedis):
         """Put the records in their places, by kind."""
         keys = self._names.queue(project, queue)
 
-        async def arrive(script: Script, *args: Word) -> None:
+        async def arrive(script: str, *args: Word) -> None:
             reply = await self._run(script, keys.moving, epoch, *args)
             if reply == _CHANGED:
                 raise QueueChanged(f"queue {queue!r} does not arrive")
 
         heads = [_encode(one.metadata) for one in _of(QueueRecord, records)]
         claims = transfer.claim_args(_of(ClaimRecord, records))
-        await arrive(scripts.ARRIVE, heads[0] if heads else "", *claims)
-        kinds: list[tuple[type[Any], Script, Callable[[Any], list[Word]]]] = [
-            (MessageRecord, scripts.ARRIVE_MESSAGES, transfer.message_args),
+        await arrive("arrive", heads[0] if heads else "", *claims)
+        kinds: list[tuple[type[Any], str, Callable[[Any], list[Word]]]] = [
+            (MessageRecord, "arrive_messages", transfer.message_args),
             (
                 SubscriptionRecord,
-                scripts.ARRIVE_SUBSCRIPTIONS,
+                "arrive_subscriptions",
                 transfer.subscription_args,
             ),
-            (NoticeRecord, scripts.ARRIVE_NOTICES, transfer.notice_args),
+            (NoticeRecord, "arrive_notices", transfer.notice_args),
         ]
         for kind, script, args_of in kinds:
             wanted = _of(kind, records)
@@ -179,12 +178,12 @@ class MovingOnRedis(AccountsOnRedis):
         keys = self._names.queue(project, queue)
         kind, _, position = (following or "head:").partition(":")
         if kind == "head":
-            metadata = await self._depart(scripts.DEPART, keys)
+            metadata = await self._depart("depart", keys)
             head = [QueueRecord(_decode(metadata))] if metadata else []
             return ExportPage(head, "message:-")
         if kind == "message":
             start, *page = await self._depart(
-                scripts.DEPART_MESSAGES, keys, position, limit, PAGE_BYTES
+                "depart_messages", keys, position, limit, PAGE_BYTES
             )
             claims = transfer.read_claims(*page[3:])
             messages = transfer.read_messages(page[:3])
@@ -193,12 +192,12 @@ class MovingOnRedis(AccountsOnRedis):
             )
         if kind == "subscription":
             start, *page = await self._depart(
-                scripts.DEPART_SUBSCRIPTIONS, keys, position, limit
+                "depart_subscriptions", keys, position, limit
             )
             subscriptions = transfer.read_subscriptions(page)
             return ExportPage(subscriptions, _after("subscription", start, "notice:0"))
         number, *page = await self._depart(
-            scripts.DEPART_NOTICES, keys, position, PAGE_BYTES, PAGE_DELIVERIES
+            "depart_notices", keys, position, PAGE_BYTES, PAGE_DELIVERIES
         )
         notices = transfer.read_notices(page)
         return ExportPage(notices, f"notice:{number}" if number else None)
@@ -206,12 +205,12 @@ class MovingOnRedis(AccountsOnRedis):
     async def queue_contents(self, project: str, queue: str, now: float) -> Contents:
         """Count the sets, and how far behind each subscription is."""
         keys = self._names.queue(project, queue)
-        reply = await self._run(scripts.CONTENTS, keys.moving, repr(now))
+        reply = await self._run("contents", keys.moving, repr(now))
         if reply == _CHANGED:
             raise QueueChanged(f"queue {queue!r} neither leaves nor arrives")
         return Contents(*reply)
 
-    async def _depart(self, script: Script, keys: QueueKeys, *args: Word) -> Any:
+    async def _depart(self, script: str, keys: QueueKeys, *args: Word) -> Any:
         reply = await self._run(script, keys.moving, *args)
         if reply == _CHANGED:
             raise QueueChanged(f"queue {keys.queue!r} is not sealed")
@@ -240,7 +239,7 @@ class MovingOnRedis(AccountsOnRedis):
     async def _unlist(self, keys: QueueKeys) -> tuple[SealKind, int] | None:
         """Take a queue from the list of seals unless it is sealed; return how it is."""
         read = await self._link.do("ZSCORE", self._names.seals, keys.tag)
-        sealed = await self._link.run(scripts.SEALED, (keys.head,))
+        sealed = await self._link.run("sealed", (keys.head,))
         if sealed is not None:
             return SealKind(sealed[0].decode()), sealed[1]
         if read is not None:

@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Callable
 
 from zaqarserver.errors import Unavailable
-from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.keys import Names, QueueKeys
 from zaqarserver.storage.redis.link import Link
 from zaqarserver.storage.redis.volumes import Volumes
@@ -155,5 +154,5 @@ class Presence:
         await self._link.do("SREM", self._names.servers, uid)
 
     async def _orphan(self, keys: QueueKeys, uid: str) -> None:
-        volume = await self._link.run(scripts.ORPHANS, keys.listeners, uid)
+        volume = await self._link.run("orphans", keys.listeners, uid)
         self._volumes.subscriptions(keys, volume)

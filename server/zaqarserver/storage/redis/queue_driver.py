@@ -11,7 +11,6 @@ import msgspec
 
 from zaqarserver.errors import QueueChanged
 from zaqarserver.storage.base import Edge, Metadata, Queue, QueueStats
-from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.access import queue_moving
 from zaqarserver.storage.redis.ids import revision as new_revision
 from zaqarserver.storage.redis.message_driver import MessagesOnRedis
@@ -34,7 +33,7 @@ class QueuesOnRedis(MessagesOnRedis):
         """List the name, then make the queue."""
         keys = self._names.queue(project, queue)
         made = await self._run_prepared(
-            scripts.CREATE,
+            "create",
             keys,
             (keys.head,),
             0.0,
@@ -57,7 +56,7 @@ class QueuesOnRedis(MessagesOnRedis):
         """Replace the metadata if the queue has the revision."""
         keys = self._names.queue(project, queue)
         changed = await self._run(
-            scripts.UPDATE, (keys.head,), revision, new_revision(), _encode(metadata)
+            "update", (keys.head,), revision, new_revision(), _encode(metadata)
         )
         if not changed:
             raise QueueChanged(f"queue {queue!r} was changed or deleted meanwhile")
@@ -66,7 +65,7 @@ class QueuesOnRedis(MessagesOnRedis):
         """Unlink a handful of keys; Redis frees them in the background."""
         keys = self._names.queue(project, queue)
         volume = await self._run_prepared(
-            scripts.DELETE_QUEUE, keys, keys.messages, 0.0, removing=True
+            "delete_queue", keys, keys.messages, 0.0, removing=True
         )
         self._volumes.messages(keys, volume)
 
@@ -122,7 +121,7 @@ class QueuesOnRedis(MessagesOnRedis):
     async def queue_stats(self, project: str, queue: str, now: float) -> QueueStats:
         """Count sets; the ends of three sets are the edges."""
         keys = self._names.queue(project, queue)
-        free, held, *edges = await self._run(scripts.STATS, keys.messages, repr(now))
+        free, held, *edges = await self._run("stats", keys.messages, repr(now))
         if not edges:
             return QueueStats()
         return QueueStats(free, held, _edge(edges[:2], now), _edge(edges[2:], now))
@@ -144,7 +143,7 @@ class QueuesOnRedis(MessagesOnRedis):
         _, pending = self._names.index(keys.project)
         token = await self._link.do("HGET", pending, keys.queue)
         removed, due, exists, moving, volume, subscribed = await self._run(
-            scripts.SWEEP, keys.everything, repr(now), repr(wall), "", SWEEP_ROWS
+            "sweep", keys.everything, repr(now), repr(wall), "", SWEEP_ROWS
         )
         self._volumes.messages(keys, volume)
         self._volumes.subscriptions(keys, subscribed)

@@ -11,7 +11,6 @@ import msgspec
 
 from zaqarserver.common.lru import LRU
 from zaqarserver.errors import SubscriptionExists, SubscriptionNotFound, nothing_done
-from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.access import Access
 from zaqarserver.storage.redis.channel import Channel, News, read_notice
 from zaqarserver.storage.redis.ids import is_id
@@ -119,7 +118,7 @@ class SubscriptionsOnRedis(Access):
             owner,
         )
         id_, packed, made, volume = await self._run_prepared(
-            scripts.SUBSCRIBE,
+            "subscribe",
             keys,
             keys.listeners,
             now,
@@ -150,7 +149,7 @@ class SubscriptionsOnRedis(Access):
         keys = self._names.queue(project, source)
         start = "-" if marker is None else f"({marker}"
         ids, packed = await self._run(
-            scripts.SUBSCRIPTIONS, keys.listeners, repr(now), start, limit
+            "subscriptions", keys.listeners, repr(now), start, limit
         )
         return [
             _read(keys, id_, one, now) for id_, one in zip(ids, packed, strict=True)
@@ -159,7 +158,7 @@ class SubscriptionsOnRedis(Access):
     async def subscription_count(self, project: str, source: str, now: float) -> int:
         """Count by when they end."""
         keys = self._names.queue(project, source)
-        found = await self._run(scripts.SUBSCRIPTION_COUNT, keys.listeners, repr(now))
+        found = await self._run("subscription_count", keys.listeners, repr(now))
         return int(found)
 
     async def subscription_get(
@@ -167,7 +166,7 @@ class SubscriptionsOnRedis(Access):
     ) -> Subscription | None:
         """Look it up in a hash."""
         keys = self._names.queue(project, source)
-        packed = await self._run(scripts.SUBSCRIPTION, keys.listeners, subscription_id)
+        packed = await self._run("subscription", keys.listeners, subscription_id)
         if packed is None or _decode(packed).expires <= now:
             return None
         return _read(keys, subscription_id.encode(), packed, now)
@@ -188,7 +187,7 @@ class SubscriptionsOnRedis(Access):
             strict=True,
         )
         found = await self._run_prepared(
-            scripts.RESUBSCRIBE,
+            "resubscribe",
             keys,
             keys.listeners,
             now,
@@ -214,9 +213,7 @@ class SubscriptionsOnRedis(Access):
     ) -> None:
         """Remove all that is known of it; its notices go when nobody needs them."""
         keys = self._names.queue(project, source)
-        owner, volume = await self._run(
-            scripts.UNSUBSCRIBE, keys.listeners, subscription_id
-        )
+        owner, volume = await self._run("unsubscribe", keys.listeners, subscription_id)
         self._volumes.subscriptions(keys, volume)
         if owner == self._presence.uid.encode():
             self._later(self._presence.unregister(keys))
@@ -224,7 +221,7 @@ class SubscriptionsOnRedis(Access):
     async def subscription_purge(self, project: str, source: str) -> None:
         """Unlink a handful of keys; Redis frees them in the background."""
         keys = self._names.queue(project, source)
-        volume = await self._run(scripts.UNSUBSCRIBE_ALL, keys.listeners)
+        volume = await self._run("unsubscribe_all", keys.listeners)
         self._volumes.subscriptions(keys, volume)
 
     # -- notifications ------------------------------------------------------
@@ -280,7 +277,7 @@ class SubscriptionsOnRedis(Access):
     ) -> list[Delivery]:
         keys = self._names.by_tag(tag)
         taken, notices, due = await self._run(
-            scripts.TAKE,
+            "take",
             keys.listeners,
             repr(now),
             "",
@@ -315,7 +312,7 @@ class SubscriptionsOnRedis(Access):
         keys = self._names.by_tag(tag)
         read = self._delivery_times.get(tag, b"")
         following = await self._run(
-            scripts.SETTLE,
+            "settle",
             keys.listeners,
             subscription,
             number,

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from zaqarserver.errors import Unavailable
-from zaqarserver.storage.redis import scripts
 from zaqarserver.storage.redis.keys import Names, QueueKeys
 from zaqarserver.storage.redis.link import Link
 
@@ -70,7 +69,7 @@ class Volumes:
             for field, volume in some:
                 args += (*field, *volume)
             try:
-                await self._link.run(scripts.USE, (self._names.use(project),), *args)
+                await self._link.run("use", (self._names.use(project),), *args)
             except Unavailable:
                 for field, volume in (*some, *fields):
                     self._note(project, field, volume)

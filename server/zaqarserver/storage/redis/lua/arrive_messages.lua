@@ -1,4 +1,5 @@
 -- Keeps messages of an arriving queue; those that are there are left alone.
+-- script: repeatable
 -- with: arriving, volume
 -- ARGV: epoch of the move, then for each: id, packed, body
 local ids, metas, bodies, expiry, free, hidden, late, held, claims = {}, {}, {}, {}, {}, {}, {}, {}, {}

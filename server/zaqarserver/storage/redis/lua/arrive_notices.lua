@@ -1,5 +1,6 @@
 -- Keeps notices of an arriving queue, in their order. Who is waited for by one is by all later
 -- ones: the first one counts.
+-- script: repeatable
 -- with: arriving, listeners
 -- ARGV: epoch of the move, then for each: id, notice, packed deliveries, and if it was not made
 --   known to all: after whom, or a minus sign if it was; and until whom

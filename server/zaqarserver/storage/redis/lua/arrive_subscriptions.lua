@@ -1,5 +1,6 @@
 -- Keeps subscriptions of an arriving queue. Until a notice comes that waits for one, it stands in
 -- IDLE behind all notices.
+-- script: repeatable
 -- with: arriving, listeners
 -- ARGV: epoch of the move, then for each: id, packed, when to look at its delivery or an empty text
 local last = tonumber(call('HGET', SUB, 'last') or 0)

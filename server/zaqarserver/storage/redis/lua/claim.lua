@@ -1,5 +1,6 @@
 -- Claims the oldest messages that can be claimed.
--- with: asked, promise, elapse, oldest, drop
+-- script: once
+-- with: promise, elapse, oldest, drop
 -- ARGV: now, epoch, prepared, claim id, ttl, grace, limit, 1 with delayed ones, and if there is
 --   a dead letter queue: its name, the most claims, the ttl there or an empty text; the number
 -- Returns ids, messages, bodies, 1 if some are on their way to the dead letter queue, and the

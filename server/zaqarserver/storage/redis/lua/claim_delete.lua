@@ -1,4 +1,5 @@
 -- Releases a live claim.
+-- script: repeatable
 -- with: served, release
 -- ARGV: now, claim id
 local now = tonumber(ARGV[1])

@@ -1,4 +1,5 @@
 -- Reads a live claim.
+-- script: repeatable, unconfirmed
 -- with: served, read, lives
 -- ARGV: now, claim id
 -- Returns nothing, or ttl, grace, creation, ids, messages, bodies.

@@ -1,4 +1,5 @@
 -- Renews a live claim; 0 if there is none.
+-- script: repeatable
 -- with: served, read, lives
 -- ARGV: now, claim id, ttl, grace
 local now, claim, ttl, grace = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])

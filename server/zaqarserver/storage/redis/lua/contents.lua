@@ -1,4 +1,5 @@
 -- Counts what a queue has that leaves, or arrived so far.
+-- script: repeatable, unconfirmed
 -- with: queue, listeners
 -- ARGV: until when to leave out what ends
 -- Returns 1 if the queue exists, messages, claims, messages under them, subscriptions, those of them that wait for a

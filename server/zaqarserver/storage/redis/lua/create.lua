@@ -1,5 +1,6 @@
 -- Makes a queue; 0 if it exists.
--- with: asked, promise
+-- script: once
+-- with: promise
 -- ARGV: (none), epoch, prepared, revision, metadata
 local HEAD = KEYS[1]
 local revision, epoch, seal = unpack(redis.call('HMGET', HEAD, 'rev', 'epoch', 'seal'))

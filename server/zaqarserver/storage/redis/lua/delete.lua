@@ -1,4 +1,5 @@
 -- Deletes a message under the rules of the contract.
+-- script: repeatable
 -- with: served, read, drop
 -- ARGV: now, message id, claim id (absent: none given)
 -- Returns 0, or why not: 1 claimed, 2 the claim is not live; and the volume.

@@ -1,4 +1,5 @@
 -- Deletes messages, all or none.
+-- script: repeatable
 -- with: served, read, drop
 -- ARGV: now, number of claims or -1 for any or none, claim ids, message ids
 -- Returns 0, or 1 if one is not under the claims named; and the volume.

@@ -1,5 +1,6 @@
 -- Removes a queue with its messages and claims; returns the volume.
--- with: asked, served, volume, promise
+-- script: once
+-- with: served, volume, promise
 -- ARGV: (none), epoch, prepared
 local revision, epoch = unpack(call('HMGET', HEAD, 'rev', 'epoch'))
 if not revision then return remember_nothing(volume) end

@@ -1,4 +1,5 @@
 -- Reads messages of a sealed queue, and the claims that hold them.
+-- script: repeatable, unconfirmed
 -- with: leaving, read, walk
 -- ARGV: where to begin, limit, about how many bytes of bodies
 -- Returns where to go on or an empty text; ids, messages, bodies; and claims, and packed: ttl,

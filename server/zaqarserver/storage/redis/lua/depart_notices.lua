@@ -1,4 +1,5 @@
 -- Reads notices of a sealed queue, with those whom they wait for.
+-- script: repeatable, unconfirmed
 -- with: leaving, listeners
 -- ARGV: number to begin with, about how many bytes, about how many deliveries
 -- Returns the next number or an empty text; numbers, notices, and packed deliveries of each.

@@ -1,4 +1,5 @@
 -- Reads subscriptions of a sealed queue.
+-- script: repeatable, unconfirmed
 -- with: leaving, listeners
 -- ARGV: where to begin, limit
 -- Returns where to go on or an empty text; ids, packed, and when to look at their deliveries.

@@ -1,4 +1,5 @@
 -- Takes a flavor from a project; its pools lose it when no project has it any more.
+-- script: repeatable
 -- with: catalog
 -- ARGV: project and flavor, flavor
 local flavor = ARGV[2]

@@ -1,4 +1,5 @@
 -- Gives a project a flavor of exactly these pools; returns the name of one that does not exist.
+-- script: repeatable
 -- with: catalog
 -- ARGV: project and flavor, flavor, pools
 local flavor, chosen = ARGV[2], {}

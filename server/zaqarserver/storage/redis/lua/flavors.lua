@@ -1,4 +1,5 @@
 -- Lists flavors of a project.
+-- script: repeatable, unconfirmed
 -- with: catalog
 -- ARGV: where to begin, where to end, limit
 -- Returns projects with flavors, and all pools.

@@ -1,4 +1,5 @@
 -- Finds live messages by id.
+-- script: repeatable, unconfirmed
 -- with: served, lives, read
 -- ARGV: now, ids
 -- Returns ids, messages, bodies.

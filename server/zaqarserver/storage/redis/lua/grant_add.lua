@@ -1,4 +1,5 @@
 -- Puts a grant on record unless it is, or there are too many.
+-- script: repeatable
 -- with: promise, grants
 -- ARGV: now, epoch, prepared, id, expires, most, packed
 -- Returns what is on record; nothing if there are too many.

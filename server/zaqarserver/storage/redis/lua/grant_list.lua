@@ -1,4 +1,5 @@
 -- Lists a page of grants that have not ended.
+-- script: repeatable, unconfirmed
 -- with: sizes, grants
 -- ARGV: now, where to begin, limit
 local now, limit, start, found = tonumber(ARGV[1]), tonumber(ARGV[3]), ARGV[2], {}

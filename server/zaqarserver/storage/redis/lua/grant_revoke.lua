@@ -1,4 +1,5 @@
 -- Revokes a grant; 0 if no live one has the id.
+-- script: repeatable
 -- with: grants
 -- ARGV: now, id
 local raw, ends = redis.call('HGET', GRANTS, ARGV[2]), redis.call('ZSCORE', GRANT_EXPIRY, ARGV[2])

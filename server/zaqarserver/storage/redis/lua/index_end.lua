@@ -1,4 +1,5 @@
 -- Notes whether a queue exists, unless somebody else has begun with it meanwhile.
+-- script: repeatable
 -- ARGV: name, token, 1 if it exists
 if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('HDEL', KEYS[2], ARGV[1])

@@ -1,4 +1,5 @@
 -- Drops a queue that is sealed, or has not arrived yet, and remembers that it is gone.
+-- script: repeatable
 -- with: clear, promise
 -- ARGV: (none), epoch, prepared, epoch of the seal, until when to remember it
 -- Returns the volume, and that of subscriptions.

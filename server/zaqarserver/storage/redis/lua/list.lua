@@ -1,4 +1,5 @@
 -- Lists a page of messages.
+-- script: repeatable, unconfirmed
 -- with: served, elapse, walk
 -- ARGV: now, where to begin, limit, places (f, h, c: free, hidden, claimed), client (absent: any)
 -- Returns where to go on, or an empty text at the end; ids, messages, bodies.

@@ -1,4 +1,5 @@
 -- Reads messages that are on their way to a dead letter queue.
+-- script: repeatable, unconfirmed
 -- with: sizes
 -- ARGV: at most how many
 -- Returns ids, messages, bodies, and the queues that they are for.

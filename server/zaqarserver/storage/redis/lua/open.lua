@@ -1,4 +1,5 @@
 -- Puts a queue into service.
+-- script: repeatable
 -- with: clear, promise, deliveries
 -- ARGV: (none), epoch, prepared, epoch of the placement, epoch with which it came, revision
 -- Returns the volume, and that of subscriptions; or 'drop' and the epoch of its seal, if what is

@@ -1,5 +1,6 @@
 -- Ends a move of this epoch; 0 if there is none.
--- with: asked, catalog
+-- script: once
+-- with: catalog
 -- ARGV: project and queue, epoch
 local found = placement_of(ARGV[1], ARGV[2])
 if not found or not found[L_TARGET] then return 0 end

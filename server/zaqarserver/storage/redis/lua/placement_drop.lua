@@ -1,5 +1,6 @@
 -- Forgets a placement of this epoch that is not being moved; 0 if there is none.
--- with: asked, catalog
+-- script: once
+-- with: catalog
 -- ARGV: project and queue, epoch
 local found = placement_of(ARGV[1], ARGV[2])
 if not found or found[L_TARGET] then return 0 end

@@ -1,4 +1,5 @@
 -- Reads where a queue is: the placement, and the revision of its pool; or nothing.
+-- script: repeatable, unconfirmed
 -- with: catalog
 -- ARGV: project and queue
 local raw = call('HGET', PLACED, ARGV[1])

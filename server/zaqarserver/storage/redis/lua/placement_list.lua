@@ -1,4 +1,5 @@
 -- Lists what is in a pool; returns places, and for each what placement_get does.
+-- script: repeatable, unconfirmed
 -- with: catalog
 -- ARGV: pool, where to begin, limit
 local found = call('ZRANGEBYLEX', AT, ARGV[2], '(' .. ARGV[1] .. AFTER, 'LIMIT', 0, ARGV[3])

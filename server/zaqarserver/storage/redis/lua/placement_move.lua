@@ -1,5 +1,6 @@
 -- Begins a move, takes it over, or gives it up; returns the placement then, or nothing.
--- with: asked, catalog
+-- script: once
+-- with: catalog
 -- ARGV: project and queue, epoch, lease, target (empty: none)
 local found, target = placement_of(ARGV[1], ARGV[2]), ARGV[4]
 if not found then return false end

@@ -1,4 +1,5 @@
 -- Lists moves by their lease; returns what placement_list does.
+-- script: repeatable, unconfirmed
 -- with: catalog
 -- ARGV: before, limit
 local places, placements = call('ZRANGEBYSCORE', MOVES, '-inf', '(' .. ARGV[1], 'LIMIT', 0, ARGV[2]), {}

@@ -1,4 +1,5 @@
 -- Finds the pools that have queues of a project, or that some are moved to. Each pool is looked at.
+-- script: repeatable, unconfirmed
 -- with: catalog
 -- ARGV: project
 local pools, found = call('HKEYS', POOLS), {}

@@ -1,4 +1,5 @@
 -- Sets the lease of a move of this epoch; 0 if there is none.
+-- script: repeatable
 -- with: catalog
 -- ARGV: project and queue, epoch, lease
 local found = placement_of(ARGV[1], ARGV[2])

@@ -1,4 +1,5 @@
 -- Removes a pool, and forgets what is in it if told to: some at a time, nothing new comes then.
+-- script: repeatable
 -- with: sizes, catalog
 -- ARGV: name, 1 to forget placements
 -- Returns nothing, or why not: the flavor that it is the last pool of, or the number of queues.

@@ -1,4 +1,5 @@
 -- Makes a pool or replaces it; returns the name of another one that has the URI, if there is one.
+-- script: repeatable
 -- with: catalog
 -- ARGV: name, URI, weight, flavor or an empty text, options
 local name, uri, options = ARGV[1], ARGV[2], ARGV[5]

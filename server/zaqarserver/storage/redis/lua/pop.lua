@@ -1,5 +1,6 @@
 -- Removes and returns the oldest messages that can be claimed.
--- with: asked, served, elapse, oldest, drop
+-- script: once
+-- with: served, elapse, oldest, drop
 -- ARGV: now, limit, 1 with delayed ones
 -- Returns ids, messages, bodies, and the volume.
 local now = tonumber(ARGV[1])

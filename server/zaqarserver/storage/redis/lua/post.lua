@@ -1,5 +1,6 @@
 -- Stores messages in order, all or none, and their notice if anybody listens.
--- with: asked, queue, promise, notices
+-- script: once
+-- with: queue, promise, notices
 -- ARGV: now, epoch, prepared, number, revision, channel, news,
 --   messages of a notice, then for each message: random half of the id, expires, visible, packed,
 --   body

@@ -1,5 +1,6 @@
 -- Removes all messages and claims of a queue; returns the volume.
--- with: asked, served, volume
+-- script: once
+-- with: served, volume
 call('UNLINK', META, BODY, FREE, HIDDEN, LATE, HELD, EXPIRY, CLAIMS, ENDS)
 if call('HEXISTS', HEAD, 'rev') == 0 then return remember_nothing(volume) end
 call('HDEL', HEAD, 'bytes', 'count')

@@ -1,4 +1,5 @@
 -- Takes messages that come from another queue; one that came before is not taken again.
+-- script: repeatable
 -- with: volume, promise
 -- ARGV: now, epoch, prepared, revision, then for each message: id, packed, body
 -- Returns the volume; if the queue is sealed: 'sealed' and the ids that have not come before.

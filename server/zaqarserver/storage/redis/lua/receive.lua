@@ -1,4 +1,5 @@
 -- Gets ready for a queue.
+-- script: repeatable
 -- with: clear, promise
 -- ARGV: (none), epoch, prepared, epoch of the move
 -- Returns the volume, and that of subscriptions.

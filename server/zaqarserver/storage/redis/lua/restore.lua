@@ -1,5 +1,6 @@
 -- Puts messages back that cannot go to their dead letter queue; they are lost if their own queue
 -- was deleted. Returns the volume.
+-- script: repeatable
 -- with: volume
 -- ARGV: now, ids
 local now, exists = tonumber(ARGV[1]), call('HEXISTS', HEAD, 'rev') == 1

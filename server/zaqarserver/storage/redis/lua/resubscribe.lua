@@ -1,5 +1,6 @@
 -- Changes a live subscription.
--- with: asked, served, promise, endings
+-- script: once
+-- with: served, promise, endings
 -- ARGV: now, epoch, prepared, id, what is given (u, t, o, c), subscriber, ttl, options, confirmed
 -- Returns what is packed now, and the volume of subscriptions; 0 if there is no such
 -- subscription, 1 if another one has the subscriber.

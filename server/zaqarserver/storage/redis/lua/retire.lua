@@ -1,4 +1,5 @@
 -- Notes that a queue that has nothing is gone.
+-- script: repeatable
 -- with: queue, listeners, promise
 -- ARGV: now, epoch, prepared, epoch of the placement, until when to remember it
 local kind, last, revision, due, epoch = unpack(call('HMGET', HEAD, 'seal', 'sealed', 'rev', 'due', 'epoch'))

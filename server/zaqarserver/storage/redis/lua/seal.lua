@@ -1,4 +1,5 @@
 -- Freezes a queue that is to leave.
+-- script: repeatable
 -- with: queue, promise
 -- ARGV: (none), epoch, prepared, epoch of the move
 -- Returns when something was last sent to a dead letter queue, or an empty text.

@@ -1,5 +1,6 @@
 -- Notes how far a delivery got.
--- with: asked, promise, endings, deliveries
+-- script: once
+-- with: promise, endings, deliveries
 -- ARGV: subscription id, number, (none), position, attempt, when to go on
 -- Returns nothing if the delivery has ended, else when the next one is due, or an empty text.
 local id, number, position = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])

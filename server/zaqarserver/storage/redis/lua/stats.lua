@@ -1,4 +1,5 @@
 -- Counts messages and finds the oldest and the newest.
+-- script: repeatable, unconfirmed
 -- with: served, elapse, walk, leave
 -- ARGV: now
 -- Returns how many are free and claimed, then id and creation of the oldest and the newest.

@@ -1,5 +1,6 @@
 -- Makes a subscription unless there is one, and its queue.
--- with: asked, served, promise, endings
+-- script: once
+-- with: served, promise, endings
 -- ARGV: now, epoch, prepared, revision, number, random half of the id, subscriber, expires,
 --   server that has the connection or an empty text, packed
 -- Returns id, packed, 1 if it was made, and the volume of subscriptions.

@@ -1,4 +1,5 @@
 -- Lists a page of live subscriptions.
+-- script: repeatable, unconfirmed
 -- with: served, listeners
 -- ARGV: now, where to begin, limit
 -- Returns ids, packed.

@@ -1,5 +1,6 @@
 -- Removes some of what is dead, and says when to come again. What arrives is left alone.
--- with: asked, promise, read, drop, endings, grants
+-- script: once, unconfirmed
+-- with: promise, read, drop, endings, grants
 -- ARGV: now, the time for grants, (none), at most how many rows
 -- Returns how many rows went, the next time or an empty text, 1 if the queue exists, 1 if
 -- messages are on their way to a dead letter queue, the volume, and that of subscriptions.

@@ -1,5 +1,6 @@
 -- Gives out deliveries that are due.
--- with: asked, promise, endings, deliveries
+-- script: once, unconfirmed
+-- with: promise, endings, deliveries
 -- ARGV: now, (none), (none), at most how many, seconds of the lease, 1 for confirmed ones only
 -- Returns the deliveries (subscription id, packed subscription, number, position, attempt, which
 -- of the notices), the notices, and when the next one is due, or an empty text.

@@ -1,4 +1,5 @@
 -- Leaves a server's time with the store, and says what time it is here.
+-- script: repeatable, unconfirmed
 -- ARGV: the server's time, or an empty text: it only asks
 -- Returns the latest time that was left, Redis' time then, and Redis' time now; empty texts
 -- for what there is not. Begins with a removal, of nothing: time goes on when memory is short.

@@ -1,6 +1,7 @@
 -- Removes a subscription with its deliveries; returns the server that had its connection,
 -- and the volume of subscriptions.
--- with: asked, served, endings
+-- script: once
+-- with: served, endings
 -- ARGV: id
 local raw = call('HGET', RECORDS, ARGV[1])
 forget(ARGV[1])

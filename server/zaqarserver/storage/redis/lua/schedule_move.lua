@@ -1,6 +1,7 @@
 -- Moves an entry to its next time, or removes it, if its score is still the one that was read;
 -- brings it forward in any case. Returns whether the entry is at that time now. Begins with a
 -- removal: what expires and what is delivered frees memory.
+-- script: repeatable, unconfirmed
 -- ARGV: entry, score that was read or an empty text, time or an empty text
 local old, read, due = redis.call('ZSCORE', KEYS[1], ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 old = old and tonumber(old)
