@@ -298,7 +298,7 @@ STAGE = '''
 import json
 
 from zaqarserver.errors import BadRequest
-from zaqarserver.stages.base import Place, Stage
+from zaqarserver.stages.base import StageContext, Stage
 
 
 class Stamp(Stage):
@@ -306,17 +306,17 @@ class Stamp(Stage):
 
     reads = True
 
-    def post(self, place: Place, body: bytes) -> bytes | None:
+    def post(self, context: StageContext, body: bytes) -> bytes | None:
         value = json.loads(body)
         if value is None:
             return None
         if value == "refuse me":
             raise BadRequest("This stage refuses it.")
-        return json.dumps({"stamp": place.queue, "value": value}).encode()
+        return json.dumps({"stamp": context.queue, "value": value}).encode()
 
-    def read(self, place: Place, body: bytes) -> bytes:
+    def read(self, context: StageContext, body: bytes) -> bytes:
         value = json.loads(body)
-        assert value["stamp"] == place.queue
+        assert value["stamp"] == context.queue
         return json.dumps(value["value"]).encode()
 '''
 

@@ -71,7 +71,7 @@ class Bench:
         pooled = self._pooled(store) if pools else None
         self.storage: Storage = pooled or store
         hub = Hub(stages.read)
-        self.storage.watch(hub.posted, lambda: None)
+        self.storage.watch(hub.on_post, lambda: None)
         self.run(self.storage.open())
         if pooled is not None:
             self.run(self._register(pooled, pools))

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 from zaqarserver.errors import Unavailable
 from zaqarserver.notify import payload
-from zaqarserver.notify.deliverer import Delivered, Deliverer, Parcel
+from zaqarserver.notify.deliverer import Delivered, Deliverer, Notification
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.storage.subscriptions import (
     Delivery,
@@ -38,17 +38,17 @@ async def turns():
 
 
 def always(outcome):
-    """Return a behaviour that is the same for every parcel."""
+    """Return a behaviour that is the same for every notification."""
 
-    def behave(parcel):
+    def behave(notification):
         return outcome
 
     return behave
 
 
 def parcel_of(subscriber, *, body=b'{"event": "started"}', attempt=1, **options):
-    """Make a parcel for a subscriber with these options."""
-    return Parcel(
+    """Make a notification for a subscriber with these options."""
+    return Notification(
         subscription=Subscription(
             id="s1",
             project=PROJECT,
@@ -223,7 +223,7 @@ class Obedient(Deliverer):
 
     Attributes:
         sent: The parcels, in the order of the attempts.
-        behave: Returns an outcome for a parcel, or something to await for one.
+        behave: Returns an outcome for a notification, or something to await for one.
     """
 
     def __init__(self, clock, behave=None):
@@ -236,16 +236,16 @@ class Obedient(Deliverer):
     def endpoint(self, subscription):
         return urlsplit(subscription.subscriber).netloc
 
-    async def deliver(self, parcel):
-        self.sent.append(parcel)
+    async def deliver(self, notification):
+        self.sent.append(notification)
         self.times.append(self.clock.now() - NOW)
-        outcome = self.behave(parcel)
+        outcome = self.behave(notification)
         return await outcome if asyncio.iscoroutine(outcome) else outcome
 
     def bodies(self, host=None):
         """Return the bodies of what was sent, maybe to one host only."""
         return [
-            msgspec.json.decode(parcel.payload)["body"]
-            for parcel in self.sent
-            if host in (None, urlsplit(parcel.subscription.subscriber).netloc)
+            msgspec.json.decode(notification.payload)["body"]
+            for notification in self.sent
+            if host in (None, urlsplit(notification.subscription.subscriber).netloc)
         ]

@@ -160,12 +160,12 @@ HOSTS = [
 
 @pytest.mark.parametrize("host", HOSTS)
 async def test_no_notation_of_a_host_reaches_an_address_that_is_not_public(
-    webhooks, parcel, connects, host
+    webhooks, notification, connects, host
 ):
     deliverer = await webhooks()
     async with receiving() as receiver:
         url = f"http://{host}:{receiver.port}/hook"
-        outcome = await deliverer.deliver(parcel(url))
+        outcome = await deliverer.deliver(notification(url))
     assert isinstance(outcome, Failed | Retry)
     assert connects == []
     assert receiver.connections == 0
@@ -185,81 +185,83 @@ async def test_no_notation_of_a_host_reaches_an_address_that_is_not_public(
         "http://public.invalid@127.0.0.1:{port}#.public.invalid/",
     ],
 )
-async def test_no_form_of_a_url_reaches_loopback(webhooks, parcel, connects, url):
+async def test_no_form_of_a_url_reaches_loopback(webhooks, notification, connects, url):
     deliverer = await webhooks()
     async with receiving() as receiver:
-        outcome = await deliverer.deliver(parcel(url.format(port=receiver.port)))
+        outcome = await deliverer.deliver(notification(url.format(port=receiver.port)))
     assert isinstance(outcome, Failed | Retry)
     assert connects == []
 
 
 async def test_a_name_is_resolved_once_and_the_checked_address_is_used(
-    webhooks, parcel, connects
+    webhooks, notification, connects
 ):
     # What a name server says after the check does not count.
     deliverer = await webhooks(["127.0.0.2"], ["127.0.0.1"], allowed=("127.0.0.2/32",))
     async with receiving(host="127.0.0.2") as receiver:
         url = f"http://rebind.example:{receiver.port}/"
-        assert await deliverer.deliver(parcel(url)) == Delivered()
+        assert await deliverer.deliver(notification(url)) == Delivered()
     assert connects == [("127.0.0.2", receiver.port)]
     assert deliverer.resolver.asked == 1
 
 
 async def test_a_name_that_changes_is_checked_again_for_the_next_connection(
-    webhooks, parcel, connects
+    webhooks, notification, connects
 ):
     deliverer = await webhooks(["127.0.0.2"], ["127.0.0.1"], allowed=("127.0.0.2/32",))
     close = status(200, "Connection: close")
     async with receiving(close, host="127.0.0.2") as receiver:
         url = f"http://rebind.example:{receiver.port}/"
-        first = await deliverer.deliver(parcel(url))
-        second = await deliverer.deliver(parcel(url))
+        first = await deliverer.deliver(notification(url))
+        second = await deliverer.deliver(notification(url))
     assert first == Delivered()
     assert second == Failed("the address is not one that may be notified")
     assert connects == [("127.0.0.2", receiver.port)]
 
 
 async def test_of_several_addresses_only_the_allowed_ones_are_tried(
-    webhooks, parcel, connects
+    webhooks, notification, connects
 ):
     deliverer = await webhooks(
         ["127.0.0.1", "10.0.0.1", "127.0.0.2"], allowed=("127.0.0.2/32",)
     )
     async with receiving(host="127.0.0.2") as receiver:
         url = f"http://mixed.example:{receiver.port}/"
-        assert await deliverer.deliver(parcel(url)) == Delivered()
+        assert await deliverer.deliver(notification(url)) == Delivered()
     assert connects == [("127.0.0.2", receiver.port)]
 
 
 async def test_the_socket_is_checked_even_if_the_resolver_is_wrong(
-    webhooks, parcel, connects
+    webhooks, notification, connects
 ):
     # Stands for whatever may go wrong between the lookup and the connection.
     deliverer = await webhooks()
     deliverer.resolver._policy = AddressPolicy(networks("x", ["0.0.0.0/0", "::/0"]))
     async with receiving() as receiver:
         url = f"http://localhost:{receiver.port}/"
-        outcome = await deliverer.deliver(parcel(url))
+        outcome = await deliverer.deliver(notification(url))
     assert outcome == Failed("the address is not one that may be notified")
     assert connects == []
 
 
 async def test_a_redirect_to_a_forbidden_address_is_not_followed(
-    webhooks, parcel, connects
+    webhooks, notification, connects
 ):
     deliverer = await webhooks(allowed=("127.0.0.2/32",))
     async with receiving() as victim:
         answer = status(307, f"Location: {victim.url()}")
         async with receiving(answer, host="127.0.0.2") as receiver:
             url = receiver.url(host="127.0.0.2")
-            assert await deliverer.deliver(parcel(url)) == Failed("status 307")
+            assert await deliverer.deliver(notification(url)) == Failed("status 307")
     assert connects == [("127.0.0.2", receiver.port)]
 
 
-async def test_what_is_denied_wins_over_what_is_allowed(webhooks, parcel, connects):
+async def test_what_is_denied_wins_over_what_is_allowed(
+    webhooks, notification, connects
+):
     deliverer = await webhooks(allowed=("127.0.0.0/8",), denied=("127.0.0.1/32",))
     async with receiving() as receiver:
-        outcome = await deliverer.deliver(parcel(receiver.url()))
+        outcome = await deliverer.deliver(notification(receiver.url()))
     assert outcome == Failed("the address is not one that may be notified")
     assert connects == []
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from zaqarserver.notify.confirmation import MAX_PENDING, Confirmations
 from zaqarserver.notify.deliverer import Delivered, Failed, Gone, Retry
-from zaqarserver.notify.dispatch import Dispatch
+from zaqarserver.notify.dispatch import Dispatcher
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.slots import Slots
 
@@ -54,7 +54,7 @@ async def make(clock, deliverer):
         return Confirmations(
             NotifySettings(**settings),
             sign,
-            dispatch=Dispatch({"http": deliverer}),
+            dispatcher=Dispatcher({"http": deliverer}),
             slots=slots[0],
             clock=clock,
         )
@@ -68,9 +68,9 @@ async def test_a_new_subscriber_is_asked(make, subscribe, deliverer):
     subscription = subscribe("http://a/", confirmed=False)
     make().subscribed(subscription)
     await turns()
-    (parcel,) = deliverer.sent
-    found = json.loads(parcel.payload)
-    assert found == parcel.confirmation
+    (notification,) = deliverer.sent
+    found = json.loads(notification.payload)
+    assert found == notification.confirmation
     path = f"/v2/queues/orders/subscriptions/{subscription.id}/confirm"
     assert found["Message_Type"] == "SubscriptionConfirmation"
     assert found["URL-Paths"] == path
@@ -84,9 +84,9 @@ async def test_a_new_subscriber_is_asked(make, subscribe, deliverer):
 async def test_who_left_is_told_how_to_come_back(make, subscribe, deliverer):
     make().unsubscribed(subscribe("http://a/", confirmed=False), 7200)
     await turns()
-    (parcel,) = deliverer.sent
-    assert parcel.confirmation["Message_Type"] == "UnsubscribeConfirmation"
-    assert parcel.confirmation["URL-Expires"] == "1970-01-12T15:46:40"
+    (notification,) = deliverer.sent
+    assert notification.confirmation["Message_Type"] == "UnsubscribeConfirmation"
+    assert notification.confirmation["URL-Expires"] == "1970-01-12T15:46:40"
 
 
 async def test_who_agreed_is_not_asked_again(make, subscribe, deliverer):
@@ -119,9 +119,11 @@ async def test_a_request_is_tried_again_on_the_default_schedule(
     make().subscribed(subscribe("http://a/", confirmed=False))
     await clock.advance(1000)
     assert deliverer.times == [0, 0, 0, 0, 5, 10, 15, 20, 30, 45, 65, 90, 120, 150, 180]
-    assert len({parcel.id for parcel in deliverer.sent}) == 1
-    assert [parcel.attempt for parcel in deliverer.sent] == list(range(1, 16))
-    assert "was not asked: status 500" in caplog.text
+    assert len({notification.id for notification in deliverer.sent}) == 1
+    assert [notification.attempt for notification in deliverer.sent] == list(
+        range(1, 16)
+    )
+    assert ": status 500" in caplog.text
     assert deliverer.sent[0].confirmation["URL-Signature"] not in caplog.text
 
 
@@ -130,7 +132,7 @@ async def test_a_request_that_got_through_is_not_repeated(
 ):
     answers = [Retry("no", 17.0), Delivered()]
 
-    def answer(parcel):
+    def answer(notification):
         return answers.pop(0)
 
     deliverer.behave = answer
@@ -191,7 +193,7 @@ async def test_requests_to_one_endpoint_wait_for_their_turn(
     for number in range(40):
         confirmations.subscribed(subscribe(f"http://a/{number}", confirmed=False))
     await clock.advance(60)
-    assert len({parcel.subscription.id for parcel in deliverer.sent}) == 40
+    assert len({notification.subscription.id for notification in deliverer.sent}) == 40
 
 
 async def test_what_waits_is_bounded(make, subscribe, deliverer, clock, caplog):

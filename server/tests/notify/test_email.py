@@ -43,7 +43,7 @@ def anyio_backend(request):
 IMPLICIT_TLS = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring")
 
 PATH = "/v2/queues/backups/subscriptions/s1/confirm"
-SIGNED = payload.Signed("75fd", "PUT", PATH, "4f2a", "2031-05-04T03:02:01")
+SIGNED = payload.SignedConfirmation("75fd", "PUT", PATH, "4f2a", "2031-05-04T03:02:01")
 
 
 class Mailbox:
@@ -148,10 +148,10 @@ def deliverer(**settings):
     return MailDeliverer(NotifySettings(**settings))
 
 
-async def test_the_text_is_exactly_that_of_the_contract(command, parcel):
+async def test_the_text_is_exactly_that_of_the_contract(command, notification):
     kept, settings = command()
     options = {"from": "zaqar@mail.example", "subject": "Hello"}
-    made = parcel("mailto:joe@mail.example", **options)
+    made = notification("mailto:joe@mail.example", **options)
     assert await deliverer(**settings).deliver(made) == Delivered()
     head, _, body = kept.read_bytes().partition(b"\n\n")
     assert head.decode() == (
@@ -170,15 +170,17 @@ async def test_the_text_is_exactly_that_of_the_contract(command, parcel):
     }
 
 
-async def test_from_and_subject_are_empty_by_default(command, parcel):
+async def test_from_and_subject_are_empty_by_default(command, notification):
     kept, settings = command()
-    await deliverer(**settings).deliver(parcel("mailto:joe@mail.example"))
+    await deliverer(**settings).deliver(notification("mailto:joe@mail.example"))
     assert b"\nfrom: \nsubject: \n\n" in kept.read_bytes()
 
 
-async def test_the_subject_of_the_uri_wins(command, parcel):
+async def test_the_subject_of_the_uri_wins(command, notification):
     kept, settings = command()
-    made = parcel("mailto:joe@mail.example?subject=Hi%20there&body=x", subject="Other")
+    made = notification(
+        "mailto:joe@mail.example?subject=Hi%20there&body=x", subject="Other"
+    )
     await deliverer(**settings).deliver(made)
     assert b"\nsubject: Hi there\n" in kept.read_bytes()
 
@@ -240,9 +242,11 @@ async def test_a_mailto_with_a_wrong_address_is_refused(subscriber):
         ("mailto://[x", {}),
     ],
 )
-async def test_nothing_can_be_put_into_the_header(command, parcel, subscriber, options):
+async def test_nothing_can_be_put_into_the_header(
+    command, notification, subscriber, options
+):
     kept, settings = command()
-    outcome = await deliverer(**settings).deliver(parcel(subscriber, **options))
+    outcome = await deliverer(**settings).deliver(notification(subscriber, **options))
     assert isinstance(outcome, Failed)
     assert not kept.exists()
 
@@ -275,20 +279,20 @@ def test_whatever_is_asked_for_the_header_has_six_lines_of_ours(subscriber, opti
     ]
 
 
-async def test_what_is_not_ascii_is_encoded(command, parcel):
+async def test_what_is_not_ascii_is_encoded(command, notification):
     kept, settings = command()
     options = {"from": "Jörg <j@x.example>", "subject": "Grüße"}
-    await deliverer(**settings).deliver(parcel("mailto:joe@x.example", **options))
+    await deliverer(**settings).deliver(notification("mailto:joe@x.example", **options))
     assert kept.read_bytes().isascii()
     mail = email.message_from_bytes(kept.read_bytes(), policy=email.policy.default)
     assert mail["subject"] == "Grüße"
     assert mail["from"] == "Jörg <j@x.example>"
 
 
-async def test_a_body_with_long_lines_arrives_whole(command, parcel):
+async def test_a_body_with_long_lines_arrives_whole(command, notification):
     kept, settings = command()
     body = json.dumps(["x" * 5000]).encode()
-    await deliverer(**settings).deliver(parcel("mailto:joe@x.example", body=body))
+    await deliverer(**settings).deliver(notification("mailto:joe@x.example", body=body))
     assert max(map(len, kept.read_bytes().split(b"\n"))) <= 998
     mail = email.message_from_bytes(kept.read_bytes())
     assert json.loads(mail.get_payload(decode=True))["body"] == ["x" * 5000]
@@ -303,34 +307,38 @@ async def test_a_body_with_long_lines_arrives_whole(command, parcel):
         (1, Retry("smtp_command ended with 1")),
     ],
 )
-async def test_the_status_of_the_command_decides(command, parcel, status, outcome):
+async def test_the_status_of_the_command_decides(
+    command, notification, status, outcome
+):
     _, settings = command(status)
-    made = parcel("mailto:joe@x.example")
+    made = notification("mailto:joe@x.example")
     assert await deliverer(**settings).deliver(made) == outcome
 
 
-async def test_a_command_that_does_not_read_is_judged_by_its_status(parcel):
-    made = parcel("mailto:joe@x.example", body=json.dumps("x" * 1_000_000).encode())
+async def test_a_command_that_does_not_read_is_judged_by_its_status(notification):
+    made = notification(
+        "mailto:joe@x.example", body=json.dumps("x" * 1_000_000).encode()
+    )
     assert await deliverer(smtp_command="true").deliver(made) == Delivered()
     assert isinstance(await deliverer(smtp_command="false").deliver(made), Retry)
 
 
-async def test_a_command_that_hangs_is_ended(command, parcel):
+async def test_a_command_that_hangs_is_ended(command, notification):
     _, settings = command(lines="import time; time.sleep(600)")
-    made = parcel("mailto:joe@x.example")
+    made = notification("mailto:joe@x.example")
     outcome = await deliverer(**settings, smtp_timeout=0.3).deliver(made)
     assert outcome == Retry("timeout")
 
 
-async def test_a_command_that_is_missing_is_tried_again(parcel, tmp_path):
+async def test_a_command_that_is_missing_is_tried_again(notification, tmp_path):
     settings = {"smtp_command": f"{tmp_path / 'nothing'} -t"}
-    made = parcel("mailto:joe@x.example")
+    made = notification("mailto:joe@x.example")
     assert isinstance(await deliverer(**settings).deliver(made), Retry)
 
 
-async def test_smtp_reaches_every_recipient_and_says_goodbye(smtp, parcel):
+async def test_smtp_reaches_every_recipient_and_says_goodbye(smtp, notification):
     mailbox, settings = await smtp()
-    made = parcel("mailto:a@x.example,b@x.example", **{"from": "Z <z@x.example>"})
+    made = notification("mailto:a@x.example,b@x.example", **{"from": "Z <z@x.example>"})
     assert await deliverer(**settings).deliver(made) == Delivered()
     (mail,) = mailbox.mails
     assert mail.mail_from == "z@x.example"
@@ -339,45 +347,49 @@ async def test_smtp_reaches_every_recipient_and_says_goodbye(smtp, parcel):
     assert mailbox.ended == 1
 
 
-async def test_mail_without_from_has_the_null_sender(smtp, parcel):
+async def test_mail_without_from_has_the_null_sender(smtp, notification):
     mailbox, settings = await smtp()
-    await deliverer(**settings).deliver(parcel("mailto:a@x.example"))
+    await deliverer(**settings).deliver(notification("mailto:a@x.example"))
     assert mailbox.mails[0].mail_from == "<>"
 
 
 @IMPLICIT_TLS
 @pytest.mark.parametrize("tls", ["implicit", "starttls"])
-async def test_smtp_is_protected_by_tls(smtp, parcel, tls):
+async def test_smtp_is_protected_by_tls(smtp, notification, tls):
     mailbox, settings = await smtp(tls, user=("zaqar", "secret"))
     login = {"smtp_user_name": "zaqar", "smtp_user_password": "secret"}
-    made = parcel("mailto:a@x.example")
+    made = notification("mailto:a@x.example")
     assert await deliverer(**settings, **login).deliver(made) == Delivered()
     assert len(mailbox.mails) == 1
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_not_accepted(smtp, parcel):
+async def test_a_certificate_that_nobody_vouches_for_is_not_accepted(
+    smtp, notification
+):
     mailbox, settings = await smtp("implicit")
     outcome = await deliverer(**(settings | {"smtp_ca_file": None})).deliver(
-        parcel("mailto:a@x.example")
+        notification("mailto:a@x.example")
     )
     assert isinstance(outcome, Retry)
     assert mailbox.mails == []
 
 
-async def test_starttls_is_not_done_without(smtp, parcel):
+async def test_starttls_is_not_done_without(smtp, notification):
     mailbox, settings = await smtp("none")
     outcome = await deliverer(**(settings | {"smtp_tls": "starttls"})).deliver(
-        parcel("mailto:a@x.example")
+        notification("mailto:a@x.example")
     )
     assert isinstance(outcome, Retry)
     assert mailbox.mails == []
 
 
 @IMPLICIT_TLS
-async def test_a_wrong_password_is_tried_again(smtp, parcel):
+async def test_a_wrong_password_is_tried_again(smtp, notification):
     mailbox, settings = await smtp("implicit", user=("zaqar", "secret"))
     login = {"smtp_user_name": "zaqar", "smtp_user_password": "wrong"}
-    outcome = await deliverer(**settings, **login).deliver(parcel("mailto:a@x.example"))
+    outcome = await deliverer(**settings, **login).deliver(
+        notification("mailto:a@x.example")
+    )
     assert outcome == Retry("the mail server refused the login")
     assert mailbox.mails == []
 
@@ -391,38 +403,42 @@ async def test_a_wrong_password_is_tried_again(smtp, parcel):
         ({"DATA": "451 later"}, Retry("the mail server answered 451")),
     ],
 )
-async def test_the_mail_servers_answer_decides(smtp, parcel, answers, outcome):
+async def test_the_mail_servers_answer_decides(smtp, notification, answers, outcome):
     mailbox, settings = await smtp()
     mailbox.answers = answers
-    made = parcel("mailto:a@x.example")
+    made = notification("mailto:a@x.example")
     assert await deliverer(**settings).deliver(made) == outcome
 
 
-async def test_one_refused_recipient_does_not_repeat_the_mail_to_others(smtp, parcel):
+async def test_one_refused_recipient_does_not_repeat_the_mail_to_others(
+    smtp, notification
+):
     mailbox, settings = await smtp()
     mailbox.answers = {"a@x.example": "450 later"}
-    made = parcel("mailto:a@x.example,b@x.example")
+    made = notification("mailto:a@x.example,b@x.example")
     assert await deliverer(**settings).deliver(made) == Delivered()
     assert mailbox.mails[0].rcpt_tos == ["b@x.example"]
 
 
-async def test_no_mail_server_is_tried_again(parcel):
+async def test_no_mail_server_is_tried_again(notification):
     settings = {"smtp_mode": "self_local", "smtp_host": "127.0.0.1", "smtp_tls": "none"}
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         settings["smtp_port"] = closed.getsockname()[1]
-        outcome = await deliverer(**settings).deliver(parcel("mailto:a@x.example"))
+        outcome = await deliverer(**settings).deliver(
+            notification("mailto:a@x.example")
+        )
     assert isinstance(outcome, Retry)
 
 
 # -- confirmations ----------------------------------------------------------
 
 
-def confirmation(parcel, message_type, subscriber="mailto:joe@x.example"):
+def confirmation(notification, message_type, subscriber="mailto:joe@x.example"):
     found = payload.confirmation(
         message_type, "backups", SIGNED, "http://api.example:8888"
     )
-    made = parcel(subscriber, subject="ignored")
+    made = notification(subscriber, subject="ignored")
     return msgspec.structs.replace(
         made, payload=payload.encoded(found), confirmation=found
     )
@@ -436,11 +452,11 @@ def confirmation(parcel, message_type, subscriber="mailto:joe@x.example"):
     ],
 )
 async def test_a_confirmation_mail_ends_with_its_link(
-    command, parcel, message_type, topic
+    command, notification, message_type, topic
 ):
     kept, settings = command()
     sender = deliverer(**settings, external_confirmation_url="https://c.example/page")
-    outcome = await sender.deliver(confirmation(parcel, message_type))
+    outcome = await sender.deliver(confirmation(notification, message_type))
     assert outcome == Delivered()
     mail = email.message_from_bytes(kept.read_bytes())
     assert mail["subject"] == f"Zaqar Notification - {topic}"
@@ -464,16 +480,16 @@ async def test_the_link_is_percent_encoded():
     assert parse_qs(urlsplit(link).query)["Queue"] == ["é?"]
 
 
-async def test_without_a_page_no_confirmation_mail_is_sent(command, parcel):
+async def test_without_a_page_no_confirmation_mail_is_sent(command, notification):
     kept, settings = command()
-    made = confirmation(parcel, payload.SUBSCRIPTION_CONFIRMATION)
+    made = confirmation(notification, payload.SUBSCRIPTION_CONFIRMATION)
     outcome = await deliverer(**settings).deliver(made)
     assert isinstance(outcome, Failed)
     assert "external_confirmation_url" in outcome.reason
     assert not kept.exists()
 
 
-async def test_a_template_of_ones_own_is_used(command, parcel):
+async def test_a_template_of_ones_own_is_used(command, notification):
     kept, settings = command()
     template = {"topic": "Grüße", "body": "{0}|{1}|é {2}", "sender": "Z <z@x.example>"}
     sender = deliverer(
@@ -481,7 +497,7 @@ async def test_a_template_of_ones_own_is_used(command, parcel):
         external_confirmation_url="https://c.example/page",
         subscription_confirmation_email_template=template,
     )
-    await sender.deliver(confirmation(parcel, payload.SUBSCRIPTION_CONFIRMATION))
+    await sender.deliver(confirmation(notification, payload.SUBSCRIPTION_CONFIRMATION))
     mail = email.message_from_bytes(kept.read_bytes(), policy=email.policy.default)
     assert mail["content-transfer-encoding"] == "base64"
     assert mail["subject"] == "Grüße"

@@ -60,7 +60,7 @@ async def running(tmp_path):
             readable=readable,
         )
         posted = []  # of volatile subscriptions, which there are none of
-        storage.watch(posted.append, notifier.noticed)
+        storage.watch(posted.append, notifier.wake)
         await storage.open()
         stack.push_async_callback(storage.close)
         await notifier.start()

@@ -27,7 +27,7 @@ class Peer:
     def forget(self, subscription):
         raise AssertionError("nobody asked for this")
 
-    def fall_behind(self):
+    def close_slow(self):
         self.behind = True
 
 
@@ -47,7 +47,7 @@ def post(hub, names, *bodies, project="p"):
         Noticed(f"m{number}", json.dumps(body).encode(), 60, 0, 0.0)
         for number, body in enumerate(bodies)
     ]
-    hub.posted(Posted(project, "q", messages, names))
+    hub.on_post(Posted(project, "q", messages, names))
 
 
 async def at_rest(hub):

@@ -94,7 +94,9 @@ def test_a_confirmation_is_not_swallowed_by_post_data():
 
 
 PATH = "/v2/queues/backups/subscriptions/2063f1ba/confirm"
-SIGNED = payload.Signed("75fd", "PUT", PATH, "9c41d7", "2031-05-04T03:02:01")
+SIGNED = payload.SignedConfirmation(
+    "75fd", "PUT", PATH, "9c41d7", "2031-05-04T03:02:01"
+)
 
 
 def test_a_confirmation_has_the_keys_that_listeners_read():

@@ -22,7 +22,7 @@ class Work:
         self.well = True
         self.started = False
         self.ended = False
-        self.put_off_for = None
+        self.postponed_for = None
 
     async def run(self):
         self.started = True
@@ -30,8 +30,8 @@ class Work:
         self.ended = True
         return self.well
 
-    async def put_off(self, seconds):
-        self.put_off_for = seconds
+    async def postpone(self, seconds):
+        self.postponed_for = seconds
 
     def finish(self, *, well=True):
         self.well = well
@@ -135,8 +135,8 @@ async def test_what_waits_for_an_endpoint_that_turns_sick_is_put_off(make, clock
     slots = make()
     jobs = offer(slots, "a", 6)
     await clock.advance(LONG)
-    assert [job.put_off_for is not None for job in jobs] == [False] * 4 + [True] * 2
-    assert all(1 <= job.put_off_for <= 60 for job in jobs[4:])
+    assert [job.postponed_for is not None for job in jobs] == [False] * 4 + [True] * 2
+    assert all(1 <= job.postponed_for <= 60 for job in jobs[4:])
 
 
 async def test_sick_endpoints_leave_room_for_others_to_wait(make, clock):
@@ -148,7 +148,7 @@ async def test_sick_endpoints_leave_room_for_others_to_wait(make, clock):
     for number in range(50):
         offer(slots, f"s{number}", 3)
     await clock.advance(60)
-    assert slots.room > 0
+    assert slots.free > 0
     (well,) = offer(slots, "well")
     await turns()
     assert well.started
@@ -158,8 +158,8 @@ async def test_an_endpoint_gets_a_share_of_what_may_wait(make):
     slots = make()
     jobs = offer(slots, "a", 20)
     await turns()
-    assert sum(job.put_off_for is None for job in jobs) == 2 + 4
-    assert slots.room > 0
+    assert sum(job.postponed_for is None for job in jobs) == 2 + 4
+    assert slots.free > 0
 
 
 async def test_the_more_is_put_off_the_later_it_comes_back(make, clock):
@@ -171,7 +171,7 @@ async def test_the_more_is_put_off_the_later_it_comes_back(make, clock):
     await turns()
     jobs = offer(slots, "a", 100)
     await turns()
-    waits = [job.put_off_for for job in jobs if job.put_off_for is not None]
+    waits = [job.postponed_for for job in jobs if job.postponed_for is not None]
     assert waits == sorted(waits)
     assert (waits[0], waits[-1]) == (2.5, 49.5)
 
@@ -184,7 +184,7 @@ async def test_closing_waits_a_while_then_ends_what_runs(make):
     await slots.close(0.01)
     assert [job.ended for job in jobs] == [True, False, False]
     assert [job.started for job in jobs] == [True, True, False]
-    assert slots.room == 0
+    assert slots.free == 0
 
 
 steps = st.lists(
@@ -215,8 +215,8 @@ async def test_everything_is_run_or_put_off_and_nothing_stays_counted(taken):
         for job in jobs:
             job.finish()
         await turns()
-    assert all(job.ended or job.put_off_for is not None for job in jobs)
-    assert (slots._waiting, slots._sick_waiting, slots._slow) == (0, 0, 0)
+    assert all(job.ended or job.postponed_for is not None for job in jobs)
+    assert (slots._waiting, slots._failing_waiting, slots._slow) == (0, 0, 0)
     assert slots._endpoints == {}
-    assert slots.room == 8
+    assert slots.free == 8
     await slots.close(0)

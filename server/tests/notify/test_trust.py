@@ -264,7 +264,7 @@ async def test_a_removed_trust_gives_no_kept_token(
 )
 async def test_what_has_no_token_is_given_up(
     kept: KeystoneTrusts,
-    parcel: Any,
+    notification: Any,
     options: dict[str, Any],
     has_trustee: bool,
     reason: str,
@@ -272,34 +272,34 @@ async def test_what_has_no_token_is_given_up(
     settings = NotifySettings(trusts=kept if has_trustee else None)
     deliverer = TrustDeliverer(settings)
 
-    one = parcel("trust+http://127.0.0.1:9/hook", **options)
+    one = notification("trust+http://127.0.0.1:9/hook", **options)
 
     assert await deliverer.deliver(one) == Failed(reason)
 
 
 async def test_a_trust_that_is_gone_ends_it_and_keystone_away_does_not(
-    identity: Identity, kept: KeystoneTrusts, parcel: Any
+    identity: Identity, kept: KeystoneTrusts, notification: Any
 ) -> None:
     deliverer = TrustDeliverer(NotifySettings(trusts=kept))
-    one = parcel("trust+http://127.0.0.1:9/hook", trust_id="a")
+    one = notification("trust+http://127.0.0.1:9/hook", trust_id="a")
     identity.errors = [TrustGone("gone"), IdentityUnavailable("away")]
 
     assert await deliverer.deliver(one) == Failed("its trust is gone")
     assert isinstance(await deliverer.deliver(one), Retry)
 
 
-async def test_it_shares_the_limits_of_the_webhooks_host(parcel: Any) -> None:
+async def test_it_shares_the_limits_of_the_webhooks_host(notification: Any) -> None:
     deliverer = TrustDeliverer(NotifySettings())
-    one = parcel("Trust+HTTPS://Hooks.Example:8443/x").subscription
+    one = notification("Trust+HTTPS://Hooks.Example:8443/x").subscription
     assert deliverer.endpoint(one) == "https://hooks.example:8443"
 
 
 async def test_the_trust_goes_with_a_subscriber_that_is_gone(
-    identity: Identity, kept: KeystoneTrusts, parcel: Any
+    identity: Identity, kept: KeystoneTrusts, notification: Any
 ) -> None:
     deliverer = TrustDeliverer(NotifySettings(trusts=kept))
     for options in ({"trust_id": "b", "trust_given": True}, {"trust_id": "a"}, {}):
-        deliverer.ended(parcel("trust+http://h/", **options).subscription)
+        deliverer.ended(notification("trust+http://h/", **options).subscription)
 
     await until(lambda: kept.counters() == {"removed": 1})
     assert identity.asked == [("delete", "a")]

@@ -54,11 +54,11 @@ async def webhooks():
 
 
 async def test_a_message_is_one_request_with_the_object_as_its_content(
-    webhooks, parcel
+    webhooks, notification
 ):
     deliverer = await webhooks()
     async with receiving() as receiver:
-        outcome = await deliverer.deliver(parcel(receiver.url()))
+        outcome = await deliverer.deliver(notification(receiver.url()))
     (request,) = receiver.requests
     assert outcome == Delivered()
     assert request.line == "POST /hook HTTP/1.1"
@@ -70,10 +70,10 @@ async def test_a_message_is_one_request_with_the_object_as_its_content(
     )
 
 
-async def test_what_is_about_the_delivery_travels_as_headers(webhooks, parcel):
+async def test_what_is_about_the_delivery_travels_as_headers(webhooks, notification):
     deliverer = await webhooks(webhook_signing_key=KEY)
     async with receiving() as receiver:
-        await deliverer.deliver(parcel(receiver.url(), attempt=3))
+        await deliverer.deliver(notification(receiver.url(), attempt=3))
     (request,) = receiver.requests
     assert request.headers["webhook-id"] == "m1"
     assert request.headers["webhook-timestamp"] == "1000000"
@@ -83,10 +83,10 @@ async def test_what_is_about_the_delivery_travels_as_headers(webhooks, parcel):
     assert request.headers["webhook-signature"] == f"v1,{expected.decode()}"
 
 
-async def test_without_a_key_there_is_no_signature(webhooks, parcel):
+async def test_without_a_key_there_is_no_signature(webhooks, notification):
     deliverer = await webhooks()
     async with receiving() as receiver:
-        await deliverer.deliver(parcel(receiver.url()))
+        await deliverer.deliver(notification(receiver.url()))
     assert "webhook-signature" not in receiver.requests[0].headers
 
 
@@ -101,21 +101,21 @@ async def test_the_signature_is_that_of_the_standard():
     )
 
 
-async def test_post_headers_are_merged_over_the_content_type(webhooks, parcel):
+async def test_post_headers_are_merged_over_the_content_type(webhooks, notification):
     deliverer = await webhooks()
     wanted = {"content-type": "text/x-order", "X-Project-ID": "p"}
     async with receiving() as receiver:
-        await deliverer.deliver(parcel(receiver.url(), post_headers=wanted))
+        await deliverer.deliver(notification(receiver.url(), post_headers=wanted))
     headers = receiver.requests[0].headers
     assert headers["content-type"] == "text/x-order"
     assert headers["x-project-id"] == "p"
 
 
-async def test_post_data_replaces_the_content(webhooks, parcel):
+async def test_post_data_replaces_the_content(webhooks, notification):
     deliverer = await webhooks()
     async with receiving() as receiver:
         await deliverer.deliver(
-            parcel(receiver.url(), post_data='{"got": "$zaqar_message$"}')
+            notification(receiver.url(), post_data='{"got": "$zaqar_message$"}')
         )
     assert receiver.requests[0].json["got"]["body"] == {"event": "started"}
 
@@ -130,10 +130,12 @@ async def test_post_data_replaces_the_content(webhooks, parcel):
         {"post_data": {"an": "object"}},
     ],
 )
-async def test_options_that_cannot_be_followed_fail_for_good(webhooks, parcel, options):
+async def test_options_that_cannot_be_followed_fail_for_good(
+    webhooks, notification, options
+):
     deliverer = await webhooks()
     async with receiving() as receiver:
-        outcome = await deliverer.deliver(parcel(receiver.url(), **options))
+        outcome = await deliverer.deliver(notification(receiver.url(), **options))
     assert isinstance(outcome, Failed)
     assert receiver.connections == 0
 
@@ -152,57 +154,57 @@ async def test_options_that_cannot_be_followed_fail_for_good(webhooks, parcel, o
         (status(599), Retry("status 599", 0.0)),
     ],
 )
-async def test_the_status_decides(webhooks, parcel, answer, outcome):
+async def test_the_status_decides(webhooks, notification, answer, outcome):
     deliverer = await webhooks()
     async with receiving(answer) as receiver:
-        assert await deliverer.deliver(parcel(receiver.url())) == outcome
+        assert await deliverer.deliver(notification(receiver.url())) == outcome
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_not_followed_and_final(webhooks, parcel, code):
+async def test_a_redirect_is_not_followed_and_final(webhooks, notification, code):
     deliverer = await webhooks()
     async with receiving() as other:
         answer = status(code, f"Location: {other.url()}")
         async with receiving(answer) as receiver:
-            outcome = await deliverer.deliver(parcel(receiver.url()))
+            outcome = await deliverer.deliver(notification(receiver.url()))
     assert outcome == Failed(f"status {code}")
     assert other.connections == 0
 
 
 @pytest.mark.parametrize("answer", [cut, slam])
-async def test_a_broken_answer_is_tried_again(webhooks, parcel, answer):
+async def test_a_broken_answer_is_tried_again(webhooks, notification, answer):
     deliverer = await webhooks()
     async with receiving(answer) as receiver:
-        outcome = await deliverer.deliver(parcel(receiver.url()))
+        outcome = await deliverer.deliver(notification(receiver.url()))
     assert isinstance(outcome, Retry)
 
 
-async def test_an_answer_that_never_comes_is_given_up(webhooks, parcel):
+async def test_an_answer_that_never_comes_is_given_up(webhooks, notification):
     deliverer = await webhooks(request_timeout=0.2)
     async with receiving(never) as receiver:
-        assert await deliverer.deliver(parcel(receiver.url())) == Retry("timeout")
+        assert await deliverer.deliver(notification(receiver.url())) == Retry("timeout")
 
 
-async def test_an_endless_answer_is_cut_off(webhooks, parcel):
+async def test_an_endless_answer_is_cut_off(webhooks, notification):
     deliverer = await webhooks(max_response_size=10_000)
     async with receiving(endless) as receiver:
-        assert await deliverer.deliver(parcel(receiver.url())) == Delivered()
+        assert await deliverer.deliver(notification(receiver.url())) == Delivered()
 
 
-async def test_nobody_listening_is_tried_again(webhooks, parcel):
+async def test_nobody_listening_is_tried_again(webhooks, notification):
     deliverer = await webhooks()
     async with receiving() as receiver:
         pass
-    outcome = await deliverer.deliver(parcel(receiver.url()))
+    outcome = await deliverer.deliver(notification(receiver.url()))
     assert outcome == Retry("no answer: ClientConnectorError")
 
 
 async def test_https_needs_a_certificate_that_somebody_vouches_for(
-    webhooks, parcel, tmp_path
+    webhooks, notification, tmp_path
 ):
     context, ca_file = make_certificate(tmp_path)
     async with receiving(tls=context) as receiver:
-        made = parcel(receiver.url(host="localhost").replace("http:", "https:"))
+        made = notification(receiver.url(host="localhost").replace("http:", "https:"))
         trusting = await webhooks(webhook_ca_file=ca_file)
         assert await trusting.deliver(made) == Delivered()
         wary = await webhooks()
@@ -214,34 +216,36 @@ async def test_https_needs_a_certificate_that_somebody_vouches_for(
 class WithToken(WebhookDeliverer):
     """A kind that builds on webhooks: another scheme, and a header of its own."""
 
-    async def target(self, parcel):
-        url = parcel.subscription.subscriber.removeprefix("token+")
+    async def target(self, notification):
+        url = notification.subscription.subscriber.removeprefix("token+")
         return Target(url, {"X-Auth-Token": "t0ken"})
 
 
-async def test_a_kind_may_build_on_webhooks(parcel):
+async def test_a_kind_may_build_on_webhooks(notification):
     deliverer = WithToken(NotifySettings(allowed_networks=LOCAL))
     await deliverer.open()
     async with receiving() as receiver:
         headers = {"X-Auth-Token": "of one's own"}
-        await deliverer.deliver(parcel("token+" + receiver.url()))
-        await deliverer.deliver(parcel("token+" + receiver.url(), post_headers=headers))
+        await deliverer.deliver(notification("token+" + receiver.url()))
+        await deliverer.deliver(
+            notification("token+" + receiver.url(), post_headers=headers)
+        )
     await deliverer.close()
     tokens = [request.headers["x-auth-token"] for request in receiver.requests]
     assert tokens == ["t0ken", "of one's own"]
 
 
-async def test_an_unknown_name_is_tried_again(webhooks, parcel):
+async def test_an_unknown_name_is_tried_again(webhooks, notification):
     deliverer = await webhooks()
-    outcome = await deliverer.deliver(parcel("http://nowhere.invalid/"))
+    outcome = await deliverer.deliver(notification("http://nowhere.invalid/"))
     assert isinstance(outcome, Retry)
 
 
-async def test_what_speaks_no_tls_is_tried_again(webhooks, parcel):
+async def test_what_speaks_no_tls_is_tried_again(webhooks, notification):
     deliverer = await webhooks(connect_timeout=0.2)
     async with receiving() as receiver:
         url = receiver.url().replace("http:", "https:")
-        outcome = await deliverer.deliver(parcel(url))
+        outcome = await deliverer.deliver(notification(url))
     assert isinstance(outcome, Retry)
 
 
@@ -249,34 +253,40 @@ async def test_what_speaks_no_tls_is_tried_again(webhooks, parcel):
     "subscriber",
     ["http:", "http://", "http://[::1", "http://a:99999/", "http://" + "a" * 70 + ".x"],
 )
-async def test_a_subscriber_that_is_no_url_fails_for_good(webhooks, parcel, subscriber):
+async def test_a_subscriber_that_is_no_url_fails_for_good(
+    webhooks, notification, subscriber
+):
     deliverer = await webhooks()
-    made = parcel(subscriber)
+    made = notification(subscriber)
     assert isinstance(await deliverer.deliver(made), Failed)
     assert isinstance(deliverer.endpoint(made.subscription), str)
 
 
-async def test_a_connection_is_used_again_and_cookies_are_forgotten(webhooks, parcel):
+async def test_a_connection_is_used_again_and_cookies_are_forgotten(
+    webhooks, notification
+):
     deliverer = await webhooks()
     async with receiving(status(200, "Set-Cookie: a=b")) as receiver:
         for _ in range(3):
-            await deliverer.deliver(parcel(receiver.url()))
+            await deliverer.deliver(notification(receiver.url()))
     assert receiver.connections == 1
     assert not any("cookie" in request.headers for request in receiver.requests)
 
 
-async def test_proxies_of_the_environment_are_not_used(webhooks, parcel, monkeypatch):
+async def test_proxies_of_the_environment_are_not_used(
+    webhooks, notification, monkeypatch
+):
     async with receiving() as proxy, receiving() as receiver:
         monkeypatch.setenv("http_proxy", proxy.url("/"))
         deliverer = await webhooks()
-        await deliverer.deliver(parcel(receiver.url()))
+        await deliverer.deliver(notification(receiver.url()))
     assert (proxy.connections, receiver.connections) == (0, 1)
 
 
-async def test_endpoints_are_told_apart_by_host_and_port(webhooks, parcel):
+async def test_endpoints_are_told_apart_by_host_and_port(webhooks, notification):
     deliverer = await webhooks()
     endpoints = [
-        deliverer.endpoint(parcel(url).subscription)
+        deliverer.endpoint(notification(url).subscription)
         for url in (
             "http://user:secret@A.example/x",
             "HTTP://a.example/y",
@@ -341,11 +351,11 @@ TARGETS = [
 
 @pytest.mark.parametrize("target", TARGETS)
 async def test_a_url_is_requested_byte_for_byte_as_it_was_subscribed(
-    webhooks, parcel, target
+    webhooks, notification, target
 ):
     deliverer = await webhooks()
     async with receiving() as receiver:
-        outcome = await deliverer.deliver(parcel(receiver.url(target)))
+        outcome = await deliverer.deliver(notification(receiver.url(target)))
     assert outcome == Delivered()
     assert receiver.requests[0].line.split(" ")[1] == target
 
@@ -354,18 +364,22 @@ async def test_a_url_is_requested_byte_for_byte_as_it_was_subscribed(
     ("typed", "requested"),
     [("", "/"), ("?x=%2F", "/?x=%2F"), ("/a?b#c", "/a?b"), ("/ä", "/%C3%A4")],
 )
-async def test_a_url_is_completed_as_http_needs_it(webhooks, parcel, typed, requested):
+async def test_a_url_is_completed_as_http_needs_it(
+    webhooks, notification, typed, requested
+):
     deliverer = await webhooks()
     async with receiving() as receiver:
-        await deliverer.deliver(parcel(receiver.url(typed)))
+        await deliverer.deliver(notification(receiver.url(typed)))
     assert receiver.requests[0].line.split(" ")[1] == requested
 
 
-async def test_the_user_of_a_url_is_sent_as_basic_authentication(webhooks, parcel):
+async def test_the_user_of_a_url_is_sent_as_basic_authentication(
+    webhooks, notification
+):
     deliverer = await webhooks()
     async with receiving() as receiver:
         url = receiver.url("/p?q=%2F").replace("://", "://joe:p%40ss@")
-        await deliverer.deliver(parcel(url))
+        await deliverer.deliver(notification(url))
     request = receiver.requests[0]
     assert request.line.startswith("POST /p?q=%2F ")
     wanted = base64.b64encode(b"joe:p@ss").decode()

@@ -9,7 +9,7 @@ import time
 import pytest
 from zaqarserver.errors import Unavailable
 from zaqarserver.notify.deliverer import Delivered, Failed, Gone, Retry
-from zaqarserver.notify.dispatch import Dispatch
+from zaqarserver.notify.dispatch import Dispatcher
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.worker import LEASE, Notifier
 from zaqarserver.storage.subscriptions import DeliveryDue, DeliverySettle, DeliveryTake
@@ -58,10 +58,10 @@ async def notifiers(clock, store, deliverer):
             queue_metadata=metadata,
             readable=readable,
             clock=clock,
-            dispatch=Dispatch(dict.fromkeys(kinds, deliverer)),
+            dispatcher=Dispatcher(dict.fromkeys(kinds, deliverer)),
         )
         made.append(notifier)
-        store.noticed = notifier.noticed
+        store.noticed = notifier.wake
         await notifier.start()
         await turns()
         return notifier
@@ -71,7 +71,7 @@ async def notifiers(clock, store, deliverer):
         await notifier.stop()
 
 
-async def hang(parcel=None):
+async def hang(notification=None):
     """Answer nothing, as long as somebody waits."""
     await asyncio.Event().wait()
 
@@ -105,8 +105,10 @@ async def test_a_failing_subscriber_is_tried_on_schedule_then_given_up(
     store.post(b"1", ttl=HOURS)
     await clock.advance(1000)
     assert deliverer.times == DEFAULT_TIMES
-    assert [parcel.attempt for parcel in deliverer.sent] == list(range(1, 16))
-    assert len({parcel.id for parcel in deliverer.sent}) == 1
+    assert [notification.attempt for notification in deliverer.sent] == list(
+        range(1, 16)
+    )
+    assert len({notification.id for notification in deliverer.sent}) == 1
     assert store.rows == {}
     assert notifier.counters() == {("retried", "http"): 14, ("failed", "http"): 1}
 
@@ -114,8 +116,8 @@ async def test_a_failing_subscriber_is_tried_on_schedule_then_given_up(
 async def test_after_giving_up_a_message_the_next_one_is_sent(
     notifiers, store, deliverer, clock
 ):
-    deliverer.behave = lambda parcel: (
-        Retry("no") if b"bad" in parcel.payload else Delivered()
+    deliverer.behave = lambda notification: (
+        Retry("no") if b"bad" in notification.payload else Delivered()
     )
     await notifiers()
     store.subscribe("http://a/")
@@ -137,17 +139,17 @@ async def test_a_final_failure_is_not_tried_again(notifiers, store, deliverer, c
 
 
 async def test_a_retry_that_waits_holds_no_slot(notifiers, store, deliverer, clock):
-    deliverer.behave = lambda parcel: (
-        Retry("no") if "sick" in parcel.subscription.subscriber else Delivered()
+    deliverer.behave = lambda notification: (
+        Retry("no") if "sick" in notification.subscription.subscriber else Delivered()
     )
     notifier = await notifiers(max_notifier_workers=2)
-    free = notifier.slots.room
+    free = notifier.slots.free
     for number in range(20):
         store.subscribe(f"http://sick{number}/")
     store.subscribe("http://well/")
     store.post(b"1", ttl=HOURS)
     await clock.advance(3)
-    assert notifier.slots.room == free
+    assert notifier.slots.free == free
     store.post(b"2", ttl=HOURS)
     await turns()
     assert deliverer.bodies("well") == [1, 2]
@@ -158,7 +160,7 @@ async def test_a_subscriber_may_ask_to_be_left_alone(
 ):
     answers = [Retry("status 429", 17.0), Delivered()]
 
-    def answer(parcel):
+    def answer(notification):
         return answers.pop(0)
 
     deliverer.behave = answer
@@ -227,7 +229,9 @@ async def test_kinds_without_policies_follow_the_default(
 async def test_a_message_that_ended_meanwhile_is_dropped(
     notifiers, store, deliverer, clock
 ):
-    deliverer.behave = lambda parcel: Retry("no") if parcel.attempt < 5 else Delivered()
+    deliverer.behave = lambda notification: (
+        Retry("no") if notification.attempt < 5 else Delivered()
+    )
     store.subscribe("http://a/")
     store.post(b"1", ttl=60)
     await clock.advance(60)
@@ -340,8 +344,8 @@ async def test_a_kind_that_is_not_installed_fails_for_good(notifiers, store):
 async def test_a_deliverer_that_breaks_is_tried_again_and_stops_nobody(
     notifiers, store, deliverer, clock, caplog
 ):
-    def behave(parcel):
-        if "sick" in parcel.subscription.subscriber and parcel.attempt < 3:
+    def behave(notification):
+        if "sick" in notification.subscription.subscriber and notification.attempt < 3:
             raise RuntimeError("while sending s3cret")
         return Delivered()
 
@@ -374,8 +378,8 @@ async def test_logs_name_no_payload_and_no_address(notifiers, store, deliverer, 
 async def test_hanging_endpoints_do_not_hold_up_the_others(
     notifiers, store, deliverer, clock
 ):
-    deliverer.behave = lambda parcel: (
-        hang() if "sick" in parcel.subscription.subscriber else Delivered()
+    deliverer.behave = lambda notification: (
+        hang() if "sick" in notification.subscription.subscriber else Delivered()
     )
     await notifiers(max_notifier_workers=4)
     for number in range(2):
@@ -394,12 +398,12 @@ async def test_one_endpoint_gets_no_more_than_its_share(
 ):
     free = asyncio.Event()
 
-    async def slow(parcel=None):
+    async def slow(notification=None):
         await free.wait()
         return Delivered()
 
-    deliverer.behave = lambda parcel: (
-        slow() if "slow" in parcel.subscription.subscriber else Delivered()
+    deliverer.behave = lambda notification: (
+        slow() if "slow" in notification.subscription.subscriber else Delivered()
     )
     await notifiers(max_notifier_workers=8, max_deliveries_per_endpoint=2)
     for number in range(30):
@@ -420,9 +424,9 @@ async def test_endpoints_that_fail_get_half_of_the_slots_at_most(
 ):
     asked = 0
 
-    async def fail_then_hang(parcel):
+    async def fail_then_hang(notification):
         nonlocal asked
-        if parcel.attempt == 1:
+        if notification.attempt == 1:
             return Retry("no")
         asked += 1
         return await hang()
@@ -491,7 +495,7 @@ async def test_a_defect_while_settling_leaves_the_delivery_to_its_lease(
 async def test_what_was_sent_is_settled_once_the_store_is_back(
     notifiers, store, deliverer, clock
 ):
-    def behave(parcel):
+    def behave(notification):
         store.away = True
         return Delivered()
 
@@ -512,7 +516,7 @@ async def test_the_lease_is_kept_while_sending_takes_long(
 ):
     free = asyncio.Event()
 
-    async def slow(parcel=None):
+    async def slow(notification=None):
         await free.wait()
         return Delivered()
 
@@ -533,7 +537,7 @@ async def test_a_lease_that_ran_out_while_the_server_stood_still_sends_once(
 ):
     free = asyncio.Event()
 
-    async def slow(parcel):
+    async def slow(notification):
         await free.wait()
         return Delivered()
 
@@ -543,7 +547,7 @@ async def test_a_lease_that_ran_out_while_the_server_stood_still_sends_once(
     store.post(b"1", b"2")
     await turns()
     clock.time += 2 * LEASE  # nobody ran meanwhile
-    notifier.noticed()
+    notifier.wake()
     await turns()
     free.set()
     await turns()
@@ -556,7 +560,7 @@ async def test_who_lost_its_lease_sends_nothing_more(
 ):
     free = asyncio.Event()
 
-    async def slow(parcel):
+    async def slow(notification):
         await free.wait()
         return Delivered()
 
@@ -647,7 +651,9 @@ async def test_retries_go_on_after_a_restart_where_they_were(
     await notifiers()
     await clock.advance(1000)
     assert deliverer.times == DEFAULT_TIMES
-    assert [parcel.attempt for parcel in deliverer.sent] == list(range(1, 16))
+    assert [notification.attempt for notification in deliverer.sent] == list(
+        range(1, 16)
+    )
 
 
 async def test_what_is_being_sent_may_end_when_the_notifier_stops(
@@ -655,7 +661,7 @@ async def test_what_is_being_sent_may_end_when_the_notifier_stops(
 ):
     free = asyncio.Event()
 
-    async def slow(parcel=None):
+    async def slow(notification=None):
         await free.wait()
         return Delivered()
 

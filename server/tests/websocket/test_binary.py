@@ -6,7 +6,7 @@ import math
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from zaqarserver.websocket.binary import (
     _check_count,
@@ -40,6 +40,7 @@ def count(value):
     return 1
 
 
+@settings(deadline=None)  # a shared machine is slow at times
 @given(values)
 def test_a_frame_has_as_many_values_as_are_counted(value):
     data = msgspec.msgpack.encode(value)
@@ -48,12 +49,14 @@ def test_a_frame_has_as_many_values_as_are_counted(value):
         _check_count(data, count(value) - 1)
 
 
+@settings(deadline=None)  # a shared machine is slow at times
 @given(values)
 def test_a_frame_becomes_the_text_that_a_text_client_would_send(value):
     text = text_of_binary(msgspec.msgpack.encode({"body": value}), MOST)
     assert text == json.dumps({"body": value}, ensure_ascii=False).encode()
 
 
+@settings(deadline=None)  # a shared machine is slow at times
 @given(values)
 def test_an_answer_made_over_in_pieces_is_the_same_as_at_once(value):
     async def pause():

@@ -1,9 +1,9 @@
-"""Which addresses a webhook may reach, decided when the connection is made.
+"""The addresses that webhooks may reach, checked when a connection is made.
 
-A name is resolved once; the addresses that the policy allows are the ones that
-are connected to, so a name that answers differently a moment later gains nothing.
-Every socket is made by :meth:`AddressPolicy.socket`, which checks the very address
-that is about to be connected to: no notation of a host gets around it.
+A name is resolved once, and only the allowed addresses of the result are connected to,
+so an answer that changes a moment later has no effect. Every socket is made by
+:meth:`AddressPolicy.socket`, which checks the address of the connection itself: no
+notation of a host gets around it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from zaqarserver.errors import SettingsError
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# What is not the public internet, after the IANA special-purpose registries.
-# Written out: what Python calls private differs between its releases.
+# Networks that are not the public internet, from the IANA special-purpose registries.
+# Written out, because the definition of "private" differs between Python releases.
 _REFUSED_V4 = tuple(
     IPv4Network(text)
     for text in (
@@ -51,7 +51,7 @@ _REFUSED_V4 = tuple(
         "240.0.0.0/4",  # reserved, broadcast
     )
 )
-# Of IPv6 only this is public; the rest is loopback, local, multicast or reserved.
+# The public part of IPv6; the rest is loopback, local, multicast or reserved.
 _PUBLIC_V6 = IPv6Network("2000::/3")
 _REFUSED_V6 = tuple(
     IPv6Network(text)
@@ -69,7 +69,7 @@ _LOOKUP_THREADS = 64
 
 
 class AddressRefused(OSError):
-    """The address is outside of what the policy allows."""
+    """The policy does not allow the address."""
 
 
 def networks(name: str, texts: Sequence[str]) -> tuple[Network, ...]:
@@ -88,15 +88,14 @@ def networks(name: str, texts: Sequence[str]) -> tuple[Network, ...]:
 
 
 class AddressPolicy:
-    """Says which addresses may be connected to.
+    """Decides which addresses may be connected to.
 
-    Without configuration that is the public internet: no loopback, link-local,
-    private, multicast, unspecified, reserved or metadata address, nor an IPv6
-    form that leads to one.
+    By default only the public internet: no loopback, link-local, private, multicast,
+    unspecified, reserved or metadata address, nor an IPv6 form of one.
 
     Args:
-        allowed: Networks that may be reached although they are not public.
-        denied: Networks that may never be reached, whatever is allowed.
+        allowed: Networks that are allowed although they are not public.
+        denied: Networks that are never allowed.
     """
 
     def __init__(
@@ -106,7 +105,11 @@ class AddressPolicy:
         self._denied = tuple(denied)
 
     def allows(self, text: str) -> bool:
-        """Return whether an address, as the resolver or socket shows it, is allowed."""
+        """Return True if an address is allowed.
+
+        Args:
+            text: The address as the resolver or a socket shows it.
+        """
         try:
             # A zone names an interface, not a destination.
             address = ip_address(text.partition("%")[0])
@@ -138,7 +141,7 @@ class AddressPolicy:
 
 
 def _carried(address: Address) -> IPv4Address | None:
-    """Return the IPv4 address that a gateway or tunnel would pass traffic on to."""
+    """Return the IPv4 address that a gateway or tunnel forwards to."""
     if isinstance(address, IPv4Address):
         return None
     number = int(address)
@@ -153,7 +156,7 @@ def _is_public(address: Address) -> bool:
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _REFUSED_V4)
     if address in _NAT64:
-        return True  # judged by the address it carries
+        return True  # the carried IPv4 address decides
     return address in _PUBLIC_V6 and not any(
         address in network for network in _REFUSED_V6
     )
@@ -162,8 +165,8 @@ def _is_public(address: Address) -> bool:
 class CheckedResolver(AbstractResolver):
     """Resolves names to the addresses that a policy allows.
 
-    Lookups have threads of their own, so that slow name servers hold up no other
-    part of the server; a name that is being looked up is not looked up twice.
+    Lookups run in separate threads, so that slow name servers delay no other part of
+    the server. Concurrent lookups of a name share one query.
     """
 
     def __init__(self, policy: AddressPolicy) -> None:
@@ -172,7 +175,7 @@ class CheckedResolver(AbstractResolver):
         self._lookups: SingleFlight[tuple[str, int, int], list[Any]] = SingleFlight()
 
     async def lookup(self, host: str, port: int, family: int) -> list[Any]:
-        """Return what the system says of a name, as :func:`socket.getaddrinfo`."""
+        """Return the system's answer for a name, as :func:`socket.getaddrinfo`."""
 
         def look_up() -> list[Any]:
             kind = socket.SOCK_STREAM
@@ -191,7 +194,7 @@ class CheckedResolver(AbstractResolver):
         """Return the allowed addresses of a name.
 
         Raises:
-            AddressRefused: It has addresses, none of them allowed.
+            AddressRefused: It has addresses, but no allowed one.
             OSError: It cannot be resolved.
         """
         found = await self.lookup(host, port, family)
@@ -199,11 +202,11 @@ class CheckedResolver(AbstractResolver):
             _result(host, info) for info in found if self._policy.allows(info[4][0])
         ]
         if found and not allowed:
-            raise AddressRefused("the name leads to no address that may be notified")
+            raise AddressRefused("the name resolves to no address that may be notified")
         return allowed
 
     async def close(self) -> None:
-        """Wait for no lookup any more."""
+        """Stop waiting for lookups."""
         self._lookups.close()
 
 

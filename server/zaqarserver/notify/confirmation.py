@@ -1,8 +1,8 @@
-"""Asking subscribers whether they want to be told (``notifications`` section 7).
+"""Requests to subscribers to confirm a subscription (``notifications`` section 7).
 
-A request is sent like a notification, over the same slots, and tried again on the
-default schedule. It is held in memory: if the server ends meanwhile it is lost,
-and creating the subscription once more asks again, as the contract has it.
+A request is sent like a notification, in the same slots, and retried on the default
+schedule. It is kept in memory: if the server ends it is lost, and creating the
+subscription again sends a new one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from zaqarserver.clock import Clock, Timer
 from zaqarserver.notify import payload
-from zaqarserver.notify.deliverer import Delivered, Parcel, Retry
-from zaqarserver.notify.dispatch import Dispatch, named
+from zaqarserver.notify.deliverer import Delivered, Notification, Retry
+from zaqarserver.notify.dispatch import Dispatcher, named
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.slots import Slots
 from zaqarserver.spaces import path_of, project_of
@@ -31,14 +31,14 @@ MAX_PENDING: Final = 1000
 _METHODS = ("PUT",)
 
 
-class _Request:
-    """A request on its way: a job for the slots.
+class _ConfirmationRequest:
+    """A pending request: a job for the slots.
 
     Args:
-        owner: Who sends it.
-        subscription: Whom it asks.
-        found: What is sent, by member.
-        expires: When its signature ends.
+        owner: The object that sends it.
+        subscription: The subscription to confirm.
+        found: The members of the request.
+        expires: When its signature expires.
     """
 
     def __init__(
@@ -60,24 +60,24 @@ class _Request:
         """Send it."""
         return await self._owner.send(self)
 
-    async def put_off(self, seconds: float) -> None:
-        """Offer it again after a while."""
+    async def postpone(self, seconds: float) -> None:
+        """Offer it again after some seconds."""
         self._owner.send_later(self, seconds)
 
 
 class Confirmations:
-    """Sends requests to confirm, and notes that a subscriber left.
+    """Sends requests to confirm, and messages about the end of a subscription.
 
     Does nothing unless ``require_confirmation`` is set.
 
     Args:
         settings: The settings.
         sign: Returns the signature (``notifications`` 10.2) of paths, methods,
-            project and expiry as ``%Y-%m-%dT%H:%M:%S``; ``None`` if there is no
-            ``[signed_url] secret_key``, then nobody can be asked.
-        dispatch: The deliverers.
-        slots: Where sending happens.
-        clock: The time.
+            project and expiry as ``%Y-%m-%dT%H:%M:%S``; ``None`` without
+            ``[signed_url] secret_key``: then no request can be sent.
+        dispatcher: The deliverers.
+        slots: The slots for sending.
+        clock: The clock.
     """
 
     def __init__(
@@ -85,40 +85,40 @@ class Confirmations:
         settings: NotifySettings,
         sign: Sign | None,
         *,
-        dispatch: Dispatch,
+        dispatcher: Dispatcher,
         slots: Slots,
         clock: Clock,
     ) -> None:
         self._settings = settings
         self._sign = sign
-        self._dispatch = dispatch
+        self._dispatcher = dispatcher
         self._slots = slots
         self._clock = clock
-        self._pending: dict[str, _Request] = {}
+        self._pending: dict[str, _ConfirmationRequest] = {}
 
     def subscribed(self, subscription: Subscription) -> None:
-        """Ask a subscriber, if it has not agreed yet.
+        """Send a request to confirm, unless the subscription is confirmed.
 
-        To be called after a subscription was created, also where an unconfirmed
-        one was there already, and after its subscriber was changed. The request
-        can be answered as long as the subscription's ttl, from now.
+        Call it after a subscription was created, or existed unconfirmed, and after
+        its subscriber was changed. The request can be answered during the
+        subscription's ttl, from now.
         """
         if not subscription.confirmed:
             self._ask(payload.SUBSCRIPTION_CONFIRMATION, subscription, subscription.ttl)
 
     def unsubscribed(self, subscription: Subscription, ttl: int) -> None:
-        """Tell a subscriber that it gets nothing more, and how to come back.
+        """Send a message that the subscription has ended, and how to renew it.
 
-        To be called after ``{"confirmed": false}``; being confirmed tells nothing.
+        Call it after ``{"confirmed": false}``.
 
         Args:
             subscription: The subscription.
-            ttl: Seconds in which it can be answered: ``default_subscription_ttl``.
+            ttl: Seconds to answer it: ``default_subscription_ttl``.
         """
         self._ask(payload.UNSUBSCRIBE_CONFIRMATION, subscription, ttl)
 
     def close(self) -> None:
-        """Forget what waits for another attempt."""
+        """Drop the pending requests."""
         for request in self._pending.values():
             if request.timer is not None:
                 request.timer.cancel()
@@ -129,52 +129,57 @@ class Confirmations:
             return
         if self._sign is None:
             LOG.error(
-                "%s cannot be asked to confirm: [signed_url] secret_key is not set",
+                "no request to confirm for %s: [signed_url] secret_key is not set",
                 named(subscription),
             )
             return
-        self._forget(subscription.id)  # of two requests the newer one counts
+        self._forget(subscription.id)  # a newer request replaces an older one
         if len(self._pending) >= MAX_PENDING:
             LOG.warning(
-                "too many confirmations wait: %s is not asked", named(subscription)
+                "no request to confirm for %s: too many are pending",
+                named(subscription),
             )
             return
         signed = self._signed(self._sign, subscription, self._clock.wall() + ttl)
         found = payload.confirmation(
             message_type, subscription.source, signed, self._settings.public_url
         )
-        request = _Request(self, subscription, found, self._clock.now() + ttl)
+        request = _ConfirmationRequest(
+            self, subscription, found, self._clock.now() + ttl
+        )
         self._pending[subscription.id] = request
         self._offer(request)
 
     @staticmethod
     def _signed(
         sign: Sign, subscription: Subscription, expires: float
-    ) -> payload.Signed:
+    ) -> payload.SignedConfirmation:
         space, source = subscription.project, subscription.source
         path = f"{path_of(space)}/{source}/subscriptions/{subscription.id}/confirm"
         project = project_of(space)
         until = dt.datetime.fromtimestamp(int(expires), dt.UTC)
         text = until.strftime("%Y-%m-%dT%H:%M:%S")
         signature = sign((path,), _METHODS, project, text)
-        return payload.Signed(signature, ",".join(_METHODS), path, project, text)
+        return payload.SignedConfirmation(
+            signature, ",".join(_METHODS), path, project, text
+        )
 
     def _forget(self, subscription_id: str) -> None:
         request = self._pending.pop(subscription_id, None)
         if request is not None and request.timer is not None:
             request.timer.cancel()
 
-    def _offer(self, request: _Request) -> None:
-        self._slots.offer(self._dispatch.endpoint(request.subscription), request)
+    def _offer(self, request: _ConfirmationRequest) -> None:
+        self._slots.offer(self._dispatcher.endpoint(request.subscription), request)
 
-    def send_later(self, request: _Request, seconds: float) -> None:
-        """Send a request after so many seconds, unless a newer one replaced it."""
+    def send_later(self, request: _ConfirmationRequest, seconds: float) -> None:
+        """Send a request after some seconds, unless a newer one replaced it."""
         if self._pending.get(request.subscription.id) is request:
             self._wake_at(request, self._clock.now() + seconds)
 
-    def _wake_at(self, request: _Request, due: float) -> None:
+    def _wake_at(self, request: _ConfirmationRequest, due: float) -> None:
         def wake() -> None:
-            # A clock may call early.
+            # The clock may call too early.
             if self._clock.now() < due:
                 self._wake_at(request, due)
             else:
@@ -182,10 +187,10 @@ class Confirmations:
 
         request.timer = self._clock.call_at(due, wake)
 
-    async def send(self, request: _Request) -> bool:
-        """Send a request, in a slot; return whether the endpoint is well."""
-        outcome = await self._dispatch.send(
-            Parcel(
+    async def send(self, request: _ConfirmationRequest) -> bool:
+        """Send a request, in a slot; return True if the endpoint is healthy."""
+        outcome = await self._dispatcher.send(
+            Notification(
                 subscription=request.subscription,
                 id=request.id,
                 payload=payload.encoded(request.found),
@@ -200,15 +205,17 @@ class Confirmations:
         if current:
             del self._pending[request.subscription.id]
         if not isinstance(outcome, Delivered):
-            self._dispatch.counts.add(
-                "failed", self._dispatch.kind(request.subscription)
+            self._dispatcher.counts.add(
+                "failed", self._dispatcher.kind(request.subscription)
             )
             reason = getattr(outcome, "reason", "the subscriber is gone")
-            LOG.warning("%s was not asked: %s", named(request.subscription), reason)
+            LOG.warning(
+                "no request to confirm for %s: %s", named(request.subscription), reason
+            )
         return not isinstance(outcome, Retry)
 
-    def _again(self, request: _Request, outcome: Retry) -> bool:
-        """Plan the next attempt; return False if there is none."""
+    def _again(self, request: _ConfirmationRequest, outcome: Retry) -> bool:
+        """Schedule the next attempt; return False if there is none."""
         waits = schedule(DEFAULT)
         if request.attempt > len(waits):
             return False
@@ -216,6 +223,8 @@ class Confirmations:
         if self._clock.now() + seconds >= request.expires:
             return False
         request.attempt += 1
-        self._dispatch.counts.add("retried", self._dispatch.kind(request.subscription))
+        self._dispatcher.counts.add(
+            "retried", self._dispatcher.kind(request.subscription)
+        )
         self.send_later(request, seconds)
         return True

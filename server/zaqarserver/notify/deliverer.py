@@ -1,7 +1,7 @@
-"""What a deliverer is: the class behind a kind of subscriber.
+"""The contract of deliverers: classes that send to one kind of subscriber.
 
-Deliverers are found by the scheme of the subscriber's URI through the entry point
-group ``zaqarserver.notify``. A class that serves several schemes is made once.
+A deliverer is found by the scheme of the subscriber's URI in the entry point group
+``zaqarserver.notify``. A class that serves several schemes is instantiated once.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.storage.subscriptions import Subscription
 
 
-class Parcel(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to tell one subscriber, once.
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to send something to one subscriber.
 
     Attributes:
-        subscription: Where it goes.
+        subscription: The subscription.
         id: The message's id; the same in every attempt.
         payload: The JSON object to send, in ASCII (``notifications`` 5.1, 7.2).
-        confirmation: The same object of a confirmation, by member; ``None`` for
-            a notification.
-        attempt: From 1.
-        now: The system's time, by which the receiver checks it.
+        confirmation: For a request to confirm, its members; else ``None``.
+        attempt: The number of the attempt, from 1.
+        now: The system's time, in seconds since the epoch, for time stamps.
     """
 
     subscription: Subscription
@@ -37,29 +36,29 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delivered(msgspec.Struct, frozen=True):
-    """The subscriber has it."""
+    """The subscriber accepted it."""
 
 
 class Failed(msgspec.Struct, frozen=True):
     """It cannot be delivered, now or later.
 
     Attributes:
-        reason: Why, for the log: no payload, signature or address in it.
+        reason: Why, for the log: without payload, signature or address.
     """
 
     reason: str
 
 
 class Gone(msgspec.Struct, frozen=True):
-    """The subscriber says that it wants nothing any more."""
+    """The subscriber does not want any more notifications."""
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """It may work later.
+    """The attempt failed; a later one may succeed.
 
     Attributes:
         reason: Why, for the log, as in :class:`Failed`.
-        after: Seconds that the subscriber asked to be left alone.
+        after: Minimum wait in seconds that the subscriber asked for.
     """
 
     reason: str
@@ -73,14 +72,14 @@ class Deliverer(abc.ABC):
     """Sends to the subscribers of one kind.
 
     Attributes:
-        follows_policy: Whether the retry policies of queue and subscription count
-            for this kind; otherwise the default policy does.
+        follows_policy: True if the retry policies of queue and subscription apply to
+            this kind; otherwise the default policy does.
 
     Args:
         settings: The settings of the notifier.
 
     Raises:
-        SettingsError: A setting that this kind needs is missing or wrong.
+        SettingsError: A required setting is missing or invalid.
     """
 
     follows_policy = True
@@ -90,22 +89,22 @@ class Deliverer(abc.ABC):
 
     # Not every kind has something to open: B027 asks for one in each.
     async def open(self) -> None:  # noqa: B027
-        """Make what sending needs; called on the event loop, once."""
+        """Acquire resources; called once, on the event loop, before sending."""
 
     async def close(self) -> None:  # noqa: B027
-        """Release it; nothing is being sent any more."""
+        """Release the resources; called after the last send."""
 
     def ended(self, subscription: Subscription) -> None:  # noqa: B027
-        """Release what a subscription had, now that its subscriber is gone."""
+        """Release the resources of a subscription whose subscriber is gone."""
 
     @abc.abstractmethod
     def endpoint(self, subscription: Subscription) -> str:
-        """Return what gets slow together, such as a host and port.
+        """Return the name of the endpoint, such as a host and port.
 
-        At most ``max_deliveries_per_endpoint`` parcels are out to one endpoint.
-        Never raises, whatever the subscriber's URI looks like.
+        At most ``max_deliveries_per_endpoint`` notifications are sent to one endpoint
+        at a time. It never raises, whatever the subscriber's URI looks like.
         """
 
     @abc.abstractmethod
-    async def deliver(self, parcel: Parcel) -> Outcome:
-        """Send a parcel and say what became of it, in bounded time."""
+    async def deliver(self, notification: Notification) -> Outcome:
+        """Send a notification, in bounded time; return the outcome."""

@@ -1,4 +1,4 @@
-"""From a subscription to the deliverer of its kind, and what is counted of it."""
+"""Finds the deliverer of a subscription, and counts the outcomes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from zaqarserver.notify.deliverer import (
     Delivered,
     Deliverer,
     Failed,
+    Notification,
     Outcome,
-    Parcel,
     Retry,
 )
 from zaqarserver.notify.settings import NotifySettings
@@ -40,12 +40,12 @@ def load_deliverers(settings: NotifySettings) -> dict[str, Deliverer]:
     return found
 
 
-class Counts:
-    """How many messages met which end, by kind of subscriber.
+class NotificationCounts:
+    """NotificationCounts messages by event and kind of subscriber.
 
-    The events are ``sent``, ``failed`` (given up), ``retried`` (put off after a
-    failure), ``expired`` (dropped, the message had ended), ``filtered`` (not
-    wanted, by filter or stage) and ``gone`` (the subscriber wants nothing more).
+    The events are ``sent``, ``failed`` (given up), ``retried`` (postponed after a
+    failure), ``expired`` (dropped, the message had expired), ``filtered`` (dropped by
+    filter or stage) and ``gone`` (the subscriber does not want any more).
     """
 
     def __init__(self) -> None:
@@ -61,8 +61,8 @@ class Counts:
         return dict(self._numbers)
 
 
-class Dispatch:
-    """Hands parcels to deliverers; nothing a deliverer does gets past it.
+class Dispatcher:
+    """Passes notifications to deliverers; turns their exceptions into outcomes.
 
     Args:
         deliverers: The deliverers by URI scheme.
@@ -70,7 +70,7 @@ class Dispatch:
 
     def __init__(self, deliverers: Mapping[str, Deliverer]) -> None:
         self._deliverers = dict(deliverers)
-        self.counts = Counts()
+        self.counts = NotificationCounts()
 
     def kind(self, subscription: Subscription) -> str:
         """Return the scheme of the subscriber, or ``unknown``."""
@@ -78,31 +78,31 @@ class Dispatch:
         return scheme if scheme in self._deliverers else "unknown"
 
     def deliverer(self, subscription: Subscription) -> Deliverer | None:
-        """Return who sends to this subscriber."""
+        """Return the deliverer of this subscriber, ``None`` if none is installed."""
         return self._deliverers.get(self.kind(subscription))
 
     def endpoint(self, subscription: Subscription) -> str:
-        """Return what gets slow together with this subscriber."""
+        """Return the name of the subscriber's endpoint."""
         deliverer = self.deliverer(subscription)
         return "unknown" if deliverer is None else deliverer.endpoint(subscription)
 
-    async def send(self, parcel: Parcel) -> Outcome:
-        """Send a parcel; whatever goes wrong becomes an outcome."""
-        deliverer = self.deliverer(parcel.subscription)
+    async def send(self, notification: Notification) -> Outcome:
+        """Send a notification; an exception becomes an outcome."""
+        deliverer = self.deliverer(notification.subscription)
         if deliverer is None:
-            return Failed("nothing is installed for this kind of subscriber")
+            return Failed("no deliverer is installed for this kind of subscriber")
         try:
-            outcome = await deliverer.deliver(parcel)
-        # A deliverer may be anybody's code: its defects must not stop the others.
+            outcome = await deliverer.deliver(notification)
+        # Deliverers may be third-party code: a defect must not stop the others.
         except Exception as error:  # noqa: BLE001
-            log_defect(named(parcel.subscription), error)
+            log_defect(named(notification.subscription), error)
             return Retry("internal error")
         if isinstance(outcome, Delivered):
-            self.counts.add("sent", self.kind(parcel.subscription))
+            self.counts.add("sent", self.kind(notification.subscription))
         return outcome
 
     def ended(self, subscription: Subscription) -> None:
-        """Say that a subscription was removed because its subscriber is gone."""
+        """Release a subscription that was deleted because its subscriber is gone."""
         deliverer = self.deliverer(subscription)
         if deliverer is not None:
             deliverer.ended(subscription)
@@ -119,17 +119,17 @@ class Dispatch:
 
 
 def named(subscription: Subscription) -> str:
-    """Return what a log line calls a subscription.
+    """Return the name of a subscription in log lines.
 
-    The subscriber's URI may hold passwords or tokens, so it is not named.
+    It does not contain the subscriber's URI, which may hold passwords or tokens.
     """
     return f"subscription {subscription.id} of {subscription.source}"
 
 
 def log_defect(what: str, error: Exception) -> None:
-    """Log an error that nobody expected: its type and place, not its text.
+    """Log an unexpected error: its type and place, not its text.
 
-    The text may quote what was being sent.
+    The text may quote the payload.
     """
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""

@@ -27,8 +27,8 @@ from zaqarserver.notify.deliverer import (
     Delivered,
     Deliverer,
     Failed,
+    Notification,
     Outcome,
-    Parcel,
     Retry,
 )
 from zaqarserver.notify.payload import SUBSCRIPTION_CONFIRMATION
@@ -77,10 +77,10 @@ class Mail(msgspec.Struct, frozen=True):
         return email.utils.parseaddr(self.sender)[1]
 
     def encoded(self) -> bytes:
-        """Return the mail as it is handed over, with LF as line ends.
+        """Return the encoded mail, with LF as line ends.
 
-        ASCII text goes as it is; other text is UTF-8 in base64, and text with
-        lines that mail servers would cut is quoted-printable.
+        ASCII text is sent unchanged, other text as UTF-8 in base64, and text with
+        lines that mail servers would cut as quoted-printable.
         """
         text = self.text.replace("\r\n", "\n").replace("\r", "\n")
         charset, encoding, content = "us-ascii", "7bit", text
@@ -129,8 +129,8 @@ def confirmation_link(base: str, found: Mapping[str, Any]) -> str:
 class MailDeliverer(Deliverer):
     """Sends to ``mailto`` subscribers, by a command or by SMTP.
 
-    The retry policies of queue and subscription are about webhooks; mail that
-    could not be handed over follows the default one.
+    The retry policies of queue and subscription apply to webhooks only; mail follows
+    the default one.
     """
 
     follows_policy = False
@@ -150,13 +150,13 @@ class MailDeliverer(Deliverer):
             _check_template(template)
 
     def endpoint(self, subscription: Subscription) -> str:  # noqa: ARG002
-        """Return the one way that all mail goes, whoever gets it."""
+        """Return one name for all mail: there is one command or mail server."""
         return "mail"
 
-    async def deliver(self, parcel: Parcel) -> Outcome:
-        """Hand one mail over; refusals by address or content are final."""
+    async def deliver(self, notification: Notification) -> Outcome:
+        """Send one mail; a refusal of an address or of the content is final."""
         try:
-            mail = self._mail(parcel)
+            mail = self._mail(notification)
         except BadRequest as error:
             return Failed(error.description)
         except ValueError:
@@ -169,18 +169,18 @@ class MailDeliverer(Deliverer):
         except TimeoutError:
             return Retry("timeout")
 
-    def _mail(self, parcel: Parcel) -> Mail:
-        addresses, subject = recipients_of(parcel.subscription.subscriber)
-        if parcel.confirmation is not None:
-            return self._confirmation(addresses, parcel.confirmation)
-        options = parcel.subscription.options
+    def _mail(self, notification: Notification) -> Mail:
+        addresses, subject = recipients_of(notification.subscription.subscriber)
+        if notification.confirmation is not None:
+            return self._confirmation(addresses, notification.confirmation)
+        options = notification.subscription.options
         if subject is None:
             subject = options.get("subject", "")
         return Mail(
             sender=check_header_value("from", options.get("from", "")),
             recipients=addresses,
             subject=check_header_value("subject", subject),
-            text=parcel.payload.decode("ascii"),
+            text=notification.payload.decode("ascii"),
         )
 
     def _confirmation(
@@ -239,8 +239,8 @@ class MailDeliverer(Deliverer):
             tls_context=self._tls,
         )
         try:
-            # Ends with QUIT. Whom a server refuses beside others that it takes is
-            # not tried again: the others would get the mail twice.
+            # Ends with QUIT. If a server refuses some recipients and accepts others,
+            # there is no retry: the others would get the mail twice.
             async with client:
                 await client.sendmail(
                     mail.envelope_sender, mail.recipients, mail.encoded()
@@ -259,14 +259,14 @@ class MailDeliverer(Deliverer):
 
 async def _feed(process: asyncio.subprocess.Process, content: bytes) -> None:
     """Write to a command and wait for its end; it may end without reading all."""
-    # What a closed pipe raises depends on the event loop. The status will tell.
+    # The exception of a closed pipe depends on the event loop; the status decides.
     with contextlib.suppress(ConnectionError, RuntimeError):
         await process.communicate(content)
     await process.wait()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Leave no process behind, whatever ended the wait for it."""
+    """Kill the process if it still runs, and reap it."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -295,7 +295,7 @@ def _smtp_tls(settings: NotifySettings) -> ssl.SSLContext | None:
 
 
 def _check_template(template: Mapping[str, str]) -> None:
-    """Find what would fail each confirmation mail now, not at the first one."""
+    """Refuse a template that would make each confirmation mail fail."""
     try:
         template["body"].format("queue", "project", "link")
         check_header_value("topic", template["topic"])

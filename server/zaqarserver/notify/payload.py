@@ -1,4 +1,4 @@
-"""What a subscriber is sent (``notifications`` 5.1 and 7.2).
+"""The content of notifications and confirmations (``notifications`` 5.1 and 7.2).
 
 The body of a message is copied as the text that was posted: numbers keep their
 digits and objects the order of their members. Only what is not ASCII is escaped.
@@ -23,7 +23,7 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 def notification(queue: str, body: bytes, ttl: int, delay: int = 0) -> bytes:
-    """Return the JSON object that tells of one message, in ASCII.
+    """Return the JSON object of a notification about one message, in ASCII.
 
     Exactly four keys, or five with ``delay``: receivers compare the whole.
 
@@ -45,13 +45,13 @@ def notification(queue: str, body: bytes, ttl: int, delay: int = 0) -> bytes:
 
 
 def _ascii(text: str) -> str:
-    """Escape what is not ASCII; in valid JSON that is found in strings only."""
+    """Escape characters that are not ASCII; in valid JSON they are in strings only."""
     if text.isascii():
         return text
     return _NOT_ASCII.sub(lambda found: json.dumps(found.group())[1:-1], text)
 
 
-class Signed(msgspec.Struct, frozen=True):
+class SignedConfirmation(msgspec.Struct, frozen=True):
     """A pre-signed confirm request (``notifications`` 10.1), one path, one method.
 
     Attributes:
@@ -70,9 +70,9 @@ class Signed(msgspec.Struct, frozen=True):
 
 
 def confirmation(
-    message_type: str, queue: str, signed: Signed, public_url: str | None
+    message_type: str, queue: str, signed: SignedConfirmation, public_url: str | None
 ) -> dict[str, Any]:
-    """Return the object that asks to confirm, or tells of an unsubscription.
+    """Return the object of a request to confirm, or about the end of a subscription.
 
     Args:
         message_type: ``SubscriptionConfirmation`` or ``UnsubscribeConfirmation``.

@@ -1,4 +1,4 @@
-"""One message to one subscription: whether, what, and when again."""
+"""Sending one message to one subscription: filter, payload, next attempt."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import msgspec
 
 from zaqarserver.clock import Clock
 from zaqarserver.errors import BadRequest, Unavailable
-from zaqarserver.notify.deliverer import Failed, Outcome, Parcel, Retry
-from zaqarserver.notify.dispatch import Dispatch, log_defect, named
-from zaqarserver.notify.known import Admission, Knowledge, Readable
+from zaqarserver.notify.deliverer import Failed, Notification, Outcome, Retry
+from zaqarserver.notify.dispatch import Dispatcher, log_defect, named
+from zaqarserver.notify.readable import MessageCache, ReadBody, SubscriptionFilter
 from zaqarserver.storage.subscriptions import Noticed, Subscription
 from zaqarserver.subscribers.retry import DEFAULT, choose, schedule
 
@@ -19,44 +19,44 @@ QueueMetadata = Callable[[str, str], Awaitable[Mapping[str, Any] | None]]
 
 
 class Dropped(msgspec.Struct, frozen=True):
-    """There was nothing to send."""
+    """The message was not sent: it has expired or is filtered out."""
 
 
 class Sender:
     """Sends single messages.
 
     Args:
-        dispatch: The deliverers.
-        clock: The time.
+        dispatcher: The deliverers.
+        clock: The clock.
         queue_metadata: See :class:`zaqarserver.notify.worker.Notifier`.
         readable: See :class:`zaqarserver.notify.worker.Notifier`.
     """
 
     def __init__(
         self,
-        dispatch: Dispatch,
+        dispatcher: Dispatcher,
         clock: Clock,
         queue_metadata: QueueMetadata,
-        readable: Readable,
+        readable: ReadBody,
     ) -> None:
-        self._dispatch = dispatch
+        self._dispatcher = dispatcher
         self._clock = clock
         self._queue_metadata = queue_metadata
-        self._knowledge = Knowledge(readable)
+        self._cache = MessageCache(readable)
 
     def drops(
-        self, subscription: Subscription, admission: Admission, message: Noticed
+        self, subscription: Subscription, filter_: SubscriptionFilter, message: Noticed
     ) -> bool:
-        """Drop a message that has ended, or is known and not wanted.
+        """Drop a message that has expired, or is cached and filtered out.
 
-        :meth:`send` does the same; this takes no turn of the loop for each of many.
+        :meth:`send` does the same; this needs no turn of the loop for each message.
         """
         if message.expires <= self._clock.now():
             self._drop("expired", subscription)
             return True
-        known = self._knowledge.seen(subscription.project, subscription.source, message)
+        known = self._cache.seen(subscription.project, subscription.source, message)
         try:
-            dropped = known is not None and not admission.admits(known)
+            dropped = known is not None and not filter_.selects(known)
         except BadRequest:
             return False
         if dropped:
@@ -66,35 +66,35 @@ class Sender:
     async def send(
         self,
         subscription: Subscription,
-        admission: Admission,
+        filter_: SubscriptionFilter,
         message: Noticed,
         attempt: int,
     ) -> Outcome | Dropped:
-        """Send a message if it is still alive and wanted.
+        """Send a message unless it has expired or is filtered out.
 
         Args:
-            subscription: Where it goes.
-            admission: What it wants.
+            subscription: The subscription.
+            filter_: Its filter.
             message: The message.
-            attempt: From 1.
+            attempt: The number of the attempt, from 1.
         """
         if message.expires <= self._clock.now():
             return self._drop("expired", subscription)
         try:
-            known = await self._knowledge.of(
+            known = await self._cache.of(
                 subscription.project, subscription.source, message
             )
-            if known is None or not admission.admits(known):
+            if known is None or not filter_.selects(known):
                 return self._drop("filtered", subscription)
             content = known.content
         except BadRequest as error:
             return Failed(error.description)
-        # Stages are anybody's code, and a missing key may be back tomorrow.
+        # Stages may be third-party code, and a missing key may be restored later.
         except Exception as error:  # noqa: BLE001
             log_defect(f"{named(subscription)}: unreadable message", error)
             return Retry("the message cannot be read")
-        return await self._dispatch.send(
-            Parcel(
+        return await self._dispatcher.send(
+            Notification(
                 subscription=subscription,
                 id=message.id,
                 payload=content,
@@ -104,22 +104,22 @@ class Sender:
         )
 
     def _drop(self, event: str, subscription: Subscription) -> Dropped:
-        self._dispatch.counts.add(event, self._dispatch.kind(subscription))
+        self._dispatcher.counts.add(event, self._dispatcher.kind(subscription))
         return Dropped()
 
-    async def again(
+    async def next_attempt(
         self, subscription: Subscription, message: Noticed, failures: int, asked: float
     ) -> float | None:
-        """Return when to try again, or ``None`` to give the message up.
+        """Return the time of the next attempt, or ``None`` to give up.
 
         Args:
-            subscription: Where it goes.
-            message: The message; past its end there is no use in trying.
+            subscription: The subscription.
+            message: The message; it is not sent after it has expired.
             failures: Failed attempts so far, at least 1.
-            asked: Seconds that the subscriber asked to be left alone.
+            asked: Minimum wait in seconds that the subscriber asked for.
         """
         policy = DEFAULT
-        deliverer = self._dispatch.deliverer(subscription)
+        deliverer = self._dispatcher.deliverer(subscription)
         if deliverer is not None and deliverer.follows_policy:
             policy = choose(
                 await self._policy_of_queue(subscription),

@@ -25,18 +25,18 @@ UNSUBSCRIBE_TEMPLATE = {
 
 
 class TrustTokens(Protocol):
-    """What has tokens for subscribers that need one (``notifications`` 9)."""
+    """Tokens for subscribers with a trust (``notifications`` 9)."""
 
     async def token(self, trust: str) -> str:
-        """Return a token that a trust gives.
+        """Return a token of a trust.
 
         Raises:
-            TrustGone: The trust gives none any more.
+            TrustGone: The trust does not exist any more.
             IdentityUnavailable: The identity service does not answer.
         """
 
     def drop(self, trust: str, token: str) -> None:
-        """Forget a token that was not accepted."""
+        """Drop a token that was refused."""
 
     def delete(self, trust: str, /) -> None:
         """Remove a trust in the background."""
@@ -47,24 +47,23 @@ class NotifySettings:
     """The group ``[notification]``.
 
     Attributes:
-        trusts: A part of the server: gives tokens; ``None`` where there are none.
+        trusts: The tokens of trusts; ``None`` without ``[trustee]``. Not an option.
     """
 
     trusts: TrustTokens | None = None
 
     max_notifier_workers: int = setting(
         100,
-        "How many notifications may be on their way at the same time. They "
-        "are no threads; one that waits for a retry is not counted. Endpoints that "
-        "failed last time get at most half of them, and what takes longer than "
-        "two seconds makes room for others, up to as many again.",
+        "How many notifications may be sent at the same time. They are not threads; "
+        "one that waits for a retry is not counted. Endpoints whose last "
+        "notification failed get at most half of them; one that takes longer than "
+        "two seconds makes room for another, up to the same number again.",
         min=2,
         max=10000,
     )
     max_deliveries_per_endpoint: int = setting(
         8,
-        "How many notifications may be on their way to one host and port at "
-        "the same time.",
+        "How many notifications may be sent to one host and port at the same time.",
         min=1,
     )
     require_confirmation: bool = setting(
@@ -88,8 +87,8 @@ class NotifySettings:
     )
     drain_timeout: float = setting(
         5.0,
-        "Seconds that notifications under way get to finish when the server "
-        "stops. The rest is sent after the next start.",
+        "Seconds that notifications have to finish when the server stops. The rest "
+        "is sent after the next start.",
         min=0,
     )
 
@@ -100,10 +99,10 @@ class NotifySettings:
         30.0, "Seconds that a webhook request may take as a whole.", min=0.1
     )
     max_response_size: int = setting(
-        65536, "Bytes that are read of a webhook's answer; the rest is cut off.", min=0
+        65536, "Bytes to read of a webhook's answer; the rest is cut off.", min=0
     )
     max_retry_after: int = setting(
-        3600, "Seconds that a webhook may put us off with Retry-After, at most.", min=0
+        3600, "The longest Retry-After of a webhook that is followed, seconds.", min=0
     )
     webhook_ca_file: str | None = setting(
         None, "A file of CA certificates for https webhooks, in place of the system's."
@@ -119,8 +118,8 @@ class NotifySettings:
     allowed_networks: tuple[str, ...] = setting(
         (),
         "Networks that webhooks may reach although they are not public, such "
-        "as 10.20.0.0/16 or 127.0.0.1/32. Whoever may subscribe can then make "
-        "this server post to any port there.",
+        "as 10.20.0.0/16 or 127.0.0.1/32. Every caller that may subscribe can then "
+        "make this server post to any port there.",
     )
     denied_networks: tuple[str, ...] = setting(
         (), "Networks that webhooks may never reach, whatever else is allowed."
@@ -148,7 +147,7 @@ class NotifySettings:
         cfg.PortOpt,
     )
     smtp_user_name: str | None = setting(
-        None, "The name to log in to the mail server with; none logs in."
+        None, "The name to log in to the mail server with; without it, no login."
     )
     smtp_user_password: str | None = setting(
         None, "The password to log in to the mail server with.", secret=True
@@ -175,6 +174,6 @@ class NotifySettings:
     )
     unsubscribe_confirmation_email_template: dict[str, str] = setting(
         UNSUBSCRIBE_TEMPLATE,
-        "The mail that tells of an unsubscription: topic, body and sender. In "
+        "The mail about the end of a subscription: topic, body and sender. In "
         "the body {0} is the queue, {1} the project and {2} the link.",
     )

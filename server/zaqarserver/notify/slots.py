@@ -1,10 +1,10 @@
-"""Who may send now: bounded slots, shared fairly between endpoints.
+"""Bounded slots for sending, shared fairly between endpoints.
 
-A slot is held while something is being sent, never while it waits for a retry.
-There are two lanes. Sending to an endpoint that is *sick* -- it failed last time,
-or has let somebody wait for long just now -- starts in the slow lane only, and
-what takes long moves over there from the quick one. So endpoints that are dead or
-slow do not hold up the others, in the slots as little as in what waits for them.
+A slot is occupied while something is being sent, never while it waits for a retry.
+There are two lanes. Jobs for a *failing* endpoint (the last send failed, or takes
+long) start in the slow lane only, and a job that takes long moves there from the quick
+lane. So dead or slow endpoints do not delay the others, neither in the slots nor in the
+queues in front of them: jobs above the share of an endpoint are postponed.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from zaqarserver.clock import Clock
 from zaqarserver.common.lru import LRU
 
 LONG: Final = 2.0  # seconds after which sending counts as slow
-_WINDOW = 2  # jobs that are held in all, for each slot
-_SICK = 10_000  # endpoints that are remembered as failing
-_PUT_OFF = (1.0, 60.0)  # seconds
+_WINDOW = 2  # jobs, running and waiting, for each slot
+_MAX_FAILING = 10_000  # failing endpoints that are remembered
+_POSTPONE_SECONDS = (1.0, 60.0)  # seconds
 
 
 class Job(Protocol):
-    """Something to send to an endpoint; neither method raises."""
+    """A job: something to send to an endpoint. Its methods never raise."""
 
     async def run(self) -> bool:
-        """Send, and return whether the endpoint is well."""
+        """Send; return True if the endpoint is healthy."""
 
-    async def put_off(self, seconds: float) -> None:
-        """Take the job back: too much waits for its endpoint.
+    async def postpone(self, seconds: float) -> None:
+        """Take the job back, because too many wait for its endpoint.
 
         Args:
-            seconds: After which it may be worth offering it again.
+            seconds: When to offer it again.
         """
 
 
 class _Endpoint:
-    """What is sent, or waits to be sent, to one endpoint."""
+    """The running and waiting jobs of one endpoint."""
 
-    __slots__ = ("active", "away", "last", "name", "queued", "sick", "waiting")
+    __slots__ = ("active", "failing", "last", "name", "postponed", "queued", "waiting")
 
-    def __init__(self, name: str, *, sick: bool) -> None:
+    def __init__(self, name: str, *, failing: bool) -> None:
         self.name = name
-        self.sick = sick
+        self.failing = failing
         self.active = 0
-        self.away = 0  # put off, and not seen again so far
+        self.postponed = 0  # jobs that were postponed and not offered again yet
         self.queued = False
         self.last = 0.0
         self.waiting: deque[Job] = deque()
 
 
 class _Lane:
-    """Where one running job counts."""
+    """The lane in which a running job counts."""
 
     __slots__ = ("slow",)
 
@@ -65,11 +65,11 @@ class Slots:
     """Runs jobs in a bounded number of slots.
 
     Args:
-        total: The slots, at least 2; half of them are the slow lane. As many
-            again may be added to the slow lane by what takes long.
-        per_endpoint: How many of them one endpoint may hold.
-        clock: The time.
-        freed: Called whenever there may be room again.
+        total: The number of slots, at least 2; half of them are the slow lane. Jobs
+            that take long may extend the slow lane by the same number.
+        per_endpoint: The number of slots that one endpoint may occupy.
+        clock: The clock.
+        freed: Called whenever more jobs may fit.
     """
 
     def __init__(
@@ -87,105 +87,105 @@ class Slots:
         self._clock = clock
         self._freed = freed
         self._endpoints: dict[str, _Endpoint] = {}
-        self._sick: LRU[str, None] = LRU(_SICK)
+        self._failing: LRU[str, None] = LRU(_MAX_FAILING)
         self._ready: deque[_Endpoint] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._errands: set[asyncio.Task[None]] = set()
+        self._postponing: set[asyncio.Task[None]] = set()
         self._waiting = 0
-        self._sick_waiting = 0
+        self._failing_waiting = 0
         self._slow = 0
         self._closed = False
 
     @property
-    def room(self) -> int:
-        """How many more jobs can be held, running and waiting ones together."""
+    def free(self) -> int:
+        """The number of jobs that still fit, running and waiting ones together."""
         held = len(self._tasks) - self._slow + self._waiting
         return 0 if self._closed else max(0, self._window - held)
 
-    def offer(self, endpoint: str, job: Job) -> None:
-        """Run a job as soon as there is a slot for it, or put it off.
+    def offer(self, name: str, job: Job) -> None:
+        """Run a job as soon as a slot is free, or postpone it.
 
         Args:
-            endpoint: What the job sends to.
+            name: The endpoint that the job sends to.
             job: The job.
         """
-        place = self._endpoints.get(endpoint)
-        if place is None:
-            place = _Endpoint(endpoint, sick=endpoint in self._sick)
-            self._endpoints[endpoint] = place
-        place.waiting.append(job)
+        endpoint = self._endpoints.get(name)
+        if endpoint is None:
+            endpoint = _Endpoint(name, failing=name in self._failing)
+            self._endpoints[name] = endpoint
+        endpoint.waiting.append(job)
         self._waiting += 1
-        self._sick_waiting += place.sick
-        self._queue(place)
+        self._failing_waiting += endpoint.failing
+        self._queue(endpoint)
         self._start()
-        self._shed(place)
+        self._postpone_excess(endpoint)
 
-    def _queue(self, place: _Endpoint) -> None:
-        """Let an endpoint have its turn, if something waits for it."""
-        if place.waiting and not place.queued:
-            place.queued = True
-            self._ready.append(place)
+    def _queue(self, endpoint: _Endpoint) -> None:
+        """Add an endpoint with waiting jobs to the round-robin queue."""
+        if endpoint.waiting and not endpoint.queued:
+            endpoint.queued = True
+            self._ready.append(endpoint)
 
     def _start(self) -> None:
-        """Start what fits, one job an endpoint in turn."""
+        """Start the jobs that fit, one for each endpoint in turn."""
         started = True
         while started and not self._closed:
             started = False
             for _ in range(len(self._ready)):
-                place = self._ready.popleft()
-                place.queued = False
-                if place.waiting and self._fits(place):
-                    self._launch(place)
+                endpoint = self._ready.popleft()
+                endpoint.queued = False
+                if endpoint.waiting and self._fits(endpoint):
+                    self._launch(endpoint)
                     started = True
-                self._queue(place)
+                self._queue(endpoint)
 
-    def _fits(self, place: _Endpoint) -> bool:
-        if place.active >= self._per_endpoint:
+    def _fits(self, endpoint: _Endpoint) -> bool:
+        if endpoint.active >= self._per_endpoint:
             return False
-        if place.sick:
+        if endpoint.failing:
             return self._slow < self._slow_slots
         return len(self._tasks) - self._slow < self._quick_slots
 
-    def _shed(self, place: _Endpoint) -> None:
-        """Put off what an endpoint may not keep waiting."""
-        while self._crowded(place):
-            job = place.waiting.pop()
-            self._left(place)
-            shortest, longest = _PUT_OFF
-            place.away += 1
-            ahead = len(place.waiting) + place.away
-            wait = place.last * ahead / self._per_endpoint
+    def _postpone_excess(self, endpoint: _Endpoint) -> None:
+        """Postpone the newest jobs above an endpoint's share."""
+        while self._crowded(endpoint):
+            job = endpoint.waiting.pop()
+            self._count_one_less(endpoint)
+            shortest, longest = _POSTPONE_SECONDS
+            endpoint.postponed += 1
+            ahead = len(endpoint.waiting) + endpoint.postponed
+            wait = endpoint.last * ahead / self._per_endpoint
             seconds = min(max(shortest, wait), longest)
-            self._track(job.put_off(seconds), self._errands)
-        self._forget(place)
+            self._track(job.postpone(seconds), self._postponing)
+        self._forget(endpoint)
 
-    def _forget(self, place: _Endpoint) -> None:
-        if not place.active and not place.waiting:
-            self._endpoints.pop(place.name, None)
+    def _forget(self, endpoint: _Endpoint) -> None:
+        if not endpoint.active and not endpoint.waiting:
+            self._endpoints.pop(endpoint.name, None)
 
-    def _crowded(self, place: _Endpoint) -> bool:
-        if self._closed or not place.waiting:
+    def _crowded(self, endpoint: _Endpoint) -> bool:
+        if self._closed or not endpoint.waiting:
             return False
-        if place.sick:
-            crowd = self._sick_waiting > self._window // 2
-            return crowd or len(place.waiting) > self._per_endpoint
+        if endpoint.failing:
+            crowd = self._failing_waiting > self._window // 2
+            return crowd or len(endpoint.waiting) > self._per_endpoint
         crowd = self._waiting > self._window
-        return crowd or len(place.waiting) > max(1, self._window // 4)
+        return crowd or len(endpoint.waiting) > max(1, self._window // 4)
 
-    def _left(self, place: _Endpoint) -> None:
-        """One job less waits for an endpoint."""
+    def _count_one_less(self, endpoint: _Endpoint) -> None:
+        """Count one waiting job less."""
         self._waiting -= 1
-        self._sick_waiting -= place.sick
+        self._failing_waiting -= endpoint.failing
 
-    def _launch(self, place: _Endpoint) -> None:
-        job = place.waiting.popleft()
-        self._left(place)
-        place.active += 1
-        place.away = max(0, place.away - 1)
-        lane = _Lane(slow=place.sick)
+    def _launch(self, endpoint: _Endpoint) -> None:
+        job = endpoint.waiting.popleft()
+        self._count_one_less(endpoint)
+        endpoint.active += 1
+        endpoint.postponed = max(0, endpoint.postponed - 1)
+        lane = _Lane(slow=endpoint.failing)
         self._slow += lane.slow
-        task = self._track(self._run(place, job, lane), self._tasks)
-        task.add_done_callback(lambda _: self._ended(place, lane))
+        task = self._track(self._run(endpoint, job, lane), self._tasks)
+        task.add_done_callback(lambda _: self._ended(endpoint, lane))
 
     @staticmethod
     def _track(
@@ -196,54 +196,56 @@ class Slots:
         task.add_done_callback(among.discard)
         return task
 
-    async def _run(self, place: _Endpoint, job: Job, lane: _Lane) -> None:
+    async def _run(self, endpoint: _Endpoint, job: Job, lane: _Lane) -> None:
         begun = self._clock.now()
-        timer = self._clock.call_at(begun + LONG, lambda: self._takes_long(place, lane))
+        timer = self._clock.call_at(
+            begun + LONG, lambda: self._takes_long(endpoint, lane)
+        )
         try:
-            well = await job.run()
+            healthy = await job.run()
         finally:
             timer.cancel()
-        place.last = self._clock.now() - begun
-        self._judge(place, well=well)
+        endpoint.last = self._clock.now() - begun
+        self._set_health(endpoint, healthy=healthy)
 
-    def _takes_long(self, place: _Endpoint, lane: _Lane) -> None:
-        """Let a job that takes long make room in the quick lane."""
-        self._judge(place, well=False)
+    def _takes_long(self, endpoint: _Endpoint, lane: _Lane) -> None:
+        """Move a job that takes long to the slow lane."""
+        self._set_health(endpoint, healthy=False)
         if not lane.slow and self._slow < self._slow_most:
             lane.slow = True
             self._slow += 1
-        self._go_on()
+        self._continue()
 
-    def _judge(self, place: _Endpoint, *, well: bool) -> None:
-        if place.sick == well:
-            place.sick = not well
-            moved = len(place.waiting)
-            self._sick_waiting += moved if place.sick else -moved
-        self._sick.pop(place.name, None)
-        if place.sick:
-            self._sick[place.name] = None
-            self._shed(place)
+    def _set_health(self, endpoint: _Endpoint, *, healthy: bool) -> None:
+        if endpoint.failing == healthy:
+            endpoint.failing = not healthy
+            moved = len(endpoint.waiting)
+            self._failing_waiting += moved if endpoint.failing else -moved
+        self._failing.pop(endpoint.name, None)
+        if endpoint.failing:
+            self._failing[endpoint.name] = None
+            self._postpone_excess(endpoint)
 
-    def _ended(self, place: _Endpoint, lane: _Lane) -> None:
+    def _ended(self, endpoint: _Endpoint, lane: _Lane) -> None:
         self._slow -= lane.slow
-        place.active -= 1
-        self._forget(place)
-        self._go_on()
+        endpoint.active -= 1
+        self._forget(endpoint)
+        self._continue()
 
-    def _go_on(self) -> None:
+    def _continue(self) -> None:
         if not self._closed:
             self._start()
             self._freed()
 
     async def close(self, seconds: float) -> None:
-        """Start nothing more; let what runs end, and cancel it after a while.
+        """Start nothing more; wait for running jobs, then cancel the rest.
 
         Args:
-            seconds: How long it may take.
+            seconds: How long to wait.
         """
         self._closed = True
         self._ready.clear()
-        running = self._tasks | self._errands
+        running = self._tasks | self._postponing
         if not running:
             return
         _, late = await asyncio.wait(running, timeout=seconds)

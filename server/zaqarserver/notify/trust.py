@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from zaqarserver.errors import BadRequest, TrustGone, Unavailable
-from zaqarserver.notify.deliverer import Failed, Outcome, Parcel, Retry
+from zaqarserver.notify.deliverer import Failed, Notification, Outcome, Retry
 from zaqarserver.notify.settings import TrustTokens
 from zaqarserver.notify.webhook import Target, WebhookDeliverer
 from zaqarserver.storage.subscriptions import Subscription
@@ -19,17 +19,17 @@ _TOKEN: Final = "X-Auth-Token"  # noqa: S105 - the name of a header
 class TrustDeliverer(WebhookDeliverer):
     """Posts to ``trust+http`` and ``trust+https`` subscribers.
 
-    Each request carries a token of the subscription's trust, so that the receiver
-    acts for the user that subscribed. All else is as with webhooks.
+    Each request carries a token of the subscription's trust, so that the receiver can
+    act for the user that subscribed. The rest is the same as for webhooks.
     """
 
     def endpoint(self, subscription: Subscription) -> str:
-        """Return the URL's scheme, host and port: those of the webhook."""
+        """Return the scheme, host and port of the webhook's URL."""
         return super().endpoint(
             msgspec.structs.replace(subscription, subscriber=_plain(subscription))
         )
 
-    async def target(self, parcel: Parcel) -> Target:
+    async def target(self, notification: Notification) -> Target:
         """Return the URL and the token.
 
         Raises:
@@ -37,32 +37,34 @@ class TrustDeliverer(WebhookDeliverer):
             TrustGone: The trust gives no token any more.
             IdentityUnavailable: The identity service does not answer.
         """
-        subscription = parcel.subscription
+        subscription = notification.subscription
         token = await self._trusts().token(_trust(subscription))
         return Target(_plain(subscription), {_TOKEN: token})
 
     def _trusts(self) -> TrustTokens:
         if self.settings.trusts is None:
-            raise BadRequest("this server has no [trustee] to get tokens for")
+            raise BadRequest("[trustee] is not configured here")
         return self.settings.trusts
 
-    async def deliver(self, parcel: Parcel) -> Outcome:
-        """Send one request, with a token that the trust gives."""
+    async def deliver(self, notification: Notification) -> Outcome:
+        """Send one request with a token of the trust."""
         try:
-            return await super().deliver(parcel)
+            return await super().deliver(notification)
         except TrustGone:
             return Failed("its trust is gone")
         except Unavailable:
             return Retry("no token: the identity service does not answer")
 
     def judge(
-        self, target: Target, parcel: Parcel, status: int, asked: float
+        self, target: Target, notification: Notification, status: int, asked: float
     ) -> Outcome:
-        """Take a refused token for one that ended early: the next try has another."""
+        """Drop a token that was refused (401): the next attempt gets a new one."""
         if status == 401:
-            self._trusts().drop(_trust(parcel.subscription), target.headers[_TOKEN])
+            self._trusts().drop(
+                _trust(notification.subscription), target.headers[_TOKEN]
+            )
             return Retry("status 401")
-        return super().judge(target, parcel, status, asked)
+        return super().judge(target, notification, status, asked)
 
     def ended(self, subscription: Subscription) -> None:
         """Remove the trust, if it was made for the subscription."""

@@ -27,8 +27,8 @@ from zaqarserver.notify.deliverer import (
     Deliverer,
     Failed,
     Gone,
+    Notification,
     Outcome,
-    Parcel,
     Retry,
 )
 from zaqarserver.notify.payload import substituted
@@ -37,7 +37,7 @@ from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.subscribers.options import check_post_data, check_post_headers
 from zaqarserver.subscribers.uris import webhook_url
 
-_PUT_OFF = frozenset((429, 503))
+_WAIT_STATUSES = frozenset((429, 503))
 _UNUSABLE = "the subscriber's URL or headers cannot be used"
 _CHUNK = 16384
 _KEEP_ALIVE = 15.0  # seconds
@@ -70,11 +70,11 @@ def signature(key: bytes, message_id: str, timestamp: int, content: bytes) -> st
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where a request goes, and what it carries beside its content.
+    """The target of a request: its URL and additional headers.
 
     Attributes:
         url: An ``http`` or ``https`` URL.
-        headers: Headers beside the content type; ``post_headers`` win over them.
+        headers: Headers; ``post_headers`` of the subscription override them.
     """
 
     url: str
@@ -124,7 +124,7 @@ class WebhookDeliverer(Deliverer):
         )
 
     async def close(self) -> None:
-        """End the connections and lookups."""
+        """Close the connections and lookups."""
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -141,53 +141,53 @@ class WebhookDeliverer(Deliverer):
             return "invalid"
         return f"{parts.scheme.lower()}://{parts.hostname}:{port}"
 
-    async def target(self, parcel: Parcel) -> Target:
-        """Return where a parcel goes; kinds that build on webhooks differ here.
+    async def target(self, notification: Notification) -> Target:
+        """Return the target of a notification; subclasses override it.
 
         Raises:
-            BadRequest: There is nowhere it could go.
+            BadRequest: The subscription has no usable target.
         """
-        return Target(parcel.subscription.subscriber, {})
+        return Target(notification.subscription.subscriber, {})
 
-    async def deliver(self, parcel: Parcel) -> Outcome:
-        """Send one request; what its outcome means is in :func:`outcome_of`."""
+    async def deliver(self, notification: Notification) -> Outcome:
+        """Send one request; :func:`outcome_of` maps its status to an outcome."""
         try:
-            return await self._send(parcel, await self.target(parcel))
+            return await self._send(notification, await self.target(notification))
         except BadRequest as error:
             return Failed(error.description)
         except TimeoutError:
             return Retry("timeout")
-        # Before ValueError: a certificate that is not trusted is one as well.
+        # Before ValueError: the error of an untrusted certificate is one, too.
         except aiohttp.ClientError as error:
             return _outcome_of_error(error)
         except ValueError:
             return Failed(_UNUSABLE)
 
-    async def _send(self, parcel: Parcel, target: Target) -> Outcome:
+    async def _send(self, notification: Notification, target: Target) -> Outcome:
         if self._session is None:
             raise RuntimeError("the deliverer is not open")
-        content = _content(parcel)
+        content = _content(notification)
         async with self._session.post(
             webhook_url(target.url),
             data=content,
-            headers=self._headers(parcel, target, content),
+            headers=self._headers(notification, target, content),
             allow_redirects=False,
         ) as answer:
             await self._discard(answer)
-        asked = retry_after(answer.headers.get("Retry-After"), parcel.now)
+        asked = retry_after(answer.headers.get("Retry-After"), notification.now)
         asked = min(asked, self.settings.max_retry_after)
-        return self.judge(target, parcel, answer.status, asked)
+        return self.judge(target, notification, answer.status, asked)
 
     def judge(
-        self, _target: Target, _parcel: Parcel, status: int, asked: float
+        self, _target: Target, _notification: Notification, status: int, asked: float
     ) -> Outcome:
-        """Return what an answer means; kinds that build on webhooks differ here."""
+        """Return the outcome of an answer; subclasses override it."""
         return outcome_of(status, asked)
 
     async def _discard(self, answer: aiohttp.ClientResponse) -> None:
         """Read the answer's body, so that the connection can be used again.
 
-        A longer one than allowed is cut off with its connection.
+        Close the connection if the body is longer than allowed.
         """
         left = self.settings.max_response_size
         async for chunk in answer.content.iter_chunked(_CHUNK):
@@ -197,24 +197,26 @@ class WebhookDeliverer(Deliverer):
                 return
 
     def _headers(
-        self, parcel: Parcel, target: Target, content: bytes
+        self, notification: Notification, target: Target, content: bytes
     ) -> dict[str, str]:
-        timestamp = int(parcel.now)
+        timestamp = int(notification.now)
         wanted = {
             "Content-Type": "application/json",
             **target.headers,
-            **check_post_headers(parcel.subscription.options.get("post_headers") or {}),
+            **check_post_headers(
+                notification.subscription.options.get("post_headers") or {}
+            ),
         }
-        # One of each: a name that differs in case only replaces the default.
+        # Names are compared without case: a header of the options replaces a default.
         named = {name.lower(): (name, value) for name, value in wanted.items()}
         headers = dict(named.values())
-        headers["webhook-id"] = parcel.id
+        headers["webhook-id"] = notification.id
         headers["webhook-timestamp"] = str(timestamp)
         if self._key is not None:
             headers["webhook-signature"] = signature(
-                self._key, parcel.id, timestamp, content
+                self._key, notification.id, timestamp, content
             )
-        headers["Zaqar-Delivery-Attempt"] = str(parcel.attempt)
+        headers["Zaqar-Delivery-Attempt"] = str(notification.attempt)
         return headers
 
 
@@ -227,10 +229,12 @@ def _tls_context(ca_file: str | None) -> ssl.SSLContext:
         ) from error
 
 
-def _content(parcel: Parcel) -> bytes:
-    raw = parcel.subscription.options.get("post_data")
+def _content(notification: Notification) -> bytes:
+    raw = notification.subscription.options.get("post_data")
     post_data = None if raw is None else check_post_data(raw)
-    return substituted(parcel.payload, post_data, keep=parcel.confirmation is not None)
+    return substituted(
+        notification.payload, post_data, keep=notification.confirmation is not None
+    )
 
 
 def _outcome_of_error(error: aiohttp.ClientError) -> Outcome:
@@ -242,15 +246,15 @@ def _outcome_of_error(error: aiohttp.ClientError) -> Outcome:
 
 
 def outcome_of(status: int, asked: float = 0.0) -> Outcome:
-    """Return what the status of an answer means (``notifications`` 5.3).
+    """Return the outcome of an answer's status (``notifications`` 5.3).
 
     Args:
         status: The HTTP status.
-        asked: Seconds of ``Retry-After``; count with 429 and 503.
+        asked: Seconds of ``Retry-After``; used with 429 and 503.
     """
     if status == 410:
         return Gone()
-    if status in _PUT_OFF:
+    if status in _WAIT_STATUSES:
         return Retry(f"status {status}", asked)
     if 200 <= status < 300:
         return Delivered()
@@ -260,7 +264,7 @@ def outcome_of(status: int, asked: float = 0.0) -> Outcome:
 
 
 def retry_after(header: str | None, now: float) -> float:
-    """Return the seconds that ``Retry-After`` asks for, 0 if it cannot be read.
+    """Return the seconds of ``Retry-After``, 0 if it is malformed.
 
     Args:
         header: A number of seconds, or an HTTP date.

@@ -1,8 +1,8 @@
-"""Pushes to open WebSockets (``websocket-v2`` section 8).
+"""Pushes to open WebSocket connections (``websocket-v2`` section 8).
 
-Nothing is stored for them: a push goes to a connection that is open when the
-post is committed, and it is gone with the connection. The store says which
-subscriptions a post is for; the hub knows which connection each belongs to.
+Pushes are not stored: a connection receives what is posted while it is open. After
+each commit the store calls :meth:`Hub.on_post` with the messages and the ids of the
+volatile subscriptions; the hub maps each id to its connection.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ import msgspec
 from zaqarserver.common.tasks import SLICE_SECONDS, Turns
 from zaqarserver.notify import payload
 from zaqarserver.notify.dispatch import log_defect
-from zaqarserver.notify.known import Known
+from zaqarserver.notify.readable import ReadableMessage
 from zaqarserver.spaces import project_of
 from zaqarserver.storage.subscriptions import Posted, Subscription
 from zaqarserver.subscribers.filters import Filter, compile_filter
 
-#: Bytes of posts of one project that may wait to be pushed, and what a message
-#: counts beside its body.
+#: Bytes of posts of one project that may wait to be pushed; bytes that a message
+#: counts in addition to its body.
 MOST_BEHIND: Final = 16 * 1024 * 1024
 _OVERHEAD = 256
-#: Filters asked, or connections pushed to, between two looks at the clock.
+#: Filters evaluated, or connections pushed to, between two checks of the clock.
 _AT_ONCE = 50
 _OVER = object()
 
 
-class Socket(Protocol):
-    """A connection that takes pushes."""
+class PushConnection(Protocol):
+    """A connection that receives pushes."""
 
     def push(self, text: bytes) -> None:
         """Send a payload without waiting, in the connection's own encoding."""
 
     def forget(self, subscription: Subscription) -> None:
-        """Leave a subscription alone when the connection ends."""
+        """Drop a subscription, so that the connection does not delete it at its end."""
 
-    def fall_behind(self) -> None:
-        """Close the connection, since it misses a push."""
+    def close_slow(self) -> None:
+        """Close the connection because it misses a push."""
 
 
-class _Listener(msgspec.Struct, frozen=True):
-    socket: Socket
+class _PushTarget(msgspec.Struct, frozen=True):
+    connection: PushConnection
     subscription: Subscription
     until: float
 
 
-class _Line:
+class _PostQueue:
     """The posts of one project that were not pushed yet, in the order of commits."""
 
     __slots__ = ("bytes", "posts")
@@ -61,12 +61,12 @@ class _Line:
         self.bytes = 0
 
     def add(self, size: int, steps: Iterator[None]) -> None:
-        """Put a post at the end."""
+        """Append a post."""
         self.posts.append((size, steps))
         self.bytes += size
 
     def step(self) -> bool:
-        """Push a little of the first post; return whether anything is left."""
+        """Push a part of the first post; return True if anything is left."""
         size, steps = self.posts[0]
         if next(steps, _OVER) is _OVER:
             self.posts.popleft()
@@ -75,16 +75,16 @@ class _Line:
 
 
 class Hub:
-    """Knows which connection each push subscription belongs to.
+    """Maps push subscriptions to connections, and pushes posts to them.
 
-    A post is pushed at once if that takes no longer than a slice of time; the rest of
-    it, and what is posted meanwhile in the same project, follows in slices. If too much
-    waits, the listeners of what is posted are closed: they may not miss something and
-    stay open.
+    A post is pushed at once if that takes no longer than a time slice; the rest of it,
+    and later posts of the same project, follow in slices, in the order of commits. If
+    too many bytes wait, the connections that a post is for are closed: a connection
+    must not stay open and miss a message.
 
     Args:
-        readable: Gives a stored body as it was posted.
-        turns: Slices what takes long.
+        readable: Returns a stored body as posted, by project, queue and body.
+        turns: Slices long work.
     """
 
     def __init__(
@@ -94,99 +94,99 @@ class Hub:
     ) -> None:
         self._readable = readable
         self._turns = turns or Turns()
-        self._listeners: dict[str, _Listener] = {}
-        self._lines: dict[str, _Line] = {}
+        self._targets: dict[str, _PushTarget] = {}
+        self._queues: dict[str, _PostQueue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def add(self, subscription: Subscription, socket: Socket) -> None:
-        """Send what is posted for a subscription to a connection from now on."""
+    def add(self, subscription: Subscription, connection: PushConnection) -> None:
+        """Push the posts of a subscription to a connection from now on."""
         until = time.monotonic() + subscription.ttl
-        self._listeners[subscription.id] = _Listener(socket, subscription, until)
+        self._targets[subscription.id] = _PushTarget(connection, subscription, until)
 
     def remove(self, subscription: Subscription) -> None:
-        """Stop sending."""
-        self._listeners.pop(subscription.id, None)
+        """Stop pushing for a subscription."""
+        self._targets.pop(subscription.id, None)
 
     def forget(self, project: str, source: str, subscription_id: str) -> None:
-        """Follow that a subscription was deleted, if it is this queue's."""
-        listener = self._listeners.get(subscription_id)
-        if listener is not None:
-            subscription = listener.subscription
+        """Stop pushing for a subscription of this queue that was deleted."""
+        target = self._targets.get(subscription_id)
+        if target is not None:
+            subscription = target.subscription
             if (subscription.project, subscription.source) == (project, source):
                 self.remove(subscription)
-                listener.socket.forget(subscription)
+                target.connection.forget(subscription)
 
     def is_over(self, subscription: Subscription) -> bool:
-        """Whether a subscription is gone, or its time is over by our own count."""
-        listener = self._listeners.get(subscription.id)
-        return listener is None or listener.until < time.monotonic()
+        """Return True if a subscription is removed or its ttl has passed."""
+        target = self._targets.get(subscription.id)
+        return target is None or target.until < time.monotonic()
 
     def change(self, subscription: Subscription) -> None:
-        """Follow new options; with another subscriber it is no push any more."""
-        listener = self._listeners.get(subscription.id)
-        if listener is None:
+        """Apply changed options; stop pushing if the subscriber is another one."""
+        target = self._targets.get(subscription.id)
+        if target is None:
             return
-        if subscription.subscriber == listener.subscription.subscriber:
-            self.add(subscription, listener.socket)
+        if subscription.subscriber == target.subscription.subscriber:
+            self.add(subscription, target.connection)
         else:
             self.remove(subscription)
-            listener.socket.forget(subscription)
+            target.connection.forget(subscription)
 
     def __len__(self) -> int:
-        return len(self._listeners)
+        return len(self._targets)
 
-    def posted(self, post: Posted) -> None:
-        """Push a post to those who listen; called after its commit."""
-        ids = [id_ for id_ in post.subscriptions if id_ in self._listeners]
+    def on_post(self, post: Posted) -> None:
+        """Push a post to its connections; called after its commit."""
+        ids = [id_ for id_ in post.subscriptions if id_ in self._targets]
         if not ids:
             return
         size = sum(len(message.body) + _OVERHEAD for message in post.messages)
         project = project_of(post.project)
-        line = self._lines.get(project)
-        if line is None:
-            line = _Line()
-            line.add(size, self._push(post, ids))
+        queue = self._queues.get(project)
+        if queue is None:
+            queue = _PostQueue()
+            queue.add(size, self._push(post, ids))
             end = time.monotonic() + SLICE_SECONDS
-            while line.step():
+            while queue.step():
                 if time.monotonic() > end:
-                    self._lines[project] = line
-                    self._keep(asyncio.create_task(self._catch_up(project, line)))
+                    self._queues[project] = queue
+                    self._keep(asyncio.create_task(self._catch_up(project, queue)))
                     break
-        elif line.bytes + size <= MOST_BEHIND:
-            line.add(size, self._push(post, ids))
+        elif queue.bytes + size <= MOST_BEHIND:
+            queue.add(size, self._push(post, ids))
         else:
             for id_ in ids:
-                self._listeners[id_].socket.fall_behind()
+                self._targets[id_].connection.close_slow()
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _catch_up(self, project: str, line: _Line) -> None:
+    async def _catch_up(self, project: str, queue: _PostQueue) -> None:
         await self._turns.pause()
-        while line.step():
+        while queue.step():
             await self._turns.pause()
-        del self._lines[project]
+        del self._queues[project]
 
     def _push(self, post: Posted, ids: Sequence[str]) -> Iterator[None]:
-        """Push a post, yielding between steps of a moment."""
+        """Push a post, yielding between short steps."""
         project = project_of(post.project)
         groups = self._by_filter(ids)
         for message in post.messages:
             yield
             try:
                 body = self._readable(project, post.source, message.body)
-                known = Known(post.source, message, body)
+                known = ReadableMessage(post.source, message, body)
                 yield from self._push_message(known, groups)
-            # Stages are anybody's code; the others must get theirs.
+            # Stages may be third-party code; other messages must still be pushed.
             except Exception as error:  # noqa: BLE001
                 log_defect(f"a push of {post.source}", error)
 
     def _by_filter(self, ids: Sequence[str]) -> list[tuple[Filter | None, list[str]]]:
-        """Put listeners with the same filter together: it is asked once a message."""
+        """Group subscriptions by filter, to evaluate each filter once a message."""
         groups: dict[bytes, tuple[Filter | None, list[str]]] = {}
         for id_ in ids:
-            raw = self._listeners[id_].subscription.options.get("filter")
+            raw = self._targets[id_].subscription.options.get("filter")
             key = msgspec.json.encode(raw)
             if key not in groups:
                 groups[key] = (None if raw is None else compile_filter(raw), [])
@@ -194,20 +194,20 @@ class Hub:
         return list(groups.values())
 
     def _push_message(
-        self, known: Known, groups: Sequence[tuple[Filter | None, list[str]]]
+        self, known: ReadableMessage, groups: Sequence[tuple[Filter | None, list[str]]]
     ) -> Iterator[None]:
         for step, (wanted, ids) in enumerate(groups, 1):
             if step % _AT_ONCE == 0:
                 yield
-            if wanted is not None and not wanted.admits(known.document):
+            if wanted is not None and not wanted.selects(known.document):
                 continue
             for number, id_ in enumerate(ids, 1):
-                listener = self._listeners.get(id_)
-                if listener is not None:
-                    listener.socket.push(_content(listener.subscription, known))
+                target = self._targets.get(id_)
+                if target is not None:
+                    target.connection.push(_content(target.subscription, known))
                 if number % _AT_ONCE == 0:
                     yield
 
 
-def _content(subscription: Subscription, known: Known) -> bytes:
+def _content(subscription: Subscription, known: ReadableMessage) -> bytes:
     return payload.substituted(known.content, subscription.options.get("post_data"))

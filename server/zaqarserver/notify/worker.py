@@ -1,10 +1,19 @@
-"""The outbox worker: takes deliveries from the store, sends and settles them.
+"""The notifier: takes deliveries from the outbox, sends and settles them.
 
-The schedule is the store's: what has to wait for a retry is given back with the
-time at which it is due, and holds nothing here. What is being sent is under a
-lease that is renewed while this process lives; if it dies, the store gives the
-delivery out again. So each message is sent at least once: a crash between the
-sending and the settling sends it twice.
+Theory of operation. The store keeps the schedule: :meth:`Notifier._take` asks it for
+deliveries that are due, as many as :class:`~zaqarserver.notify.slots.Slots` has room
+for, and then waits until a post, a free slot or the next due time wakes it.
+
+A taken delivery is under a lease, which is renewed while this process lives. If the
+process dies, the lease ends and the store gives the delivery out again, to any server.
+So each message is sent at least once: a crash between sending and settling sends it
+twice. A delivery whose lease has ended is not sent any further, because another server
+may have it.
+
+A failed attempt ends the lease: the delivery is settled with its position, its number
+of attempts and the time of the next one, and holds no memory or slot here until then.
+Of one subscription only the oldest delivery is given out, so its messages stay in
+order.
 """
 
 from __future__ import annotations
@@ -20,8 +29,8 @@ from zaqarserver.common import deadline
 from zaqarserver.common.tasks import Turns, doubling
 from zaqarserver.errors import Unavailable
 from zaqarserver.notify.deliverer import Delivered, Failed, Gone, Retry
-from zaqarserver.notify.dispatch import Dispatch, load_deliverers, log_defect, named
-from zaqarserver.notify.known import Admission, Readable
+from zaqarserver.notify.dispatch import Dispatcher, load_deliverers, log_defect, named
+from zaqarserver.notify.readable import ReadBody, SubscriptionFilter
 from zaqarserver.notify.sending import QueueMetadata, Sender
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.slots import Slots
@@ -38,16 +47,16 @@ from zaqarserver.storage.subscriptions import (
 
 LOG = logging.getLogger(__name__)
 
-LEASE: Final = 10.0  # seconds; what a dead process holds is free after it
+LEASE: Final = 10.0  # seconds; deliveries of a dead process are free after it
 _TICK = LEASE / 3
 _BATCH = 100
-_STORE_WAITS = (0.5, 3.0)  # seconds between tries while the store is away
-_STORE_SECONDS = 2.0  # that a store gets to hear of a lease, or of all at the end
-_IDLE = 1.0  # seconds; due, the store says, but nothing to be had
+_STORE_WAITS = (0.5, 3.0)  # seconds between tries while the store is unavailable
+_STORE_SECONDS = 2.0  # time limit of a renewal, of a settle, and of all at the end
+_IDLE = 1.0  # seconds; the store reported due work but returned none
 
 
-class _Taken:
-    """A delivery that this process holds: a job for the slots."""
+class _LeasedDelivery:
+    """A delivery under a lease of this process: a job for the slots."""
 
     __slots__ = (
         "_notifier",
@@ -55,10 +64,10 @@ class _Taken:
         "delivery",
         "gave_up",
         "lease",
+        "lock",
         "position",
         "settled",
         "settling",
-        "turn",
     )
 
     def __init__(self, notifier: Notifier, delivery: Delivery, lease: float) -> None:
@@ -70,31 +79,31 @@ class _Taken:
         self.settled = False
         self.settling = False
         self.gave_up = False  # on some message
-        # One word to the store at a time: a renewal must not overtake the end.
-        self.turn = asyncio.Lock()
+        # One call of the store at a time: a renewal must not overtake the settle.
+        self.lock = asyncio.Lock()
 
     async def run(self) -> bool:
-        """Send what is left of it."""
-        return await self._notifier.work(self)
+        """Send the messages that are left."""
+        return await self._notifier.send_all(self)
 
-    async def put_off(self, seconds: float) -> None:
-        """Give it back to the store for a while."""
-        await self._notifier.give_back(self, seconds)
+    async def postpone(self, seconds: float) -> None:
+        """Return it to the store, due again after some seconds."""
+        await self._notifier.postpone(self, seconds)
 
 
 class Notifier:
-    """Tells subscribers of messages.
+    """Sends notifications to subscribers.
 
     Args:
-        storage: The store; :meth:`noticed` is to be given to its ``watch``.
+        storage: The store; pass :meth:`wake` to its ``watch``.
         settings: The settings.
         queue_metadata: Returns the metadata of a queue by space and name, for
             its retry policy, or ``None``; may raise ``Unavailable``.
         readable: Returns the body of a message as JSON text, by project, queue
             and message: decrypted, and through the stages. ``None`` drops it.
-        clock: The time.
-        turns: Slices what is done without sending.
-        dispatch: The deliverers; by default all that are installed.
+        clock: The clock.
+        turns: Slices work that waits for nothing.
+        dispatcher: The deliverers; by default all that are installed.
 
     Raises:
         SettingsError: A deliverer refuses its settings.
@@ -106,51 +115,51 @@ class Notifier:
         settings: NotifySettings,
         *,
         queue_metadata: QueueMetadata,
-        readable: Readable,
+        readable: ReadBody,
         clock: Clock | None = None,
         turns: Turns | None = None,
-        dispatch: Dispatch | None = None,
+        dispatcher: Dispatcher | None = None,
     ) -> None:
         self._storage = storage
         self._settings = settings
         self.clock: Clock = clock or Clock()
         self._turns = turns or Turns()
-        self.dispatch = dispatch or Dispatch(load_deliverers(settings))
-        self._sender = Sender(self.dispatch, self.clock, queue_metadata, readable)
+        self.dispatcher = dispatcher or Dispatcher(load_deliverers(settings))
+        self._sender = Sender(self.dispatcher, self.clock, queue_metadata, readable)
         self.slots = Slots(
             settings.max_notifier_workers,
             settings.max_deliveries_per_endpoint,
             self.clock,
-            self.noticed,
+            self.wake,
         )
-        self._held: dict[str, _Taken] = {}
+        self._held: dict[str, _LeasedDelivery] = {}
         self._settling: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._chores: list[asyncio.Task[None]] = []
 
-    def noticed(self) -> None:
-        """Look whether there is something to send; call it on the event loop."""
+    def wake(self) -> None:
+        """Check for due deliveries; call it on the event loop."""
         self._wake.set()
 
     def counters(self) -> dict[tuple[str, str], int]:
-        """Return how many messages met which end, by event and kind.
+        """Return the numbers of messages by event and kind of subscriber.
 
-        The events are those of :class:`zaqarserver.notify.dispatch.Counts`.
+        The events are those of :class:`zaqarserver.notify.dispatch.NotificationCounts`.
         """
-        return self.dispatch.counts.numbers()
+        return self.dispatcher.counts.numbers()
 
     async def start(self) -> None:
-        """Begin to send; the store is open."""
-        await self.dispatch.open()
+        """Start the background tasks; the store is open."""
+        await self.dispatcher.open()
         self._chores = [
             asyncio.create_task(self._forever(self._take_and_wait)),
             asyncio.create_task(self._forever(self._renew)),
         ]
 
     async def stop(self) -> None:
-        """Take nothing more, let what is being sent end for a short while.
+        """Stop taking; give running sends ``drain_timeout`` seconds to end.
 
-        What was not sent stays in the store and is due at once. Safe to repeat.
+        Unsent deliveries stay in the store and are due at once. Safe to repeat.
         """
         chores, self._chores = self._chores, []
         for chore in chores:
@@ -161,22 +170,22 @@ class Notifier:
             task.cancel()
         with deadline.within(_STORE_SECONDS):
             held = list(self._held.values())
-            await asyncio.gather(*(self.give_back(taken, 0) for taken in held))
-        await self.dispatch.close()
+            await asyncio.gather(*(self.postpone(taken, 0) for taken in held))
+        await self.dispatcher.close()
 
     # -- taking -------------------------------------------------------------
 
     async def _forever(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Repeat a chore; while the store is away, less and less often."""
+        """Repeat a step; with growing pauses while the store is unavailable."""
         waits = doubling(*_STORE_WAITS)
         while True:
             try:
                 await step()
             except Unavailable as error:
                 LOG.warning("notifications wait for the store: %s", error)
-            # A driver is anybody's code; one defect must not end all deliveries.
+            # Drivers may be third-party code; a defect must not end all deliveries.
             except Exception as error:  # noqa: BLE001
-                log_defect("notifications stand still", error)
+                log_defect("notifications pause", error)
             else:
                 waits = doubling(*_STORE_WAITS)
                 continue
@@ -187,56 +196,56 @@ class Notifier:
         await self._until(await self._take())
 
     async def _take(self) -> float | None:
-        """Take what there is room for; return when to look again."""
-        while room := min(self.slots.room, _BATCH):
+        """Take as many due deliveries as fit; return when to check again."""
+        while free := min(self.slots.free, _BATCH):
             now = self.clock.now()
             taken = await self._storage.do(
                 DeliveryTake(
                     now,
-                    limit=room,
+                    limit=free,
                     lease=LEASE,
                     confirmed_only=self._settings.require_confirmation,
                 )
             )
             for delivery in taken:
-                self._place(delivery, now + LEASE)
-            if len(taken) == room:
+                self._offer(delivery, now + LEASE)
+            if len(taken) == free:
                 continue
             due = await self._storage.do(DeliveryDue(now))
             if due is None or due > now:
                 return due
             if not taken:
                 return now + _IDLE
-        return None  # a slot that gets free wakes us
+        return None  # a slot that becomes free wakes us
 
-    def _place(self, delivery: Delivery, lease: float) -> None:
+    def _offer(self, delivery: Delivery, lease: float) -> None:
         held = self._held.get(delivery.key)
         if held is not None and not held.settled:
-            held.lease = lease  # it ran out, and we got it again
+            held.lease = lease  # the lease had ended, and we took it again
             return
-        taken = _Taken(self, delivery, lease)
+        taken = _LeasedDelivery(self, delivery, lease)
         self._held[delivery.key] = taken
-        self.slots.offer(self.dispatch.endpoint(delivery.subscription), taken)
+        self.slots.offer(self.dispatcher.endpoint(delivery.subscription), taken)
 
-    def _let_go(self, taken: _Taken) -> None:
+    def _drop(self, taken: _LeasedDelivery) -> None:
         if self._held.get(taken.delivery.key) is taken:
             del self._held[taken.delivery.key]
 
-    async def give_back(self, taken: _Taken, seconds: float) -> None:
-        """Let a delivery come up again after so many seconds.
+    async def postpone(self, taken: _LeasedDelivery, seconds: float) -> None:
+        """Return a delivery to the store, due again after some seconds.
 
-        If the store does not hear of it, it comes up when its lease ends.
+        If the store is unavailable, it is due when its lease ends.
         """
-        self._let_go(taken)
+        self._drop(taken)
         with contextlib.suppress(Unavailable):
-            await self._tell(taken, self.clock.now() + seconds, last=True)
+            await self._record(taken, self.clock.now() + seconds, last=True)
 
     async def _until(self, due: float | None) -> None:
-        """Wait until something was noticed, or until ``due``."""
+        """Wait until :meth:`wake` is called, or until ``due``."""
         if due is None:
             await self._wake.wait()
             return
-        timer = self.clock.call_at(due, self.noticed)
+        timer = self.clock.call_at(due, self.wake)
         try:
             await self._wake.wait()
         finally:
@@ -255,61 +264,61 @@ class Notifier:
                 timer.cancel()
 
     async def _renew(self) -> None:
-        """Keep the leases of what is held, after a while."""
+        """Wait for a tick, then renew the leases of all deliveries."""
         await self._sleep(_TICK)
         await asyncio.gather(*map(self._renew_one, list(self._held.values())))
 
-    async def _renew_one(self, taken: _Taken) -> None:
-        """Keep a lease; a store that does not hear it keeps no other one waiting."""
+    async def _renew_one(self, taken: _LeasedDelivery) -> None:
+        """Renew a lease, within a time limit, so that none delays the others."""
         lease = self.clock.now() + LEASE
         if lease - taken.lease < _TICK:
             return
         with contextlib.suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(_STORE_SECONDS):
-                await self._tell(taken, lease)
+                await self._record(taken, lease)
                 taken.lease = lease
 
     # -- sending ------------------------------------------------------------
 
-    async def work(self, taken: _Taken) -> bool:
+    async def send_all(self, taken: _LeasedDelivery) -> bool:
         """Send the messages of a delivery in order, in a slot.
 
         Returns:
-            Whether the endpoint is well.
+            True if the endpoint is healthy.
         """
         try:
-            well = await self._deliver(taken)
-        # Whatever it is: the lease ends and the delivery comes up again.
+            healthy = await self._deliver(taken)
+        # After any defect the lease ends, and the delivery is given out again.
         except Exception as error:  # noqa: BLE001
             log_defect(named(taken.delivery.subscription), error)
-            well = False
-        # Not reached when cancelled: stop() gives back what is still held.
+            healthy = False
+        # Not reached when cancelled: stop() returns the rest to the store.
         if not taken.settling:
-            self._let_go(taken)
-        return well
+            self._drop(taken)
+        return healthy
 
-    async def _deliver(self, taken: _Taken) -> bool:
+    async def _deliver(self, taken: _LeasedDelivery) -> bool:
         subscription = taken.delivery.subscription
-        admission = Admission(subscription)
-        well = True
+        filter_ = SubscriptionFilter(subscription)
+        healthy = True
         for message in taken.delivery.messages[taken.position :]:
             if self.clock.now() >= taken.lease:
-                return True  # somebody else may have it by now
-            if self._sender.drops(subscription, admission, message):
+                return True  # another server may have it by now
+            if self._sender.drops(subscription, filter_, message):
                 taken.position += 1
                 taken.attempt = 0
                 await self._turns.pause()
                 continue
             attempt = taken.attempt + 1
-            outcome = await self._sender.send(subscription, admission, message, attempt)
+            outcome = await self._sender.send(subscription, filter_, message, attempt)
             if not isinstance(outcome, Delivered):
-                # What took no time of a subscriber's may have taken ours alone.
+                # Such an outcome may have come without waiting for the network.
                 await self._turns.pause()
             if isinstance(outcome, Gone):
-                await self._end(subscription)
+                await self._remove(subscription)
                 return True
             if isinstance(outcome, Retry):
-                due = await self._sender.again(
+                due = await self._sender.next_attempt(
                     subscription, message, attempt, outcome.after
                 )
                 if due is not None:
@@ -317,23 +326,23 @@ class Notifier:
                     taken.attempt = attempt
                     await self._settle(taken, due)
                     return False
-            well = not isinstance(outcome, Retry)
+            healthy = not isinstance(outcome, Retry)
             if isinstance(outcome, Retry | Failed):
                 self._give_up(taken, message, attempt, outcome.reason)
             taken.position += 1
             taken.attempt = 0
         await self._settle(taken, None)
-        return well
+        return healthy
 
     def _count(self, event: str, subscription: Subscription) -> None:
-        self.dispatch.counts.add(event, self.dispatch.kind(subscription))
+        self.dispatcher.counts.add(event, self.dispatcher.kind(subscription))
 
     def _give_up(
-        self, taken: _Taken, message: Noticed, attempt: int, reason: str
+        self, taken: _LeasedDelivery, message: Noticed, attempt: int, reason: str
     ) -> None:
         subscription = taken.delivery.subscription
         self._count("failed", subscription)
-        # One line for the many messages of a subscriber that takes none.
+        # One warning for the many messages of a subscriber that takes none.
         LOG.log(
             logging.DEBUG if taken.gave_up else logging.WARNING,
             "gave up on message %s for %s after attempt %d: %s",
@@ -344,47 +353,47 @@ class Notifier:
         )
         taken.gave_up = True
 
-    async def _end(self, subscription: Subscription) -> None:
-        """Remove a subscription whose subscriber wants nothing more."""
+    async def _remove(self, subscription: Subscription) -> None:
+        """Delete a subscription whose subscriber is gone."""
         self._count("gone", subscription)
         LOG.info("%s: its subscriber is gone, it is removed", named(subscription))
-        await self._insist(
+        await self._repeat(
             lambda: self._storage.do(
                 SubscriptionDelete(
                     subscription.project, subscription.source, subscription.id
                 )
             )
         )
-        self.dispatch.ended(subscription)
+        self.dispatcher.ended(subscription)
 
-    async def _settle(self, taken: _Taken, due: float | None) -> None:
-        """Tell the store how a delivery went, until it has heard.
+    async def _settle(self, taken: _LeasedDelivery, due: float | None) -> None:
+        """Record in the store how far a delivery got; repeat until it succeeds.
 
-        Otherwise what was sent would be sent again. A store that stands still holds
-        no slot for long, which deliveries of others may need.
+        Otherwise sent messages would be sent again. After a time limit this goes on
+        in the background, so that a store that hangs keeps no slots occupied.
         """
         with contextlib.suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(_STORE_SECONDS):
-                return await self._tell(taken, due, last=True)
+                return await self._record(taken, due, last=True)
         if len(self._settling) >= 2 * self._settings.max_notifier_workers:
-            return await self._insist(lambda: self._tell(taken, due, last=True))
+            return await self._repeat(lambda: self._record(taken, due, last=True))
         taken.settling = True
-        task = asyncio.create_task(self._settle_and_let_go(taken, due))
+        task = asyncio.create_task(self._settle_and_drop(taken, due))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
         return None
 
-    async def _settle_and_let_go(self, taken: _Taken, due: float | None) -> None:
+    async def _settle_and_drop(self, taken: _LeasedDelivery, due: float | None) -> None:
         try:
-            await self._insist(lambda: self._tell(taken, due, last=True))
-        except Exception as error:  # noqa: BLE001 - the delivery comes up again
+            await self._repeat(lambda: self._record(taken, due, last=True))
+        except Exception as error:  # noqa: BLE001 - the delivery is given out again
             log_defect(named(taken.delivery.subscription), error)
-        self._let_go(taken)
+        self._drop(taken)
 
-    async def _tell(
-        self, taken: _Taken, due: float | None, *, last: bool = False
+    async def _record(
+        self, taken: _LeasedDelivery, due: float | None, *, last: bool = False
     ) -> None:
-        async with taken.turn:
+        async with taken.lock:
             if taken.settled:
                 return
             await self._storage.do(
@@ -397,12 +406,12 @@ class Notifier:
             )
             taken.settled = last
 
-    async def _insist(self, say: Callable[[], Awaitable[None]]) -> None:
+    async def _repeat(self, call: Callable[[], Awaitable[None]]) -> None:
         for wait in doubling(*_STORE_WAITS):
             try:
-                await say()
+                await call()
             except Unavailable as error:
-                LOG.debug("the store has not heard of a delivery: %s", error)
+                LOG.debug("a delivery is not settled yet: %s", error)
                 await self._sleep(wait)
             else:
                 return

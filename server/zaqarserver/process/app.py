@@ -239,7 +239,7 @@ class Application:
         self.confirmations = Confirmations(
             notify_settings,
             signer.sign_text if signer.can_sign else None,
-            dispatch=self.notifier.dispatch,
+            dispatcher=self.notifier.dispatcher,
             slots=self.notifier.slots,
             clock=self.clock,
         )
@@ -274,7 +274,7 @@ class Application:
             _origins(conf),
         )
         self.storage.watch(
-            hub.posted, self.notifier.noticed, self.frames.restart_listeners
+            hub.on_post, self.notifier.wake, self.frames.restart_listeners
         )
         self.rest = make_app(self.server, authenticator, self.metrics, cors=_cors(conf))
 

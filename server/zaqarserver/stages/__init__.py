@@ -1,5 +1,5 @@
-"""Message filters: stages that see each message when it is posted and read.
+"""Stages: they process each message when it is posted and when it is read.
 
 See :mod:`zaqarserver.stages.base` for the contract and
-:mod:`zaqarserver.stages.pipeline` for how they are put together.
+:mod:`zaqarserver.stages.pipeline` for the order of the stages.
 """

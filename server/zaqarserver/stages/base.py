@@ -1,14 +1,13 @@
-"""What a stage must do, for those who write one.
+"""The contract of stages.
 
 A stage is a class that is found by its name in the entry point group
-``zaqarserver.stages`` and put into the pipeline by naming it in
-``[storage] message_pipeline``. When messages are posted they go through the
-stages in that order, and when they are read or delivered, in the opposite one.
+``zaqarserver.stages``. ``[storage] message_pipeline`` lists the stages: messages pass
+them in that order when posted, and in the opposite order when read or delivered.
 
 A complete stage that stamps each message::
 
     class Stamp(Stage):
-        def post(self, place: Place, body: bytes) -> bytes:
+        def post(self, context: StageContext, body: bytes) -> bytes:
             value = json.loads(body)
             if isinstance(value, dict):
                 value["stamped"] = True
@@ -29,8 +28,8 @@ from typing import Any, ClassVar, Self
 import msgspec
 
 
-class Place(msgspec.Struct, frozen=True, gc=False):
-    """Where a message is.
+class StageContext(msgspec.Struct, frozen=True, gc=False):
+    """The queue of a message.
 
     Attributes:
         project: The project.
@@ -46,8 +45,8 @@ class Place(msgspec.Struct, frozen=True, gc=False):
 class Stage:
     """Sees each message on its way in and out; by default changes nothing.
 
-    Stages run on the event loop: they must not block. What they do not raise on
-    purpose makes the request fail with a 500.
+    Stages run on the event loop: they must not block. Any exception other than those
+    documented makes the request fail with a 500.
     """
 
     #: Whether bodies change on the way out; if not, reads skip the stage.
@@ -65,37 +64,37 @@ class Stage:
             settings: The options of the configuration group ``transport``.
 
         Raises:
-            SettingsError: A setting makes the stage impossible.
+            SettingsError: A setting is invalid.
         """
         del settings
         return cls()
 
     def check_metadata(self, metadata: Mapping[str, Any]) -> None:
-        """Refuse queue metadata that this stage could not follow.
+        """Refuse invalid values of the stage's keys in queue metadata.
 
         Raises:
             BadRequest: The text names the key.
         """
 
-    def post(self, place: Place, body: bytes) -> bytes | None:
-        """Return what to keep of a message, or ``None`` to drop it.
+    def post(self, context: StageContext, body: bytes) -> bytes | None:
+        """Return the body to store, or ``None`` to drop the message.
 
         Args:
-            place: Where it is posted.
-            body: The body's JSON text, or what the stage before made of it.
+            context: The queue of the message.
+            body: The body's JSON text, or the result of the previous stage.
 
         Raises:
             BadRequest: The message is refused, and with it the whole post.
         """
-        del place
+        del context
         return body
 
-    def read(self, place: Place, body: bytes) -> bytes:
-        """Return what was posted of what was kept; JSON text in the end.
+    def read(self, context: StageContext, body: bytes) -> bytes:
+        """Return the body as posted; the result of the first stage is JSON text.
 
         Args:
-            place: Where it is read, without metadata.
-            body: What the store gave, or the stage after made of it.
+            context: The queue of the message, without metadata.
+            body: The stored body, or the result of the next stage in the pipeline.
         """
-        del place
+        del context
         return body

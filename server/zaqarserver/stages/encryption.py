@@ -1,10 +1,10 @@
 """Encryption at rest, queue by queue (``notifications`` 11).
 
 A queue with ``_enable_encrypt_messages`` has its messages encrypted with
-AES-256-GCM before they are stored. Each stored body says so itself and names its
-key, so that switching a queue on or off, or taking a new key, leaves what is
-stored readable. The project is bound into the ciphertext: a body that was moved
-into another project's queue does not open.
+AES-256-GCM before they are stored. Each encrypted body starts with a mark and the id
+of its key, so that stored messages stay readable when a queue's encryption is switched
+on or off, or the key changes. The project is bound into the ciphertext: a body that
+was moved into another project's queue cannot be decrypted.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from zaqarserver.errors import BadRequest, SettingsError
-from zaqarserver.stages.base import Place, Stage
+from zaqarserver.stages.base import Stage, StageContext
 
 LOG = logging.getLogger(__name__)
 
 SWITCH = "_enable_encrypt_messages"
-#: No JSON text begins so. Then come the key id, the nonce and the ciphertext.
+#: JSON text never begins with it. Key id, nonce and ciphertext follow.
 MARK = b"\x00ZE1"
 _ID_BYTES = 4
 _NONCE_BYTES = 12
@@ -37,7 +37,7 @@ UNREADABLE = b'{"error": "This message cannot be decrypted by this server."}'
 
 
 class Encryption(Stage):
-    """Encrypts the messages of queues that ask for it.
+    """Encrypts the messages of queues with ``_enable_encrypt_messages``.
 
     Args:
         keys: Key texts; the first encrypts, all decrypt.
@@ -53,7 +53,7 @@ class Encryption(Stage):
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """Take ``message_encryption_key`` and ``message_encryption_old_keys``."""
+        """Use ``message_encryption_key`` and ``message_encryption_old_keys``."""
         newest = settings["message_encryption_key"]
         keys = (*([newest] if newest else []), *settings["message_encryption_old_keys"])
         for key in keys:
@@ -66,15 +66,15 @@ class Encryption(Stage):
         return cls(keys)
 
     def check_metadata(self, metadata: Mapping[str, Any]) -> None:
-        """Refuse to promise encryption without a key."""
+        """Refuse to switch on encryption without a key."""
         if metadata.get(SWITCH) and self._newest is None:
             raise BadRequest(
                 f"{SWITCH} cannot be true: this server has no message_encryption_key."
             )
 
-    def post(self, place: Place, body: bytes) -> bytes:
-        """Encrypt, if the queue asks for it."""
-        if not place.metadata.get(SWITCH):
+    def post(self, context: StageContext, body: bytes) -> bytes:
+        """Encrypt the body if the queue's metadata says so."""
+        if not context.metadata.get(SWITCH):
             return body
         if self._newest is None:
             raise BadRequest(
@@ -82,11 +82,11 @@ class Encryption(Stage):
                 "message_encryption_key."
             )
         nonce = os.urandom(_NONCE_BYTES)
-        text = self._keys[self._newest].encrypt(nonce, body, place.project.encode())
+        text = self._keys[self._newest].encrypt(nonce, body, context.project.encode())
         return MARK + self._newest + nonce + text
 
-    def read(self, place: Place, body: bytes) -> bytes:
-        """Decrypt what is encrypted; one that cannot be does not spoil a list."""
+    def read(self, context: StageContext, body: bytes) -> bytes:
+        """Decrypt an encrypted body; replace one that cannot be decrypted."""
         if not body.startswith(MARK):
             return body
         id_ = body[len(MARK) : len(MARK) + _ID_BYTES]
@@ -94,7 +94,7 @@ class Encryption(Stage):
         key = self._keys.get(id_)
         if key is not None:
             try:
-                return key.decrypt(nonce, body[_HEAD:], place.project.encode())
+                return key.decrypt(nonce, body[_HEAD:], context.project.encode())
             except InvalidTag:
                 pass
         LOG.error("a message cannot be decrypted; it was made with key %s", id_.hex())
@@ -102,7 +102,7 @@ class Encryption(Stage):
 
 
 def _derive(text: str) -> bytes:
-    """Return the 256-bit key that a key text stands for."""
+    """Return the 256-bit key derived from a key text."""
     deriver = HKDF(SHA256(), length=32, salt=None, info=b"zaqar message body v1")
     return deriver.derive(text.encode())
 

@@ -12,23 +12,23 @@ import jsonschema_rs
 import msgspec
 
 from zaqarserver.errors import BadRequest
-from zaqarserver.stages.base import Place, Stage
+from zaqarserver.stages.base import Stage, StageContext
 
 KEY = "_json_schema"
-#: Schemas that are kept compiled.
-_KEPT = 256
+#: Compiled schemas in the cache.
+_CACHED = 256
 #: Bytes of a compiled pattern: thousands of characters, or some counted repetitions.
 _PATTERN_BYTES = 262_144
-#: Characters that are told of why a body does not fit; it may repeat the body.
-_TOLD = 400
+#: Characters of the reason why a body does not fit; it may repeat the body.
+_REASON_LENGTH = 400
 
 
 class _Checked(msgspec.Struct, frozen=True):
-    """A schema that can be used.
+    """A compiled schema.
 
     Attributes:
-        validator: Finds what does not fit.
-        effort: Says what is too much to look at.
+        validator: Validates bodies.
+        effort: Bounds the cost of validating a body.
     """
 
     validator: jsonschema_rs.Validator
@@ -39,21 +39,21 @@ class JsonSchema(Stage):
     """Refuses messages that do not fit the ``_json_schema`` of their queue.
 
     Patterns are matched in linear time, references to other documents are not
-    followed, and how often a schema looks at the same thing is bounded, so that
-    a schema can neither stall the server nor make it fetch anything.
+    followed, and the number of times that a schema visits the same value is bounded.
+    So a schema can neither stall the server nor make it fetch anything.
     """
 
     switch = KEY
 
     def check_metadata(self, metadata: Mapping[str, Any]) -> None:
-        """Refuse what is no JSON Schema."""
+        """Refuse a value that is not a usable JSON Schema."""
         schema = metadata.get(KEY)
         if schema is not None:
             _usable(schema)
 
-    def post(self, place: Place, body: bytes) -> bytes:
+    def post(self, context: StageContext, body: bytes) -> bytes:
         """Refuse a body that does not fit."""
-        schema = place.metadata.get(KEY)
+        schema = context.metadata.get(KEY)
         if schema is None:
             return body
         checked = _usable(schema)
@@ -63,16 +63,16 @@ class JsonSchema(Stage):
         if not checked.effort.allows(levels_of(value), members):
             raise BadRequest(
                 f"The message body is too large, or has too many levels, for the {KEY} "
-                f"of {place.queue} to be checked."
+                f"of {context.queue} to be checked."
             )
         try:
-            # Ends at the first error; all of them could be very many.
+            # Stops at the first error: there could be very many.
             checked.validator.validate(value)
         except jsonschema_rs.ValidationError as error:
             where = "".join(f"[{part!r}]" for part in error.instance_path)
             reason = f"The message body{where} does not fit: {error.message}"
-            if len(reason) > _TOLD:
-                reason = reason[:_TOLD] + "…"
+            if len(reason) > _REASON_LENGTH:
+                reason = reason[:_REASON_LENGTH] + "…"
             raise BadRequest(reason) from None
         return body
 
@@ -82,10 +82,10 @@ def _refuse(uri: str) -> None:
 
 
 def _usable(schema: Any) -> _Checked:
-    """Return what checks bodies against a schema.
+    """Return the compiled schema.
 
     Raises:
-        BadRequest: It is none; it may have been stored before this stage saw it.
+        BadRequest: It is not a usable schema; it may be older than this stage.
     """
     if not isinstance(schema, dict):
         raise BadRequest(f"{KEY} must be a JSON Schema, an object.")
@@ -96,10 +96,10 @@ def _usable(schema: Any) -> _Checked:
         raise BadRequest(f"{KEY} cannot be used: {reason}.") from None
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_CACHED)
 def _checked(schema: bytes) -> _Checked:
     document = msgspec.json.decode(schema)
-    # First, since what it refuses may take long to be compiled.
+    # Before compiling, which may take long for the schemas that it refuses.
     effort = Effort(document)
     validator = jsonschema_rs.validator_for(
         document,
@@ -118,21 +118,21 @@ MOST_LEVELS: Final = 32
 #: Schemas within a schema, at most.
 MOST_PARTS: Final = 1000
 
-# Keywords whose schemas are about the same value, and about members of it.
+# Keywords whose schemas apply to the same value, and to its members.
 _SAME = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else")
 _SAME_NAMED = ("dependentSchemas", "dependencies")
 _MEMBERS = (
     *("items", "prefixItems", "additionalItems", "unevaluatedItems", "contains"),
     *("additionalProperties", "unevaluatedProperties", "propertyNames"),
 )
-# Asked first whether they fit, and then why not.
+# Evaluated twice: whether they match, and then why not.
 _TWICE = frozenset(("anyOf", "oneOf", "not", "if", "contains"))
-# To find what is unevaluated, everything else is evaluated again.
+# To find unevaluated members, all other keywords are evaluated again.
 _AGAIN = ("unevaluatedItems", "unevaluatedProperties")
-# Lists that are gone through at each visit, quickly.
+# Lists that are scanned at each visit, quickly.
 _LISTS = ("enum", "required", "properties")
 _QUICK: Final = 4
-# What makes a reference lead to where a pointer does not say.
+# Keywords that change the target of references.
 _MOVING = ("$dynamicRef", "$recursiveRef", "$id", "id")
 
 
@@ -144,10 +144,10 @@ class _Part(msgspec.Struct):
     """One schema within the schema.
 
     Attributes:
-        weight: What one visit costs without those of other schemas.
-        same: The schemas that then visit the same value, and how often.
-        members: Those that visit a member of it: of each group the most expensive
-            one, and how often.
+        weight: The cost of one visit without the visits of other schemas.
+        same: The schemas that also visit the same value, and how often.
+        members: The groups of schemas that visit a member of it, and how often; the
+            most expensive schema of a group counts.
     """
 
     weight: int
@@ -156,17 +156,17 @@ class _Part(msgspec.Struct):
 
 
 class Effort:
-    """The visits that a schema can make.
+    """An upper bound of the visits that a schema can make.
 
     Attributes:
-        visits: Those of one member at most, by the levels of the value, as far as
-            they are allowed.
+        visits: The maximum for one member, by the number of levels of the value, up
+            to the number of levels that is allowed.
 
     Args:
-        schema: A JSON Schema that is valid otherwise.
+        schema: A valid JSON Schema.
 
     Raises:
-        Unbounded: They are too many, or cannot be foreseen.
+        Unbounded: The visits are too many or cannot be computed.
     """
 
     def __init__(self, schema: Any) -> None:
@@ -181,18 +181,18 @@ class Effort:
             raise Unbounded("it has too many parts that look at the same value")
 
     def allows(self, levels: int, members: int) -> bool:
-        """Return whether a value may be checked.
+        """Return True if a value may be validated.
 
         Args:
-            levels: How many levels it has below its top.
-            members: How many members it has, in all levels and at most.
+            levels: The number of levels below its top.
+            members: An upper bound of the number of members in all levels.
         """
         return levels < len(self.visits) and self.visits[levels] * members <= MOST_WORK
 
     # -- the parts ---------------------------------------------------------------
 
     def _refer(self, schema: Any) -> int:
-        """Return the key of a part, and see to it that it is read."""
+        """Return the key of a part; queue it to be read if it is new."""
         key = id(schema)
         if key not in self._parts:
             if len(self._parts) == MOST_PARTS:
@@ -224,7 +224,7 @@ class Effort:
         self._add_members(part, schema)
 
     def _add_members(self, part: _Part, schema: Mapping[str, Any]) -> None:
-        # Of its properties a member is one; of patterns it may fit all.
+        # A member matches one of the properties, but maybe all patterns.
         groups = [(_named(schema.get("properties")), 1)]
         groups += [([one], 1) for one in _named(schema.get("patternProperties"))]
         groups += [
@@ -237,7 +237,7 @@ class Effort:
                 part.members.append(([self._refer(one) for one in schemas], times))
 
     def _target(self, reference: Any) -> Any:
-        """Return the schema that a reference leads to, within this document."""
+        """Return the target of a reference, within this document."""
         found = self._root
         text = unquote(str(reference))
         if text[:2] not in ("#", "#/"):
@@ -253,7 +253,7 @@ class Effort:
     # -- counting ----------------------------------------------------------------
 
     def _count(self) -> Iterator[int]:
-        """Count the visits of one member, of values of more and more levels."""
+        """Yield the visits of one member, for values of 0, 1, 2, … levels."""
         needs = {
             key: [other for other, _ in part.same] for key, part in self._parts.items()
         }
@@ -273,7 +273,7 @@ class Effort:
                         times * max(below[other] for other in group)
                         for group, times in part.members
                     )
-                # No more than is needed to see that it is too much.
+                # Larger numbers are not needed, and would grow exponentially.
                 found[key] = min(visits, MOST_VISITS + 1)
             if found[id(self._root)] > MOST_VISITS:
                 return
@@ -282,7 +282,7 @@ class Effort:
 
 
 def _schemas(value: Any) -> list[Any]:
-    """Return the schemas of a keyword that has one, or a list of them."""
+    """Return the schemas of a keyword with one schema or a list."""
     if isinstance(value, list):
         return value
     return [] if value is None else [value]
@@ -293,14 +293,14 @@ def _sized(value: Any) -> list[Any] | Mapping[str, Any]:
 
 
 def _named(value: Any) -> list[Any]:
-    """Return the schemas of a keyword that has them by name."""
+    """Return the schemas of a keyword with schemas by name."""
     if not isinstance(value, Mapping):
         return []
     return [one for one in value.values() if isinstance(one, (Mapping, bool))]
 
 
 def levels_of(value: Any) -> int:
-    """Return how many levels a value has below its top; more than allowed is enough."""
+    """Return the number of levels below a value's top, exact up to the limit."""
     level, levels = [value], -1
     while level and levels <= MOST_LEVELS:
         levels += 1

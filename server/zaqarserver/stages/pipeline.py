@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zaqarserver.common.plugins import load_plugin
-from zaqarserver.stages.base import Place, Stage
+from zaqarserver.stages.base import Stage, StageContext
 
 GROUP = "zaqarserver.stages"
 _NOTHING: Mapping[str, Any] = {}
 
 
 class Pipeline:
-    """Takes messages through the stages.
+    """Passes messages through the stages.
 
     Args:
         stages: The stages, in the order of posting.
@@ -27,7 +27,7 @@ class Pipeline:
         self._readers = tuple(stage for stage in reversed(stages) if stage.reads)
 
     def check_metadata(self, metadata: Mapping[str, Any]) -> None:
-        """Refuse queue metadata that a stage could not follow.
+        """Refuse queue metadata with an invalid value of a stage's key.
 
         Raises:
             BadRequest: The text names the key.
@@ -38,7 +38,7 @@ class Pipeline:
     def post(
         self, project: str, queue: str, metadata: Mapping[str, Any], body: bytes
     ) -> bytes | None:
-        """Return what to store of a message, or ``None`` to drop it.
+        """Return the body to store, or ``None`` to drop the message.
 
         Raises:
             BadRequest: A stage refuses it.
@@ -46,27 +46,27 @@ class Pipeline:
         for stage in self._posting:
             if stage.switch is not None and stage.switch not in metadata:
                 continue
-            kept = stage.post(Place(project, queue, metadata), body)
+            kept = stage.post(StageContext(project, queue, metadata), body)
             if kept is None:
                 return None
             body = kept
         return body
 
     def read(self, project: str, queue: str, body: bytes) -> bytes:
-        """Return a stored body as it was posted."""
+        """Return a stored body as posted."""
         if self._readers:
-            place = Place(project, queue, _NOTHING)
+            context = StageContext(project, queue, _NOTHING)
             for stage in self._readers:
-                body = stage.read(place, body)
+                body = stage.read(context, body)
         return body
 
 
 def load_pipeline(names: Sequence[str], settings: Mapping[str, Any]) -> Pipeline:
-    """Make the stages with these names.
+    """Return a pipeline of the stages with these names.
 
     Raises:
-        SettingsError: There is no such stage, a module that it needs is not
-            installed, or it refuses its settings.
+        SettingsError: A stage does not exist, needs a module that is not installed,
+            or refuses its settings.
     """
     stages = []
     for name in names:
@@ -77,8 +77,8 @@ def load_pipeline(names: Sequence[str], settings: Mapping[str, Any]) -> Pipeline
     return Pipeline(stages)
 
 
-class Notifier(Stage):
-    """The name under which older configurations ask for notifications.
+class NotifierStage(Stage):
+    """Does nothing: older configurations name this stage to enable notifications.
 
-    Subscribers are told of every post, whether or not this stage is named.
+    Notifications are sent whether or not the stage is in the pipeline.
     """

@@ -1,4 +1,4 @@
-"""What a subscription may say: options, filters and retry policies.
+"""The rules of subscriptions: URIs, options, filters and retry policies.
 
-Pure rules: handlers check with them, and the notifier follows them.
+They are pure functions: handlers use them to check, the notifier to send.
 """

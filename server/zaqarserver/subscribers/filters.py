@@ -1,4 +1,4 @@
-"""Subscription filters: ``options.filter``, so that a subscriber gets less.
+"""Subscription filters (``options.filter``), which select a subscriber's messages.
 
 A filter is an object: each key is a JSON pointer (RFC 6901) into the message
 body, each value an object of conditions on the member found there. A message
@@ -11,10 +11,10 @@ matches if every condition holds::
 
 JSON pointers rather than dotted paths: member names may contain dots. A condition
 on a member that is missing, or of another type, does not hold. Numbers compare
-by value (1 equals 1.0); true and false are no numbers.
+by value (1 equals 1.0); true and false are not numbers.
 
-The cost of a match is bounded: one decoding of the body, then at most 32
-predicates of at most 16 steps each; no patterns that could run away.
+The cost of a match is bounded: the body is decoded once, then at most 32 predicates
+of at most 16 steps each are evaluated. There are no patterns, whose cost is unbounded.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
 class _Missing:
-    """What is found where there is nothing."""
+    """The value of a member that does not exist."""
 
     def __repr__(self) -> str:
         return "MISSING"
@@ -53,8 +53,8 @@ class Predicate(msgspec.Struct, frozen=True):
 
     Attributes:
         pointer: The member, as a JSON pointer.
-        operator: What is asked of it.
-        operand: What it is compared with.
+        operator: The name of the comparison.
+        operand: The value to compare with.
     """
 
     pointer: str
@@ -62,17 +62,17 @@ class Predicate(msgspec.Struct, frozen=True):
     operand: Any
 
     def holds(self, value: Any) -> bool:
-        """Return whether the condition holds for what was found."""
+        """Return True if the condition holds for a value of the body."""
         return _OPERATORS[self.operator].holds(value, self.operand)
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """What became of one predicate.
+class PredicateResult(msgspec.Struct, frozen=True):
+    """The result of one predicate on a body.
 
     Attributes:
         predicate: The predicate.
         found: The value in the body, or :data:`MISSING`.
-        holds: Whether it holds.
+        holds: True if it holds.
     """
 
     predicate: Predicate
@@ -81,36 +81,36 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """A filter that was checked; make it with :func:`compile_filter`."""
+    """A valid filter; made by :func:`compile_filter`."""
 
     predicates: tuple[Predicate, ...]
 
     def matches(self, body: bytes) -> bool:
-        """Return whether the message with this body (JSON text) is wanted."""
-        return self.admits(decoded(body))
+        """Return True if the filter selects a message with this body (JSON text)."""
+        return self.selects(decoded(body))
 
-    def admits(self, document: Any) -> bool:
-        """Return whether the message with this :func:`decoded` body is wanted."""
+    def selects(self, document: Any) -> bool:
+        """Return True if the filter selects a message with this decoded body."""
         for one in self.predicates:
             found = _find(document, one.pointer)
             if not _OPERATORS[one.operator].holds(found, one.operand):
                 return False
         return True
 
-    def explain(self, body: bytes) -> list[Verdict]:
-        """Return what each predicate found in the body and said to it."""
+    def explain(self, body: bytes) -> list[PredicateResult]:
+        """Return the result of each predicate on a body (JSON text)."""
         document = decoded(body)
-        return list(_verdicts(self.predicates, document))
+        return list(_results(self.predicates, document))
 
 
 def compile_filter(raw: Any) -> Filter:
-    """Check a filter and make it ready to use.
+    """Return a checked filter.
 
     Args:
         raw: The value of ``options.filter``.
 
     Raises:
-        BadRequest: It is no filter; the text names the member that is wrong.
+        BadRequest: It is not a valid filter; the text names the invalid member.
     """
     if not isinstance(raw, Mapping):
         raise BadRequest(
@@ -154,24 +154,28 @@ def _check_condition(pointer: str, operator: Any, operand: Any) -> None:
     where = f"filter[{pointer!r}]"
     known = _OPERATORS.get(operator)
     if known is None:
-        raise BadRequest(f"{where}: {operator!r} is none of {', '.join(_OPERATORS)}.")
+        raise BadRequest(
+            f"{where}: {operator!r} is not one of {', '.join(_OPERATORS)}."
+        )
     if not known.takes(operand):
         raise BadRequest(f"{where}.{operator} must be {known.wants}.")
 
 
 def decoded(body: bytes) -> Any:
-    """Return a body as filters look at it, for more than one of them."""
+    """Return a decoded body, to evaluate several filters on it."""
     try:
         return msgspec.json.decode(body)
     except (ValueError, RecursionError):
-        # Valid JSON with numbers or nesting that nobody can compare with.
+        # Valid JSON, but with numbers or nesting that cannot be decoded.
         return MISSING
 
 
-def _verdicts(predicates: tuple[Predicate, ...], document: Any) -> Iterator[Verdict]:
+def _results(
+    predicates: tuple[Predicate, ...], document: Any
+) -> Iterator[PredicateResult]:
     for predicate in predicates:
         found = _find(document, predicate.pointer)
-        yield Verdict(predicate, found, predicate.holds(found))
+        yield PredicateResult(predicate, found, predicate.holds(found))
 
 
 def _find(document: Any, pointer: str) -> Any:
@@ -201,12 +205,12 @@ def _steps(pointer: str) -> tuple[str, ...]:
 
 
 class _Operator(msgspec.Struct, frozen=True):
-    """An operator: what it takes and when it holds.
+    """A comparison of a value in the body with an operand.
 
     Attributes:
-        wants: The operand in words.
-        takes: Whether an operand is one.
-        holds: Whether the condition holds, of the found value and the operand.
+        wants: A description of valid operands, for errors.
+        takes: Returns True if an operand is valid.
+        holds: Returns True if the condition holds, given the value and the operand.
     """
 
     wants: str

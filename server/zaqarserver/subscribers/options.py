@@ -1,4 +1,4 @@
-"""The members of a subscription's options that mean something (section 3)."""
+"""The members of a subscription's options that the server uses (section 3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zaqarserver.errors import BadRequest
 from zaqarserver.subscribers.filters import compile_filter
 from zaqarserver.subscribers.retry import check_policy
 
-#: What ``post_data`` has where the message is to be, quotes included.
+#: The text in ``post_data`` that the message replaces, including the quotes.
 PLACEHOLDER: Final = '"$zaqar_message$"'
 MAX_HEADERS: Final = 32
 MAX_HEADER: Final = 4096
@@ -19,24 +19,23 @@ MAX_PLACEHOLDERS: Final = 8
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _OURS = re.compile(
-    # How the request is framed, where it goes and how the connection is kept is not
-    # the subscriber's.
+    # The server decides framing, target and connection of the request.
     r"connection|content-length|expect|host|http2-settings|keep-alive"
     r"|proxy(-.*)?|te|trailer|transfer-encoding|upgrade"
-    # Whoever could set these could pretend to be this server.
+    # A subscription that sets these could imitate signed requests of this server.
     r"|webhook-.*|zaqar-delivery-.*"
 )
-#: What CGI and its heirs do not tell apart in the name of a header.
+#: Characters that CGI and its successors do not distinguish in header names.
 _ALIKE = re.compile(r"[^0-9a-z]")
 
 
 def check_options(options: Any) -> None:
-    """Refuse options of a subscription that could not be followed.
+    """Refuse invalid options of a subscription.
 
-    Unknown members are the caller's own and pass.
+    Unknown members are free for the caller's use.
 
     Raises:
-        BadRequest: They are no object, or a member is wrong; the text names it.
+        BadRequest: They are not an object, or a member is invalid; the text names it.
     """
     if not isinstance(options, Mapping):
         raise BadRequest("Options must be a dict.")
@@ -54,10 +53,10 @@ def check_options(options: Any) -> None:
 
 
 def check_post_data(raw: Any) -> str:
-    """Return ``post_data`` if it can be sent.
+    """Return ``post_data`` if it is valid.
 
     Raises:
-        BadRequest: It is no text, or repeats the message too often.
+        BadRequest: It is not a text, or repeats the message too often.
     """
     if not isinstance(raw, str):
         raise BadRequest("post_data must be a string.")
@@ -73,11 +72,11 @@ def check_post_data(raw: Any) -> str:
 
 
 def check_post_headers(raw: Any) -> dict[str, str]:
-    """Return ``post_headers`` if they can be sent.
+    """Return ``post_headers`` if they are valid.
 
     Raises:
-        BadRequest: They are no object of texts, too many, not valid in HTTP, or
-            name a header that the server sets itself.
+        BadRequest: They are not an object of texts, are too many or not valid in
+            HTTP, or name a header that the server sets.
     """
     if not isinstance(raw, Mapping):
         raise BadRequest("post_headers must be an object of strings.")
@@ -88,7 +87,8 @@ def check_post_headers(raw: Any) -> dict[str, str]:
             raise BadRequest(f"post_headers: {name!r} is not the name of a header.")
         if _OURS.fullmatch(_ALIKE.sub("-", name.lower())):
             raise BadRequest(
-                f"post_headers: {name} is set by the server, or may pass for what is."
+                f"post_headers: {name} is reserved for the server, or looks like one "
+                "that is."
             )
         check_header_value(f"post_headers[{name!r}]", value)
     return dict(raw)
@@ -98,7 +98,7 @@ def check_header_value(name: str, value: Any) -> str:
     """Return the value of a header of a request or mail.
 
     Raises:
-        BadRequest: It is no text of one line and at most 4096 characters.
+        BadRequest: It is not a text of one line and at most 4096 characters.
     """
     if not isinstance(value, str):
         raise BadRequest(f"{name} must be a string.")
@@ -114,25 +114,25 @@ def check_header_value(name: str, value: Any) -> str:
     return value
 
 
-#: What the URIs of these subscribers begin with; the webhook's follows.
+#: The prefix of the URIs of these subscribers; the webhook's URI follows.
 PREFIX: Final = "trust+"
 #: The member of options that names the trust.
 TRUST_ID: Final = "trust_id"
-#: Set beside it if the caller brought the trust: then it is not ours to remove.
+#: Set in addition if the caller created the trust: the server then never deletes it.
 GIVEN: Final = "trust_given"
 
 
 def needs_trust(subscriber: str) -> bool:
-    """Return whether a subscriber gets a token with each message."""
+    """Return True if a subscriber gets a token with each message."""
     return subscriber[: len(PREFIX)].lower() == PREFIX
 
 
 def trust_of(subscriber: str, options: Mapping[str, Any]) -> str | None:
-    """Return the trust that a subscriber is told with, if it is told with one."""
+    """Return the trust that notifications to a subscriber use, or ``None``."""
     trust = options.get(TRUST_ID)
     return trust if needs_trust(subscriber) and isinstance(trust, str) else None
 
 
 def own_trust_of(subscriber: str, options: Mapping[str, Any]) -> str | None:
-    """Return the trust that was made for a subscription, to be removed with it."""
+    """Return the trust that the server created for a subscription, or ``None``."""
     return None if options.get(GIVEN) else trust_of(subscriber, options)

@@ -1,4 +1,4 @@
-"""When to try again after a failed delivery (``notifications`` section 6)."""
+"""Retry policies of notifications (``notifications`` section 6)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TOP = 2**31 - 1
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """How often, and after which waits, a failed delivery is tried again.
+    """How often, and after which waits, a failed notification is retried.
 
     Attributes:
         retries_with_no_delay: Retries at once, at least 0.
@@ -36,8 +36,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         maximum_delay: Seconds, at least 10 more than ``minimum_delay``.
         maximum_delay_retries: Retries after ``maximum_delay`` each, at least 0.
         retry_backoff_function: How the waits grow between the two delays.
-        ignore_subscription_override: Whether the queue's policy wins over the
-            subscription's.
+        ignore_subscription_override: True if the queue's policy takes precedence over
+            the subscription's.
     """
 
     retries_with_no_delay: int = 3
@@ -82,7 +82,7 @@ def check_policy(raw: Any) -> RetryPolicy:
 
 
 def _check_integer(key: str, value: Any) -> None:
-    # bool is an int to Python, not to whoever wrote the policy.
+    # bool is a subclass of int, but not an integer in JSON.
     if type(value) is not int:
         raise BadRequest(f"Retry policy: {key} must be a integer.")
     if not 0 <= value <= _TOP:
@@ -106,10 +106,10 @@ def _check_delays(policy: RetryPolicy) -> None:
 
 
 def choose(queue: Any, subscription: Any) -> RetryPolicy:
-    """Return the policy that counts (``notifications`` 6.1).
+    """Return the effective policy (``notifications`` 6.1).
 
-    A stored policy that cannot be followed counts as absent: deliveries must
-    go on whatever an older server let in.
+    An invalid stored policy counts as absent: deliveries must continue, whatever an
+    older server has stored.
 
     Args:
         queue: ``_retry_policy`` of the queue's metadata, or ``None``.
@@ -137,8 +137,8 @@ def _usable(raw: Any) -> RetryPolicy | None:
 class Schedule(Sequence[int]):
     """The waits of a policy, in seconds, one for each retry.
 
-    Waits are worked out one at a time: a policy may allow more retries than fit
-    in memory.
+    Waits are computed one at a time: a policy may allow more retries than fit in
+    memory.
     """
 
     __slots__ = ("_backoff", "_policy")

@@ -1,7 +1,7 @@
-"""What a subscriber's URI leads to: the URL of a webhook, the addresses of a mail.
+"""The target of a subscriber's URI: the URL of a webhook, the addresses of a mail.
 
-The same functions decide whether a subscriber is taken and where it is sent to, so
-that nothing is taken that the server itself can never send to.
+The same functions check a new subscriber and resolve it for sending, so that no
+subscriber is accepted that nothing can be sent to.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def check_subscriber(uri: str) -> None:
     """Refuse a subscriber that nothing can be sent to.
 
     Args:
-        uri: Its URI, of a scheme that the server takes.
+        uri: Its URI, of a supported scheme.
 
     Raises:
-        BadRequest: The text says what is wrong with it.
+        BadRequest: It is invalid; the text says why.
     """
     scheme, _, rest = uri.partition(":")
     if not rest or any(ord(sign) <= 32 or ord(sign) == 127 for sign in uri):
@@ -56,11 +56,11 @@ def check_subscriber(uri: str) -> None:
 
 
 def webhook_url(uri: str) -> URL:
-    """Return the URL that a webhook is requested by.
+    """Return the URL of a webhook.
 
     Its path and query are those of the subscriber, byte for byte, since the URL may
-    be signed; only what is not ASCII is percent-encoded. Host and port are as HTTP
-    clients understand them.
+    be signed; only characters that are not ASCII are percent-encoded. Host and port
+    are parsed as HTTP clients do.
 
     Raises:
         BadRequest: It names no host, or the host, port or user cannot be used.
@@ -76,14 +76,14 @@ def webhook_url(uri: str) -> URL:
     if not usable:
         raise BadRequest("subscriber must name a host, and a port if any, correctly.")
     _check_user(base)
-    # Not as path and query: taking those apart would lose a question mark.
+    # Not as path and query: splitting them would lose a trailing question mark.
     return URL.build(
         scheme=base.scheme, authority=base.raw_authority, path=target, encoded=True
     )
 
 
 def _target(uri: str, parts: SplitResult) -> str:
-    """Return path and query as they were typed, without the fragment."""
+    """Return path and query as written, without the fragment."""
     rest = uri.partition("#")[0][len(parts.scheme) + 3 + len(parts.netloc) :]
     return rest if rest.startswith("/") else f"/{rest}"
 
@@ -102,7 +102,7 @@ def _is_host(host: str) -> bool:
 
 
 def _check_user(base: URL) -> None:
-    """Refuse a user that the header of basic authentication cannot hold."""
+    """Refuse a user or password that does not fit into basic authentication."""
     user, password = base.user or "", base.password or ""
     try:
         (user + password).encode("latin-1")
@@ -121,8 +121,8 @@ def _check_user(base: URL) -> None:
 def recipients_of(uri: str) -> tuple[tuple[str, ...], str | None]:
     """Return the addresses of a ``mailto`` URI, and its subject if it has one.
 
-    Both are percent-decoded after RFC 6068 and checked afterwards, so that nothing
-    encoded gets past the check; other members of the query are ignored.
+    Both are percent-decoded (RFC 6068) before they are checked; other members of the
+    query are ignored.
 
     Raises:
         BadRequest: There is no address, too many, or one that is not valid; or the

@@ -306,11 +306,11 @@ class WebSocketConnection:
         self._waiting.append(text)
         self.memory.push(len(text))
         if self._is_full():
-            self.fall_behind()
+            self.close_slow()
             return
         self._flush()
 
-    def fall_behind(self) -> None:
+    def close_slow(self) -> None:
         """Close it because it misses a push."""
         if not self._closed:
             self._closed = True

@@ -1,4 +1,4 @@
-"""A stage that masks what should not be kept, such as card numbers."""
+"""A stage that masks members that should not be stored, such as card numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zaqarserver.errors import BadRequest
-from zaqarserver.stages.base import Place, Stage
+from zaqarserver.stages.base import Stage, StageContext
 
 KEY = "_redact"
 
@@ -15,7 +15,7 @@ KEY = "_redact"
 class Redact(Stage):
     """Masks the members that the queue's ``_redact`` names.
 
-    With ``_redact: ["card"]`` the body ``{"card": "4111", "item": "tea"}`` is kept
+    With ``_redact: ["card"]`` the body ``{"card": "4111", "item": "tea"}`` is stored
     as ``{"card": "***", "item": "tea"}``.
     """
 
@@ -29,12 +29,12 @@ class Redact(Stage):
         ):
             raise BadRequest(f"{KEY} must be a list of names.")
 
-    def post(self, place: Place, body: bytes) -> bytes | None:
-        """Mask the members; leave bodies that are no objects alone."""
+    def post(self, context: StageContext, body: bytes) -> bytes | None:
+        """Mask the members; leave bodies that are not objects unchanged."""
         document = json.loads(body)
         if not isinstance(document, dict):
             return body
-        for name in place.metadata[KEY]:
+        for name in context.metadata[KEY]:
             if name in document:
                 document[name] = "***"
         return json.dumps(document).encode()

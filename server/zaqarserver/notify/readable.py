@@ -1,4 +1,4 @@
-"""What is known of messages under way, found out once for all their subscribers."""
+"""Messages prepared for sending, once for all their subscribers."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from zaqarserver.spaces import project_of
 from zaqarserver.storage.subscriptions import Noticed, Subscription
 from zaqarserver.subscribers.filters import Filter, compile_filter, decoded
 
-Readable = Callable[[str, str, Noticed], Awaitable[bytes | None]]
+ReadBody = Callable[[str, str, Noticed], Awaitable[bytes | None]]
 
-#: What is remembered: so many messages, and so many bytes of their bodies, of which
-#: the decoded ones may take twenty times as many.
+#: Bounds of the cache: messages, and bytes of their bodies. Decoded bodies may take
+#: twenty times as many bytes.
 MOST: Final = 10_000
 MOST_BYTES: Final = 2 * 1024 * 1024
 
 
-class Known:
-    """A message's body, and what is made of it when somebody asks.
+class ReadableMessage:
+    """A message's body as posted; decoded and rendered on first use.
 
     Args:
         source: The queue or topic.
         message: The message.
-        body: Its body as it was posted, JSON text.
+        body: Its body as posted, JSON text.
     """
 
     __slots__ = ("_content", "_document", "_message", "_source", "body")
@@ -55,32 +55,34 @@ class Known:
         return self._content
 
 
-class Knowledge:
-    """Remembers the newest messages.
+class MessageCache:
+    """A bounded cache of the newest messages, which drops the oldest.
 
     Args:
         readable: Returns the body of a message as JSON text, by project, queue and
             message; ``None`` drops it.
     """
 
-    def __init__(self, readable: Readable) -> None:
+    def __init__(self, readable: ReadBody) -> None:
         self._readable = readable
-        self._known: OrderedDict[tuple[str, str, str], Known] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str, str], ReadableMessage] = OrderedDict()
         self._bytes = 0
 
-    def seen(self, space: str, source: str, message: Noticed) -> Known | None:
-        """Return what is remembered of a message."""
+    def seen(self, space: str, source: str, message: Noticed) -> ReadableMessage | None:
+        """Return a message from the cache."""
         return self._known.get((space, source, message.id))
 
-    async def of(self, space: str, source: str, message: Noticed) -> Known | None:
-        """Return what is known of a message; ``None`` if it is to be dropped."""
+    async def of(
+        self, space: str, source: str, message: Noticed
+    ) -> ReadableMessage | None:
+        """Return a message, cached or read; ``None`` if a stage drops it."""
         known = self.seen(space, source, message)
         if known is not None:
             return known
         body = await self._readable(project_of(space), source, message)
         if body is None:
             return None
-        known, key = Known(source, message, body), (space, source, message.id)
+        known, key = ReadableMessage(source, message, body), (space, source, message.id)
         if key not in self._known:
             self._known[key] = known
             self._bytes += len(body)
@@ -89,8 +91,8 @@ class Knowledge:
         return known
 
 
-class Admission:
-    """Says which messages a subscription wants.
+class SubscriptionFilter:
+    """Selects the messages that a subscription wants; compiles its filter once.
 
     Args:
         subscription: The subscription, with its filter if it has one.
@@ -100,14 +102,14 @@ class Admission:
         self._raw = subscription.options.get("filter")
         self._filter: Filter | None = None
 
-    def admits(self, known: Known) -> bool:
-        """Apply the filter.
+    def selects(self, known: ReadableMessage) -> bool:
+        """Return True if the subscription's filter selects the message.
 
         Raises:
-            BadRequest: It is none.
+            BadRequest: The filter is invalid.
         """
         if self._raw is None:
             return True
         if self._filter is None:
             self._filter = compile_filter(self._raw)
-        return self._filter.admits(known.document)
+        return self._filter.selects(known.document)
