@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .doubles import parcel_of
+from .doubles import notification_of
 
 
 @pytest.fixture
@@ -14,6 +14,6 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def parcel():
-    """Make a parcel for a subscriber."""
-    return parcel_of
+def notification():
+    """Make a notification for a subscriber."""
+    return notification_of

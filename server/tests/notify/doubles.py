@@ -46,7 +46,7 @@ def always(outcome):
     return behave
 
 
-def parcel_of(subscriber, *, body=b'{"event": "started"}', attempt=1, **options):
+def notification_of(subscriber, *, body=b'{"event": "started"}', attempt=1, **options):
     """Make a notification for a subscriber with these options."""
     return Notification(
         subscription=Subscription(
@@ -222,7 +222,7 @@ class Obedient(Deliverer):
     """Keeps what it is given, and does what ``behave`` says.
 
     Attributes:
-        sent: The parcels, in the order of the attempts.
+        sent: The notifications, in the order of the attempts.
         behave: Returns an outcome for a notification, or something to await for one.
     """
 

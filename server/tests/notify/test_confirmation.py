@@ -201,6 +201,6 @@ async def test_what_waits_is_bounded(make, subscribe, deliverer, clock, caplog):
     confirmations = make()
     for number in range(MAX_PENDING + 1):
         confirmations.subscribed(subscribe(f"http://h{number}/", confirmed=False))
-    assert "too many confirmations wait" in caplog.text
+    assert "too many are pending" in caplog.text
     assert clock.now() == NOW
     confirmations.close()

@@ -28,7 +28,7 @@ from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.subscribers.uris import recipients_of
 
 from .certificates import make_certificate
-from .doubles import parcel_of
+from .doubles import notification_of
 from .loops import LOOPS
 
 pytestmark = pytest.mark.anyio
@@ -264,7 +264,7 @@ addresses = st.builds(
 )
 def test_whatever_is_asked_for_the_header_has_six_lines_of_ours(subscriber, options):
     try:
-        mail = deliverer()._mail(parcel_of(f"mailto:{subscriber}", **options))
+        mail = deliverer()._mail(notification_of(f"mailto:{subscriber}", **options))
     except (BadRequest, ValueError):
         return  # refused
     head = mail.encoded().partition(b"\n\n")[0].decode("ascii")

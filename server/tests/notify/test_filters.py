@@ -127,7 +127,7 @@ def test_explain_and_matches_agree(raw):
         ({"/a~2": {"equals": 1}}, "write ~ as ~0"),
         ({"/a": 1}, "filter['/a'] must be an object"),
         ({"/a": {}}, "filter['/a'] must be an object"),
-        ({"/a": {"like": "x"}}, "'like' is none of equals"),
+        ({"/a": {"like": "x"}}, "'like' is not one of equals"),
         ({"/a": {"equals": {}}}, "filter['/a'].equals must be text"),
         ({"/a": {"equals": "x" * (MAX_TEXT + 1)}}, ".equals must be text"),
         ({"/a": {"any_of": []}}, ".any_of must be a list"),

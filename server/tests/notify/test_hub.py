@@ -87,11 +87,11 @@ async def test_a_long_post_leaves_the_loop_to_others_and_keeps_the_order():
 
 async def test_equal_filters_are_asked_once_a_message(monkeypatch):
     asked = []
-    admits = websocket.Filter.admits
+    selects = websocket.Filter.selects
     monkeypatch.setattr(
         websocket.Filter,
-        "admits",
-        lambda self, document: (asked.append(document), admits(self, document))[1],
+        "selects",
+        lambda self, document: (asked.append(document), selects(self, document))[1],
     )
     hub = Hub()
     names = [f"s{number}" for number in range(30)]

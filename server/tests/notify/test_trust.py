@@ -24,7 +24,7 @@ from zaqarserver.operations.trusting import trusts_of
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.subscriptions import SubscriptionCreate
 
-from .doubles import parcel_of
+from .doubles import notification_of
 
 pytestmark = pytest.mark.anyio
 
@@ -257,7 +257,7 @@ async def test_a_removed_trust_gives_no_kept_token(
 @pytest.mark.parametrize(
     ("options", "has_trustee", "reason"),
     [
-        ({"trust_id": "a"}, False, "this server has no [trustee] to get tokens for"),
+        ({"trust_id": "a"}, False, "[trustee] is not configured here"),
         ({}, True, "the subscription has no trust"),
         ({"trust_id": 7}, True, "the subscription has no trust"),
     ],
@@ -334,7 +334,9 @@ async def test_a_webhook_with_a_token_is_requested_byte_for_byte(
     await deliverer.open()
     async with receiving() as receiver:
         url = f"trust+{receiver.url('/a/./b?sp=%2Fx&t=5%3Aa')}"
-        assert await deliverer.deliver(parcel_of(url, trust_id="t")) == Delivered()
+        assert (
+            await deliverer.deliver(notification_of(url, trust_id="t")) == Delivered()
+        )
     await deliverer.close()
     (request,) = receiver.requests
     assert request.line.startswith("POST /a/./b?sp=%2Fx&t=5%3Aa ")

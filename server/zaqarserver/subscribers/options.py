@@ -87,7 +87,7 @@ def check_post_headers(raw: Any) -> dict[str, str]:
             raise BadRequest(f"post_headers: {name!r} is not the name of a header.")
         if _OURS.fullmatch(_ALIKE.sub("-", name.lower())):
             raise BadRequest(
-                f"post_headers: {name} is reserved for the server, or looks like one "
+                f"post_headers: {name} is set by the server, or looks like a header "
                 "that is."
             )
         check_header_value(f"post_headers[{name!r}]", value)
