@@ -12,7 +12,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-keystone demo test checks browser keystone cluster torture serve lint types \
+.PHONY: help venv venv-keystone demo test test-all browser keystone cluster torture serve lint types \
         layers docs bench figures \
         format clean distclean
 
@@ -30,6 +30,10 @@ test: venv venv-keystone  ## every check and every test; the last line is pytest
 	test -z "$$failed" || echo "== failed so far:$$failed (the tests follow)"; \
 	echo "== tests"; \
 	$(BIN)/pytest -n 3 --dist loadfile $(ARGS) && test -z "$$failed"
+
+test-all: venv  ## for the night: make test with all combinations, more examples, and clusters
+	@$(MAKE) --no-print-directory test ARGS="--thorough $(ARGS)"
+	@$(MAKE) --no-print-directory cluster
 
 browser: venv  ## a web page in a headless Chromium, against a real server
 	@$(BIN)/pytest server/tests/browser $(ARGS)

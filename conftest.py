@@ -20,6 +20,34 @@ from warm import Process, start_cold, start_server
 START_SECONDS = 30.0
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="run also what combines or repeats what other tests have (make test-all)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let ``hypothesis`` try ten times as many examples if that is asked for."""
+    if config.getoption("thorough"):
+        from hypothesis import settings  # noqa: PLC0415 - half a second
+
+        settings.register_profile("thorough", max_examples=1000)
+        settings.load_profile("thorough")
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leave out what is marked ``thorough``, unless it is asked for."""
+    if config.getoption("thorough"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("thorough")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+
+
 class ServerProcess:
     """A ``zaqarserver`` process on loopback.
 

@@ -128,7 +128,7 @@ def quote(text):
 
 
 @settings(
-    max_examples=1500,
+    max_examples=4 * settings.default.max_examples,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

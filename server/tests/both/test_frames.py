@@ -22,13 +22,13 @@ def shared(server):
     peer.socket.shutdown()
 
 
-@settings(QUICK, max_examples=800)
+@settings(QUICK, max_examples=3 * settings.default.max_examples)
 @given(text=TEXTS, cuts=st.lists(INDEX, max_size=3))
 def test_any_text_gets_an_answer(shared, text, cuts):
     shared.ask(text.encode(), binary=False, cuts=cuts)
 
 
-@settings(QUICK, max_examples=800)
+@settings(QUICK, max_examples=3 * settings.default.max_examples)
 @given(data=PACKED, cuts=st.lists(INDEX, max_size=3))
 @example(data=msgspec.msgpack.encode({"action": b"queue_list"}), cuts=[])
 def test_any_bytes_get_an_answer(shared, data, cuts):

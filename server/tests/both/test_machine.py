@@ -23,7 +23,7 @@ from .model import Model
 from .service import CLIENT, OTHER_CLIENT
 
 SETTINGS = settings(
-    max_examples=12,
+    max_examples=settings.default.max_examples // 8,
     stateful_step_count=25,
     deadline=None,  # a shared machine is slow at times
     suppress_health_check=list(HealthCheck),
@@ -223,7 +223,13 @@ class Machine(RuleBasedStateMachine):
             assert found == listed.result
 
 
-@pytest.mark.parametrize("chosen", [*TRANSPORTS, "all in turn"])
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        "all in turn",
+        *(pytest.param(one, marks=pytest.mark.thorough) for one in TRANSPORTS),
+    ],
+)
 def test_whatever_is_done_the_service_does_what_the_model_says(bench, chosen):
     transports = (
         list(TRANSPORTS.values()) if chosen == "all in turn" else [TRANSPORTS[chosen]]

@@ -28,11 +28,20 @@ PARTS = tuple(
 )
 
 
-@pytest.mark.usefixtures("sizes")
-class TestTwoPools(*PARTS):  # type: ignore[misc]
+class TwoPools(*PARTS):  # type: ignore[misc]
     @pytest.fixture
     def driver(self) -> WithPools:
         home = load("sqlite://:memory:", {})
         made = WithPools(home, load, project_of, clock=lambda: NOW)
         made.given = POOLS
         return made
+
+
+@pytest.mark.usefixtures("small_pages")
+class TestTwoPools(TwoPools):
+    pass
+
+
+@pytest.mark.thorough
+class TestTwoPoolsAsTheyAre(TwoPools):
+    pass

@@ -21,7 +21,7 @@ def two_pools(path: Path) -> WithPools:
 
 TestPoolsModel = state_machine(two_pools).TestCase
 TestPoolsModel.settings = settings(
-    max_examples=8,
+    max_examples=settings.default.max_examples // 12,
     stateful_step_count=30,
     deadline=None,  # a shared machine is slow at times
     suppress_health_check=[HealthCheck.too_slow],

@@ -6,6 +6,11 @@ import pytest
 from zaqarserver.storage.testing import StorageContract
 
 
-@pytest.mark.usefixtures("sizes")
+@pytest.mark.usefixtures("small_pages")
 class TestRedis(StorageContract):
     """The fixture ``driver`` is that of this directory."""
+
+
+@pytest.mark.thorough
+class TestRedisAsItIs(StorageContract):
+    """``test_contract_with_faults.py`` has the usual pages too."""

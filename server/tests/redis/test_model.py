@@ -11,7 +11,7 @@ from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.testing.machine import state_machine
 
 SETTINGS = settings(
-    max_examples=25,
+    max_examples=settings.default.max_examples // 8,
     stateful_step_count=40,
     deadline=None,  # a shared machine is slow at times
     suppress_health_check=[HealthCheck.too_slow],

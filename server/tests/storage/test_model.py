@@ -10,7 +10,7 @@ from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.testing.machine import state_machine
 
 SETTINGS = settings(
-    max_examples=40,
+    max_examples=settings.default.max_examples // 5,
     stateful_step_count=40,
     deadline=None,  # a shared machine is slow at times
     suppress_health_check=[HealthCheck.too_slow],
