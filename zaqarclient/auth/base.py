@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from zaqarclient.auth.session import Connection
+    from zaqarclient.auth.session import SessionConnection
+    from zaqarclient.common.http import Reply
     from zaqarclient.transport.request import Request
 
 NOAUTH_PROJECT = "fake_project_id_for_noauth"
@@ -32,6 +33,33 @@ class ConnectionOptions(NamedTuple):
     user_agent: str | None = None
 
 
+class Connection(abc.ABC):
+    """Sends requests over HTTP; given as the session of a client, in place of one."""
+
+    @abc.abstractmethod
+    def request(self, method: str, *, url: str, **kwargs: Any) -> Reply:
+        """Send one request and return the answer, whatever its status.
+
+        Args:
+            method: The HTTP method.
+            url: The whole URL.
+            **kwargs: ``params``, ``headers``, ``data`` and ``verify`` as for
+                ``requests``.
+
+        Raises:
+            zaqarclient.transport.errors.NetworkError: No answer came.
+            zaqarclient.errors.AuthenticationFailed: No token could be had.
+        """
+
+    def endpoint(self) -> str | None:
+        """Return the messaging endpoint that the connection knows, or None."""
+        return None
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Close what was opened here."""
+
+
 class AuthBackend(abc.ABC):
     """Authenticates requests: fills in their headers, endpoint and connection.
 
@@ -50,7 +78,7 @@ class AuthBackend(abc.ABC):
         self.conf = conf
         self.connection_options = ConnectionOptions()
         self._lock = threading.RLock()
-        self._connection: Connection | None = None
+        self._connection: SessionConnection | None = None
         self._connected_to: Any = None
 
     @abc.abstractmethod
@@ -120,23 +148,26 @@ class AuthBackend(abc.ABC):
         plugin: Any = None,
         *,
         authenticated: bool = False,
-    ) -> Connection:
+    ) -> Connection | SessionConnection:
         """Return the one connection of this backend, and note it in the request.
 
         Args:
             request: The request that it will carry.
-            session: The keystoneauth1 session to send through; None for one
-                of its own.
+            session: The keystoneauth1 session to send through, or a connection;
+                None for a session of its own.
             plugin: A keystoneauth1 plugin to use in place of the session's.
             authenticated: Whether requests carry the plugin's token.
         """
+        if isinstance(session, Connection):
+            request.connection = session
+            return session
         # keystoneauth1 and requests cost some 200 ms to import.
         from zaqarclient.auth import session as ks  # noqa: PLC0415
 
         with self._lock:
             if self._connection is None or self._connected_to is not session:
                 self._connected_to = session
-                self._connection = ks.Connection(
+                self._connection = ks.SessionConnection(
                     session,
                     plugin,
                     authenticated=authenticated,

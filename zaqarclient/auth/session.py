@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from zaqarclient.auth.base import ConnectionOptions
 
+
 Certificate: TypeAlias = str | tuple[str, str] | None
 
 _PRODUCT = "python-zaqarclient"
@@ -37,7 +38,7 @@ class _Adapter(http.Adapter, ks_session.TCPKeepAliveAdapter):
     """The adapter of the sessions that this package opens."""
 
 
-class Connection:
+class SessionConnection:
     """Sends requests through one keystoneauth1 session.
 
     It may be used from several threads, and by both sides of a fork.
@@ -76,18 +77,7 @@ class Connection:
         self._process = os.getpid()
 
     def request(self, method: str, *, url: str, **kwargs: Any) -> http.Reply:
-        """Send one request and return the answer, whatever its status.
-
-        Args:
-            method: The HTTP method.
-            url: The whole URL.
-            **kwargs: ``params``, ``headers``, ``data`` and ``verify`` as for
-                ``requests``.
-
-        Raises:
-            zaqarclient.transport.errors.NetworkError: No answer came.
-            zaqarclient.errors.AuthenticationFailed: No token could be had.
-        """
+        """Send one request; see `zaqarclient.auth.base.Connection`."""
         session = self._current()
         kwargs["params"] = kwargs.get("params") or {}
         # True is also what a caller sends that does not choose: the session may

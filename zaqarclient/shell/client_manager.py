@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from zaqarclient.auth.base import is_true
 from zaqarclient.queues import cli
+from zaqarclient.queues.v2.cli.arguments import present
 from zaqarclient.shell import credentials
 from zaqarclient.version import __version__
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.client import Client
+    from zaqarclient.shell.connection import PlainConnection
     from zaqarclient.shell.credentials import ConnectionSettings
     from zaqarclient.shell.tokens import CachedToken, CachedTokenAuth
 
@@ -119,6 +121,8 @@ class ClientManager:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._frames: list[tuple[str, str, float]] = []
+        self._session: Any = None
+        self._connection: PlainConnection | None = None
 
     @property
     def configured(self) -> bool:
@@ -140,39 +144,37 @@ class ClientManager:
             zaqarclient.errors.ZaqarError: The options do not fit together.
             zaqarclient.shell.credentials.UnknownOption: No plugin has one of them.
         """
-        if self._options.signed_url:
-            url = self._options.signed_url
-            return cli.signed_client(url, self.session, self._conf({}))
-        if self._cached_auth is None:
-            return self._plain
-        from zaqarclient.queues import client  # noqa: PLC0415 - only when needed
+        from zaqarclient.queues.v2 import client  # noqa: PLC0415 - only when needed
 
-        token = self._cached_auth.current()
-        _silence_warnings(token.verify)
-        names = ("cert", "key") if isinstance(token.cert, tuple) else ("cert",)
-        files = token.cert if isinstance(token.cert, tuple) else (token.cert,)
-        options = dict(zip(names, files, strict=True))
-        auth_opts = {"backend": self._cached_auth, "options": options}
-        return client.Client(token.endpoint, 2, self._conf(auth_opts))
+        url, auth = self._options.signed_url, self._cached_auth
+        if url:
+            return cli.signed_client(url, self.session, self._conf({}))
+        if auth is None:
+            return self._plain
+        token = auth.current()
+        connection = self._connect(token.verify, token.cert)
+        conf = self._conf({"backend": auth})
+        return client.Client(token.endpoint, 2, conf, connection)
 
     @cached_property
     def _plain(self) -> Client:
         """The client without a token cache."""
-        from zaqarclient.queues import client  # noqa: PLC0415 - only when needed
+        from zaqarclient.queues.v2 import client  # noqa: PLC0415 - only when needed
 
         settings = self._settings
+        endpoint = settings.endpoint
         if settings.auth is None:
+            endpoint = endpoint or DEFAULT_ENDPOINT
             auth_opts = cli.noauth_opts(settings.project, settings.roles)
-            endpoint = settings.endpoint or DEFAULT_ENDPOINT
-            return client.Client(endpoint, 2, self._conf(auth_opts), self.session)
-        given = {
-            "region_name": settings.region,
-            "endpoint_type": settings.interface,
-            "service_type": settings.service_type,
-            "project_id": settings.project,
-        }
-        conf = self._conf({"options": {k: v for k, v in given.items() if v}})
-        return client.Client(settings.endpoint, 2, conf, self.session)
+        else:
+            options = present(
+                region_name=settings.region,
+                endpoint_type=settings.interface,
+                service_type=settings.service_type,
+                project_id=settings.project,
+            )
+            auth_opts = {"options": options}
+        return client.Client(endpoint, 2, self._conf(auth_opts), self.session)
 
     def _conf(self, auth_opts: dict[str, Any]) -> dict[str, Any]:
         return {"auth_opts": auth_opts, "on_answer": self._frames.append}
@@ -214,17 +216,19 @@ class ClientManager:
 
     @cached_property
     def session(self) -> Any:
-        """The keystoneauth1 session that all requests go through.
+        """What requests go through: a keystoneauth1 session, if there are credentials.
 
         Raises:
             zaqarclient.errors.ZaqarError: There is no such plugin, or it lacks
                 an option.
         """
+        settings = self._settings
+        if settings.auth is None:
+            return self._connect(settings.verify, settings.cert)
         from keystoneauth1 import session  # noqa: PLC0415 - only when needed
 
-        settings = self._settings
         _silence_warnings(settings.verify)
-        return session.Session(
+        self._session = session.Session(
             auth=settings.auth,
             verify=settings.verify,
             cert=settings.cert,
@@ -232,17 +236,27 @@ class ClientManager:
             app_version=__version__,
             collect_timing=self._options.timing,
         )
+        return self._session
+
+    def _connect(
+        self, verify: bool | str, cert: str | tuple[str, str] | None
+    ) -> PlainConnection:
+        from zaqarclient.shell.connection import PlainConnection  # noqa: PLC0415 - only when needed
+
+        _silence_warnings(verify)
+        self._connection = PlainConnection(verify, cert)
+        return self._connection
 
     def timings(self) -> list[tuple[str, str, float]]:
         """Return method (or action), URL and seconds of each request so far."""
         found: list[tuple[str, str, float]] = []
-        if "session" in self.__dict__:
+        if self._session is not None:
             found += (
                 (timing.method, timing.url, timing.elapsed.total_seconds())
-                for timing in self.session.get_timings()
+                for timing in self._session.get_timings()
             )
-        if "_cached_auth" in self.__dict__ and self._cached_auth is not None:
-            found += self._cached_auth.timings
+        if self._connection is not None:
+            found += self._connection.timings
         return found + self._frames
 
     def close(self) -> None:
@@ -250,8 +264,10 @@ class ClientManager:
         for name in ("messaging", "_plain"):
             if name in self.__dict__:
                 getattr(self, name).close()
-        if "session" in self.__dict__:
-            self.session.session.close()
+        if self._connection is not None:
+            self._connection.close()
+        if self._session is not None:
+            self._session.session.close()
 
     @cached_property
     def _settings(self) -> ConnectionSettings:

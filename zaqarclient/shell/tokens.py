@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from zaqarclient.auth import base
-from zaqarclient.common import http
 from zaqarclient.transport.request import service_root
-from zaqarclient.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from zaqarclient.common import http
     from zaqarclient.transport.request import Request
 
 LOG = logging.getLogger("zaqarclient.cli")
@@ -248,9 +247,6 @@ class CachedTokenAuth(base.AuthBackend):
         token: The cached one, None for none.
         ask: Requests a new one from the identity service.
         project: The project to name beside the token; None for that of the token.
-
-    Attributes:
-        timings: Method, URL and seconds of each request over HTTP.
     """
 
     def __init__(
@@ -265,8 +261,7 @@ class CachedTokenAuth(base.AuthBackend):
         self._token = token
         self._ask = ask
         self._project = project
-        self._client = http.Client()
-        self.timings: list[tuple[str, str, float]] = []
+        self._inner: base.Connection
 
     def locates(self, session: Any) -> bool:  # noqa: ARG002 - of the interface
         """Return that the endpoint is known: it is cached with the token."""
@@ -289,7 +284,7 @@ class CachedTokenAuth(base.AuthBackend):
         request.cert = token.verify if isinstance(token.verify, str) else None
         project = self._project
         if base.uses_http(request):
-            request.connection = self
+            self._inner, request.connection = request.session, self
         else:
             project = project or token.project  # frames have to name it
         if project:
@@ -307,62 +302,21 @@ class CachedTokenAuth(base.AuthBackend):
         """Replace a token that was refused."""
         self._request_token()
 
-    def request(
-        self, method: str, *, url: str, headers: Mapping[str, str], **kwargs: Any
-    ) -> http.Reply:
+    def request(self, method: str, *, url: str, **kwargs: Any) -> http.Reply:
         """Send one request, again with a new token if the cached one is refused.
 
-        Args:
-            method: The HTTP method.
-            url: The whole URL.
-            headers: Its headers, the token among them.
-            **kwargs: ``params`` and ``data`` as for ``requests``.
-
-        Raises:
-            zaqarclient.transport.errors.NetworkError: No answer came.
-            zaqarclient.errors.ZaqarError: No new token could be had.
+        The arguments are those of `zaqarclient.auth.base.Connection`.
         """
-        reply = self._send(method, url, headers, kwargs)
+        reply = self._inner.request(method, url=url, **kwargs)
         if reply.status_code == _UNAUTHORIZED:
-            headers = {**headers, "X-Auth-Token": self._request_token().token}
-            reply = self._send(method, url, headers, kwargs)
+            kwargs["headers"]["X-Auth-Token"] = self._request_token().token
+            reply = self._inner.request(method, url=url, **kwargs)
         if reply.status_code == _UNAUTHORIZED:
             self._file.drop()
         return reply
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
 
     def _request_token(self) -> CachedToken:
         self._file.drop()
         self._token = token = self._ask()
         self._file.write(token)
         return token
-
-    def _send(
-        self, method: str, url: str, headers: Mapping[str, str], kwargs: dict[str, Any]
-    ) -> http.Reply:
-        token = self._token or self.current()
-        named = {"User-Agent": f"zaqar/{__version__}", **headers}
-        LOG.debug("REQ: %s", _as_curl(method, url, named, kwargs))
-        sent = {**kwargs, "verify": token.verify, "cert": token.cert}
-        reply = self._client.request(method, url, headers=named, **sent)
-        LOG.debug("RESP: [%s] %s", reply.status_code, dict(reply.headers))
-        self.timings.append((method, url, reply.elapsed.total_seconds()))
-        return reply
-
-
-def _as_curl(
-    method: str, url: str, headers: Mapping[str, str], kwargs: Mapping[str, Any]
-) -> str:
-    """Return a request as ``curl`` would send it, the token as its digest."""
-    words = [f"curl -g -i -X {method} {url}"]
-    for name, value in headers.items():
-        shown = value
-        if name.lower() == "x-auth-token":
-            shown = "{SHA256}" + hashlib.sha256(value.encode()).hexdigest()
-        words.append(f'-H "{name}: {shown}"')
-    more = ("params", "data")
-    words += (f"{name}: {kwargs[name]}" for name in more if kwargs.get(name))
-    return " ".join(words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from cliff.show import ShowOne
 from zaqarclient import shell
 from zaqarclient.queues.v2 import cli
 from zaqarclient.queues.v2.cli.commands import COMMANDS, PREFIXED_ONLY
+from zaqarclient.tests.http_stub import Answer, HttpStub
 
 GROUP = "openstack.messaging.v2"
 
@@ -137,11 +139,15 @@ def test_a_class_that_does_not_exist_is_an_attribute_error() -> None:
         getattr(cli, "ListNothing")  # noqa: B009 - the name is the point
 
 
-def imported_by(code: str) -> set[str]:
+def imported_by(code: str, **variables: str) -> set[str]:
     """Return the modules that a fresh interpreter holds after some code."""
     script = f"import sys\n{code}\nsys.stderr.write(' '.join(sys.modules))"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | variables,
     )
     return {name.partition(".")[0] for name in done.stderr.split()} | set(
         done.stderr.split()
@@ -166,6 +172,18 @@ def test_the_help_of_a_command_needs_neither_network_nor_openstack() -> None:
     )
     assert "cliff.lister" in loaded
     assert loaded.isdisjoint({*HEAVY, "zaqarclient.queues.v2.client"})
+
+
+@pytest.mark.parametrize("words", [["ping"], ["message", "post", "q", "1"]])
+def test_a_command_without_credentials_needs_nothing_of_keystoneauth(
+    words: list[str], stub: HttpStub
+) -> None:
+    stub.default = Answer(201, {"resources": ["/v2/queues/q/messages/m"]})
+    script = f"from zaqarclient.shell import main\nmain({words})"
+    loaded = imported_by(script, OS_QUEUES_ENDPOINT=stub.url)
+    assert stub.last.headers["x-project-id"] == "fake_project_id_for_noauth"
+    assert "requests" in loaded
+    assert loaded.isdisjoint({*HEAVY, "websocket"} - {"requests"})
 
 
 def test_the_help_of_the_program_needs_neither_network_nor_openstack() -> None:
