@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -150,6 +151,11 @@ class Session(requests.Session):
         reply.content  # noqa: B018 - reads it, and gives the connection back
         return reply
 
+    def close(self) -> None:
+        """Close the connections; the next request looks everything up again."""
+        self._settings = {}
+        super().close()
+
     def _settings_for(
         self, url: str, arguments: Mapping[str, Any]
     ) -> Mapping[str, Any] | None:
@@ -224,42 +230,23 @@ class Client:
         except requests.RequestException as error:
             raise network_error(error) from error
 
-    def get(self, url: str, **kwargs: Any) -> Reply:
-        """Send GET."""
-        return self.request("GET", url, **kwargs)
+    def with_json(self, method: str, url: str, **kwargs: Any) -> Reply:
+        """Send a request; ``data`` is encoded as JSON."""
+        if "data" in kwargs:
+            kwargs["data"] = json.dumps(kwargs["data"])
+        return self.request(method, url, **kwargs)
 
-    def head(self, url: str, **kwargs: Any) -> Reply:
-        """Send HEAD."""
-        return self.request("HEAD", url, **kwargs)
-
-    def options(self, url: str, **kwargs: Any) -> Reply:
-        """Send OPTIONS."""
-        return self.request("OPTIONS", url, **kwargs)
-
-    def delete(self, url: str, **kwargs: Any) -> Reply:
-        """Send DELETE."""
-        return self.request("DELETE", url, **kwargs)
-
-    def post(self, url: str, **kwargs: Any) -> Reply:
-        """Send POST; ``data`` is encoded as JSON."""
-        return self._with_json("POST", url, kwargs)
-
-    def put(self, url: str, **kwargs: Any) -> Reply:
-        """Send PUT; ``data`` is encoded as JSON."""
-        return self._with_json("PUT", url, kwargs)
-
-    def patch(self, url: str, **kwargs: Any) -> Reply:
-        """Send PATCH; ``data`` is encoded as JSON."""
-        return self._with_json("PATCH", url, kwargs)
+    get = functools.partialmethod(request, "GET")
+    head = functools.partialmethod(request, "HEAD")
+    options = functools.partialmethod(request, "OPTIONS")
+    delete = functools.partialmethod(request, "DELETE")
+    post = functools.partialmethod(with_json, "POST")
+    put = functools.partialmethod(with_json, "PUT")
+    patch = functools.partialmethod(with_json, "PATCH")
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
         self.session.close()
-
-    def _with_json(self, method: str, url: str, kwargs: dict[str, Any]) -> Reply:
-        if "data" in kwargs:
-            kwargs["data"] = json.dumps(kwargs["data"])
-        return self.request(method, url, **kwargs)
 
 
 def _service(url: str) -> str:

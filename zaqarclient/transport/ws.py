@@ -10,7 +10,7 @@ import os
 import threading
 import time
 import uuid
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from zaqarclient.errors import InvalidOperation, ZaqarError
 from zaqarclient.transport import base, errors, retry, ws_frames, ws_socket
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from zaqarclient.transport.api import RequestFrame
     from zaqarclient.transport.request import Request
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 
@@ -96,7 +98,10 @@ class WebsocketTransport(base.Transport):
         """
         frame = ws_frames.frame_of(request)
         return retry.send_with_retries(
-            lambda: self._send_once(request, frame),
+            lambda: self._with_fresh_login(
+                self._login_of(request),
+                lambda login: self._exchange(login, request, frame),
+            ),
             frame.rule,
             self._retry_policy,
             self.sleep,
@@ -158,23 +163,20 @@ class WebsocketTransport(base.Transport):
         if channel is not None:
             channel.close()
 
-    def _send_once(self, request: Request, frame: RequestFrame) -> Response:
-        login = Login.of(request, self._auth_opts, self._client_id)
+    def _with_fresh_login(self, login: Login, action: Callable[[Login], T]) -> T:
+        """Do something with a login, once more with a new token if it is refused."""
         try:
-            return self._exchange(login, request, frame)
+            return action(login)
         except errors.TransportError as error:
-            fresh = self._fresh(login, error)
-            if fresh is None:
+            if self.credentials is None or not ws_frames.is_login_refused(error):
                 raise
-        return self._exchange(fresh, request, frame)
+            fresh = self._login_of(self.credentials(renewed=True))
+            if fresh.token == login.token:
+                raise
+        return action(fresh)
 
-    def _fresh(self, login: Login, error: errors.TransportError) -> Login | None:
-        """Return a login in place of one that was refused, if there is one."""
-        if self.credentials is None or not ws_frames.is_login_refused(error):
-            return None
-        renewed = self.credentials(renewed=True)
-        fresh = Login.of(renewed, self._auth_opts, self._client_id)
-        return None if fresh.token == login.token else fresh
+    def _login_of(self, request: Request) -> Login:
+        return Login.of(request, self._auth_opts, self._client_id)
 
     def _exchange(
         self, login: Login, request: Request, frame: RequestFrame
@@ -320,22 +322,13 @@ class WebsocketTransport(base.Transport):
             if stopped.wait(pause if left is None else min(pause, left)):
                 raise reason
             try:
-                self._connect_again(self._current_login())
+                self._with_fresh_login(self._current_login(), self._channel_for)
             except errors.TransportError as failure:
                 if not _is_passing(failure):
                     raise
                 reason = failure
             else:
                 return
-
-    def _connect_again(self, login: Login) -> None:
-        try:
-            self._channel_for(login)
-        except errors.TransportError as error:
-            fresh = self._fresh(login, error)
-            if fresh is None:
-                raise
-            self._channel_for(fresh)
 
     def _login_due(self) -> float | None:
         """Return how many seconds remain to the next check of the token."""
@@ -358,8 +351,7 @@ class WebsocketTransport(base.Transport):
 
     def _current_login(self) -> Login:
         if self.credentials is not None:
-            request = self.credentials()
-            return Login.of(request, self._auth_opts, self._client_id)
+            return self._login_of(self.credentials())
         if self._login is None:
             raise InvalidOperation("there is no connection: subscribe first")
         return self._login

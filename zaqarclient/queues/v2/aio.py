@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from zaqarclient.queues.v2 import claim as sync_claim
 from zaqarclient.queues.v2 import client as sync_client
@@ -47,10 +47,10 @@ from zaqarclient.queues.v2.aio_resources import (
 from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from zaqarclient.queues.v2.calls import Document
-    from zaqarclient.queues.v2.listener import Listener
+    from zaqarclient.queues.v2.listener import ListenOptions
 
 __all__ = [
     "AsyncClaim",
@@ -73,6 +73,11 @@ def _document(_workers: Workers, found: Document) -> Document:
     return found
 
 
+def _release(claim: sync_claim.Claim) -> None:
+    if claim.is_new:
+        claim.delete()
+
+
 def _stats(resource: QueueOrTopic) -> Document:
     return resource.stats
 
@@ -80,9 +85,8 @@ def _stats(resource: QueueOrTopic) -> Document:
 class AsyncQueueOrTopic(Resource[S_co]):
     """The part that queues and topics share; see `Queue`."""
 
-    def __init__(self, workers: Workers, resource: S_co, client: AsyncClient) -> None:
-        super().__init__(workers, resource)
-        self._client = client
+    name: str
+    href: str | None
 
     exists = awaited(QueueOrTopic.exists)
     is_created = awaited(QueueOrTopic.is_created)
@@ -104,60 +108,28 @@ class AsyncQueueOrTopic(Resource[S_co]):
         """Return the counters; see `Queue.stats`."""
         return await self._run(_stats)
 
-    def listen(
-        self,
-        *,
-        ttl: int | None = None,
-        options: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-        on_reconnect: Callable[[], object] | None = None,
-    ) -> AsyncListener:
+    def listen(self, **how: Unpack[ListenOptions]) -> AsyncListener:
         """Listen to it alone; see `AsyncClient.listen`."""
-        start = functools.partial(
-            self._resource.listen,
-            ttl=ttl,
-            options=options,
-            timeout=timeout,
-            on_reconnect=on_reconnect,
-        )
-        return self._client.hearing(start, timeout)
+        start = functools.partial(self._resource.listen, **how)
+        return AsyncListener(self._workers, start, how.get("timeout"))
 
 
 class AsyncQueue(AsyncQueueOrTopic[sync_queues.Queue]):
-    """A queue, whether it exists or not; see `Queue`."""
+    """A queue, whether it exists or not; see `Queue`.
 
-    name: str
-    href: str | None
+    If a task is cancelled while it claims, what was claimed is released when the answer
+    comes.
+    """
 
     delete_messages = awaited(sync_queues.Queue.delete_messages)
     signed_url = awaited(sync_queues.Queue.signed_url)
     signed_urls = listed(_document, sync_queues.Queue.signed_urls)
     revoke_signed_url = awaited(sync_queues.Queue.revoke_signed_url)
-
-    async def claim(
-        self,
-        id: str | None = None,  # noqa: A002 - the contract's name
-        ttl: int | None = None,
-        grace: int | None = None,
-        limit: int | None = None,
-    ) -> AsyncClaim:
-        """Claim messages, or return the claim with this id; see `Queue.claim`.
-
-        If the task is cancelled meanwhile, what was claimed is released when
-        the answer comes.
-        """
-        release = sync_claim.Claim.delete if id is None else None
-        made = await self._run(
-            lambda queue: queue.claim(id, ttl, grace, limit), release
-        )
-        return AsyncClaim(self._workers, made)
+    claim = awaited_as(AsyncClaim, sync_queues.Queue.claim, _release)
 
 
 class AsyncTopic(AsyncQueueOrTopic[sync_topic.Topic]):
     """A topic, whether it exists or not; see `Topic`."""
-
-    name: str
-    href: str | None
 
     delete_messages = awaited(sync_topic.Topic.delete_messages)
 
@@ -191,7 +163,6 @@ class AsyncClient(Resource[sync_client.Client]):
     ) -> None:
         client = StoppableClient(url, version, conf, session)
         super().__init__(Workers(most_calls), client)
-        self._listeners: list[AsyncListener] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -211,6 +182,10 @@ class AsyncClient(Resource[sync_client.Client]):
     flavor = awaited_as(AsyncFlavor, sync_client.Client.flavor)
     flavors = listed(AsyncFlavor, sync_client.Client.flavors)
 
+    iter_queues = listed(AsyncQueue, sync_client.Client.iter_queues)
+    topics = listed(AsyncTopic, sync_client.Client.topics)
+    iter_topics = listed(AsyncTopic, sync_client.Client.iter_topics)
+
     async def close(self) -> None:
         """Wait for the calls under way and close the connections.
 
@@ -228,19 +203,15 @@ class AsyncClient(Resource[sync_client.Client]):
         Args:
             ref: Its name.
         """
-        return self._queue(self._resource.queue(ref))
+        return AsyncQueue(self._workers, self._resource.queue(ref))
 
     async def queues(
         self, **params: Any
     ) -> tuple[AsyncListing[AsyncQueue], int | None]:
         """Return one page of the project's queues; see `Client.queues`."""
         found, count = await self._run(lambda client: client.queues(**params))
-        return AsyncListing(self._workers, lambda: found, self._queue), count
-
-    def iter_queues(self, **params: Any) -> AsyncListing[AsyncQueue]:
-        """Return all queues, page by page; see `Client.iter_queues`."""
-        load = self._resource.iter_queues
-        return AsyncListing(self._workers, lambda: load(**params), self._queue).stream()
+        wrap = functools.partial(AsyncQueue, self._workers)
+        return AsyncListing(self._workers, lambda: found, wrap), count
 
     def topic(self, ref: str) -> AsyncTopic:
         """Return a topic; nothing is sent.
@@ -248,25 +219,13 @@ class AsyncClient(Resource[sync_client.Client]):
         Args:
             ref: Its name.
         """
-        return self._topic(self._resource.topic(ref))
-
-    def topics(self, **params: Any) -> AsyncListing[AsyncTopic]:
-        """Return one page of the project's topics; see `Client.topics`."""
-        load = self._resource.topics
-        return AsyncListing(self._workers, lambda: load(**params), self._topic)
-
-    def iter_topics(self, **params: Any) -> AsyncListing[AsyncTopic]:
-        """Return all topics, page by page; see `Client.iter_topics`."""
-        return self.topics(**params).stream()
+        return AsyncTopic(self._workers, self._resource.topic(ref))
 
     def listen(
         self,
         *queue_names: str,
         topics: Iterable[str] = (),
-        ttl: int | None = None,
-        options: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-        on_reconnect: Callable[[], object] | None = None,
+        **how: Unpack[ListenOptions],
     ) -> AsyncListener:
         """Listen to queues and topics: get a notification of each message posted.
 
@@ -275,38 +234,10 @@ class AsyncClient(Resource[sync_client.Client]):
         `on_reconnect` is called in a thread.
         """
         start = functools.partial(
-            self._resource.listen,
-            *queue_names,
-            topics=topics,
-            ttl=ttl,
-            options=options,
-            timeout=timeout,
-            on_reconnect=on_reconnect,
+            self._resource.listen, *queue_names, topics=topics, **how
         )
-        return self.hearing(start, timeout)
-
-    def hearing(
-        self, start: Callable[[], Listener], timeout: float | None
-    ) -> AsyncListener:
-        """Return a listener that is closed with this client.
-
-        Args:
-            start: Subscribes, and returns what to listen to.
-            timeout: Seconds without a notification that end the iteration.
-        """
-        listener = AsyncListener(start, timeout)
-        self._listeners = [one for one in self._listeners if not one.closed]
-        self._listeners.append(listener)
-        return listener
-
-    def _topic(self, topic: sync_topic.Topic) -> AsyncTopic:
-        return AsyncTopic(self._workers, topic, self)
-
-    def _queue(self, queue: sync_queues.Queue) -> AsyncQueue:
-        return AsyncQueue(self._workers, queue, self)
+        return AsyncListener(self._workers, start, how.get("timeout"))
 
     def _shut(self) -> None:
-        for listener in self._listeners:
-            listener.shut()
         self._workers.close()
         self._resource.close()

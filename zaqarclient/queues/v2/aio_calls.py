@@ -31,6 +31,7 @@ from zaqarclient.queues.v2 import client as v2_client
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
+    from zaqarclient.queues.v2.aio_resources import AsyncListener
     from zaqarclient.queues.v2.iterator import Listing
     from zaqarclient.transport.base import Transport
     from zaqarclient.transport.request import Request
@@ -122,6 +123,7 @@ class Workers:
 
     def __init__(self, most: int) -> None:
         self._pool = ThreadPoolExecutor(most, thread_name_prefix="zaqar-aio")
+        self._listeners: list[AsyncListener] = []
 
     async def run(
         self, work: Callable[[], T], take_back: Callable[[T], object] | None = None
@@ -149,8 +151,15 @@ class Workers:
                 self._pool.submit(job.undo)
             raise
 
+    def add(self, listener: AsyncListener) -> None:
+        """Remember a listener that is to be closed too."""
+        self._listeners = [one for one in self._listeners if not one.closed]
+        self._listeners.append(listener)
+
     def close(self) -> None:
-        """Wait for the calls under way, and what they take back."""
+        """Close the listeners; wait for calls under way and what they take back."""
+        for listener in self._listeners:
+            listener.shut()
         self._pool.shutdown()
 
 
@@ -251,12 +260,22 @@ def awaited(
 
 
 def awaited_as(
-    wrap: Callable[[Workers, S], T], method: Callable[Concatenate[R, P], S]
+    wrap: Callable[[Workers, S], T],
+    method: Callable[Concatenate[R, P], S],
+    take_back: Callable[[S], object] | None = None,
 ) -> Callable[Concatenate[Resource[R], P], Coroutine[Any, Any, T]]:
-    """Return a method as a coroutine that gives its result another class."""
+    """Return a method as a coroutine that gives its result another class.
+
+    Args:
+        wrap: Makes the object of the other class.
+        method: The method.
+        take_back: Run with the result if the task was cancelled before it got it.
+    """
 
     async def call(self: Resource[R], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        found = await self._run(lambda resource: method(resource, *args, **kwargs))
+        found = await self._run(
+            lambda resource: method(resource, *args, **kwargs), take_back
+        )
         return wrap(self._workers, found)
 
     return _described(call, method, wrap.__name__)

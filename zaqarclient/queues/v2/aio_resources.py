@@ -126,6 +126,7 @@ class AsyncListener:
     kept for the next that does, also after a cancellation.
 
     Args:
+        owner: Closes it at the latest when they are closed.
         start: Subscribes, and returns the listener.
         timeout: Seconds without a notification that end the iteration.
 
@@ -133,7 +134,9 @@ class AsyncListener:
         closed: Whether it was closed.
     """
 
-    def __init__(self, start: Callable[[], Listener], timeout: float | None) -> None:
+    def __init__(
+        self, owner: Workers, start: Callable[[], Listener], timeout: float | None
+    ) -> None:
         self._start = start
         self._timeout = timeout
         # Waiting for a push may take for ever: that is for no shared thread.
@@ -141,6 +144,7 @@ class AsyncListener:
         self._listener: Listener | None = None
         self._kept: deque[Notification] = deque()
         self.closed = False
+        owner.add(self)
 
     async def __aenter__(self) -> Self:
         await self._started()

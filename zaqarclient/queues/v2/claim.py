@@ -30,6 +30,7 @@ class Claim:
 
     Attributes:
         id: The claim; None if there was nothing to claim.
+        is_new: True if this object made it.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Claim:
     ) -> None:
         self._queue = queue
         self.id = id
+        self.is_new = id is None
         self._ttl = ttl
         self._grace = grace
         self._age: int | None = None
@@ -112,7 +114,9 @@ class Claim:
             zaqarclient.errors.InvalidOperation: The claim is empty.
             zaqarclient.transport.errors.ResourceNotFound: It has ended.
         """
-        self._call("claim_update", claim_id=self._known_id(), ttl=ttl, grace=grace)
+        self._queue.call(
+            "claim_update", claim_id=self._known_id(), ttl=ttl, grace=grace
+        )
         self._ttl, self._grace = ttl, grace
 
     def delete(self) -> None:
@@ -121,11 +125,7 @@ class Claim:
         An empty claim, or one that has ended, is no error.
         """
         if self.id is not None:
-            self._call("claim_delete", claim_id=self.id)
-
-    def _call(self, operation: str, /, **arguments: Any) -> Any:
-        calls_of = self._queue.client.calls
-        return calls_of(operation, queue_name=self._queue.name, **arguments)
+            self._queue.call("claim_delete", claim_id=self.id)
 
     def _known_id(self) -> str:
         if self.id is None:
@@ -144,7 +144,7 @@ class Claim:
         )
 
     def _read(self) -> None:
-        document = self._call("claim_get", claim_id=self._known_id())
+        document = self._queue.call("claim_get", claim_id=self._known_id())
         self._age = document.get("age")
         self._ttl = document.get("ttl", self._ttl)
         self._grace = document.get("grace", self._grace)

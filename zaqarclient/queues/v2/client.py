@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 from zaqarclient import transport
 from zaqarclient.queues.v2 import (
@@ -19,18 +19,19 @@ from zaqarclient.queues.v2 import queues as v2_queues
 from zaqarclient.queues.v2.calls import Calls, health, ping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from zaqarclient.queues.v2.calls import Document
     from zaqarclient.queues.v2.flavor import Flavor
     from zaqarclient.queues.v2.pool import Pool
     from zaqarclient.queues.v2.subscription import Subscription
+    from zaqarclient.queues.v2.topic import Topic
     from zaqarclient.transport.ws import WebsocketTransport
 
 T = TypeVar("T")
 
 
-class Client(caller.Caller, topic.TopicCalls):
+class Client(caller.Caller):
     """A client of the messaging service.
 
     Making it sends nothing. It may be shared by threads and kept over a fork;
@@ -115,6 +116,38 @@ class Client(caller.Caller, topic.TopicCalls):
         found, _ = self.queues(**params)
         return found.stream()
 
+    def topic(self, ref: str, **kwargs: Any) -> Topic:
+        """Return a topic; nothing is sent unless ``force_create`` is set.
+
+        Args:
+            ref: Its name.
+            **kwargs: The further arguments of `Topic`.
+        """
+        return topic.Topic(self, ref, **kwargs)
+
+    def topics(self, /, **params: Any) -> iterator.Listing[Topic]:
+        """Return one page of the project's topics, by name.
+
+        Args:
+            **params: ``marker`` (a name to start behind), ``limit`` (at most
+                20), ``detailed`` (with metadata), ``name`` (a part of the
+                name); anything else, ``with_count`` too, must equal a metadata
+                member of the topic: the service does not count topics.
+
+        Returns:
+            An iterator, whose ``stream()`` goes through all pages.
+        """
+        page = self.calls("topic_list", **params)
+        return self._iterator(page, "topics", topic.create_object(self))
+
+    def iter_topics(self, /, **params: Any) -> iterator.Listing[Topic]:
+        """Return all topics, page by page as they are used up.
+
+        Args:
+            **params: As in `topics`; ``limit`` is the size of a page.
+        """
+        return self.topics(**params).stream()
+
     def subscription(self, /, queue_name: str, **kwargs: Any) -> Subscription:
         """Subscribe to a queue, or read an existing subscription.
 
@@ -140,24 +173,14 @@ class Client(caller.Caller, topic.TopicCalls):
         self,
         *queue_names: str,
         topics: Iterable[str] = (),
-        ttl: int | None = None,
-        options: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-        on_reconnect: Callable[[], object] | None = None,
+        **how: Unpack[listener.ListenOptions],
     ) -> listener.Listener:
         """Listen to queues and topics: get a notification of each message posted.
 
         Args:
             *queue_names: The queues.
             topics: The topics, by name.
-            ttl: Seconds that the subscriptions last unless renewed, at least
-                60; the service's default if None. They are renewed in time.
-            options: Options of the subscriptions, as ``filter`` or
-                ``post_data``.
-            timeout: Seconds without a notification after which iterating
-                ends; None to wait for ever.
-            on_reconnect: Called after each reconnection: what was posted in
-                between was not pushed.
+            **how: See `ListenOptions`.
 
         Returns:
             An iterator of notifications; close it, or use it in a ``with``
@@ -178,10 +201,7 @@ class Client(caller.Caller, topic.TopicCalls):
             prepare,
             queue_names,
             topics,
-            ttl=ttl,
-            options=options,
-            timeout=timeout,
-            on_reconnect=on_reconnect,
+            **how,
         )
 
     def pool(self, /, ref: str, **kwargs: Any) -> Pool:

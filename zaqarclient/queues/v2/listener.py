@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypedDict
 
 from zaqarclient import errors
 from zaqarclient.queues.v2.calls import Calls
 from zaqarclient.transport import errors as transport_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable
 
     from zaqarclient.transport.request import Request
     from zaqarclient.transport.ws import WebsocketTransport
@@ -47,6 +48,25 @@ class Notification(NamedTuple):
                 document,
             )
         return cls(None, document, None, document)
+
+
+class ListenOptions(TypedDict, total=False):
+    """How to listen.
+
+    Attributes:
+        ttl: Seconds that the subscriptions last unless renewed, at least 60; the
+            service's default if None. They are renewed in time.
+        options: Options of the subscriptions, as ``filter`` or ``post_data``.
+        timeout: Seconds without a notification after which iterating ends; None to
+            wait without end.
+        on_reconnect: Called after each reconnection: what was posted in between was
+            not pushed.
+    """
+
+    ttl: int | None
+    options: Mapping[str, Any] | None
+    timeout: float | None
+    on_reconnect: Callable[[], object] | None
 
 
 class Listener:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Unpack
 
 from zaqarclient.queues.v2 import calls, iterator
 from zaqarclient.queues.v2 import message as message_resource
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from zaqarclient.queues.v2.calls import Document
     from zaqarclient.queues.v2.client import Client
-    from zaqarclient.queues.v2.listener import Listener
+    from zaqarclient.queues.v2.listener import Listener, ListenOptions
 
 
 T = TypeVar("T")
@@ -316,24 +316,12 @@ class QueueOrTopic:
         create = subscription_resource.create_object(self.client, self._subscription)
         return iterator.Listing(self.client, page, "subscriptions", create)
 
-    def listen(
-        self,
-        *,
-        ttl: int | None = None,
-        options: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-        on_reconnect: Callable[[], object] | None = None,
-    ) -> Listener:
+    def listen(self, **how: Unpack[ListenOptions]) -> Listener:
         """Listen to it alone; the arguments are those of `Client.listen`."""
-        name, is_queue = str(self._name), self.kind == "queue"
-        return self.client.listen(
-            *([name] if is_queue else []),
-            topics=[] if is_queue else [name],
-            ttl=ttl,
-            options=options,
-            timeout=timeout,
-            on_reconnect=on_reconnect,
-        )
+        name = str(self._name)
+        if self.kind == "topic":
+            return self.client.listen(topics=[name], **how)
+        return self.client.listen(name, **how)
 
     @property
     def _calls(self) -> calls.Calls:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from zaqarclient.queues.v2 import calls, iterator, queue_or_topic, subscription
+from zaqarclient.queues.v2 import calls, queue_or_topic, subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,40 +33,3 @@ class Topic(queue_or_topic.QueueOrTopic):
 def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Topic]:
     """Return a function that makes a topic of the client from a document."""
     return queue_or_topic.maker(parent, Topic)
-
-
-class TopicCalls:
-    """The calls of a client for topics."""
-
-    def topic(self, ref: str, **kwargs: Any) -> Topic:
-        """Return a topic; nothing is sent unless ``force_create`` is set.
-
-        Args:
-            ref: Its name.
-            **kwargs: The further arguments of `Topic`.
-        """
-        return Topic(cast("Client", self), ref, **kwargs)
-
-    def topics(self, /, **params: Any) -> iterator.Listing[Topic]:
-        """Return one page of the project's topics, by name.
-
-        Args:
-            **params: ``marker`` (a name to start behind), ``limit`` (at most
-                20), ``detailed`` (with metadata), ``name`` (a part of the
-                name); anything else, ``with_count`` too, must equal a metadata
-                member of the topic: the service does not count topics.
-
-        Returns:
-            An iterator, whose ``stream()`` goes through all pages.
-        """
-        client = cast("Client", self)
-        page = client.calls("topic_list", **params)
-        return iterator.Listing(client, page, "topics", create_object(client))
-
-    def iter_topics(self, /, **params: Any) -> iterator.Listing[Topic]:
-        """Return all topics, page by page as they are used up.
-
-        Args:
-            **params: As in `topics`; ``limit`` is the size of a page.
-        """
-        return self.topics(**params).stream()
