@@ -179,7 +179,8 @@ class Resource(Generic[R_co]):
     if not TYPE_CHECKING:  # what is not annotated shall not pass mypy
 
         def __getattr__(self, name: str) -> Any:
-            if name in type(self).__annotations__:
+            classes = type(self).__mro__
+            if any(name in vars(cls).get("__annotations__", ()) for cls in classes):
                 return getattr(self._resource, name)
             raise AttributeError(f"{type(self).__name__} has no {name}")
 

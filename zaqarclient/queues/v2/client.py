@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 from zaqarclient import transport
 from zaqarclient.queues.v2 import (
-    caller,
+    base,
     flavor,
     iterator,
     listener,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Client(caller.Caller):
+class Client(base.BaseClient):
     """A client of the messaging service.
 
     Making it sends nothing. It may be shared by threads and kept over a fork;

@@ -7,7 +7,7 @@ section 2).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -167,6 +167,22 @@ _NOT_OF_TOPICS = {"include_claimed", "claim_id", "claim_ids", "with_count"}
 """What is about claims, and the number of queues (REST 2.11)."""
 
 _MANY = {"ids": "message_ids"}
+
+
+def _admin_rows(
+    kind: str, body: Mapping[str, Any], one: Any, page: Any
+) -> Iterator[Operation]:
+    """Yield the rows of pools or flavors."""
+    path, whole = f"{kind}s/{{{kind}_name}}", f"{kind}_data"
+    yield Operation(f"{kind}_list", f"GET {kind}s", query=_DETAILED_PAGE, reply=page)
+    yield Operation(f"{kind}_create", f"PUT {path}", whole=whole, body=body)
+    detailed = {"detailed": _BOOLEAN}
+    yield Operation(f"{kind}_get", f"GET {path}", query=detailed, reply=one)
+    yield Operation(
+        f"{kind}_update", f"PATCH {path}", whole=whole, body=body, reply=one
+    )
+    yield Operation(f"{kind}_delete", f"DELETE {path}", query={"force": _BOOLEAN})
+
 
 _ROWS = (
     Operation(
@@ -335,41 +351,14 @@ _ROWS = (
         frame=FrameSide(reader=frames.items_of_queue("signed_urls")),
     ),
     Operation("signed_url_revoke", f"DELETE {_SIGNED_URLS}/{{signed_url_id}}"),
-    Operation("pool_list", "GET pools", query=_DETAILED_PAGE, reply=shapes.POOLS),
-    Operation("pool_create", "PUT pools/{pool_name}", whole="pool_data", body=_POOL),
-    Operation(
-        "pool_get",
-        "GET pools/{pool_name}",
-        query={"detailed": _BOOLEAN},
-        reply=shapes.POOL,
-    ),
-    Operation(
-        "pool_update",
-        "PATCH pools/{pool_name}",
-        whole="pool_data",
-        body=_POOL,
-        reply=shapes.POOL,
-    ),
-    Operation("pool_delete", "DELETE pools/{pool_name}", query={"force": _BOOLEAN}),
+    *_admin_rows("pool", _POOL, shapes.POOL, shapes.POOLS),
     Operation(
         "pool_drain",
         "POST pools/{pool_name}/drain",
         query={"wait": _INTEGER},
         reply=shapes.DRAIN,
     ),
-    Operation("flavor_list", "GET flavors", query=_DETAILED_PAGE, reply=shapes.FLAVORS),
-    Operation(
-        "flavor_create", "PUT flavors/{flavor_name}", whole="flavor_data", body=_FLAVOR
-    ),
-    Operation("flavor_get", "GET flavors/{flavor_name}", reply=shapes.FLAVOR),
-    Operation(
-        "flavor_update",
-        "PATCH flavors/{flavor_name}",
-        whole="flavor_data",
-        body=_FLAVOR,
-        reply=shapes.FLAVOR,
-    ),
-    Operation("flavor_delete", "DELETE flavors/{flavor_name}"),
+    *_admin_rows("flavor", _FLAVOR, shapes.FLAVOR, shapes.FLAVORS),
     Operation("quota_show", "GET quotas", reply=shapes.QUOTAS),
     Operation("quota_show_project", "GET quotas/{project_id}", reply=shapes.QUOTAS),
     Operation("ping", "GET ping", retry=Retry.NEVER),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zaqarclient.transport.base import Transport
 
 
-class Caller:
+class BaseClient:
     """Prepares and authenticates requests, and keeps what carries them.
 
     The arguments and attributes are those of `Client`.
