@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from keystoneauth1 import exceptions, token_endpoint
@@ -66,14 +65,13 @@ class SessionConnection:
         verify: bool | str = True,
         cert: Certificate = None,
     ) -> None:
-        self._given = session
+        self._owns_session = session is None
         self._plugin = plugin
         self._authenticated = authenticated
         self._options = options
         self._verify = verify
         self._cert = cert
-        self._lock = threading.Lock()
-        self._session = session
+        self._session = self._open() if session is None else session
         self._process = os.getpid()
 
     def request(self, method: str, *, url: str, **kwargs: Any) -> http.Reply:
@@ -114,40 +112,28 @@ class SessionConnection:
 
     def close(self) -> None:
         """Close the connections, unless the session is the caller's own."""
-        if self._given is None:
-            with self._lock:
-                session, self._session = self._session, None
-            if session is not None:
-                # The inner one: older sessions cannot be closed themselves.
-                session.session.close()
+        if self._owns_session:
+            # The inner one: older sessions cannot be closed themselves.
+            self._session.session.close()
+
+    def _open(self) -> Any:
+        return open_session(None, self._options, self._verify, self._cert)
 
     def _current(self) -> Any:
+        """Return the session; after a fork the parent keeps its sockets."""
         if self._process != os.getpid():
-            self._after_fork()
-        session = self._session
-        if session is None:
-            with self._lock:
-                if self._session is None:
-                    self._session = open_session(
-                        None, self._options, self._verify, self._cert
-                    )
-                session = self._session
-        return session
-
-    def _after_fork(self) -> None:
-        """Leave the parent its sockets: two processes must not share one."""
-        self._lock = threading.Lock()
-        self._process = os.getpid()
-        if self._given is None:
-            self._session = None
-        else:
-            # Drops this process's copies; the parent's stay open.
-            self._given.session.close()
+            self._process = os.getpid()
+            if self._owns_session:
+                self._session = self._open()
+            else:
+                # Drops this process's copies; the parent's stay open.
+                self._session.session.close()
+        return self._session
 
     def _timeout(self, session: Any) -> float | tuple[float, float]:
         if self._options.timeout is not None:
             return http.timeouts(self._options.timeout)
-        if self._given is not None and session.timeout is not None:
+        if not self._owns_session and session.timeout is not None:
             return float(session.timeout)
         return http.timeouts(http.DEFAULT_TIMEOUT)
 

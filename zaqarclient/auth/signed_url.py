@@ -33,6 +33,12 @@ _PREFIX = "zaqar+"
 _SCHEMES = ("https", "http", "wss", "ws")
 _QUEUES = "/v2/queues/"
 _MEMBERS = ("project", "paths", "methods", "expires", "signature")
+_HEADERS = {
+    "paths": "URL-Paths",
+    "methods": "URL-Methods",
+    "expires": "URL-Expires",
+    "signature": "URL-Signature",
+}
 _EXAMPLE = (
     "zaqar+https://HOST:PORT/v2/queues/QUEUE?project=…&paths=messages"
     "&methods=GET&expires=2031-03-03T09:00:00&signature=…"
@@ -118,6 +124,15 @@ class SignedURL:
         }
 
 
+def signature_headers(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers that present a signature, from the options of the backend."""
+    given = {header: options[name] for name, header in _HEADERS.items()}
+    return {
+        header: ",".join(value) if isinstance(value, list) else str(value)
+        for header, value in given.items()
+    }
+
+
 def is_signed_url(text: str | None) -> bool:
     """Return whether a text is meant as a signed URL, right or wrong."""
     return bool(text) and str(text).lstrip().lower().startswith(_PREFIX)
@@ -167,15 +182,12 @@ def parse_signed_url(text: str) -> SignedURL:
     members = _members(parts.query)
     root = f"{_QUEUES}{queue}/"
     scheme = parts.scheme.removeprefix(_PREFIX)
-    signed = SignedURL(
-        endpoint=f"{scheme}://{parts.netloc}{prefix}",
-        project=members["project"],
-        queue=queue,
-        paths=tuple(root + path for path in members["paths"].split(",")),
-        methods=tuple(members["methods"].split(",")),
-        expires=members["expires"],
-        signature=members["signature"],
-    )
+    document: dict[str, Any] = {
+        **members,
+        "paths": [root + path for path in members["paths"].split(",")],
+        "methods": members["methods"].split(","),
+    }
+    signed = SignedURL.of(f"{scheme}://{parts.netloc}{prefix}", document)
     try:
         _ = signed.ends
     except ValueError:
@@ -250,22 +262,14 @@ class SignedURLAuth(base.AuthBackend):
         Raises:
             zaqarclient.errors.ZaqarError: A part of the signature is missing.
         """
-        expected = ("paths", "methods", "expires", "signature")
-        missing = [name for name in expected if not self.conf.get(name)]
+        missing = [name for name in _HEADERS if not self.conf.get(name)]
         if missing:
             raise errors.ZaqarError(
                 "a signed URL needs the options " + ", ".join(missing)
             )
-        request.headers["URL-Paths"] = _joined(self.conf["paths"])
-        request.headers["URL-Methods"] = _joined(self.conf["methods"])
-        request.headers["URL-Expires"] = str(self.conf["expires"])
-        request.headers["URL-Signature"] = str(self.conf["signature"])
+        request.headers |= signature_headers(self.conf)
         # The project is part of what was signed.
         request.headers["X-Project-Id"] = self.project_id() or ""
         if base.uses_http(request):
             self.connect(request, request.session)
         return request
-
-
-def _joined(values: str | list[str]) -> str:
-    return values if isinstance(values, str) else ",".join(values)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import argparse
@@ -66,66 +66,50 @@ def check_api_version(version: str) -> bool:
     return True
 
 
-class _Option(NamedTuple):
-    """A global option, whose default is a variable of the environment."""
-
-    name: str
-    placeholder: str
-    variable: str
-    convert: Callable[[str], str]
-    text: str
-
-
-_OPTIONS = (
-    _Option(
+def build_option_parser(parser: _Parser) -> _Parser:
+    """Add the global options of this service to a parser, or a group of one."""
+    add_option(
+        parser,
         "--os-queues-api-version",
         "queues-api-version",
         "OS_QUEUES_API_VERSION",  # no default: clouds.yaml may name another
-        api_version,
         "Version of the messaging API; 2 is the only one (default: 2)",
-    ),
-    _Option(
+        api_version,
+    )
+    add_option(
+        parser,
         "--os-queues-endpoint",
         "url",
         "OS_QUEUES_ENDPOINT",
-        str,
         "URL of the messaging service, of HTTP or WebSocket (ws://); the catalog is "
         "not asked, and a server without authentication needs nothing else",
-    ),
-    _Option(
+    )
+    add_option(
+        parser,
         "--os-queues-project-id",
         "project-id",
         "OS_QUEUES_PROJECT_ID",
-        str,
         "ID of the project to name to the service; only one without authentication "
         f"needs it (default there: {DEFAULT_NOAUTH_PROJECT})",
-    ),
-    _Option(
+    )
+    add_option(
+        parser,
         "--os-queues-roles",
         "roles",
         "OS_QUEUES_ROLES",
-        str,
         "Roles to act in, with commas between, for a service without "
         "authentication: admin may ask for its health; others ignore this",
-    ),
-    _Option(
+    )
+    add_option(
+        parser,
         "--signed-url",
         "signed-url",
         "ZAQAR_SIGNED_URL",
-        Secret,
         "Work on one queue with nothing but what `queue signed url --output url` "
         "printed: the line itself, @FILE, or - for the first line of the standard "
         "input. All other endpoints and credentials are ignored",
-    ),
-)
-
-
-def build_option_parser(parser: _Parser) -> _Parser:
-    """Add the global options of this service to a parser, or a group of one."""
-    for one in _OPTIONS:
-        add_option(
-            parser, one.name, one.placeholder, one.variable, one.text, one.convert
-        )
+        Secret,
+    )
     return parser
 
 

@@ -69,37 +69,12 @@ class RunClaim(Command):
             if message is None:
                 break
             handled += 1
-            if not self._handle(queue, claim, message, parsed_args):
+            if not _Job(queue, claim, message, parsed_args).work():
                 failed += 1
                 self.exit_status = 1
                 if not parsed_args.keep_going:
                     break
         self.hint(f"Messages handled: {handled}, failed: {failed}")
-
-    def _handle(
-        self,
-        queue: Queue,
-        claim: Claim,
-        message: Message,
-        parsed_args: argparse.Namespace,
-    ) -> bool:
-        """Run the command for a message; return True if the message is done."""
-        job = _Job(queue, claim, message, parsed_args)
-        try:
-            status = job.run()
-        except BaseException:
-            # Whatever stopped the worker, a Ctrl-C included: the message is free
-            # for other workers at once.
-            with contextlib.suppress(ZaqarError):
-                claim.delete()
-            raise
-        if status == 0:
-            queue.delete_message(message.id, claim.id)
-            return True
-        LOG.error("message %s: the command ended with %d", message.id, status)
-        if not parsed_args.keep_going:
-            claim.delete()
-        return False
 
 
 class _Job:
@@ -112,6 +87,7 @@ class _Job:
         message: Message,
         parsed_args: argparse.Namespace,
     ) -> None:
+        self._queue = queue
         self._claim = claim
         self._message = message
         self._arguments = parsed_args
@@ -122,11 +98,29 @@ class _Job:
             "ZAQAR_CLAIM_ID": str(claim.id),
         }
 
+    def work(self) -> bool:
+        """Run the command and delete the message if it succeeds; return if it did."""
+        try:
+            status = self.run()
+        except BaseException:
+            # Whatever stopped the worker, a Ctrl-C included: the message is free
+            # for other workers at once.
+            with contextlib.suppress(ZaqarError):
+                self._claim.delete()
+            raise
+        if status == 0:
+            self._queue.delete_message(self._message.id, self._claim.id)
+            return True
+        LOG.error("message %s: the command ended with %d", self._message.id, status)
+        if not self._arguments.keep_going:
+            self._claim.delete()
+        return False
+
     def run(self) -> int:
         """Run the command to its end and return its status.
 
         Raises:
-            CommandError: the command could not be started, or the claim was
+            CommandError: The command could not be started, or the claim was
                 lost while it ran (the command is stopped then).
         """
         command = self._arguments.command

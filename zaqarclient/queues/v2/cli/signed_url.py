@@ -185,13 +185,12 @@ def _curl(signed: SignedURL, client_id: str) -> str:
     path = signed.paths[0]
     for wanted in signed.paths:
         path = wanted if wanted.endswith("/messages") else path
+    from zaqarclient.auth.signed_url import signature_headers  # noqa: PLC0415 - only when needed
+
     headers = {
         "Client-ID": client_id,
         "X-Project-ID": signed.project,
-        "URL-Paths": ",".join(signed.paths),
-        "URL-Methods": ",".join(signed.methods),
-        "URL-Expires": signed.expires,
-        "URL-Signature": signed.signature,
+        **signature_headers(signed.options()),
     }
     words = ["curl", "--fail-with-body", "--silent", "--show-error", "-X", method]
     if method == "POST" and path.endswith("/messages"):
