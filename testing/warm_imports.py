@@ -9,8 +9,8 @@ from zaqarserver.common.plugins import installed
 
 for group in ("auth", "notify", "stages", "storage"):
     for plugin in installed(f"zaqarserver.{group}"):
-        # Some need what is not installed here.
-        with contextlib.suppress(ImportError):
+        # Some need what is not installed here, or moved since the installation.
+        with contextlib.suppress(ImportError, AttributeError):
             plugin.load()
 # So that collections in the copies leave alone, and share, what is here.
 gc.freeze()
