@@ -43,7 +43,7 @@ Frame: TypeAlias = dict[str, Any]
 
 
 class _Waiter:
-    """What waits for a frame: a call for its answer, or a listener.
+    """A thread that waits for a frame: a call for its answer, or a listener.
 
     Attributes:
         answer: The answer of a call.
@@ -135,18 +135,17 @@ class Channel:
             description=f"no answer within {timeout:g} seconds", transient=False
         )
 
-    def notification(self, timeout: float | None) -> Any:
+    def notification(self, ends: float) -> Any:
         """Return the next notification, waiting for it.
 
         Args:
-            timeout: Seconds; None to wait as long as the connection stands.
+            ends: When to stop waiting, by ``time.monotonic()``.
 
         Raises:
             TimeoutError: None came in time.
             zaqarclient.transport.errors.ConnectionFailed: The connection has
                 ended, and what came before was taken.
         """
-        ends = math.inf if timeout is None else time.monotonic() + timeout
         waiter = _Waiter(listens=True)
         while True:
             self._wait(waiter, lambda: bool(self._notifications), ends)
@@ -176,7 +175,7 @@ class Channel:
     def _wait(self, waiter: _Waiter, done: Callable[[], bool], ends: float) -> None:
         """Wait until it is done, the connection has ended or the time is over.
 
-        The thread reads by itself; if another one does, it sleeps until that one has
+        The thread reads; if another one does, it sleeps until that one has
         its frame, or makes way for it.
         """
         while not done() and self._lost is None:
@@ -235,7 +234,7 @@ class Channel:
     def _keep(self) -> None:
         """Read while nothing else does: answer pings, notice the end.
 
-        It makes way for what waits, since a thread that reads by itself need not be
+        It makes way for what waits, since a thread that reads need not be
         woken, and comes back when there were no frames for a while.
         """
         while self._lost is None:
@@ -343,7 +342,7 @@ class SequentialChannel:
 
     def notification(
         self,
-        timeout: float | None,  # noqa: ARG002 - the connection has its own
+        ends: float,  # noqa: ARG002 - the connection has a timeout of its own
     ) -> Any:
         """Return the next frame, first those that came before an answer."""
         if self._notifications:

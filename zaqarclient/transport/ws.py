@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import logging
+import math
 import os
 import threading
 import time
@@ -126,20 +127,20 @@ class WebsocketTransport(base.Transport):
                 refuses the subscriptions.
             zaqarclient.errors.InvalidOperation: Nothing was sent yet.
         """
-        ends = None if timeout is None else time.monotonic() + timeout
+        ends = math.inf if timeout is None else time.monotonic() + timeout
         stopped = self._stopped
         while True:
             channel = self._channel
             if channel is None:
                 raise InvalidOperation("there is no connection: subscribe first")
-            wait = _shorter(_left(ends), self._pushes.wait(), self._login_due())
+            due = min(self._pushes.due(), self._login_due())
             try:
-                return channel.notification(wait)
+                return channel.notification(min(ends, due))
             except TimeoutError:
                 with self._lock, contextlib.suppress(errors.NetworkError):
                     self._keep_login()
                     self._pushes.renew()
-                if ends is not None and time.monotonic() >= ends:
+                if time.monotonic() >= ends:
                     raise _no_notification() from None
             except errors.NetworkError as error:
                 if stopped.is_set() or not self._pushes:
@@ -304,7 +305,7 @@ class WebsocketTransport(base.Transport):
             self.on_reconnect()
 
     def _reopen(
-        self, error: errors.NetworkError, ends: float | None, stopped: threading.Event
+        self, error: errors.NetworkError, ends: float, stopped: threading.Event
     ) -> None:
         """Connect again, pausing longer each time.
 
@@ -314,12 +315,12 @@ class WebsocketTransport(base.Transport):
         """
         reason: errors.TransportError = error
         for times in itertools.count():
-            left = _left(ends)
-            if left is not None and left <= 0:
+            left = ends - time.monotonic()
+            if left <= 0:
                 raise _no_notification() from reason
             _LOG.warning("%s Connecting again.", reason)
             pause = max(self.pause(times), reason.retry_after or 0.0)
-            if stopped.wait(pause if left is None else min(pause, left)):
+            if stopped.wait(min(pause, left)):
                 raise reason
             try:
                 self._with_fresh_login(self._current_login(), self._channel_for)
@@ -330,15 +331,15 @@ class WebsocketTransport(base.Transport):
             else:
                 return
 
-    def _login_due(self) -> float | None:
-        """Return how many seconds remain to the next check of the token."""
+    def _login_due(self) -> float:
+        """Return when the token is checked next, by ``time.monotonic()``."""
         if self.credentials is None or self._login is None or not self._login.token:
-            return None
-        return max(0.0, self._checked + self.login_check - time.monotonic())
+            return math.inf
+        return self._checked + self.login_check
 
     def _keep_login(self) -> None:
         """Authenticate with a newer token before the old one ends."""
-        if self._login_due() != 0.0:
+        if self._login_due() > time.monotonic():
             return
         self._checked = time.monotonic()
         try:
@@ -376,14 +377,6 @@ def _is_passing(error: errors.TransportError) -> bool:
     if isinstance(error, errors.ConnectionFailed):
         return error.transient
     return error.status is None or error.status == 429 or error.status >= 500
-
-
-def _left(ends: float | None) -> float | None:
-    return None if ends is None else ends - time.monotonic()
-
-
-def _shorter(*waits: float | None) -> float | None:
-    return min((wait for wait in waits if wait is not None), default=None)
 
 
 def _no_notification() -> errors.TimedOut:

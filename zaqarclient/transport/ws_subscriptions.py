@@ -8,6 +8,7 @@ connection, and renewed in time.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -74,12 +75,9 @@ class PushSubscriptions:
         for push in list(self._made.values()):
             self._again(push)
 
-    def wait(self) -> float | None:
-        """Return how many seconds remain to the next renewal, None for none."""
-        if not self._made:
-            return None
-        first = min(push.due for push in self._made.values())
-        return max(0.0, first - self._clock())
+    def due(self) -> float:
+        """Return when the next one is to be renewed, by the clock."""
+        return min((push.due for push in self._made.values()), default=math.inf)
 
     def renew(self) -> None:
         """Renew those that are due."""

@@ -69,7 +69,7 @@ S_co = TypeVar("S_co", bound=QueueOrTopic, covariant=True)
 
 
 def _document(_workers: Workers, found: Document) -> Document:
-    """Return what is no object as it is."""
+    """Return a document unchanged."""
     return found
 
 

@@ -1,4 +1,4 @@
-"""How calls of the synchronous client become awaitable.
+"""Makes calls of the synchronous client awaitable.
 
 Each call runs whole in a thread, so there is one implementation of calls,
 resources, transports, retries and tokens. The task that waits may be
@@ -97,7 +97,7 @@ class _Job(Generic[T]):
         return result
 
     def abandon(self) -> bool:
-        """Stop waiting; return whether the result is there, and yours to undo."""
+        """Stop waiting; return True if the caller has to undo the result."""
         with self._lock:
             self._abandoned.set()
             return bool(self._results)

@@ -48,6 +48,7 @@ class AsyncClaim(Resource[sync_claim.Claim]):
     grace: int | None
 
     update = awaited(sync_claim.Claim.update)
+    delete_messages = awaited(sync_claim.Claim.delete_messages)
     delete = awaited(sync_claim.Claim.delete)
 
     def __aiter__(self) -> AsyncListing[AsyncMessage]:
@@ -139,7 +140,7 @@ class AsyncListener:
     ) -> None:
         self._start = start
         self._timeout = timeout
-        # Waiting for a push may take for ever: that is for no shared thread.
+        # Waiting for a push may never end, so it has a thread of its own.
         self._workers = Workers(1)
         self._listener: Listener | None = None
         self._kept: deque[Notification] = deque()
@@ -166,7 +167,7 @@ class AsyncListener:
         """Return the next notification, waiting for it.
 
         Args:
-            timeout: Seconds to wait; None to wait for ever.
+            timeout: Seconds to wait; None to wait without end.
 
         Returns:
             The notification; None if none came in time or the listener was

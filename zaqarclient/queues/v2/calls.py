@@ -157,7 +157,7 @@ def claim_create(calls: Calls, queue_name: str, **lease: Any) -> Claimed:
     """Claim messages; ``ttl``, ``grace`` and ``limit`` have server defaults."""
     response = calls.send("claim_create", queue_name=queue_name, **lease)
     document = document_of(response, OPERATIONS["claim_create"].reply)
-    # Some services of old answered with the bare list.
+    # Some older services answer with the bare list.
     given = {"messages": document} if isinstance(document, list) else document or {}
     messages = given.get("messages") or []
     if not messages:

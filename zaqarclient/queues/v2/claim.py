@@ -119,10 +119,20 @@ class Claim:
         )
         self._ttl, self._grace = ttl, grace
 
+    def delete_messages(self, *ids: str) -> None:
+        """Delete messages of the claim by one request, without ids all of them.
+
+        Args:
+            *ids: At most 20 ids, as arguments or as one list.
+        """
+        ids = ids or tuple(message.id for message in self)
+        if ids and self.id is not None:
+            self._queue.delete_messages(*ids, claim_ids=[self.id])
+
     def delete(self) -> None:
         """Release the claim: what is left in it can be claimed at once.
 
-        An empty claim, or one that has ended, is no error.
+        Releasing an empty claim, or one that has ended, succeeds.
         """
         if self.id is not None:
             self._queue.call("claim_delete", claim_id=self.id)

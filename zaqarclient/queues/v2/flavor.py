@@ -50,7 +50,7 @@ class Flavor(AdminResource):
         self._update(flavor_data)
 
     def delete(self) -> None:
-        """Delete the flavor; a missing one is no error."""
+        """Delete the flavor; deleting a missing one succeeds."""
         self._call("delete")
 
     def get(self) -> Document:

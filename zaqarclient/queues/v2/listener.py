@@ -90,7 +90,7 @@ class Listener:
         ttl: Seconds that the subscriptions last unless renewed, at least 60.
         options: Options of the subscriptions, as ``filter`` or ``post_data``.
         timeout: Seconds without a notification that end the iteration; None
-            to wait for ever.
+            to wait without end.
         on_reconnect: Called without arguments each time it has subscribed
             again, in the thread that waits.
 
@@ -151,7 +151,7 @@ class Listener:
         """Return the next notification, waiting for it.
 
         Args:
-            timeout: Seconds to wait; None to wait for ever.
+            timeout: Seconds to wait; None to wait without end.
 
         Returns:
             The notification; None if none came in time or the listener was

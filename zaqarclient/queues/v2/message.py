@@ -77,7 +77,7 @@ class Message:
         return calls.claim_id_of(self.href or "") or self._claim_id
 
     def delete(self) -> None:
-        """Delete the message; one that is gone already is no error.
+        """Delete the message; deleting it again succeeds.
 
         Raises:
             zaqarclient.transport.errors.ForbiddenError: Another client

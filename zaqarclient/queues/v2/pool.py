@@ -56,7 +56,7 @@ class Pool(AdminResource):
         self._update(pool_data)
 
     def delete(self, *, force: bool = False) -> None:
-        """Delete the pool; a missing one is no error.
+        """Delete the pool; deleting a missing one succeeds.
 
         Args:
             force: Also if it has queues, which are lost: for a store that is.

@@ -179,7 +179,7 @@ class QueueOrTopic:
         return counters
 
     def delete(self) -> None:
-        """Delete it with its messages; a missing one is no error."""
+        """Delete it with its messages; deleting a missing one succeeds."""
         self.call("queue_delete")
 
     def purge(self, resource_types: Sequence[str] | None = None) -> None:
@@ -255,7 +255,7 @@ class QueueOrTopic:
         return self.messages(**params).stream()
 
     def delete_message(self, message_id: str, claim_id: str | None = None) -> None:
-        """Delete one message; one that is gone already is no error.
+        """Delete one message; deleting it again succeeds.
 
         Args:
             message_id: The message.
@@ -270,7 +270,7 @@ class QueueOrTopic:
         self.call("message_delete", message_id=message_id, claim_id=claim_id)
 
     def delete_messages(self, *ids: str) -> None:
-        """Delete messages, also claimed ones; unknown ids are no error.
+        """Delete messages, also claimed ones; unknown ids are ignored.
 
         Args:
             *ids: At most 20 ids, as arguments or as one list.

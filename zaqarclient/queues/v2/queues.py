@@ -40,7 +40,7 @@ class Queue(queue_or_topic.QueueOrTopic):
     def delete_messages(
         self, *ids: str, claim_ids: Iterable[str] | None = None
     ) -> None:
-        """Delete messages, also claimed ones; unknown ids are no error.
+        """Delete messages, also claimed ones; unknown ids are ignored.
 
         Args:
             *ids: At most 20 ids, as arguments or as one list.

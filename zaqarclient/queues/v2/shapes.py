@@ -88,7 +88,7 @@ def mismatch(document: Any, shape: Any) -> str | None:
     if document is None or shape is None:
         return None
     if shape is MESSAGES and isinstance(document, list):
-        shape = [MESSAGE]  # services of old answer with the bare list
+        shape = [MESSAGE]  # older services answer with the bare list
     return _differs("the answer", document, shape)
 
 

@@ -1,4 +1,4 @@
-"""Subscriptions: who gets notifications of new messages."""
+"""Subscriptions: where notifications of new messages go."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Subscription:
         self.confirmed = confirmed
 
     def delete(self) -> None:
-        """End the subscription; a missing one is no error."""
+        """End the subscription; deleting a missing one succeeds."""
         self._call_own("subscription_delete")
 
     @property

@@ -106,6 +106,27 @@ def test_an_empty_claim_is_empty_and_asks_nothing(queue: Any, stub: HttpStub) ->
     assert len(stub.seen) == 1
 
 
+def test_the_messages_of_a_claim_are_deleted_by_one_request(
+    queue: Any, stub: HttpStub
+) -> None:
+    stub.answers = [Answer(201, {"messages": [claimed(1), claimed(2)]})]
+    claim = queue.claim()
+    claim.delete_messages()
+    assert stub.calls()[1:] == [("DELETE", f"{PATH}/messages")]
+    assert stub.last.query == {"ids": ["m1", "m2"], "claim_ids": ["c77"]}
+    claim.delete_messages("m2")
+    assert stub.last.query == {"ids": ["m2"], "claim_ids": ["c77"]}
+    assert len(stub.seen) == 3
+
+
+def test_deleting_the_messages_of_an_empty_claim_sends_nothing(
+    queue: Any, stub: HttpStub
+) -> None:
+    stub.answers = [Answer(204)]
+    queue.claim().delete_messages()
+    assert len(stub.seen) == 1
+
+
 def test_an_existing_claim_is_read_when_needed(queue: Any, stub: HttpStub) -> None:
     claim = queue.claim(id="c77")
     assert repr(claim) == "<Claim id:c77 ttl:None>"
