@@ -1,4 +1,4 @@
-"""The notifier of a server that notifies nothing."""
+"""The subscription events of a server without a notifier."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from types import SimpleNamespace
 
 from zaqarserver.storage.subscriptions import ignore
 
-NO_NOTICES = SimpleNamespace(
+NO_EVENTS = SimpleNamespace(
     subscribed=ignore, changed=ignore, deleted=ignore, unsubscribed=ignore
 )

@@ -11,7 +11,7 @@ from typing import Any
 import falcon.testing
 import msgspec
 import pytest
-from notices import NO_NOTICES
+from notices import NO_EVENTS
 from oslo_config import cfg
 from page_sizes import LOOKS, small
 from redis_service import RedisServer
@@ -58,7 +58,7 @@ class Api:
             settings,
             self.storage,
             RulePolicy(conf),
-            NO_NOTICES,
+            NO_EVENTS,
             stages,
             Signer(conf.signed_url.secret_key),
             quotas_of(conf),

@@ -22,15 +22,15 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from zaqarserver.operations import OPERATIONS, Body, Operation, fields
-from zaqarserver.operations.fields import Member, Source, members
+from zaqarserver.operations.fields import Member, RequestPart, members
 
 TYPES = {str: "string", int: "integer", bool: "boolean", float: "number", Any: "any"}
 PLACES = {
-    Source.PATH: "path",
-    Source.QUERY: "query",
-    Source.BODY: "body",
-    Source.DOCUMENT: "body as a whole",
-    Source.OTHERS: "query, any other name",
+    RequestPart.PATH: "path",
+    RequestPart.QUERY: "query",
+    RequestPart.BODY: "body",
+    RequestPart.DOCUMENT: "body as a whole",
+    RequestPart.OTHERS: "query, any other name",
 }
 TITLES = {
     "homedoc": "Service",
@@ -111,7 +111,7 @@ def default(struct: type[msgspec.Struct], member: Member) -> str:
 def field_rows(struct: type[msgspec.Struct], prefix: str = "") -> Iterator[list[str]]:
     """Yield a row for each field that a client can send, nested ones too."""
     for member in members(struct):
-        if member.spec.source is Source.EDGE:
+        if member.spec.part is RequestPart.EDGE:
             continue
         yield [
             rest_place(member, prefix),
@@ -128,9 +128,9 @@ def field_rows(struct: type[msgspec.Struct], prefix: str = "") -> Iterator[list[
 
 def rest_place(member: Member, prefix: str) -> str:
     """Say where a REST request has a field."""
-    if member.spec.source in (Source.DOCUMENT, Source.OTHERS):
-        return PLACES[member.spec.source]
-    place = "body" if prefix else PLACES[member.spec.source]
+    if member.spec.part in (RequestPart.DOCUMENT, RequestPart.OTHERS):
+        return PLACES[member.spec.part]
+    place = "body" if prefix else PLACES[member.spec.part]
     return f"``{prefix}{member.spec.rest_name or member.name}``, {place}"
 
 

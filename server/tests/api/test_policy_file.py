@@ -32,7 +32,7 @@ class World:
 
     def look(self):
         """Have the rules look at the file, as they do every second."""
-        self.rules._look_at = 0.0
+        self.rules._next_check = 0.0
 
     def allows(self, rule=RULE, roles=(), **who):
         caller = Context(None, who.get("project", "p"), "c", 0.0, "r", roles)
@@ -91,7 +91,7 @@ def test_a_file_that_cannot_be_used_changes_nothing(world, caplog, text):
     world.look()
     assert not world.allows()
     assert world.allows(roles=("auditor",))
-    assert "the rules stay as they were" in caplog.text
+    assert "rules stay as they were" in caplog.text
     assert str(world.file) in caplog.text
 
 
@@ -113,7 +113,7 @@ def test_a_removed_file_changes_nothing_until_there_is_one_again(world, caplog):
         ("{", "expected"),
         ('"queues:get": "role:auditor and ("\n', "queues:get"),
         ('"queues:get": "rule:nowhere"\n', "queues:get"),
-        (None, "there is no file"),
+        (None, "does not exist"),
     ],
 )
 def test_a_server_does_not_start_with_rules_that_it_cannot_read(world, text, named):

@@ -11,7 +11,7 @@ from zaqarserver.operations.limits import (
     MOST_BUCKETS,
     Limits,
     Override,
-    Overrides,
+    ProjectLimits,
     Quotas,
     quotas_of,
 )
@@ -241,7 +241,7 @@ def test_an_override_leaves_alone_what_it_does_not_name(tmp_path):
 def test_a_broken_file_is_logged_once_and_changes_nothing(tmp_path, caplog):
     path = tmp_path / "quotas.toml"
     path.write_text("[p]\nqueues = 1\n")
-    overrides = Overrides(path, Limits())
+    overrides = ProjectLimits(path, Limits())
     path.write_text("[p]\nqueues = wrong\n")
     for now in range(10, 15):
         assert overrides.find("p", now).queues == 1

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import falcon.testing
 import msgspec
-from notices import NO_NOTICES
+from notices import NO_EVENTS
 from zaqarserver import config
 from zaqarserver.clock import Clock
 from zaqarserver.common.metrics import Metrics
@@ -79,7 +79,7 @@ class Bench:
             settings=config.settings_of(conf),
             storage=self.storage,
             policy=RulePolicy(conf),
-            notices=NO_NOTICES,
+            events=NO_EVENTS,
             stages=stages,
             signer=Signer(conf.signed_url.secret_key),
             quotas=quotas_of(conf),

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from zaqarserver.operations import OPERATIONS
-from zaqarserver.operations.fields import Source, members
+from zaqarserver.operations.fields import RequestPart, members
 
 from .bench import HttpAnswer
 from .service import (
@@ -104,11 +104,11 @@ class OverRest(Service):
             if member.name not in fields:
                 continue
             value = fields[member.name]
-            if member.spec.source is Source.QUERY:
+            if member.spec.part is RequestPart.QUERY:
                 query[member.spec.rest_name or member.name] = value
-            elif member.spec.source is Source.BODY:
+            elif member.spec.part is RequestPart.BODY:
                 document = {**(document or {}), member.name: value}
-            elif member.spec.source is Source.DOCUMENT:
+            elif member.spec.part is RequestPart.DOCUMENT:
                 document = value
         path = row.path.format_map({k: quote(str(v)) for k, v in fields.items()})
         target = path + _query(query) if query else path

@@ -5,7 +5,7 @@ import json
 import msgspec
 from hypothesis import strategies as st
 from zaqarserver.operations import OPERATIONS
-from zaqarserver.operations.fields import Source, members
+from zaqarserver.operations.fields import RequestPart, members
 
 from .service import CLIENT
 
@@ -70,7 +70,7 @@ def members_of(action):
     found = {"may": [], "must": []}
     row = next((row for row in OPERATIONS if row.name == action), None)
     for member in members(row.fields) if row is not None else ():
-        if member.spec.source is not Source.EDGE:
+        if member.spec.part is not RequestPart.EDGE:
             names = SPREAD.get(member.name, [member.name])
             found["may" if member.optional else "must"] += names
     return found

@@ -131,7 +131,7 @@ def test_a_hangup_with_files_that_cannot_be_used_changes_nothing(server, text):
     server.configure(text)
     server.send(signal.SIGHUP)
     server.wait_for_log("the settings stay as they were")
-    server.wait_for_log("the rules stay as they were")
+    server.wait_for_log("rules stay as they were")
     assert server.post() == 201
     assert server.end() == 0
 

@@ -226,22 +226,22 @@ def test_a_refusal_is_kept_for_a_moment_only(keystone: Keystone, ask: Asker) -> 
 def test_tokens_that_somebody_makes_up_push_out_no_verdict_on_a_real_one(
     keystone: Keystone, ask: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask.auth._good._most = ask.auth._bad._most = 3
+    ask.auth._accepted._most = ask.auth._refused._most = 3
     token = keystone.token()
     ask(token)
     for number in range(5):
         assert ask.refuses(f"gAAAA-{number}")
-    assert len(ask.auth._bad) == 3
+    assert len(ask.auth._refused) == 3
     ask(token)
     assert ask.asked == 6
 
 
 def test_the_number_of_verdicts_is_bounded(keystone: Keystone, ask: Asker) -> None:
-    ask.auth._good._most = 2
+    ask.auth._accepted._most = 2
     first, second, third = (keystone.token() for _ in range(3))
     for token in (first, second, first, third):
         ask(token)
-    assert (len(ask.auth._good), ask.asked) == (2, 3)
+    assert (len(ask.auth._accepted), ask.asked) == (2, 3)
     ask(first)
     assert ask.asked == 3
     ask(second)
@@ -390,7 +390,7 @@ def test_a_token_that_is_known_is_let_in_while_keystone_is_away(
             ask(token)
     finally:
         keystone.start()
-    ask.auth._silent_until = 0.0
+    ask.auth._unavailable_until = 0.0
     assert ask(token).user_id == keystone.ids["alice"]
     assert ask(new).user_id == keystone.ids["bob"]
 

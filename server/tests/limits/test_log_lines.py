@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from zaqarserver.common.log import Sparing
+from zaqarserver.common.log import RepetitionFilter
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def lines(clock):
     seen = []
     handler = logging.Handler()
     handler.emit = lambda record: seen.append(record.getMessage())
-    handler.addFilter(Sparing(3, lambda: clock[0]))
+    handler.addFilter(RepetitionFilter(3, lambda: clock[0]))
     logger = logging.getLogger("test-of-sparing")
     logger.propagate = False
     logger.addHandler(handler)

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 from zaqarserver.operations import OPERATIONS, Body, Operation
-from zaqarserver.operations.fields import Source, members
+from zaqarserver.operations.fields import RequestPart, members
 
 PATCH = [{"op": "add", "path": "/metadata/intruder", "value": 1}]
 POOL = {"uri": "sqlite:////nowhere/pool.db", "weight": 1}
@@ -112,7 +112,7 @@ def _variants(row: Operation, values: Mapping[str, Any]) -> Iterator[dict[str, A
     known = {**COMMON, **values}
     found: dict[str, Any] = {}
     for member in members(row.fields):
-        if member.spec.source in (Source.PATH, Source.QUERY):
+        if member.spec.part in (RequestPart.PATH, RequestPart.QUERY):
             if member.name in known:
                 found[member.name] = known[member.name]
             else:
@@ -137,7 +137,7 @@ def requests_of(row: Operation, target: Target) -> Iterator[Request]:
             if member.name not in values:
                 continue
             value = values[member.name]
-            if member.spec.source is Source.PATH:
+            if member.spec.part is RequestPart.PATH:
                 path = path.replace(f"{{{member.name}}}", quote(str(value), safe=""))
             else:
                 query[member.spec.rest_name or member.name] = value

@@ -42,7 +42,7 @@ class _RequestId(logging.Filter):
         return True
 
 
-class Sparing(logging.Filter):
+class RepetitionFilter(logging.Filter):
     """Leaves lines out that come too often: a peer must not fill the disk with them.
 
     Args:
@@ -165,7 +165,7 @@ def set_up(*, as_json: bool, debug: bool) -> None:
         debug: Whether lines of debugging are shown.
     """
     handler = StderrHandler()
-    handler.addFilter(Sparing())
+    handler.addFilter(RepetitionFilter())
     handler.addFilter(_RequestId())
     if as_json:
         handler.setFormatter(JsonFormatter())

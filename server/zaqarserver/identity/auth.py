@@ -1,8 +1,8 @@
-"""Who the caller is: the one place that decides it (``rest-v2`` 6.1).
+"""Identifies callers: the one place that decides it (``rest-v2`` 6.1).
 
-An edge hands over the request's headers and gets an :class:`Identity` or an
-error. Without authentication the identity is what the request says of itself;
-that is why such a server listens on loopback only unless told otherwise.
+An edge passes the request's headers and gets an :class:`Identity` or an error.
+Without authentication the identity is taken from the request's headers unverified;
+that is why such a server listens on loopback only, unless ``insecure`` is set.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Headers = Mapping[bytes, bytes]
 MAX_PROJECT = 256  # characters
 _UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PROJECT_HEADERS = (b"x-project-id", b"x-tenant-id", b"x-tenant")
-#: Headers that say who the caller is: sent twice they are refused, since two
-#: readers could take different ones.
+#: Headers that identify the caller. A request that repeats one is refused, because
+#: two readers could use different values.
 SINGLE_HEADERS = frozenset(
     (
         *_PROJECT_HEADERS,
@@ -35,19 +35,19 @@ SINGLE_HEADERS = frozenset(
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
-    """Who a caller is.
+    """A caller.
 
     Attributes:
         project: The project that it acts in.
         roles: Its roles, lower case.
         user_id: Its user, empty if unknown.
-        token: The token that says so, empty without one. A secret: it is used to
-            act for the caller (trusts), never stored or logged.
-        expires: When it ceases to be valid, by the server's time, or ``None``
-            if it does not.
-        recheck: When it has to be found out again, which is sooner, or ``None``.
-        restricted: Whether it is good for some requests only: then each of them
-            has to be asked about, by its method and path.
+        token: Its token, empty without one. A secret: it is used to act for the
+            caller (trusts), never stored or logged.
+        expires: When it expires, in the server's time, or ``None`` for never.
+        recheck: When the token has to be verified again, which is earlier, or
+            ``None``.
+        restricted: True if the token is valid for some requests only: then each one
+            has to be verified with its method and path.
     """
 
     project: str
@@ -59,7 +59,7 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     restricted: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a project that reads like the space of another's topics.
+        """Refuse a project whose id could be mistaken for the space of topics.
 
         Raises:
             BadRequest: Its id has a NUL (:mod:`zaqarserver.spaces`).
@@ -72,11 +72,11 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
 
 
 class Authenticator(Protocol):
-    """Decides who sent a request.
+    """Identifies the caller of a request.
 
     Attributes:
-        required: Whether a caller has to prove who it is. If so nothing is told
-            to strangers, not even which paths there are.
+        required: True if callers have to authenticate. Then an anonymous request
+            learns nothing, not even which paths exist.
     """
 
     required: bool
@@ -90,8 +90,8 @@ class Authenticator(Protocol):
             path: The request's path, decoded.
 
         Raises:
-            RequestError: The caller is nobody that is let in.
-            Unavailable: Who it is cannot be found out now.
+            RequestError: The caller is refused.
+            Unavailable: The identity service does not answer.
         """
 
 
@@ -99,8 +99,8 @@ def header_text(headers: Headers, name: bytes) -> str:
     """Return a header's value as text, empty without it.
 
     Raises:
-        BadRequest: It is not UTF-8. Read as anything else, it could be taken for
-            the same text in UTF-8, which is somebody else's.
+        BadRequest: It is not UTF-8. In another encoding it could equal the value of
+            another caller.
     """
     try:
         return headers.get(name, b"").decode()
@@ -111,7 +111,7 @@ def header_text(headers: Headers, name: bytes) -> str:
 
 
 def is_loopback_host(host: str | None) -> bool:
-    """Whether a host name or address is this machine's own."""
+    """Return True if a host name or address is a loopback one."""
     try:
         return host is not None and ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -119,15 +119,15 @@ def is_loopback_host(host: str | None) -> bool:
 
 
 class NoAuth:
-    """Takes the request's word for the project and the roles."""
+    """Takes project and roles from the request's headers, unverified."""
 
     required = False
 
     async def identify(self, headers: Headers, _method: str, _path: str, /) -> Identity:
-        """Return what the request says of itself.
+        """Return the identity in the request's headers.
 
         Raises:
-            BadRequest: It names no project.
+            BadRequest: A header is missing or malformed.
         """
         return Identity(
             self._project(headers),
@@ -148,7 +148,7 @@ class NoAuth:
                 )
             return project
         raise BadRequest(
-            "Say in the header X-Project-ID which project the request is for.",
+            "The header X-Project-ID is required: the id of the project.",
             title="Project-Id Missing",
         )
 
@@ -160,7 +160,7 @@ def _roles(value: str) -> tuple[str, ...]:
 
 
 class ClientIds:
-    """Checks client ids and brings them into one form (``rest-v2`` 1.10)."""
+    """Checks and normalises client ids (``rest-v2`` 1.10)."""
 
     def __init__(self, settings: Settings) -> None:
         self._strict = settings.client_id_uuid_safe == "strict"
@@ -174,13 +174,13 @@ class ClientIds:
         """
         if b"client-id" not in headers:
             raise BadRequest(
-                "The header Client-ID is needed: a UUID that names this client.",
+                "The header Client-ID is required: a UUID of this client.",
                 title="Missing header value",
             )
         return self.normalise(header_text(headers, b"client-id"))
 
     def normalise(self, text: str) -> str:
-        """Return a client id in the form that is stored and compared.
+        """Return a client id in its normal form, which is stored and compared.
 
         Raises:
             BadRequest: It is malformed.
@@ -198,7 +198,7 @@ class ClientIds:
 
 @functools.lru_cache(maxsize=4096)
 def _uuid_hex(text: str) -> str:
-    # Python's own UUID() takes signs, underscores, blanks and foreign digits too.
+    # Python's UUID() accepts signs, underscores, blanks and foreign digits, too.
     digits = text.lower().removeprefix("urn:uuid:")
     if digits.startswith("{") and digits.endswith("}"):
         digits = digits[1:-1]

@@ -1,7 +1,7 @@
 """The settings of ``[keystone_authtoken]``, as ``keystonemiddleware`` reads them.
 
-Its options are registered beside the server's own and checked at the start: a wrong
-value is an error then, by the option's name, and not refused requests later.
+Its options are registered with the server's own and checked at the start: an invalid
+value is an error at once, with the option's name, instead of refused requests later.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from zaqarserver.common.options import check_files, missing
 from zaqarserver.errors import SettingsError
 
 GROUP = "keystone_authtoken"
-#: Seconds that one request to Keystone may take unless ``http_connect_timeout``
-#: says otherwise; the middleware alone would wait for ever.
+#: Time limit of one request to Keystone, in seconds, unless ``http_connect_timeout``
+#: is set; the middleware itself has none.
 REQUEST_SECONDS = 5
-#: The key under which the middleware finds the cache that it is to use.
+#: The key of the cache in the middleware's environment.
 CACHE = "zaqarserver.cache"
 _DOCUMENTED_PLUGIN = "password"
 _WITH_PASSWORD = ("password", "v3password")
@@ -32,14 +32,14 @@ _WITH_PASSWORD_NEEDED = (
 )
 
 
-class Overrides(msgspec.Struct, frozen=True):
-    """What the middleware is told besides the settings.
+class MiddlewareOptions(msgspec.Struct, frozen=True):
+    """Options for the middleware that override or complete its settings.
 
     Attributes:
-        options: Its options.
-        www_authenticate_uri: Where callers get tokens.
-        seconds: How long a verdict may be kept; 0 or less is not at all.
-        is_shared: Whether the middleware keeps verdicts in memcached.
+        options: The options.
+        www_authenticate_uri: The URL where callers get tokens.
+        seconds: How long a verdict may be cached; 0 or less is not at all.
+        is_shared: True if the middleware caches verdicts in memcached.
     """
 
     options: dict[str, Any]
@@ -49,18 +49,18 @@ class Overrides(msgspec.Struct, frozen=True):
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
-    """Return the options, with those of the most used plug-in, ``password``."""
+    """Return the options, with those of the plug-in ``password``."""
     ((_, options),) = auth_token.list_opts()
     known = {option.dest for option in options}
     plugin = loading.get_auth_plugin_conf_options(_DOCUMENTED_PLUGIN)
     return [(GROUP, [*options, *(one for one in plugin if one.dest not in known)])]
 
 
-def prepare(conf: cfg.ConfigOpts) -> Overrides:
-    """Register the options, check their values, and fill in what is left open.
+def prepare(conf: cfg.ConfigOpts) -> MiddlewareOptions:
+    """Register the options, check their values, and fill in defaults.
 
     Raises:
-        SettingsError: A setting is missing or wrong; the text names it.
+        SettingsError: A setting is missing or invalid; the text names it.
     """
     _register(conf)
     settings = conf[GROUP]
@@ -69,7 +69,7 @@ def prepare(conf: cfg.ConfigOpts) -> Overrides:
     auth_url = _check_login(conf)
     uri = settings.www_authenticate_uri or auth_url
     options = {
-        # Who is let in is decided in one place, and not put off.
+        # The middleware must decide at once: callers rely on its status.
         "delay_auth_decision": False,
         "www_authenticate_uri": uri,
     }
@@ -78,7 +78,7 @@ def prepare(conf: cfg.ConfigOpts) -> Overrides:
     shared = bool(settings.memcached_servers)
     if not shared:
         options["cache"] = CACHE
-    return Overrides(options, uri, settings.token_cache_time, shared)
+    return MiddlewareOptions(options, uri, settings.token_cache_time, shared)
 
 
 def _register(conf: cfg.ConfigOpts) -> None:
@@ -86,10 +86,10 @@ def _register(conf: cfg.ConfigOpts) -> None:
         conf.register_opts(options, group=group)
         for option in options:
             try:
-                _ = conf[group][option.dest]  # reading a value is what checks it
+                _ = conf[group][option.dest]  # reading a value checks it
             except cfg.Error as error:
                 raise SettingsError(f"[{group}] {option.dest}: {error}") from error
-    # Also in the section that auth_section names.
+    # Registers them in the section that auth_section names, too.
     loading.register_auth_conf_options(conf, GROUP)
 
 
@@ -106,17 +106,17 @@ def _check_memcached(settings: Any) -> None:
 
 
 def _check_login(conf: cfg.ConfigOpts) -> str:
-    """Check how this server itself authenticates; return where it does.
+    """Check the settings with which this server authenticates; return ``auth_url``.
 
     Raises:
-        SettingsError: It is not said, or not completely.
+        SettingsError: A setting is missing.
     """
     group = conf[GROUP].auth_section or GROUP
     name = conf[group].auth_type
     if not name:
         raise SettingsError(
-            f"[{group}] auth_type: say how this server authenticates to Keystone, "
-            "for example password."
+            f"[{group}] auth_type is required: how this server authenticates to "
+            "Keystone, for example password."
         )
     try:
         options = loading.get_auth_plugin_conf_options(name)
@@ -129,7 +129,7 @@ def _check_login(conf: cfg.ConfigOpts) -> str:
         needed += _WITH_PASSWORD_NEEDED
     if lacking := missing(needed, given):
         raise SettingsError(
-            f"[{group}] {lacking} is needed: with it this server authenticates to "
-            "Keystone."
+            f"[{group}] {lacking} is required: this server authenticates to Keystone "
+            "with it."
         )
     return str(given.get("auth_url", ""))

@@ -1,10 +1,10 @@
-"""Access rules on ``oslo.policy`` (``rest-v2`` 6.2).
+"""Policy rules on ``oslo.policy`` (``rest-v2`` 6.2).
 
-The rules' targets are empty, so a verdict depends on the rule and the caller's
-credentials only; verdicts are kept for a second.
+The rules' targets are empty, so a decision depends on the rule and the caller's
+credentials only; decisions are cached for a second.
 
-A policy file that is changed is read again. One that cannot be used, or is gone,
-changes nothing: a typing error neither opens nor closes anything.
+A policy file that has changed is read again. If it is invalid or missing, the previous
+rules stay in force: a typing error neither opens nor closes anything.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zaqarserver.operations.row import ADMIN
 
 LOG = logging.getLogger(__name__)
 
-_MOST_VERDICTS = 10_000
+_MOST_DECISIONS = 10_000
 _RELOAD_SECONDS = 1.0
 
 
@@ -57,15 +57,15 @@ def _common() -> list[oslo_policy.RuleDefault]:
 
 
 def list_all() -> Sequence[oslo_policy.RuleDefault]:
-    """Return every rule, as the oslo.policy tools ask for them."""
+    """Return every rule, for the oslo.policy tools."""
     return [*_common(), *list_rules()]
 
 
 def make_enforcer(conf: cfg.ConfigOpts = cfg.CONF) -> oslo_policy.Enforcer:
-    """Return an enforcer that knows the defaults, as the oslo.policy tools ask for it.
+    """Return an enforcer with the default rules, for the oslo.policy tools.
 
     Args:
-        conf: The settings; the tools read theirs into the library's own object.
+        conf: The settings; the tools use the library's global object.
     """
     enforcer = oslo_policy.Enforcer(conf)
     enforcer.register_defaults(list_all())
@@ -73,36 +73,36 @@ def make_enforcer(conf: cfg.ConfigOpts = cfg.CONF) -> oslo_policy.Enforcer:
 
 
 def load_enforcer(conf: cfg.ConfigOpts) -> oslo_policy.Enforcer:
-    """Return an enforcer of the policy file over the defaults.
+    """Return an enforcer of the policy file and the default rules.
 
     Raises:
-        SettingsError: The file is missing or cannot be used; the text says why.
+        SettingsError: The file is missing or invalid; the text says why.
     """
     enforcer = make_enforcer(conf)
     name = conf.oslo_policy.policy_file
     place = conf.get_location("policy_file", "oslo_policy")
     is_named = place is not None and place.location is not cfg.Locations.opt_default
     if is_named and conf.find_file(name) is None:
-        raise SettingsError(f"[oslo_policy] policy_file: there is no file {name}.")
+        raise SettingsError(f"[oslo_policy] policy_file: {name} does not exist.")
     try:
         enforcer.load_rules()
         enforcer.check_rules(raise_on_violation=True)
-    except Exception as error:  # whatever a file can hold
+    except Exception as error:  # the library raises many kinds for invalid files
         raise SettingsError(f"[oslo_policy] policy_file {name}: {error}") from error
     for rule, written in enforcer.file_rules.items():
-        # What cannot be parsed is read as a denial.
+        # The library reads a rule that it cannot parse as a denial.
         if str(enforcer.rules[rule]) == "!" and written.check_str != "!":
             raise SettingsError(
                 f"[oslo_policy] policy_file {name}: rule {rule} cannot be read: "
                 f"{written.check_str!r}"
             )
-    # From here on changes are followed by reading everything anew.
+    # From here on, a change of the files makes a new enforcer.
     enforcer.use_conf = False
     return enforcer
 
 
 def _files(conf: cfg.ConfigOpts) -> Iterator[Path]:
-    """Yield the files of rules that there are."""
+    """Yield the existing files of rules."""
     for name in (conf.oslo_policy.policy_file, *conf.oslo_policy.policy_dirs):
         found = conf.find_file(name)
         if found is not None:
@@ -111,30 +111,30 @@ def _files(conf: cfg.ConfigOpts) -> Iterator[Path]:
 
 
 def _state(conf: cfg.ConfigOpts) -> dict[Path, tuple[int, int, int]]:
-    """Return what changes with the files of rules."""
+    """Return a fingerprint of the files of rules."""
     state = {}
     for path in _files(conf):
         try:
             found = path.stat()
         except FileNotFoundError:
-            continue  # removed this moment
+            continue  # removed meanwhile
         state[path] = (found.st_mtime_ns, found.st_size, found.st_ino)
     return state
 
 
 class RulePolicy:
-    """The rules of the policy file over the defaults.
+    """The rules of the policy file and the default rules.
 
     Raises:
-        SettingsError: The file is missing or cannot be used; the text says why.
+        SettingsError: The file is missing or invalid; the text says why.
     """
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._conf = conf
         self._enforcer = load_enforcer(conf)
         self._state = _state(conf)
-        self._verdicts: dict[tuple[object, ...], bool] = {}
-        self._look_at = 0.0
+        self._decisions: dict[tuple[object, ...], bool] = {}
+        self._next_check = 0.0
 
     def check(self, rule: str, context: Context) -> None:
         """Return if ``rule`` allows the caller.
@@ -142,24 +142,24 @@ class RulePolicy:
         Raises:
             Forbidden: It does not.
         """
-        if time.monotonic() >= self._look_at:
-            self._look()
+        if time.monotonic() >= self._next_check:
+            self._check_files()
         key = (rule, context.roles, context.project, context.user_id)
-        verdict = self._verdicts.get(key)
-        if verdict is None:
-            verdict = self._decide(key, rule, context)
-        if not verdict:
+        allowed = self._decisions.get(key)
+        if allowed is None:
+            allowed = self._decide(key, rule, context)
+        if not allowed:
             raise Forbidden(f"The policy rule {rule} does not allow this.")
 
     def reload(self) -> None:
-        """Read the files again, whether or not they look changed."""
+        """Read the files again, whether or not they seem changed."""
         self._state = dict.fromkeys(self._state, (0, 0, 0))
-        self._look()
+        self._check_files()
 
-    def _look(self) -> None:
-        """Follow changes of the policy file."""
-        self._look_at = time.monotonic() + _RELOAD_SECONDS
-        self._verdicts.clear()
+    def _check_files(self) -> None:
+        """Read the files again if they have changed."""
+        self._next_check = time.monotonic() + _RELOAD_SECONDS
+        self._decisions.clear()
         state = _state(self._conf)
         if state == self._state:
             return
@@ -167,24 +167,24 @@ class RulePolicy:
         self._state = state
         if gone:
             names = ", ".join(sorted(map(str, gone)))
-            LOG.error("the rules stay as they were: %s is gone", names)
+            LOG.error("the policy rules stay as they were: %s is missing", names)
             return
         try:
             self._enforcer = load_enforcer(self._conf)
         except SettingsError as error:
-            LOG.error("the rules stay as they were: %s", error)  # noqa: TRY400 - the text says all
+            LOG.error("the policy rules stay as they were: %s", error)  # noqa: TRY400 - the text says all
         else:
             LOG.info("the policy file was read again")
 
     def _decide(self, key: tuple[object, ...], rule: str, context: Context) -> bool:
-        if len(self._verdicts) >= _MOST_VERDICTS:
-            self._verdicts.clear()
+        if len(self._decisions) >= _MOST_DECISIONS:
+            self._decisions.clear()
         credentials = {
             "roles": list(context.roles),
             "project_id": context.project,
             "user_id": context.user_id,
             "is_admin": context.is_admin,
         }
-        verdict = bool(self._enforcer.enforce(rule, {}, credentials))
-        self._verdicts[key] = verdict
-        return verdict
+        allowed = bool(self._enforcer.enforce(rule, {}, credentials))
+        self._decisions[key] = allowed
+        return allowed

@@ -111,7 +111,7 @@ def _named(ctx: Context, args: ClaimArgs | ClaimUpdateArgs) -> Iterator[None]:
         yield
     except ClaimNotFound as error:
         missing = f"Claim {args.claim_id} does not exist"
-        place = f"in {ctx.source} {args.queue_name} for project {ctx.project}"
+        place = f"in {ctx.noun} {args.queue_name} for project {ctx.project}"
         raise ClaimNotFound(f"{missing}.", detail=f"{missing} {place}") from error
 
 

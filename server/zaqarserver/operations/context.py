@@ -32,7 +32,7 @@ class Policy(Protocol):
         """
 
 
-class Notices(Protocol):
+class SubscriptionEvents(Protocol):
     """What subscriptions need of the notifier."""
 
     def subscribed(self, subscription: Subscription) -> None:
@@ -122,7 +122,7 @@ class Listener(Protocol):
 
     uri: str
 
-    def check_room(self) -> None:
+    def check_limit(self) -> None:
         """Return if the connection may have one more subscription.
 
         Raises:
@@ -188,7 +188,7 @@ class Server(msgspec.Struct, frozen=True):
         settings: The settings.
         storage: The open store.
         policy: The access rules.
-        notices: The notifier.
+        events: Receives changes of subscriptions.
         stages: The message filters.
         signer: Makes and checks pre-signed access.
         quotas: What projects may use.
@@ -203,7 +203,7 @@ class Server(msgspec.Struct, frozen=True):
     settings: Settings
     storage: Storage
     policy: Policy
-    notices: Notices
+    events: SubscriptionEvents
     stages: Pipeline = Pipeline()
     signer: Signer = Signer("")
     quotas: Quotas = msgspec.field(default_factory=Quotas)
@@ -264,7 +264,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
         return spaces.space_of(self.project, topics=self.topics)
 
     @property
-    def source(self) -> str:
+    def noun(self) -> str:
         """What the operation is about, in a word: ``queue`` or ``topic``."""
         return "topic" if self.topics else "queue"
 

@@ -1,7 +1,7 @@
 """Typed fields of operations: where each comes from and what it may be.
 
 An operation's arguments are a flat :class:`Fields` struct. Each member carries
-a :class:`Source` (path, query or body on REST; all from the frame's body on the
+a :class:`RequestPart` (path, query or body on REST; all from the frame's body on the
 WebSocket) and its bounds. Both edges fill the same struct and
 :class:`Checker` then applies the same bounds, so that a rule cannot hold on
 one transport only.
@@ -23,10 +23,10 @@ from zaqarserver.errors import BadRequest
 
 Settings = Any  # the struct of context.py; only attribute look-ups here
 
-SOURCE_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 
-class Source(enum.Enum):
+class RequestPart(enum.Enum):
     """Where a REST request carries a field."""
 
     PATH = "path"
@@ -44,7 +44,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a field beyond its type.
 
     Attributes:
-        source: Where REST carries it.
+        part: Where REST carries it.
         minimum: The least integer, or the least number of list items.
         maximum: The greatest; a text names the setting that holds it.
         name: What it is the name of, ``queue`` or ``topic``, if it is a name.
@@ -55,7 +55,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
         help: What it means, for the reference.
     """
 
-    source: Source = Source.BODY
+    part: RequestPart = RequestPart.BODY
     minimum: int | None = None
     maximum: int | str | None = None
     name: str = ""
@@ -67,22 +67,22 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
 
 def path(**spec: Any) -> Spec:
     """Describe a field that REST carries in the path."""
-    return Spec(source=Source.PATH, **spec)
+    return Spec(part=RequestPart.PATH, **spec)
 
 
 def query(**spec: Any) -> Spec:
     """Describe a field that REST carries in the query string."""
-    return Spec(source=Source.QUERY, **spec)
+    return Spec(part=RequestPart.QUERY, **spec)
 
 
 def body(**spec: Any) -> Spec:
     """Describe a field that REST carries as a member of the body."""
-    return Spec(source=Source.BODY, **spec)
+    return Spec(part=RequestPart.BODY, **spec)
 
 
 def document(**spec: Any) -> Spec:
     """Describe a field that is the REST body as a whole."""
-    return Spec(source=Source.DOCUMENT, **spec)
+    return Spec(part=RequestPart.DOCUMENT, **spec)
 
 
 QueueName = Annotated[
@@ -100,7 +100,7 @@ class Fields(msgspec.Struct, kw_only=True):
         sent: The query parameters that a REST request carried, by field name.
     """
 
-    sent: Annotated[frozenset[str], Spec(source=Source.EDGE)] = frozenset()
+    sent: Annotated[frozenset[str], Spec(part=RequestPart.EDGE)] = frozenset()
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -150,7 +150,7 @@ def check_name(name: str, kind: str = "queue") -> None:
     Raises:
         BadRequest: It is not.
     """
-    if SOURCE_NAME.fullmatch(name) is None or name in (".", ".."):
+    if NAME.fullmatch(name) is None or name in (".", ".."):
         raise BadRequest(
             f"A {kind} name has 1 to 64 characters out of A-Z a-z 0-9 _ - . "
             "and is neither . nor ..",

@@ -63,7 +63,7 @@ def _messages(
 def queue_create(ctx: Context, args: queues.QueueCreateArgs, created: bool) -> Reply:
     """The same text for a new queue and an existing one."""
     return Reply(
-        201 if created else 204, f"{ctx.source.capitalize()} {args.queue_name} created."
+        201 if created else 204, f"{ctx.noun.capitalize()} {args.queue_name} created."
     )
 
 
@@ -78,7 +78,7 @@ def queue_list(
         if args.detailed:
             item["metadata"] = queue.metadata
         items.append(item)
-    body: dict[str, Any] = {f"{ctx.source}s": items}
+    body: dict[str, Any] = {f"{ctx.noun}s": items}
     if page.count is not None:
         body["count"] = page.count
     return Reply(200, body)

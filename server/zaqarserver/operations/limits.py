@@ -139,7 +139,7 @@ def check_rate(requests_per_second: float) -> None:
         )
 
 
-class Overrides:
+class ProjectLimits:
     """The limits of single projects, in a TOML file with a table for each.
 
     Changes of the file are followed within a second. A file that cannot be used
@@ -229,13 +229,13 @@ class Quotas:
     """
 
     def __init__(
-        self, limits: Limits | None = None, overrides: Overrides | None = None
+        self, limits: Limits | None = None, overrides: ProjectLimits | None = None
     ) -> None:
         self._limits = limits or Limits()
         self._overrides = overrides
         self._buckets: LRU[str, _Bucket] = LRU(MOST_BUCKETS)
         self._sockets: Counter[str] = Counter()
-        self._held: dict[str, Counter[str]] = {}
+        self._reserved: dict[str, Counter[str]] = {}
         self.refused: Counter[str] = Counter()
 
     def limits(self, project: str, now: float) -> Limits:
@@ -313,23 +313,23 @@ class Quotas:
 
     # -- what is being stored -------------------------------------------------
 
-    def hold(self, project: str, wanted: Mapping[str, int]) -> None:
+    def reserve(self, project: str, wanted: Mapping[str, int]) -> None:
         """Count what is about to be stored, so that others leave room for it."""
-        self._held.setdefault(project, Counter()).update(wanted)
+        self._reserved.setdefault(project, Counter()).update(wanted)
 
-    def let_go(self, project: str, wanted: Mapping[str, int]) -> None:
+    def release(self, project: str, wanted: Mapping[str, int]) -> None:
         """Count it no longer: it is stored by now, or never will be."""
-        held = self._held[project]
+        held = self._reserved[project]
         held.subtract(wanted)
         for kind in wanted:
             if not held[kind]:
                 del held[kind]
         if not held:
-            del self._held[project]
+            del self._reserved[project]
 
-    def held(self, project: str, kind: str) -> int:
+    def reserved(self, project: str, kind: str) -> int:
         """Return how much of a kind is about to be stored in this process."""
-        held = self._held.get(project)
+        held = self._reserved.get(project)
         return 0 if held is None else held[kind]
 
     def exceeded(self, kind: str, limit: int, used: int, wanted: int) -> QuotaExceeded:
@@ -355,4 +355,4 @@ def quotas_of(conf: cfg.ConfigOpts) -> Quotas:
     limits = Limits(**values(Limits, conf.quota))
     check_rate(limits.requests_per_second)
     path = conf.quota.overrides_file
-    return Quotas(limits, Overrides(Path(path), limits) if path else None)
+    return Quotas(limits, ProjectLimits(Path(path), limits) if path else None)

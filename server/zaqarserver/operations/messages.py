@@ -15,7 +15,7 @@ from zaqarserver.operations.context import Context
 from zaqarserver.operations.fields import (
     Fields,
     QueueName,
-    Source,
+    RequestPart,
     Spec,
     body,
     check_integer,
@@ -76,7 +76,7 @@ class MessagePostArgs(Fields):
             minimum=1, maximum="max_messages_per_post", help="The messages, in order."
         ),
     ]
-    size: Annotated[int, Spec(source=Source.EDGE)] = 0
+    size: Annotated[int, Spec(part=RequestPart.EDGE)] = 0
 
 
 @message_operation(
@@ -93,7 +93,7 @@ async def message_post(ctx: Context, args: MessagePostArgs) -> list[str]:
     if cap and args.size > cap:
         raise BadRequest(
             f"The messages have {args.size} bytes; "
-            f"this {ctx.source} takes at most {cap} in one post."
+            f"this {ctx.noun} takes at most {cap} in one post."
         )
     ttl = metadata.get("_default_message_ttl") or settings.default_message_ttl
     delay = metadata.get("_default_message_delay") or 0
@@ -305,8 +305,7 @@ async def message_get(ctx: Context, args: MessageGetArgs) -> Message:
     )
     if not found:
         raise MessageNotFound(
-            f"Message {args.message_id} does not exist "
-            f"in {ctx.source} {args.queue_name}."
+            f"Message {args.message_id} does not exist in {ctx.noun} {args.queue_name}."
         )
     return readable(ctx, args.queue_name, found)[0]
 

@@ -19,7 +19,7 @@ from zaqarserver.operations.context import Context
 from zaqarserver.operations.fields import (
     Fields,
     QueueName,
-    Source,
+    RequestPart,
     Spec,
     body,
     document,
@@ -60,7 +60,7 @@ class QueueListArgs(Fields):
     filters: Annotated[
         dict[str, list[str]] | None,
         Spec(
-            source=Source.OTHERS,
+            part=RequestPart.OTHERS,
             help="Any other parameter: only queues with this metadata value.",
         ),
     ] = None
@@ -199,7 +199,7 @@ async def queue_update(ctx: Context, args: QueueUpdateArgs) -> Metadata:
     for _ in range(_UPDATE_TRIES):
         queue = await ctx.storage.do(QueueGet(ctx.space, name))
         if queue is None:
-            raise QueueNotFound(f"{ctx.source.capitalize()} {name} does not exist.")
+            raise QueueNotFound(f"{ctx.noun.capitalize()} {name} does not exist.")
         metadata = attributes.apply_patch(queue.metadata, changes, ctx)
         _check_metadata(ctx, name, metadata, queue.metadata)
         if metadata == queue.metadata:
@@ -221,7 +221,7 @@ async def queue_update(ctx: Context, args: QueueUpdateArgs) -> Metadata:
         except QueueChanged:
             continue
         return metadata
-    raise Unavailable(f"Too many concurrent changes of {ctx.source} {name}.")
+    raise Unavailable(f"Too many concurrent changes of {ctx.noun} {name}.")
 
 
 @operation(

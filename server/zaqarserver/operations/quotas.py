@@ -84,7 +84,7 @@ class Reservation:
         self._held = await self._wanted(limits)
         if not self._held:
             return
-        quotas.hold(ctx.project, self._held)
+        quotas.reserve(ctx.project, self._held)
         try:
             await self._check(limits)
         except BaseException:
@@ -96,7 +96,7 @@ class Reservation:
 
     def _release(self) -> None:
         if self._held:
-            self._ctx.server.quotas.let_go(self._ctx.project, self._held)
+            self._ctx.server.quotas.release(self._ctx.project, self._held)
 
     async def _wanted(self, limits: Limits) -> dict[str, int]:
         """Return the limited quantities that the caller is about to add."""
@@ -143,7 +143,7 @@ class Reservation:
         usage = await usage_of(ctx, ctx.project)
         for kind, wanted in of_project.items():
             limit, used = getattr(limits, kind), getattr(usage, kind)
-            if used + quotas.held(ctx.project, kind) > limit:
+            if used + quotas.reserved(ctx.project, kind) > limit:
                 raise quotas.exceeded(kind, limit, used, wanted)
 
     async def _count_subscriptions(self) -> int:
@@ -154,10 +154,10 @@ class Reservation:
         ctx = self._ctx
         quotas = ctx.server.quotas
         used = await self._count_subscriptions()
-        if used + quotas.held(ctx.project, self._kind_of_queue) > limit:
+        if used + quotas.reserved(ctx.project, self._kind_of_queue) > limit:
             raise quotas.refuse(
                 "subscriptions_per_queue",
-                f"The {ctx.source} {self._queue} has {used} subscriptions and may have "
+                f"The {ctx.noun} {self._queue} has {used} subscriptions and may have "
                 f"{limit} at most.",
             )
 
@@ -175,7 +175,7 @@ class Reservation:
             ctx = self._ctx
             raise ctx.server.quotas.refuse(
                 "notifications_per_post",
-                f"{count} messages for the {used} subscriptions of the {ctx.source} "
+                f"{count} messages for the {used} subscriptions of the {ctx.noun} "
                 f"{self._queue} are more than {most} notifications: post "
                 f"at most {max(1, most // used)} messages at once.",
             )

@@ -20,7 +20,7 @@ from zaqarserver.errors import BadRequest
 from zaqarserver.operations.fields import (
     Fields,
     Member,
-    Source,
+    RequestPart,
     alternatives,
     is_list,
     members,
@@ -89,10 +89,10 @@ class QueryReader:
         self._others: str | None = None
         for member in members(struct):
             spec = member.spec
-            if spec.source is Source.QUERY:
+            if spec.part is RequestPart.QUERY:
                 reader = _query_reader(member.type)
                 self._readers[spec.rest_name or member.name] = (member.name, reader)
-            elif spec.source is Source.OTHERS:
+            elif spec.part is RequestPart.OTHERS:
                 self._others = member.name
 
     def read(self, query: Mapping[str, QueryValue]) -> dict[str, Any]:
@@ -221,10 +221,10 @@ class BodyReader:
         self._document: str | None = None
         found = []
         for member in members(struct):
-            if member.spec.source is Source.DOCUMENT:
+            if member.spec.part is RequestPart.DOCUMENT:
                 self._document = member.name
                 self._decoder = msgspec.json.Decoder(_without_none(member.type))
-            elif member.spec.source is Source.BODY:
+            elif member.spec.part is RequestPart.BODY:
                 found.append(member)
         self._names = tuple(member.name for member in found)
         if self._document is None:
@@ -260,7 +260,7 @@ class FrameReader:
         for member in members(struct):
             if member.spec.spread:
                 self._spread = member.name
-            elif member.spec.source is not Source.EDGE:
+            elif member.spec.part is not RequestPart.EDGE:
                 found.append(member)
         self._names = tuple(member.name for member in found)
         self._decoder = msgspec.json.Decoder(

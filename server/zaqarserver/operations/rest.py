@@ -141,7 +141,7 @@ def queue_list(
             item["metadata"] = metadata.shown(queue.metadata, ctx)
         items.append(item)
     marker = items[-1]["name"] if items else ""
-    answer = page(path_of(ctx.space), args, f"{ctx.source}s", items, marker)
+    answer = page(path_of(ctx.space), args, f"{ctx.noun}s", items, marker)
     if found.count is not None:
         answer["count"] = found.count
     return Reply(200, answer)
@@ -246,7 +246,7 @@ def message_get_many(
     """The messages that exist; 404 if there are none."""
     if not found:
         raise MessageNotFound(
-            f"These messages do not exist in {ctx.source} {args.queue_name}."
+            f"These messages do not exist in {ctx.noun} {args.queue_name}."
         )
     path = _path(ctx, args.queue_name)
     return Reply(200, {"messages": _messages(path, found)})

@@ -18,7 +18,13 @@ from typing import Annotated, Any, TypeVar, cast
 import msgspec
 
 from zaqarserver.operations.context import Context
-from zaqarserver.operations.fields import Checker, Fields, Source, TopicName, members
+from zaqarserver.operations.fields import (
+    Checker,
+    Fields,
+    RequestPart,
+    TopicName,
+    members,
+)
 from zaqarserver.operations.readers import (
     BodyReader,
     FrameReader,
@@ -199,11 +205,11 @@ def operation(
 
 def _defaults(fields: type[Fields], *, admin: bool) -> dict[str, Any]:
     """Return the attributes that follow from the fields of an operation."""
-    sources = {member.spec.source for member in members(fields)}
+    parts = {member.spec.part for member in members(fields)}
     names = set(fields.__struct_fields__)
     return {
         "body": Body.REQUIRED
-        if sources & {Source.BODY, Source.DOCUMENT}
+        if parts & {RequestPart.BODY, RequestPart.DOCUMENT}
         else Body.NONE,
         "refused": _LIST_OPTIONS - names if "marker" in names else frozenset(),
         "check_str": ADMIN if admin else "",
@@ -248,7 +254,7 @@ frame_answer = _Answers()
 def _sized_member(struct: type[Fields]) -> str | None:
     """Return the field whose size the body limit bounds, on the WebSocket."""
     for member in members(struct):
-        if member.spec.source is Source.DOCUMENT or member.name == "messages":
+        if member.spec.part is RequestPart.DOCUMENT or member.name == "messages":
             return member.name
     return None
 

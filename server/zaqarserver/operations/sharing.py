@@ -113,7 +113,7 @@ async def is_open(
         now: The system's time, in which ``expires`` is given.
     """
     match = _SIGNABLE.match(path)
-    if match is None or not server.signer.admits(presented, method, path, now):
+    if match is None or not server.signer.covers(presented, method, path, now):
         return False
     space = space_of(presented.project, topics=match["resource"] == "topics")
     id_ = grant_id(presented.signature)

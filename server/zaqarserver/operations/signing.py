@@ -143,7 +143,7 @@ class Signer:
         """Return the signature alone, for an expiry in its written form."""
         return compute(self._key, paths, methods, project, expires)
 
-    def admits(self, grant: Signature, method: str, path: str, now: float) -> bool:
+    def covers(self, grant: Signature, method: str, path: str, now: float) -> bool:
         """Say whether a presented grant is genuine and covers a request.
 
         Args:

@@ -149,7 +149,7 @@ async def subscription_create(
     listener = None
     if ctx.listener is not None and not given.get("subscriber"):
         listener = ctx.listener
-        listener.check_room()
+        listener.check_limit()
         subscriber = _check_subscriber(ctx, listener.uri)
     elif "subscriber" not in given:
         raise BadRequest("Missing parameter subscriber in body.")
@@ -176,7 +176,7 @@ async def subscription_create(
         # Also if it exists: the answer to the first request may have been lost.
         listener.listen(subscription)
     elif not subscription.confirmed:
-        ctx.server.notices.subscribed(subscription)
+        ctx.server.events.subscribed(subscription)
     return SubscriptionResult(subscription, created)
 
 
@@ -201,7 +201,7 @@ async def _found(
     )
     if found is None:
         raise SubscriptionNotFound(
-            f"Subscription {args.subscription_id} for {ctx.source} {args.queue_name} "
+            f"Subscription {args.subscription_id} for {ctx.noun} {args.queue_name} "
             "does not exist.",
             detail=f"Subscription {args.subscription_id} does not exist",
         )
@@ -259,9 +259,9 @@ async def subscription_update(ctx: Context, args: SubscriptionUpdateArgs) -> Non
                 ctx.now,
             )
         )
-    ctx.server.notices.changed(changed)
+    ctx.server.events.changed(changed)
     if "subscriber" in named:
-        ctx.server.notices.subscribed(changed)
+        ctx.server.events.subscribed(changed)
 
 
 @operation(
@@ -284,7 +284,7 @@ async def subscription_delete(ctx: Context, args: SubscriptionArgs) -> None:
     await ctx.storage.do(
         SubscriptionDelete(ctx.space, args.queue_name, args.subscription_id)
     )
-    ctx.server.notices.deleted(ctx.space, args.queue_name, args.subscription_id)
+    ctx.server.events.deleted(ctx.space, args.queue_name, args.subscription_id)
     if (
         found is not None
         and (trust := own_trust_of(found.subscriber, found.options)) is not None
@@ -322,4 +322,4 @@ async def subscription_confirm(ctx: Context, args: SubscriptionConfirmArgs) -> N
         )
     )
     if not confirmed:
-        ctx.server.notices.unsubscribed(changed)
+        ctx.server.events.unsubscribed(changed)

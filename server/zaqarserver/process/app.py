@@ -186,7 +186,7 @@ def _push_base(conf: cfg.ConfigOpts) -> str:
     return f"http://{shown}:{port}" if port else f"http://{shown}"
 
 
-class _Notices:
+class _SubscriptionEvents:
     """What handlers need of the notifier."""
 
     def __init__(self, confirmations: Confirmations, hub: Hub, ttl: int) -> None:
@@ -250,7 +250,9 @@ class Application:
             settings,
             self.storage,
             self.policy,
-            _Notices(self.confirmations, hub, settings.default_subscription_ttl),
+            _SubscriptionEvents(
+                self.confirmations, hub, settings.default_subscription_ttl
+            ),
             stages,
             signer,
             quotas_of(conf),
@@ -306,8 +308,8 @@ class Application:
             await self._timekeeper.begin()
         except Unavailable as error:
             raise StartupError(f"the store cannot be reached: {error}") from error
-        serving.calm_collector()
-        serving.calm_allocator()
+        serving.tune_collector()
+        serving.tune_allocator()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
         try:
             await self.notifier.start()

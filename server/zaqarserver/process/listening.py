@@ -190,7 +190,7 @@ def _host_and_port(listener: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def admit_nobody(listener: socket.socket) -> None:
+def refuse_new_peers(listener: socket.socket) -> None:
     """Let no new peer into the queue of a listener, which stays as it is.
 
     Those that try meanwhile do not notice: their system tries again after a second,

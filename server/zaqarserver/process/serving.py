@@ -19,7 +19,7 @@ from oslo_config import cfg
 from zaqarserver.common.budget import Budget
 from zaqarserver.http.connection import HttpConnection
 from zaqarserver.http.service import Service
-from zaqarserver.process.listening import Inherited, admit_nobody
+from zaqarserver.process.listening import Inherited, refuse_new_peers
 from zaqarserver.websocket import FrameEdge
 from zaqarserver.websocket.protocol import bounded_websocket, drop_unfinished
 
@@ -91,7 +91,7 @@ class Web:
         for listener in listeners:
             # Now that the queue is short, nobody is kept out for long.
             if not isinstance(listener, Inherited):
-                admit_nobody(listener)
+                refuse_new_peers(listener)
             waiting += _queue(listener)
         for server in servers:
             server.close()
@@ -128,7 +128,7 @@ def _queue(listener: socket.socket) -> list[socket.socket]:
     return found
 
 
-def calm_collector() -> None:
+def tune_collector() -> None:
     """Leave what was loaded alone, and look for garbage less often.
 
     Requests make hardly any reference cycles; the default thresholds spend a
@@ -139,7 +139,7 @@ def calm_collector() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-def calm_allocator() -> None:
+def tune_allocator() -> None:
     """Give large pieces of memory back as soon as they are free.
 
     Left alone, glibc keeps pieces like those of a message in a heap, whose holes add

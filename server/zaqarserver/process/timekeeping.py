@@ -16,7 +16,7 @@ _EVERY: Final = 1.0  # seconds between two looks
 _JUMP: Final = 1.0  # seconds between two looks that no clock drifts by itself
 
 
-class _Watched:
+class _ReferenceClock:
     """A clock of somebody else, and whether it was set.
 
     Args:
@@ -56,8 +56,8 @@ class Timekeeper:
     def __init__(self, clock: Clock, storage: Storage) -> None:
         self._clock = clock
         self._storage = storage
-        self._system = _Watched("the system's clock", clock)
-        self._shared = _Watched("the clock of the store's server", clock)
+        self._system = _ReferenceClock("the system's clock", clock)
+        self._shared = _ReferenceClock("the clock of the store's server", clock)
 
     async def begin(self) -> None:
         """Set the clock, before anything is served.

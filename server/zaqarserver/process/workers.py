@@ -188,7 +188,7 @@ class Supervisor:
         """Leave the listeners to the workers, which accept what waits there."""
         for listener in self._listeners.values():
             if not isinstance(listener, listening.Inherited):
-                listening.admit_nobody(listener)
+                listening.refuse_new_peers(listener)
             listener.close()
 
     async def _start_all(self) -> None:

@@ -353,7 +353,7 @@ class _ConnectionListener:
         self._binary = binary
         self.uri = connection.uri
 
-    def check_room(self) -> None:
+    def check_limit(self) -> None:
         """Return if the connection may have one more subscription.
 
         Raises:
