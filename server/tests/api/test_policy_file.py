@@ -99,7 +99,7 @@ def test_a_removed_file_changes_nothing_until_there_is_one_again(world, caplog):
     world.file.unlink()
     world.look()
     assert not world.allows()
-    assert f"{world.file} is gone" in caplog.text
+    assert f"{world.file} is missing" in caplog.text
     world.look()
     assert not world.allows()
     world.write("{}\n")
