@@ -29,8 +29,7 @@ from redis_groups import RedisCluster, RedisSentinels
 from redis_service import RedisServer
 from zaqarserver.torture.faults import Action, Faults, Frozen, Process, Proxy
 from zaqarserver.torture.history import PROMISES, Finding, History
-from zaqarserver.torture.load import Clients, Plan
-from zaqarserver.torture.subscribers import Subscribers
+from zaqarserver.torture.load import Clients, Plan, Subscribers
 
 ALWAYS = ("--appendonly", "yes", "--appendfsync", "always")
 WAIT = "?wait_replicas=1&wait_timeout=5"

@@ -11,7 +11,6 @@ from typing import Any
 import falcon.testing
 import msgspec
 import pytest
-from notices import NO_EVENTS
 from oslo_config import cfg
 from page_sizes import LOOKS, small
 from redis_service import RedisServer
@@ -58,10 +57,9 @@ class Api:
             settings,
             self.storage,
             RulePolicy(conf),
-            NO_EVENTS,
-            stages,
-            Signer(conf.signed_url.secret_key),
-            quotas_of(conf),
+            stages=stages,
+            signer=Signer(conf.signed_url.secret_key),
+            quotas=quotas_of(conf),
             clock=Clock(*[lambda: self.now] * 2),
         )
         self.app = make_app(self.server, NoAuth(), Metrics())

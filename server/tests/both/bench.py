@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import falcon.testing
 import msgspec
-from notices import NO_EVENTS
 from zaqarserver import config
 from zaqarserver.clock import Clock
 from zaqarserver.common.metrics import Metrics
@@ -79,7 +78,6 @@ class Bench:
             settings=config.settings_of(conf),
             storage=self.storage,
             policy=RulePolicy(conf),
-            events=NO_EVENTS,
             stages=stages,
             signer=Signer(conf.signed_url.secret_key),
             quotas=quotas_of(conf),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from zaqarserver.clock import Clock
 from zaqarserver.common.lru import LRU
@@ -18,7 +18,7 @@ from zaqarserver.common.tasks import SingleFlight, Threads
 from zaqarserver.errors import BadRequest, IdentityUnavailable
 
 if TYPE_CHECKING:
-    from zaqarserver.identity.trustee import TrustToken
+    from zaqarserver.identity.trustee import Trustee, TrustToken
     from zaqarserver.operations.context import Context
 
 LOG = logging.getLogger(__name__)
@@ -42,22 +42,6 @@ MOST_REMOVALS: Final = 1000
 REMOVAL_WAITS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
-class TrustClient(Protocol):
-    """What is asked of Keystone; see :class:`zaqarserver.identity.trustee.Trustee`."""
-
-    def create(self, token: str, user: str, project: str, expires: float, /) -> str:
-        """Make a trust of the caller."""
-
-    def is_of(self, token: str, user: str, project: str, trust: str, /) -> bool:
-        """Return whether a trust is the caller's."""
-
-    def delete(self, trust: str, token: str, /) -> None:
-        """Remove a trust."""
-
-    def token(self, trust: str, /) -> TrustToken:
-        """Return a new token that a trust gives."""
-
-
 class KeystoneTrusts:
     """Makes trusts of callers, uses them, and removes them.
 
@@ -72,7 +56,7 @@ class KeystoneTrusts:
 
     def __init__(
         self,
-        client: TrustClient,
+        client: Trustee,
         clock: Clock | None = None,
         patience: float = PATIENCE,
         removal_waits: Sequence[float] = REMOVAL_WAITS,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,72 +16,32 @@ from zaqarserver.operations.limits import Quotas
 from zaqarserver.operations.settings import Settings
 from zaqarserver.operations.signing import Signer
 from zaqarserver.stages.pipeline import Pipeline
-from zaqarserver.storage.base import Capability, Storage
-from zaqarserver.storage.catalog import DrainState, Pool
-from zaqarserver.storage.subscriptions import Subscription
+from zaqarserver.storage.base import Storage
+from zaqarserver.storage.subscriptions import Subscription, ignore
+
+# A context is passed down from the edges, with parts that it only names.
+if TYPE_CHECKING:
+    from zaqarserver.identity.policy import RulePolicy
+    from zaqarserver.identity.trusts import KeystoneTrusts
+    from zaqarserver.storage.pooled.drains import Drains
+    from zaqarserver.storage.pooled.pools import Pools
+    from zaqarserver.websocket.connection import ConnectionListener
 
 
-class Policy(Protocol):
-    """The one place that says whether a caller may run an operation."""
-
-    def check(self, rule: str, context: Context) -> None:
-        """Return if ``rule`` allows the caller.
-
-        Raises:
-            Forbidden: It does not.
-        """
-
-
-class SubscriptionEvents(Protocol):
-    """What subscriptions need of the notifier."""
-
-    def subscribed(self, subscription: Subscription) -> None:
-        """Ask a new subscriber whether it wants messages, if that is required."""
-
-    def changed(self, subscription: Subscription) -> None:
-        """Follow a change of a subscription that a connection listens to."""
-
-    def deleted(self, project: str, source: str, subscription_id: str, /) -> None:
-        """Follow that a subscription, maybe of a connection, is gone."""
-
-    def unsubscribed(self, subscription: Subscription) -> None:
-        """Tell a subscriber that it gets nothing more, if it had to agree."""
-
-
-class Trusts(Protocol):
-    """What subscriptions need of the identity service (``notifications`` 9).
+class SubscriptionEvents(msgspec.Struct, frozen=True):
+    """Called on changes of subscriptions; by default nothing happens.
 
     Attributes:
-        in_use: Whether there can be trusts at all.
+        subscribed: A subscription is new or has another subscriber.
+        changed: It has other options, maybe one of a connection.
+        deleted: The one of this space, queue and id is gone.
+        unsubscribed: A subscriber declined.
     """
 
-    in_use: bool
-
-    def check_possible(self, context: Context, /) -> None:
-        """Return if the caller can give a trust.
-
-        Raises:
-            BadRequest: It cannot.
-        """
-
-    async def create(self, context: Context, expires: float, /) -> str:
-        """Make a trust of the caller until ``expires``; return its id.
-
-        Raises:
-            Forbidden: It is refused to the caller's token.
-            IdentityUnavailable: There is no answer; there is no trust.
-        """
-
-    async def is_callers(self, context: Context, trust: str, /) -> bool:
-        """Return whether a trust is the caller's own, for its project and for us.
-
-        Raises:
-            Forbidden: The caller's token is valid no more.
-            IdentityUnavailable: There is no answer.
-        """
-
-    def delete(self, trust: str, token: str = "", /) -> None:
-        """Remove a trust in the background, with this token if it can."""
+    subscribed: Callable[[Subscription], None] = ignore
+    changed: Callable[[Subscription], None] = ignore
+    deleted: Callable[[str, str, str], None] = ignore
+    unsubscribed: Callable[[Subscription], None] = ignore
 
 
 class NoTrusts:
@@ -113,74 +73,6 @@ class NoTrusts:
         """Do nothing: the trust ends at its own time."""
 
 
-class Listener(Protocol):
-    """A connection that can be subscribed itself.
-
-    Attributes:
-        uri: What its subscriptions show as their subscriber.
-    """
-
-    uri: str
-
-    def check_limit(self) -> None:
-        """Return if the connection may have one more subscription.
-
-        Raises:
-            QuotaExceeded: It may not.
-        """
-
-    def listen(self, subscription: Subscription) -> None:
-        """Send what is posted to the subscription's queue from now on."""
-
-
-class PoolRegistry(Protocol):
-    """What the operations on pools and flavors need beside the catalogue."""
-
-    @property
-    def catalog(self) -> Storage:
-        """The store that keeps pools and flavors."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The pools as last read."""
-
-    async def refresh(self) -> None:
-        """See what changed in the catalogue."""
-
-    def holder(self, uri: str) -> str | None:
-        """Return the pool that has a URI; empty for the server's own store."""
-
-    async def try_out(self, pool: Pool) -> frozenset[Capability]:
-        """Reach the store that a pool describes; return what it promises.
-
-        Raises:
-            StartupError: The URI or an option is not usable, or the store refuses.
-            Unavailable: It cannot be reached.
-        """
-
-    async def storage(self, name: str) -> Storage:
-        """Return the open store of a pool.
-
-        Raises:
-            Unavailable: It cannot be opened now.
-        """
-
-
-class Drainer(Protocol):
-    """Empties pools."""
-
-    async def drain(self, name: str, wait: float) -> DrainState:
-        """Take all weight from a pool and move its queues, or go on with it.
-
-        Args:
-            name: The pool.
-            wait: Seconds to wait for the end before the state is returned.
-
-        Raises:
-            PoolNotFound: There is no such pool.
-        """
-
-
 class Server(msgspec.Struct, frozen=True):
     """The parts of a running server that handlers use.
 
@@ -188,7 +80,7 @@ class Server(msgspec.Struct, frozen=True):
         settings: The settings.
         storage: The open store.
         policy: The access rules.
-        events: Receives changes of subscriptions.
+        events: Called on changes of subscriptions.
         stages: The message filters.
         signer: Makes and checks pre-signed access.
         quotas: What projects may use.
@@ -202,14 +94,14 @@ class Server(msgspec.Struct, frozen=True):
 
     settings: Settings
     storage: Storage
-    policy: Policy
-    events: SubscriptionEvents
+    policy: RulePolicy
+    events: SubscriptionEvents = SubscriptionEvents()
     stages: Pipeline = Pipeline()
     signer: Signer = Signer("")
     quotas: Quotas = msgspec.field(default_factory=Quotas)
-    pools: PoolRegistry | None = None
-    drains: Drainer | None = None
-    trusts: Trusts = NoTrusts()
+    pools: Pools | None = None
+    drains: Drains | None = None
+    trusts: KeystoneTrusts | NoTrusts = NoTrusts()
     budget: Budget = msgspec.field(default_factory=Budget)
     clock: Clock = msgspec.field(default_factory=Clock)
     turns: Turns = msgspec.field(default_factory=Turns)
@@ -240,7 +132,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     request_id: str
     roles: tuple[str, ...] = ()
     user_id: str = ""
-    listener: Listener | None = None
+    listener: ConnectionListener | None = None
     token: str = ""
     topics: bool = False
     ahead: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -14,7 +14,7 @@ from zaqarserver.errors import (
     RequestError,
     Unavailable,
 )
-from zaqarserver.operations.context import Context, PoolRegistry
+from zaqarserver.operations.context import Context
 from zaqarserver.operations.fields import Fields, document, path, query
 from zaqarserver.operations.metadata import check_size
 from zaqarserver.operations.pools import (
@@ -33,6 +33,9 @@ from zaqarserver.storage.catalog import (
     FlavorPut,
     PoolGet,
 )
+
+if TYPE_CHECKING:
+    from zaqarserver.storage.pooled.pools import Pools
 
 _CREATE_TITLE = "Unable to create"
 _UPDATE_TITLE = "Unable to update flavor"
@@ -94,7 +97,7 @@ def _check_pool_list(value: Any, title: str) -> list[str]:
     return list(dict.fromkeys(value))
 
 
-async def _check_alike(pools: PoolRegistry, names: list[str], title: str) -> None:
+async def _check_alike(pools: Pools, names: list[str], title: str) -> None:
     """Refuse pools with different capabilities."""
     try:
         capabilities = (await pools.storage(names[0])).capabilities

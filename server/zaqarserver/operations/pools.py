@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -15,7 +15,7 @@ from zaqarserver.errors import (
     StartupError,
     Unavailable,
 )
-from zaqarserver.operations.context import Context, PoolRegistry
+from zaqarserver.operations.context import Context
 from zaqarserver.operations.fields import Fields, check_integer, document, path, query
 from zaqarserver.operations.metadata import check_size
 from zaqarserver.operations.rest import page
@@ -38,6 +38,9 @@ from zaqarserver.storage.catalog import (
     PoolPut,
 )
 
+if TYPE_CHECKING:
+    from zaqarserver.storage.pooled.pools import Pools
+
 _LONGEST = 255
 _HEAVIEST = 2**32 - 1
 _MEMBERS = ("uri", "weight", "flavor", "options")
@@ -51,7 +54,7 @@ PoolName = Annotated[
 ]
 
 
-def registry(ctx: Context) -> PoolRegistry:
+def registry(ctx: Context) -> Pools:
     """Return the pools; the rows that ask exist only with pooling."""
     pools = ctx.server.pools
     if pools is None:
@@ -129,7 +132,7 @@ async def _check_store(ctx: Context, pool: Pool, title: str) -> None:
 
 
 async def check_capabilities(
-    pools: PoolRegistry, name: str, capabilities: frozenset[Capability], title: str
+    pools: Pools, name: str, capabilities: frozenset[Capability], title: str
 ) -> None:
     """Refuse capabilities other than those of a pool of the same flavor.
 

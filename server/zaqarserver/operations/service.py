@@ -8,10 +8,10 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zaqarserver.errors import Unavailable, ZaqarServerError
-from zaqarserver.operations.context import Context, PoolRegistry
+from zaqarserver.operations.context import Context
 from zaqarserver.operations.fields import Fields
 from zaqarserver.operations.row import Body, operation
 from zaqarserver.storage.base import NewMessage, Storage, Volume
@@ -26,6 +26,9 @@ from zaqarserver.storage.commands import (
     QueueDelete,
     VolumeGet,
 )
+
+if TYPE_CHECKING:
+    from zaqarserver.storage.pooled.pools import Pools
 
 LOG = logging.getLogger(__name__)
 
@@ -161,7 +164,7 @@ async def health(ctx: Context, _args: NoArgs) -> dict[str, Any]:
     return {**answer, **dict(zip(names, found, strict=True))}
 
 
-async def _health_of_pool(pools: PoolRegistry, name: str, now: float) -> dict[str, Any]:
+async def _health_of_pool(pools: Pools, name: str, now: float) -> dict[str, Any]:
     """Return the health of a pool; the pools are checked concurrently."""
     try:
         return await _health_of(await pools.storage(name), now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import signal
@@ -25,9 +26,10 @@ from zaqarserver.identity.auth import Authenticator, NoAuth, is_loopback_host
 from zaqarserver.identity.policy import RulePolicy
 from zaqarserver.identity.trusts import KeystoneTrusts
 from zaqarserver.notify.confirmation import Confirmations
+from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.notify.worker import Notifier
-from zaqarserver.operations.context import NoTrusts, Server
+from zaqarserver.operations.context import NoTrusts, Server, SubscriptionEvents
 from zaqarserver.operations.limits import quotas_of
 from zaqarserver.operations.signing import Signer
 from zaqarserver.process import listening, serving
@@ -37,7 +39,7 @@ from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.base import Durability, Metadata, Storage
 from zaqarserver.storage.commands import QueueGet
 from zaqarserver.storage.pooled import PooledStorage
-from zaqarserver.storage.subscriptions import Noticed, Subscription
+from zaqarserver.storage.subscriptions import Noticed
 from zaqarserver.storage.uris import masked
 from zaqarserver.websocket import FrameEdge
 
@@ -186,31 +188,6 @@ def _push_base(conf: cfg.ConfigOpts) -> str:
     return f"http://{shown}:{port}" if port else f"http://{shown}"
 
 
-class _SubscriptionEvents:
-    """What handlers need of the notifier."""
-
-    def __init__(self, confirmations: Confirmations, hub: Hub, ttl: int) -> None:
-        self._confirmations = confirmations
-        self._hub = hub
-        self._ttl = ttl
-
-    def subscribed(self, subscription: Subscription) -> None:
-        """Ask a new subscriber whether it wants messages, if that is required."""
-        self._confirmations.subscribed(subscription)
-
-    def changed(self, subscription: Subscription) -> None:
-        """Follow a change of a subscription that a connection listens to."""
-        self._hub.change(subscription)
-
-    def deleted(self, project: str, source: str, subscription_id: str) -> None:
-        """Follow that a subscription, maybe of a connection, is gone."""
-        self._hub.forget(project, source, subscription_id)
-
-    def unsubscribed(self, subscription: Subscription) -> None:
-        """Tell a subscriber that it gets nothing more, if it had to agree."""
-        self._confirmations.unsubscribed(subscription, self._ttl)
-
-
 class Application:
     """A server from its start to its end."""
 
@@ -222,47 +199,13 @@ class Application:
         self.storage = load_storage(conf, self.clock)
         self._timekeeper = Timekeeper(self.clock, self.storage)
         self.metrics = Metrics()
-        stages = load_pipeline(conf.storage.message_pipeline, conf.transport)
-        signer = Signer(conf.signed_url.secret_key)
-        settings = config.settings_of(conf)
+        self._stages = load_pipeline(conf.storage.message_pipeline, conf.transport)
+        self._signer = Signer(conf.signed_url.secret_key)
         self._trusts = load_trusts(conf, self.clock)
-        notify_settings = config.notify_settings_of(conf, self._trusts)
-        turns = Turns()
-        self.notifier = Notifier(
-            self.storage,
-            notify_settings,
-            queue_metadata=self._metadata,
-            readable=self._readable,
-            clock=self.clock,
-            turns=turns,
-        )
-        self.confirmations = Confirmations(
-            notify_settings,
-            signer.sign_text if signer.can_sign else None,
-            dispatcher=self.notifier.dispatcher,
-            slots=self.notifier.slots,
-            clock=self.clock,
-        )
-        hub = Hub(stages.read, turns)
-        pooled = self.storage if isinstance(self.storage, PooledStorage) else None
+        self._turns = Turns()
+        self._make_notifier(config.notify_settings_of(conf, self._trusts))
         self.policy = RulePolicy(conf)
-        self.server = Server(
-            settings,
-            self.storage,
-            self.policy,
-            _SubscriptionEvents(
-                self.confirmations, hub, settings.default_subscription_ttl
-            ),
-            stages,
-            signer,
-            quotas_of(conf),
-            pools=pooled.pools if pooled else None,
-            drains=pooled.drains if pooled else None,
-            trusts=self._trusts or NoTrusts(),
-            turns=turns,
-            budget=Budget(conf.server.max_waiting_bytes),
-            clock=self.clock,
-        )
+        self.server = self._server()
         self.metrics.watch_notifications(self.notifier.counters)
         self.metrics.watch_quotas(self.server.quotas.refused)
         if self._trusts is not None:
@@ -271,21 +214,68 @@ class Application:
             self.server,
             authenticator,
             self.metrics,
-            hub,
+            self._hub,
             _push_base(conf),
             _origins(conf),
         )
         self.storage.watch(
-            hub.on_post, self.notifier.wake, self.frames.restart_listeners
+            self._hub.on_post, self.notifier.wake, self.frames.restart_listeners
         )
         self.rest = make_app(self.server, authenticator, self.metrics, cors=_cors(conf))
+
+    def _make_notifier(self, settings: NotifySettings) -> None:
+        """Make what sends notifications, pushes and requests to confirm."""
+        self.notifier = Notifier(
+            self.storage,
+            settings,
+            queue_metadata=self._metadata,
+            readable=self._readable,
+            clock=self.clock,
+            turns=self._turns,
+        )
+        self.confirmations = Confirmations(
+            settings,
+            self._signer.sign_text if self._signer.can_sign else None,
+            dispatcher=self.notifier.dispatcher,
+            slots=self.notifier.slots,
+            clock=self.clock,
+        )
+        self._hub = Hub(self._stages.read, self._turns)
+
+    def _server(self) -> Server:
+        """Return the parts that handlers use."""
+        settings = config.settings_of(self._conf)
+        pooled = self.storage if isinstance(self.storage, PooledStorage) else None
+        events = SubscriptionEvents(
+            subscribed=self.confirmations.subscribed,
+            changed=self._hub.change,
+            deleted=self._hub.forget,
+            unsubscribed=functools.partial(
+                self.confirmations.unsubscribed, ttl=settings.default_subscription_ttl
+            ),
+        )
+        return Server(
+            settings,
+            self.storage,
+            self.policy,
+            events,
+            self._stages,
+            self._signer,
+            quotas_of(self._conf),
+            pools=pooled.pools if pooled else None,
+            drains=pooled.drains if pooled else None,
+            trusts=self._trusts or NoTrusts(),
+            turns=self._turns,
+            budget=Budget(self._conf.server.max_waiting_bytes),
+            clock=self.clock,
+        )
 
     async def _metadata(self, project: str, queue: str) -> Metadata | None:
         found = await self.storage.do(QueueGet(project, queue))
         return None if found is None else found.metadata
 
     async def _readable(self, project: str, queue: str, message: Noticed) -> bytes:
-        return self.server.stages.read(project, queue, message.body)
+        return self._stages.read(project, queue, message.body)
 
     async def run(
         self,

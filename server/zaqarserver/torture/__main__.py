@@ -26,13 +26,17 @@ from zaqarserver.torture.faults import (
     Proxy,
 )
 from zaqarserver.torture.history import PROMISES, Finding, History
-from zaqarserver.torture.load import Clients, Plan
-from zaqarserver.torture.subscribers import Subscribers
+from zaqarserver.torture.load import Clients, Plan, Subscribers
 
 _START_SECONDS = 60.0
 _PROGRESS_SECONDS = 5.0
 _SHOWN = 20
 
+_DESCRIPTION = """\
+Check that a messaging deployment keeps its promises while things break: nothing
+accepted is lost, doubled or out of order, nothing deleted comes back, no message has
+two live claims, each webhook hears of each message.
+"""
 _EPILOG = """
 examples:
   A server of your own is killed every three seconds and started again:
@@ -91,27 +95,26 @@ def _header(text: str) -> tuple[str, str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="zaqar-torture",
-        description="Check that a messaging deployment keeps its promises while "
-        "things break: nothing accepted is lost, doubled or out of order, nothing "
-        "deleted comes back, no message has two live claims, each webhook hears of "
-        "each message.",
+        description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
+    add: Callable[..., Any] = parser.add_argument
     add("endpoints", nargs="+", metavar="URL", help="servers of the deployment")
-    add("--seconds", type=float, default=30.0, help="how long to post (30)")
-    add("--producers", type=int, default=4, help="clients that post (4)")
-    add("--consumers", type=int, default=4, help="clients that claim (4)")
-    add("--queues", type=int, default=4, help="queues (4)")
-    add("--batch", type=int, default=3, help="messages a post (3)")
-    add("--rate", type=float, default=0.0, help="posts a second and producer (any)")
-    add(
-        "--webhooks",
-        type=int,
-        default=0,
-        help="webhooks a queue, on this machine; the last is a slow one (0)",
-    )
+    for option, default, text in (
+        ("--seconds", 30.0, "how long to post (30)"),
+        ("--producers", 4, "clients that post (4)"),
+        ("--consumers", 4, "clients that claim (4)"),
+        ("--queues", 4, "queues (4)"),
+        ("--batch", 3, "messages a post (3)"),
+        ("--rate", 0.0, "posts a second and producer (any)"),
+        (
+            "--webhooks",
+            0,
+            "webhooks a queue, on this machine; the last is a slow one (0)",
+        ),
+    ):
+        add(option, type=type(default), default=default, help=text)
     add(
         "--header",
         type=_header,
@@ -121,50 +124,56 @@ def _parser() -> argparse.ArgumentParser:
         help="sent with each request, such as 'X-Auth-Token: ...'; "
         "X-Project-ID is torture unless given",
     )
-    add("--every", type=float, default=5.0, help="seconds between faults (5)")
+    _add_faults(add)
     add(
+        "-f", "--format", choices=("text", "json"), default="text", help="of the report"
+    )
+    add("--version", action="version", version=f"zaqar-torture {__version__}")
+    return parser
+
+
+#: The options that can be repeated: name, type, metavar, help.
+_REPEATED = (
+    (
         "--run",
-        type=_named,
-        action="append",
-        default=[],
-        metavar="NAME=COMMAND",
-        help="run a process of the deployment, to break it",
-    )
-    add(
+        _named,
+        "NAME=COMMAND",
+        "run a process of the deployment, to break it",
+    ),
+    (
         "--proxy",
-        type=_proxy,
-        action="append",
-        default=[],
-        metavar="NAME=PORT:HOST:PORT",
-        help="carry connections from a loopback port to a part of the deployment",
-    )
-    for option, text in (
-        ("--kill", "kill -9 it, and start it again"),
-        ("--stop", "let it stand still for three seconds"),
-        ("--partition", "let the proxy carry nothing for three seconds"),
-        ("--lose-answers", "let the proxy lose what is answered for a moment"),
-    ):
-        add(option, action="append", default=[], metavar="NAME", help=text)
-    add(
+        _proxy,
+        "NAME=PORT:HOST:PORT",
+        "carry connections from a loopback port to a part of the deployment",
+    ),
+    ("--kill", str, "NAME", "kill -9 it, and start it again"),
+    ("--stop", str, "NAME", "let it stand still for three seconds"),
+    ("--partition", str, "NAME", "let the proxy carry nothing for three seconds"),
+    (
+        "--lose-answers",
+        str,
+        "NAME",
+        "let the proxy lose what is answered for a moment",
+    ),
+    (
         "--freeze",
-        type=_frozen,
-        action="append",
-        default=[],
-        metavar="[NAME=]PID",
-        help="let a process that runs already, such as a Redis, stand still "
-        "(SIGSTOP, SIGCONT)",
-    )
+        _frozen,
+        "[NAME=]PID",
+        "let a running process, such as a Redis, stand still (SIGSTOP, SIGCONT)",
+    ),
+)
+
+
+def _add_faults(add: Callable[..., Any]) -> None:
+    add("--every", type=float, default=5.0, help="seconds between faults (5)")
+    for option, kind, metavar, text in _REPEATED:
+        add(option, type=kind, action="append", default=[], metavar=metavar, help=text)
     add(
         "--freeze-seconds",
         type=float,
         default=3.0,
         help="for how long (3); try some shorter and some longer than a takeover takes",
     )
-    add(
-        "-f", "--format", choices=("text", "json"), default="text", help="of the report"
-    )
-    add("--version", action="version", version=f"zaqar-torture {__version__}")
-    return parser
 
 
 # -- the deployment -------------------------------------------------------------------

@@ -258,9 +258,9 @@ class WebSocketConnection:
 
     # -- pushes ---------------------------------------------------------------
 
-    def listener(self, *, binary: bool) -> _ConnectionListener:
+    def listener(self, *, binary: bool) -> ConnectionListener:
         """Return the listener for a request of this encoding."""
-        return _ConnectionListener(self, binary=binary)
+        return ConnectionListener(self, binary=binary)
 
     def listen(self, subscription: Subscription, *, binary: bool) -> None:
         """Receive pushes for a subscription; all use the encoding set last."""
@@ -345,7 +345,7 @@ class WebSocketConnection:
             self._pusher = None
 
 
-class _ConnectionListener:
+class ConnectionListener:
     """The listener that an operation gets: a connection that can be subscribed."""
 
     def __init__(self, connection: WebSocketConnection, *, binary: bool) -> None:

@@ -34,13 +34,14 @@ from zaqarserver.identity.auth import (
 )
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.operations import BoundOperation, admit, bind, run
-from zaqarserver.operations.context import Context, Listener, Server
+from zaqarserver.operations.context import Context, Server
 from zaqarserver.operations.fields import Fields
 from zaqarserver.storage.subscriptions import Subscription, SubscriptionDelete
 from zaqarserver.websocket.binary import text_of_binary
 from zaqarserver.websocket.callers import Callers, LoginEnded
 from zaqarserver.websocket.connection import (
     ConnectionEnded,
+    ConnectionListener,
     Message,
     Send,
     WebSocketConnection,
@@ -371,7 +372,7 @@ class FrameEdge:
         client_id: str,
         identity: Identity,
         request_id: str,
-        listener: Listener,
+        listener: ConnectionListener,
         *,
         topics: bool,
     ) -> Context:
