@@ -19,7 +19,7 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Protocol
@@ -51,6 +51,7 @@ class WarmProcess:
 
     def __init__(self, arguments: list[str | Path], log: Path) -> None:
         _warm_up()
+        log.touch()
         texts = [str(argument) for argument in arguments]
         self._process = _CONTEXT.Process(
             target=_run, args=(texts, str(log), _variables()), daemon=False
@@ -108,11 +109,13 @@ def start_server(config: Path, log: Path) -> WarmProcess:
     return WarmProcess(["-m", "zaqarserver", "--config-file", config], log)
 
 
-def start_cold(config: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Do the same with an interpreter of its own."""
+def start_cold(
+    config: Path, log: Path, prefix: Sequence[str] = ()
+) -> subprocess.Popen[bytes]:
+    """Do the same with an interpreter of its own, maybe run by another program."""
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "zaqarserver", "--config-file", config],
+            [*prefix, sys.executable, "-m", "zaqarserver", "--config-file", config],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from ports import free_port
+from warm import start_server
 
 SECONDS = 30
 
@@ -42,12 +43,13 @@ class Server:
 
     def start(self, stderr=None, **options):
         command = [sys.executable, "-m", "zaqarserver", "--config-file", self.config]
-        with contextlib.ExitStack() as opened:
-            if stderr is None:
-                stderr = opened.enter_context(self.log.open("ab"))
-            self.process = subprocess.Popen(
+        self.process = (
+            start_server(self.config, self.log)
+            if stderr is None
+            else subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stderr=stderr, **options
             )
+        )
         self.wait_for(lambda: self.status("GET", "/") == 300)
 
     def wait_for(self, true):

@@ -24,6 +24,7 @@ import needs
 import pytest
 from ports import free_port
 from redis_service import RedisServer
+from warm import start_cold, start_server
 
 SECONDS = 40.0
 BODY = "x" * 20_000
@@ -45,14 +46,11 @@ class Server:
             f"[DEFAULT]\nadmin_mode = true\n[server]\nport = {self.port}\n"
             f"[websocket]\nport = 0\n[storage]\nuri = {store}\n"
         )
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", "zaqarserver", "--config-file", config],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={k: v for k, v in os.environ.items() if not k.startswith("OS_")},
-            )
+        self.process = (
+            start_cold(config, self.log, prefix)
+            if prefix
+            else start_server(config, self.log)
+        )
         self.until(lambda: self.ask("GET", "/")[0] == 300)
 
     def until(self, reached: Any, seconds: float = SECONDS) -> float:

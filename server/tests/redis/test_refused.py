@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +13,7 @@ import requests
 from answers import HEADERS
 from ports import free_port
 from redis_service import RedisServer
+from warm import WarmProcess, start_server
 from zaqarserver.errors import Unavailable
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.redis.presence import LIFE_MILLISECONDS, LOOKS
@@ -176,12 +175,7 @@ def test_a_process_starts_answers_ping_and_survives_sighup_where_nothing_is_writ
         f"[storage]\nuri = {own_server.uri}\n"
     )
     log = tmp_path / "log"
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "zaqarserver", "--config-file", config],
-            stdin=subprocess.DEVNULL,
-            stderr=stream,
-        )
+    process = start_server(config, log)
     try:
         _until(lambda: "2 workers serve" in log.read_text(), process, log)
         assert answers_ping(port)
@@ -193,9 +187,7 @@ def test_a_process_starts_answers_ping_and_survives_sighup_where_nothing_is_writ
         assert process.wait(120) == 0
 
 
-def _until(
-    reached: Callable[[], bool], process: subprocess.Popen[bytes], log: Path
-) -> None:
+def _until(reached: Callable[[], bool], process: WarmProcess, log: Path) -> None:
     deadline = time.monotonic() + 120
     while not reached():
         assert process.poll() is None, log.read_text()

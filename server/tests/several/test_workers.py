@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +15,7 @@ import pytest
 import requests
 from ports import free_ports
 from redis_service import RedisServer
+from warm import start_server
 
 from zaqarclient.queues.v2.client import Client
 
@@ -37,14 +36,7 @@ class Workers:
             f"metrics_port = {self.metrics}\n[websocket]\nport = 0\n"
             f"[storage]\nuri = {store}\n"
         )
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "zaqarserver", "--config-file", config],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={k: v for k, v in os.environ.items() if not k.startswith("OS_")},
-            )
+        self._process = start_server(config, self.log)
         self.wait_for_log("2 workers serve")
 
     def wait_for_log(self, text: str, times: int = 1) -> None:
