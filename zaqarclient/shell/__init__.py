@@ -132,7 +132,7 @@ class Program:
         if own is None:
             made = getattr(commands, COMMANDS[name].cls)
         else:
-            made = getattr(import_module("zaqarclient.shell.own"), own)
+            made = getattr(import_module("zaqarclient.shell.own"), own).on_cliff()
         command: Command = made(self, self.options)
         return command
 
@@ -147,7 +147,7 @@ class Program:
             UsageError: They begin with no command.
         """
         if not words or words == ["help"]:
-            self.stdout.write(program_help.overview(build_parser(), self.command))
+            self.stdout.write(program_help.overview(build_parser()))
             return 0
         if words[0] == "help":
             words = [*words[1:], "--help"]
@@ -189,7 +189,7 @@ class Program:
             raise UsageError(program_help.unknown(start))
         wanted = {"-h", "--help"} & set(words)
         stream = self.stdout if wanted else self.stderr
-        stream.write(program_help.commands(names, self.command))
+        stream.write(program_help.commands(names))
         return 0 if wanted else _USAGE
 
     def execute(self, words: list[str]) -> int:

@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
+from zaqarclient.queues.v2 import cli
 from zaqarclient.queues.v2.cli.commands import COMMANDS
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ _ZSH: Final = "autoload -U +X bashcompinit && bashcompinit\n"
 Lookup = Callable[[str], "Command"]
 
 
-def overview(parser: argparse.ArgumentParser, lookup: Lookup) -> str:
+def overview(parser: argparse.ArgumentParser) -> str:
     """Return the help of the program: its commands by group, its options."""
     groups: dict[str, list[str]] = {}
     for name in COMMANDS:
@@ -62,14 +63,14 @@ def overview(parser: argparse.ArgumentParser, lookup: Lookup) -> str:
     groups["Service"] = [groups.pop(title)[0] for title in alone]
     parts = [parser.description or "", "", parser.format_usage()]
     for title, names in groups.items():
-        parts += [f"{title}:", commands(names, lookup)]
+        parts += [f"{title}:", commands(names)]
     options = parser.format_help().partition("\n\n")[2].partition("\n\n")[2]
     return "\n".join([*parts, options]) + _AFTERWORD
 
 
-def commands(names: Iterable[str], lookup: Lookup) -> str:
+def commands(names: Iterable[str]) -> str:
     """Return a line about each of these commands."""
-    return "".join(f"  {name:<26} {_summary(lookup(name))}\n" for name in names)
+    return "".join(f"  {name:<26} {_summary(name)}\n" for name in names)
 
 
 def unknown(start: str) -> str:
@@ -115,5 +116,6 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
     )
 
 
-def _summary(command: Command) -> str:
-    return command.get_description().partition("\n")[0].rstrip(".")
+def _summary(name: str) -> str:
+    text = str(cli.without_cliff(COMMANDS[name].cls).__doc__)
+    return text.partition("\n")[0].rstrip(".")

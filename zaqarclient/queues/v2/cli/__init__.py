@@ -14,13 +14,18 @@ _ROWS = {row.cls: row for row in COMMANDS.values()}
 __all__ = sorted(_ROWS)  # noqa: PLE0605 - computed from the one table
 
 
+def without_cliff(name: str) -> Any:
+    """Return a class with the texts and arguments of a command; it cannot run."""
+    row = _ROWS[name]
+    module = import_module(f"{__name__}.{row.module}")
+    if row.made_from:
+        return getattr(module, row.made_from).on_topics(name)
+    return getattr(module, name)
+
+
 def __getattr__(name: str) -> Any:
-    """Import a command class, or make that of a command on topics, at its first use."""
+    """Import or make the class of a command at its first use."""
     if name not in _ROWS:
         raise AttributeError(f"no command class {name!r}")
-    row = _ROWS[name]
-    command = getattr(import_module(f"{__name__}.{row.module}"), row.made_from or name)
-    if row.made_from:
-        command = command.on_topics(name)
-    globals()[name] = command
+    globals()[name] = command = without_cliff(name).on_cliff()
     return command

@@ -1,7 +1,7 @@
 """The base classes of commands: client, client id, hints, prompts and output.
 
-The classes are based on cliff's own, so one class serves ``openstack`` and
-``zaqar``: a command needs only ``app.client_manager.messaging`` and the three
+`Command.on_cliff` bases the classes on cliff's own, so one class serves
+``openstack`` and ``zaqar``: a command needs only ``app.client_manager.messaging`` and the three
 streams of the program around it, as test doubles have them;
 ``app.NAME`` and ``app.options`` are looked at where they are.
 """
@@ -13,9 +13,8 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TextIO, TypeAlias
-
-from cliff import command, lister, show
 
 from zaqarclient.common.text import printable
 from zaqarclient.errors import ZaqarError
@@ -34,10 +33,19 @@ from zaqarclient.queues.v2.cli.paging import Pages
 from zaqarclient.transport.errors import NetworkError
 
 if TYPE_CHECKING:
+    from cliff.command import Command as CliffCommand
+    from cliff.lister import Lister as CliffLister
+    from cliff.show import ShowOne as CliffShowOne
+
     from zaqarclient.queues.v2.cli.arguments import Arguments
     from zaqarclient.queues.v2.client import Client
     from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
     from zaqarclient.queues.v2.queues import Queue
+
+else:
+    # cliff takes longer to import than all commands together, and their texts and
+    # arguments need nothing of it: `Command.on_cliff` adds it to a command that runs.
+    CliffCommand = CliffLister = CliffShowOne = object
 
 LOG = logging.getLogger("zaqarclient.cli")
 
@@ -52,8 +60,11 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Help that keeps the lines of descriptions and examples as written."""
 
 
-class Command(command.Command):
+class Command(CliffCommand):
     """A command of the messaging service; it prints nothing on success."""
+
+    #: The class of cliff that runs it: module and name.
+    cliff: ClassVar[tuple[str, str]] = ("cliff.command", "Command")
 
     #: What follows the words in an example; further lines are whole commands.
     example: ClassVar[str] = ""
@@ -87,6 +98,15 @@ class Command(command.Command):
             "kind": "topic",
         }
         return type(name, (cls,), members)
+
+    @classmethod
+    def on_cliff(cls) -> type[Command]:
+        """Return the class that programs run: this one, based on that of cliff."""
+        module, name = cls.cliff
+        base = getattr(import_module(module), name)
+        members = {"__doc__": cls.__doc__, "__module__": cls.__module__}
+        made: type[Command] = type(base)(cls.__name__, (cls, base), members)
+        return made
 
     @property
     def words(self) -> str:
@@ -249,8 +269,10 @@ class _Displaying(Command):
         )
 
 
-class Lister(_Displaying, lister.Lister):
+class Lister(_Displaying, CliffLister):
     """A command that prints a table of rows."""
+
+    cliff = ("cliff.lister", "Lister")
 
     def listed(
         self,
@@ -287,8 +309,10 @@ class Lister(_Displaying, lister.Lister):
         return super().produce_output(parsed_args, names, rows)
 
 
-class ShowOne(_Displaying, show.ShowOne):
+class ShowOne(_Displaying, CliffShowOne):
     """A command that prints the fields of one thing."""
+
+    cliff = ("cliff.show", "ShowOne")
 
     def produce_output(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import importlib
 import os
 import subprocess
 import sys
@@ -188,4 +189,13 @@ def test_a_command_without_credentials_needs_nothing_of_keystoneauth(
 
 def test_the_help_of_the_program_needs_neither_network_nor_openstack() -> None:
     loaded = imported_by("from zaqarclient.shell import main\nmain(['--help'])")
-    assert loaded.isdisjoint(HEAVY)
+    assert "zaqarclient.queues.v2.cli.queue" in loaded
+    assert loaded.isdisjoint({*HEAVY, "cliff", "stevedore", "importlib.metadata"})
+
+
+def test_a_program_runs_the_class_of_a_module_on_a_class_of_cliff() -> None:
+    module = importlib.import_module("zaqarclient.queues.v2.cli.queue")
+    assert issubclass(cli.ListQueues, module.ListQueues)
+    assert not issubclass(module.ListQueues, Lister)
+    assert cli.ListQueues is cli.ListQueues
+    assert cli.ListQueues.__module__ == module.__name__
