@@ -1,8 +1,8 @@
 """The base classes of commands: client, client id, hints, prompts and output.
 
 `Command.on_cliff` bases the classes on cliff's own, so one class serves
-``openstack`` and ``zaqar``: a command needs only ``app.client_manager.messaging`` and the three
-streams of the program around it, as test doubles have them;
+``openstack`` and ``zaqar``: a command needs only ``app.client_manager.messaging``
+and the three streams of the program around it, as test doubles have them;
 ``app.NAME`` and ``app.options`` are looked at where they are.
 """
 
