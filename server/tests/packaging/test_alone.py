@@ -6,6 +6,7 @@ cannot see a dependency that is not declared, nor a lower bound that does not wo
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import needs
 import pytest
@@ -67,6 +68,21 @@ SERVERS = [
     Case(True, "redis,keystone,email", "lowest-direct"),
 ]
 CLIENTS = [Case(newest, "", kind) for newest in (False, True) for kind in VERSIONS]
+#: Enough for ``make test``: each Python, extra and kind of versions once. The newest
+#: Python has the lowest versions, which it is the first to break.
+ALWAYS = {
+    Case(False, "", "highest"),
+    Case(False, "redis", "lowest-direct"),
+    Case(False, "keystone", "highest"),
+    Case(True, "redis,keystone,email", "lowest-direct"),
+    Case(True, "", "lowest-direct"),
+}
+
+
+def cases(all_: list[Case]) -> list[Any]:
+    """Leave all others to ``--thorough``."""
+    marks = {False: pytest.mark.thorough, True: ()}
+    return [pytest.param(one, marks=marks[one in ALWAYS]) for one in all_]
 
 
 def _newest_python() -> str:
@@ -128,6 +144,7 @@ def environment(
     """Make an environment with one distribution; return its ``bin``."""
     newest = _newest_python()
 
+    @functools.cache
     def make(name: str, case: Case) -> Path:
         place = tmp_path_factory.mktemp("environment")
         python = newest if case.newest_python else sys.executable
@@ -200,7 +217,7 @@ def _post_and_read(zaqar: Path, url: str) -> None:
     assert [row["Body"] for row in listed] == ["hello"]
 
 
-@pytest.mark.parametrize("case", SERVERS, ids=str)
+@pytest.mark.parametrize("case", cases(SERVERS), ids=str)
 def test_the_server_starts_and_serves_with_nothing_but_what_it_declares(
     case: Case,
     environment: Callable[[str, Case], Path],
@@ -216,7 +233,7 @@ def test_the_server_starts_and_serves_with_nothing_but_what_it_declares(
         _post_and_read(zaqar, server.url)
 
 
-@pytest.mark.parametrize("case", CLIENTS, ids=str)
+@pytest.mark.parametrize("case", cases(CLIENTS), ids=str)
 def test_the_client_works_with_nothing_but_what_it_declares(
     case: Case, environment: Callable[[str, Case], Path], server: object
 ) -> None:
