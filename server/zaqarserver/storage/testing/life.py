@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from types import ModuleType
+from typing import Any
 
 import pytest
 
 from zaqarserver.errors import Unavailable
+from zaqarserver.storage import accounts, commands, subscriptions
 from zaqarserver.storage.base import Capability, Durability, Storage
 from zaqarserver.storage.commands import (
     ClaimGet,
+    Command,
     MessageDelete,
     MessagePost,
+    QueueCommand,
     QueueCount,
     QueueCreate,
     QueueDelete,
     QueueGet,
     QueueStatsGet,
+    SpaceCommand,
 )
 from zaqarserver.storage.testing.suite import (
     CLIENT,
@@ -49,12 +55,30 @@ async def sweep_all(storage: Storage, now: float) -> int:
     return total
 
 
+def commands_in(module: ModuleType) -> set[type[Command[Any]]]:
+    """Return the commands that a module of the contract defines."""
+    return {
+        kind
+        for kind in vars(module).values()
+        if isinstance(kind, type)
+        and issubclass(kind, Command)
+        and kind not in {Command, SpaceCommand, QueueCommand}
+        and kind.__module__ == module.__name__
+    }
+
+
 class LifeContract(Suite):
     """Opening, closing, sweeping, cancelling."""
 
     async def test_an_open_store_answers_a_ping(self, storage: Storage) -> None:
         await storage.ping()
         assert await storage.do(QueueCount(PROJECT)) == 0
+
+    async def test_the_driver_performs_each_command(self, driver: Storage) -> None:
+        modules = (commands, subscriptions, accounts)
+        asked = {kind for module in modules for kind in commands_in(module)}
+        missing = sorted(kind.__name__ for kind in asked - set(driver.commands))
+        assert missing == []
 
     async def test_what_it_promises_is_declared(self, storage: Storage) -> None:
         assert storage.capabilities <= frozenset(Capability)
