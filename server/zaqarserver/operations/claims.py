@@ -58,7 +58,7 @@ def _or_default(value: int | msgspec.UnsetType, default: int) -> int:
 async def _release(ctx: Context, args: ClaimCreateArgs, claim: Claim) -> None:
     """Release a claim whose answer did not reach the client."""
     try:
-        await ctx.storage.do(ClaimDelete(ctx.space, args.queue_name, claim.id, ctx.now))
+        await ctx.do(ClaimDelete, args.queue_name, claim.id, ctx.now)
     except Unavailable as error:
         LOG.warning("a claim whose answer was lost stays until it expires: %s", error)
 
@@ -78,17 +78,15 @@ async def claim_create(ctx: Context, args: ClaimCreateArgs) -> Claim | None:
     Return ``None`` if there are none.
     """
     metadata = await queue_metadata(ctx, args.queue_name)
-    claim = await ctx.storage.do(
-        ClaimCreate(
-            ctx.space,
-            args.queue_name,
-            ttl=_or_default(args.ttl, ctx.settings.default_claim_ttl),
-            grace=_or_default(args.grace, ctx.settings.default_claim_grace),
-            limit=args.limit,
-            now=ctx.now,
-            include_delayed=not is_delayed(metadata),
-            dead_letter=dead_letter(metadata),
-        )
+    claim = await ctx.do(
+        ClaimCreate,
+        args.queue_name,
+        ttl=_or_default(args.ttl, ctx.settings.default_claim_ttl),
+        grace=_or_default(args.grace, ctx.settings.default_claim_grace),
+        limit=args.limit,
+        now=ctx.now,
+        include_delayed=not is_delayed(metadata),
+        dead_letter=dead_letter(metadata),
     )
     return None if claim is None else _readable(ctx, args.queue_name, claim)
 
@@ -121,9 +119,7 @@ def _named(ctx: Context, args: ClaimArgs | ClaimUpdateArgs) -> Iterator[None]:
 async def claim_get(ctx: Context, args: ClaimArgs) -> Claim:
     """Show a claim and the messages it still holds."""
     with _named(ctx, args):
-        claim = await ctx.storage.do(
-            ClaimGet(ctx.space, args.queue_name, args.claim_id, ctx.now)
-        )
+        claim = await ctx.do(ClaimGet, args.queue_name, args.claim_id, ctx.now)
     return _readable(ctx, args.queue_name, claim)
 
 
@@ -145,15 +141,13 @@ async def claim_update(ctx: Context, args: ClaimUpdateArgs) -> None:
     Arguments that are left out return to their defaults.
     """
     with _named(ctx, args):
-        await ctx.storage.do(
-            ClaimUpdate(
-                ctx.space,
-                args.queue_name,
-                args.claim_id,
-                ttl=_or_default(args.ttl, ctx.settings.default_claim_ttl),
-                grace=_or_default(args.grace, ctx.settings.default_claim_grace),
-                now=ctx.now,
-            )
+        await ctx.do(
+            ClaimUpdate,
+            args.queue_name,
+            args.claim_id,
+            ttl=_or_default(args.ttl, ctx.settings.default_claim_ttl),
+            grace=_or_default(args.grace, ctx.settings.default_claim_grace),
+            now=ctx.now,
         )
 
 
@@ -165,6 +159,4 @@ async def claim_delete(ctx: Context, args: ClaimArgs) -> None:
 
     Its messages are free at once.
     """
-    await ctx.storage.do(
-        ClaimDelete(ctx.space, args.queue_name, args.claim_id, ctx.now)
-    )
+    await ctx.do(ClaimDelete, args.queue_name, args.claim_id, ctx.now)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ from zaqarserver.operations.settings import Settings
 from zaqarserver.operations.signing import Signer
 from zaqarserver.stages.pipeline import Pipeline
 from zaqarserver.storage.base import Storage
+from zaqarserver.storage.commands import Command
 from zaqarserver.storage.subscriptions import Subscription, ignore
 
 # A context is passed down from the edges, with parts that it only names.
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from zaqarserver.storage.pooled.drains import Drains
     from zaqarserver.storage.pooled.pools import Pools
     from zaqarserver.websocket.connection import ConnectionListener
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class SubscriptionEvents(msgspec.Struct, frozen=True):
@@ -164,6 +168,21 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     def storage(self) -> Storage:
         """The store."""
         return self.server.storage
+
+    def do(
+        self,
+        command: Callable[Concatenate[str, P], Command[R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Awaitable[R]:
+        """Execute a command of the storage contract in the space of the request.
+
+        Args:
+            command: The command; its space is added.
+            *args: Its other fields.
+            **kwargs: The same, by name.
+        """
+        return self.server.storage.do(command(self.space, *args, **kwargs))
 
     @property
     def settings(self) -> Settings:

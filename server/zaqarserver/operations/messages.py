@@ -44,7 +44,7 @@ message_operation = functools.partial(
 
 async def queue_metadata(ctx: Context, queue: str) -> Mapping[str, Any]:
     """Return a queue's stored metadata; empty if the queue does not exist."""
-    found = await ctx.storage.do(QueueGet(ctx.space, queue))
+    found = await ctx.do(QueueGet, queue)
     return {} if found is None else found.metadata
 
 
@@ -116,8 +116,8 @@ async def message_post(ctx: Context, args: MessagePostArgs) -> list[str]:
     if not messages:
         return []
     async with Reservation(ctx, args.queue_name, messages):
-        return await ctx.storage.do(
-            MessagePost(ctx.space, args.queue_name, ctx.client_id, messages, ctx.now)
+        return await ctx.do(
+            MessagePost, args.queue_name, ctx.client_id, messages, ctx.now
         )
 
 
@@ -170,17 +170,15 @@ async def message_list(ctx: Context, args: MessageListArgs) -> list[Message]:
     if not args.include_delayed:
         metadata = await queue_metadata(ctx, args.queue_name)
         args.include_delayed = not is_delayed(metadata)
-    found = await ctx.storage.do(
-        MessageList(
-            ctx.space,
-            args.queue_name,
-            marker=args.marker,
-            limit=args.limit,
-            now=ctx.now,
-            exclude_client=None if args.echo else ctx.client_id,
-            include_claimed=args.include_claimed,
-            include_delayed=args.include_delayed,
-        )
+    found = await ctx.do(
+        MessageList,
+        args.queue_name,
+        marker=args.marker,
+        limit=args.limit,
+        now=ctx.now,
+        exclude_client=None if args.echo else ctx.client_id,
+        include_claimed=args.include_claimed,
+        include_delayed=args.include_delayed,
     )
     return readable(ctx, args.queue_name, found)
 
@@ -206,9 +204,7 @@ async def message_get_many(ctx: Context, args: MessageGetManyArgs) -> list[Messa
 
     Unknown ids are skipped.
     """
-    found = await ctx.storage.do(
-        MessageGet(ctx.space, args.queue_name, args.message_ids, ctx.now)
-    )
+    found = await ctx.do(MessageGet, args.queue_name, args.message_ids, ctx.now)
     return readable(ctx, args.queue_name, found)
 
 
@@ -261,28 +257,24 @@ async def message_delete_many(
                 "pop cannot be combined with claim_ids.", title="Unable to delete"
             )
         metadata = await queue_metadata(ctx, args.queue_name)
-        popped = await ctx.storage.do(
-            MessagePop(
-                ctx.space,
-                args.queue_name,
-                args.pop,
-                ctx.now,
-                include_delayed=not is_delayed(metadata),
-            )
+        popped = await ctx.do(
+            MessagePop,
+            args.queue_name,
+            args.pop,
+            ctx.now,
+            include_delayed=not is_delayed(metadata),
         )
         return readable(ctx, args.queue_name, popped)
     if with_claims and not args.claim_ids:
         raise BadRequest(
             "ids requires claim_ids on this server.", title="Unable to delete"
         )
-    await ctx.storage.do(
-        MessageDeleteMany(
-            ctx.space,
-            args.queue_name,
-            args.message_ids or [],
-            args.claim_ids if with_claims else None,
-            ctx.now,
-        )
+    await ctx.do(
+        MessageDeleteMany,
+        args.queue_name,
+        args.message_ids or [],
+        args.claim_ids if with_claims else None,
+        ctx.now,
     )
     return None
 
@@ -300,9 +292,7 @@ async def message_get(ctx: Context, args: MessageGetArgs) -> Message:
 
     Claimed messages are shown, too.
     """
-    found = await ctx.storage.do(
-        MessageGet(ctx.space, args.queue_name, [args.message_id], ctx.now)
-    )
+    found = await ctx.do(MessageGet, args.queue_name, [args.message_id], ctx.now)
     if not found:
         raise MessageNotFound(
             f"Message {args.message_id} does not exist in {ctx.noun} {args.queue_name}."
@@ -323,8 +313,6 @@ async def message_delete(ctx: Context, args: MessageDeleteArgs) -> None:
     """Delete one message; a claimed one only with its claim."""
     if _needs_claims(ctx) and args.claim_id is None and not ctx.is_admin:
         raise BadRequest("claim_id is required to delete a message on this server.")
-    await ctx.storage.do(
-        MessageDelete(
-            ctx.space, args.queue_name, args.message_id, args.claim_id, ctx.now
-        )
+    await ctx.do(
+        MessageDelete, args.queue_name, args.message_id, args.claim_id, ctx.now
     )

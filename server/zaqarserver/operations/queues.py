@@ -84,16 +84,10 @@ async def queue_list(ctx: Context, args: QueueListArgs) -> QueuePage:
     wanted = None
     if args.filters:
         wanted = {key: _filter_values(texts) for key, texts in args.filters.items()}
-    queues = await ctx.storage.do(
-        QueueList(
-            ctx.space,
-            marker=args.marker,
-            limit=args.limit,
-            name=args.name,
-            metadata=wanted,
-        )
+    queues = await ctx.do(
+        QueueList, marker=args.marker, limit=args.limit, name=args.name, metadata=wanted
     )
-    count = await ctx.storage.do(QueueCount(ctx.space)) if args.with_count else None
+    count = await ctx.do(QueueCount) if args.with_count else None
     return QueuePage(queues, count)
 
 
@@ -138,7 +132,7 @@ async def queue_create(ctx: Context, args: QueueCreateArgs) -> bool:
         ctx, args.queue_name, dead_letters=_dead_letters(ctx, metadata)
     )
     async with reservation:
-        return await ctx.storage.do(QueueCreate(ctx.space, args.queue_name, metadata))
+        return await ctx.do(QueueCreate, args.queue_name, metadata)
 
 
 def _dead_letters(ctx: Context, metadata: Metadata) -> str | None:
@@ -168,7 +162,7 @@ async def queue_get(ctx: Context, args: QueueArgs) -> Metadata | None:
 
     Return what is stored, or ``None`` for a queue that does not exist.
     """
-    queue = await ctx.storage.do(QueueGet(ctx.space, args.queue_name))
+    queue = await ctx.do(QueueGet, args.queue_name)
     return None if queue is None else queue.metadata
 
 
@@ -197,7 +191,7 @@ async def queue_update(ctx: Context, args: QueueUpdateArgs) -> Metadata:
     changes = attributes.parse_patch(args.operations)
     name = args.queue_name
     for _ in range(_UPDATE_TRIES):
-        queue = await ctx.storage.do(QueueGet(ctx.space, name))
+        queue = await ctx.do(QueueGet, name)
         if queue is None:
             raise QueueNotFound(f"{ctx.noun.capitalize()} {name} does not exist.")
         metadata = attributes.apply_patch(queue.metadata, changes, ctx)
@@ -215,9 +209,7 @@ async def queue_update(ctx: Context, args: QueueUpdateArgs) -> Metadata:
         new = name if target is None or unchanged else target
         try:
             async with Reservation(ctx, new):
-                await ctx.storage.do(
-                    QueueUpdate(ctx.space, name, metadata, queue.revision)
-                )
+                await ctx.do(QueueUpdate, name, metadata, queue.revision)
         except QueueChanged:
             continue
         return metadata
@@ -232,7 +224,7 @@ async def queue_delete(ctx: Context, args: QueueArgs) -> None:
 
     Do nothing if it does not exist.
     """
-    await ctx.storage.do(QueueDelete(ctx.space, args.queue_name))
+    await ctx.do(QueueDelete, args.queue_name)
 
 
 @operation("GET", QUEUE + "/stats", "queues:stats")
@@ -241,9 +233,9 @@ async def queue_get_stats(ctx: Context, args: QueueArgs) -> QueueStats | None:
 
     Return ``None`` for a queue that does not exist.
     """
-    if await ctx.storage.do(QueueGet(ctx.space, args.queue_name)) is None:
+    if await ctx.do(QueueGet, args.queue_name) is None:
         return None
-    return await ctx.storage.do(QueueStatsGet(ctx.space, args.queue_name, ctx.now))
+    return await ctx.do(QueueStatsGet, args.queue_name, ctx.now)
 
 
 class QueuePurgeArgs(Fields):
@@ -270,11 +262,11 @@ async def queue_purge(ctx: Context, args: QueuePurgeArgs) -> None:
             )
     if "subscriptions" in wanted:
         trusts = await trusts_of(ctx, args.queue_name)
-        await ctx.storage.do(SubscriptionPurge(ctx.space, args.queue_name))
+        await ctx.do(SubscriptionPurge, args.queue_name)
         remove_trusts(ctx, trusts)
     if "messages" in wanted:
         try:
-            await ctx.storage.do(MessagePurge(ctx.space, args.queue_name))
+            await ctx.do(MessagePurge, args.queue_name)
         except Unavailable as error:
             if "subscriptions" in wanted:
                 raise OutcomeUnknown(

@@ -125,11 +125,11 @@ class Reservation:
 
     async def _new_queues(self) -> int:
         ctx = self._ctx
-        if await ctx.storage.do(QueueGet(ctx.space, self._queue)) is not None:
+        if await ctx.do(QueueGet, self._queue) is not None:
             return 0  # and its metadata, with the dead letter queue, is ignored
         if self._dead_letters is None:
             return 1
-        target = await ctx.storage.do(QueueGet(ctx.space, self._dead_letters))
+        target = await ctx.do(QueueGet, self._dead_letters)
         return 1 if target is not None else 2
 
     async def _check(self, limits: Limits) -> None:
@@ -148,7 +148,7 @@ class Reservation:
 
     async def _count_subscriptions(self) -> int:
         ctx = self._ctx
-        return await ctx.storage.do(SubscriptionCount(ctx.space, self._queue, ctx.now))
+        return await ctx.do(SubscriptionCount, self._queue, ctx.now)
 
     async def _check_queue(self, limit: int) -> None:
         ctx = self._ctx

@@ -95,14 +95,12 @@ async def subscription_list(
 
     They are in the order of their creation; expired ones are left out.
     """
-    return await ctx.storage.do(
-        SubscriptionList(
-            ctx.space,
-            args.queue_name,
-            marker=args.marker,
-            limit=args.limit,
-            now=ctx.now,
-        )
+    return await ctx.do(
+        SubscriptionList,
+        args.queue_name,
+        marker=args.marker,
+        limit=args.limit,
+        now=ctx.now,
     )
 
 
@@ -160,15 +158,13 @@ async def subscription_create(
         Reservation(ctx, args.queue_name, subscriptions=1),
         await trust_new(ctx, subscriber, options, ttl) as trusted,
     ):
-        subscription, created = await ctx.storage.do(
-            SubscriptionCreate(
-                ctx.space,
-                args.queue_name,
-                ttl=ttl,
-                **trusted.changes,
-                now=ctx.now,
-                volatile=listener is not None,
-            )
+        subscription, created = await ctx.do(
+            SubscriptionCreate,
+            args.queue_name,
+            ttl=ttl,
+            **trusted.changes,
+            now=ctx.now,
+            volatile=listener is not None,
         )
         if not created:
             trusted.not_needed()
@@ -196,8 +192,8 @@ async def subscription_get(ctx: Context, args: SubscriptionArgs) -> Subscription
 async def _found(
     ctx: Context, args: SubscriptionArgs | SubscriptionUpdateArgs
 ) -> Subscription:
-    found = await ctx.storage.do(
-        SubscriptionGet(ctx.space, args.queue_name, args.subscription_id, ctx.now)
+    found = await ctx.do(
+        SubscriptionGet, args.queue_name, args.subscription_id, ctx.now
     )
     if found is None:
         raise SubscriptionNotFound(
@@ -250,14 +246,12 @@ async def subscription_update(ctx: Context, args: SubscriptionUpdateArgs) -> Non
     new = [named.get("subscriber", old[0]), named.get("options", old[1])]
     check_size(ctx, _KEPT, new, old)
     async with await trust_change(ctx, found, named) as trusted:
-        changed = await ctx.storage.do(
-            SubscriptionUpdate(
-                ctx.space,
-                args.queue_name,
-                args.subscription_id,
-                SubscriptionChange(**{**named, **trusted.changes}),
-                ctx.now,
-            )
+        changed = await ctx.do(
+            SubscriptionUpdate,
+            args.queue_name,
+            args.subscription_id,
+            SubscriptionChange(**{**named, **trusted.changes}),
+            ctx.now,
         )
     ctx.server.events.changed(changed)
     if "subscriber" in named:
@@ -278,12 +272,10 @@ async def subscription_delete(ctx: Context, args: SubscriptionArgs) -> None:
     """
     found = None
     if ctx.server.trusts.in_use:
-        found = await ctx.storage.do(
-            SubscriptionGet(ctx.space, args.queue_name, args.subscription_id, ctx.now)
+        found = await ctx.do(
+            SubscriptionGet, args.queue_name, args.subscription_id, ctx.now
         )
-    await ctx.storage.do(
-        SubscriptionDelete(ctx.space, args.queue_name, args.subscription_id)
-    )
+    await ctx.do(SubscriptionDelete, args.queue_name, args.subscription_id)
     ctx.server.events.deleted(ctx.space, args.queue_name, args.subscription_id)
     if (
         found is not None
@@ -312,14 +304,12 @@ async def subscription_confirm(ctx: Context, args: SubscriptionConfirmArgs) -> N
             "The 'confirmed' should be boolean.",
             title="Unable to confirm subscription",
         )
-    changed = await ctx.storage.do(
-        SubscriptionUpdate(
-            ctx.space,
-            args.queue_name,
-            args.subscription_id,
-            SubscriptionChange(confirmed=confirmed),
-            ctx.now,
-        )
+    changed = await ctx.do(
+        SubscriptionUpdate,
+        args.queue_name,
+        args.subscription_id,
+        SubscriptionChange(confirmed=confirmed),
+        ctx.now,
     )
     if not confirmed:
         ctx.server.events.unsubscribed(changed)

@@ -183,8 +183,8 @@ async def trusts_of(ctx: Context, queue: str) -> list[str]:
     found: list[str] = []
     marker = None
     while ctx.server.trusts.in_use:
-        page = await ctx.storage.do(
-            SubscriptionList(ctx.space, queue, marker=marker, limit=_PAGE, now=ctx.now)
+        page = await ctx.do(
+            SubscriptionList, queue, marker=marker, limit=_PAGE, now=ctx.now
         )
         found += [
             trust
