@@ -258,7 +258,8 @@ def test_every_limit_can_be_overridden():
 def test_what_was_refused_is_counted_by_quota():
     counted = Quotas(Limits(sockets=0, requests_per_second=1))
     metrics = Metrics()
-    metrics.watch_quotas(counted.refused)
+    name = "zaqar_quota_refusals"
+    metrics.watch(name, "Refused.", ("quota",), lambda: counted.refused)
     admitted(counted, "p", 0)
     with pytest.raises(QuotaExceeded):
         counted.open_socket("p", 0)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import bisect
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -35,6 +36,16 @@ class _Timings:
         self.total = 0.0
 
 
+def _counter(
+    name: str, text: str, labels: Sequence[str], numbers: Mapping[Any, int]
+) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for key, count in numbers.items():
+        values = key if isinstance(key, tuple) else (key,)
+        family.add_metric([str(one) for one in values], count)
+    return family
+
+
 class Metrics(Collector):
     """What the server counted since it started."""
 
@@ -42,9 +53,9 @@ class Metrics(Collector):
         self._requests: defaultdict[tuple[str, str, int], int] = defaultdict(int)
         self._timings: defaultdict[str, _Timings] = defaultdict(_Timings)
         self._swept = 0
-        self._notifications: Callable[[], Mapping[tuple[str, str], int]] = dict
-        self._refused: Mapping[str, int] = {}
-        self._trusts: Callable[[], Mapping[str, int]] = dict
+        self._watched: list[
+            tuple[str, str, Sequence[str], Callable[[], Mapping[Any, int]]]
+        ] = []
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -61,19 +72,22 @@ class Metrics(Collector):
         """Count dead rows that the sweeper removed."""
         self._swept += rows
 
-    def watch_notifications(
-        self, numbers: Callable[[], Mapping[tuple[str, str], int]]
+    def watch(
+        self,
+        name: str,
+        text: str,
+        labels: Sequence[str],
+        numbers: Callable[[], Mapping[Any, int]],
     ) -> None:
-        """Name who knows how many notifications met which end, by end and kind."""
-        self._notifications = numbers
+        """Show what another part counts.
 
-    def watch_quotas(self, refused: Mapping[str, int]) -> None:
-        """Name where it is counted how often which quota refused something."""
-        self._refused = refused
-
-    def watch_trusts(self, numbers: Callable[[], Mapping[str, int]]) -> None:
-        """Name who knows what became of how many trusts."""
-        self._trusts = numbers
+        Args:
+            name: The counter's name.
+            text: What it counts.
+            labels: The labels of its numbers.
+            numbers: Returns them by label, or by labels.
+        """
+        self._watched.append((name, text, labels, numbers))
 
     def collect(self) -> Iterator[Metric]:
         """Make the metric objects of all that was counted."""
@@ -82,40 +96,15 @@ class Metrics(Collector):
         )
         info.add_metric([__version__], 1)
         yield info
-        requests = CounterMetricFamily(
+        yield _counter(
             "zaqar_requests",
             "Answered requests.",
-            labels=["transport", "operation", "status"],
+            ("transport", "operation", "status"),
+            self._requests,
         )
-        for (transport, operation, status), count in self._requests.items():
-            requests.add_metric([transport, operation, str(status)], count)
-        yield requests
         yield self._histogram()
-        notifications = CounterMetricFamily(
-            "zaqar_notifications",
-            "Messages for subscribers by what became of them.",
-            labels=["event", "kind"],
-        )
-        for (event, kind), count in self._notifications().items():
-            notifications.add_metric([event, kind], count)
-        yield notifications
-        quotas = CounterMetricFamily(
-            "zaqar_quota_refusals",
-            "Requests and sockets that a quota refused.",
-            labels=["quota"],
-        )
-        for quota, count in self._refused.items():
-            quotas.add_metric([quota], count)
-        yield quotas
-        trusts = CounterMetricFamily(
-            "zaqar_trusts",
-            "Trusts of subscriptions: made, removed, or left to end by themselves "
-            "because they could not be removed.",
-            labels=["event"],
-        )
-        for event, count in self._trusts().items():
-            trusts.add_metric([event], count)
-        yield trusts
+        for name, text, labels, numbers in self._watched:
+            yield _counter(name, text, labels, numbers())
         yield CounterMetricFamily(
             "zaqar_swept_rows", "Dead rows removed from the store.", value=self._swept
         )

@@ -11,7 +11,7 @@ import msgspec
 
 from zaqarserver.errors import ClaimNotFound, Unavailable
 from zaqarserver.operations.context import Context
-from zaqarserver.operations.fields import Fields, QueueName, body, path, query
+from zaqarserver.operations.fields import Fields, QueueName, body, count, path
 from zaqarserver.operations.messages import is_delayed, queue_metadata, readable
 from zaqarserver.operations.metadata import dead_letter
 from zaqarserver.operations.row import CLAIM, CLAIMS, Body, operation
@@ -42,12 +42,7 @@ class ClaimCreateArgs(Fields):
     ttl: ClaimTtl = msgspec.UNSET
     grace: ClaimGrace = msgspec.UNSET
     limit: Annotated[
-        int,
-        query(
-            minimum=1,
-            maximum="max_messages_per_claim_or_pop",
-            help="Messages to claim at most.",
-        ),
+        int, count("max_messages_per_claim_or_pop", "Messages to claim at most.")
     ] = 10
 
 

@@ -75,6 +75,17 @@ def query(**spec: Any) -> Spec:
     return Spec(part=RequestPart.QUERY, **spec)
 
 
+def count(maximum: str, text: str, **spec: Any) -> Spec:
+    """Describe a number, or a list, of 1 to so many items, in the query string.
+
+    Args:
+        maximum: The setting that holds the greatest number.
+        text: What it means, for the reference.
+        **spec: What else is known of it.
+    """
+    return query(minimum=1, maximum=maximum, help=text, **spec)
+
+
 def body(**spec: Any) -> Spec:
     """Describe a field that REST carries as a member of the body."""
     return Spec(part=RequestPart.BODY, **spec)
@@ -83,6 +94,15 @@ def body(**spec: Any) -> Spec:
 def document(**spec: Any) -> Spec:
     """Describe a field that is the REST body as a whole."""
     return Spec(part=RequestPart.DOCUMENT, **spec)
+
+
+def spread(text: str) -> Spec:
+    """Describe the REST body as a whole, whose members a frame has beside others.
+
+    Args:
+        text: What it means, for the reference.
+    """
+    return document(spread=True, help=text)
 
 
 QueueName = Annotated[

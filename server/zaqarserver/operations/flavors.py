@@ -15,7 +15,7 @@ from zaqarserver.errors import (
     Unavailable,
 )
 from zaqarserver.operations.context import Context
-from zaqarserver.operations.fields import Fields, document, path, query
+from zaqarserver.operations.fields import Fields, count, path, query, spread
 from zaqarserver.operations.metadata import check_size
 from zaqarserver.operations.pools import (
     check_capabilities,
@@ -68,9 +68,7 @@ class FlavorListArgs(Fields):
     """A page of the project's flavors."""
 
     marker: Annotated[str | None, query(help="Only names after this one.")] = None
-    limit: Annotated[
-        int, query(minimum=1, maximum="max_flavors_per_page", help="Flavors a page.")
-    ] = 10
+    limit: Annotated[int, count("max_flavors_per_page", "Flavors a page.")] = 10
     detailed: Annotated[bool, query(help="Include the capabilities.")] = False
 
 
@@ -132,8 +130,7 @@ class FlavorCreateArgs(Fields):
 
     flavor_name: FlavorName
     flavor: Annotated[
-        Any,
-        document(spread=True, help="pool_list: the names of its pools, at least one."),
+        Any, spread("pool_list: the names of its pools, at least one.")
     ] = msgspec.UNSET
 
 
@@ -180,9 +177,9 @@ class FlavorUpdateArgs(Fields):
     """A change of a flavor."""
 
     flavor_name: FlavorName
-    changes: Annotated[
-        Any, document(spread=True, help="pool_list: the names of its pools.")
-    ] = msgspec.UNSET
+    changes: Annotated[Any, spread("pool_list: the names of its pools.")] = (
+        msgspec.UNSET
+    )
 
 
 @pool_operation("PATCH", FLAVOR, "flavors:update")

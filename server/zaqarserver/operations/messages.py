@@ -19,6 +19,7 @@ from zaqarserver.operations.fields import (
     Spec,
     body,
     check_integer,
+    count,
     path,
     query,
 )
@@ -155,10 +156,7 @@ class MessageListArgs(Fields):
 
     queue_name: QueueName
     marker: Annotated[str | None, query(help="Only messages after this one.")] = None
-    limit: Annotated[
-        int,
-        query(minimum=1, maximum="max_messages_per_page", help="Messages a page."),
-    ] = 10
+    limit: Annotated[int, count("max_messages_per_page", "Messages a page.")] = 10
     echo: Annotated[bool, query(help="Include messages posted by this client.")] = False
     include_claimed: Annotated[bool, query(help="Include claimed messages.")] = False
     include_delayed: Annotated[bool, query(help="Include delayed messages.")] = False
@@ -189,12 +187,7 @@ class MessageGetManyArgs(Fields):
     queue_name: QueueName
     message_ids: Annotated[
         list[str],
-        query(
-            rest_name="ids",
-            minimum=1,
-            maximum="max_messages_per_page",
-            help="Ids of the messages.",
-        ),
+        count("max_messages_per_page", "Ids of the messages.", rest_name="ids"),
     ]
 
 
@@ -219,20 +212,11 @@ class MessageDeleteManyArgs(Fields):
     queue_name: QueueName
     message_ids: Annotated[
         list[str] | None,
-        query(
-            rest_name="ids",
-            minimum=1,
-            maximum="max_messages_per_page",
-            help="Ids to delete.",
-        ),
+        count("max_messages_per_page", "Ids to delete.", rest_name="ids"),
     ] = None
     pop: Annotated[
         int | None,
-        query(
-            minimum=1,
-            maximum="max_messages_per_claim_or_pop",
-            help="Messages to remove and return.",
-        ),
+        count("max_messages_per_claim_or_pop", "Messages to remove and return."),
     ] = None
     claim_ids: Annotated[
         list[str] | None,

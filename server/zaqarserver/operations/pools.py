@@ -16,7 +16,14 @@ from zaqarserver.errors import (
     Unavailable,
 )
 from zaqarserver.operations.context import Context
-from zaqarserver.operations.fields import Fields, check_integer, document, path, query
+from zaqarserver.operations.fields import (
+    Fields,
+    check_integer,
+    count,
+    path,
+    query,
+    spread,
+)
 from zaqarserver.operations.metadata import check_size
 from zaqarserver.operations.rest import page
 from zaqarserver.operations.row import (
@@ -66,9 +73,7 @@ class PoolListArgs(Fields):
     """A page of pools."""
 
     marker: Annotated[str | None, query(help="Only names after this one.")] = None
-    limit: Annotated[
-        int, query(minimum=1, maximum="max_pools_per_page", help="Pools a page.")
-    ] = 10
+    limit: Annotated[int, count("max_pools_per_page", "Pools a page.")] = 10
     detailed: Annotated[bool, query(help="Include the options.")] = False
 
 
@@ -163,10 +168,7 @@ class PoolCreateArgs(Fields):
     pool_name: PoolName
     pool: Annotated[
         Any,
-        document(
-            spread=True,
-            help="uri and weight; flavor (a name) and options (an object) if any.",
-        ),
+        spread("uri and weight; flavor (a name) and options (an object) if any."),
     ] = msgspec.UNSET
 
 
@@ -220,10 +222,7 @@ class PoolUpdateArgs(Fields):
     pool_name: PoolName
     changes: Annotated[
         Any,
-        document(
-            spread=True,
-            help="Any of uri, weight, flavor (empty: none) and options.",
-        ),
+        spread("Any of uri, weight, flavor (empty: none) and options."),
     ] = msgspec.UNSET
 
 

@@ -22,6 +22,7 @@ from zaqarserver.operations.fields import (
     RequestPart,
     Spec,
     body,
+    count,
     document,
     query,
 )
@@ -50,10 +51,7 @@ class QueueListArgs(Fields):
     """The queues of the project, by name."""
 
     marker: Annotated[str | None, query(help="Only names after this one.")] = None
-    limit: Annotated[
-        int,
-        query(minimum=1, maximum="max_queues_per_page", help="Queues a page."),
-    ] = 10
+    limit: Annotated[int, count("max_queues_per_page", "Queues a page.")] = 10
     detailed: Annotated[bool, query(help="Include the metadata.")] = False
     name: Annotated[str | None, query(help="Only names that contain this.")] = None
     with_count: Annotated[bool, query(help="Include the number of all queues.")] = False

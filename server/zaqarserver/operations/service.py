@@ -7,8 +7,8 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from zaqarserver.errors import Unavailable, ZaqarServerError
 from zaqarserver.operations.context import Context
@@ -18,6 +18,7 @@ from zaqarserver.storage.base import NewMessage, Storage, Volume
 from zaqarserver.storage.commands import (
     ClaimCreate,
     ClaimDelete,
+    Command,
     MessageDelete,
     MessageDeleteMany,
     MessageList,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from zaqarserver.storage.pooled.pools import Pools
 
 LOG = logging.getLogger(__name__)
+
+R = TypeVar("R")
 
 VERSIONS = {
     "versions": [
@@ -79,12 +82,12 @@ class _Probe:
         #: The store's error, if a step failed.
         self.reason: str | None = None
 
-    async def _run(self, name: str, step: Callable[[], Awaitable[Any]]) -> Any:
+    async def _try(self, name: str, command: Command[R]) -> R:
         started = time.perf_counter()
         entry: dict[str, Any] = {"succeeded": True, "seconds": 0.0, "ref": None}
         self.status[name] = entry
         try:
-            return await step()
+            return await self._storage.do(command)
         except ZaqarServerError as error:
             self.reason = str(error)
             entry["succeeded"] = False
@@ -94,53 +97,25 @@ class _Probe:
         finally:
             entry["seconds"] = round(time.perf_counter() - started, 6)
 
-    async def run(self) -> bool:
-        """Run all steps; return True if all succeeded."""
+    async def run(self) -> None:
+        """Run the steps, up to the first that fails."""
+        place, now, step = (self._project, "probe"), self._now, self._try
+        two = [NewMessage(b'"health"', 60)] * 2
+        page = MessageList(*place, marker=None, limit=10, now=now, include_claimed=True)
         try:
-            await self._steps()
+            await step("create_queue", QueueCreate(*place, {}))
+            ids = await step("post_messages", MessagePost(*place, "health", two, now))
+            wanted = ClaimCreate(*place, ttl=60, grace=60, limit=1, now=now)
+            claim = await step("claim_messages", wanted)
+            await step("list_messages", page)
+            await step("delete_messages", MessageDelete(*place, ids[1], None, now))
+            claim_id = claim.id if claim else "none"
+            await step("delete_claim", ClaimDelete(*place, claim_id, now))
+            rest = MessageDeleteMany(*place, ids, None, now)
+            await step("bulk_delete_messages", rest)
+            await step("delete_queue", QueueDelete(*place))
         except ZaqarServerError:
-            return False
-        return True
-
-    async def _steps(self) -> None:
-        store, project, queue, now = self._storage, self._project, "probe", self._now
-        message = NewMessage(b'"health"', 60)
-        await self._run(
-            "create_queue", lambda: store.do(QueueCreate(project, queue, {}))
-        )
-        ids = await self._run(
-            "post_messages",
-            lambda: store.do(MessagePost(project, queue, "health", [message] * 2, now)),
-        )
-        claim = await self._run(
-            "claim_messages",
-            lambda: store.do(
-                ClaimCreate(project, queue, ttl=60, grace=60, limit=1, now=now)
-            ),
-        )
-        await self._run(
-            "list_messages",
-            lambda: store.do(
-                MessageList(
-                    project, queue, marker=None, limit=10, now=now, include_claimed=True
-                )
-            ),
-        )
-        await self._run(
-            "delete_messages",
-            lambda: store.do(MessageDelete(project, queue, ids[1], None, now)),
-        )
-        await self._run(
-            "delete_claim",
-            lambda: store.do(
-                ClaimDelete(project, queue, claim.id if claim else "none", now)
-            ),
-        )
-        await self._run(
-            "bulk_delete_messages",
-            lambda: store.do(MessageDeleteMany(project, queue, ids, None, now)),
-        )
-        await self._run("delete_queue", lambda: store.do(QueueDelete(project, queue)))
+            return
 
 
 @operation("GET", "/v2/health", "health:get", admin=True, frame_body=Body.OPTIONAL)

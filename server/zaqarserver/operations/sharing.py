@@ -14,7 +14,14 @@ import msgspec
 
 from zaqarserver.errors import BadRequest, Conflict, NotFound
 from zaqarserver.operations.context import Context, Server
-from zaqarserver.operations.fields import Fields, QueueName, document, path, query
+from zaqarserver.operations.fields import (
+    Fields,
+    QueueName,
+    count,
+    path,
+    query,
+    spread,
+)
 from zaqarserver.operations.row import QUEUE, SIGNED_URL, SIGNED_URLS, operation
 from zaqarserver.operations.signing import (
     DEFAULT_SECONDS,
@@ -44,10 +51,7 @@ class SignedUrlCreateArgs(Fields):
     queue_name: QueueName
     grant: Annotated[
         Any,
-        document(
-            spread=True,
-            help="paths (of messages, claims, subscriptions), methods, expires.",
-        ),
+        spread("paths (of messages, claims, subscriptions), methods, expires."),
     ] = msgspec.UNSET
 
 
@@ -125,14 +129,7 @@ class SignedUrlListArgs(Fields):
 
     queue_name: QueueName
     marker: Annotated[str | None, query(help="Only those after this id.")] = None
-    limit: Annotated[
-        int,
-        query(
-            minimum=1,
-            maximum="max_signed_urls_per_page",
-            help="Signed URLs a page.",
-        ),
-    ] = 10
+    limit: Annotated[int, count("max_signed_urls_per_page", "Signed URLs a page.")] = 10
 
 
 @operation("GET", SIGNED_URLS, "queues:share")

@@ -10,7 +10,14 @@ import msgspec
 
 from zaqarserver.errors import BadRequest, SubscriptionNotFound
 from zaqarserver.operations.context import Context
-from zaqarserver.operations.fields import Fields, QueueName, document, path, query
+from zaqarserver.operations.fields import (
+    Fields,
+    QueueName,
+    count,
+    path,
+    query,
+    spread,
+)
 from zaqarserver.operations.metadata import check_size
 from zaqarserver.operations.quotas import Reservation
 from zaqarserver.operations.row import SUBSCRIPTION, SUBSCRIPTIONS, operation
@@ -78,12 +85,7 @@ class SubscriptionListArgs(Fields):
     queue_name: QueueName
     marker: Annotated[str | None, query(help="Only those after this id.")] = None
     limit: Annotated[
-        int,
-        query(
-            minimum=1,
-            maximum="max_subscriptions_per_page",
-            help="Subscriptions a page.",
-        ),
+        int, count("max_subscriptions_per_page", "Subscriptions a page.")
     ] = 10
 
 
@@ -110,10 +112,7 @@ class SubscriptionCreateArgs(Fields):
     queue_name: QueueName
     subscription: Annotated[
         Any,
-        document(
-            spread=True,
-            help="subscriber (a URI), ttl (seconds), options (an object).",
-        ),
+        spread("subscriber (a URI), ttl (seconds), options (an object)."),
     ] = msgspec.UNSET
 
 
@@ -209,9 +208,9 @@ class SubscriptionUpdateArgs(Fields):
 
     queue_name: QueueName
     subscription_id: SubscriptionId
-    changes: Annotated[
-        Any, document(spread=True, help="Any of subscriber, ttl and options.")
-    ] = msgspec.UNSET
+    changes: Annotated[Any, spread("Any of subscriber, ttl and options.")] = (
+        msgspec.UNSET
+    )
 
 
 @operation("PATCH", SUBSCRIPTION, "subscription:update", status=204)
@@ -289,9 +288,9 @@ class SubscriptionConfirmArgs(Fields):
 
     queue_name: QueueName
     subscription_id: SubscriptionId
-    answer: Annotated[
-        Any, document(spread=True, help="confirmed: true, or false to be left alone.")
-    ] = msgspec.UNSET
+    answer: Annotated[Any, spread("confirmed: true, or false to be left alone.")] = (
+        msgspec.UNSET
+    )
 
 
 @operation("PUT", SUBSCRIPTION + "/confirm", "subscription:confirm", status=204)

@@ -206,10 +206,7 @@ class Application:
         self._make_notifier(config.notify_settings_of(conf, self._trusts))
         self.policy = RulePolicy(conf)
         self.server = self._server()
-        self.metrics.watch_notifications(self.notifier.counters)
-        self.metrics.watch_quotas(self.server.quotas.refused)
-        if self._trusts is not None:
-            self.metrics.watch_trusts(self._trusts.counters)
+        self._watch()
         self.frames = FrameEdge(
             self.server,
             authenticator,
@@ -268,6 +265,27 @@ class Application:
             turns=self._turns,
             budget=Budget(self._conf.server.max_waiting_bytes),
             clock=self.clock,
+        )
+
+    def _watch(self) -> None:
+        self.metrics.watch(
+            "zaqar_notifications",
+            "Messages for subscribers by what became of them.",
+            ("event", "kind"),
+            self.notifier.counters,
+        )
+        self.metrics.watch(
+            "zaqar_quota_refusals",
+            "Requests and sockets that a quota refused.",
+            ("quota",),
+            lambda: self.server.quotas.refused,
+        )
+        self.metrics.watch(
+            "zaqar_trusts",
+            "Trusts of subscriptions: made, removed, or left to end by themselves "
+            "because they could not be removed.",
+            ("event",),
+            self._trusts.counters if self._trusts else dict,
         )
 
     async def _metadata(self, project: str, queue: str) -> Metadata | None:
