@@ -42,16 +42,13 @@ def _core(operation: str, /, *names: str) -> Callable[..., Any]:
         names: Its arguments that may be given by position, before the callback.
     """
 
-    def arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    def call(transport: Transport, request: Request, *args: Any, **kwargs: Any) -> Any:
         given = dict(zip((*names, "callback"), args, strict=False)) | kwargs
         given.pop("callback", None)
         named = {_NAMES.get(name, name): value for name, value in given.items()}
         if (ids := named.get("ids")) is not None:
             named["ids"] = [ids] if isinstance(ids, str) else list(ids)
-        return named
-
-    def call(transport: Transport, request: Request, *args: Any, **kwargs: Any) -> Any:
-        return _calls(transport, request)(operation, **arguments(*args, **kwargs))
+        return _calls(transport, request)(operation, **named)
 
     call.__name__ = call.__qualname__ = operation
     call.__doc__ = f"Call the operation ``{operation}``: {', '.join(names)}."
@@ -79,11 +76,8 @@ def _calls(transport: Transport, request: Request) -> calls.Calls:
 
 
 queue_create = _with(calls.queue_create, 2)
-queue_update = _core("queue_update", "name", "metadata")
-queue_get = _core("queue_get", "name")
-queue_get_metadata = _core("queue_get", "name")
-queue_get_stats = _core("queue_get_stats", "name")
-queue_delete = _core("queue_delete", "name")
+queue_exists = _with(calls.queue_exists, 1)
+queue_get_metadata = _core("queue_get", "queue_name")
 queue_purge = _with(calls.queue_purge, 2)
 message_get_many = _core("message_get_many", "queue_name", "messages")
 message_delete = _core("message_delete", "queue_name", "message_id", "claim_id")
@@ -92,20 +86,10 @@ message_pop = _core("message_delete_many", "queue_name", "count")
 subscription_confirm = _core(
     "subscription_confirm", "queue_name", "subscription_id", "confirmed"
 )
-subscription_create = _core("subscription_create", "queue_name", "subscription_data")
-subscription_update = _core(
-    "subscription_update", "queue_name", "subscription_id", "subscription_data"
-)
-pool_create = _core("pool_create", "pool_name", "pool_data")
-pool_update = _core("pool_update", "pool_name", "pool_data")
 pool_drain = _core("pool_drain", "pool_name", "wait")
-flavor_create = _core("flavor_create", "flavor_name", "flavor_data")
-flavor_update = _core("flavor_update", "flavor_name", "flavor_data")
-health = _with(calls.health, 0)
-
-queue_exists = _with(calls.queue_exists, 1)
-ping = _with(calls.ping, 0)
 signed_url_create = _with(calls.signed_url_create, 5)
+ping = _with(calls.ping, 0)
+health = _with(calls.health, 0)
 
 
 def message_post(
@@ -143,10 +127,10 @@ def queue_set_metadata(*_: Any, **__: Any) -> NoReturn:
     )
 
 
-# The others take the arguments of their paths by position.
+# The others take the arguments of their paths by position, and a body as a whole.
 globals().update(
     {
-        name: _core(name, *row.path_names)
+        name: _core(name, *row.path_names, *([row.whole] if row.whole else []))
         for name, row in OPERATIONS.items()
         if name not in globals() and not row.topics
     }
