@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +73,9 @@ class AuthBackend(abc.ABC):
         conf: The same.
         connection_options: Set by the client before the first request.
     """
+
+    sends_token: ClassVar[bool] = True
+    """Whether requests carry a token."""
 
     def __init__(self, conf: Mapping[str, Any]) -> None:
         self.conf = conf
@@ -202,6 +205,8 @@ class NoAuth(AuthBackend):
     Options: ``os_project_id`` or ``project_id``; ``roles`` to act in, with
     commas between; also ``insecure``, ``cacert``, ``cert`` and ``key``.
     """
+
+    sends_token = False
 
     def authenticate(
         self,

@@ -252,6 +252,8 @@ class SignedURLAuth(base.AuthBackend):
     gave them, and ``os_project_id`` or ``project_id``.
     """
 
+    sends_token = False
+
     def authenticate(
         self,
         api_version: object,  # noqa: ARG002 - the same for every version

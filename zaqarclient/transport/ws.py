@@ -13,9 +13,11 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from zaqarclient import auth
 from zaqarclient.errors import InvalidOperation, ZaqarError
 from zaqarclient.transport import base, errors, retry, ws_frames, ws_socket
 from zaqarclient.transport.channel import Channel, SequentialChannel
+from zaqarclient.transport.request import Request
 from zaqarclient.transport.response import Response
 from zaqarclient.transport.ws_frames import Login
 from zaqarclient.transport.ws_subscriptions import PushSubscriptions
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from zaqarclient.transport.api import RequestFrame
-    from zaqarclient.transport.request import Request
 
 T = TypeVar("T")
 
@@ -69,7 +70,7 @@ class WebsocketTransport(base.Transport):
         self.pause: Callable[[int], float] = _pause
         self.login_check = 10.0
         self.on_reconnect: Callable[[], object] | None = None
-        self._auth_opts: Mapping[str, Any] = self.options.get("auth_opts") or {}
+        self._backend = auth.get_backend(**(self.options.get("auth_opts") or {}))
         self._client_id = str(self.options.get("client_uuid") or uuid.uuid4())
         self._timeout = float(self.options.get("timeout") or _TIMEOUT)
         self._login: Login | None = None
@@ -177,7 +178,7 @@ class WebsocketTransport(base.Transport):
         return action(fresh)
 
     def _login_of(self, request: Request) -> Login:
-        return Login.of(request, self._auth_opts, self._client_id)
+        return Login.of(request, self._backend, self._client_id)
 
     def _exchange(
         self, login: Login, request: Request, frame: RequestFrame
@@ -237,11 +238,13 @@ class WebsocketTransport(base.Transport):
             zaqarclient.transport.errors.TransportError: It could not be
                 opened.
         """
+        login = self._login or self._login_of(Request(endpoint))
+        verify, cert = login.tls(self._backend)
         return ws_socket.connect(
             endpoint,
             timeout=self._timeout,
-            verify=True if self._login is None else self._login.verify,
-            cert=None if self._login is None else self._login.cert,
+            verify=verify,
+            cert=cert,
             product=self.options.get("user_agent"),
         )
 

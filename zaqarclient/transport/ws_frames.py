@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zaqarclient.auth.base import is_true
 from zaqarclient.transport import errors, retry
 from zaqarclient.transport.api import RequestFrame, Retry
 from zaqarclient.transport.channel import REQUEST_ID
@@ -13,6 +12,7 @@ from zaqarclient.transport.channel import REQUEST_ID
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from zaqarclient.auth.base import AuthBackend
     from zaqarclient.transport.request import Request
 
 TITLE = "Websocket Transport Error"
@@ -39,49 +39,51 @@ _LISTS = frozenset({"URL-Methods", "URL-Paths"})
 
 
 class Login(NamedTuple):
-    """The endpoint, credentials and TLS settings of a connection.
+    """The endpoint and the credentials of a connection.
 
     Attributes:
         endpoint: The URL.
         token: The token to authenticate with; None for none.
         headers: The headers of each frame.
-        verify: False, True or the path of CA certificates to check against.
-        cert: The client certificate, as a file or as files of it and its key.
+        request: The request that they were taken from.
     """
 
     endpoint: str
     token: str | None
     headers: Mapping[str, Any]
-    verify: bool | str
-    cert: str | tuple[str, str] | None = None
+    request: Request
 
     @classmethod
-    def of(
-        cls, request: Request, auth_opts: Mapping[str, Any], client_id: str
-    ) -> Login:
+    def of(cls, request: Request, backend: AuthBackend, client_id: str) -> Login:
         """Return those of a request, and where it has none those of the options.
 
         Args:
             request: The request that needs a connection.
-            auth_opts: The client's ``auth_opts``.
+            backend: The authentication backend of the client's ``auth_opts``.
             client_id: The client id, if the request has none.
         """
-        options = auth_opts.get("options") or {}
         headers = {"Client-ID": client_id, **frame_headers(request.headers)}
         token = headers.pop("X-Auth-Token", None)
-        token = token or _option(options, "auth_token") or _option(options, "token")
-        if auth_opts.get("backend") in {"noauth", "signed-url"}:
+        if not backend.sends_token:
             token = None
-        project = _option(options, "project_id")
-        if project:
+        elif token is None:
+            token = backend.option("auth_token", "token")
+        if project := backend.project_id():
             headers.setdefault("X-Project-ID", project)
-        return cls(
-            request.endpoint,
-            token,
-            headers,
-            _verification(request, options),
-            _certificate(request, options),
-        )
+        return cls(request.endpoint, token, headers, request)
+
+    def tls(self, backend: AuthBackend) -> tuple[bool | str, Any]:
+        """Return how certificates are checked, and the client's own.
+
+        The options go before those of the session.
+        """
+        verify, session = backend.verification(), self.request.session
+        if not self.request.verify:
+            verify = False
+        elif verify is True:
+            verify = self.request.cert or getattr(session, "verify", True)
+        cert = backend.client_certificate() or getattr(session, "cert", None)
+        return verify, cert
 
 
 def frame_headers(headers: Mapping[str, str]) -> dict[str, Any]:
@@ -104,30 +106,6 @@ def log_line(frame: Mapping[str, Any], reply: Mapping[str, Any], seconds: float)
     shown = json.dumps({**frame, "headers": headers}, default=str)
     answered = json.dumps(reply.get("headers"), default=str)
     return f"{shown} -> {answered} in {seconds:.3f} s"
-
-
-def _option(options: Mapping[str, Any], name: str) -> Any:
-    return options.get(name) or options.get(f"os_{name}") or None
-
-
-def _verification(request: Request, options: Mapping[str, Any]) -> bool | str:
-    if not request.verify or is_true(_option(options, "insecure")):
-        return False
-    cacert = request.cert or _option(options, "cacert")
-    if cacert is not None:
-        return str(cacert)
-    given = getattr(request.session, "verify", True)
-    return given if isinstance(given, bool | str) else True
-
-
-def _certificate(
-    request: Request, options: Mapping[str, Any]
-) -> str | tuple[str, str] | None:
-    cert, key = _option(options, "cert"), _option(options, "key")
-    if cert is not None:
-        return str(cert) if key is None else (str(cert), str(key))
-    given = getattr(request.session, "cert", None)
-    return given if isinstance(given, str | tuple) else None
 
 
 def frame_of(request: Request) -> RequestFrame:
