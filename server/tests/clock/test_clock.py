@@ -13,7 +13,7 @@ from zaqarserver.errors import Unavailable
 from zaqarserver.process.app import load_driver
 from zaqarserver.process.timekeeping import Timekeeper
 from zaqarserver.storage.base import StoreTime
-from zaqarserver.storage.sqlite import timekeeping
+from zaqarserver.storage.sqlite import maintenance
 
 pytestmark = pytest.mark.anyio
 
@@ -187,8 +187,8 @@ async def test_the_clock_goes_on_while_the_store_is_away():
 def machine(monkeypatch):
     """The clocks that the SQLite driver sees."""
     made = Machine()
-    monkeypatch.setattr(timekeeping, "wall", lambda: made.wall)
-    monkeypatch.setattr(timekeeping, "steady", lambda: made.steady)
+    monkeypatch.setattr(maintenance, "wall", lambda: made.wall)
+    monkeypatch.setattr(maintenance, "steady", lambda: made.steady)
     return made
 
 
@@ -217,7 +217,7 @@ async def test_sqlite_goes_by_the_system_clock_after_the_machine_was_off(
     tmp_path, machine, monkeypatch
 ):
     storage = await reopened(f"sqlite:///{tmp_path}/zaqar.db", NOW)
-    monkeypatch.setattr(timekeeping, "BOOT", "another")
+    monkeypatch.setattr(maintenance, "BOOT", "another")
     machine.wall, machine.steady = NOW + HOUR, 3.0
     assert await storage.store_time() == StoreTime(NOW, HOUR)
     machine.wall = 0.0  # the clock's battery is empty

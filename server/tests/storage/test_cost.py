@@ -118,7 +118,7 @@ async def fill(
 async def steps(storage: SQLiteStorage, action: Callable[[], Awaitable[object]]) -> int:
     """Count the steps of everything that an action runs."""
     assert storage._engine is not None
-    db = storage._engine.ledger.db
+    db = storage._engine.memory.db
     counted = 0
 
     def count() -> bool:

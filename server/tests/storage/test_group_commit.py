@@ -34,7 +34,7 @@ class Commits:
     def __init__(self, storage: SQLiteStorage) -> None:
         assert storage._engine is not None
         self.count = 0
-        storage._engine.ledger.db.set_commit_hook(self._note)
+        storage._engine.memory.db.set_commit_hook(self._note)
 
     def _note(self) -> bool:
         self.count += 1

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from zaqarserver.storage.commands import QueueDelete
 from zaqarserver.storage.sqlite import SQLiteStorage
-from zaqarserver.storage.sqlite.queues import SWEEP_ROWS
+from zaqarserver.storage.sqlite.maintenance import SWEEP_ROWS
 from zaqarserver.storage.subscriptions import DeliveryTake, SubscriptionDelete
 from zaqarserver.storage.testing.accounts import subscribe
 from zaqarserver.storage.testing.life import sweep_all
@@ -31,7 +31,7 @@ async def storage() -> AsyncIterator[SQLiteStorage]:
 
 def rows_in(storage: SQLiteStorage, table: str) -> int:
     assert storage._engine is not None
-    db = storage._engine.ledger.db
+    db = storage._engine.memory.db
     return int(db.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])  # noqa: S608 - a constant
 
 

@@ -1,11 +1,9 @@
 """The embedded store, on SQLite.
 
-``driver`` is the contract's face; under it, in this order, each knows only what
-is named before: ``statements`` and ``schema.sql`` (the SQL), ``ids``, ``walks``
-(how messages are read), ``tally``, ``revocations`` and ``ledger`` (the writer's
-memory), ``messages``, ``claims``, ``grants``, ``queues`` (what is done in a
-transaction, and reads), ``writer`` (group commit), ``checkpoint``, ``location``
-and ``schema`` (the file), ``engine`` (all of it, opened).
+``driver`` is the contract's face; ``engine`` is the open store and the table of the
+functions that perform commands. Those stand, with their SQL, in the modules named after
+what they are about. Below are ``writer`` (group commit), ``memory`` (what it knows) and
+the file: ``schema``, ``location``, ``files``, ``pages``, ``recovery``.
 """
 
 from zaqarserver.storage.sqlite.driver import SQLiteStorage

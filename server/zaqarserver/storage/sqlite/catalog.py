@@ -1,8 +1,8 @@
-"""Pools, flavors and placements: what is done inside a transaction, and reading."""
+"""The catalogue: pools, flavors and placements."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import apsw
 import msgspec
@@ -10,14 +10,33 @@ import msgspec
 from zaqarserver.errors import CatalogChanged, PoolExists, PoolInUse, PoolNotFound
 from zaqarserver.storage.catalog import (
     HOME,
+    CatalogRevision,
     Flavor,
+    FlavorDelete,
+    FlavorGet,
+    FlavorList,
+    FlavorPut,
     PlacedQueue,
     Placement,
+    PlacementAdd,
+    PlacementArrive,
+    PlacementCount,
+    PlacementDrop,
+    PlacementGet,
+    PlacementList,
+    PlacementMove,
+    PlacementMoves,
+    PlacementPools,
+    PlacementRenew,
     Pool,
+    PoolDelete,
+    PoolGet,
+    PoolList,
+    PoolPut,
 )
-from zaqarserver.storage.sqlite.files import grows
-from zaqarserver.storage.sqlite.ledger import Ledger
-from zaqarserver.storage.sqlite.statements import Row, fetch
+from zaqarserver.storage.sqlite.connection import Row, fetch
+from zaqarserver.storage.sqlite.engine import Engine, reads, writes
+from zaqarserver.storage.sqlite.memory import Memory, QueueKey
 
 REVISION = "SELECT revision FROM catalog"
 REVISION_NEXT = "UPDATE catalog SET revision = revision + 1 RETURNING revision"
@@ -85,19 +104,22 @@ PLACED_COUNT = "SELECT coalesce(sum(queues), 0) FROM placed WHERE pool = ?"
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class Place(NamedTuple):
-    """Which placement."""
-
-    project: str
-    queue: str
+# -- pools and flavors ------------------------------------------------------
 
 
-# -- reading ----------------------------------------------------------------
+@reads(CatalogRevision)
+def revision(engine: Engine, _command: CatalogRevision) -> int:
+    """Read the one row."""
+    return _revision(engine.reader)
 
 
-def revision(db: apsw.Connection) -> int:
-    """Read the revision of the pools and flavors."""
+def _revision(db: apsw.Connection) -> int:
     number: int = fetch(db, REVISION)[0][0]
+    return number
+
+
+def _change(memory: Memory) -> int:
+    number: int = fetch(memory.db, REVISION_NEXT)[0][0]
     return number
 
 
@@ -106,243 +128,274 @@ def _read_pool(row: Row) -> Pool:
     return Pool(name, uri, weight, flavor, _decode(options), number)
 
 
-def get_pool(db: apsw.Connection, name: str) -> Pool | None:
-    """Read a pool."""
+def _find_pool(db: apsw.Connection, name: str) -> Pool | None:
     rows = fetch(db, POOL_FIND, (name,))
     return _read_pool(rows[0]) if rows else None
 
 
-def list_pools(db: apsw.Connection, marker: str | None, limit: int) -> list[Pool]:
-    """Read a page of pools."""
-    return [_read_pool(row) for row in fetch(db, POOL_LIST, (marker or "", limit))]
+@reads(PoolGet)
+def get_pool(engine: Engine, command: PoolGet) -> Pool | None:
+    """Read by primary key."""
+    return _find_pool(engine.reader, command.name)
+
+
+@reads(PoolList)
+def list_pools(engine: Engine, command: PoolList) -> list[Pool]:
+    """Walk over the primary key."""
+    rows = fetch(engine.reader, POOL_LIST, (command.marker or "", command.limit))
+    return [_read_pool(row) for row in rows]
+
+
+@writes(PoolPut, grows=True)
+def put_pool(memory: Memory, command: PoolPut) -> None:
+    """Replace the row."""
+    pool = command.pool
+    holder = fetch(memory.db, POOL_OF_URI, (pool.uri,))
+    if holder and holder[0][0] != pool.name:
+        raise PoolExists(f"uri: the pool {holder[0][0]} has this URI.")
+    old = _find_pool(memory.db, pool.name)
+    number = _change(memory)
+    if old is not None and (old.uri, old.options) == (pool.uri, pool.options):
+        number = old.revision
+    options = msgspec.json.encode(pool.options).decode()
+    memory.db.execute(
+        POOL_PUT, (pool.name, pool.uri, pool.weight, pool.flavor, options, number)
+    )
+
+
+@writes(PoolDelete)
+def delete_pool(memory: Memory, command: PoolDelete) -> None:
+    """Delete the row, and the placements that are forgotten."""
+    name = command.name
+    pool = _find_pool(memory.db, name)
+    if pool is None:
+        return
+    if (
+        pool.flavor is not None
+        and fetch(memory.db, FLAVOR_ANYWHERE, (pool.flavor,))
+        and _pools_of(memory.db, pool.flavor) == [name]
+    ):
+        raise PoolInUse(
+            f"Pool {name} is the last one of the flavor {pool.flavor}: give the flavor "
+            "another pool, or delete the flavor, first."
+        )
+    queues = _count_placements(memory.db, name)
+    if queues and not command.forget:
+        raise PoolInUse(
+            f"Pool {name} holds {queues} queue{'s' * (queues != 1)}: drain it first."
+        )
+    _forget(memory, name)
+    memory.db.execute(POOL_DELETE, (name,))
+    _change(memory)
+
+
+def _forget(memory: Memory, pool: str) -> None:
+    """Forget the placements in a pool, and end the moves to it."""
+    for row in fetch(memory.db, PLACEMENT_TOWARDS, (pool,)):
+        key = QueueKey(*row)
+        found = _find_placement(memory.db, key)
+        if found is not None:
+            _set(memory, key, found, found.pool, _next_epoch(memory))
+    for row in fetch(memory.db, PLACEMENT_OF_POOL, (pool,)):
+        key = QueueKey(*row)
+        found = _find_placement(memory.db, key)
+        if found is not None:
+            _drop(memory, key, found)
 
 
 def _pools_of(db: apsw.Connection, flavor: str) -> list[str]:
     return [name for (name,) in fetch(db, POOLS_OF_FLAVOR, (flavor,))]
 
 
-def get_flavor(db: apsw.Connection, project: str, name: str) -> Flavor | None:
-    """Read a flavor of a project."""
-    if not fetch(db, FLAVOR_FIND, (project, name)):
+@reads(FlavorGet)
+def get_flavor(engine: Engine, command: FlavorGet) -> Flavor | None:
+    """Read by primary key."""
+    if not fetch(engine.reader, FLAVOR_FIND, (command.project, command.name)):
         return None
-    return Flavor(name, _pools_of(db, name))
+    return Flavor(command.name, _pools_of(engine.reader, command.name))
 
 
-def list_flavors(
-    db: apsw.Connection, project: str, marker: str | None, limit: int
-) -> list[Flavor]:
-    """Read a page of a project's flavors."""
-    rows = fetch(db, FLAVOR_LIST, (project, marker or "", limit))
-    return [Flavor(name, _pools_of(db, name)) for (name,) in rows]
+@reads(FlavorList)
+def list_flavors(engine: Engine, command: FlavorList) -> list[Flavor]:
+    """Walk over the primary key."""
+    bindings = (command.project, command.marker or "", command.limit)
+    rows = fetch(engine.reader, FLAVOR_LIST, bindings)
+    return [Flavor(name, _pools_of(engine.reader, name)) for (name,) in rows]
 
 
-def get_placement(db: apsw.Connection, place: Place) -> Placement | None:
-    """Read where a queue is."""
-    rows = fetch(db, PLACEMENT_FIND, place)
+@writes(FlavorPut, grows=True)
+def put_flavor(memory: Memory, command: FlavorPut) -> None:
+    """Insert a row, and store the flavor in those of the pools."""
+    for pool in command.pools:
+        if _find_pool(memory.db, pool) is None:
+            raise PoolNotFound(f"Pool {pool} does not exist")
+    memory.db.execute(POOLS_UNTAG, (command.name,))
+    for pool in command.pools:
+        memory.db.execute(POOL_TAG, (pool, command.name))
+    memory.db.execute(FLAVOR_PUT, (command.project, command.name))
+    _change(memory)
+
+
+@writes(FlavorDelete)
+def delete_flavor(memory: Memory, command: FlavorDelete) -> None:
+    """Delete the row."""
+    if not fetch(memory.db, FLAVOR_DELETE, (command.project, command.name)):
+        return
+    if not fetch(memory.db, FLAVOR_ANYWHERE, (command.name,)):
+        memory.db.execute(POOLS_UNTAG, (command.name,))
+    _change(memory)
+
+
+# -- placements -------------------------------------------------------------
+
+
+def _find_placement(db: apsw.Connection, key: QueueKey) -> Placement | None:
+    rows = fetch(db, PLACEMENT_FIND, key)
     return Placement(*rows[0]) if rows else None
+
+
+def _find_epoch(
+    memory: Memory,
+    command: PlacementDrop | PlacementMove | PlacementRenew | PlacementArrive,
+) -> tuple[QueueKey, Placement | None]:
+    """Find the placement of a queue if it has the epoch of the command."""
+    key = QueueKey(command.space, command.queue)
+    found = _find_placement(memory.db, key)
+    return key, found if found is not None and found.epoch == command.epoch else None
+
+
+@reads(PlacementGet)
+def get_placement(engine: Engine, command: PlacementGet) -> Placement | None:
+    """Read by primary key."""
+    return _find_placement(engine.reader, QueueKey(command.space, command.queue))
 
 
 def _placed(rows: list[Row]) -> list[PlacedQueue]:
     return [PlacedQueue(row[0], row[1], Placement(*row[2:])) for row in rows]
 
 
-def list_placements(
-    db: apsw.Connection, pool: str, marker: tuple[str, str] | None, limit: int
-) -> list[PlacedQueue]:
-    """Read a page of what is in a pool."""
-    return _placed(fetch(db, PLACEMENT_LIST, (pool, *(marker or ("", "")), limit)))
+@reads(PlacementList)
+def list_placements(engine: Engine, command: PlacementList) -> list[PlacedQueue]:
+    """Walk over an index."""
+    after = command.marker or ("", "")
+    bindings = (command.pool, *after, command.limit)
+    return _placed(fetch(engine.reader, PLACEMENT_LIST, bindings))
 
 
-def list_moves(db: apsw.Connection, before: float, limit: int) -> list[PlacedQueue]:
-    """Read the moves with the earliest leases."""
-    return _placed(fetch(db, PLACEMENT_MOVES, (before, limit)))
+@reads(PlacementMoves)
+def list_moves(engine: Engine, command: PlacementMoves) -> list[PlacedQueue]:
+    """Walk over an index."""
+    bindings = (command.before, command.limit)
+    return _placed(fetch(engine.reader, PLACEMENT_MOVES, bindings))
 
 
-def pools_of_project(db: apsw.Connection, project: str) -> list[str]:
-    """Read which pools have queues of a project."""
-    return [pool for (pool,) in fetch(db, PLACED_POOLS, (project,))]
+@reads(PlacementPools)
+def pools_of_project(engine: Engine, command: PlacementPools) -> list[str]:
+    """Read the maintained counters of the project."""
+    return [pool for (pool,) in fetch(engine.reader, PLACED_POOLS, (command.project,))]
 
 
-def count_placements(db: apsw.Connection, pool: str) -> int:
-    """Read how many placements name a pool."""
+@reads(PlacementCount)
+def count_placements(engine: Engine, command: PlacementCount) -> int:
+    """Add up the maintained counters of the pool."""
+    return _count_placements(engine.reader, command.pool)
+
+
+def _count_placements(db: apsw.Connection, pool: str) -> int:
     number: int = fetch(db, PLACED_COUNT, (pool,))[0][0]
     return number
 
 
-# -- pools and flavors ------------------------------------------------------
-
-
-def _change(ledger: Ledger) -> int:
-    number: int = fetch(ledger.db, REVISION_NEXT)[0][0]
+def _next_epoch(memory: Memory) -> int:
+    number: int = fetch(memory.db, EPOCH_NEXT)[0][0]
     return number
 
 
-@grows
-def put_pool(ledger: Ledger, pool: Pool) -> None:
-    """Make or replace a pool."""
-    holder = fetch(ledger.db, POOL_OF_URI, (pool.uri,))
-    if holder and holder[0][0] != pool.name:
-        raise PoolExists(f"uri: the pool {holder[0][0]} has this URI.")
-    old = get_pool(ledger.db, pool.name)
-    number = _change(ledger)
-    if old is not None and (old.uri, old.options) == (pool.uri, pool.options):
-        number = old.revision
-    options = msgspec.json.encode(pool.options).decode()
-    ledger.db.execute(
-        POOL_PUT, (pool.name, pool.uri, pool.weight, pool.flavor, options, number)
-    )
-
-
-def delete_pool(ledger: Ledger, name: str, forget: bool) -> None:
-    """Remove a pool that may be removed."""
-    pool = get_pool(ledger.db, name)
-    if pool is None:
-        return
-    if (
-        pool.flavor is not None
-        and fetch(ledger.db, FLAVOR_ANYWHERE, (pool.flavor,))
-        and _pools_of(ledger.db, pool.flavor) == [name]
-    ):
-        raise PoolInUse(
-            f"Pool {name} is the last one of the flavor {pool.flavor}: give the flavor "
-            "another pool, or delete the flavor, first."
-        )
-    queues = count_placements(ledger.db, name)
-    if queues and not forget:
-        raise PoolInUse(
-            f"Pool {name} holds {queues} queue{'s' * (queues != 1)}: drain it first."
-        )
-    _forget(ledger, name)
-    ledger.db.execute(POOL_DELETE, (name,))
-    _change(ledger)
-
-
-def _forget(ledger: Ledger, pool: str) -> None:
-    """Forget the placements in a pool, and end the moves to it."""
-    for row in fetch(ledger.db, PLACEMENT_TOWARDS, (pool,)):
-        place = Place(*row)
-        found = get_placement(ledger.db, place)
-        if found is not None:
-            _set(ledger, place, found, found.pool, _next_epoch(ledger))
-    for row in fetch(ledger.db, PLACEMENT_OF_POOL, (pool,)):
-        place = Place(*row)
-        found = get_placement(ledger.db, place)
-        if found is not None:
-            _drop(ledger, place, found)
-
-
-@grows
-def put_flavor(ledger: Ledger, project: str, name: str, pools: list[str]) -> None:
-    """Give a project a flavor of these pools."""
-    for pool in pools:
-        if get_pool(ledger.db, pool) is None:
-            raise PoolNotFound(f"Pool {pool} does not exist")
-    ledger.db.execute(POOLS_UNTAG, (name,))
-    for pool in pools:
-        ledger.db.execute(POOL_TAG, (pool, name))
-    ledger.db.execute(FLAVOR_PUT, (project, name))
-    _change(ledger)
-
-
-def delete_flavor(ledger: Ledger, project: str, name: str) -> None:
-    """Take a flavor from a project."""
-    if not fetch(ledger.db, FLAVOR_DELETE, (project, name)):
-        return
-    if not fetch(ledger.db, FLAVOR_ANYWHERE, (name,)):
-        ledger.db.execute(POOLS_UNTAG, (name,))
-    _change(ledger)
-
-
-# -- placements -------------------------------------------------------------
-
-
-def _next_epoch(ledger: Ledger) -> int:
-    number: int = fetch(ledger.db, EPOCH_NEXT)[0][0]
-    return number
-
-
-def _count(ledger: Ledger, pool: str | None, project: str, change: int) -> None:
+def _count(memory: Memory, pool: str | None, space: str, change: int) -> None:
     if pool is not None:
-        ledger.db.execute(PLACED_ADD, (pool, project, change))
-        ledger.db.execute(PLACED_TIDY, (pool, project))
+        memory.db.execute(PLACED_ADD, (pool, space, change))
+        memory.db.execute(PLACED_TIDY, (pool, space))
 
 
 def _set(
-    ledger: Ledger,
-    place: Place,
+    memory: Memory,
+    key: QueueKey,
     old: Placement,
     pool: str,
     epoch: int,
     move: tuple[str | None, float] = (None, 0.0),
 ) -> None:
     target, lease = move
-    ledger.db.execute(PLACEMENT_SET, (*place, pool, epoch, target, lease))
+    memory.db.execute(PLACEMENT_SET, (*key, pool, epoch, target, lease))
     for name, change in (
         (pool, 1),
         (target, 1),
         (old.pool, -1),
         (old.target, -1),
     ):
-        _count(ledger, name, place.project, change)
+        _count(memory, name, key.space, change)
 
 
-def _drop(ledger: Ledger, place: Place, old: Placement) -> None:
-    ledger.db.execute(PLACEMENT_DROP, place)
-    _count(ledger, old.pool, place.project, -1)
-    _count(ledger, old.target, place.project, -1)
+def _drop(memory: Memory, key: QueueKey, old: Placement) -> None:
+    memory.db.execute(PLACEMENT_DROP, key)
+    _count(memory, old.pool, key.space, -1)
+    _count(memory, old.target, key.space, -1)
 
 
-@grows
-def add_placement(ledger: Ledger, place: Place, pool: str, chosen: int) -> Placement:
-    """Place a queue that is not placed."""
-    found = get_placement(ledger.db, place)
+@writes(PlacementAdd, grows=True)
+def add_placement(memory: Memory, command: PlacementAdd) -> Placement:
+    """Insert a row, unless the queue is placed."""
+    key = QueueKey(command.space, command.queue)
+    found = _find_placement(memory.db, key)
     if found is not None:
         return found
-    if revision(ledger.db) != chosen:
+    if _revision(memory.db) != command.revision:
         raise CatalogChanged("the pools were changed meanwhile")
-    epoch = _next_epoch(ledger)
-    ledger.db.execute(PLACEMENT_ADD, (*place, pool, epoch))
-    _count(ledger, pool, place.project, 1)
-    row = None if pool == HOME else get_pool(ledger.db, pool)
+    pool, epoch = command.pool, _next_epoch(memory)
+    memory.db.execute(PLACEMENT_ADD, (*key, pool, epoch))
+    _count(memory, pool, command.space, 1)
+    row = None if pool == HOME else _find_pool(memory.db, pool)
     return Placement(pool, epoch, epoch, 0 if row is None else row.revision)
 
 
-def drop_placement(ledger: Ledger, place: Place, epoch: int) -> bool:
-    """Forget a placement of this epoch."""
-    found = get_placement(ledger.db, place)
-    if found is None or found.epoch != epoch or found.target is not None:
+@writes(PlacementDrop)
+def drop_placement(memory: Memory, command: PlacementDrop) -> bool:
+    """Delete the row."""
+    key, found = _find_epoch(memory, command)
+    if found is None or found.target is not None:
         return False
-    _drop(ledger, place, found)
+    _drop(memory, key, found)
     return True
 
 
-def move_placement(
-    ledger: Ledger, place: Place, epoch: int, target: str | None, lease: float
-) -> Placement | None:
+@writes(PlacementMove)
+def move_placement(memory: Memory, command: PlacementMove) -> Placement | None:
     """Begin a move, take it over, or give it up."""
-    found = get_placement(ledger.db, place)
-    if found is None or found.epoch != epoch:
+    key, found = _find_epoch(memory, command)
+    target = command.target
+    if found is None or (target and _find_pool(memory.db, target) is None):
         return None
-    if target and get_pool(ledger.db, target) is None:
-        return None
-    lease = 0.0 if target is None else lease
-    _set(ledger, place, found, found.pool, _next_epoch(ledger), (target, lease))
-    return get_placement(ledger.db, place)
+    move = (target, 0.0 if target is None else command.lease)
+    _set(memory, key, found, found.pool, _next_epoch(memory), move)
+    return _find_placement(memory.db, key)
 
 
-def renew_placement(ledger: Ledger, place: Place, epoch: int, lease: float) -> bool:
+@writes(PlacementRenew)
+def renew_placement(memory: Memory, command: PlacementRenew) -> bool:
     """Set the lease of a move."""
-    found = get_placement(ledger.db, place)
-    if found is None or found.epoch != epoch or found.target is None:
+    key, found = _find_epoch(memory, command)
+    if found is None or found.target is None:
         return False
-    _set(ledger, place, found, found.pool, epoch, (found.target, lease))
+    move = (found.target, command.lease)
+    _set(memory, key, found, found.pool, command.epoch, move)
     return True
 
 
-def arrive_placement(ledger: Ledger, place: Place, epoch: int) -> bool:
+@writes(PlacementArrive)
+def arrive_placement(memory: Memory, command: PlacementArrive) -> bool:
     """End a move."""
-    found = get_placement(ledger.db, place)
-    if found is None or found.epoch != epoch or found.target is None:
+    key, found = _find_epoch(memory, command)
+    if found is None or found.target is None:
         return False
-    _set(ledger, place, found, found.target, epoch)
+    _set(memory, key, found, found.target, command.epoch)
     return True

@@ -9,9 +9,9 @@ import apsw
 
 from zaqarserver.errors import SettingsError, StoreRefused
 from zaqarserver.storage.sqlite import recovery
+from zaqarserver.storage.sqlite.connection import fetch, is_damage
 from zaqarserver.storage.sqlite.location import FileLock
 from zaqarserver.storage.sqlite.pages import SUM, bad_pages
-from zaqarserver.storage.sqlite.statements import fetch, is_damage
 
 #: How many problems of one kind are told one by one.
 _MOST = 20

@@ -1,37 +1,107 @@
-"""What is done to claims inside a transaction."""
+"""Claims, and what claims and time do to the states of messages.
+
+A row says whether its message is free, delayed or claimed. That is what was last
+written: :func:`settle` brings the rows of a backlog up to date before anything that
+depends on their states is done. ``Memory.due`` tells without a look at the file that
+there is nothing to bring up to date.
+
+**The claim walk.** :func:`take_free` reads the free rows of a backlog in their order,
+so its cost depends on what it takes. What could be in the way are rows that have
+expired and are not swept yet. They are passed a thousand at a time, each thousand in
+another transaction, and only once: the *floor* of a backlog is a row up to which no
+free row is live. A row that becomes free again lowers it. Delayed rows are not covered
+by it, since they become visible in another order; for those a walk starts at the
+beginning.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 import msgspec
 
 from zaqarserver.errors import ClaimNotFound
-from zaqarserver.storage.base import Claim, DeadLetter, Message
-from zaqarserver.storage.sqlite import statements as sql
-from zaqarserver.storage.sqlite.ids import encode_id
-from zaqarserver.storage.sqlite.ledger import Ledger
-from zaqarserver.storage.sqlite.messages import Again, Wanted, release, take_free
-from zaqarserver.storage.sqlite.statements import Row
-from zaqarserver.storage.sqlite.walks import read_message
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    ClaimDelete,
+    ClaimGet,
+    ClaimUpdate,
+    MessagePop,
+    QueueCommand,
+)
+from zaqarserver.storage.records import Claim, DeadLetter, Message
+from zaqarserver.storage.sqlite.backlogs import create_queue, find_due
+from zaqarserver.storage.sqlite.connection import Row, fetch
+from zaqarserver.storage.sqlite.engine import Engine, reads, writes
+from zaqarserver.storage.sqlite.ids import ById, encode_id
+from zaqarserver.storage.sqlite.memory import Memory, QueueRow
+from zaqarserver.storage.sqlite.walks import (
+    MESSAGE_COLUMNS,
+    choose_walk,
+    read_message,
+)
+from zaqarserver.storage.sqlite.writer import POSTPONE, Steps
 
-_BODY, _CLAIMS, _EXPIRES = 2, 5, 8
+#: How many claims, and delayed messages, one write brings up to date at most.
+SETTLE_CLAIMS = 10
+SETTLE_DELAYED = 100
+
+CLAIM_INSERT = """
+    INSERT INTO claim (seq, backlog, secret, ttl, grace, created, expires)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+CLAIM_FIND = ById("""
+    SELECT seq, secret, ttl, grace, created FROM claim
+     WHERE {number} = ?1 AND backlog = ?2 AND expires > ?3
+""")
+CLAIM_RENEW = """
+    UPDATE claim SET ttl = ?2, grace = ?3, created = ?4, expires = ?5 WHERE seq = ?1
+"""
+CLAIM_EXTEND = """
+    UPDATE message SET ttl = ?3, expires = ?4 WHERE claim = ?1 AND expires < ?2
+"""
+CLAIM_MESSAGES = f"""
+    SELECT {MESSAGE_COLUMNS}
+      FROM message m JOIN claim c ON c.seq = m.claim
+     WHERE m.claim = ? AND m.expires > ?
+     ORDER BY m.seq
+"""  # noqa: S608 - constants only
+CLAIM_RELEASE = """
+    UPDATE message SET claim = NULL, state = (visible IS NOT NULL)
+     WHERE claim = ?
+    RETURNING seq, visible
+"""
+CLAIM_DELETE = "DELETE FROM claim WHERE seq = ?"
+CLAIM_DUE = """
+    SELECT seq FROM claim WHERE backlog = ? AND expires <= ? ORDER BY expires LIMIT ?
+"""
+MESSAGE_SHOW = """
+    UPDATE message SET state = 0, visible = NULL
+     WHERE seq IN (SELECT seq FROM message
+                    WHERE backlog = ? AND state = 1 AND visible <= ?
+                    ORDER BY visible LIMIT ?)
+    RETURNING seq
+"""
+MESSAGE_CLAIM = (
+    "UPDATE message SET state = 2, claim = ?, claims = claims + 1 WHERE seq = ?"
+)
+MESSAGE_CLAIM_EXTEND = """
+    UPDATE message SET state = 2, claim = ?, claims = claims + 1,
+                       ttl = ?, expires = ?
+     WHERE seq = ?
+"""
+MESSAGE_MOVE = """
+    UPDATE message SET backlog = ?2, state = 0, claim = NULL, claims = 0,
+                       visible = NULL, ttl = ?3, expires = ?4
+     WHERE seq = ?1
+"""
+
+#: Columns of :data:`MESSAGE_COLUMNS`.
+_BODY, _TTL, _CLAIMS, _EXPIRES = 2, 3, 5, 8
 
 
-class Terms(msgspec.Struct, frozen=True, gc=False):
-    """How long a claim lives, and its messages after it.
-
-    Attributes:
-        ttl: Seconds.
-        grace: Seconds.
-    """
-
-    ttl: int
-    grace: int
-
-
-class Held(NamedTuple):
+class ClaimRow(NamedTuple):
     """A live claim as stored."""
 
     seq: int
@@ -41,68 +111,138 @@ class Held(NamedTuple):
     created: float
 
 
-def create(
-    ledger: Ledger,
-    project: str,
-    queue: str,
-    wanted: Wanted,
-    terms: Terms,
-    dead_letter: DeadLetter | None,
-) -> Claim | Again | None:
-    """Claim the oldest free messages; see the contract."""
-    entry = ledger.entry(project, queue)
-    if entry is None:
+# -- states -----------------------------------------------------------------
+
+
+async def settled(
+    engine: Engine, command: QueueCommand[Any], now: float
+) -> QueueRow | None:
+    """Return a queue once the states of its rows are those at ``now``."""
+    while (queue := engine.queue(command)) is not None:
+        due = engine.memory.committed_due(engine.reader, queue.backlog)
+        if now < due or await engine.writer.submit(settle, queue.backlog, now):
+            break
+    return queue
+
+
+def settle(memory: Memory, backlog: int, now: float) -> bool:
+    """Free the messages of expired claims and show those that were delayed.
+
+    After it, a row's state is the message's state at ``now``.
+
+    Returns:
+        Whether it is done; some is left otherwise.
+    """
+    if now < memory.due_of(backlog):
+        return True
+    claims = fetch(memory.db, CLAIM_DUE, (backlog, now, SETTLE_CLAIMS))
+    for (claim,) in claims:
+        release(memory, backlog, claim)
+    shown = fetch(memory.db, MESSAGE_SHOW, (backlog, now, SETTLE_DELAYED))
+    for (seq,) in shown:
+        memory.lower_floor(backlog, seq)
+    if len(claims) == SETTLE_CLAIMS or len(shown) == SETTLE_DELAYED:
+        return False
+    find_due(memory, backlog)
+    return True
+
+
+def release(memory: Memory, backlog: int, claim: int) -> None:
+    """End a claim and free its messages."""
+    rows = fetch(memory.db, CLAIM_RELEASE, (claim,))
+    memory.db.execute(CLAIM_DELETE, (claim,))
+    for seq, visible in rows:
+        if visible is None:
+            memory.lower_floor(backlog, seq)
+        else:
+            memory.lower_due(backlog, visible)
+    memory.count(backlog, claimed=-len(rows))
+
+
+def take_free(
+    memory: Memory, command: ClaimCreate | MessagePop, dead_letters: str | None = None
+) -> Steps[tuple[int, list[Row]]]:
+    """Find the oldest free rows; the caller must take every one of them away.
+
+    A run of more than :data:`~zaqarserver.storage.sqlite.walks.STEP` expired rows may
+    make them fewer than the limit, but never none.
+
+    Args:
+        memory: The memory.
+        command: The queue, the limit and the time.
+        dead_letters: Another queue that the store must not refuse.
+
+    Returns:
+        The backlog and the rows.
+    """
+    walk = choose_walk(claimed=False, delayed=command.include_delayed)
+    position = 0
+    while (queue := memory.queue(command.space, command.queue)) is not None:
+        if dead_letters is not None:
+            memory.check_seal(command.space, dead_letters)
+        backlog = queue.backlog
+        if settle(memory, backlog, command.now):
+            after = (memory.floor(backlog), position)
+            rows, last = walk.step(
+                memory.db, backlog, after, command.now, command.limit
+            )
+            if rows:
+                memory.raise_floor(backlog, rows[-1][0])
+            if rows or last is None:
+                return backlog, rows
+            memory.raise_floor(backlog, last)
+            position = last
+        yield POSTPONE
+    return 0, []
+
+
+# -- claims -----------------------------------------------------------------
+
+
+@reads(ClaimCreate)
+async def create(engine: Engine, command: ClaimCreate) -> Claim | None:
+    """Return without a transaction if the queue does not exist."""
+    if engine.queue(command) is None:
         return None
+    return await engine.writer.submit(_create, command)
+
+
+def _create(memory: Memory, command: ClaimCreate) -> Steps[Claim | None]:
+    now, dead_letter = command.now, command.dead_letter
+    name = None if dead_letter is None else dead_letter.queue
+    backlog, rows = yield from take_free(memory, command, name)
     if dead_letter is not None:
-        ledger.seals.check(project, dead_letter.queue)
-    now = wanted.now
-    rows = take_free(ledger, entry.backlog, wanted)
-    if isinstance(rows, Again):
-        return rows
-    if dead_letter is not None:
-        rows = _move_exhausted(ledger, project, entry.backlog, rows, dead_letter, now)
+        rows = _move_exhausted(memory, command, backlog, rows, dead_letter)
     if not rows:
         return None
-    seq, secret = ledger.sequence.take(now)
-    messages = _hold(ledger, rows, seq, encode_id(seq, secret), terms, now)
-    _insert(ledger, entry.backlog, (seq, secret), terms, now)
-    ledger.count(entry.backlog, claimed=len(rows))
-    return Claim(encode_id(seq, secret), terms.ttl, terms.grace, 0, messages)
-
-
-def _insert(
-    ledger: Ledger, backlog: int, key: tuple[int, int], terms: Terms, now: float
-) -> None:
-    seq, secret = key
-    expires = now + terms.ttl
-    ledger.db.execute(
-        sql.CLAIM_INSERT, (seq, backlog, secret, terms.ttl, terms.grace, now, expires)
+    seq, secret = memory.sequence.take(now)
+    messages = _hold(memory, rows, seq, encode_id(seq, secret), command)
+    expires = now + command.ttl
+    memory.db.execute(
+        CLAIM_INSERT, (seq, backlog, secret, command.ttl, command.grace, now, expires)
     )
-    ledger.lower_due(backlog, expires)
+    memory.lower_due(backlog, expires)
+    memory.count(backlog, claimed=len(rows))
+    return Claim(encode_id(seq, secret), command.ttl, command.grace, 0, messages)
 
 
 def _hold(
-    ledger: Ledger,
-    rows: list[Row],
-    claim: int,
-    claim_id: str,
-    terms: Terms,
-    now: float,
+    memory: Memory, rows: list[Row], claim: int, claim_id: str, command: ClaimCreate
 ) -> list[Message]:
     """Put free rows under a claim, with the extension of ``rest-v2`` 5.4."""
-    end = now + terms.ttl
-    lasting = terms.ttl + terms.grace
+    end = command.now + command.ttl
+    lasting = command.ttl + command.grace
     messages = []
     for row in rows:
-        message = read_message(row, now)
+        message = read_message(row, command.now)
         ttl = message.ttl
         if row[_EXPIRES] < end:
             ttl = lasting
-            ledger.db.execute(
-                sql.MESSAGE_CLAIM_EXTEND, (claim, ttl, end + terms.grace, row[0])
+            memory.db.execute(
+                MESSAGE_CLAIM_EXTEND, (claim, ttl, end + command.grace, row[0])
             )
         else:
-            ledger.db.execute(sql.MESSAGE_CLAIM, (claim, row[0]))
+            memory.db.execute(MESSAGE_CLAIM, (claim, row[0]))
         messages.append(
             msgspec.structs.replace(
                 message,
@@ -115,76 +255,76 @@ def _hold(
 
 
 def _move_exhausted(
-    ledger: Ledger,
-    project: str,
+    memory: Memory,
+    command: ClaimCreate,
     backlog: int,
     rows: list[Row],
     dead_letter: DeadLetter,
-    now: float,
 ) -> list[Row]:
     """Move what was claimed too often; return the other rows."""
     most = dead_letter.max_claim_count
     exhausted = [row for row in rows if row[_CLAIMS] >= most]
     if not exhausted:
         return rows
-    name = dead_letter.queue
-    target = (ledger.entry(project, name) or ledger.create(project, name, {})).backlog
+    key = (command.space, dead_letter.queue)
+    target = (memory.queue(*key) or create_queue(memory, *key)).backlog
     for row in exhausted:
-        ttl, expires = row[3], row[_EXPIRES]
+        ttl, expires = row[_TTL], row[_EXPIRES]
         if dead_letter.ttl is not None:
-            ttl, expires = dead_letter.ttl, now + dead_letter.ttl
-        ledger.db.execute(sql.MESSAGE_MOVE, (row[0], target, ttl, expires))
-        ledger.lower_due(target, expires)
-        ledger.lower_floor(target, row[0])
+            ttl, expires = dead_letter.ttl, command.now + dead_letter.ttl
+        memory.db.execute(MESSAGE_MOVE, (row[0], target, ttl, expires))
+        memory.lower_due(target, expires)
+        memory.lower_floor(target, row[0])
     size = sum(len(row[_BODY]) for row in exhausted)
-    ledger.count(backlog, -len(exhausted), size=-size)
-    ledger.count(target, len(exhausted), size=size)
+    memory.count(backlog, -len(exhausted), size=-size)
+    memory.count(target, len(exhausted), size=size)
     return [row for row in rows if row[_CLAIMS] < most]
 
 
-def find(db: apsw.Connection, backlog: int, claim_id: str, now: float) -> Held | None:
-    """Find a live claim by its id."""
-    row = sql.CLAIM_FIND.find(db, claim_id, backlog, now)
-    return None if row is None else Held(*row)
+def find_claim(
+    db: apsw.Connection, queue: QueueRow | None, claim_id: str, now: float
+) -> ClaimRow | None:
+    """Find a live claim of a queue by its id."""
+    if queue is None:
+        return None
+    row = CLAIM_FIND.find(db, claim_id, queue.backlog, now)
+    return None if row is None else ClaimRow(*row)
 
 
-def get(db: apsw.Connection, backlog: int, claim_id: str, now: float) -> Claim:
-    """Read a live claim with what it holds."""
-    held = find(db, backlog, claim_id, now)
-    if held is None:
-        raise ClaimNotFound(f"no live claim {claim_id!r}")
-    rows = sql.fetch(db, sql.CLAIM_MESSAGES, (held.seq, now))
+@reads(ClaimGet)
+def get(engine: Engine, command: ClaimGet) -> Claim:
+    """Read by primary key."""
+    queue, now = engine.queue(command), command.now
+    found = find_claim(engine.reader, queue, command.claim_id, now)
+    if found is None:
+        return command.missing()
+    rows = fetch(engine.reader, CLAIM_MESSAGES, (found.seq, now))
     return Claim(
-        id=claim_id,
-        ttl=held.ttl,
-        grace=held.grace,
-        age=max(0, int(now - held.created)),
+        id=command.claim_id,
+        ttl=found.ttl,
+        grace=found.grace,
+        age=max(0, int(now - found.created)),
         messages=[read_message(row, now) for row in rows],
     )
 
 
-def update(
-    ledger: Ledger, project: str, queue: str, claim_id: str, terms: Terms, now: float
-) -> None:
-    """Renew a live claim."""
-    entry = ledger.entry(project, queue)
-    held = None if entry is None else find(ledger.db, entry.backlog, claim_id, now)
-    if entry is None or held is None:
-        raise ClaimNotFound(f"no live claim {claim_id!r}")
-    end = now + terms.ttl
-    ledger.db.execute(sql.CLAIM_RENEW, (held.seq, terms.ttl, terms.grace, now, end))
-    ledger.db.execute(
-        sql.CLAIM_EXTEND,
-        (held.seq, end, terms.ttl + terms.grace, end + terms.grace),
-    )
-    ledger.lower_due(entry.backlog, end)
+@writes(ClaimUpdate)
+def update(memory: Memory, command: ClaimUpdate) -> None:
+    """Renew the row, and extend its messages."""
+    queue, now = memory.queue(command.space, command.queue), command.now
+    found = find_claim(memory.db, queue, command.claim_id, now)
+    if queue is None or found is None:
+        raise ClaimNotFound(f"no live claim {command.claim_id!r}")
+    ttl, grace, end = command.ttl, command.grace, now + command.ttl
+    memory.db.execute(CLAIM_RENEW, (found.seq, ttl, grace, now, end))
+    memory.db.execute(CLAIM_EXTEND, (found.seq, end, ttl + grace, end + grace))
+    memory.lower_due(queue.backlog, end)
 
 
-def delete(ledger: Ledger, project: str, queue: str, claim_id: str, now: float) -> None:
+@writes(ClaimDelete)
+def delete(memory: Memory, command: ClaimDelete) -> None:
     """Release a live claim."""
-    entry = ledger.entry(project, queue)
-    if entry is None:
-        return
-    held = find(ledger.db, entry.backlog, claim_id, now)
-    if held is not None:
-        release(ledger, entry.backlog, held.seq)
+    queue = memory.queue(command.space, command.queue)
+    found = find_claim(memory.db, queue, command.claim_id, command.now)
+    if queue is not None and found is not None:
+        release(memory, queue.backlog, found.seq)

@@ -1,27 +1,35 @@
 """Notices, and the deliveries that are made of them.
 
-A post leaves one notice, whatever the number of subscriptions. Taking
-deliveries first spreads notices over the subscriptions, a bounded number at a
-time, then gives out the oldest delivery of each subscription that is due. The
-``due`` of a subscription is also its lease: it is set forward when a delivery is
-given out, so that it comes up again by itself if its taker dies.
+A post stores one notice, whatever the number of subscriptions. Taking deliveries first
+spreads notices over the subscriptions, a bounded number at a time, then takes
+the oldest delivery of each subscription that is due. The ``due`` of a subscription is
+also its lease: it is set forward when a delivery is taken, so that the subscription is
+due again if its taker dies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import apsw
 import msgspec
 
-from zaqarserver.storage.base import NewMessage
-from zaqarserver.storage.sqlite.ledger import Ledger
-from zaqarserver.storage.sqlite.statements import Row, fetch
-from zaqarserver.storage.sqlite.subscriptions import COLUMNS, read_subscription
+from zaqarserver.storage.commands import MessagePost
+from zaqarserver.storage.sqlite.connection import Row, fetch
+from zaqarserver.storage.sqlite.engine import Engine, reads, writes
+from zaqarserver.storage.sqlite.memory import Memory
+from zaqarserver.storage.sqlite.subscriptions import (
+    COLUMNS,
+    listeners,
+    read_subscription,
+)
+from zaqarserver.storage.sqlite.writer import Steps
 from zaqarserver.storage.subscriptions import (
     NOTICE_MESSAGES,
     Delivery,
+    DeliveryDue,
+    DeliverySettle,
+    DeliveryTake,
     Noticed,
     Posted,
 )
@@ -39,7 +47,7 @@ NOTICE_NEXT = """
     SELECT id, project, source, newest, reached FROM notice
      WHERE reached >= 0 ORDER BY id LIMIT 1
 """
-NOTICE_AUDIENCE = """
+NOTICE_LISTENERS = """
     SELECT seq FROM subscription
      WHERE project = ? AND source = ? AND seq > ? AND seq <= ? AND expires > ?
        AND volatile = 0 AND (confirmed OR NOT ?)
@@ -75,14 +83,8 @@ SUBSCRIPTION_DUE = """
      WHERE seq = ?2 AND expires > 0
 """
 SUBSCRIPTION_LEASE = "UPDATE subscription SET due = ?, leased = 1 WHERE seq = ?"
-#: One process has the store: what was out when it opens is nobody's any more.
-LEASES_END = """
-    UPDATE subscription SET due = iif(parked IS NULL, 0, NULL),
-                            parked = iif(parked IS NULL, NULL, 0), leased = 0
-     WHERE leased = 1
-"""
 NEXT_DUE = "SELECT min(due) FROM subscription WHERE due IS NOT NULL"
-DEAD = (
+EXPIRED = (
     "SELECT seq, project, source, expires FROM subscription WHERE expires <= ? LIMIT 1"
 )
 SUBSCRIPTION_DELETE = "DELETE FROM subscription WHERE seq = ?"
@@ -91,158 +93,146 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Noticed]).decode
 
 
-def note(
-    ledger: Ledger,
-    project: str,
-    source: str,
-    messages: Sequence[NewMessage],
-    ids: Sequence[str],
-    now: float,
-) -> None:
-    """Leave notices of a post, if anybody listens."""
-    audience = ledger.audience(project, source)
-    listening = [name for name, end in audience.volatile if end > now]
-    if audience.until <= now and not listening:
-        return
-    noticed = [
-        Noticed(id_, new.body, new.ttl, new.delay, now + new.ttl)
-        for id_, new in zip(ids, messages, strict=True)
-    ]
-    if audience.until > now:
-        newest = ledger.sequence.last
-        for start in range(0, len(noticed), NOTICE_MESSAGES):
-            some = noticed[start : start + NOTICE_MESSAGES]
-            row = (project, source, _encode(some), len(some), newest)
-            ledger.db.execute(NOTICE_INSERT, row)
-        ledger.noticed = True
-    if listening:
-        ledger.posted.append(Posted(project, source, noticed, listening))
-
-
-class Taking(NamedTuple):
-    """How deliveries are taken; see the contract."""
-
-    now: float
-    limit: int
-    lease: float
-    confirmed_only: bool
-
-
-#: The messages of the notices that one call has decoded.
+#: The messages of notices, as far as one command has decoded them.
 Decoded = dict[int, list[Noticed]]
 
 
-def take(ledger: Ledger, taking: Taking) -> Generator[None, None, list[Delivery]]:
-    """Give out deliveries that are due."""
-    yield from _spread(ledger, taking)
+def store_notices(memory: Memory, command: MessagePost, ids: Sequence[str]) -> None:
+    """Store the notices of a post, if its queue has subscriptions."""
+    known = listeners(memory, command.space, command.queue)
+    now = command.now
+    volatile = [id_ for id_, end in known.volatile if end > now]
+    if known.until <= now and not volatile:
+        return
+    messages = [
+        Noticed(id_, new.body, new.ttl, new.delay, now + new.ttl)
+        for id_, new in zip(ids, command.messages, strict=True)
+    ]
+    if known.until > now:
+        newest = memory.sequence.last
+        for start in range(0, len(messages), NOTICE_MESSAGES):
+            some = messages[start : start + NOTICE_MESSAGES]
+            row = (command.space, command.queue, _encode(some), len(some), newest)
+            memory.db.execute(NOTICE_INSERT, row)
+        memory.noticed = True
+    if volatile:
+        memory.posted.append(Posted(command.space, command.queue, messages, volatile))
+
+
+@writes(DeliveryTake)
+def take(memory: Memory, command: DeliveryTake) -> Steps[list[Delivery]]:
+    """Spread notices, then take what is due."""
+    yield from _spread(memory, command)
     found: list[Delivery] = []
     decoded: Decoded = {}
-    for row in fetch(ledger.db, DELIVERY_DUE, (taking.now, taking.limit)):
-        delivery = _oldest(ledger, row, taking, decoded)
+    for row in fetch(memory.db, DELIVERY_DUE, (command.now, command.limit)):
+        delivery = _take_oldest(memory, row, command, decoded)
         if delivery is not None:
             found.append(delivery)
-        yield
+        yield None
     return found
 
 
-def _spread(ledger: Ledger, taking: Taking) -> Generator[None, None, None]:
+def _spread(memory: Memory, command: DeliveryTake) -> Steps[None]:
+    """Make deliveries of notices, the oldest first."""
     room = SPREAD
     while room > 0:
-        rows = fetch(ledger.db, NOTICE_NEXT)
+        rows = fetch(memory.db, NOTICE_NEXT)
         if not rows:
             return
-        notice, project, source, newest, reached = rows[0]
-        bounds = (project, source, reached, newest, taking.now)
+        notice, space, queue, newest, reached = rows[0]
+        bounds = (space, queue, reached, newest, command.now)
         chosen = fetch(
-            ledger.db, NOTICE_AUDIENCE, (*bounds, int(taking.confirmed_only), room)
+            memory.db, NOTICE_LISTENERS, (*bounds, int(command.confirmed_only), room)
         )
-        for number, (subscription,) in enumerate(chosen):
-            ledger.db.execute(DELIVERY_INSERT, (notice, subscription))
-            ledger.db.execute(DELIVERY_WAKE, (taking.now, subscription))
-            if number % STEP == STEP - 1:
-                yield
+        for number, (subscription,) in enumerate(chosen, 1):
+            memory.db.execute(DELIVERY_INSERT, (notice, subscription))
+            memory.db.execute(DELIVERY_WAKE, (command.now, subscription))
+            if number % STEP == 0:
+                yield None
         last = chosen[-1][0] if len(chosen) == room else None
-        ledger.db.execute(NOTICE_REACHED, (last, len(chosen), notice))
-        ledger.db.execute(NOTICE_TIDY, (notice,))
+        memory.db.execute(NOTICE_REACHED, (last, len(chosen), notice))
+        memory.db.execute(NOTICE_TIDY, (notice,))
         room -= max(1, len(chosen))
-        yield
+        yield None
 
 
-def _oldest(
-    ledger: Ledger, row: Row, taking: Taking, decoded: Decoded
+def _take_oldest(
+    memory: Memory, row: Row, command: DeliveryTake, decoded: Decoded
 ) -> Delivery | None:
     subscription, expires = row[0], row[-1]
-    rows = fetch(ledger.db, DELIVERY_OLDEST, (subscription,))
-    if not rows or expires <= taking.now:
-        ledger.db.execute(SUBSCRIPTION_DUE, (None, subscription))
+    rows = fetch(memory.db, DELIVERY_OLDEST, (subscription,))
+    if not rows or expires <= command.now:
+        memory.db.execute(SUBSCRIPTION_DUE, (None, subscription))
         return None
-    ledger.db.execute(SUBSCRIPTION_LEASE, (taking.now + taking.lease, subscription))
+    memory.db.execute(SUBSCRIPTION_LEASE, (command.now + command.lease, subscription))
     number, position, attempt, notice = rows[0]
     if notice not in decoded:
-        (text,) = fetch(ledger.db, NOTICE_MESSAGES_OF, (notice,))[0]
+        (text,) = fetch(memory.db, NOTICE_MESSAGES_OF, (notice,))[0]
         decoded[notice] = _decode(text)
     return Delivery(
         str(number),
-        read_subscription(row, taking.now),
+        read_subscription(row, command.now),
         decoded[notice],
         position,
         attempt,
     )
 
 
-def settle(
-    ledger: Ledger, key: str, position: int, attempt: int, due: float | None
-) -> None:
-    """Note how far a delivery got."""
+@writes(DeliverySettle)
+def settle(memory: Memory, command: DeliverySettle) -> None:
+    """Change or remove the row."""
     # SQLite compares the text as a number; one that is malformed matches no row.
-    rows = fetch(ledger.db, DELIVERY_FIND, (key,))
+    rows = fetch(memory.db, DELIVERY_FIND, (command.key,))
     if not rows:
         return
     number, notice, subscription, count = rows[0]
-    if position < count:
-        ledger.db.execute(DELIVERY_UPDATE, (position, attempt, number))
-        ledger.db.execute(SUBSCRIPTION_DUE, (due, subscription))
-        ledger.noticed = True
-        return
-    _finish(ledger, number, notice)
-    more = bool(fetch(ledger.db, DELIVERY_ANY, (subscription,)))
-    ledger.db.execute(SUBSCRIPTION_DUE, (0.0 if more else None, subscription))
-    ledger.noticed = ledger.noticed or more
+    due = command.due
+    if command.position < count:
+        progress = (command.position, command.attempt, number)
+        memory.db.execute(DELIVERY_UPDATE, progress)
+    else:
+        _finish(memory, number, notice)
+        more = fetch(memory.db, DELIVERY_ANY, (subscription,))
+        due = 0.0 if more else None
+    memory.db.execute(SUBSCRIPTION_DUE, (due, subscription))
+    memory.noticed = memory.noticed or due is not None
 
 
-def _finish(ledger: Ledger, number: int, notice: int) -> None:
-    ledger.db.execute(DELIVERY_DELETE, (number,))
-    ledger.db.execute(NOTICE_CLOSE, (notice,))
-    ledger.db.execute(NOTICE_TIDY, (notice,))
+def _finish(memory: Memory, number: int, notice: int) -> None:
+    memory.db.execute(DELIVERY_DELETE, (number,))
+    memory.db.execute(NOTICE_CLOSE, (notice,))
+    memory.db.execute(NOTICE_TIDY, (notice,))
 
 
-def next_due(db: apsw.Connection) -> float | None:
-    """Return when there is something to take."""
-    if fetch(db, NOTICE_WAITS):
+@reads(DeliveryDue)
+def next_due(engine: Engine, _command: DeliveryDue) -> float | None:
+    """Read the least of an index."""
+    if fetch(engine.reader, NOTICE_WAITS):
         return 0.0
-    due: float | None = fetch(db, NEXT_DUE)[0][0]
+    due: float | None = fetch(engine.reader, NEXT_DUE)[0][0]
     return due
 
 
-def dead(db: apsw.Connection, now: float) -> Row | None:
-    """Find a subscription that has ended."""
-    rows = fetch(db, DEAD, (now,))
+def expired_subscription(db: apsw.Connection, now: float) -> Row | None:
+    """Find a subscription that has expired."""
+    rows = fetch(db, EXPIRED, (now,))
     return rows[0] if rows else None
 
 
-def sweep(ledger: Ledger, now: float, room: int) -> int:
-    """Remove some of what ended subscriptions leave; return how many rows."""
-    row = dead(ledger.db, now)
+def sweep(memory: Memory, now: float, limit: int) -> int:
+    """Remove an expired subscription, or some of its deliveries; return how many."""
+    row = expired_subscription(memory.db, now)
     if row is None:
         return 0
-    subscription, project, source, expires = row
-    rows = fetch(ledger.db, DELIVERY_OF, (subscription, room))
+    subscription, space, queue, expires = row
+    rows = fetch(memory.db, DELIVERY_OF, (subscription, limit))
     for number, notice in rows:
-        _finish(ledger, number, notice)
-    if len(rows) < room:
-        ledger.db.execute(SUBSCRIPTION_DELETE, (subscription,))
-        ledger.forget_audience(project, source)
-        if expires > 0:  # what was deleted was taken off then
-            ledger.tally.add(project, subscriptions=-1)
-        return len(rows) + 1
-    return len(rows)
+        _finish(memory, number, notice)
+    if len(rows) == limit:
+        return limit
+    memory.db.execute(SUBSCRIPTION_DELETE, (subscription,))
+    memory.listeners.pop((space, queue), None)
+    if expires > 0:  # one that was deleted is not counted any more
+        memory.use(space, subscriptions=-1)
+    return len(rows) + 1

@@ -1,53 +1,53 @@
-"""The storage contract on SQLite; what each method promises is in the contract."""
+"""The storage contract on SQLite."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, ParamSpec, Self, TypeVar
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, ClassVar, Self, TypeVar
 
-from zaqarserver.errors import ClaimNotFound, StoreDamaged
-from zaqarserver.storage.base import (
-    Capability,
-    Claim,
-    DeadLetter,
-    Durability,
-    Message,
-    Metadata,
-    NewMessage,
-    Queue,
-    QueueStats,
-    StoreTime,
-    Volume,
-)
-from zaqarserver.storage.methods import ByMethods
+import apsw
+
+from zaqarserver.errors import SettingsError, StoreDamaged, Unavailable
+from zaqarserver.storage.base import Capability, Durability, Storage, StoreTime
+from zaqarserver.storage.commands import Command
 from zaqarserver.storage.sqlite import (
+    accounts,
+    catalog,
+    check,
     claims,
     deliveries,
-    grants,
+    maintenance,
+    messages,
+    moving,
     queues,
+    records,
     seals,
-    timekeeping,
-    walks,
+    subscriptions,
 )
-from zaqarserver.storage.sqlite import messages as stored
-from zaqarserver.storage.sqlite import statements as sql
-from zaqarserver.storage.sqlite.account_driver import AccountsOnSQLite
-from zaqarserver.storage.sqlite.catalog_driver import CatalogOnSQLite
-from zaqarserver.storage.sqlite.ledger import Entry
-from zaqarserver.storage.sqlite.location import parse_location
-from zaqarserver.storage.sqlite.messages import Again, Wanted
-from zaqarserver.storage.sqlite.moving_driver import MovingOnSQLite
-from zaqarserver.storage.sqlite.statements import Row
-from zaqarserver.storage.sqlite.subscriber_driver import SubscriptionsOnSQLite
+from zaqarserver.storage.sqlite.connection import failure
+from zaqarserver.storage.sqlite.engine import PERFORMERS, Engine
+from zaqarserver.storage.sqlite.location import Location, parse_location
+from zaqarserver.storage.subscriptions import Posted, ignore
 
-P = ParamSpec("P")
-T = TypeVar("T")
+R = TypeVar("R")
+
+#: The modules with the functions that perform commands: importing them fills the table.
+PARTS = (
+    accounts,
+    catalog,
+    claims,
+    deliveries,
+    messages,
+    moving,
+    queues,
+    records,
+    seals,
+    subscriptions,
+)
 
 
-class SQLiteStorage(
-    SubscriptionsOnSQLite, AccountsOnSQLite, CatalogOnSQLite, MovingOnSQLite, ByMethods
-):
+class SQLiteStorage(Storage):
     """A store in one file, or in memory for tests and trials.
 
     Args:
@@ -55,6 +55,13 @@ class SQLiteStorage(
     """
 
     option_names: ClassVar[frozenset[str]] = frozenset({"synchronous"})
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self._engine: Engine | None = None
+        self._damage: str | None = None
+        self._posted: Callable[[Posted], None] = ignore
+        self._noticed: Callable[[], None] = ignore
 
     @classmethod
     def from_uri(cls, uri: str, options: Mapping[str, str]) -> Self:
@@ -79,287 +86,104 @@ class SQLiteStorage(
 
     # -- life ---------------------------------------------------------------
 
+    def find_damage(self) -> Iterator[str]:
+        """Look at the log, each page, the structure and the counters."""
+        if self._location.path is None:
+            raise SettingsError("a store in memory cannot be checked")
+        return check.find_damage(self._location.path)
+
+    async def open(self) -> None:
+        """Open the file and take its lock."""
+        if self._engine is None:
+            self._damage = None
+            self._engine = Engine(self._location, self._call_back)
+
+    async def close(self) -> None:
+        """Commit what was accepted, copy the log, release the file."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.writer.drain()
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(None, engine.release)
+
+    @property
+    def _opened(self) -> Engine:
+        if self._engine is None:
+            raise Unavailable("the store is closed")
+        return self._engine
+
+    @property
+    def trouble(self) -> str | None:
+        """Damage that was found since the store was opened."""
+        return self._damage or self._opened.writer.damage
+
     async def ping(self) -> None:
         """Commit a small change and read it."""
-        await self._run(queues.pulse)
-        with self._translated:
-            sql.fetch(self._reader, sql.STORE_RESERVED)
-
-    async def volume(self) -> Volume:
-        """Add up the counters of the backlogs."""
-        with self._translated:
-            messages, claimed = sql.fetch(self._reader, sql.BACKLOG_VOLUMES)[0]
-        return Volume(int(messages - claimed), int(claimed))
-
-    async def store_time(self, now: float | None = None) -> StoreTime:
-        """Read a row; write it once a minute."""
-        with self._translated:
-            found = timekeeping.read(self._reader)
-        if now is not None and timekeeping.is_due(found, now):
-            await self._run(timekeeping.keep, now)
-        return timekeeping.told(found)
+        try:
+            await maintenance.ping(self._opened)
+        except apsw.Error as error:
+            raise self._read_failure(error) from error
 
     async def sweep(self, now: float, wall: float | None = None) -> int:
         """Remove up to a few hundred rows."""
-        wall = now if wall is None else wall
-        with self._translated:
-            due = sql.fetch(self._reader, sql.BACKLOG_NEXT_DUE, (now,))
-            ended = deliveries.dead(self._reader, now) is not None
-            ended = ended or grants.any_dead(self._reader, wall)
-            ended = ended or seals.any_over(self._reader, now)
-        if not due and not ended:
-            return 0
         try:
-            return await self._run_steps(queues.sweep, now, wall)
-        except StoreDamaged:
-            # What cannot be removed must not keep the sweeper from the rest.
-            return int(await self._run(queues.leave_alone, now))
-
-    # -- queues -------------------------------------------------------------
-
-    async def queue_create(self, project: str, queue: str, metadata: Metadata) -> bool:
-        """Insert a row and its backlog."""
-        if self._entry(project, queue) is not None:
-            return False
-        return await self._run(queues.create, project, queue, metadata)
-
-    async def queue_get(self, project: str, queue: str) -> Queue | None:
-        """Answer from memory mostly, also that there is none."""
-        entry = self._entry(project, queue)
-        if entry is None:
-            return None
-        return Queue(queue, dict(entry.metadata), entry.revision)
-
-    async def queue_update(
-        self, project: str, queue: str, metadata: Metadata, revision: int
-    ) -> None:
-        """Replace the row if it has the revision."""
-        await self._run(queues.update, project, queue, metadata, revision)
-
-    async def queue_delete(self, project: str, queue: str) -> None:
-        """Remove the row; the sweeper removes what was in the queue."""
-        if self._entry(project, queue) is not None:
-            await self._run(queues.delete, project, queue)
-
-    async def queue_list(
-        self,
-        project: str,
-        *,
-        marker: str | None,
-        limit: int,
-        name: str | None = None,
-        metadata: Mapping[str, Sequence[Any]] | None = None,
-    ) -> list[Queue]:
-        """Walk over the primary key."""
-        with self._translated:
-            return await queues.list_queues(
-                self._reader, project, marker or "", limit, name or "", metadata or {}
+            return await maintenance.sweep(
+                self._opened, now, now if wall is None else wall
             )
+        except apsw.Error as error:
+            raise self._read_failure(error) from error
 
-    async def queue_count(self, project: str) -> int:
-        """Answer from memory."""
-        return self._open_engine.ledger.tally.of(project).queues
+    async def store_time(self, now: float | None = None) -> StoreTime:
+        """Read a row; write it once a minute."""
+        try:
+            return await maintenance.store_time(self._opened, now)
+        except apsw.Error as error:
+            raise self._read_failure(error) from error
 
-    async def queue_stats(self, project: str, queue: str, now: float) -> QueueStats:
-        """Read the maintained counters and take off what has expired."""
-        entry = await self._settled(project, queue, now)
-        if entry is None:
-            return QueueStats()
-        with self._translated:
-            ledger = self._open_engine.ledger
-            return await queues.stats(self._reader, ledger, entry.backlog, now)
-
-    # -- messages -----------------------------------------------------------
-
-    async def message_post(
+    def watch(
         self,
-        project: str,
-        queue: str,
-        client_id: str,
-        messages: Sequence[NewMessage],
-        now: float,
-    ) -> list[str]:
-        """Insert the rows."""
-        args = (project, queue, client_id, messages, now)
-        if len(messages) <= stored.POST_STEP:
-            return await self._run(stored.post, *args)
-        return await self._run_steps(stored.post_many, *args)
+        posted: Callable[[Posted], None],
+        noticed: Callable[[], None],
+        forgotten: Callable[[], None] = ignore,
+    ) -> None:
+        """Register the callbacks; no other server can take this one for dead."""
+        del forgotten
+        self._posted = posted
+        self._noticed = noticed
 
-    async def message_list(
-        self,
-        project: str,
-        queue: str,
-        *,
-        marker: str | None,
-        limit: int,
-        now: float,
-        exclude_client: str | None = None,
-        include_claimed: bool = False,
-        include_delayed: bool = False,
-    ) -> list[Message]:
-        """Walk over the states that are asked for, a thousand rows at a time."""
-        entry = await self._settled(project, queue, now)
-        if entry is None:
-            return []
-        position: int | None = 0
-        if marker is not None:
-            with self._translated:
-                position = walks.position_of(self._reader, entry.backlog, marker)
-        walk = walks.choose_walk(claimed=include_claimed, delayed=include_delayed)
-        found: list[Row] = []
-        while position is not None:
-            with self._translated:
-                rows, position = walk.step(
-                    self._reader,
-                    entry.backlog,
-                    (position, position),
-                    now,
-                    limit - len(found),
-                    exclude_client,
+    def _call_back(self, posted: list[Posted], noticed: bool) -> None:
+        for post in posted:
+            self._posted(post)
+        if noticed:
+            self._noticed()
+
+    # -- commands -----------------------------------------------------------
+
+    @property
+    def commands(self) -> Collection[type[Command[Any]]]:
+        """All of the contract."""
+        return PERFORMERS.keys()
+
+    async def do(self, command: Command[R]) -> R:
+        """Call the function that performs the command."""
+        performer = PERFORMERS[type(command)]
+        engine = self._opened
+        result: Any
+        try:
+            if performer.writes:
+                result = await engine.writer.submit(
+                    performer.function, command, grows=performer.grows
                 )
-            found += rows
-            if position is not None:
-                await asyncio.sleep(0)
-        return [walks.read_message(row, now) for row in found]
+            else:
+                result = performer.function(engine, command)
+                if performer.waits:
+                    result = await result
+        except apsw.Error as error:
+            raise self._read_failure(error) from error
+        return result  # type: ignore[no-any-return]  # see reads and writes
 
-    async def message_get(
-        self, project: str, queue: str, ids: Sequence[str], now: float
-    ) -> list[Message]:
-        """Read by primary key."""
-        entry = self._entry(project, queue)
-        if entry is None:
-            return []
-        with self._translated:
-            found = [
-                walks.get_message(self._reader, entry.backlog, one, now)
-                for one in dict.fromkeys(ids)
-            ]
-        return [message for message in found if message is not None]
-
-    async def message_delete(
-        self,
-        project: str,
-        queue: str,
-        message_id: str,
-        claim_id: str | None,
-        now: float,
-    ) -> None:
-        """Delete by primary key."""
-        await self._run(stored.delete, project, queue, message_id, claim_id, now)
-
-    async def message_delete_many(
-        self,
-        project: str,
-        queue: str,
-        ids: Sequence[str],
-        claim_ids: Sequence[str] | None,
-        now: float,
-    ) -> None:
-        """Check all, then delete by primary key."""
-        await self._run(stored.delete_many, project, queue, ids, claim_ids, now)
-
-    async def message_pop(
-        self,
-        project: str,
-        queue: str,
-        limit: int,
-        now: float,
-        *,
-        include_delayed: bool = False,
-    ) -> list[Message]:
-        """Delete the first free rows."""
-        walk = walks.choose_walk(claimed=False, delayed=include_delayed)
-        return await self._again(
-            lambda at: self._run(
-                stored.pop, project, queue, Wanted(limit, now, walk, at)
-            )
-        )
-
-    async def message_purge(self, project: str, queue: str) -> None:
-        """Give the queue an empty backlog; the sweeper removes the old one."""
-        await self._run(queues.purge, project, queue)
-
-    # -- claims -------------------------------------------------------------
-
-    async def claim_create(
-        self,
-        project: str,
-        queue: str,
-        *,
-        ttl: int,
-        grace: int,
-        limit: int,
-        now: float,
-        include_delayed: bool = False,
-        dead_letter: DeadLetter | None = None,
-    ) -> Claim | None:
-        """Claim the first free rows.
-
-        A run of more than a thousand expired rows that were not swept yet may
-        make a claim smaller than ``limit``, never empty.
-        """
-        if self._entry(project, queue) is None:
-            return None
-        terms = claims.Terms(ttl, grace)
-        walk = walks.choose_walk(claimed=False, delayed=include_delayed)
-        return await self._again(
-            lambda at: self._run(
-                claims.create,
-                project,
-                queue,
-                Wanted(limit, now, walk, at),
-                terms,
-                dead_letter,
-            )
-        )
-
-    async def claim_get(
-        self, project: str, queue: str, claim_id: str, now: float
-    ) -> Claim:
-        """Read by primary key."""
-        entry = self._entry(project, queue)
-        if entry is None:
-            raise ClaimNotFound(f"no live claim {claim_id!r}")
-        with self._translated:
-            return claims.get(self._reader, entry.backlog, claim_id, now)
-
-    async def claim_update(
-        self,
-        project: str,
-        queue: str,
-        claim_id: str,
-        *,
-        ttl: int,
-        grace: int,
-        now: float,
-    ) -> None:
-        """Renew the row, and extend its messages."""
-        terms = claims.Terms(ttl, grace)
-        await self._run(claims.update, project, queue, claim_id, terms, now)
-
-    async def claim_delete(
-        self, project: str, queue: str, claim_id: str, now: float
-    ) -> None:
-        """Free the claim's rows."""
-        await self._run(claims.delete, project, queue, claim_id, now)
-
-    # -- how ----------------------------------------------------------------
-
-    async def _again(self, attempt: Callable[[int], asyncio.Future[T | Again]]) -> T:
-        """Make attempts until one is done; others run in between."""
-        result: T | Again = Again(0)
-        while isinstance(result, Again):
-            result = await attempt(result.position)
-        return result
-
-    async def _settled(self, project: str, queue: str, now: float) -> Entry | None:
-        """Return a queue after time has done its work on the rows at ``now``."""
-        engine = self._open_engine
-        while (entry := self._entry(project, queue)) is not None:
-            with self._translated:
-                due = engine.ledger.committed_due(engine.reader, entry.backlog)
-            if now < due:
-                break
-            if await self._run(stored.settle, entry.backlog, now):
-                break
-        return entry
+    def _read_failure(self, error: apsw.Error) -> Unavailable:
+        failed = failure(error)
+        if isinstance(failed, StoreDamaged):
+            self._damage = str(failed)
+        return failed

@@ -1,14 +1,22 @@
-"""The open store: its connections, threads and lock."""
+"""The open store, and the table of the functions that perform commands on it.
+
+A function stands beside its SQL and says which command it performs: ``@reads`` one
+takes the open store, ``@writes`` one the memory of the writer. Its second argument is
+the command, and mypy compares the type of that and of the result with the command's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import apsw
 
 from zaqarserver.errors import StoreRefused, Unavailable
+from zaqarserver.storage.commands import Command, QueueCommand
 from zaqarserver.storage.sqlite import pages, recovery
 from zaqarserver.storage.sqlite.checkpoint import (
     LOG_LIMIT,
@@ -17,15 +25,101 @@ from zaqarserver.storage.sqlite.checkpoint import (
     Checkpointer,
     copy_log,
 )
-from zaqarserver.storage.sqlite.deliveries import LEASES_END
+from zaqarserver.storage.sqlite.connection import is_damage
 from zaqarserver.storage.sqlite.files import Files
-from zaqarserver.storage.sqlite.ledger import Ledger
 from zaqarserver.storage.sqlite.location import FileLock, Location, prepare_file
-from zaqarserver.storage.sqlite.schema import check_library, prepare_schema
-from zaqarserver.storage.sqlite.statements import is_damage
-from zaqarserver.storage.sqlite.subscriptions import BURY_VOLATILE
-from zaqarserver.storage.sqlite.writer import GroupCommit
+from zaqarserver.storage.sqlite.memory import Memory, QueueRow
+from zaqarserver.storage.sqlite.schema import (
+    END_OF_LAST_RUN,
+    check_library,
+    prepare_schema,
+)
+from zaqarserver.storage.sqlite.writer import GroupCommit, Steps
 from zaqarserver.storage.subscriptions import Posted
+
+R = TypeVar("R")
+C_co = TypeVar("C_co", bound=Command[Any], covariant=True)
+
+
+class Performer(NamedTuple):
+    """How a command is performed.
+
+    Attributes:
+        function: Takes the :class:`Engine`, or the :class:`Memory` if it writes, and
+            the command.
+        writes: Whether it runs in a transaction of the writer.
+        waits: Whether it is a coroutine function.
+        grows: Whether it makes the store larger: it is refused first when there is no
+            room.
+    """
+
+    function: Callable[[Any, Any], Any]
+    writes: bool = False
+    waits: bool = False
+    grows: bool = False
+
+
+#: How the driver performs each command.
+PERFORMERS: dict[type[Command[Any]], Performer] = {}
+
+
+class reads(Generic[C_co]):  # noqa: N801 - a decorator
+    """Register a function that performs a command on what is committed.
+
+    A coroutine function lets others run while it waits, and may have the writer do
+    something.
+    """
+
+    def __init__(self, command: type[C_co]) -> None:
+        self._command = command
+
+    @overload
+    def __call__(
+        self: reads[Command[R]],
+        function: Callable[[Engine, C_co], Coroutine[Any, Any, R]],
+    ) -> Callable[[Engine, C_co], Coroutine[Any, Any, R]]: ...
+
+    @overload
+    def __call__(
+        self: reads[Command[R]], function: Callable[[Engine, C_co], R]
+    ) -> Callable[[Engine, C_co], R]: ...
+
+    def __call__(
+        self, function: Callable[[Any, Any], Any]
+    ) -> Callable[[Any, Any], Any]:
+        """Register the function and return it."""
+        waits = inspect.iscoroutinefunction(function)
+        PERFORMERS[self._command] = Performer(function, waits=waits)
+        return function
+
+
+class writes(Generic[C_co]):  # noqa: N801 - a decorator
+    """Register a function that performs a command in a transaction of the writer.
+
+    A generator function does so in :data:`~zaqarserver.storage.sqlite.writer.Steps`.
+    """
+
+    def __init__(self, command: type[C_co], *, grows: bool = False) -> None:
+        self._command = command
+        self._grows = grows
+
+    @overload
+    def __call__(
+        self: writes[Command[R]], function: Callable[[Memory, C_co], Steps[R]]
+    ) -> Callable[[Memory, C_co], Steps[R]]: ...
+
+    @overload
+    def __call__(
+        self: writes[Command[R]], function: Callable[[Memory, C_co], R]
+    ) -> Callable[[Memory, C_co], R]: ...
+
+    def __call__(
+        self, function: Callable[[Any, Any], Any]
+    ) -> Callable[[Any, Any], Any]:
+        """Register the function and return it."""
+        PERFORMERS[self._command] = Performer(function, writes=True, grows=self._grows)
+        return function
+
 
 #: Page cache of the writer and of the reader, in KiB.
 _CACHE = 32_768
@@ -42,7 +136,7 @@ class Engine:
         tell: See :class:`~zaqarserver.storage.sqlite.writer.GroupCommit`.
 
     Attributes:
-        ledger: The writer's memory.
+        memory: The writer's memory.
         writer: Takes operations.
         reader: For reads: sees what is committed. In memory it is the writer's
             own connection, which never has a transaction open when a read runs.
@@ -65,7 +159,7 @@ class Engine:
                 db = self._open_memory()
             else:
                 db = self._open_file(location.path, location.synchronous)
-            self.ledger = Ledger(db)
+            self.memory = Memory(db)
         except apsw.Error as error:
             self.release()
             if is_damage(error):
@@ -81,7 +175,7 @@ class Engine:
             self.release()
             raise
         self.writer = GroupCommit(
-            self.ledger, self._thread, self._take_part, self._files, tell
+            self.memory, self._thread, self._take_part, self._files, tell
         )
 
     def _open_memory(self) -> apsw.Connection:
@@ -107,8 +201,7 @@ class Engine:
         # What a killed server left is copied first, so that the log has room.
         copy_log(db, self._files)
         self._files.watch()
-        db.execute(BURY_VOLATILE)
-        db.execute(LEASES_END)
+        db.execute(END_OF_LAST_RUN)
         db.execute(f"PRAGMA synchronous = {synchronous}")
         db.execute(f"PRAGMA cache_size = -{_CACHE}")
         # A log that has begun anew gives back what it needed beyond the limit.
@@ -156,8 +249,16 @@ class Engine:
         """
         if self.log_pages >= LOG_MAXIMUM and self._checkpointer is not None:
             self._checkpointer.wait()
-        if self._files is not None and copy_log(self.ledger.db, self._files):
+        if self._files is not None and copy_log(self.memory.db, self._files):
             self._copied_at = self.log_pages
+
+    def queue(self, command: QueueCommand[Any]) -> QueueRow | None:
+        """Return the row of a queue as committed.
+
+        Raises:
+            QueueMoving: The store refuses it.
+        """
+        return self.memory.committed_queue(self.reader, command.space, command.queue)
 
     def release(self) -> None:
         """Close everything; the last connection to close empties the log."""

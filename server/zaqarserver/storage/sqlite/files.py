@@ -20,7 +20,7 @@ from typing import TypeVar
 import apsw
 
 from zaqarserver.errors import Unavailable
-from zaqarserver.storage.sqlite.statements import fetch
+from zaqarserver.storage.sqlite.connection import fetch
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -30,20 +30,6 @@ PAGE = 4096
 
 #: Bytes that the log keeps at most; on a small file system it is a sixteenth of that.
 LOG_ROOM = 4 * 1024 * 1024
-
-
-_growing: set[Callable[..., object]] = set()
-
-
-def grows(function: F) -> F:
-    """Mark an operation that makes the store larger: it is refused first."""
-    _growing.add(function)
-    return function
-
-
-def is_growing(function: Callable[..., object]) -> bool:
-    """Return whether an operation is marked so."""
-    return function in _growing
 
 
 def beside(path: Path, suffix: str) -> Path:

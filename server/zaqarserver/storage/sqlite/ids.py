@@ -23,6 +23,11 @@ import hmac
 import os
 import re
 import struct
+from typing import Any
+
+import apsw
+
+from zaqarserver.storage.sqlite.connection import Row, fetch
 
 _ID = re.compile(r"[0-9a-f]{30}", re.ASCII)
 _MASK = 2**64 - 1
@@ -83,3 +88,31 @@ class Sequence:
     def secret(self) -> int:
         """Return 63 random bits, never negative."""
         return int.from_bytes(os.urandom(8), "big") >> 1
+
+
+class ById:
+    """The two statements that find a row by what its id says.
+
+    A row that came from another store has a number of its own here: what its id
+    says is its alias.
+
+    Args:
+        statement: With ``{number}`` for the column; the first binding is the number
+            and the second column of the result the random part of the id.
+    """
+
+    def __init__(self, statement: str) -> None:
+        self._statements = [
+            statement.format(number=column) for column in ("seq", "alias")
+        ]
+
+    def find(self, db: apsw.Connection, id_: str, *bindings: Any) -> Row | None:
+        """Return the row of an id, ``None`` if there is none or it is malformed."""
+        number = decode_seq(id_)
+        if number is None:
+            return None
+        for statement in self._statements:
+            for row in fetch(db, statement, (number, *bindings)):
+                if same_id(id_, number, int(row[1])):
+                    return row
+        return None

@@ -8,24 +8,34 @@ leaves. Opening the queue gives them its name. Only its metadata waits as a reco
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import NamedTuple
-
 import msgspec
 
 from zaqarserver.storage.moving import (
     REMEMBERED_SECONDS,
     NoticeRecord,
+    QueueLeave,
+    QueueOpen,
+    QueueReceive,
     QueueRecord,
+    QueueRetire,
+    QueueSeal,
     SealKind,
     SubscriptionRecord,
 )
-from zaqarserver.storage.sqlite.files import grows
-from zaqarserver.storage.sqlite.ids import decode_secret, decode_seq
-from zaqarserver.storage.sqlite.ledger import Ledger
-from zaqarserver.storage.sqlite.seals import Sealed
-from zaqarserver.storage.sqlite.statements import ById, fetch
-from zaqarserver.storage.sqlite.subscriptions import bury_all
+from zaqarserver.storage.sqlite.backlogs import (
+    create_backlog,
+    create_queue,
+    delete_backlog,
+    delete_queue,
+    hand_over,
+)
+from zaqarserver.storage.sqlite.connection import fetch
+from zaqarserver.storage.sqlite.engine import Engine, reads, writes
+from zaqarserver.storage.sqlite.ids import ById, decode_secret, decode_seq
+from zaqarserver.storage.sqlite.memory import Memory, QueueKey, Sealed
+from zaqarserver.storage.sqlite.seals import is_late, put_seal, remove_seal
+from zaqarserver.storage.sqlite.subscriptions import expire_all
+from zaqarserver.storage.sqlite.writer import Steps
 
 #: The project of what arrives: none that a caller can have.
 ARRIVING = "\0arriving"
@@ -119,174 +129,179 @@ DELIVERY_INSERT = """
     INSERT INTO delivery (notice, subscription, position, attempt) VALUES (?, ?, ?, ?)
 """
 
-Steps = Generator[None, None, bool]
-
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(QueueRecord | SubscriptionRecord | NoticeRecord).decode
-
-
-class Place(NamedTuple):
-    """Which queue."""
-
-    project: str
-    queue: str
 
 
 # -- leaving ----------------------------------------------------------------------
 
 
-def seal(ledger: Ledger, place: Place, epoch: int) -> Steps:
+@writes(QueueSeal)
+def seal(memory: Memory, command: QueueSeal) -> Steps[bool]:
     """Freeze a queue."""
-    if ledger.seals.is_late(*place, epoch):
+    key, epoch = QueueKey(command.space, command.queue), command.epoch
+    if is_late(memory, key, epoch):
         return False
-    sealed = ledger.seals.get(*place)
+    sealed = memory.seals.get(key)
     if sealed is not None and (
         sealed.epoch > epoch
         or sealed.kind is SealKind.ARRIVING
         or (sealed.kind is SealKind.GONE and sealed.epoch == epoch)
     ):
         return False
-    ledger.seals.put(*place, epoch, SealKind.LEAVING)
+    put_seal(memory, key, epoch, SealKind.LEAVING)
     if sealed is None or sealed.kind is SealKind.GONE:
-        while fetch(ledger.db, PARK, (*place, STEP)):
-            yield
-        ledger.db.execute(HOLD_NOTICES, place)
+        while fetch(memory.db, PARK, (*key, STEP)):
+            yield None
+        memory.db.execute(HOLD_NOTICES, key)
     return True
 
 
-def retire(ledger: Ledger, place: Place, epoch: int, now: float) -> bool:
+@writes(QueueRetire)
+def retire(memory: Memory, command: QueueRetire) -> bool:
     """Note that a queue that has nothing is gone."""
-    sealed = ledger.seals.get(*place)
+    key, epoch = QueueKey(command.space, command.queue), command.epoch
+    sealed = memory.seals.get(key)
     if sealed is not None and (
         sealed.epoch > epoch or sealed.kind is not SealKind.GONE
     ):
         return False
-    if ledger.sealed_entry(*place) is not None:
+    if memory.sealed_queue(*key) is not None:
         return False
-    if fetch(ledger.db, LIVE_SUBSCRIPTION, (*place, now)):
+    if fetch(memory.db, LIVE_SUBSCRIPTION, (*key, command.now)):
         return False
-    ledger.seals.put(*place, epoch, SealKind.GONE, until=now + REMEMBERED_SECONDS)
+    put_seal(memory, key, epoch, SealKind.GONE, until=command.now + REMEMBERED_SECONDS)
     return True
 
 
-def leave(ledger: Ledger, place: Place, epoch: int, now: float) -> Steps:
+@writes(QueueLeave)
+def leave(memory: Memory, command: QueueLeave) -> Steps[bool]:
     """Drop a queue that is sealed, or has not arrived."""
-    sealed = ledger.seals.get(*place)
+    key, epoch = QueueKey(command.space, command.queue), command.epoch
+    sealed = memory.seals.get(key)
     if sealed is None or sealed.kind is SealKind.GONE or sealed.epoch != epoch:
         return False
-    yield from _drop(ledger, place, sealed)
-    ledger.seals.put(*place, epoch, SealKind.GONE, until=now + REMEMBERED_SECONDS)
+    yield from _drop(memory, key, sealed)
+    put_seal(memory, key, epoch, SealKind.GONE, until=command.now + REMEMBERED_SECONDS)
     return True
 
 
-def _drop(ledger: Ledger, place: Place, sealed: Sealed) -> Generator[None, None, None]:
+def _drop(memory: Memory, key: QueueKey, sealed: Sealed) -> Steps[None]:
     """Leave to the sweeper what the store has of a sealed queue."""
     if sealed.kind is SealKind.GONE:
         return
     if sealed.kind is SealKind.ARRIVING:
-        place = arriving(sealed)
+        key = arriving(sealed)
         if sealed.backlog is not None:
-            ledger.bury(ARRIVING, sealed.backlog)
-        while fetch(ledger.db, ARRIVED_DROP, (sealed.id, STEP)):
-            yield
-    elif (entry := ledger.sealed_entry(*place)) is not None:
-        ledger.remove(*place, entry)
-    yield from bury_all(ledger, *place)
-    ledger.db.execute(DROP_NOTICES, place)
-    ledger.db.execute(END_NOTICES, place)
+            delete_backlog(memory, ARRIVING, sealed.backlog)
+        while fetch(memory.db, ARRIVED_DROP, (sealed.id, STEP)):
+            yield None
+    elif (entry := memory.sealed_queue(*key)) is not None:
+        delete_queue(memory, *key, entry)
+    yield from expire_all(memory, *key)
+    memory.db.execute(DROP_NOTICES, key)
+    memory.db.execute(END_NOTICES, key)
 
 
 # -- arriving ---------------------------------------------------------------------
 
 
-def arriving(sealed: Sealed) -> Place:
+def arriving(sealed: Sealed) -> QueueKey:
     """Return the name for what arrives with a queue until that is opened."""
-    return Place(ARRIVING, str(sealed.id))
+    return QueueKey(ARRIVING, str(sealed.id))
 
 
-@grows
-def receive(ledger: Ledger, place: Place, epoch: int) -> Steps:
+@writes(QueueReceive, grows=True)
+def receive(memory: Memory, command: QueueReceive) -> Steps[bool]:
     """Get ready for a queue."""
-    if ledger.seals.is_late(*place, epoch):
+    key, epoch = QueueKey(command.space, command.queue), command.epoch
+    if is_late(memory, key, epoch):
         return False
-    sealed = ledger.seals.get(*place)
+    sealed = memory.seals.get(key)
     if sealed is None:
-        if ledger.sealed_entry(*place) is not None:
+        if memory.sealed_queue(*key) is not None:
             return False
     elif sealed.kind is SealKind.ARRIVING and sealed.epoch == epoch:
         return True
     elif sealed.epoch >= epoch:
         return False
     else:
-        yield from _drop(ledger, place, sealed)
-    backlog = ledger.new_backlog(ARRIVING)
-    ledger.seals.put(*place, epoch, SealKind.ARRIVING, backlog=backlog)
+        yield from _drop(memory, key, sealed)
+    backlog = create_backlog(memory, ARRIVING)
+    put_seal(memory, key, epoch, SealKind.ARRIVING, backlog=backlog)
     return True
 
 
-def open_queue(ledger: Ledger, place: Place, epoch: int, since: int) -> Steps:
-    """Put a queue into service."""
-    sealed = ledger.seals.get(*place)
+@reads(QueueOpen)
+async def open_queue(engine: Engine, command: QueueOpen) -> bool:
+    """Return without a transaction if the queue has no seal."""
+    if (command.space, command.queue) not in engine.memory.seals.committed:
+        return True
+    return await engine.writer.submit(_open_queue, command)
+
+
+def _open_queue(memory: Memory, command: QueueOpen) -> Steps[bool]:
+    """Take the seal off, and put in its place what has arrived."""
+    key, epoch = QueueKey(command.space, command.queue), command.epoch
+    sealed = memory.seals.get(key)
     if sealed is None:
         return True
     if sealed.epoch > epoch:
         return False
-    if sealed.kind is SealKind.LEAVING and sealed.epoch > since:
-        yield from _resume(ledger, place)
-    elif sealed.kind is SealKind.ARRIVING and sealed.epoch == since:
-        yield from _settle_in(ledger, place, sealed)
-    elif sealed.epoch >= since:
+    if sealed.kind is SealKind.LEAVING and sealed.epoch > command.since:
+        yield from _resume(memory, key)
+    elif sealed.kind is SealKind.ARRIVING and sealed.epoch == command.since:
+        yield from _settle_in(memory, key, sealed)
+    elif sealed.epoch >= command.since:
         return False
     else:
-        yield from _drop(ledger, place, sealed)
-    ledger.seals.remove(*place)
-    ledger.forget_audience(*place)
-    ledger.noticed = True
+        yield from _drop(memory, key, sealed)
+    remove_seal(memory, key, sealed)
+    memory.listeners.pop(key, None)
+    memory.noticed = True
     return True
 
 
-def _resume(ledger: Ledger, place: Place) -> Generator[None, None, None]:
+def _resume(memory: Memory, key: QueueKey) -> Steps[None]:
     """Let a sealed queue go on as it was."""
-    while fetch(ledger.db, UNPARK, (*place, STEP)):
-        yield
-    ledger.db.execute(FREE_NOTICES, place)
+    while fetch(memory.db, UNPARK, (*key, STEP)):
+        yield None
+    memory.db.execute(FREE_NOTICES, key)
 
 
-def _settle_in(
-    ledger: Ledger, place: Place, sealed: Sealed
-) -> Generator[None, None, None]:
+def _settle_in(memory: Memory, key: QueueKey, sealed: Sealed) -> Steps[None]:
     """Give what has arrived its name."""
-    yield from bury_all(ledger, *place)  # what a queue of this name once left here
+    yield from expire_all(memory, *key)  # what a queue of this name once left here
     backlog = sealed.backlog or 0
     there = False
     last = 0
-    while rows := fetch(ledger.db, ARRIVED, (sealed.id, last, STEP)):
+    while rows := fetch(memory.db, ARRIVED, (sealed.id, last, STEP)):
         for number, text in rows:
             last = number
             record = decode(text) if text else None
             if isinstance(record, QueueRecord):
-                ledger.hand_over(backlog, ARRIVING, place.project)
-                ledger.create(*place, record.metadata, backlog)
+                hand_over(memory, backlog, ARRIVING, key.space)
+                create_queue(memory, *key, record.metadata, backlog)
                 there = True
             # An earlier version of this server kept all records until now.
             elif isinstance(record, SubscriptionRecord):
-                keep_subscription(ledger, arriving(sealed), record)
+                keep_subscription(memory, arriving(sealed), record)
             elif record is not None:
-                _note(ledger, arriving(sealed), record)
-        yield
-    names = (*place, *arriving(sealed))
-    while named := fetch(ledger.db, SUBSCRIPTIONS_NAME, (*names, STEP)):
-        ledger.tally.add(ARRIVING, subscriptions=-len(named))
-        ledger.tally.add(place.project, subscriptions=len(named))
-        yield
-    ledger.db.execute(NOTICES_NAME, names)
+                _note(memory, arriving(sealed), record)
+        yield None
+    names = (*key, *arriving(sealed))
+    while named := fetch(memory.db, SUBSCRIPTIONS_NAME, (*names, STEP)):
+        memory.use(ARRIVING, subscriptions=-len(named))
+        memory.use(key.space, subscriptions=len(named))
+        yield None
+    memory.db.execute(NOTICES_NAME, names)
     if not there:
-        ledger.bury(ARRIVING, backlog)
-    while fetch(ledger.db, ARRIVED_DROP, (sealed.id, STEP)):
-        yield
+        delete_backlog(memory, ARRIVING, backlog)
+    while fetch(memory.db, ARRIVED_DROP, (sealed.id, STEP)):
+        yield None
 
 
-def free_row(ledger: Ledger, table: str, id_: str, last: int) -> tuple[int, int | None]:
+def free_row(memory: Memory, table: str, id_: str, last: int) -> tuple[int, int | None]:
     """Choose a row for what comes from another store.
 
     It is the number of its id, so that it sorts by its age among others, or the next
@@ -297,29 +312,31 @@ def free_row(ledger: Ledger, table: str, id_: str, last: int) -> tuple[int, int 
     """
     number = decode_seq(id_) or 0
     row = max(number, last + 1)
-    while fetch(ledger.db, ROW_TAKEN[table], (row,)):
+    while fetch(memory.db, ROW_TAKEN[table], (row,)):
         row += 1
-    ledger.sequence.last = max(ledger.sequence.last, row)
+    memory.sequence.last = max(memory.sequence.last, row)
     return row, None if row == number else number
 
 
-def keep_queue(ledger: Ledger, sealed: Sealed, record: QueueRecord) -> None:
+def keep_queue(memory: Memory, sealed: Sealed, record: QueueRecord) -> None:
     """Keep the metadata of an arriving queue."""
-    ledger.db.execute(ARRIVAL_INSERT, (sealed.id, QUEUE_RECORD, encode(record)))
+    memory.db.execute(ARRIVAL_INSERT, (sealed.id, QUEUE_RECORD, encode(record)))
 
 
-def keep_subscription(ledger: Ledger, place: Place, record: SubscriptionRecord) -> None:
+def keep_subscription(
+    memory: Memory, key: QueueKey, record: SubscriptionRecord
+) -> None:
     """Keep a subscription of an arriving queue, unless it is there."""
-    if SUBSCRIPTION_OF.find(ledger.db, record.id, *place):
+    if SUBSCRIPTION_OF.find(memory.db, record.id, *key):
         return
-    last = _upto(ledger, place, record.id)
-    row, alias = free_row(ledger, "subscription", record.id, last)
-    ledger.db.execute(
+    last = _upto(memory, key, record.id)
+    row, alias = free_row(memory, "subscription", record.id, last)
+    memory.db.execute(
         SUBSCRIPTION_INSERT,
         (
             row,
             decode_secret(record.id),
-            *place,
+            *key,
             record.subscriber,
             record.ttl,
             record.created,
@@ -331,41 +348,41 @@ def keep_subscription(ledger: Ledger, place: Place, record: SubscriptionRecord) 
             alias,
         ),
     )
-    ledger.tally.add(place.project, subscriptions=1)
+    memory.use(key.space, subscriptions=1)
 
 
-def keep_notice(ledger: Ledger, sealed: Sealed, record: NoticeRecord) -> None:
+def keep_notice(memory: Memory, sealed: Sealed, record: NoticeRecord) -> None:
     """Keep a notice of an arriving queue, unless it has come before."""
     name = f"notice {record.id}"
-    if fetch(ledger.db, ARRIVAL_INSERT, (sealed.id, name, b"")):
-        _note(ledger, arriving(sealed), record)
+    if fetch(memory.db, ARRIVAL_INSERT, (sealed.id, name, b"")):
+        _note(memory, arriving(sealed), record)
 
 
-def _note(ledger: Ledger, place: Place, record: NoticeRecord) -> None:
-    reached = None if record.after is None else _upto(ledger, place, record.after)
+def _note(memory: Memory, key: QueueKey, record: NoticeRecord) -> None:
+    reached = None if record.after is None else _upto(memory, key, record.after)
     row = (
-        *place,
+        *key,
         encode(record.messages),
         len(record.messages),
-        _upto(ledger, place, record.until),
+        _upto(memory, key, record.until),
         None if reached is None else -1 - reached,
     )
     found = [
         (there[0], pending)
         for pending in record.deliveries
-        if (there := SUBSCRIPTION_OF.find(ledger.db, pending.subscription_id, *place))
+        if (there := SUBSCRIPTION_OF.find(memory.db, pending.subscription_id, *key))
     ]
     if reached is None and not found:
         return
-    notice = fetch(ledger.db, NOTICE_INSERT, (*row, len(found)))[0][0]
+    notice = fetch(memory.db, NOTICE_INSERT, (*row, len(found)))[0][0]
     for seq, pending in found:
-        ledger.db.execute(
+        memory.db.execute(
             DELIVERY_INSERT, (notice, seq, pending.position, pending.attempt)
         )
 
 
-def _upto(ledger: Ledger, place: Place, subscription_id: str) -> int:
+def _upto(memory: Memory, key: QueueKey, subscription_id: str) -> int:
     """Return the number here of the last subscription up to an id; 0 for none."""
     number = decode_seq(subscription_id) or 0
-    found: int | None = fetch(ledger.db, SUBSCRIPTION_UPTO, (*place, number))[0][0]
+    found: int | None = fetch(memory.db, SUBSCRIPTION_UPTO, (*key, number))[0][0]
     return found or 0

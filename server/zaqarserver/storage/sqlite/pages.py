@@ -14,10 +14,10 @@ from pathlib import Path
 import apsw
 import apsw.sqlite_extra
 
-from zaqarserver.errors import StoreDamaged, StoreRefused, Unavailable
+from zaqarserver.errors import StoreRefused
+from zaqarserver.storage.sqlite.connection import fetch
 from zaqarserver.storage.sqlite.files import PAGE
 from zaqarserver.storage.sqlite.schema import APPLICATION_ID
-from zaqarserver.storage.sqlite.statements import fetch, is_damage
 
 _log = logging.getLogger(__name__)
 
@@ -31,15 +31,6 @@ _memory = apsw.Connection(":memory:")
 _is_available = apsw.sqlite_extra.has("cksumvfs")
 if _is_available:
     apsw.sqlite_extra.load(_memory, "cksumvfs")
-
-
-def failure(error: apsw.Error) -> Unavailable:
-    """Return what the contract says of an error of SQLite."""
-    if is_damage(error):
-        why = f"the store is damaged ({error}): run zaqarserver check"
-        _log.error("%s", why)
-        return StoreDamaged(why)
-    return Unavailable(f"the store failed: {error}")
 
 
 def bad_pages(path: Path) -> Iterator[tuple[int, bool]]:

@@ -1,30 +1,40 @@
-"""What is done to queues inside a transaction, how they are read, and the sweep."""
+"""Queues: create, get, update, delete, list, count, and statistics."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apsw
 import msgspec
 
 from zaqarserver.errors import QueueChanged
-from zaqarserver.storage.base import Edge, Metadata, Queue, QueueStats
-from zaqarserver.storage.sqlite import deliveries, grants
-from zaqarserver.storage.sqlite import statements as sql
-from zaqarserver.storage.sqlite.files import grows
+from zaqarserver.storage.commands import (
+    MessagePurge,
+    QueueCount,
+    QueueCreate,
+    QueueDelete,
+    QueueGet,
+    QueueList,
+    QueueStatsGet,
+    QueueUpdate,
+    VolumeGet,
+)
+from zaqarserver.storage.records import Edge, Metadata, Queue, QueueStats, Volume
+from zaqarserver.storage.sqlite.backlogs import (
+    create_backlog,
+    create_queue,
+    delete_backlog,
+    delete_queue,
+    replace_queue,
+)
+from zaqarserver.storage.sqlite.claims import settled
+from zaqarserver.storage.sqlite.connection import Snapshot, fetch
+from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import encode_id
-from zaqarserver.storage.sqlite.ledger import Entry, Ledger
-from zaqarserver.storage.sqlite.messages import settle
+from zaqarserver.storage.sqlite.memory import Memory, QueueRow
 from zaqarserver.storage.sqlite.walks import WALK_NEWEST, WALK_OLDEST, Step, Walk
-
-#: How many backlogs one sweep visits at most, how many rows it removes, and
-#: about how many bytes of bodies in one visit.
-SWEEP_VISITS = 20
-SWEEP_ROWS = 200
-SWEEP_BYTES = 1_000_000
 
 #: How many expired rows are counted in one statement (half a millisecond).
 COUNT_STEP = 10_000
@@ -34,116 +44,156 @@ COUNT_STEP = 10_000
 LIST_STEP = 500
 LIST_BYTES = 262_144
 
+QUEUE_LIST = """
+    SELECT name, CASE WHEN instr(name, ?3) THEN metadata END, revision
+      FROM queue
+     WHERE project = ?1 AND name > ?2
+     ORDER BY name
+     LIMIT ?4
+"""
+VOLUME = "SELECT messages, claimed FROM backlog WHERE id = ?"
+VOLUMES = "SELECT total(messages), total(claimed) FROM backlog WHERE dead = 0"
+COUNT_EXPIRED = """
+    SELECT count(*), max(expires) FROM
+        (SELECT expires FROM message
+          WHERE backlog = ?1 AND expires > ?2 AND expires <= ?3
+          ORDER BY expires LIMIT ?4)
+"""
+COUNT_BETWEEN = """
+    SELECT count(*) FROM message
+     WHERE backlog = ? AND expires > ? AND expires <= ?
+"""
+
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _FIRST, _LAST = 0, 2**63 - 1
-
-
-def pulse(ledger: Ledger) -> None:
-    """Write something."""
-    ledger.db.execute(sql.STORE_PULSE)
 
 
 # -- changing ---------------------------------------------------------------
 
 
-@grows
-def create(ledger: Ledger, project: str, queue: str, metadata: Metadata) -> bool:
-    """Make a queue unless it exists."""
-    if ledger.entry(project, queue) is not None:
+@reads(QueueCreate)
+async def create(engine: Engine, command: QueueCreate) -> bool:
+    """Return without a transaction if the queue exists."""
+    if engine.queue(command) is not None:
         return False
-    ledger.create(project, queue, metadata)
+    return await engine.writer.submit(_create, command, grows=True)
+
+
+def _create(memory: Memory, command: QueueCreate) -> bool:
+    """Insert a row and its backlog."""
+    if memory.queue(command.space, command.queue) is not None:
+        return False
+    create_queue(memory, command.space, command.queue, command.metadata)
     return True
 
 
-@grows
-def update(
-    ledger: Ledger, project: str, queue: str, metadata: Metadata, revision: int
-) -> None:
-    """Replace the metadata of the revision that the caller has read."""
-    entry = ledger.entry(project, queue)
-    if entry is None or entry.revision != revision:
-        raise QueueChanged(f"queue {queue!r} was changed or deleted meanwhile")
-    ledger.replace(
-        project, queue, Entry(entry.backlog, ledger.sequence.secret(), metadata)
-    )
+@writes(QueueUpdate, grows=True)
+def update(memory: Memory, command: QueueUpdate) -> None:
+    """Replace the row if it has the revision."""
+    row = memory.queue(command.space, command.queue)
+    if row is None or row.revision != command.revision:
+        raise QueueChanged(f"queue {command.queue!r} was changed or deleted meanwhile")
+    new = QueueRow(row.backlog, memory.sequence.secret(), command.metadata)
+    replace_queue(memory, command.space, command.queue, new)
 
 
-def delete(ledger: Ledger, project: str, queue: str) -> None:
-    """Remove a queue."""
-    entry = ledger.entry(project, queue)
-    if entry is not None:
-        ledger.remove(project, queue, entry)
+@reads(QueueDelete)
+async def delete(engine: Engine, command: QueueDelete) -> None:
+    """Return without a transaction if the queue does not exist."""
+    if engine.queue(command) is not None:
+        await engine.writer.submit(_delete, command)
 
 
-def purge(ledger: Ledger, project: str, queue: str) -> None:
-    """Give a queue an empty backlog."""
-    entry = ledger.entry(project, queue)
-    if entry is not None:
-        ledger.bury(project, entry.backlog)
-        fresh = msgspec.structs.replace(entry, backlog=ledger.new_backlog(project))
-        ledger.replace(project, queue, fresh)
+def _delete(memory: Memory, command: QueueDelete) -> None:
+    """Remove the row; the sweeper removes what was in the queue."""
+    row = memory.queue(command.space, command.queue)
+    if row is not None:
+        delete_queue(memory, command.space, command.queue, row)
+
+
+@writes(MessagePurge)
+def purge(memory: Memory, command: MessagePurge) -> None:
+    """Give the queue an empty backlog; the sweeper removes the old one."""
+    space, queue = command.space, command.queue
+    row = memory.queue(space, queue)
+    if row is not None:
+        delete_backlog(memory, space, row.backlog)
+        new = msgspec.structs.replace(row, backlog=create_backlog(memory, space))
+        replace_queue(memory, space, queue, new)
 
 
 # -- reading ----------------------------------------------------------------
 
 
-async def list_queues(
-    db: apsw.Connection,
-    project: str,
-    marker: str,
-    limit: int,
-    name: str,
-    metadata: Mapping[str, Sequence[Any]],
-) -> list[Queue]:
-    """Find queues by name, letting others run between steps."""
+@reads(QueueGet)
+def get(engine: Engine, command: QueueGet) -> Queue | None:
+    """Read from memory mostly, also that there is none."""
+    row = engine.queue(command)
+    if row is None:
+        return None
+    return Queue(command.queue, dict(row.metadata), row.revision)
+
+
+@reads(QueueCount)
+def count(engine: Engine, command: QueueCount) -> int:
+    """Read from memory."""
+    usage = engine.memory.usage.committed.get(command.space)
+    return 0 if usage is None else usage.queues
+
+
+@reads(QueueList)
+async def list_queues(engine: Engine, command: QueueList) -> list[Queue]:
+    """Walk over the primary key, letting others run between steps."""
     found: list[Queue] = []
-    last: str | None = marker
+    last: str | None = command.marker or ""
     while last is not None:
-        last = _list_step(db, project, last, limit, name, metadata, found)
+        last = _list_step(engine.reader, command, last, found)
         if last is not None:
             await asyncio.sleep(0)
     return found
 
 
 def _list_step(
-    db: apsw.Connection,
-    project: str,
-    after: str,
-    limit: int,
-    name: str,
-    metadata: Mapping[str, Sequence[Any]],
-    found: list[Queue],
+    db: apsw.Connection, command: QueueList, after: str, found: list[Queue]
 ) -> str | None:
     """Look at some queues; return where to go on, ``None`` when done."""
     seen = size = 0
-    rows = db.execute(sql.QUEUE_LIST, (project, after, name, LIST_STEP))
+    bindings = (command.space, after, command.name or "", LIST_STEP)
+    rows = db.execute(QUEUE_LIST, bindings)
     try:
-        for one, text, revision in rows:
+        for name, text, revision in rows:
             seen += 1
             if text is not None:
                 size += len(text)
-                stored = _decode(text)
-                if _has(stored, metadata):
-                    found.append(Queue(one, stored, revision))
-            if len(found) == limit:
+                metadata = _decode(text)
+                if _matches(metadata, command):
+                    found.append(Queue(name, metadata, revision))
+            if len(found) == command.limit:
                 return None
             if size > LIST_BYTES:
-                return str(one)
-        return str(one) if seen == LIST_STEP else None
+                return str(name)
+        return str(name) if seen == LIST_STEP else None
     finally:
         rows.close()
 
 
-def _has(stored: Metadata, wanted: Mapping[str, Sequence[Any]]) -> bool:
+def _matches(metadata: Metadata, command: QueueList) -> bool:
     return all(
-        key in stored and any(_same(stored[key], value) for value in values)
-        for key, values in wanted.items()
+        key in metadata and any(_same(metadata[key], value) for value in values)
+        for key, values in (command.metadata or {}).items()
     )
 
 
 def _same(left: Any, right: Any) -> bool:
     """Compare by JSON type and value: ``true`` is not ``1``."""
     return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
+
+
+@reads(VolumeGet)
+def volume(engine: Engine, _command: VolumeGet) -> Volume:
+    """Add up the counters of the backlogs."""
+    messages, claimed = fetch(engine.reader, VOLUMES)[0]
+    return Volume(int(messages - claimed), int(claimed))
 
 
 # -- statistics -------------------------------------------------------------
@@ -167,19 +217,23 @@ class _View(NamedTuple):
     newest: Step
 
 
-async def stats(
-    db: apsw.Connection, ledger: Ledger, backlog: int, now: float
-) -> QueueStats:
-    """Count the live messages of a settled backlog.
+@reads(QueueStatsGet)
+async def stats(engine: Engine, command: QueueStatsGet) -> QueueStats:
+    """Read the maintained counters and take off what has expired.
 
-    The counters include expired rows that were not swept; those are counted and
-    taken off. Usually there are few and one look is enough.
+    They include expired rows that were not swept. Usually there are few and one look
+    counts them.
     """
+    now, db = command.now, engine.reader
+    queue = await settled(engine, command, now)
+    if queue is None:
+        return command.missing()
+    backlog = queue.backlog
     view = _look(db, backlog, now, -math.inf)
     if view.expired == COUNT_STEP:
         # The sweeper must not take rows away while we count them in steps; all
         # else leaves expired rows alone.
-        with ledger.no_sweep(backlog):
+        with engine.memory.no_sweep(backlog):
             expired = await count_messages(db, backlog, -math.inf, now)
             view = _look(db, backlog, now, now)._replace(expired=expired)
     if view.messages == view.expired:
@@ -195,9 +249,9 @@ async def stats(
 def _look(db: apsw.Connection, backlog: int, now: float, since: float) -> _View:
     """Read the counters, what expired after ``since``, and the ends, at one moment."""
     with Snapshot(db):
-        rows = sql.fetch(db, sql.BACKLOG_VOLUME, (backlog,))
+        rows = fetch(db, VOLUME, (backlog,))
         bindings = (backlog, since, now, COUNT_STEP)
-        expired = sql.fetch(db, sql.MESSAGE_COUNT_EXPIRED, bindings)[0][0]
+        expired = fetch(db, COUNT_EXPIRED, bindings)[0][0]
         oldest = WALK_OLDEST.step(db, backlog, (_FIRST, _FIRST), now, 1)
         newest = WALK_NEWEST.step(db, backlog, (_LAST, _LAST), now, 1)
     messages, claimed = rows[0] if rows else (0, 0)
@@ -211,12 +265,12 @@ async def count_messages(
     total = 0
     while True:
         bindings = (backlog, since, now, COUNT_STEP)
-        found, last = sql.fetch(db, sql.MESSAGE_COUNT_EXPIRED, bindings)[0]
+        found, last = fetch(db, COUNT_EXPIRED, bindings)[0]
         if found < COUNT_STEP:
             return total + int(found)
         # Rows may share their expiry: count each time as a whole.
         bindings_all = (backlog, since, last)
-        total += sql.fetch(db, sql.MESSAGE_COUNT_BETWEEN, bindings_all)[0][0]
+        total += fetch(db, COUNT_BETWEEN, bindings_all)[0][0]
         since = last
         await asyncio.sleep(0)
 
@@ -233,97 +287,3 @@ async def _edge(
         return None
     seq, secret, created = rows[0]
     return Edge(encode_id(seq, secret), created, max(0, int(now - created)))
-
-
-class Snapshot:
-    """Several reads that see one moment, on a connection with no transaction.
-
-    Where reads use the writer's own connection (a store in memory) no
-    transaction is ever left open, so the same holds there.
-    """
-
-    __slots__ = ("_db",)
-
-    def __init__(self, db: apsw.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN")
-
-    def __exit__(self, *_error: object) -> None:
-        if self._db.in_transaction:  # damage ends it
-            self._db.execute("COMMIT")
-
-
-# -- sweeping ---------------------------------------------------------------
-
-
-def sweep(ledger: Ledger, now: float, wall: float) -> Generator[None, None, int]:
-    """Remove some dead rows; return how many, at least 1 if more is to be done."""
-    removed = deliveries.sweep(ledger, now, SWEEP_ROWS)
-    removed += grants.sweep(ledger, wall, SWEEP_ROWS)
-    removed += ledger.seals.sweep(now, SWEEP_ROWS)
-    for _ in range(SWEEP_VISITS):
-        if removed >= SWEEP_ROWS:
-            break
-        ledger.write_due()
-        rows = sql.fetch(ledger.db, sql.BACKLOG_NEXT_DUE, (now,))
-        if not rows or ledger.unsweepable(rows[0][0]):
-            return removed
-        backlog, dead, project = rows[0]
-        room = SWEEP_ROWS - removed
-        if dead:
-            removed += _sweep_dead(ledger, backlog, room)
-        elif settle(ledger, backlog, now):
-            removed += _sweep_live(ledger, project, backlog, now, room)
-        else:
-            break
-        yield
-    return max(removed, 1)
-
-
-def leave_alone(ledger: Ledger, now: float) -> bool:
-    """Have the backlog that is due first swept no more, until it changes."""
-    rows = sql.fetch(ledger.db, sql.BACKLOG_NEXT_DUE, (now,))
-    if rows:
-        ledger.set_due(rows[0][0], math.inf)
-    return bool(rows)
-
-
-def _sweep_dead(ledger: Ledger, backlog: int, room: int) -> int:
-    gone, _ = _remove(ledger, sql.MESSAGE_ANY, (backlog,), room)
-    if gone:
-        return gone
-    claims = sql.fetch(ledger.db, sql.CLAIM_ANY, (backlog, room))
-    ledger.db.executemany(sql.CLAIM_DELETE, claims)
-    if not claims:
-        ledger.db.execute(sql.BACKLOG_DELETE, (backlog,))
-    return len(claims)
-
-
-def _sweep_live(
-    ledger: Ledger, project: str, backlog: int, now: float, room: int
-) -> int:
-    gone, size = _remove(ledger, sql.MESSAGE_EXPIRED, (backlog, now), room)
-    ledger.keep(project, backlog, -gone, -size)
-    ledger.find_due(backlog)
-    return gone
-
-
-def _remove(
-    ledger: Ledger, find: str, bindings: tuple[Any, ...], room: int
-) -> tuple[int, int]:
-    """Delete the first rows that ``find`` gives, up to so many rows and bytes.
-
-    Returns:
-        How many rows, and bytes of bodies, are gone.
-    """
-    chosen: list[tuple[int]] = []
-    size = 0
-    for seq, length in sql.fetch(ledger.db, find, (*bindings, room)):
-        chosen.append((seq,))
-        size += length
-        if size > SWEEP_BYTES:
-            break
-    ledger.db.executemany(sql.MESSAGE_DELETE, chosen)
-    return len(chosen), size

@@ -8,7 +8,7 @@ from importlib import resources
 import apsw
 
 from zaqarserver.errors import StoreRefused, Unavailable
-from zaqarserver.storage.sqlite.statements import fetch, is_damage
+from zaqarserver.storage.sqlite.connection import fetch, is_damage
 
 #: The version after all steps, kept in ``PRAGMA user_version``.
 VERSION = 5
@@ -26,6 +26,15 @@ STEPS: Mapping[int, str] = {
         (4, "migrate_4_5.sql"),
     )
 }
+
+#: What ends with the process that had the file open: volatile subscriptions, and the
+#: leases of deliveries that it had taken.
+END_OF_LAST_RUN = """
+    UPDATE subscription SET expires = 0, due = NULL WHERE volatile = 1;
+    UPDATE subscription SET due = iif(parked IS NULL, 0, NULL),
+                            parked = iif(parked IS NULL, NULL, 0), leased = 0
+     WHERE leased = 1;
+"""
 
 #: Releases before these can damage a file in WAL mode when a checkpoint and a
 #: commit meet (sqlite.org/wal.html, "the WAL reset bug"): the first sound

@@ -1,19 +1,29 @@
-"""What is done to subscriptions inside a transaction, and how they are read."""
+"""Subscriptions: who is notified of the messages of a queue."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any, NamedTuple
+from typing import Any
 
 import apsw
 import msgspec
 
 from zaqarserver.errors import SubscriptionExists, SubscriptionNotFound
-from zaqarserver.storage.sqlite.files import grows
-from zaqarserver.storage.sqlite.ids import decode_seq, encode_id
-from zaqarserver.storage.sqlite.ledger import Ledger
-from zaqarserver.storage.sqlite.statements import ById, Row, fetch
-from zaqarserver.storage.subscriptions import Subscription, SubscriptionChange
+from zaqarserver.storage.sqlite.backlogs import create_queue
+from zaqarserver.storage.sqlite.connection import Row, fetch
+from zaqarserver.storage.sqlite.engine import Engine, reads, writes
+from zaqarserver.storage.sqlite.ids import ById, decode_seq, encode_id
+from zaqarserver.storage.sqlite.memory import Listeners, Memory
+from zaqarserver.storage.sqlite.writer import Steps
+from zaqarserver.storage.subscriptions import (
+    Subscription,
+    SubscriptionCount,
+    SubscriptionCreate,
+    SubscriptionDelete,
+    SubscriptionGet,
+    SubscriptionList,
+    SubscriptionPurge,
+    SubscriptionUpdate,
+)
 
 #: How many rows one step changes at most.
 STEP = 500
@@ -59,15 +69,19 @@ UPDATE = """
                             expires = coalesce(?6, expires)
      WHERE seq = ?1
 """
-BURY = "UPDATE subscription SET expires = 0, due = NULL WHERE seq = ?"
-BURY_VOLATILE = "UPDATE subscription SET expires = 0, due = NULL WHERE volatile = 1"
-BURY_SOURCE = """
+EXPIRE = "UPDATE subscription SET expires = 0, due = NULL WHERE seq = ?"
+EXPIRE_SOURCE = """
     UPDATE subscription SET expires = 0, due = NULL
      WHERE seq IN (SELECT seq FROM subscription
                     WHERE project = ? AND source = ? AND expires > 0
                     ORDER BY seq LIMIT ?)
     RETURNING seq
 """
+LISTENERS = """
+    SELECT coalesce(alias, seq), secret, expires, volatile FROM subscription
+     WHERE project = ? AND source = ? AND expires > 0
+"""
+
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -86,130 +100,158 @@ def read_subscription(row: Row, now: float) -> Subscription:
     )
 
 
-def find(
-    db: apsw.Connection, project: str, source: str, subscription_id: str, now: float
-) -> Row | None:
-    """Find a live subscription by its id."""
-    return FIND.find(db, subscription_id, project, source, now)
+def listeners(memory: Memory, space: str, queue: str) -> Listeners:
+    """Return the subscriptions of a queue as the open transaction sees them."""
+    key = (space, queue)
+    known = memory.listeners.use(key)
+    if known is None:
+        known = memory.listeners[key] = _load_listeners(memory.db, space, queue)
+    return known
 
 
-def list_subscriptions(
-    db: apsw.Connection,
-    project: str,
-    source: str,
-    marker: str | None,
-    limit: int,
-    now: float,
-) -> list[Subscription]:
-    """Read a page."""
+def _load_listeners(db: apsw.Connection, space: str, queue: str) -> Listeners:
+    rows = fetch(db, LISTENERS, (space, queue))
+    return Listeners(
+        max((end for _, _, end, volatile in rows if not volatile), default=0.0),
+        tuple(
+            (encode_id(seq, secret), end)
+            for seq, secret, end, volatile in rows
+            if volatile
+        ),
+    )
+
+
+def _forget_listeners(memory: Memory, space: str, queue: str) -> None:
+    memory.listeners.pop((space, queue), None)
+
+
+# -- reading ----------------------------------------------------------------
+
+
+@reads(SubscriptionList)
+def list_subscriptions(engine: Engine, command: SubscriptionList) -> list[Subscription]:
+    """Walk over an index."""
+    space, queue, marker = command.space, command.queue, command.marker
+    engine.memory.check_committed_seal(space, queue)
     after = 0 if marker is None else decode_seq(marker)
     if after is None:
         return []
-    place = PLACE.find(db, marker or "", project, source)
-    before = fetch(db, BEFORE, (project, source, after))
+    place = PLACE.find(engine.reader, marker or "", space, queue)
+    before = fetch(engine.reader, BEFORE, (space, queue, after))
     if place is not None:  # as for messages: see walks.position_of
         after = place[0]
     elif before:
         after = max(after, before[0][0])
-    rows = fetch(db, LIST, (project, source, after, now, limit))
-    return [read_subscription(row, now) for row in rows]
+    bindings = (space, queue, after, command.now, command.limit)
+    rows = fetch(engine.reader, LIST, bindings)
+    return [read_subscription(row, command.now) for row in rows]
 
 
-def count(db: apsw.Connection, project: str, source: str, now: float) -> int:
-    """Count the live ones of a source."""
-    found: int = fetch(db, COUNT, (project, source, now))[0][0]
+@reads(SubscriptionCount)
+def count(engine: Engine, command: SubscriptionCount) -> int:
+    """Walk over an index."""
+    engine.memory.check_committed_seal(command.space, command.queue)
+    bindings = (command.space, command.queue, command.now)
+    found: int = fetch(engine.reader, COUNT, bindings)[0][0]
     return found
 
 
-class Wish(NamedTuple):
-    """A subscription to make; see the contract."""
-
-    project: str
-    source: str
-    subscriber: str
-    ttl: int
-    options: dict[str, Any]
-    confirmed: bool
-    volatile: bool
+@reads(SubscriptionGet)
+def get(engine: Engine, command: SubscriptionGet) -> Subscription | None:
+    """Read by primary key."""
+    engine.memory.check_committed_seal(command.space, command.queue)
+    row = _find(engine.reader, command, command.now)
+    return None if row is None else read_subscription(row, command.now)
 
 
-@grows
-def create(ledger: Ledger, wish: Wish, now: float) -> tuple[Subscription, bool]:
-    """Make a subscription unless there is one, and its queue."""
-    ledger.seals.check(wish.project, wish.source)
-    rows = fetch(
-        ledger.db, FIND_SUBSCRIBER, (wish.project, wish.source, wish.subscriber)
-    )
-    if rows and rows[0][-1] > now:
-        return read_subscription(rows[0], now), False
-    if rows:
-        _bury(ledger, wish.project, rows[0][0])
-    if ledger.entry(wish.project, wish.source) is None:
-        ledger.create(wish.project, wish.source, {})
-    seq, secret = ledger.sequence.take(now)
-    options = msgspec.json.encode(wish.options).decode()
-    confirmed, volatile = int(wish.confirmed), int(wish.volatile)
-    ledger.db.execute(
+def _find(
+    db: apsw.Connection,
+    command: SubscriptionGet | SubscriptionUpdate | SubscriptionDelete,
+    now: float,
+) -> Row | None:
+    return FIND.find(db, command.subscription_id, command.space, command.queue, now)
+
+
+# -- changing ---------------------------------------------------------------
+
+
+@writes(SubscriptionCreate, grows=True)
+def create(memory: Memory, command: SubscriptionCreate) -> tuple[Subscription, bool]:
+    """Insert a row, and the queue's."""
+    space, queue, now = command.space, command.queue, command.now
+    memory.check_seal(space, queue)
+    old = _make_way(memory, command, command.subscriber)
+    if old is not None:
+        return read_subscription(old, now), False
+    if memory.queue(space, queue) is None:
+        create_queue(memory, space, queue)
+    seq, secret = memory.sequence.take(now)
+    memory.db.execute(
         INSERT,
         (
             seq,
             secret,
-            wish.project,
-            wish.source,
-            wish.subscriber,
-            wish.ttl,
+            space,
+            queue,
+            command.subscriber,
+            command.ttl,
             now,
-            now + wish.ttl,
-            options,
-            confirmed,
-            volatile,
+            now + command.ttl,
+            msgspec.json.encode(command.options).decode(),
+            int(command.confirmed),
+            int(command.volatile),
         ),
     )
-    ledger.forget_audience(wish.project, wish.source)
-    ledger.tally.add(wish.project, subscriptions=1)
+    _forget_listeners(memory, space, queue)
+    memory.use(space, subscriptions=1)
     made = Subscription(
         encode_id(seq, secret),
-        wish.project,
-        wish.source,
-        wish.subscriber,
-        wish.ttl,
+        space,
+        queue,
+        command.subscriber,
+        command.ttl,
         0,
-        wish.options,
-        wish.confirmed,
+        command.options,
+        command.confirmed,
     )
     return made, True
 
 
-@grows
-def update(
-    ledger: Ledger,
-    project: str,
-    source: str,
-    subscription_id: str,
-    change: SubscriptionChange,
-    now: float,
-) -> Subscription:
-    """Change a subscription."""
-    ledger.seals.check(project, source)
-    row = find(ledger.db, project, source, subscription_id, now)
+def _make_way(
+    memory: Memory, command: SubscriptionCreate | SubscriptionUpdate, subscriber: str
+) -> Row | None:
+    """Return the live subscription of a subscriber; remove one that has expired."""
+    key = (command.space, command.queue, subscriber)
+    for row in fetch(memory.db, FIND_SUBSCRIBER, key):
+        if row[-1] > command.now:
+            return row
+        _expire(memory, command.space, row[0])
+    return None
+
+
+@writes(SubscriptionUpdate, grows=True)
+def update(memory: Memory, command: SubscriptionUpdate) -> Subscription:
+    """Change the row."""
+    space, queue, change = command.space, command.queue, command.change
+    memory.check_seal(space, queue)
+    row = _find(memory.db, command, command.now)
     if row is None:
         raise SubscriptionNotFound(
-            f"Subscription {subscription_id} for queue {source} does not exist."
+            f"Subscription {command.subscription_id} for queue {queue} does not exist."
         )
-    old = read_subscription(row, now)
-    if change.subscriber is not None and change.subscriber != old.subscriber:
-        others = fetch(ledger.db, FIND_SUBSCRIBER, (project, source, change.subscriber))
-        if others and others[0][-1] > now:
-            raise SubscriptionExists("Such subscription already exists.")
-        if others:
-            _bury(ledger, project, others[0][0])
+    old = read_subscription(row, command.now)
+    subscriber = change.subscriber
+    if subscriber not in (None, old.subscriber) and _make_way(
+        memory, command, subscriber
+    ):
+        raise SubscriptionExists("Such subscription already exists.")
     named = {
-        name: getattr(change, name)
-        for name in ("subscriber", "ttl", "options", "confirmed")
-        if getattr(change, name) is not None
+        name: value
+        for name, value in msgspec.structs.asdict(change).items()
+        if value is not None
     }
     new = msgspec.structs.replace(old, **named)
-    ledger.db.execute(
+    memory.db.execute(
         UPDATE,
         (
             row[0],
@@ -217,36 +259,38 @@ def update(
             new.ttl,
             msgspec.json.encode(new.options).decode(),
             int(new.confirmed),
-            None if change.ttl is None else now + change.ttl,
+            None if change.ttl is None else command.now + change.ttl,
         ),
     )
-    ledger.forget_audience(project, source)
+    _forget_listeners(memory, space, queue)
     return new
 
 
-def _bury(ledger: Ledger, project: str, seq: int) -> None:
-    ledger.db.execute(BURY, (seq,))
-    ledger.tally.add(project, subscriptions=-1)
+def _expire(memory: Memory, space: str, seq: int) -> None:
+    memory.db.execute(EXPIRE, (seq,))
+    memory.use(space, subscriptions=-1)
 
 
-def delete(ledger: Ledger, project: str, source: str, subscription_id: str) -> None:
-    """Leave a subscription and its deliveries to the sweeper."""
-    ledger.seals.check(project, source)
-    row = find(ledger.db, project, source, subscription_id, 0)
+@writes(SubscriptionDelete)
+def delete(memory: Memory, command: SubscriptionDelete) -> None:
+    """Mark the row; the sweeper removes it with its deliveries."""
+    memory.check_seal(command.space, command.queue)
+    row = _find(memory.db, command, 0)
     if row is not None:
-        _bury(ledger, project, row[0])
-        ledger.forget_audience(project, source)
+        _expire(memory, command.space, row[0])
+        _forget_listeners(memory, command.space, command.queue)
 
 
-def purge(ledger: Ledger, project: str, source: str) -> Generator[None, None, None]:
-    """Leave all subscriptions of a source to the sweeper."""
-    ledger.seals.check(project, source)
-    yield from bury_all(ledger, project, source)
+@writes(SubscriptionPurge)
+def purge(memory: Memory, command: SubscriptionPurge) -> Steps[None]:
+    """Mark the rows, some at a time."""
+    memory.check_seal(command.space, command.queue)
+    yield from expire_all(memory, command.space, command.queue)
 
 
-def bury_all(ledger: Ledger, project: str, source: str) -> Generator[None, None, None]:
-    """Do the same whether or not the store refuses the queue."""
-    while gone := fetch(ledger.db, BURY_SOURCE, (project, source, STEP)):
-        ledger.tally.add(project, subscriptions=-len(gone))
-        yield
-    ledger.forget_audience(project, source)
+def expire_all(memory: Memory, space: str, queue: str) -> Steps[None]:
+    """Leave all subscriptions of a queue, also a sealed one, to the sweeper."""
+    while gone := fetch(memory.db, EXPIRE_SOURCE, (space, queue, STEP)):
+        memory.use(space, subscriptions=-len(gone))
+        yield None
+    _forget_listeners(memory, space, queue)

@@ -1,16 +1,42 @@
-"""How messages are read: row by row, and walking over a backlog."""
+"""How messages are read: by id, and walking over a backlog.
+
+A walk goes through the rows of some states in their order. One statement looks at a
+bounded number of rows, so that a long run of expired ones blocks nothing else.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import apsw
 
-from zaqarserver.storage.base import Message
-from zaqarserver.storage.sqlite import statements as sql
-from zaqarserver.storage.sqlite.ids import decode_seq, encode_id
-from zaqarserver.storage.sqlite.statements import Row
+from zaqarserver.storage.records import Message
+from zaqarserver.storage.sqlite.connection import Row, fetch
+from zaqarserver.storage.sqlite.ids import ById, decode_seq, encode_id
 
 #: How many rows one statement looks at (well below a millisecond).
 STEP = 1000
+
+STATES = FREE, DELAYED, CLAIMED = 0, 1, 2
+
+MESSAGE_COLUMNS = (
+    "m.seq, m.secret, m.body, m.ttl, m.created, m.claims, m.checksum,"
+    " m.state, m.expires, coalesce(c.alias, c.seq), c.secret,"
+    " coalesce(m.alias, m.seq)"
+)
+EDGE_COLUMNS = "coalesce(m.alias, m.seq), m.secret, m.created"
+MESSAGE_GET = ById(f"""
+    SELECT {MESSAGE_COLUMNS}
+      FROM message m LEFT JOIN claim c ON c.seq = m.claim AND c.expires > ?3
+     WHERE m.{{number}} = ?1 AND m.backlog = ?2 AND m.expires > ?3
+""")  # noqa: S608 - constants only
+MESSAGE_PLACE = ById(
+    "SELECT seq, secret FROM message WHERE {number} = ? AND backlog = ?"
+)
+MESSAGE_BEFORE = """
+    SELECT seq FROM message WHERE backlog = ? AND alias <= ?
+     ORDER BY alias DESC LIMIT 1
+"""
 
 
 def read_message(row: Row, now: float) -> Message:
@@ -30,6 +56,52 @@ def read_message(row: Row, now: float) -> Message:
     )
 
 
+def _walk(states: Iterable[int], newest_first: bool) -> str:
+    """Return the rows of some states, merged in order, at most ?7 of them."""
+    order = "DESC" if newest_first else "ASC"
+    beyond = "<" if newest_first else ">"
+    # The legs are merged lazily, each straight from its index range. Delayed
+    # rows start at a place of their own: see Memory.floor.
+    legs = " UNION ALL ".join(
+        f"SELECT seq, expires, client FROM message"  # noqa: S608 - constants only
+        f" WHERE backlog = ?1 AND state = {state}"
+        f" AND seq {beyond} {'?3' if state == DELAYED else '?2'}"
+        for state in sorted(states)
+    )
+    return f"{legs} ORDER BY seq {order} LIMIT ?7"
+
+
+def _scan(
+    states: Iterable[int],
+    *,
+    newest_first: bool = False,
+    columns: str = MESSAGE_COLUMNS,
+) -> str:
+    """Return the statement that finds live messages among the next ?7 rows.
+
+    Bindings: backlog, after (free and claimed), after (delayed), now, client id
+    to leave out or NULL, how many to find, how many to look at.
+    """
+    return f"""
+        SELECT {columns}
+          FROM ({_walk(states, newest_first)}) w
+          CROSS JOIN message m ON m.seq = w.seq
+          LEFT JOIN claim c ON c.seq = m.claim AND c.expires > ?4
+         WHERE w.expires > ?4 AND (?5 IS NULL OR w.client <> ?5)
+         LIMIT ?6
+    """  # noqa: S608 - constants only
+
+
+def _scan_end(states: Iterable[int], *, newest_first: bool = False) -> str:
+    """Return the statement that finds where :func:`_scan` stopped.
+
+    Same bindings; the row is the last one looked at, missing at the end.
+    """
+    return f"""
+        SELECT seq FROM ({_walk(states, newest_first)}) LIMIT 1 OFFSET ?7 - 1
+    """  # noqa: S608 - constants only
+
+
 #: What a step of a walk gives: rows, and where to go on, ``None`` at its end.
 Step = tuple[list[Row], int | None]
 
@@ -38,7 +110,7 @@ class Walk:
     """A way through the messages of a backlog, some states of it.
 
     Args:
-        states: Which states, see :mod:`statements`.
+        states: Which states.
         newest_first: Walk backwards.
         columns: What to read of each message.
     """
@@ -47,12 +119,10 @@ class Walk:
         self,
         *states: int,
         newest_first: bool = False,
-        columns: str = sql.MESSAGE_COLUMNS,
+        columns: str = MESSAGE_COLUMNS,
     ) -> None:
-        self._scan = sql.scan_messages(
-            states, newest_first=newest_first, columns=columns
-        )
-        self._end = sql.scan_end(states, newest_first=newest_first)
+        self._scan = _scan(states, newest_first=newest_first, columns=columns)
+        self._end = _scan_end(states, newest_first=newest_first)
 
     def step(
         self,
@@ -78,19 +148,19 @@ class Walk:
             for or nothing is left.
         """
         bindings = (backlog, *after, now, exclude_client, limit, max(STEP, limit))
-        rows = sql.fetch(db, self._scan, bindings)
+        rows = fetch(db, self._scan, bindings)
         if len(rows) >= limit:
             return rows, None
-        end = sql.fetch(db, self._end, bindings)
+        end = fetch(db, self._end, bindings)
         return rows, end[0][0] if end else None
 
 
-WALK_FREE = Walk(sql.FREE)
-WALK_FREE_DELAYED = Walk(sql.FREE, sql.DELAYED)
-WALK_FREE_CLAIMED = Walk(sql.FREE, sql.CLAIMED)
-WALK_ALL = Walk(*sql.STATES)
-WALK_OLDEST = Walk(*sql.STATES, columns=sql.EDGE_COLUMNS)
-WALK_NEWEST = Walk(*sql.STATES, columns=sql.EDGE_COLUMNS, newest_first=True)
+WALK_FREE = Walk(FREE)
+WALK_FREE_DELAYED = Walk(FREE, DELAYED)
+WALK_FREE_CLAIMED = Walk(FREE, CLAIMED)
+WALK_ALL = Walk(*STATES)
+WALK_OLDEST = Walk(*STATES, columns=EDGE_COLUMNS)
+WALK_NEWEST = Walk(*STATES, columns=EDGE_COLUMNS, newest_first=True)
 
 
 def choose_walk(*, claimed: bool, delayed: bool) -> Walk:
@@ -98,14 +168,6 @@ def choose_walk(*, claimed: bool, delayed: bool) -> Walk:
     if claimed:
         return WALK_ALL if delayed else WALK_FREE_CLAIMED
     return WALK_FREE_DELAYED if delayed else WALK_FREE
-
-
-def get_message(
-    db: apsw.Connection, backlog: int, message_id: str, now: float
-) -> Message | None:
-    """Read a live message by its id."""
-    row = sql.MESSAGE_GET.find(db, message_id, backlog, now)
-    return None if row is None else read_message(row, now)
 
 
 def position_of(db: apsw.Connection, backlog: int, marker: str) -> int | None:
@@ -116,9 +178,9 @@ def position_of(db: apsw.Connection, backlog: int, marker: str) -> int | None:
     number = decode_seq(marker)
     if number is None:
         return None
-    found = sql.MESSAGE_PLACE.find(db, marker, backlog)
+    found = MESSAGE_PLACE.find(db, marker, backlog)
     if found is not None:
         return int(found[0])
     # What came from another store may have lower numbers in its ids than in its rows.
-    before = sql.fetch(db, sql.MESSAGE_BEFORE, (backlog, number))
+    before = fetch(db, MESSAGE_BEFORE, (backlog, number))
     return max(number, before[0][0]) if before else number

@@ -21,9 +21,10 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
+from types import GeneratorType
+from typing import Any, Final, TypeVar, TypeVarTuple, overload
 
 import apsw
 
@@ -33,20 +34,21 @@ from zaqarserver.errors import (
     Unavailable,
     ZaqarServerError,
 )
+from zaqarserver.storage.sqlite.connection import failure, is_full, is_store_failure
 from zaqarserver.storage.sqlite.files import Files
-from zaqarserver.storage.sqlite.ledger import Ledger
-from zaqarserver.storage.sqlite.pages import failure
-from zaqarserver.storage.sqlite.statements import is_damage
+from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.subscriptions import Posted, ignore
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
-#: What an operation is: it reads and checks first, then writes, and raises only
-#: while it has written nothing.
-Operation = Callable[[], T]
+#: What a write of several steps yields to go on in another transaction, after the
+#: writes that wait; what it has done so far is committed and has to be right by itself.
+POSTPONE: Final = True
 
-#: One that may be long yields between its steps.
-Steps = Callable[[], Generator[None, None, T]]
+#: A write of several steps. It yields ``None`` where the loop may serve others: no
+#: other write runs in between. Or it yields :data:`POSTPONE`.
+Steps = Generator[bool | None, None, T]
 
 #: Seconds that a batch may hold the loop at a time.
 SLICE = 0.003
@@ -63,35 +65,59 @@ BUSY_PAUSE = 0.02
 _COVER = "BEGIN IMMEDIATE; UPDATE store SET pulse = pulse + 1; COMMIT"
 
 
-def _one_step(operation: Operation[T]) -> Generator[None, None, T]:
-    return operation()
-    yield  # never reached: it makes this a generator, as all steps are
+class _Job:
+    """A write that waits for its commit.
 
+    Its function takes the memory, reads and checks first, then writes, and raises only
+    while it has written nothing. A generator function does so in :data:`Steps`.
 
-class _Job(Generic[T]):
-    """An operation that waits for its commit."""
+    Attributes:
+        started: Whether it has to end in this transaction.
+    """
 
-    __slots__ = ("error", "future", "grows", "result", "start", "steps", "tried")
+    __slots__ = (
+        "_args",
+        "_function",
+        "_steps",
+        "error",
+        "future",
+        "grows",
+        "result",
+        "started",
+        "tried",
+    )
 
-    def __init__(self, start: Steps[T], future: asyncio.Future[T], grows: bool) -> None:
-        self.start = start
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        future: asyncio.Future[Any],
+        grows: bool,
+    ) -> None:
+        self._function = function
+        self._args = args
         self.future = future
         self.grows = grows
         self.tried = False
-        self.again()
+        self.reset()
 
-    def again(self) -> None:
-        """Forget what was done."""
-        self.steps: Generator[None, None, T] | None = None
-        self.result: T | None = None
+    def reset(self) -> None:
+        """Forget what was done: it was rolled back."""
+        self._steps: Generator[bool | None, None, Any] | None = None
+        self.started = False
+        self.result: Any = None
         self.error: BaseException | None = None
 
-    def step(self) -> bool:
-        """Run the next step; return whether it was the last."""
-        if self.steps is None:
-            self.steps = self.start()
+    def step(self, memory: Memory) -> bool:
+        """Run the next step; return True if it was the last."""
+        if self._steps is None:
+            result = self._function(memory, *self._args)
+            if not isinstance(result, GeneratorType):
+                self.result = result
+                return True
+            self._steps = result
         try:
-            next(self.steps)
+            self.started = next(self._steps) is not POSTPONE
         except StopIteration as stop:
             self.result = stop.value
             return True
@@ -105,14 +131,14 @@ class _Job(Generic[T]):
         if self.error is not None:
             self.fail(self.error)
         elif not self.future.done():
-            self.future.set_result(self.result)  # type: ignore[arg-type]  # T
+            self.future.set_result(self.result)
 
 
 class GroupCommit:
     """Runs operations on the writer's connection and commits them together.
 
     Args:
-        ledger: The writer's memory and connection.
+        memory: The writer's memory and connection.
         thread: Where commits run, one thread; ``None`` if they cost nothing
             (a store in memory), then nothing is sliced either.
         between: Called in the thread between two batches while nothing else
@@ -124,7 +150,7 @@ class GroupCommit:
 
     def __init__(
         self,
-        ledger: Ledger,
+        memory: Memory,
         thread: ThreadPoolExecutor | None,
         between: Callable[[], object],
         files: Files | None = None,
@@ -132,8 +158,8 @@ class GroupCommit:
     ) -> None:
         self.wants_between = False
         self.damage: str | None = None
-        self._ledger = ledger
-        self._db = ledger.db
+        self._memory = memory
+        self._db = memory.db
         self._thread = thread
         self._between = between
         self._files = files
@@ -141,31 +167,46 @@ class GroupCommit:
         self._short_until = 0.0
         self._short_of = ""
         self._busy_since = 0.0
-        self._waiting: deque[_Job[Any]] = deque()
-        self._executed: list[_Job[Any]] = []
+        self._waiting: deque[_Job] = deque()
+        self._executed: list[_Job] = []
         self._changes = 0
         self._busy = False
         self._idle = asyncio.Event()
         self._idle.set()
 
+    @overload
     def submit(
-        self, operation: Operation[T], *, grows: bool = False
-    ) -> asyncio.Future[T]:
-        """Queue an operation; the future is done when it is committed.
+        self,
+        function: Callable[[Memory, *Ts], Steps[T]],
+        *args: *Ts,
+        grows: bool = False,
+    ) -> asyncio.Future[T]: ...
 
-        The future fails with what the operation raised, or with
+    @overload
+    def submit(
+        self,
+        function: Callable[[Memory, *Ts], T],
+        *args: *Ts,
+        grows: bool = False,
+    ) -> asyncio.Future[T]: ...
+
+    def submit(
+        self, function: Callable[[Memory, *Ts], Any], *args: *Ts, grows: bool = False
+    ) -> asyncio.Future[Any]:
+        """Queue a write; the future is done when it is committed.
+
+        The future fails with what the function raised, or with
         ``Unavailable`` if the transaction could not be committed, ``OutcomeUnknown``
-        if it may come back after a crash. Cancelling it before the operation has run
+        if it may come back after a crash. Cancelling it before the function has run
         means that it never runs.
-        """
-        return self.submit_steps(lambda: _one_step(operation), grows=grows)
 
-    def submit_steps(
-        self, steps: Steps[T], *, grows: bool = False
-    ) -> asyncio.Future[T]:
-        """Queue an operation of several steps; as :meth:`submit` otherwise."""
+        Args:
+            function: See :class:`_Job`.
+            args: What it takes after the memory.
+            grows: Whether it makes the store larger.
+        """
         loop = asyncio.get_running_loop()
-        job: _Job[T] = _Job(steps, loop.create_future(), grows)
+        job = _Job(function, args, loop.create_future(), grows)
         self._waiting.append(job)
         if not self._busy:
             self._busy = True
@@ -201,7 +242,7 @@ class GroupCommit:
         self._changes = self._db.total_changes()
         self._execute(batch)
 
-    def _choose(self) -> deque[_Job[Any]]:
+    def _choose(self) -> deque[_Job]:
         """Take what is to run next: what does not grow, some of it, without room."""
         batch, self._waiting = self._waiting, deque()
         if time.monotonic() >= self._short_until:
@@ -213,7 +254,7 @@ class GroupCommit:
         self._waiting.extend(rest[SHORT_BATCH:])
         return deque(rest[:SHORT_BATCH])
 
-    def _wait(self, batch: deque[_Job[Any]], error: apsw.BusyError) -> None:
+    def _wait(self, batch: deque[_Job], error: apsw.BusyError) -> None:
         """Try again soon: another program has locked the store."""
         now = time.monotonic()
         self._busy_since = self._busy_since or now
@@ -227,15 +268,15 @@ class GroupCommit:
     def _after_between(self, _error: BaseException | None) -> None:
         self._begin()
 
-    def _execute(self, batch: deque[_Job[Any]]) -> None:
+    def _execute(self, batch: deque[_Job]) -> None:
         end = time.monotonic() + SLICE
         while batch:
             job = batch[0]
-            if job.steps is None and job.future.cancelled():
+            if not job.started and job.future.cancelled():
                 batch.popleft()
                 continue
             try:
-                finished = job.step()
+                finished = job.step(self._memory)
             except ZaqarServerError as error:
                 job.error = error
                 finished = True
@@ -244,6 +285,8 @@ class GroupCommit:
                 return
             if finished:
                 self._executed.append(batch.popleft())
+            elif not job.started:
+                self._waiting.append(batch.popleft())
             if batch and self._thread is not None and time.monotonic() > end:
                 asyncio.get_running_loop().call_soon(self._execute, batch)
                 return
@@ -251,7 +294,7 @@ class GroupCommit:
 
     def _commit(self) -> None:
         try:
-            self._ledger.flush()
+            self._memory.flush()
             unchanged = self._db.total_changes() == self._changes
             if self._files is not None and not unchanged:
                 self._files.check()
@@ -270,12 +313,15 @@ class GroupCommit:
         if error is not None:
             self._cover(error)
             return
-        self._ledger.committed()
+        self._memory.commit()
         executed, self._executed = self._executed, []
         for job in executed:
             job.finish()
-        self._tell(*self._ledger.take_news())
-        self._begin()
+        self._tell(*self._memory.take_posts())
+        if self._waiting:  # not at once: a write may have been postponed again
+            asyncio.get_running_loop().call_soon(self._begin)
+        else:
+            self._begin()
 
     # -- when it goes wrong -------------------------------------------------
 
@@ -287,44 +333,42 @@ class GroupCommit:
         it is certain that nothing was done; if that cannot be written, nobody knows.
         """
         self._roll_back()
-        cut_short = _is_cut_short(error)
+        no_room = is_full(error)
 
         def covered(failure: BaseException | None) -> None:
-            unknown = failure is not None and not cut_short
+            unknown = failure is not None and not no_room
             failed = OutcomeUnknown(f"the store failed: {error}") if unknown else error
             # What is not covered must not be taken for damage: begin the log anew.
             self.wants_between = failure is None or self.wants_between
             self._give_up(self._executed, failed)
 
-        if cut_short:
+        if no_room:
             covered(None)
         else:
             self._in_thread(self._db.execute, covered, _COVER)
 
-    def _abandon(self, rest: deque[_Job[Any]], error: Exception) -> None:
+    def _abandon(self, rest: deque[_Job], error: Exception) -> None:
         """Undo the batch because of its first unfinished operation.
 
         If the store failed, it failed for all. Otherwise only that operation is
         to blame (a value too big for the store, a defect): the others run again,
         which is safe because nothing of them is left.
         """
-        if _is_store_failure(error):
+        if is_store_failure(error):
             self._give_up([*self._executed, *rest], error)
             return
         guilty = rest.popleft()
         others = [*self._executed, *rest]
         for job in others:
-            job.again()
+            job.reset()
         self._waiting.extendleft(reversed(others))
         self._give_up([guilty], error)
 
-    def _give_up(
-        self, jobs: list[_Job[Any]] | deque[_Job[Any]], error: BaseException
-    ) -> None:
+    def _give_up(self, jobs: Iterable[_Job], error: BaseException) -> None:
         failed = list(jobs)
         self._executed = []
         self._roll_back()
-        full = _is_cut_short(error)
+        full = is_full(error)
         if isinstance(error, apsw.Error):
             cause, error = error, failure(error)
             error.__cause__ = cause
@@ -337,7 +381,7 @@ class GroupCommit:
         # Not at once: what has just failed would fail again in a tight circle.
         asyncio.get_running_loop().call_soon(self._begin)
 
-    def _make_room(self, jobs: list[_Job[Any]], reason: str) -> list[_Job[Any]]:
+    def _make_room(self, jobs: list[_Job], reason: str) -> list[_Job]:
         """Have the log copied, and what does not grow tried once more after it.
 
         Returns:
@@ -348,13 +392,13 @@ class GroupCommit:
         self.wants_between = True
         kept = [job for job in jobs if not (job.grows or job.tried)]
         for job in kept:
-            job.again()
+            job.reset()
             job.tried = True
         self._waiting.extendleft(reversed(kept))
         return [job for job in jobs if job not in kept]
 
     def _roll_back(self) -> None:
-        self._ledger.rolled_back()
+        self._memory.roll_back()
         if self._db.in_transaction:
             # If even that fails, the callers must hear of it all the same: the
             # next batch cannot begin then, and fails with the store's reason.
@@ -370,20 +414,3 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._thread, work, *args)
         future.add_done_callback(lambda done: then(done.exception()))
-
-
-def _is_cut_short(error: BaseException) -> bool:
-    """Tell that there was no room: the end of a transaction is not in the log."""
-    code = getattr(error, "extendedresult", None)
-    return isinstance(error, apsw.FullError) or code == apsw.SQLITE_IOERR_WRITE
-
-
-def _is_store_failure(error: Exception) -> bool:
-    """Tell a failing disk or file from a failing statement."""
-    return (
-        isinstance(error, apsw.Error)
-        and not isinstance(
-            error, apsw.TooBigError | apsw.ConstraintError | apsw.MismatchError
-        )
-        and not is_damage(error)  # it is where the operation looked
-    )

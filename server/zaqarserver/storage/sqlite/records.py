@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+import math
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import apsw
@@ -11,29 +14,35 @@ import msgspec
 from zaqarserver.errors import QueueChanged
 from zaqarserver.storage.moving import (
     ClaimRecord,
+    Contents,
     ExportPage,
     MessageRecord,
     NoticeRecord,
     PendingDelivery,
+    QueueContents,
+    QueueExport,
+    QueueImport,
     QueueRecord,
     Record,
     SealKind,
     SubscriptionRecord,
 )
-from zaqarserver.storage.sqlite import statements as sql
-from zaqarserver.storage.sqlite.files import grows
-from zaqarserver.storage.sqlite.ids import decode_secret, encode_id
-from zaqarserver.storage.sqlite.ledger import Ledger, load_entry
+from zaqarserver.storage.sqlite.connection import Row, fetch
+from zaqarserver.storage.sqlite.engine import Engine, reads, writes
+from zaqarserver.storage.sqlite.ids import ById, decode_secret, encode_id
+from zaqarserver.storage.sqlite.memory import Memory, QueueKey, load_queue
 from zaqarserver.storage.sqlite.moving import (
     ARRIVING,
-    Place,
+    QUEUE_RECORD,
     arriving,
     free_row,
     keep_notice,
     keep_queue,
     keep_subscription,
 )
-from zaqarserver.storage.sqlite.statements import ById, Row, fetch
+from zaqarserver.storage.sqlite.queues import count_messages
+from zaqarserver.storage.sqlite.walks import CLAIMED, DELAYED, FREE, STATES
+from zaqarserver.storage.sqlite.writer import Steps
 from zaqarserver.storage.subscriptions import Noticed
 
 #: About how many bytes of bodies a page has at most.
@@ -48,7 +57,7 @@ CLAIMS = """
 """
 _LEGS = " UNION ALL ".join(
     f"SELECT seq FROM message WHERE backlog = ?1 AND state = {state} AND seq > ?2"  # noqa: S608 - constants only
-    for state in sql.STATES
+    for state in STATES
 )
 MESSAGES = f"""
     SELECT coalesce(m.alias, m.seq), m.secret, m.body, m.ttl, m.created, m.expires,
@@ -105,6 +114,23 @@ MESSAGE_LAST = """
 """
 CLAIM_OF = ById("SELECT seq, secret FROM claim WHERE {number} = ? AND backlog = ?")
 
+QUEUE_ARRIVED = "SELECT 1 FROM arrival WHERE seal = ? AND id = ?"
+COUNT_CLAIMS = """
+    SELECT count(DISTINCT c.seq), count(*)
+      FROM claim c JOIN message m ON m.claim = c.seq
+     WHERE c.backlog = ? AND c.expires > ?
+"""
+COUNT_SUBSCRIPTIONS = """
+    SELECT seq, (SELECT count(*) FROM delivery WHERE subscription = seq)
+      FROM subscription
+     WHERE project = ? AND source = ? AND expires > ? AND volatile = 0
+     ORDER BY seq
+"""
+COUNT_NOTICES = """
+    SELECT -1 - reached, newest FROM notice
+     WHERE reached < 0 AND project = ? AND source = ?
+"""
+
 _decode_options = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_messages = msgspec.msgpack.Decoder(list[Noticed]).decode
 
@@ -112,13 +138,20 @@ _decode_messages = msgspec.msgpack.Decoder(list[Noticed]).decode
 # -- writing ----------------------------------------------------------------------
 
 
-def export(
-    db: apsw.Connection, place: Place, following: str | None, limit: int
-) -> ExportPage:
+@reads(QueueExport)
+def export(engine: Engine, command: QueueExport) -> ExportPage:
     """Read a page; it goes on within, or after, the kind of record that it names."""
-    kind, _, text = (following or "queue:0").partition(":")
+    key, db, limit = (
+        QueueKey(command.space, command.queue),
+        engine.reader,
+        command.limit,
+    )
+    sealed = engine.memory.seals.committed.get(key)
+    if sealed is None or sealed.kind is not SealKind.LEAVING:
+        raise QueueChanged(f"queue {command.queue!r} is not sealed")
+    kind, _, text = (command.following or "queue:0").partition(":")
     last = int(text)
-    entry = load_entry(db, *place)
+    entry = load_queue(db, *key)
     if kind == "queue":
         head = [] if entry is None else [QueueRecord(entry.metadata)]
         return ExportPage(head, "claim:0")
@@ -134,11 +167,11 @@ def export(
             [_message(row) for row in rows], rows, 1, "message", "subscription"
         )
     if kind == "subscription":
-        rows = fetch(db, SUBSCRIPTIONS, (*place, last, limit))
+        rows = fetch(db, SUBSCRIPTIONS, (*key, last, limit))
         records = [_subscription(row) for row in rows]
         return _page(records, rows, limit, "subscription", "notice")
-    rows = _bounded(db.execute(NOTICES, (*place, last, limit)))
-    notices = _notices(db, place, rows)
+    rows = _bounded(db.execute(NOTICES, (*key, last, limit)))
+    notices = _notices(db, key, rows)
     return ExportPage(notices, f"notice:{rows[-1][0]}" if rows else None)
 
 
@@ -201,12 +234,12 @@ def _subscription(row: Row) -> SubscriptionRecord:
 
 
 def _notices(
-    db: apsw.Connection, place: Place, rows: Sequence[Row]
+    db: apsw.Connection, key: QueueKey, rows: Sequence[Row]
 ) -> list[NoticeRecord]:
     pending: dict[int, list[PendingDelivery]] = {row[0]: [] for row in rows}
     ends = (rows[0][0], rows[-1][0]) if rows else (0, 0)
     # One look for all: which are of a notice is known by their subscriptions only.
-    found = fetch(db, DELIVERIES, (*place, *ends))
+    found = fetch(db, DELIVERIES, (*key, *ends))
     for notice, number, secret, position, attempt in found:
         delivery = PendingDelivery(encode_id(number, secret), position, attempt)
         pending[notice].append(delivery)
@@ -215,65 +248,61 @@ def _notices(
             id=str(id_),
             messages=_decode_messages(messages),
             deliveries=pending[id_],
-            after=None if reached is None else _id_upto(db, place, -1 - reached),
-            until=_id_upto(db, place, newest),
+            after=None if reached is None else _id_upto(db, key, -1 - reached),
+            until=_id_upto(db, key, newest),
         )
         for id_, messages, newest, reached in rows
     ]
 
 
-def _id_upto(db: apsw.Connection, place: Place, seq: int) -> str:
+def _id_upto(db: apsw.Connection, key: QueueKey, seq: int) -> str:
     """Return the id of the last subscription up to a row; empty for none."""
-    rows = fetch(db, SUBSCRIPTION_UPTO, (*place, seq))
+    rows = fetch(db, SUBSCRIPTION_UPTO, (*key, seq))
     return encode_id(*rows[0]) if rows else ""
 
 
 # -- reading ----------------------------------------------------------------------
 
 
-@grows
-def receive_page(
-    ledger: Ledger, place: Place, epoch: int, records: Iterable[Record]
-) -> Generator[None, None, None]:
-    """Keep records, some at a time."""
-    sealed = ledger.seals.get(*place)
+@writes(QueueImport, grows=True)
+def receive_page(memory: Memory, command: QueueImport) -> Steps[None]:
+    """Insert rows, some at a time."""
+    sealed = memory.seals.get((command.space, command.queue))
     if (
         sealed is None
         or sealed.kind is not SealKind.ARRIVING
-        or sealed.epoch != epoch
+        or sealed.epoch != command.epoch
         or sealed.backlog is None
     ):
-        raise QueueChanged(f"queue {place.queue!r} does not arrive")
-    last = _last(ledger, sealed.backlog)
-    for count, record in enumerate(records):
+        raise QueueChanged(f"queue {command.queue!r} does not arrive")
+    last = _last(memory, sealed.backlog)
+    for count, record in enumerate(command.records):
         if count and count % STEP == 0:
-            yield
+            yield None
         if isinstance(record, ClaimRecord):
-            _keep_claim(ledger, sealed.backlog, record)
+            _keep_claim(memory, sealed.backlog, record)
         elif isinstance(record, MessageRecord):
-            last = _keep_message(ledger, sealed.backlog, record, last)
+            last = _keep_message(memory, sealed.backlog, record, last)
         elif isinstance(record, QueueRecord):
-            keep_queue(ledger, sealed, record)
+            keep_queue(memory, sealed, record)
         elif isinstance(record, SubscriptionRecord):
-            keep_subscription(ledger, arriving(sealed), record)
+            keep_subscription(memory, arriving(sealed), record)
         else:
-            keep_notice(ledger, sealed, record)
+            keep_notice(memory, sealed, record)
 
 
-def _last(ledger: Ledger, backlog: int) -> int:
+def _last(memory: Memory, backlog: int) -> int:
     """Return the last row of a backlog, 0 if it has none."""
-    ends = [
-        fetch(ledger.db, MESSAGE_LAST, (backlog, state))[0][0] for state in sql.STATES
-    ]
+    ends = [fetch(memory.db, MESSAGE_LAST, (backlog, state))[0][0] for state in STATES]
     return max((end for end in ends if end is not None), default=0)
 
 
-def _keep_claim(ledger: Ledger, backlog: int, record: ClaimRecord) -> None:
-    if CLAIM_OF.find(ledger.db, record.id, backlog):
+def _keep_claim(memory: Memory, backlog: int, record: ClaimRecord) -> None:
+    if CLAIM_OF.find(memory.db, record.id, backlog):
         return
-    row, alias = free_row(ledger, "claim", record.id, 0)
+    row, alias = free_row(memory, "claim", record.id, 0)
     expires = record.created + record.ttl
-    ledger.db.execute(
+    memory.db.execute(
         CLAIM_INSERT,
         (
             row,
@@ -286,25 +315,25 @@ def _keep_claim(ledger: Ledger, backlog: int, record: ClaimRecord) -> None:
             alias,
         ),
     )
-    ledger.lower_due(backlog, expires)
+    memory.lower_due(backlog, expires)
 
 
 def _keep_message(
-    ledger: Ledger, backlog: int, record: MessageRecord, last: int
+    memory: Memory, backlog: int, record: MessageRecord, last: int
 ) -> int:
     """Keep a message behind the row ``last``; return the last row then."""
-    if MESSAGE_OF.find(ledger.db, record.id, backlog):
+    if MESSAGE_OF.find(memory.db, record.id, backlog):
         return last
-    row, alias = free_row(ledger, "message", record.id, last)
-    holder = record.claim_id and CLAIM_OF.find(ledger.db, record.claim_id, backlog)
+    row, alias = free_row(memory, "message", record.id, last)
+    holder = record.claim_id and CLAIM_OF.find(memory.db, record.claim_id, backlog)
     claim = holder[0] if holder else None
-    state = sql.FREE if record.visible is None else sql.DELAYED
-    ledger.db.execute(
+    state = FREE if record.visible is None else DELAYED
+    memory.db.execute(
         MESSAGE_INSERT,
         (
             row,
             backlog,
-            state if claim is None else sql.CLAIMED,
+            state if claim is None else CLAIMED,
             record.claim_count,
             claim,
             decode_secret(record.id),
@@ -321,6 +350,49 @@ def _keep_message(
     due = record.expires
     if record.visible is not None and claim is None:
         due = min(due, record.visible)
-    ledger.lower_due(backlog, due)
-    ledger.keep(ARRIVING, backlog, 1, len(record.body), int(claim is not None))
+    memory.lower_due(backlog, due)
+    memory.count(backlog, 1, int(claim is not None), len(record.body))
+    memory.use(ARRIVING, messages=1, size=len(record.body))
     return row
+
+
+# -- counting ---------------------------------------------------------------------
+
+
+@reads(QueueContents)
+async def contents(engine: Engine, command: QueueContents) -> Contents:
+    """Count rows, messages some at a time."""
+    key, db, now = QueueKey(command.space, command.queue), engine.reader, command.now
+    sealed = engine.memory.seals.committed.get(key)
+    if sealed is None or sealed.kind is SealKind.GONE:
+        raise QueueChanged(f"queue {command.queue!r} neither leaves nor arrives")
+    if sealed.kind is SealKind.ARRIVING:
+        queues = len(fetch(db, QUEUE_ARRIVED, (sealed.id, QUEUE_RECORD)))
+        backlog, key = sealed.backlog, arriving(sealed)
+    else:
+        entry = load_queue(db, *key)
+        queues = int(entry is not None)
+        backlog = None if entry is None else entry.backlog
+    waiting = _waiting(db, key, now)
+    claims, claimed = fetch(db, COUNT_CLAIMS, (backlog, now))[0]
+    return Contents(
+        queues=queues,
+        messages=await count_messages(db, backlog or 0, now, math.inf),
+        claims=claims,
+        claimed=claimed,
+        subscriptions=len(waiting),
+        waiting=sum(1 for one in waiting if one),
+        deliveries=sum(waiting),
+    )
+
+
+def _waiting(db: apsw.Connection, key: QueueKey, now: float) -> list[int]:
+    """Return how many notices each subscription is to be told of."""
+    rows = fetch(db, COUNT_SUBSCRIPTIONS, (*key, now))
+    listening = [seq for seq, _ in rows]
+    # Where the notices that are not spread yet begin and end to wait for somebody.
+    steps = [0] * (len(listening) + 1)
+    for reached, newest in fetch(db, COUNT_NOTICES, key):
+        steps[bisect_right(listening, reached)] += 1
+        steps[bisect_right(listening, newest)] -= 1
+    return [made + due for (_, made), due in zip(rows, accumulate(steps), strict=False)]

@@ -1,0 +1,412 @@
+"""What the writer keeps in memory, in two layers.
+
+Writes run one after the other in one open transaction (see ``writer``). What they
+change in memory has to become visible to readers when that is committed, and to vanish
+if it is rolled back. So what both use is kept in :class:`Layered` mappings: a write
+sees what the transaction has changed before it, a read only what is committed.
+:meth:`Memory.commit` and :meth:`Memory.roll_back` are the two ends of a transaction.
+
+Counters and times of a backlog change with nearly every write; they are written
+once a transaction, in :meth:`Memory.flush`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import apsw
+import msgspec
+
+from zaqarserver.common.lru import LRU
+from zaqarserver.errors import QueueMoving
+from zaqarserver.storage.accounts import Usage
+from zaqarserver.storage.moving import SealKind
+from zaqarserver.storage.records import Metadata
+from zaqarserver.storage.sqlite.connection import fetch
+from zaqarserver.storage.sqlite.ids import RESERVED_TICKS, Sequence
+from zaqarserver.storage.subscriptions import Posted
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+#: How many queues (also missing ones) and backlogs are remembered.
+REMEMBERED = 10_000
+
+RESERVED = "SELECT reserved FROM store"
+RESERVE = "UPDATE store SET reserved = ?"
+
+# What is in memory completely, from the start.
+USED = """
+    SELECT project, count(*), sum(messages), sum(bytes) FROM backlog
+     WHERE dead = 0 GROUP BY project
+"""
+SUBSCRIBED = """
+    SELECT project, count(*) FROM subscription WHERE expires > 0 GROUP BY project
+"""
+REVOKED = "SELECT project, queue, id FROM signed_url WHERE revoked = 1"
+SEALS = "SELECT project, queue, id, epoch, kind, backlog FROM seal"
+
+QUEUE_FIND = (
+    "SELECT backlog, revision, metadata FROM queue WHERE project = ? AND name = ?"
+)
+BACKLOG_COUNT = """
+    UPDATE backlog SET messages = messages + ?, claimed = claimed + ?,
+                       bytes = bytes + ?
+     WHERE id = ?
+"""
+BACKLOG_DUE = "SELECT due FROM backlog WHERE id = ?"
+BACKLOG_SET_DUE = "UPDATE backlog SET due = ? WHERE id = ?"
+
+_NOTHING = Usage()
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class QueueKey(NamedTuple):
+    """Names a queue."""
+
+    space: str
+    queue: str
+
+
+class QueueRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of the queue table.
+
+    Attributes:
+        backlog: Where its messages are.
+        revision: As in the contract.
+        metadata: As stored; shared, so never changed in place.
+    """
+
+    backlog: int
+    revision: int
+    metadata: Metadata
+
+
+class Sealed(NamedTuple):
+    """A row of the seal table.
+
+    Attributes:
+        id: Its number; what has arrived refers to it.
+        epoch: Of the step that sealed.
+        kind: Why the queue is refused.
+        backlog: Where the messages of an arriving one are gathered.
+    """
+
+    id: int
+    epoch: int
+    kind: SealKind
+    backlog: int | None
+
+
+class Listeners(NamedTuple):
+    """The subscriptions of a queue, as far as a post needs them.
+
+    Attributes:
+        until: When the last subscription that is not volatile ends; 0 for none.
+        volatile: Ids and ends of the volatile ones.
+    """
+
+    until: float
+    volatile: tuple[tuple[str, float], ...]
+
+
+class Layered(Generic[K, V]):
+    """A mapping in two layers. A missing item and ``None`` are the same.
+
+    Args:
+        committed: The lower layer: all items, or an LRU of those read lately.
+
+    Attributes:
+        committed: What readers see.
+        pending: What the open transaction has changed; ``None`` for what it removed.
+    """
+
+    __slots__ = ("committed", "pending")
+
+    def __init__(self, committed: dict[K, V]) -> None:
+        self.committed = committed
+        self.pending: dict[K, V | None] = {}
+
+    def get(self, key: K) -> V | None:
+        """Return an item as the open transaction sees it."""
+        if key in self.pending:
+            return self.pending[key]
+        return self.committed.get(key)
+
+    def commit(self) -> None:
+        """Make what the transaction changed visible to readers."""
+        for key, value in self.pending.items():
+            if value is None:
+                self.committed.pop(key, None)
+            else:
+                self.committed[key] = value
+        self.pending.clear()
+
+
+class Memory:
+    """The writer's memory.
+
+    Args:
+        db: The writer's connection, when nothing has been changed yet.
+
+    Attributes:
+        db: The writer's connection.
+        sequence: Gives out ids.
+        usage: What each space uses; written nowhere, since the backlogs tell it. One
+            pass over them at the start costs less than one more row changed by every
+            transaction.
+        revoked: True for each revoked grant that has not ended. Every request with a
+            signature asks for its own; nearly always there is none.
+        seals: The queues that the store refuses: every command asks.
+        opened: The epochs with which queues came into service. In memory is enough:
+            only this process moves the queues of its file, so no step of a move that
+            is over comes after a restart.
+        queues: The rows of queues; ``None`` for one that does not exist.
+        due: Before this time nothing in a backlog changes by itself.
+        listeners: The subscriptions of a queue as the open transaction sees them.
+        posted: What the transaction posted to volatile subscriptions.
+        noticed: Whether it made something due for delivery.
+    """
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self.db = db
+        self.sequence = Sequence(fetch(db, RESERVED)[0][0])
+        self.usage: Layered[str, Usage] = Layered({})
+        self.revoked: Layered[tuple[str, str, str], bool] = Layered(
+            dict.fromkeys(fetch(db, REVOKED), True)
+        )
+        self.seals: Layered[tuple[str, str], Sealed] = Layered(
+            {
+                (space, queue): Sealed(id_, epoch, SealKind(kind), backlog)
+                for space, queue, id_, epoch, kind, backlog in fetch(db, SEALS)
+            }
+        )
+        self.opened: Layered[tuple[str, str], int] = Layered(LRU(REMEMBERED))
+        self._queues_read: LRU[tuple[str, str], QueueRow | None] = LRU(REMEMBERED)
+        self.queues = Layered(self._queues_read)
+        self.due: Layered[int, float] = Layered(LRU(REMEMBERED))
+        self.listeners: LRU[tuple[str, str], Listeners] = LRU(REMEMBERED)
+        self._floors: LRU[int, int] = LRU(REMEMBERED)
+        self._counts: dict[int, tuple[int, int, int]] = {}
+        self._unswept: Counter[int] = Counter()
+        self.posted: list[Posted] = []
+        self.noticed = False
+        for space, queues, messages, size in fetch(db, USED):
+            self.use(space, queues, messages, size)
+        for space, subscriptions in fetch(db, SUBSCRIBED):
+            self.use(space, subscriptions=subscriptions)
+        self.commit()
+
+    # -- the transaction ----------------------------------------------------
+
+    def flush(self) -> None:
+        """Write what is kept back until the end of the transaction."""
+        self.write_due()
+        for backlog, counts in self._counts.items():
+            self.db.execute(BACKLOG_COUNT, (*counts, backlog))
+        self._counts.clear()
+        if self.sequence.last > self.sequence.reserved:
+            self.sequence.reserved = self.sequence.last + RESERVED_TICKS
+            self.db.execute(RESERVE, (self.sequence.reserved,))
+
+    def write_due(self) -> None:
+        """Write the changed times, so that statements see them."""
+        for backlog, due in self.due.pending.items():
+            stored = None if due == math.inf else due
+            self.db.execute(BACKLOG_SET_DUE, (stored, backlog))
+
+    def commit(self) -> None:
+        """Let readers see what the transaction changed."""
+        for layered in self._layers():
+            layered.commit()
+
+    def roll_back(self) -> None:
+        """Forget what the transaction changed.
+
+        Numbers that were given out are not given out again: the next transaction
+        reserves more.
+        """
+        for layered in self._layers():
+            layered.pending.clear()
+        self._counts.clear()
+        self._floors.clear()
+        self.listeners.clear()
+        self.take_posts()
+        self.sequence.reserved = 0
+
+    def _layers(self) -> tuple[Layered[Any, Any], ...]:
+        return (
+            self.usage,
+            self.revoked,
+            self.seals,
+            self.opened,
+            self.queues,
+            self.due,
+        )
+
+    def take_posts(self) -> tuple[list[Posted], bool]:
+        """Return what to call back with after the commit, once."""
+        posted, noticed = self.posted, self.noticed
+        self.posted, self.noticed = [], False
+        return posted, noticed
+
+    # -- queues -------------------------------------------------------------
+
+    def committed_queue(
+        self, db: apsw.Connection, space: str, queue: str
+    ) -> QueueRow | None:
+        """Return a queue as committed; missing ones are remembered as well.
+
+        Args:
+            db: The connection to read it from if it is not remembered.
+            space: The space.
+            queue: The queue.
+
+        Raises:
+            QueueMoving: The store refuses it.
+        """
+        self.check_committed_seal(space, queue)
+        return self._known_queue(db, space, queue)
+
+    def _known_queue(
+        self, db: apsw.Connection, space: str, queue: str
+    ) -> QueueRow | None:
+        key = (space, queue)
+        try:
+            row = self._queues_read[key]
+        except KeyError:
+            row = self._queues_read[key] = load_queue(db, space, queue)
+        else:
+            self._queues_read.move_to_end(key)
+        return row
+
+    def queue(self, space: str, queue: str) -> QueueRow | None:
+        """Return a queue as the open transaction sees it.
+
+        Raises:
+            QueueMoving: The store refuses it.
+        """
+        self.check_seal(space, queue)
+        return self.sealed_queue(space, queue)
+
+    def sealed_queue(self, space: str, queue: str) -> QueueRow | None:
+        """Return the same, also of a queue that the store refuses."""
+        key = (space, queue)
+        if key in self.queues.pending:
+            return self.queues.pending[key]
+        return self._known_queue(self.db, space, queue)
+
+    def check_seal(self, space: str, queue: str) -> None:
+        """Refuse a queue that is sealed in the open transaction.
+
+        Raises:
+            QueueMoving: It is.
+        """
+        if self.seals.pending or self.seals.committed:
+            _refuse(self.seals.get((space, queue)), queue)
+
+    def check_committed_seal(self, space: str, queue: str) -> None:
+        """Refuse a queue that is sealed as committed.
+
+        Raises:
+            QueueMoving: It is.
+        """
+        if self.seals.committed:
+            _refuse(self.seals.committed.get((space, queue)), queue)
+
+    # -- backlogs -----------------------------------------------------------
+
+    def count(
+        self, backlog: int, messages: int = 0, claimed: int = 0, size: int = 0
+    ) -> None:
+        """Count rows, and bytes of bodies, that came to a backlog or left it."""
+        old = self._counts.get(backlog, (0, 0, 0))
+        self._counts[backlog] = (old[0] + messages, old[1] + claimed, old[2] + size)
+
+    def uncounted(self, backlog: int) -> tuple[int, int, int]:
+        """Return what :meth:`count` was told and is not written yet."""
+        return self._counts.get(backlog, (0, 0, 0))
+
+    def use(
+        self,
+        space: str,
+        queues: int = 0,
+        messages: int = 0,
+        size: int = 0,
+        subscriptions: int = 0,
+    ) -> None:
+        """Count what a space uses more than before, or less."""
+        old = self.usage.get(space) or _NOTHING
+        new = Usage(
+            old.queues + queues,
+            old.messages + messages,
+            old.bytes + size,
+            old.subscriptions + subscriptions,
+        )
+        self.usage.pending[space] = None if new == _NOTHING else new
+
+    def due_of(self, backlog: int) -> float:
+        """Return a time before which nothing in the backlog changes by itself."""
+        changed = self.due.pending.get(backlog)
+        return self.committed_due(self.db, backlog) if changed is None else changed
+
+    def committed_due(self, db: apsw.Connection, backlog: int) -> float:
+        """Return the same as committed, read through ``db`` if not remembered."""
+        due = self.due.committed.get(backlog)
+        if due is None:
+            rows = fetch(db, BACKLOG_DUE, (backlog,))
+            due = math.inf if not rows or rows[0][0] is None else float(rows[0][0])
+            self.due.committed[backlog] = due
+        return due
+
+    def lower_due(self, backlog: int, time: float) -> None:
+        """Record that something in the backlog changes by itself at ``time``."""
+        if time < self.due_of(backlog):
+            self.due.pending[backlog] = time
+
+    @contextmanager
+    def no_sweep(self, backlog: int) -> Iterator[None]:
+        """Keep the sweeper away while expired rows are counted in steps."""
+        self._unswept[backlog] += 1
+        try:
+            yield
+        finally:
+            self._unswept[backlog] -= 1
+            self._unswept += Counter()  # drops those at zero
+
+    def is_sweepable(self, backlog: int) -> bool:
+        """Return False if the sweeper has to stay away."""
+        return backlog not in self._unswept
+
+    # -- where free messages begin ------------------------------------------
+
+    def floor(self, backlog: int) -> int:
+        """Return a number up to which no free row is live; see ``claims.take_free``."""
+        return self._floors.get(backlog, 0)
+
+    def raise_floor(self, backlog: int, seq: int) -> None:
+        """Record that no free row up to ``seq`` is live."""
+        self._floors[backlog] = max(seq, self._floors.get(backlog, 0))
+
+    def lower_floor(self, backlog: int, seq: int) -> None:
+        """Record that the row ``seq`` became free."""
+        if self._floors.get(backlog, 0) >= seq:
+            self._floors[backlog] = seq - 1
+
+
+def load_queue(db: apsw.Connection, space: str, queue: str) -> QueueRow | None:
+    """Read the row of a queue."""
+    rows = fetch(db, QUEUE_FIND, (space, queue))
+    if not rows:
+        return None
+    backlog, revision, metadata = rows[0]
+    return QueueRow(backlog, revision, _decode(metadata))
+
+
+def _refuse(sealed: Sealed | None, queue: str) -> None:
+    if sealed is not None:
+        raise QueueMoving(f"queue {queue} is {sealed.kind.value}")
