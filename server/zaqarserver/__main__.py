@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given and given[0] == "check":
         return checking.main(given[1:])
     log.open_streams()
-    # Until it serves, there is nothing to read again; and no traceback on ^C.
+    # Ignore SIGHUP until the server can reload; end without a traceback on ^C.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         serve = _serve if conf.workers == 1 else _supervise
         uvloop.run(serve(conf, given))
     except StartupError as error:
-        # Not by print: what cannot be written would be tried again at the exit.
+        # Not with print: buffered text that cannot be written is retried at the exit.
         with contextlib.suppress(OSError):
             os.write(log.STDERR, f"zaqarserver: {error}\n".encode())
         return 1

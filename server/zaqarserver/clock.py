@@ -1,14 +1,14 @@
 """The server's time: one clock that never goes back and never jumps.
 
-All that lasts (claims, delays, ttls, retries, leases, rates) is counted by
-:meth:`Clock.now`. It begins at the system's time, or where the store's last server
-was, and advances with the machine's steady clock, which no administrator and no NTP
-sets. Towards the system's time it slews, by :data:`RATE` at most, like NTP itself. So
-whatever happens to the system's clock, what is to last a minute lasts a minute.
+All durations (claims, delays, ttls, retries, leases, rates) are measured with
+:meth:`Clock.now`. It starts at the system's time, or at the time of the store's last
+server, and advances with the machine's steady clock, which neither administrators nor
+NTP set. It slews towards the system's time, by at most :data:`RATE`, like NTP itself.
+So a minute lasts a minute, whatever happens to the system's clock.
 
-What others read or write as a moment (signed URLs, tokens, ``created``, the
-timestamp of a webhook) is the system's time, :meth:`Clock.wall`. Nothing else in the
-server reads the system's clock.
+Points in time that others read or write (signed URLs, tokens, ``created``, the
+timestamp of a webhook) are in the system's time, :meth:`Clock.wall`. No other module
+of the server reads the system's clock.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-#: How much faster or slower than the steady clock the server's time goes at most.
+#: The maximum difference of speed between the server's time and the steady clock.
 RATE: Final = 0.0005
-#: Seconds in which a small difference to the system's time is made up for.
+#: Seconds in which a small difference from the system's time is corrected.
 _CATCH_UP: Final = 60.0
-#: A timer that runs longer is set anew meanwhile: the two clocks drift apart.
+#: The longest timer, in seconds; longer waits are restarted, since the clocks drift.
 _LONGEST: Final = 60.0
 
 
@@ -41,18 +41,18 @@ _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Timer(Protocol):
-    """A call to come."""
+    """A scheduled call."""
 
     def cancel(self) -> None:
-        """Call it off; nothing happens if it was made already."""
+        """Cancel the call, unless it was made already."""
 
 
 class Clock:
-    """Tells the time, in seconds since the epoch.
+    """The server's time, in seconds since the epoch.
 
     Args:
-        wall: The system's time, which may jump.
-        steady: Seconds since any moment, which may not.
+        wall: Returns the system's time, which may jump.
+        steady: Returns seconds since an arbitrary start, without jumps.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class Clock:
     ) -> None:
         self.wall = wall
         self.steady = steady
-        # One tuple, so that threads see all of it or nothing: a moment of the steady
-        # clock, the server's time then, and how fast it goes.
+        # One tuple, so that threads read consistent values: a time of the steady
+        # clock, the server's time then, and its speed.
         self._line = (steady(), self.wall(), 1.0)
 
     def now(self) -> float:
@@ -72,20 +72,20 @@ class Clock:
         return then + (self.steady() - since) * rate
 
     def ahead(self) -> float:
-        """Return by how many seconds the system's time is ahead of the server's."""
+        """Return how many seconds the system's time is ahead of the server's."""
         return self.wall() - self.now()
 
     def begin(self, moment: float) -> None:
-        """Start at a moment, before anybody has asked for the time."""
+        """Start at a given time; called before the clock is used."""
         self._line = (self.steady(), moment, 1.0)
 
     def steer(self, reference: float, least: float = -math.inf) -> None:
-        """Go towards a time from now on, a little faster or slower than real time.
+        """Slew towards a reference time from now on.
 
         Args:
-            reference: The time to be reached.
-            least: What others who share the store have reached: the time goes on
-                from there if it is later.
+            reference: The time to reach.
+            least: The latest time of other servers of the store: if it is later, the
+                clock continues from there.
         """
         moment = self.steady()
         since, then, rate = self._line
@@ -96,7 +96,7 @@ class Clock:
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         """Call back on the event loop at ``when``, or some time before it.
 
-        Who is called must look at the clock: a long wait ends early.
+        The callback must check the time: a long wait ends early.
         """
         seconds = min(max(0.0, when - self.now()), _LONGEST)
         return asyncio.get_running_loop().call_later(seconds, callback)

@@ -1,15 +1,15 @@
-"""Everything that the server raises on purpose.
+"""The errors of the server.
 
-The tree, with the status that each becomes on both transports::
+The tree, with the status of each on both transports::
 
     ZaqarServerError
-    ├── RequestError                 the caller can mend it
+    ├── RequestError                 the caller can correct it
     │   ├── BadRequest          400  wrong field, header, body
     │   │   └── ClaimNotLive    400  the claim named in a delete is gone
-    │   ├── Unauthorized        401  nobody who is let in
-    │   ├── Forbidden           403  policy said no
-    │   │   ├── MessageClaimed  403  somebody else holds the message
-    │   │   ├── QuotaExceeded   403  the project has as much as it may have
+    │   ├── Unauthorized        401  the caller is not authenticated
+    │   ├── Forbidden           403  the policy does not allow it
+    │   │   ├── MessageClaimed  403  another claim holds the message
+    │   │   ├── QuotaExceeded   403  the project has reached a quota
     │   │   └── PoolInUse       403  the pool has queues, or a flavor needs it
     │   ├── NotFound            404
     │   │   ├── QueueNotFound   404
@@ -24,10 +24,10 @@ The tree, with the status that each becomes on both transports::
     │   ├── UnsupportedMediaType 415
     │   └── TooManyRequests     429  over the project's rate; wait and try again
     ├── Unavailable             503  the store cannot serve now; try again
-    │   ├── IdentityUnavailable 503  who asks cannot be found out now
-    │   ├── Overloaded          503  connections keep as much as they may
+    │   ├── IdentityUnavailable 503  the identity service does not answer
+    │   ├── Overloaded          503  the memory for connections is exhausted
     │   ├── QueueMoving         503  the queue is being moved, or has left the store
-    │   ├── StoreDamaged        500  what was asked for is damaged in the store
+    │   ├── StoreDamaged        500  the requested data is damaged in the store
     │   └── OutcomeUnknown      504  the request may have been executed, or not
     ├── TrustGone                    a trust gives no token any more
     ├── QueueChanged                 the queue changed since it was read
@@ -35,6 +35,9 @@ The tree, with the status that each becomes on both transports::
     └── StartupError                 the server cannot start
         ├── SettingsError            a setting is missing or wrong
         └── StoreRefused             the store is newer, damaged or in use
+
+``RequestError`` and ``Unavailable`` become answers at the edges; the others are
+handled where they are documented.
 """
 
 from __future__ import annotations
@@ -45,19 +48,17 @@ from typing import ClassVar
 
 
 class ZaqarServerError(Exception):
-    """The base of every error that this server raises on purpose."""
+    """The base class of the server's errors."""
 
 
 class RequestError(ZaqarServerError):
-    """A request that cannot be served as it stands.
+    """A request that cannot be served as it is.
 
     Attributes:
         status: The HTTP status, also used in WebSocket answers.
         title: The short name of the problem (``rest-v2`` 1.8).
-        description: What is wrong and what was expected; empty if the title
-            says it all.
-        detail: The same in more words, which WebSocket answers have as well, or
-            empty.
+        description: The problem and the expected value; empty if the title is enough.
+        detail: A longer text, which WebSocket answers have in addition, or empty.
     """
 
     status: ClassVar[int] = 400
@@ -78,16 +79,16 @@ class BadRequest(RequestError):
 
 
 class ClaimNotLive(BadRequest):
-    """The claim named in a delete is unknown, expired or not the message's own."""
+    """The claim in a delete does not exist, has expired or is another message's."""
 
     title = "Unable to delete"
 
 
 class Unauthorized(RequestError):
-    """The caller did not prove who it is (``rest-v2`` 1.8).
+    """The caller is not authenticated (``rest-v2`` 1.8).
 
     Attributes:
-        challenge: What to answer in ``WWW-Authenticate``.
+        challenge: The value of ``WWW-Authenticate`` in the answer.
     """
 
     status = 401
@@ -99,14 +100,14 @@ class Unauthorized(RequestError):
 
 
 class Forbidden(RequestError):
-    """The policy denies the operation to this caller."""
+    """The policy does not allow the operation to this caller."""
 
     status = 403
     title = "Not authorized"
 
 
 class MessageClaimed(Forbidden):
-    """The message is under a live claim that the caller did not name."""
+    """The message is under a live claim that the request does not name."""
 
     title = "Unable to delete"
 
@@ -118,17 +119,17 @@ class PoolInUse(Forbidden):
 
 
 class QuotaExceeded(Forbidden):
-    """The project has as much of something as it may have; nothing was done.
+    """The project has reached a quota; nothing was done.
 
-    Not 429: waiting does not help, deleting does, so no client should try again by
-    itself.
+    Not 429: waiting does not help, deleting does, so clients should not retry
+    automatically.
     """
 
     title = "Quota exceeded"
 
 
 class NotFound(RequestError):
-    """What the request names does not exist for this caller."""
+    """A resource does not exist, or not for this caller."""
 
     status = 404
     title = "Not found"
@@ -177,7 +178,7 @@ class UnsupportedMediaType(RequestError):
     """The body is of a type that the operation does not take.
 
     Attributes:
-        accepted: The header that says what it takes, with its value.
+        accepted: The header that lists the accepted types, with its value.
     """
 
     status = 415
@@ -186,10 +187,10 @@ class UnsupportedMediaType(RequestError):
 
 
 class TooManyRequests(RequestError):
-    """The project sends more than its rate; nothing was done, waiting helps.
+    """The project exceeds its rate; nothing was done, waiting helps.
 
     Attributes:
-        retry_after: Whole seconds, at least 1, after which there is room again.
+        retry_after: Whole seconds, at least 1, until the next request is admitted.
     """
 
     status = 429
@@ -201,14 +202,14 @@ class TooManyRequests(RequestError):
 
 
 class Unavailable(ZaqarServerError):
-    """The store cannot serve now: nothing was changed, trying again may help.
+    """The store cannot serve now: nothing was changed, a retry may succeed.
 
     Attributes:
         status: The status on both transports.
         title: The short name of the problem.
-        retry_after: Seconds after which a client should try again; ``None`` if it
-            should not do so by itself.
-        public: What callers are told; the description is for the log.
+        retry_after: Seconds after which a client should retry; ``None`` if it should
+            not retry automatically.
+        public: The text for callers; the description is for the log.
     """
 
     status: ClassVar[int] = 503
@@ -221,16 +222,16 @@ class Unavailable(ZaqarServerError):
 
 
 class OutcomeUnknown(Unavailable):
-    """The store was asked to change something and nobody knows whether it did.
+    """The store did not confirm a change: it may have been made, or not.
 
-    Trying again may do it twice, so callers get no ``Retry-After``.
+    A retry may make it twice, so callers get no ``Retry-After``.
     """
 
     status = 504
     title = "Outcome unknown"
     public = (
         "The store did not confirm the request: it may have been executed, or not. "
-        "Look before trying again, unless doing it twice is no harm."
+        "Check before you try again, unless executing it twice does no harm."
     )
 
     def __init__(self, description: str) -> None:
@@ -238,14 +239,16 @@ class OutcomeUnknown(Unavailable):
 
 
 class StoreDamaged(Unavailable):
-    """What was to be read or changed is damaged in the store; nothing was done.
+    """The requested data is damaged in the store; nothing was done.
 
-    Trying again does not help: an operator has to see to it.
+    A retry does not help: an operator has to repair the store.
     """
 
     status = 500
     title = "The store is damaged"
-    public = "The store is damaged where this is kept. Its operator is told in the log."
+    public = (
+        "The store is damaged where this is kept. Its operator finds it in the log."
+    )
 
     def __init__(self, description: str) -> None:
         super().__init__(description, retry_after=None)
@@ -254,17 +257,17 @@ class StoreDamaged(Unavailable):
 class QueueMoving(Unavailable):
     """The queue is being moved to another store, or was.
 
-    Raised by a store that has to give a queue up, or has not got all of it yet; see
-    :mod:`zaqarserver.storage.moving`.
+    Raised by a store that the queue is leaving or has left, or that has not received
+    all of it; see :mod:`zaqarserver.storage.moving`.
     """
 
 
 @contextlib.contextmanager
 def nothing_done() -> Iterator[None]:
-    """Mark what only prepares a request: what the caller asked for is not begun.
+    """Mark a step that only prepares a request: the request itself is not begun.
 
     Raises:
-        Unavailable: In the place of an unknown outcome of the preparation.
+        Unavailable: In place of an unknown outcome of the preparation.
     """
     try:
         yield
@@ -273,19 +276,19 @@ def nothing_done() -> Iterator[None]:
 
 
 class IdentityUnavailable(Unavailable):
-    """Who asks cannot be found out now: the identity service does not answer."""
+    """The identity service does not answer, so the caller is not known."""
 
     public = "The identity service does not answer now. Please try again."
 
 
 class Overloaded(Unavailable):
-    """All connections together keep as much memory as they may."""
+    """The memory for connections is exhausted."""
 
-    public = "The server has too much to send now. Please try again."
+    public = "The server is out of memory for connections. Please try again."
 
 
 class TrustGone(ZaqarServerError):
-    """The trust of a subscription ended or was removed: it gives no token."""
+    """The trust of a subscription has expired or was removed: it gives no token."""
 
 
 class QueueChanged(ZaqarServerError):
@@ -297,11 +300,11 @@ class CatalogChanged(ZaqarServerError):
 
 
 class StartupError(ZaqarServerError):
-    """The server cannot start; the text says what to do about it."""
+    """The server cannot start; the text says how to correct it."""
 
 
 class SettingsError(StartupError):
-    """A setting is missing or has a value that cannot be used."""
+    """A setting is missing or invalid."""
 
 
 class StoreRefused(StartupError):

@@ -1,14 +1,14 @@
-"""Spaces: how a store tells a project's topics from its queues (``rest-v2`` 2.11).
+"""Spaces: they separate a project's topics from its queues (``rest-v2`` 2.11).
 
-A topic is kept by the store as a queue is, but in a name space of its own, so
-that topic ``news`` and queue ``news`` have nothing in common. The store's
-``project`` is therefore a *space*: the project itself for queues, and a text that
-no project can have for its topics. Drivers need not know.
+A store keeps a topic as a queue of another *space*, so that topic ``news`` and queue
+``news`` have nothing in common. The space of a project's queues is the id of the
+project; that of its topics is a text that no project can have as its id. Drivers only
+see spaces.
 """
 
 from __future__ import annotations
 
-# A project comes from a header or from an identity service; neither can have NUL.
+# A project id comes from a header or an identity service; neither can contain NUL.
 _TOPICS = "\0topics"
 
 
@@ -23,7 +23,7 @@ def project_of(space: str) -> str:
 
 
 def is_of_topics(space: str) -> bool:
-    """Whether a space holds topics."""
+    """Return True if a space is one of topics."""
     return space.endswith(_TOPICS)
 
 

@@ -284,7 +284,7 @@ def test_trees_and_long_lists_are_checked(api):
 
 
 def test_an_unknown_stage_is_named_at_the_start(make_api):
-    with pytest.raises(SettingsError, match="there is no 'fly'"):
+    with pytest.raises(SettingsError, match="'fly' is not installed"):
         make_api("[storage]\nmessage_pipeline = fly\n")
 
 

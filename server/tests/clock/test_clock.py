@@ -142,12 +142,12 @@ async def test_a_jump_of_the_system_clock_is_logged_once(step, caplog):
     await keeper.begin()
     with caplog.at_level(logging.WARNING):
         machine.wait(1)
-        keeper._system.look(clock.wall())
+        keeper._system.observe(clock.wall())
         assert not caplog.records
         machine.wall += step
-        keeper._system.look(clock.wall())
+        keeper._system.observe(clock.wall())
         machine.wait(1)
-        keeper._system.look(clock.wall())
+        keeper._system.observe(clock.wall())
     (record,) = caplog.records
     way = "forward" if step > 0 else "back"
     assert f"the system's clock was set {way} by {abs(step):.1f} s" in record.message

@@ -118,7 +118,7 @@ def test_a_hangup_applies_the_log_level_and_the_policy_and_ends_nothing(server):
     log = server.log.read_text()
     assert "debug = True" in log
     assert "the policy file was read again" in log
-    assert "takes a restart: [quota] queues" in log
+    assert "needs a restart: [quota] queues" in log
     assert server.status("PUT", "/v2/queues/q", {}) == 403
     for _ in range(20):
         server.send(signal.SIGHUP)

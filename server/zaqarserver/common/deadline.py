@@ -1,7 +1,7 @@
-"""Until when an answer has to be there.
+"""The time limit of a request.
 
-A request has one limit for everything that it waits for, however many servers it asks
-and however often it tries again. What it starts and leaves behind is not bound by it.
+A request has one limit for all its waits, whatever the number of servers and retries.
+Tasks that outlive the request are not bound by it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import math
 from collections.abc import Iterator
 from contextvars import Context, ContextVar, copy_context
 
-#: Seconds that the stores have for all that one request asks of them; with the rest
-#: of the way an answer takes 5 seconds at most.
+#: Seconds that one request waits for the stores in total; an answer then takes at
+#: most 5 seconds.
 ANSWER_SECONDS = 4.0
 
 
 class _Limit:
-    """A limit in force.
+    """A time limit.
 
     Attributes:
         ends: When it ends, on the clock of the event loop.
@@ -35,13 +35,13 @@ _limit: ContextVar[_Limit | None] = ContextVar("limit", default=None)
 
 @contextlib.contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Limit what is waited for inside, unless an earlier limit is in force already."""
+    """Limit the waits inside, unless an earlier limit applies already."""
     limit = _Limit(min(asyncio.get_running_loop().time() + seconds, ends()))
     token = _limit.set(limit)
     try:
         yield
     finally:
-        limit.ends = math.inf  # tasks that were started inside may go on
+        limit.ends = math.inf  # tasks started inside may continue
         _limit.reset(token)
 
 
@@ -52,13 +52,13 @@ def ends() -> float:
 
 
 def timeout() -> asyncio.Timeout:
-    """Return the context manager that raises ``TimeoutError`` when the limit ends."""
+    """Return a context manager that raises ``TimeoutError`` when the limit ends."""
     at = ends()
     return asyncio.timeout_at(None if at == math.inf else at)
 
 
 def unlimited() -> Context:
-    """Return the context for a task that others wait for too: no limit is in force."""
+    """Return a context without limit, for a task that other requests share."""
     context = copy_context()
     context.run(_limit.set, None)
     return context

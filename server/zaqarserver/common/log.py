@@ -19,9 +19,9 @@ request_id_var: contextvars.ContextVar[str] = contextvars.ContextVar(
 )
 
 STDERR: Final = 2
-#: Milliseconds that one line waits for a reader of stderr that stands still.
+#: Milliseconds that one line waits for a reader of stderr that hangs.
 _PATIENCE: Final = 100
-#: Lines of one place in the code that a second may have.
+#: Lines per second from one place in the code.
 MOST_ALIKE = 50
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
@@ -34,20 +34,20 @@ def new_request_id() -> str:
 
 
 class _RequestId(logging.Filter):
-    """Puts the request id of the running task on a record."""
+    """Adds the request id of the running task to a record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Add the id; let every record pass."""
+        """Add the id; return True."""
         record.request_id = request_id_var.get()
         return True
 
 
 class RepetitionFilter(logging.Filter):
-    """Leaves lines out that come too often: a peer must not fill the disk with them.
+    """Drops repeated lines above a rate, so that a peer cannot fill the disk.
 
     Args:
-        most: Lines of one kind, that is of one place in the code, in a second.
-        clock: Seconds.
+        most: Lines per second from one place in the code.
+        clock: Returns seconds.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RepetitionFilter(logging.Filter):
         self._left_out = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let the first lines of each kind in a second pass; say how many did not."""
+        """Return False above the rate; the next line reports the number dropped."""
         second = int(self._clock())
         if second != self._second:
             self._second = second
@@ -97,10 +97,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class StderrHandler(logging.Handler):
-    """Writes to stderr, and goes without the lines that cannot be written.
+    """Writes to stderr, and drops lines that cannot be written.
 
-    The disk is full, or whoever reads has ended or stands still: the server serves on.
-    How many lines were lost is told with the next one that can be written.
+    If the disk is full, or the reader has ended or hangs, the server continues. The
+    next line that can be written reports the number of dropped ones.
     """
 
     def __init__(self) -> None:
@@ -114,8 +114,8 @@ class StderrHandler(logging.Handler):
         try:
             lines = [self.format(record)]
             if self._lost:
-                told = f"{self._lost} lines of the log could not be written"
-                loss = {"levelname": "WARNING", "msg": told, "name": __name__}
+                text = f"{self._lost} lines of the log could not be written"
+                loss = {"levelname": "WARNING", "msg": text, "name": __name__}
                 loss["request_id"] = "-"
                 lines.insert(0, self.format(logging.makeLogRecord(loss)))
         except Exception:  # noqa: BLE001 - a record can hold anything
@@ -126,13 +126,13 @@ class StderrHandler(logging.Handler):
         self._lost = 0 if written else self._lost + 1
 
     def _write(self, data: bytes) -> bool:
-        """Write it all, or return False; only the first time after some waiting."""
+        """Write all data, or return False; wait only before the first dropped line."""
         patience = 0 if self._lost else _PATIENCE
         try:
             while data:
                 if not self._stderr.poll(patience):
                     return False
-                # So much does not block on a pipe that takes anything at all.
+                # PIPE_BUF bytes never block on a pipe that is ready for writing.
                 data = data[os.write(STDERR, data[: select.PIPE_BUF]) :]
         except OSError:
             return False
@@ -140,10 +140,10 @@ class StderrHandler(logging.Handler):
 
 
 def open_streams() -> None:
-    """Put /dev/null where stdin, stdout or stderr is closed.
+    """Open /dev/null in place of a closed stdin, stdout or stderr.
 
-    Otherwise the next file or socket that is opened takes its number, and whatever
-    is written to stderr goes there.
+    Otherwise the next file or socket gets its number, and receives everything that is
+    written to stderr.
     """
     for number in range(STDERR + 1):
         try:
@@ -153,7 +153,7 @@ def open_streams() -> None:
 
 
 def set_level(*, debug: bool) -> None:
-    """Show lines of debugging, or not."""
+    """Set the level of the log: DEBUG or INFO."""
     logging.getLogger().setLevel(logging.DEBUG if debug else logging.INFO)
 
 
@@ -162,7 +162,7 @@ def set_up(*, as_json: bool, debug: bool) -> None:
 
     Args:
         as_json: JSON lines instead of text.
-        debug: Whether lines of debugging are shown.
+        debug: True for the level DEBUG.
     """
     handler = StderrHandler()
     handler.addFilter(RepetitionFilter())
@@ -176,6 +176,6 @@ def set_up(*, as_json: bool, debug: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     set_level(debug=debug)
-    # The server says itself what is worth saying about its life.
+    # The server logs its start and end itself.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").disabled = True

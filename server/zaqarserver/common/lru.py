@@ -11,12 +11,12 @@ V = TypeVar("V")
 
 
 class LRU(OrderedDict[K, V]):
-    """A mapping that drops the least recently used item when it would grow too large.
+    """A mapping that drops the least recently used item above its size.
 
-    Storing an item is a use of it, and so is :meth:`use`; merely reading it is not.
+    Storing an item and :meth:`use` count as a use; reading it does not.
 
     Args:
-        most: How many items are kept.
+        most: The maximum number of items.
     """
 
     def __init__(self, most: int) -> None:
@@ -30,7 +30,7 @@ class LRU(OrderedDict[K, V]):
             self.popitem(last=False)
 
     def use(self, key: K) -> V | None:
-        """Return an item, ``None`` if it is not kept."""
+        """Return an item and count a use; ``None`` if it does not exist."""
         value = self.get(key)
         if value is not None:
             self.move_to_end(key)

@@ -1,7 +1,7 @@
 """Counters of the server, in the Prometheus format.
 
-Counting a request is a dictionary update; the metric objects are made when
-somebody asks for them.
+Counting a request is a dictionary update; the metric objects are made when a page is
+requested.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10
 
 
 class _Timings:
-    """How long the requests of one operation took."""
+    """The durations of the requests of one operation."""
 
     __slots__ = ("buckets", "total")
 
@@ -47,7 +47,7 @@ def _counter(
 
 
 class Metrics(Collector):
-    """What the server counted since it started."""
+    """The counters of the server since it started."""
 
     def __init__(self) -> None:
         self._requests: defaultdict[tuple[str, str, int], int] = defaultdict(int)
@@ -69,7 +69,7 @@ class Metrics(Collector):
         timings.total += seconds
 
     def count_swept(self, rows: int) -> None:
-        """Count dead rows that the sweeper removed."""
+        """Count expired rows that the sweeper removed."""
         self._swept += rows
 
     def watch(
@@ -79,18 +79,18 @@ class Metrics(Collector):
         labels: Sequence[str],
         numbers: Callable[[], Mapping[Any, int]],
     ) -> None:
-        """Show what another part counts.
+        """Add the counters of another part.
 
         Args:
             name: The counter's name.
-            text: What it counts.
-            labels: The labels of its numbers.
-            numbers: Returns them by label, or by labels.
+            text: The description of the counter.
+            labels: The names of its labels.
+            numbers: Returns the counts, by label values.
         """
         self._watched.append((name, text, labels, numbers))
 
     def collect(self) -> Iterator[Metric]:
-        """Make the metric objects of all that was counted."""
+        """Yield the metric objects of all counters."""
         info = GaugeMetricFamily(
             "zaqar_server_info", "The version that runs.", labels=["version"]
         )

@@ -45,10 +45,10 @@ def setting(
 
     Args:
         default: The value where none is given.
-        text: The help, in whole sentences.
+        text: The help, in full sentences.
         kind: The class of the option; by default the one for the default's type.
         cli: True for an option of the command line as well.
-        facts: What else the option takes, such as ``min``, ``choices``, ``secret``.
+        facts: Other arguments of the option, such as ``min``, ``choices``, ``secret``.
     """
     plain = list(default) if isinstance(default, tuple) else default
     option = partial(kind or _KINDS[type(default)], default=plain, help=text, **facts)
@@ -64,7 +64,7 @@ def options(*groups: type, cli: bool = False) -> list[cfg.Opt]:
     """Return the options of dataclasses in the order of their fields.
 
     Args:
-        groups: The dataclasses; what one inherits is not repeated.
+        groups: The dataclasses; inherited fields are left out.
         cli: True for the options of the command line only.
     """
     return [
@@ -92,19 +92,19 @@ def values(group: type, section: Any) -> dict[str, Any]:
 
 
 def check_files(group: str, section: Any) -> None:
-    """Refuse TLS files of a group that are not there.
+    """Refuse TLS files of a group that do not exist.
 
     Raises:
-        SettingsError: One is missing; the text names the setting.
+        SettingsError: A file is missing; the text names the setting.
     """
     for name in _FILES:
         path = section[name]
         if path and not Path(path).is_file():
-            raise SettingsError(f"[{group}] {name}: there is no file {path}.")
+            raise SettingsError(f"[{group}] {name}: the file {path} does not exist.")
 
 
 def missing(needed: Iterable[str], section: Any) -> str:
-    """Return the first of the settings needed that has no value, or an empty text.
+    """Return the first required setting without a value, or an empty text.
 
     Args:
         needed: Names, or several joined by ``or``, of which one is enough.

@@ -1,4 +1,4 @@
-"""What the system knows about the peer of a TCP connection."""
+"""The state of the peer of a TCP connection, as the system knows it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _CLOSED = 7  # TCP_CLOSE in the state of TCP_INFO
 
 
 def is_reset(sock: Any) -> bool:
-    """Whether the peer has reset the connection and the loop has not noticed yet."""
+    """Return True if the peer has reset the connection; the loop may not know yet."""
     try:
         state: int = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-        # One that both sides have closed in good order is in this state too.
+        # A connection that both sides closed in order is in this state, too.
         return state == _CLOSED and bool(
             sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         )
     except (OSError, AttributeError):
-        return False  # no TCP, or a system that does not tell
+        return False  # not TCP, or a system without this information
 
 
 def has_unread(sock: Any) -> bool:
-    """Whether the peer's system has not confirmed all that was sent."""
+    """Return True if the peer's system has not acknowledged all sent bytes."""
     try:
         found = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
     except OSError:

@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[K, T]):
-    """Tasks by key: a caller that wants the same while it is under way joins.
+    """Tasks by key: a caller joins the running task of the same key.
 
-    A task goes on when its callers give up; none of their deadlines binds it.
+    A task continues when its callers give up; their deadlines do not apply to it.
     """
 
     def __init__(self) -> None:
@@ -34,13 +34,13 @@ class SingleFlight(Generic[K, T]):
         return key in self._tasks
 
     async def join(self, key: K, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Wait for what is under way, or begin it."""
+        """Wait for the running task of a key, or start one."""
         return await asyncio.shield(self.begin(key, work))
 
     def begin(
         self, key: K, work: Callable[[], Coroutine[Any, Any, T]]
     ) -> asyncio.Task[T]:
-        """Begin, unless it is under way; return the task, which callers must shield."""
+        """Return the running task of a key, or start one; callers must shield it."""
         task = self._tasks.get(key)
         if task is None:
             task = self._tasks[key] = asyncio.get_running_loop().create_task(
@@ -53,19 +53,19 @@ class SingleFlight(Generic[K, T]):
         if self._tasks.get(key) is task:
             del self._tasks[key]
         if not task.cancelled():
-            task.exception()  # retrieved, even if nothing waits any more
+            task.exception()  # retrieved, even if no caller waits any more
 
     def close(self) -> None:
-        """Cancel all that is under way."""
+        """Cancel all tasks."""
         for task in list(self._tasks.values()):
             task.cancel()
         self._tasks.clear()
 
 
 def in_thread(work: Callable[[], T], name: str) -> asyncio.Future[T]:
-    """Run what blocks in a thread that does not delay the end of the process.
+    """Run blocking work in a thread that does not delay the end of the process.
 
-    The threads of an executor do: the interpreter waits for them at its exit.
+    The interpreter waits at its exit for the threads of an executor.
 
     Args:
         work: What to run, with the context variables of the caller.
@@ -94,11 +94,11 @@ def in_thread(work: Callable[[], T], name: str) -> asyncio.Future[T]:
 
 
 class Threads:
-    """Runs what blocks, in a bounded number of threads at a time.
+    """Runs blocking work in a bounded number of threads.
 
     Args:
         name: The threads' name.
-        most: How many run at once; the others wait in order.
+        most: How many run at a time; other work waits in order.
     """
 
     def __init__(self, name: str, most: int) -> None:
@@ -111,15 +111,15 @@ class Threads:
             return await in_thread(work, self._name)
 
 
-#: Seconds that long work may keep the loop before others get a turn.
+#: Seconds that long work may occupy the loop before other tasks run.
 SLICE_SECONDS = 0.003
 
 
 class Turns:
-    """Shares one slice of time in each turn of the loop among all users of the object.
+    """Shares one time slice in each turn of the loop among all users of the object.
 
-    However many there are at once, they take it one after the other, so that together
-    they hold up others for no longer than one of them.
+    However many users there are, they get the slice in turn, so that together they
+    delay other tasks no longer than one of them.
     """
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class Turns:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def pause(self) -> None:
-        """Let others run if the slice is over; call it often, it costs little."""
+        """Yield to other tasks if the slice is over; it is cheap, call it often."""
         if time.perf_counter() < self._until:
             return
         loop = asyncio.get_running_loop()
@@ -139,7 +139,7 @@ class Turns:
 
     def _next(self) -> None:
         turn = self._waiting.popleft()
-        if not turn.done():  # whoever waited may have been cancelled
+        if not turn.done():  # the user may have been cancelled
             turn.set_result(None)
             self._until = time.perf_counter() + SLICE_SECONDS
         if self._waiting:

@@ -46,16 +46,16 @@ from zaqarserver.websocket import FrameEdge
 LOG = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 0.5
-#: What is over is removed for good so much later: by then it is over for every server
-#: of the store, whose times differ by less.
+#: Expired rows are removed after this time: by then they have expired for every
+#: server of the store, whose times differ by less.
 _SWEEP_LATE = 2.0
 
 
 def load_driver(uri: str, options: Mapping[str, Any]) -> Storage:
-    """Make the driver of a URI; options that it does not know have no effect.
+    """Return the driver of a URI; unknown options have no effect.
 
     Raises:
-        SettingsError: No driver takes the URI, or an option is wrong.
+        SettingsError: No driver has this scheme, or an option is invalid.
     """
     scheme = uri.partition(":")[0]
     driver: type[Storage] = load_plugin(
@@ -70,14 +70,14 @@ def load_driver(uri: str, options: Mapping[str, Any]) -> Storage:
 
 
 def load_storage(conf: cfg.ConfigOpts, clock: Clock | None = None) -> Storage:
-    """Make the store that the configuration asks for.
+    """Return the store of the configuration.
 
     Args:
         conf: The settings.
-        clock: The time; not needed for a store that is never opened.
+        clock: The clock; not needed for a store that is never opened.
 
     Raises:
-        SettingsError: A setting of it is wrong.
+        SettingsError: A setting is invalid.
     """
     uri, options = config.storage_uri(conf), {"synchronous": conf.storage.synchronous}
     try:
@@ -88,7 +88,7 @@ def load_storage(conf: cfg.ConfigOpts, clock: Clock | None = None) -> Storage:
         return home
     return PooledStorage(
         home,
-        # A pool is as durable as the rest unless its own options say otherwise.
+        # A pool has the options of the home store, unless its own override them.
         lambda of_pool, own: load_driver(of_pool, {**options, **own}),
         project_of,
         home_uri=uri,
@@ -98,7 +98,7 @@ def load_storage(conf: cfg.ConfigOpts, clock: Clock | None = None) -> Storage:
 
 
 def check_exposure(conf: cfg.ConfigOpts) -> None:
-    """Refuse to serve strangers without authentication, unless told to.
+    """Refuse to serve other machines without authentication, unless ``insecure``.
 
     Raises:
         SettingsError: The address is not a loopback one.
@@ -110,18 +110,18 @@ def check_exposure(conf: cfg.ConfigOpts) -> None:
         if not is_loopback_host(host):
             raise SettingsError(
                 f"[{group}] host = {host} can be reached from other machines and "
-                "there is no authentication. Listen on 127.0.0.1, or say --insecure "
-                "to give everybody full access."
+                "there is no authentication. Listen on 127.0.0.1, or use --insecure "
+                "to give every client full access."
             )
 
 
 def load_authenticator(
     conf: cfg.ConfigOpts, clock: Clock | None = None
 ) -> Authenticator:
-    """Make what decides who callers are.
+    """Return the authenticator of the configuration.
 
     Raises:
-        SettingsError: Its settings are wrong, or what it needs is not installed.
+        SettingsError: Its settings are invalid, or a module is not installed.
     """
     if not conf.auth_strategy:
         return NoAuth()
@@ -135,14 +135,14 @@ def load_authenticator(
 
 
 def load_trusts(conf: cfg.ConfigOpts, clock: Clock) -> KeystoneTrusts | None:
-    """Make what gives subscribers tokens, if there is somebody to ask for them.
+    """Return the trusts of the configuration; ``None`` without a trustee.
 
     Raises:
-        SettingsError: Its settings are wrong.
+        SettingsError: Its settings are invalid.
     """
     if conf.auth_strategy != "keystone":
         return None
-    # What it needs is installed where Keystone is used, and known to be by now.
+    # Its requirements are installed only with Keystone, and checked by now.
     from zaqarserver.identity.trustee import load_trustee  # noqa: PLC0415
 
     trustee = load_trustee(conf)
@@ -170,10 +170,10 @@ def _cors(conf: cfg.ConfigOpts) -> Cors | None:
 
 
 def _origins(conf: cfg.ConfigOpts) -> frozenset[str] | None:
-    """Return which web pages may open WebSockets; ``None`` for all.
+    """Return the origins whose pages may open WebSockets; ``None`` for all.
 
-    Where callers authenticate, a foreign page lacks the token. Where they do not,
-    any page that a developer looks at could use the server on the same machine.
+    With authentication, a foreign page lacks the token. Without it, any page in a
+    developer's browser could use the server on the same machine.
     """
     if conf.auth_strategy or "*" in conf.cors.allowed_origin:
         return None
@@ -181,7 +181,7 @@ def _origins(conf: cfg.ConfigOpts) -> frozenset[str] | None:
 
 
 def _push_base(conf: cfg.ConfigOpts) -> str:
-    """Return what the subscribers of push subscriptions begin with."""
+    """Return the start of the subscriber URIs of push subscriptions."""
     host = conf.websocket.host
     shown = f"[{host}]" if ":" in host else host
     port = conf.websocket.port
@@ -301,12 +301,12 @@ class Application:
         reload: Callable[[], None],
         lifeline: int | None = None,
     ) -> None:
-        """Open the store, serve until a signal says stop, close the store.
+        """Open the store, serve until a signal ends it, close the store.
 
         Args:
-            sockets: Bound, by what they are for.
+            sockets: Bound sockets by group: ``server``, ``websocket``, ``metrics``.
             reload: Called on SIGHUP.
-            lifeline: A descriptor that ends when the server is to stop.
+            lifeline: A pipe; the server stops when its other end is closed.
 
         Raises:
             StartupError: The store cannot be used.
@@ -354,7 +354,7 @@ class Application:
                 self.storage.durability.value,
             )
         if not self._conf.auth_strategy:
-            LOG.warning("no authentication: callers say who they are")
+            LOG.warning("no authentication: requests are believed")
 
     async def _sweep(self) -> None:
         while True:
@@ -364,13 +364,13 @@ class Application:
                     self.metrics.count_swept(rows)
                     await asyncio.sleep(0)
             except Unavailable as error:
-                LOG.warning("sweep put off: %s", error)
+                LOG.warning("sweep postponed: %s", error)
 
     def _over(self) -> tuple[float, float]:
-        """Return until when all is over, and until when signed URLs are.
+        """Return the times before which rows, and signed URLs, have expired.
 
-        Those end by the system's clock. Where it was set, they are kept until both
-        say so: one that was revoked must not be forgotten and then be good again.
+        Signed URLs expire by the system's clock. If it was set, they are kept until
+        they have expired by both clocks: a revoked one must not become valid again.
         """
         now = self.clock.now()
         return now - _SWEEP_LATE, min(now, self.clock.wall()) - _SWEEP_LATE

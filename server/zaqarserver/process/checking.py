@@ -1,4 +1,4 @@
-"""``zaqarserver check``: looks for damage in a store."""
+"""``zaqarserver check``: checks a store for damage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zaqarserver.errors import StartupError
 from zaqarserver.process.app import load_driver, load_storage
 
 _DESCRIPTION = """\
-Look for damage in a store in a file: its log, the checksum of each page, the structure
+Check a store in a file for damage: its log, the checksum of each page, the structure
 of tables and indexes, the counters. Nothing is changed. No server may have it open.
 """
 _EPILOG = """\
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     """Check a store and print what is wrong.
 
     Args:
-        arguments: The command line behind ``check``.
+        arguments: The command line after ``check``.
 
     Returns:
         The exit status.

@@ -1,9 +1,9 @@
 """The sockets of a process: inherited from the process that starts it, or bound.
 
-Sockets come as inherited descriptors, and readiness is told to the socket named
-by ``NOTIFY_SOCKET``, as systemd does it. The supervisor of ``--workers`` treats its
-workers so too; it names the descriptors itself, and gives them a lifeline: a pipe that
-ends when the supervisor does.
+The protocol is systemd's: sockets are inherited descriptors, and readiness is reported
+to the socket named by ``NOTIFY_SOCKET``. The supervisor of ``--workers`` uses it for its
+workers, too; it also names the descriptors and passes a lifeline, a pipe that closes
+when the supervisor ends.
 """
 
 from __future__ import annotations
@@ -39,34 +39,34 @@ _NO_SYN = struct.pack(
 
 
 class Inherited(socket.socket):
-    """A listening socket that other processes have too."""
+    """A listening socket that other processes share."""
 
 
 def handed_over(
     sockets: Mapping[str, int], lifeline: int, worker: int
 ) -> dict[str, str]:
-    """Return the variables that tell a worker what it is given.
+    """Return the environment variables for a worker.
 
     Args:
         sockets: Descriptors by the name of the configuration's group.
         lifeline: The descriptor whose other end the supervisor holds.
-        worker: Which worker it is, from 0 on.
+        worker: The number of the worker, from 0.
     """
     given = ",".join(f"{name}={number}" for name, number in sockets.items())
     return {_SOCKETS: given, _LIFELINE: str(lifeline), _WORKER: str(worker)}
 
 
 def worker_number(environment: Mapping[str, str]) -> int:
-    """Return which worker this process is; 0 without a supervisor."""
+    """Return the number of this worker process; 0 without a supervisor."""
     return int(environment.get(_WORKER, "0"))
 
 
 def inherited(environment: MutableMapping[str, str]) -> dict[str, Inherited]:
-    """Return the listening sockets that this process was started with.
+    """Return the inherited listening sockets.
 
     Their names are those of the configuration's groups, ``server`` and
-    ``websocket``; systemd's sockets without names are taken in this order. The
-    variables are removed, so that no child takes the same.
+    ``websocket``; systemd's sockets without names are used in this order. The
+    variables are removed, so that child processes do not use the sockets.
     """
     given = environment.pop(_SOCKETS, "")
     count = int(environment.pop("LISTEN_FDS", "0"))
@@ -85,7 +85,7 @@ def inherited(environment: MutableMapping[str, str]) -> dict[str, Inherited]:
 
 
 def lifeline(environment: MutableMapping[str, str]) -> int | None:
-    """Return the descriptor that becomes readable when the supervisor is gone."""
+    """Return the descriptor that becomes readable when the supervisor ends."""
     number = environment.pop(_LIFELINE, "")
     if not number:
         return None
@@ -94,10 +94,10 @@ def lifeline(environment: MutableMapping[str, str]) -> int | None:
 
 
 def notify(environment: Mapping[str, str], state: str) -> None:
-    """Tell a change of state to whoever started this process, if it asked.
+    """Report a change of state to the parent process, if it wants to know.
 
     Args:
-        environment: The process's.
+        environment: The environment of this process.
         state: Such as ``READY=1`` or ``STOPPING=1``.
     """
     address = environment.get("NOTIFY_SOCKET", "")
@@ -109,7 +109,7 @@ def notify(environment: Mapping[str, str], state: str) -> None:
         try:
             channel.sendto(f"{state}\nMAINPID={os.getpid()}".encode(), address)
         except OSError:
-            return  # nobody listens any more: there is nobody to tell
+            return  # the receiver is gone
 
 
 # -- binding --------------------------------------------------------------------
@@ -119,7 +119,7 @@ def listen(conf: cfg.ConfigOpts, group: str) -> socket.socket:
     """Bind the address of ``[server]`` or ``[websocket]``.
 
     Raises:
-        StartupError: The address is wrong or taken.
+        StartupError: The address is invalid or in use.
     """
     return _bind(conf[group].host, conf[group].port)
 
@@ -142,22 +142,22 @@ def _bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
 def listen_all(
     conf: cfg.ConfigOpts, given: Mapping[str, socket.socket], worker: int | None
 ) -> dict[str, socket.socket]:
-    """Bind the addresses of both transports, and the one of the metrics.
+    """Bind the addresses of both transports and of the metrics.
 
-    WebSockets are done without (the REST port takes them too) if only their
-    default port is taken.
+    If the default port for WebSockets is in use, there is no separate port for them:
+    the REST port serves them, too.
 
     Args:
         conf: The settings.
-        given: Sockets that this process was started with, by group.
-        worker: Which worker this is, since each has a port for its own metrics;
-            ``None`` for their supervisor, which has none.
+        given: The inherited sockets, by group.
+        worker: The number of this worker, which has a port for its own metrics;
+            ``None`` for the supervisor, which has none.
 
     Returns:
-        The sockets by what they are for: ``server``, ``websocket``, ``metrics``.
+        The sockets by name: ``server``, ``websocket``, ``metrics``.
 
     Raises:
-        StartupError: An address is wrong or taken.
+        StartupError: An address is invalid or in use.
     """
     found = dict(given) or {"server": listen(conf, "server")}
     if not given:
@@ -171,13 +171,13 @@ def listen_all(
             LOG.warning("%s; WebSockets are served on the REST port only", error)
     if conf.server.metrics_port and worker is not None:
         port = conf.server.metrics_port + worker
-        # A worker and its successor have the same port for a moment.
+        # A worker and its successor share the port for a moment.
         found["metrics"] = _bind(conf.server.metrics_host, port, shared=True)
     return found
 
 
 def places(sockets: Mapping[str, socket.socket]) -> str:
-    """Say where a server listens."""
+    """Return the addresses of a server, for the log."""
     schemes = {"websocket": "ws"}
     return " and ".join(
         f"{schemes.get(name, 'http')}://{_host_and_port(one)}"
@@ -191,10 +191,10 @@ def _host_and_port(listener: socket.socket) -> str:
 
 
 def refuse_new_peers(listener: socket.socket) -> None:
-    """Let no new peer into the queue of a listener, which stays as it is.
+    """Keep new peers out of the queue of a listener.
 
-    Those that try meanwhile do not notice: their system tries again after a second,
-    and meets whoever listens then. Only Linux can do this.
+    Their SYN packets are dropped, so their system tries again after a second and
+    reaches the next process that listens. Only Linux can do this.
     """
     if sys.platform == "linux":
         code = ctypes.create_string_buffer(_NO_SYN)

@@ -1,4 +1,4 @@
-"""What SIGHUP does to a running server: what can change meanwhile is read again."""
+"""SIGHUP: a running server reads its policy file and settings again."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LOG = logging.getLogger(__name__)
 
 
 class Reload:
-    """Reads the configuration again, applies what it can, and says what it did.
+    """Reads the configuration again, applies what it can, and logs the rest.
 
     Args:
         conf: The settings that the server was started with.
         arguments: The command line that names them.
-        policy: The access rules.
+        policy: The policy rules.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Reload:
         self._debug = conf.debug
 
     def __call__(self) -> None:
-        """Do it; whatever is wrong with the files, the server goes on as it was."""
+        """Reload; if a file is invalid, the previous settings stay in force."""
         LOG.info("SIGHUP: reading the policy and the settings again")
         self._policy.reload()
         try:
@@ -47,11 +47,11 @@ class Reload:
             log.set_level(debug=found.debug)
         waiting = sorted(self._changed(found))
         if waiting:
-            LOG.warning("takes a restart: %s", ", ".join(waiting))
+            LOG.warning("needs a restart: %s", ", ".join(waiting))
         LOG.info("SIGHUP: done")
 
     def _changed(self, found: cfg.ConfigOpts) -> Iterator[str]:
-        """Yield the names of settings that have changed and are not applied."""
+        """Yield the names of changed settings that need a restart."""
         for group, options in config.GROUPS.items():
             for option in options:
                 name = option.dest

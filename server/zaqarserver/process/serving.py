@@ -1,4 +1,4 @@
-"""Serving: connections, signals, the chores beside them, and the drain at the end."""
+"""Serving: connections, signals, background tasks, and the drain at the end."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from zaqarserver.websocket.protocol import bounded_websocket, drop_unfinished
 LOG = logging.getLogger(__name__)
 
 _SLOW_CHECK_SECONDS = 1.0
-#: Of glibc's ``malloc.h``, and the size in bytes that it begins with.
+#: The option of glibc's ``malloc.h``, and its initial value in bytes.
 _M_MMAP_THRESHOLD = -3
 _LARGE = 131072
 _BACKLOG = 2048
-_CHECK_SECONDS = 0.05  # between looks at what still drains
-_OTHER_FILES = 256  # descriptors that are no connections
+_CHECK_SECONDS = 0.05  # between checks whether the drain is complete
+_OTHER_FILES = 256  # descriptors that are not connections
 
 
 def allow_files(connections: int) -> None:
-    """Raise the limit of open files to what so many connections need."""
+    """Raise the limit of open files for a number of connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = connections + _OTHER_FILES
     if soft < needed:
@@ -50,16 +50,16 @@ def allow_files(connections: int) -> None:
 
 
 class Web:
-    """The listeners of a process, and the connections that came through them.
+    """The listeners of a process, and their connections.
 
     Args:
-        service: What the connections share.
-        graceful_timeout: Seconds that they get to end.
+        service: The state that the connections share.
+        graceful_timeout: Seconds that they have to end.
 
     Attributes:
-        service: The same.
-        stopping: Set when the end begins.
-        is_forced: Whether the end waits for nothing.
+        service: The state that the connections share.
+        stopping: Set when the drain begins.
+        is_forced: True if the drain does not wait.
     """
 
     def __init__(self, service: Service, graceful_timeout: float) -> None:
@@ -74,7 +74,7 @@ class Web:
         listeners: Sequence[socket.socket],
         ready: Callable[[], None],
     ) -> None:
-        """Serve until it is time to stop, then until connections have ended.
+        """Serve until ``stopping`` is set, then until the connections have ended.
 
         Args:
             listeners: Bound sockets; they are closed at the end.
@@ -89,7 +89,7 @@ class Web:
         await self.stopping.wait()
         waiting = [peer for one in listeners for peer in _queue(one)]
         for listener in listeners:
-            # Now that the queue is short, nobody is kept out for long.
+            # The queue is empty now, so few peers are delayed.
             if not isinstance(listener, Inherited):
                 refuse_new_peers(listener)
             waiting += _queue(listener)
@@ -120,19 +120,19 @@ class Web:
 
 
 def _queue(listener: socket.socket) -> list[socket.socket]:
-    """Accept all that wait at a listener."""
+    """Accept all connections in a listener's queue."""
     found = []
-    with contextlib.suppress(OSError):  # at its end there are none
+    with contextlib.suppress(OSError):  # raised when the queue is empty
         while True:
             found.append(listener.accept()[0])
     return found
 
 
 def tune_collector() -> None:
-    """Leave what was loaded alone, and look for garbage less often.
+    """Exclude loaded modules from garbage collection, and collect less often.
 
-    Requests make hardly any reference cycles; the default thresholds spend a
-    tenth of a busy server's time looking for them.
+    Requests make hardly any reference cycles; with the default thresholds a busy
+    server spends a tenth of its time looking for them.
     """
     gc.collect()
     gc.freeze()
@@ -140,10 +140,10 @@ def tune_collector() -> None:
 
 
 def tune_allocator() -> None:
-    """Give large pieces of memory back as soon as they are free.
+    """Return large blocks of memory to the system as soon as they are free.
 
-    Left alone, glibc keeps pieces like those of a message in a heap, whose holes add
-    half as much again to what connections keep.
+    By default glibc keeps blocks of the size of a message in its heap, where
+    fragmentation adds half as much again to the memory of connections.
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
@@ -155,7 +155,7 @@ def _web(conf: cfg.ConfigOpts, rest: Any, frames: FrameEdge, budget: Budget) -> 
     settings = uvicorn.Config(
         frames.serve,
         loop="none",
-        http=HttpConnection,  # which it never makes
+        http=HttpConnection,  # required, but never used
         interface="asgi3",
         ws=socket_class,
         ws_max_size=2 * transport.max_messages_post_size + 65536,
@@ -205,14 +205,17 @@ async def _close_slow(
     while True:
         await asyncio.sleep(_SLOW_CHECK_SECONDS)
         for closed, why in (
-            (service.expire(loop.time()), "sent no whole request"),
-            (drop_unfinished(service.connections, to_arrive), "sent half a message"),
+            (service.expire(loop.time()), "sent no complete request"),
+            (
+                drop_unfinished(service.connections, to_arrive),
+                "sent an incomplete message",
+            ),
             (budget.drop_slow(to_be_read), "did not read their answers"),
             (
                 frames.close_anonymous(conf.websocket.authentication_timeout),
                 "did not authenticate",
             ),
-            (frames.close_idle(conf.websocket.idle_timeout), "were silent"),
+            (frames.close_idle(conf.websocket.idle_timeout), "were idle"),
         ):
             if closed:
                 LOG.info("closed %d connections that %s", closed, why)
@@ -229,17 +232,17 @@ async def serve(
     lifeline: int | None = None,
     chores: Sequence[Coroutine[Any, Any, None]] = (),
 ) -> None:
-    """Serve both transports until a signal says stop and requests are done.
+    """Serve both transports until a signal ends it and requests are done.
 
     Args:
         conf: The settings.
         rest: The application of the REST API.
         frames: The WebSocket edge.
-        budget: What connections may keep.
+        budget: The memory budget of connections.
         listeners: Bound sockets.
         ready: Called once connections are accepted.
-        lifeline: A descriptor that ends when the server is to stop.
-        chores: What else runs meanwhile; cancelled at the end.
+        lifeline: A pipe; the server stops when its other end is closed.
+        chores: Background tasks; cancelled at the end.
     """
     web = _web(conf, rest, frames, budget)
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Begins the server's time where its store's servers are, and keeps it on course."""
+"""Starts the server's clock at the time of the store's servers, and steers it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from zaqarserver.storage.base import Storage
 
 LOG = logging.getLogger(__name__)
 
-_EVERY: Final = 1.0  # seconds between two looks
-_JUMP: Final = 1.0  # seconds between two looks that no clock drifts by itself
+_EVERY: Final = 1.0  # seconds between two readings
+_JUMP: Final = 1.0  # seconds; between two readings a clock never drifts that much
 
 
 class _ReferenceClock:
-    """A clock of somebody else, and whether it was set.
+    """Another clock; notices when it is set.
 
     Args:
-        name: What to call it in the log.
-        clock: The server's time.
+        name: Its name in the log.
+        clock: The server's clock.
     """
 
     def __init__(self, name: str, clock: Clock) -> None:
@@ -29,8 +29,8 @@ class _ReferenceClock:
         self._clock = clock
         self._lead: float | None = None
 
-    def look(self, shown: float) -> None:
-        """Compare what it shows with the steady clock; log a jump."""
+    def observe(self, shown: float) -> None:
+        """Compare a reading with the steady clock; log a jump."""
         lead, last = shown - self._clock.steady(), self._lead
         self._lead = lead
         if last is None or abs(lead - last) < _JUMP:
@@ -46,11 +46,11 @@ class _ReferenceClock:
 
 
 class Timekeeper:
-    """Looks after the clock of a server.
+    """Starts and steers the clock of a server.
 
     Args:
         clock: The clock.
-        storage: The store, which is open.
+        storage: The open store.
     """
 
     def __init__(self, clock: Clock, storage: Storage) -> None:
@@ -60,7 +60,7 @@ class Timekeeper:
         self._shared = _ReferenceClock("the clock of the store's server", clock)
 
     async def begin(self) -> None:
-        """Set the clock, before anything is served.
+        """Start the clock, before requests are served.
 
         Raises:
             Unavailable: The store cannot be read.
@@ -69,7 +69,7 @@ class Timekeeper:
         shown = self._clock.wall() if found.reference is None else found.reference
         moment = shown if found.latest is None else found.latest + found.passed
         self._clock.begin(moment)
-        self._system.look(self._clock.wall())
+        self._system.observe(self._clock.wall())
         if abs(moment - shown) >= _JUMP:
             LOG.warning(
                 "the store's time goes on, %+.1f s off the %s clock",
@@ -78,13 +78,13 @@ class Timekeeper:
             )
 
     async def keep(self) -> None:
-        """Look at the other clocks, for ever."""
+        """Steer the clock, forever."""
         while True:
-            self._system.look(self._clock.wall())
+            self._system.observe(self._clock.wall())
             try:
                 await self._steer()
             except Unavailable as error:
-                LOG.debug("the time was not kept: %s", error)
+                LOG.debug("the clock was not steered: %s", error)
             await asyncio.sleep(_EVERY)
 
     async def _steer(self) -> None:
@@ -92,5 +92,5 @@ class Timekeeper:
         if found.reference is None:
             self._clock.steer(self._clock.wall())
             return
-        self._shared.look(found.reference)
+        self._shared.observe(found.reference)
         self._clock.steer(found.reference, found.latest or 0.0)

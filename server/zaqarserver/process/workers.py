@@ -1,10 +1,9 @@
 """Several server processes on the same sockets: ``zaqarserver --workers N``.
 
-The supervisor binds the sockets and starts the workers, each a fresh
-``zaqarserver`` process that inherits them. A worker that ends is started again.
-SIGHUP replaces the workers one by one, new code and settings included: the next
-one goes only when its successor serves, so that no connection is refused.
-SIGTERM drains all.
+The supervisor binds the sockets and starts the workers, each a new ``zaqarserver``
+process that inherits them. A worker that ends is started again. SIGHUP replaces the
+workers one by one, with new code and settings: a worker stops only when its successor
+serves, so that no connection is refused. SIGTERM drains all.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ from zaqarserver.process import listening
 LOG = logging.getLogger(__name__)
 
 _START_SECONDS = 60.0
-_MARGIN = 5.0  # seconds beyond the time that requests under way get
-_CALM_SECONDS = 10.0  # a worker that lived so long did not fail at its start
-_WAITS = (0.5, 30.0)  # seconds before a worker that fails again and again is restarted
+_MARGIN = 5.0  # seconds in addition to the time that requests have to finish
+_CALM_SECONDS = 10.0  # a worker that ran for so long did not fail at its start
+_WAITS = (0.5, 30.0)  # seconds before a worker that fails repeatedly is restarted
 
 
 class _Worker:
@@ -39,7 +38,7 @@ class _Worker:
     Attributes:
         process: The process.
         ready: Set once it serves.
-        started: When, on the monotonic clock.
+        started: When it was started, on the monotonic clock.
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -68,7 +67,7 @@ class _Worker:
             self.process.send_signal(number)
 
     async def stop(self, seconds: float) -> None:
-        """Let it finish what is under way; end it if that takes too long."""
+        """Drain the worker; kill it if that takes too long."""
         self.signal(signal.SIGTERM)
         try:
             await asyncio.wait_for(self.process.wait(), seconds)
@@ -83,9 +82,9 @@ class Supervisor:
 
     Args:
         arguments: The command line of the workers.
-        count: How many.
+        count: The number of workers.
         listeners: Bound sockets by group, ``server`` and ``websocket``.
-        drain: Seconds that a worker's requests under way get.
+        drain: Seconds that a worker's requests have to finish.
     """
 
     def __init__(
@@ -126,7 +125,7 @@ class Supervisor:
 
     @contextlib.asynccontextmanager
     async def _notifications(self) -> AsyncIterator[None]:
-        """Hear from workers that they serve, and hold their lifeline."""
+        """Receive readiness from workers, and hold their lifeline."""
         loop = asyncio.get_running_loop()
         self._lifeline, held = os.pipe()
         os.set_inheritable(held, False)
@@ -137,7 +136,7 @@ class Supervisor:
             self._address = str(Path(directory) / "notify")
             channel.bind(self._address)
             channel.setblocking(False)
-            loop.add_reader(channel, self._heard, channel)
+            loop.add_reader(channel, self._receive, channel)
             try:
                 yield
             finally:
@@ -145,20 +144,20 @@ class Supervisor:
                 os.close(self._lifeline)
                 os.close(held)
 
-    def _heard(self, channel: socket.socket) -> None:
+    def _receive(self, channel: socket.socket) -> None:
         lines = channel.recv(4096).decode(errors="replace").splitlines()
-        told = dict(line.split("=", 1) for line in lines if "=" in line)
-        worker = self._by_pid.get(int(told.get("MAINPID", "0")))
-        if worker is not None and told.get("READY") == "1":
+        state = dict(line.split("=", 1) for line in lines if "=" in line)
+        worker = self._by_pid.get(int(state.get("MAINPID", "0")))
+        if worker is not None and state.get("READY") == "1":
             worker.ready.set()
 
-    # -- their lives ----------------------------------------------------------
+    # -- running --------------------------------------------------------------
 
     async def run(self) -> None:
-        """Run the workers until a signal says stop.
+        """Run the workers until a signal ends them.
 
         Raises:
-            StartupError: A worker could not start; its own words are on stderr.
+            StartupError: A worker could not start; its error is on stderr.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -185,7 +184,7 @@ class Supervisor:
                 await asyncio.gather(*(one.stop(self._drain) for one in running))
 
     def _stop_listening(self) -> None:
-        """Leave the listeners to the workers, which accept what waits there."""
+        """Close the listeners; the workers accept the connections in their queues."""
         for listener in self._listeners.values():
             if not isinstance(listener, listening.Inherited):
                 listening.refuse_new_peers(listener)
@@ -200,7 +199,7 @@ class Supervisor:
             self._workers[slot] = worker
 
     async def _keep(self, slot: int) -> None:
-        """Start the worker of a slot again whenever it ends."""
+        """Restart the worker of a slot whenever it ends."""
         waits = doubling(*_WAITS)
         while True:
             worker = self._workers[slot]
