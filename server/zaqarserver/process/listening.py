@@ -1,8 +1,8 @@
 """The sockets of a process: inherited from the process that starts it, or bound.
 
 The protocol is systemd's: sockets are inherited descriptors, and readiness is reported
-to the socket named by ``NOTIFY_SOCKET``. The supervisor of ``--workers`` uses it for its
-workers, too; it also names the descriptors and passes a lifeline, a pipe that closes
+to the socket named by ``NOTIFY_SOCKET``. The supervisor of ``--workers`` uses it, too,
+for its workers; it also names the descriptors and passes a lifeline, a pipe that closes
 when the supervisor ends.
 """
 
