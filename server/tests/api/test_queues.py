@@ -43,11 +43,6 @@ def test_a_new_queue_is_created_and_an_existing_one_is_left_alone(api):
     assert api.get(Q).json == {"team": "billing", **SHOWN}
 
 
-def test_metadata_of_an_existing_queue_is_checked_all_the_same(api):
-    api.put(Q)
-    assert api.put(Q, {"_default_message_ttl": 1}).status == 400
-
-
 def test_a_missing_queue_shows_defaults_and_zeros_and_is_not_made(api):
     assert api.get(Q).json == SHOWN
     assert api.get(Q + "/stats").json == {
@@ -61,94 +56,34 @@ def test_a_missing_queue_shows_defaults_and_zeros_and_is_not_made(api):
     assert names(api.get("/v2/queues")) == []
 
 
-def test_deleting_a_queue_takes_metadata_messages_and_claims_along(api):
-    api.put(Q, {"team": "billing"})
-    api.post_bodies("orders", 1, 2)
-    claim = api.post(Q + "/claims").headers["location"]
-    assert api.delete(Q).status == 204
-    assert api.get(Q).json == SHOWN
-    assert api.get(Q + "/stats").json["messages"]["total"] == 0
-    assert api.get(claim).status == 404
-    assert api.patch(claim, {"ttl": 60}).status == 404
-    api.put(Q)
-    assert api.get(Q + "/messages?echo=1&include_claimed=1").json["messages"] == []
-
-
 @pytest.mark.parametrize("raw", [b"[]", b"7", b'"x"', b"{", b"null", b'{"a": 1e999}'])
 def test_metadata_is_a_json_object(api, raw):
     assert api.put(Q, raw=raw).status == 400
     assert names(api.get("/v2/queues")) == []
 
 
-def test_metadata_has_a_largest_size(api):
-    assert api.put(Q, {"a": "x" * 65536}).status == 400
-
-
 @pytest.mark.parametrize(
     "metadata",
     [
-        {"_default_message_ttl": 59},
-        {"_default_message_ttl": 1209601},
-        {"_default_message_ttl": 0},
-        {"_default_message_ttl": "60"},
-        {"_default_message_ttl": True},
-        {"_default_message_ttl": 60.5},
-        {"_default_message_ttl": ""},
-        {"_default_message_ttl": []},
         {"_max_messages_post_size": 0},
-        {"_max_messages_post_size": 262145},
-        {"_max_messages_post_size": ""},
+        {"_default_message_ttl": "60"},
         {"_default_message_delay": -1},
-        {"_default_message_delay": 901},
-        {"_default_message_delay": ""},
-        {"_dead_letter_queue_messages_ttl": 0},
-        {"_dead_letter_queue_messages_ttl": 59},
-        {"_max_claim_count": 0},
-        {"_max_claim_count": "2"},
-        {"_max_claim_count": True},
-        {"_dead_letter_queue": "b@d"},
         {"_dead_letter_queue": 7},
-        {"_dead_letter_queue": ""},
-        {"_dead_letter_queue": "orders"},
+        {"_dead_letter_queue_messages_ttl": 59},
+        {"_max_claim_count": True},
         {"_enable_encrypt_messages": "yes"},
-        {"_enable_encrypt_messages": 1},
         {"_flavor": 7},
         {"_retry_policy": []},
-        {"_retry_policy": {"minimum_delay": "5"}},
-        {"_retry_policy": {"retry_backoff_function": "quick"}},
-        {"_retry_policy": {"retry_backoff_function": ["linear"]}},
-        {"_retry_policy": {"ignore_subscription_override": 1}},
-        {"_retry_policy": {"minimum_delay": 25}},
-        {"_retry_policy": {"maximum_delay": 10}},
     ],
     ids=str,
 )
-def test_reserved_attributes_out_of_bounds_are_refused(api, metadata):
+def test_an_attribute_that_is_refused_is_named(api, metadata):
+    ((key, value),) = metadata.items()
     answer = api.put(Q, metadata)
-    assert answer.status == 400
-    assert next(iter(metadata)) in answer.json["description"]
-    assert names(api.get("/v2/queues")) == []
+    assert (answer.status, key in answer.json["description"]) == (400, True)
     api.put(Q)
-    key, value = next(iter(metadata.items()))
-    change = {"op": "add", "path": f"/metadata/{key}", "value": value}
-    assert patch(api, change).status == 400
-    assert api.get(Q).json == SHOWN
-
-
-def test_reserved_attributes_within_bounds_are_kept_and_shown(api):
-    metadata = {
-        "_max_messages_post_size": 1000,
-        "_default_message_ttl": 60,
-        "_default_message_delay": 900,
-        "_dead_letter_queue": "dead.letters",
-        "_dead_letter_queue_messages_ttl": 1209600,
-        "_max_claim_count": 3,
-        "_enable_encrypt_messages": False,
-        "_flavor": "fast",
-        "_retry_policy": {"minimum_delay": 10, "maximum_delay": 20, "else": 1},
-    }
-    assert api.put(Q, metadata).status == 201
-    assert api.get(Q).json == metadata
+    answer = patch(api, {"op": "add", "path": f"/metadata/{key}", "value": value})
+    assert (answer.status, key in answer.json["description"]) == (400, True)
 
 
 def test_null_means_unset_and_falsy_values_show_the_default(api):
@@ -157,32 +92,6 @@ def test_null_means_unset_and_falsy_values_show_the_default(api):
 
 
 # -- patch --------------------------------------------------------------------
-
-
-def test_a_patch_adds_replaces_and_removes_in_order(api):
-    api.put(Q, {"a": 1, "b": 2})
-    answer = patch(
-        api,
-        {"op": "add", "path": "/metadata/c", "value": {"x": [1]}},
-        {"op": "replace", "path": "/metadata/a", "value": "one"},
-        {"op": "remove", "path": "/metadata/b"},
-        {"op": "add", "path": "/metadata/a", "value": None},
-    )
-    assert answer.status == 200
-    assert answer.json == {"a": None, "c": {"x": [1]}, **SHOWN}
-    assert api.get(Q).json == answer.json
-
-
-def test_a_patch_on_what_is_not_there_conflicts_and_changes_nothing(api):
-    api.put(Q, {"a": 1})
-    for op in ({"op": "replace", "value": 1}, {"op": "remove"}):
-        answer = patch(
-            api,
-            {"op": "add", "path": "/metadata/new", "value": 1},
-            {"path": "/metadata/missing", **op},
-        )
-        assert answer.status == 409
-        assert api.get(Q).json == {"a": 1, **SHOWN}
 
 
 @pytest.mark.parametrize("key", SHOWN)
@@ -197,59 +106,6 @@ def test_attributes_that_always_show_can_be_replaced_and_removed_unset(api, key)
     for _ in range(2):
         answer = patch(api, {"op": "remove", "path": f"/metadata/{key}"})
         assert (answer.status, answer.json) == (200, SHOWN)
-
-
-@pytest.mark.parametrize("key", ["_flavor", "_retry_policy"])
-def test_attributes_that_show_only_when_stored_follow_the_plain_rule(api, key):
-    api.put(Q)
-    assert patch(api, {"op": "remove", "path": f"/metadata/{key}"}).status == 409
-
-
-@pytest.mark.parametrize(
-    "operation",
-    [
-        7,
-        {},
-        {"op": "test", "path": "/metadata/a", "value": 1},
-        {"op": "move", "from": "/metadata/a", "path": "/metadata/b"},
-        {"op": "copy", "from": "/metadata/a", "path": "/metadata/b"},
-        {"op": ["add"], "path": "/metadata/a", "value": 1},
-        {"op": "add", "path": "/metadata/a"},
-        {"op": "add", "path": 7, "value": 1},
-        {"op": "add", "path": "metadata/a", "value": 1},
-        {"op": "add", "path": "/metadata", "value": 1},
-        {"op": "add", "path": "/metadata/", "value": 1},
-        {"op": "add", "path": "/metadata/a/b", "value": 1},
-        {"op": "add", "path": "/metadata/a/", "value": 1},
-        {"op": "add", "path": "//a", "value": 1},
-        {"op": "add", "path": "/other/a", "value": 1},
-        {"op": "remove", "path": "/other/a"},
-        {"op": "add", "path": "/metadata/a~2", "value": 1},
-        {"op": "add", "path": "/metadata/a~", "value": 1},
-    ],
-    ids=str,
-)
-def test_malformed_patches_are_refused_before_the_queue_is_looked_up(api, operation):
-    assert patch(api, operation).status == 400
-    api.put(Q, {"a": 1})
-    assert patch(api, operation).status == 400
-    assert api.get(Q).json == {"a": 1, **SHOWN}
-
-
-def test_a_path_may_name_keys_with_slashes_and_tildes(api):
-    api.put(Q)
-    answer = patch(api, {"op": "add", "path": "/Metadata/ a~1b~0c ", "value": 1})
-    assert answer.json["a/b~c"] == 1
-
-
-def test_a_patch_of_a_missing_queue_is_not_found(api):
-    assert patch(api).status == 404
-    assert patch(api, {"op": "add", "path": "/metadata/a", "value": 1}).status == 404
-
-
-def test_an_empty_patch_changes_nothing(api):
-    api.put(Q, {"a": 1})
-    assert patch(api).json == {"a": 1, **SHOWN}
 
 
 @pytest.mark.parametrize(
@@ -313,14 +169,6 @@ def test_pages_follow_each_other_to_the_end(api):
     assert page.json == {"queues": [], "links": [], "count": 7}
 
 
-def test_a_page_has_ten_queues_by_default(api):
-    for number in range(11):
-        api.put(f"/v2/queues/q{number:02}")
-    page = api.get("/v2/queues")
-    assert len(names(page)) == 10
-    assert names(follow(api, page)) == ["q10"]
-
-
 def test_a_marker_need_not_exist(api):
     for name in ("a", "c"):
         api.put(f"/v2/queues/{name}")
@@ -341,15 +189,6 @@ def test_the_count_ignores_filters_and_is_there_only_when_asked_for(api):
     assert api.get("/v2/queues?with_count=true&name=a").json["count"] == 2
     assert api.get("/v2/queues?with_count=1", project="x").json["count"] == 0
     assert "count" not in api.get("/v2/queues").json
-
-
-def test_a_name_filter_is_a_part_of_the_name_taken_literally(api):
-    for name in ("a.b", "axb", "b"):
-        api.put(f"/v2/queues/{name}")
-    assert names(api.get("/v2/queues?name=a.b")) == ["a.b"]
-    assert names(api.get("/v2/queues?name=%25")) == []
-    assert names(api.get("/v2/queues?name=_")) == []
-    assert names(api.get("/v2/queues?name=(")) == []
 
 
 def test_metadata_filters_match_stored_values(api):
@@ -389,71 +228,12 @@ def test_stats_count_and_name_the_oldest_and_newest(api):
     assert api.get(stats["newest"]["href"]).json["id"] == ids[1]
 
 
-def test_delayed_messages_are_counted_as_free(api):
-    api.put(Q, {"_default_message_delay": 100})
-    api.post_bodies("orders", 1)
-    stats = api.get(Q + "/stats").json["messages"]
-    assert (stats["free"], stats["total"]) == (1, 1)
-    assert stats["oldest"]["age"] == 0
-
-
-def test_a_purge_takes_claimed_and_delayed_messages_and_keeps_the_queue(api):
-    api.put(Q, {"_default_message_delay": 60, "team": "billing"})
-    api.post_bodies("orders", 1)
-    api.now += 61
-    claim = api.post(Q + "/claims").headers["location"]
-    api.post_bodies("orders", 2)
-    assert api.post(Q + "/purge").status == 204
-    assert api.get(Q + "/stats").json["messages"]["total"] == 0
-    assert api.get(claim).status == 404
-    assert api.get(Q).json["team"] == "billing"
-    assert names(api.get("/v2/queues")) == ["orders"]
-
-
-def test_a_purge_takes_only_what_it_is_told(api):
-    for kinds, left in ((["subscriptions"], 1), ([], 1), (["messages"], 0)):
-        api.post(Q + "/purge")
-        api.post_bodies("orders", 1)
-        assert api.post(Q + "/purge", {"resource_types": kinds}).status == 204
-        assert api.get(Q + "/stats").json["messages"]["total"] == left
-
-
 @pytest.mark.parametrize(
     "body",
-    [
-        {},
-        {"resource_types": ["claims"]},
-        {"resource_types": "messages"},
-        {"resource_types": None},
-        {"resource_types": [1]},
-        ["messages"],
-    ],
+    [{}, {"resource_types": None}, ["messages"]],
     ids=str,
 )
 def test_a_purge_of_anything_else_is_refused(api, body):
     api.post_bodies("orders", 1)
     assert api.post(Q + "/purge", body).status == 400
     assert api.get(Q + "/stats").json["messages"]["total"] == 1
-
-
-# -- tenancy ---------------------------------------------------------------------
-
-
-def test_nothing_of_a_project_is_seen_or_changed_by_another(api):
-    api.put(Q, {"a": 1})
-    (message,) = api.post_bodies("orders", "secret")
-    other = {"project": "other"}
-    api.put(Q, **other)
-    assert "a" not in api.get(Q, **other).json
-    assert api.get(f"{Q}/messages/{message}", **other).status == 404
-    assert api.get(f"{Q}/messages?ids={message}", **other).status == 404
-    assert (
-        api.get(f"{Q}/messages?echo=1&marker={message}", **other).json["messages"] == []
-    )
-    assert api.delete(f"{Q}/messages/{message}", **other).status == 204
-    assert api.delete(f"{Q}/messages?ids={message}", **other).status == 204
-    assert api.delete(Q + "/messages?pop=20", **other).json["messages"] == []
-    assert api.post(Q + "/claims", **other).status == 204
-    assert api.post(Q + "/purge", **other).status == 204
-    assert api.delete(Q, **other).status == 204
-    assert api.get(f"{Q}/messages/{message}").json["body"] == "secret"

@@ -67,17 +67,6 @@ def test_signatures_are_those_that_all_clients_know(
     assert compute(key, paths, methods, project, expires) == signature
 
 
-def test_a_grant_comes_back_sorted_and_ends_after_a_day_by_default(api):
-    grant = share(api, paths=["messages", "claims"], methods=["POST", "GET"])
-    assert grant["paths"] == [Q + "/claims", Q + "/messages"]
-    assert grant["methods"] == ["GET", "POST"]
-    assert grant["project"] == "4f2a"
-    end = dt.datetime.fromtimestamp(api.now + 86400, dt.UTC)
-    assert grant["expires"] == end.strftime("%Y-%m-%dT%H:%M:%S")
-    assert api.get("/v2/queues").json["queues"] == []
-    assert share(api, paths=[], methods=[])["methods"] == ["GET"]
-
-
 @pytest.mark.parametrize(
     ("given", "signed"),
     [
@@ -93,22 +82,7 @@ def test_moments_are_brought_into_one_form(api, given, signed):
 
 @pytest.mark.parametrize(
     "body",
-    [
-        [],
-        "x",
-        {"paths": ["messages", "stats"]},
-        {"paths": "messages"},
-        {"paths": [1]},
-        {"methods": "GET"},
-        {"methods": [1]},
-        {"methods": ["GET,POST"]},
-        {"expires": 4102444800},
-        {"expires": "4102444800"},
-        {"expires": "soon"},
-        {"expires": "1970-01-01"},
-        {"expires": ["2100-01-01"]},
-        {"project_id": "x"},
-    ],
+    [[], "x", {"paths": ["messages", "stats"]}, {"expires": ["2100-01-01"]}],
     ids=str,
 )
 def test_what_cannot_be_granted_is_refused(api, body):

@@ -102,6 +102,8 @@ def test_a_server_may_insist_on_claims(make_service):
     assert delete("orders", message_ids=ids).status == BAD_REQUEST
     both = {"message_ids": ids, "claim_ids": [claim]}
     assert delete("orders", **both).status == FORBIDDEN
+    unknown = {"message_ids": ids, "claim_ids": ["x", "y"]}
+    assert delete("orders", **unknown).status == FORBIDDEN
     assert delete("orders", pop=1, claim_ids=[claim]).status == BAD_REQUEST
     assert service.message_delete("orders", ids[1]).status == BAD_REQUEST
     assert service.every_body("orders") == [0, 1]

@@ -191,7 +191,9 @@ def test_a_message_id_is_a_marker_even_when_the_message_is_gone(service):
     assert service.bodies("orders", marker=ids[4]) == []
 
 
-@pytest.mark.parametrize("marker", ["nope", "0", "-1", "é", "f" * 100, "%", "a b"])
+@pytest.mark.parametrize(
+    "marker", ["nope", "0", "-1", "é", "f" * 100, "%", "a b", "\0", "🎉", "0" * 500]
+)
 def test_a_marker_that_is_no_id_gives_an_empty_page(service, marker):
     service.post("orders", 1)
     assert service.bodies("orders", marker=marker) == []

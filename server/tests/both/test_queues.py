@@ -53,6 +53,7 @@ def test_reading_a_queue_that_is_not_there_finds_nothing_and_makes_nothing(servi
     assert service.subscription_list("none").result == []
     assert service.subscription_get("none", "x").status == NOT_FOUND
     assert service.queue_update("none", []).status == NOT_FOUND
+    assert service.queue_update("none", [add("a", 1)]).status == NOT_FOUND
     assert service.queue_purge("none").status == OK
     assert service.queue_list().result == []
 
@@ -145,6 +146,8 @@ def test_queues_are_found_by_a_part_of_their_name_taken_literally(service):
     for name in ("a.b", "axb", "c"):
         service.queue_create(name)
     assert names(service.queue_list(name=".")) == ["a.b"]
+    for part in ("%", "_", "("):
+        assert names(service.queue_list(name=part)) == []
 
 
 def test_queues_are_found_by_what_is_stored_about_them_page_by_page(service):
@@ -199,23 +202,33 @@ BAD = [
     {"_default_message_ttl": 60.5},
     {"_default_message_ttl": True},
     {"_default_message_ttl": []},
+    {"_default_message_ttl": "60"},
+    {"_default_message_ttl": ""},
     {"_default_message_delay": -1},
     {"_default_message_delay": 901},
     {"_default_message_delay": False},
+    {"_default_message_delay": ""},
     {"_dead_letter_queue": "a b"},
     {"_dead_letter_queue": ""},
     {"_dead_letter_queue": 7},
     {"_dead_letter_queue": "orders"},
+    {"_dead_letter_queue_messages_ttl": 0},
     {"_dead_letter_queue_messages_ttl": 59},
     {"_dead_letter_queue_messages_ttl": 1209601},
     {"_max_claim_count": 0},
     {"_max_claim_count": "2"},
+    {"_max_claim_count": True},
     {"_enable_encrypt_messages": 1},
     {"_enable_encrypt_messages": "true"},
     {"_flavor": 7},
     {"_retry_policy": []},
     {"_retry_policy": {"minimum_delay": 21, "maximum_delay": 30}},
+    {"_retry_policy": {"minimum_delay": "5"}},
+    {"_retry_policy": {"minimum_delay": 25}},
+    {"_retry_policy": {"maximum_delay": 10}},
     {"_retry_policy": {"retry_backoff_function": "quick"}},
+    {"_retry_policy": {"retry_backoff_function": ["linear"]}},
+    {"_retry_policy": {"ignore_subscription_override": 1}},
 ]
 
 
@@ -265,7 +278,7 @@ def test_a_patch_is_applied_in_order(service):
 
 def test_a_patch_of_what_is_not_there_conflicts_and_changes_nothing(service):
     service.queue_create("orders", {"a": 1})
-    for change in (replace("b", 1), remove("b"), remove("_flavor")):
+    for change in (*map(remove, ("b", "_flavor", "_retry_policy")), replace("b", 1)):
         answer = service.queue_update("orders", [replace("a", 2), change])
         assert answer.status == CONFLICT
     assert service.queue_get("orders").result == {"a": 1}
@@ -289,6 +302,7 @@ def test_attributes_that_always_show_can_be_replaced_and_removed_unset(service):
         {"op": "add", "path": "/metadata/a"},
         {"op": "test", "path": "/metadata/a", "value": 1},
         {"op": "move", "path": "/metadata/a", "from": "/metadata/b"},
+        {"op": "copy", "path": "/metadata/a", "from": "/metadata/b"},
         {"op": ["add"], "path": "/metadata/a", "value": 1},
         {"op": "add", "path": 7, "value": 1},
         {"op": "add", "path": "metadata/a", "value": 1},
@@ -296,7 +310,11 @@ def test_attributes_that_always_show_can_be_replaced_and_removed_unset(service):
         {"op": "add", "path": "/metadata/", "value": 1},
         {"op": "add", "path": "/metadata/a/b", "value": 1},
         {"op": "add", "path": "/metadata//a", "value": 1},
+        {"op": "add", "path": "/metadata/a/", "value": 1},
+        {"op": "add", "path": "//a", "value": 1},
+        {"op": "add", "path": "/other/a", "value": 1},
         {"op": "add", "path": "/metadata/~2", "value": 1},
+        {"op": "add", "path": "/metadata/a~", "value": 1},
         {"op": "remove", "path": "/other/a"},
     ],
     ids=str,
@@ -313,6 +331,8 @@ def test_a_path_may_name_keys_with_slashes_and_tildes(service):
     service.queue_create("orders")
     changed = service.queue_update("orders", [add("a~1b~0c", 1)])
     assert changed.result == {"a/b~c": 1}
+    spelt = {"op": "add", "path": "/Metadata/ a~1b~0c ", "value": 2}
+    assert service.queue_update("orders", [spelt]).result == {"a/b~c": 2}
 
 
 def test_an_empty_patch_changes_nothing(service):

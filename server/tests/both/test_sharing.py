@@ -23,6 +23,7 @@ def test_a_grant_is_for_reading_messages_for_a_day_unless_told(service):
         "expires": expires,
         "signature": compute("s3cret", *signed),
     }
+    assert service.signed_url_create("orders", paths=[], methods=[]).result == grant
     assert service.queue_list().result == []
 
 
