@@ -148,7 +148,6 @@ class AuthBackend(abc.ABC):
         self,
         request: Request,
         session: Any,
-        plugin: Any = None,
         *,
         authenticated: bool = False,
     ) -> Connection | SessionConnection:
@@ -158,8 +157,7 @@ class AuthBackend(abc.ABC):
             request: The request that it will carry.
             session: The keystoneauth1 session to send through, or a connection;
                 None for a session of its own.
-            plugin: A keystoneauth1 plugin to use in place of the session's.
-            authenticated: Whether requests carry the plugin's token.
+            authenticated: Whether requests carry a token of the session.
         """
         if isinstance(session, Connection):
             request.connection = session
@@ -172,7 +170,6 @@ class AuthBackend(abc.ABC):
                 self._connected_to = session
                 self._connection = ks.SessionConnection(
                     session,
-                    plugin,
                     authenticated=authenticated,
                     options=self.connection_options,
                     verify=self.verification(),

@@ -91,8 +91,8 @@ class KeystoneAuth(base.AuthBackend):
         token = self._given_token()
         if token is None or not request.endpoint:
             token = self._ask_identity(request, token)
-        else:
-            self._send_token(request, token)
+        elif base.uses_http(request):
+            self.connect(request, request.session)
         if token:
             request.headers["X-Auth-Token"] = str(token)
         project = self.project_id() or self._project_of_token(request)
@@ -132,14 +132,6 @@ class KeystoneAuth(base.AuthBackend):
         with ks.typed_errors():
             return cast("str | None", session.get_project_id())
 
-    def _send_token(self, request: Request, token: object) -> None:
-        if not base.uses_http(request):
-            return
-        from zaqarclient.auth import session as ks  # noqa: PLC0415 - heavy
-
-        plugin = ks.static_token(request.endpoint, str(token))
-        self.connect(request, request.session, plugin, authenticated=True)
-
     def _ask_identity(self, request: Request, token: object) -> object:
         """Fill in what only a session knows, and return the token to send."""
         from zaqarclient.auth import session as ks  # noqa: PLC0415 - heavy
@@ -159,10 +151,8 @@ class KeystoneAuth(base.AuthBackend):
             )
         if not proven:
             raise errors.AuthenticationFailed("the session gives no token")
-        if token is None and base.uses_http(request):
-            self.connect(request, session, authenticated=True)
-        elif token is not None:
-            self._send_token(request, token)
+        if base.uses_http(request):
+            self.connect(request, session, authenticated=token is None)
         return cast("object", found)
 
     def _own_session(self) -> Any:

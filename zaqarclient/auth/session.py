@@ -1,7 +1,7 @@
 """Sessions; the only module of the SDK that imports keystoneauth1.
 
-Every request, also those to servers without authentication, goes through a
-keystoneauth1 session: there is one path, one pool of connections and one
+Every request of the SDK, also those to servers without authentication, goes
+through a keystoneauth1 session: there is one path, one pool of connections and one
 token.
 """
 
@@ -11,7 +11,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from keystoneauth1 import exceptions, token_endpoint
+from keystoneauth1 import exceptions
 from keystoneauth1 import session as ks_session
 from keystoneauth1.identity import v3
 
@@ -44,8 +44,7 @@ class SessionConnection:
 
     Args:
         session: The session, None to open one.
-        plugin: A plugin to use in place of the session's.
-        authenticated: Whether requests carry the plugin's token; then an
+        authenticated: Whether requests carry a token of the session; then an
             answer of 401 makes the session fetch a new one and send again,
             once.
         options: Timeout and user agent.
@@ -58,7 +57,6 @@ class SessionConnection:
     def __init__(
         self,
         session: Any,
-        plugin: Any = None,
         *,
         authenticated: bool,
         options: ConnectionOptions,
@@ -66,7 +64,6 @@ class SessionConnection:
         cert: Certificate = None,
     ) -> None:
         self._owns_session = session is None
-        self._plugin = plugin
         self._authenticated = authenticated
         self._options = options
         self._verify = verify
@@ -90,7 +87,6 @@ class SessionConnection:
             reply: http.Reply = session.request(
                 url,
                 method,
-                auth=self._plugin,
                 authenticated=self._authenticated,
                 raise_exc=False,
                 log=not is_signed,
@@ -172,11 +168,6 @@ def open_session(
             prefix, _Adapter(pool_connections=_POOL_SIZE, pool_maxsize=_POOL_SIZE)
         )
     return session
-
-
-def static_token(endpoint: str, token: str) -> Any:
-    """Return a plugin that always sends this token."""
-    return token_endpoint.Token(endpoint, token)
 
 
 def named_plugin(auth_type: str, option: Callable[..., Any]) -> Any:

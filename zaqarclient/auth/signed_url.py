@@ -108,7 +108,7 @@ class SignedURL:
         """When it ends.
 
         Raises:
-            ValueError: ``expires`` is no moment.
+            ValueError: ``expires`` is not a time.
         """
         moment = dt.datetime.fromisoformat(self.expires)
         return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment

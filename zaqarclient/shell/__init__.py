@@ -14,9 +14,8 @@ import argparse
 import io
 import logging
 import sys
-from collections.abc import Iterator
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from zaqarclient.common.text import printable
 from zaqarclient.queues import cli
@@ -69,36 +68,6 @@ class UsageError(Exception):
     """Unknown command; the message suggests one."""
 
 
-class Formatter(NamedTuple):
-    """An output format: what a scan of entry points would have found."""
-
-    name: str
-    obj: Any
-
-
-class Formatters:
-    """The output formats of a kind of command, without a scan for others.
-
-    Args:
-        kind: ``cliff.formatter.list`` or ``cliff.formatter.show``.
-    """
-
-    def __init__(self, kind: str) -> None:
-        self._formatters = {name: _formatter(name) for name in _FORMATS[kind]}
-
-    def names(self) -> list[str]:
-        """Return the names of the formats."""
-        return list(self._formatters)
-
-    def __iter__(self) -> Iterator[Formatter]:
-        """Iterate over the formats."""
-        return iter(self._formatters.values())
-
-    def __getitem__(self, name: str) -> Formatter:
-        """Return the format of that name."""
-        return self._formatters[name]
-
-
 class Program:
     """One run of the program; commands know it as their ``app``.
 
@@ -110,8 +79,6 @@ class Program:
     """
 
     NAME: Final = "zaqar"
-
-    formatters = Formatters
 
     def __init__(
         self,
@@ -135,6 +102,25 @@ class Program:
             made = getattr(import_module("zaqarclient.shell.own"), own).on_cliff()
         command: Command = made(self, self.options)
         return command
+
+    @staticmethod
+    def formatters(kind: str) -> Any:
+        """Return the output formats of a kind of command, without a scan for others.
+
+        Args:
+            kind: ``cliff.formatter.list`` or ``cliff.formatter.show``.
+        """
+        # cliff has imported both.
+        from importlib.metadata import EntryPoint  # noqa: PLC0415
+
+        from stevedore.extension import Extension, ExtensionManager  # noqa: PLC0415
+
+        known = []
+        for name in _FORMATS[kind]:
+            entry = EntryPoint(name, f"cliff.formatters.{_FORMATTERS[name]}", kind)
+            formatter = entry.load()
+            known.append(Extension(name, entry, formatter, formatter()))
+        return ExtensionManager.make_test_instance(known)
 
     def parser(self) -> argparse.ArgumentParser:
         """Return the parser of the global options."""
@@ -326,9 +312,3 @@ def _configure_logging(program: Program) -> None:
         # A library's failure is in the error that the command ends with.
         root.addHandler(logging.NullHandler())
         own.addHandler(handler)
-
-
-def _formatter(name: str) -> Formatter:
-    module, cls = _FORMATTERS[name].split(":")
-    formatter = getattr(import_module(f"cliff.formatters.{module}"), cls)
-    return Formatter(name, formatter())

@@ -216,7 +216,7 @@ class ClientManager:
 
     @cached_property
     def session(self) -> Any:
-        """What requests go through: a keystoneauth1 session, if there are credentials.
+        """The keystoneauth1 session of the program; a plain one without credentials.
 
         Raises:
             zaqarclient.errors.ZaqarError: There is no such plugin, or it lacks

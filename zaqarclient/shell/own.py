@@ -75,7 +75,7 @@ class RunBatch(_OwnCommand):
             return 1
         try:
             return self.program.execute(words) if words else 0
-        except SystemExit as ended:  # of a parser, which has said why
+        except SystemExit as ended:  # of a parser, which has printed the reason
             return int(ended.code or 0)
 
 

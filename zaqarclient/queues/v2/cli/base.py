@@ -183,10 +183,10 @@ class Command(CliffCommand):
         """Run the command and return the exit status.
 
         Raises:
-            BrokenPipeError: The reader of the output went away; the output
-                is closed, so that nothing more is said about it.
-            CommandError: More can be said of an error than it says itself, or what
-                it says has to be made safe for a terminal.
+            BrokenPipeError: The reader of the output is gone; the output is
+                closed, so that closing it causes no second error.
+            CommandError: In place of an error whose own text says too little or is
+                not safe to show on a terminal.
         """
         try:
             status = super().run(parsed_args)

@@ -4,7 +4,7 @@ A filter is an object: each key is a JSON pointer (RFC 6901) into the body of a
 message, each value an object of conditions on the member found there. A
 message matches if every condition holds. A condition on a member that is
 missing or of another type does not hold; numbers compare by value, and true
-and false are no numbers.
+and false are not numbers.
 
 The service applies filters when it notifies subscribers; here they are applied to
 messages that are read anyway, and explained. Both sides are tested against the samples
@@ -88,7 +88,7 @@ class Filter:
 
     def matches(self, body: Any) -> bool:
         """Return whether every condition holds of a body."""
-        return all(verdict.holds for verdict in self.explain(body))
+        return all(result.holds for result in self.explain(body))
 
     def explain(self, body: Any) -> Iterator[ConditionResult]:
         """Yield the result of each condition, in the order of the filter."""
@@ -282,8 +282,8 @@ class ExplainSubscription(Lister):
             checked = Filter(raw)
         except FilterError as error:
             raise CommandError(f"the filter is not valid: {error}") from error
-        verdicts = list(checked.explain(self._body(parsed_args)))
-        if all(verdict.holds for verdict in verdicts):
+        results = list(checked.explain(self._body(parsed_args)))
+        if all(result.holds for result in results):
             self.hint("The message matches.")
         else:
             self.exit_status = 1
@@ -291,13 +291,13 @@ class ExplainSubscription(Lister):
         text_only = parsed_args.formatter not in {"json", "yaml"}
         return _COLUMNS, [
             (
-                verdict.condition.pointer,
-                verdict.condition.operator,
-                _value(verdict.condition.operand, text_only=text_only),
-                _value(verdict.found, text_only=text_only),
-                verdict.holds,
+                result.condition.pointer,
+                result.condition.operator,
+                _value(result.condition.operand, text_only=text_only),
+                _value(result.found, text_only=text_only),
+                result.holds,
             )
-            for verdict in verdicts
+            for result in results
         ]
 
     def _filter(self, parsed_args: argparse.Namespace) -> Any:
