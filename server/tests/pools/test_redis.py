@@ -117,7 +117,7 @@ class Place:
 def shortened(storage: Storage, life: Life) -> Storage:
     """Let a store's process be killed between two steps."""
     if isinstance(storage, RedisStorage):
-        storage._link.run = life.mortal(storage._link.run)  # type: ignore[method-assign]
+        storage._store.client.run = life.mortal(storage._store.client.run)  # type: ignore[method-assign]
         return storage
     # Of a store that is not Redis; scripts are counted there.
     do, do_or_die = storage.do, life.mortal(storage.do)

@@ -87,7 +87,7 @@ async def test_a_lost_pool_with_many_queues_is_forgotten_in_steps(two: Two) -> N
     kept = await other.do(CatalogRevision())
     placed = await other.do(PlacementAdd(PROJECT, "returns", "b", kept))
     await other.do(PlacementMove(PROJECT, "returns", placed.epoch, "a", 1.0))
-    run = dying._link.run
+    run = dying._store.client.run
     steps = 0
 
     async def run_once(script: str, keys: Any, *args: Any, **name: Any) -> Any:
@@ -98,7 +98,7 @@ async def test_a_lost_pool_with_many_queues_is_forgotten_in_steps(two: Two) -> N
                 raise Unavailable("it died")
         return await run(script, keys, *args, **name)
 
-    dying._link.run = run_once  # type: ignore[method-assign]
+    dying._store.client.run = run_once  # type: ignore[method-assign]
     with pytest.raises(Unavailable):
         await dying.do(PoolDelete("a", forget=True))
     assert 0 < await other.do(PlacementCount("a")) < 1500

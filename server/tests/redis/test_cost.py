@@ -97,7 +97,7 @@ async def storage(own_server: RedisServer, make_storage: Make) -> RedisStorage:
     made = make_storage(own_server.uri)
     await made.open()
     # Nothing else is to be counted.
-    for chore in (*made._chores, made._channel._task):
+    for chore in (*made._chores, made._store.channel._task):
         if chore is not None:
             chore.cancel()
     return made
@@ -109,7 +109,7 @@ async def commands(
     """Count the commands of everything that an action runs."""
     server.ask("CONFIG", "RESETSTAT")
     await action(storage, ids)
-    await storage._finish_leftovers()
+    await storage._store.finish_leftovers()
     told = (server.ask("INFO", "commandstats") or b"").decode()
     return sum(int(calls) for calls in re.findall(r"calls=(\d+)", told))
 

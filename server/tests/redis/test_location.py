@@ -8,43 +8,45 @@ from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.redis.location import (
     Address,
     Kind,
-    Location,
-    Login,
+    RedisCredentials,
+    RedisLocation,
     parse_location,
 )
 
 LOCAL = Address("localhost", 6379)
 
 GOOD = {
-    "redis://": Location(kind=Kind.STANDALONE, addresses=(LOCAL,)),
-    "redis://localhost": Location(kind=Kind.STANDALONE, addresses=(LOCAL,)),
-    "redis://h:1/3": Location(
+    "redis://": RedisLocation(kind=Kind.STANDALONE, addresses=(LOCAL,)),
+    "redis://localhost": RedisLocation(kind=Kind.STANDALONE, addresses=(LOCAL,)),
+    "redis://h:1/3": RedisLocation(
         kind=Kind.STANDALONE, addresses=(Address("h", 1),), database=3
     ),
-    "redis://[::1]:7": Location(kind=Kind.STANDALONE, addresses=(Address("::1", 7),)),
-    "redis://:s3cr%40t@h": Location(
-        kind=Kind.STANDALONE,
-        addresses=(Address("h", 6379),),
-        login=Login("", "s3cr@t"),
+    "redis://[::1]:7": RedisLocation(
+        kind=Kind.STANDALONE, addresses=(Address("::1", 7),)
     ),
-    "rediss://me:x@h?ca_file=/ca.pem": Location(
+    "redis://:s3cr%40t@h": RedisLocation(
         kind=Kind.STANDALONE,
         addresses=(Address("h", 6379),),
-        login=Login("me", "x"),
+        credentials=RedisCredentials("", "s3cr@t"),
+    ),
+    "rediss://me:x@h?ca_file=/ca.pem": RedisLocation(
+        kind=Kind.STANDALONE,
+        addresses=(Address("h", 6379),),
+        credentials=RedisCredentials("me", "x"),
         tls=True,
         ca_file="/ca.pem",
     ),
-    "redis:///run/redis.sock?database=2": Location(
+    "redis:///run/redis.sock?database=2": RedisLocation(
         kind=Kind.STANDALONE, addresses=(Address("/run/redis.sock", 0),), database=2
     ),
-    "redis+sentinel://a:1,b/main/4?sentinel_password=y": Location(
+    "redis+sentinel://a:1,b/main/4?sentinel_password=y": RedisLocation(
         kind=Kind.SENTINEL,
         addresses=(Address("a", 1), Address("b", 26379)),
         service="main",
         database=4,
-        sentinel_login=Login("", "y"),
+        sentinel_credentials=RedisCredentials("", "y"),
     ),
-    "redis+cluster://a,b:2?wait_replicas=1&wait_timeout=0.5&prefix=mine": Location(
+    "redis+cluster://a,b:2?wait_replicas=1&wait_timeout=0.5&prefix=mine": RedisLocation(
         kind=Kind.CLUSTER,
         addresses=(Address("a", 6379), Address("b", 2)),
         wait_replicas=1,
@@ -73,7 +75,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("uri", "location"), GOOD.items())
-def test_a_uri_says_where_the_store_is(uri: str, location: Location) -> None:
+def test_a_uri_says_where_the_store_is(uri: str, location: RedisLocation) -> None:
     assert parse_location(uri, {}) == location
 
 

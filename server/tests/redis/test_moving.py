@@ -75,7 +75,7 @@ def before(
     storage: RedisStorage, script: str, action: Callable[[], Any], times: int = 1
 ) -> None:
     """Do something whenever a server is about to run a script, at most so often."""
-    run = storage._link.run
+    run = storage._store.client.run
     left = times
 
     async def run_later(one: str, keys: Any, *args: Any, **name: Any) -> Any:
@@ -85,7 +85,7 @@ def before(
             await action()
         return await run(one, keys, *args, **name)
 
-    storage._link.run = run_later  # type: ignore[method-assign]
+    storage._store.client.run = run_later  # type: ignore[method-assign]
 
 
 # -- seals ------------------------------------------------------------------------
@@ -103,8 +103,8 @@ async def test_a_seal_is_listed_whoever_tidies_the_list_meanwhile(two: Two) -> N
     sealed = [Seal(PROJECT, QUEUE, MOVED, SealKind.LEAVING)]
     assert await other.do(SealList(marker=None, limit=10)) == sealed
     assert await slow.do(QueueOpen(PROJECT, QUEUE, 3, 1))
-    await slow._finish_leftovers()
-    assert await other._link.do("ZCARD", other._names.seals) == 0
+    await slow._store.finish_leftovers()
+    assert await other._store.client.do("ZCARD", other._store.keyspace.seals) == 0
 
 
 async def test_a_late_step_cannot_take_a_queue_that_came_back(two: Two) -> None:
@@ -134,7 +134,7 @@ async def test_a_queue_that_has_left_leaves_next_to_nothing(
         await one.do(QueueGet(PROJECT, QUEUE))
     await sweep_all(one, NOW + REMEMBERED_SECONDS)
     assert await one.do(QueueGet(PROJECT, QUEUE)) is None
-    await one._finish_leftovers()
+    await one._store.finish_leftovers()
     await one.do(UsageGet(PROJECT, NOW))
     prefix = uri.partition("prefix=")[2]
     keys = redis_server.ask("KEYS", f"{prefix}:{{{PROJECT}:*") or b""
@@ -321,5 +321,5 @@ async def test_a_queue_can_leave_a_store_that_is_full(
     assert await target.do(QueueOpen(PROJECT, QUEUE, MOVED, MOVED))
     assert await full.do(QueueLeave(PROJECT, QUEUE, MOVED, NOW))
     assert ids_of(await everything(target)) == ids
-    await full._finish_leftovers()
+    await full._store.finish_leftovers()
     assert await full.do(QueueCount(PROJECT)) == 0

@@ -13,9 +13,8 @@ from zaqarserver.common import deadline
 from zaqarserver.common.tasks import SingleFlight
 from zaqarserver.errors import Unavailable
 from zaqarserver.storage.commands import QueueGet
-from zaqarserver.storage.redis import RedisStorage, resolve
-from zaqarserver.storage.redis.agreement import agreed
-from zaqarserver.storage.redis.resolve import Resolver
+from zaqarserver.storage.redis import RedisStorage, discovery
+from zaqarserver.storage.redis.discovery import Resolver, majority
 from zaqarserver.storage.testing.suite import PROJECT, QUEUE, post_one
 
 pytestmark = pytest.mark.anyio
@@ -34,14 +33,16 @@ async def hang() -> str | None:
 
 async def test_a_majority_that_agrees_is_not_kept_waiting_by_the_rest() -> None:
     async with asyncio.timeout(10):
-        assert await agreed([hang(), say("a"), say("b"), say("a"), say("a")], 60) == "a"
+        assert (
+            await majority([hang(), say("a"), say("b"), say("a"), say("a")], 60) == "a"
+        )
 
 
 async def test_without_a_majority_the_most_frequent_answer_counts() -> None:
     asked = [hang(), hang(), say("b"), say("a"), say("a"), say(None)]
-    assert await agreed(asked, 0.05) == "a"
-    assert await agreed([hang(), say(None)], 0.05) is None
-    assert await agreed([say(None), say(None)], 60) is None
+    assert await majority(asked, 0.05) == "a"
+    assert await majority([hang(), say(None)], 0.05) is None
+    assert await majority([say(None), say(None)], 60) is None
 
 
 async def test_what_many_wait_for_is_done_once_and_outlives_who_gives_up() -> None:
@@ -98,8 +99,8 @@ async def test_a_name_server_that_hangs_stops_neither_known_names_nor_others(
             hangs.wait(30)
         return [f"address of {host}"]
 
-    monkeypatch.setattr(resolve, "_look_up", look_up)
-    monkeypatch.setattr(resolve, "LOOKUP_SECONDS", 0.05)
+    monkeypatch.setattr(discovery, "_look_up", look_up)
+    monkeypatch.setattr(discovery, "LOOKUP_SECONDS", 0.05)
     resolver = Resolver()
     try:
         assert await resolver.find("127.0.0.1") == ["127.0.0.1"]
@@ -143,7 +144,7 @@ async def test_a_silent_store_gets_nothing_that_nobody_knows_the_outcome_of(
     await post_one(storage)
     own_server.pause()
     asked = asyncio.create_task(storage.do(QueueGet(PROJECT, QUEUE)))
-    wires = storage._link.topology._wires
+    wires = storage._store.client.topology._connections
     async with asyncio.timeout(10):
         while not any(one.silent for one in wires.values()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)  # polling the clock

@@ -76,7 +76,7 @@ async def beside(
     storage: RedisStorage, proxy: CountingProxy
 ) -> AsyncIterator[RedisStorage]:
     """Open the same store once more."""
-    uri = f"redis://127.0.0.1:{proxy.port}?prefix={storage._location.prefix}"
+    uri = f"redis://127.0.0.1:{proxy.port}?prefix={storage._store.location.prefix}"
     other = RedisStorage.from_uri(uri, {})
     await other.open()
     yield other

@@ -16,7 +16,7 @@ from redis_service import RedisServer
 from warm import WarmProcess, start_server
 from zaqarserver.errors import Unavailable
 from zaqarserver.storage.redis import RedisStorage
-from zaqarserver.storage.redis.presence import LIFE_MILLISECONDS, LOOKS
+from zaqarserver.storage.redis.registration import LIFE_MILLISECONDS, LOOKS
 from zaqarserver.storage.subscriptions import DeliveryTake, SubscriptionCreate
 from zaqarserver.storage.testing.suite import (
     NOW,
@@ -85,9 +85,9 @@ async def test_a_server_starts_reads_and_answers_ping_where_nothing_can_be_writt
             await post(storage, b"3")
     recover(own_server)
     await post(started, b"4")
-    await started._presence.renew()
-    assert await started._link.do(
-        "SISMEMBER", started._names.servers, started._presence.uid
+    await started._store.registration.renew()
+    assert await started._store.client.do(
+        "SISMEMBER", started._store.keyspace.servers, started._store.registration.uid
     )
 
 
@@ -107,14 +107,16 @@ async def test_nobody_is_taken_for_dead_for_what_the_store_refuses(
     for _ in range(2 * LOOKS):
         for storage in (one, other):
             with contextlib.suppress(Unavailable):
-                await storage._live()
+                await storage._keep_registered()
     if refuse is fill_memory:
-        left = await one._link.do("PTTL", one._names.server(one._presence.uid)[0])
+        left = await one._store.client.do(
+            "PTTL", one._store.keyspace.server(one._store.registration.uid)[0]
+        )
         assert left > LIFE_MILLISECONDS / 2, "it could be renewed"
     recover(own_server)
     for storage in (one, other):
-        await storage._live()
-    assert await one._link.do("SCARD", one._names.servers) == 2
+        await storage._keep_registered()
+    assert await one._store.client.do("SCARD", one._store.keyspace.servers) == 2
     assert not forgotten
 
 
@@ -125,12 +127,12 @@ async def test_a_server_hears_that_it_was_taken_for_dead(
     forgotten: list[bool] = []
     one.watch(lambda _post: None, lambda: None, lambda: forgotten.append(True))
     await one.open()
-    await one._presence.renew()
+    await one._store.registration.renew()
     assert not forgotten
     other = make_storage(own_server.uri)
     await other.open()
-    await other._presence._bury(one._presence.uid)
-    await one._presence.renew()
+    await other._store.registration._remove(one._store.registration.uid)
+    await one._store.registration.renew()
     assert forgotten == [True]
 
 

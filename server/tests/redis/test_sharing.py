@@ -17,7 +17,7 @@ from zaqarserver.storage.commands import (
     QueueGet,
 )
 from zaqarserver.storage.redis import RedisStorage
-from zaqarserver.storage.redis.presence import LOOKS, Presence
+from zaqarserver.storage.redis.registration import LOOKS, ServerRegistration
 from zaqarserver.storage.subscriptions import DeliveryDue, Posted, SubscriptionDelete
 from zaqarserver.storage.testing.deliveries import done, take
 from zaqarserver.storage.testing.subscriptions import listed, subscribe
@@ -69,13 +69,13 @@ async def vanish(storage: RedisStorage) -> None:
         chore.cancel()
     await asyncio.gather(*storage._chores, return_exceptions=True)
     storage._chores = []
-    await storage._channel.close()
-    storage._link.close()
+    await storage._store.channel.close()
+    storage._store.client.close()
 
 
 async def let_time_pass(server: RedisServer, storage: RedisStorage) -> None:
     """Let Redis forget the last sign of life of a server, as it does after a while."""
-    alive, _ = storage._names.server(storage._presence.uid)
+    alive, _ = storage._store.keyspace.server(storage._store.registration.uid)
     server.ask("DEL", alive)
 
 
@@ -201,7 +201,7 @@ async def test_connections_end_with_their_server(
     await let_time_pass(redis_server, dead)
     for _ in range(LOOKS):
         assert len(await listed(other)) == 3, "it may only be slow"
-        await other._presence.bury_dead()
+        await other._store.registration.remove_dead()
     assert await listed(other) == [lasting, kept]
     assert (await other.do(UsageGet(PROJECT, NOW))).subscriptions == 2
 
@@ -215,10 +215,10 @@ async def test_connections_outlive_an_absence_of_the_store(
     kept = await subscribe(one, volatile=True)
     for _ in range(2 * LOOKS):
         await let_time_pass(redis_server, one)
-        await other._presence.bury_dead()
-        await other._presence.bury_dead()
-        await one._presence.renew()
-        await other._presence.bury_dead()
+        await other._store.registration.remove_dead()
+        await other._store.registration.remove_dead()
+        await one._store.registration.renew()
+        await other._store.registration.remove_dead()
     assert await listed(other) == [kept]
 
 
@@ -238,13 +238,13 @@ async def test_what_a_server_keeps_of_connections_goes_with_them(
 ) -> None:
     storage = make_storage(uri)
     await storage.open()
-    presence: Presence = storage._presence
-    _, queues = storage._names.server(presence.uid)
+    presence: ServerRegistration = storage._store.registration
+    _, queues = storage._store.keyspace.server(presence.uid)
     for number in range(3):
         made = await subscribe(storage, source=f"queue{number}", volatile=True)
         await storage.do(SubscriptionDelete(PROJECT, f"queue{number}", made.id))
-    await storage._finish_leftovers()
-    assert await storage._link.do("SCARD", queues) == 0
+    await storage._store.finish_leftovers()
+    assert await storage._store.client.do("SCARD", queues) == 0
 
 
 async def test_deliveries_are_given_to_one_server_and_taken_over(

@@ -46,14 +46,14 @@ Make = Callable[[str], RedisStorage]
 
 def fail_before(storage: RedisStorage, *broken: str) -> None:
     """Let a server die whenever it comes to one of these steps."""
-    run = storage._link.run
+    run = storage._store.client.run
 
     async def run_or_die(script: str, keys: Any, *args: Any, **name: Any) -> Any:
         if script in broken:
             raise Unavailable("it died")
         return await run(script, keys, *args, **name)
 
-    storage._link.run = run_or_die  # type: ignore[method-assign]
+    storage._store.client.run = run_or_die  # type: ignore[method-assign]
 
 
 async def names(storage: RedisStorage) -> list[str]:
@@ -63,8 +63,8 @@ async def names(storage: RedisStorage) -> list[str]:
 
 async def left_over(storage: RedisStorage) -> int:
     """Return how many names a project's list is unsure of."""
-    _, pending = storage._names.index(PROJECT)
-    return int(await storage._link.do("HLEN", pending))
+    _, pending = storage._store.keyspace.index(PROJECT)
+    return int(await storage._store.client.do("HLEN", pending))
 
 
 @pytest.fixture
@@ -82,20 +82,18 @@ Two = tuple[RedisStorage, RedisStorage]
 async def test_a_queue_that_was_only_listed_does_not_exist(two: Two) -> None:
     dying, other = two
     fail_before(dying, "create")
-    run = dying._link.run
+    run = dying._store.client.run
     with pytest.raises(Unavailable):
         await dying.do(QueueCreate(PROJECT, QUEUE, {}))
     # It came as far as the list.
-    index = dying._names.index(PROJECT)
+    index = dying._store.keyspace.index(PROJECT)
     await run("index_begin", index, QUEUE, "token", 1)
-    await dying._agenda_add(
-        dying._names.sweep, dying._names.queue(PROJECT, QUEUE), b"0"
-    )
+    await dying._store.sweeps.add(dying._store.keyspace.queue(PROJECT, QUEUE), b"0")
     assert await names(other) == []
     assert await other.do(QueueCount(PROJECT)) == 0
     await sweep_all(other, NOW)
     assert await left_over(other) == 0
-    assert await other._link.do("ZCARD", index[0]) == 0
+    assert await other._store.client.do("ZCARD", index[0]) == 0
     assert await other.do(QueueCreate(PROJECT, QUEUE, {})) is True
     assert await names(other) == [QUEUE]
 
@@ -111,7 +109,7 @@ async def test_a_list_that_is_not_sure_is_put_right(two: Two, making: bool) -> N
         await dying.do(QueueCreate(PROJECT, QUEUE, {}))
     else:
         await dying.do(QueueDelete(PROJECT, QUEUE))
-    await dying._finish_leftovers()
+    await dying._store.finish_leftovers()
     expected = [QUEUE] if making else []
     assert await left_over(other) == 1
     assert await names(other) == expected
@@ -127,7 +125,7 @@ async def test_a_slow_maker_of_a_queue_is_not_outrun_by_the_sweeper(
 ) -> None:
     """The sweeper tidies the list between the two steps of a maker."""
     slow, other = two
-    run = slow._link.run
+    run = slow._store.client.run
     swept = 0
 
     async def run_slowly(script: str, keys: Any, *args: Any, **name: Any) -> Any:
@@ -137,10 +135,10 @@ async def test_a_slow_maker_of_a_queue_is_not_outrun_by_the_sweeper(
             await sweep_all(other, NOW)
         return await run(script, keys, *args, **name)
 
-    slow._link.run = run_slowly  # type: ignore[method-assign]
+    slow._store.client.run = run_slowly  # type: ignore[method-assign]
     assert await slow.do(QueueCreate(PROJECT, QUEUE, {})) is True
     assert swept == 3
-    await slow._finish_leftovers()
+    await slow._store.finish_leftovers()
     assert await names(other) == [QUEUE]
     await sweep_all(other, NOW)
     assert await names(other) == [QUEUE]
@@ -241,7 +239,7 @@ async def test_a_store_that_is_emptied_leaves_next_to_nothing(
     await take(storage, now=NOW + 1000)
     await sweep_all(storage, NOW + 1000)
     await storage.do(UsageGet(PROJECT, NOW))
-    await storage._finish_leftovers()
+    await storage._store.finish_leftovers()
     await storage.close()
     prefix = uri.partition("prefix=")[2]
     keys = redis_server.ask("KEYS", f"{prefix}:*") or b""

@@ -9,7 +9,7 @@ import pytest
 from redis_groups import RedisCluster, RedisSentinels
 from redis_service import RedisServer
 from stopped import check, serve, stop
-from zaqarserver.storage.redis.keys import slot_of
+from zaqarserver.storage.redis.names import slot_of
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis_groups import RedisCluster, RedisSentinels
 from stopped import check, serve, stop
-from zaqarserver.storage.redis.keys import slot_of
+from zaqarserver.storage.redis.names import slot_of
 
 pytestmark = pytest.mark.anyio
 

@@ -1,11 +1,13 @@
 """The store on Redis or Valkey, which many servers can share.
 
-``driver`` is the contract's face; under it, each knows only what is named before:
-``location`` (the URI), ``wire`` (one connection), ``keys``, ``nodes`` (which server
-has what), ``scripts`` and the folder ``lua`` (what is done), ``link`` (asking until
-it is sure), ``access`` (what has to be told elsewhere first), ``packed`` and ``ids``,
-``volumes``, ``channel`` and ``presence`` (other servers), ``subscriber_driver``,
-``message_driver``, ``queue_driver``, ``account_driver``, ``durability``.
+``driver`` is the contract's face. The functions that perform commands are in
+``messages``, ``claims``, ``queues``, ``subscriptions``, ``accounts``, ``catalog`` and
+``moving`` (with ``transfer``), each beside the call of its script; scripts are in the
+folder ``lua``. They get a ``store``, whose parts know only what is named before them:
+``location`` (the URI), ``connection``, ``names`` (keys and ids), ``discovery`` and
+``topology`` (which server has what), ``scripts``, ``client`` (requests until their
+outcome is known), ``schedules`` and ``usage`` (what is in other slots),
+``registration`` and ``channel`` (other servers), ``durability``.
 """
 
 from zaqarserver.storage.redis.driver import RedisStorage

@@ -1,15 +1,16 @@
-"""Posts as they are told to those who listen through a connection.
+"""The channel: posts as they reach the connections that listen to a queue.
 
-The script that stores a post publishes it, to all servers, its own included: so all
-of them hear posts in the order in which they were stored. A post waits until its
-server has heard of it, unless the channel is deaf: then it tells its own listeners
-directly, and those of other servers miss it. Such listeners are told at most once in
-any case.
+The script that stores a post publishes it, to all servers, its own included: so all of
+them receive posts in the order in which they were stored. A post waits until its server
+has received it (its *echo*), unless the channel is known to be broken: then the server
+pushes it to its own connections directly, and those of other servers miss it. Pushes
+are at most once in any case.
 
-That a connection lives does not say that it hears: a node that left the cluster, or a
-master that was replaced, is told nothing any more. So each server has every master
-publish a beat each second. What does not come back proves that the channel is deaf,
-and it listens at another node; until all is heard again no post waits.
+That a connection to Redis lives does not show that it receives: a node that left the
+cluster, or a master that was replaced, is sent nothing any more. So each server has
+every master publish a beat each second. A beat that does not come back shows that the
+channel is broken, and the server listens at another node; until all masters are heard
+again no post waits.
 """
 
 from __future__ import annotations
@@ -24,30 +25,30 @@ import hiredis
 import msgspec
 
 from zaqarserver.errors import Unavailable
-from zaqarserver.storage.base import NewMessage
-from zaqarserver.storage.redis.keys import QueueKeys
-from zaqarserver.storage.redis.link import Link
+from zaqarserver.storage.records import NewMessage
+from zaqarserver.storage.redis.client import RedisClient
+from zaqarserver.storage.redis.connection import RedisConnection, Unanswered, Unsent
 from zaqarserver.storage.redis.location import Address
-from zaqarserver.storage.redis.wire import Unanswered, Unsent, Wire
+from zaqarserver.storage.redis.names import QueueKeys
 from zaqarserver.storage.subscriptions import Noticed, Posted
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds that a post waits to be heard.
+#: Seconds that a post waits for its echo.
 ECHO_SECONDS = 0.5
 
 #: Seconds between two beats, which is also how long one may be on its way.
 BEAT_SECONDS = 1.0
 
-#: Beats missed in a row after which another node is listened at: one may be late where
-#: a server or this one was held up.
+#: Beats missed in a row after which the server listens at another node: one may be late
+#: if a server was delayed.
 MISSES = 2
 
-_BEAT = b"\0\0\0\0"  # in place of the news of a post
+_BEAT = b"\0\0\0\0"  # in place of the head of a post
 
 _LENGTH = struct.Struct(">I")
 _decode_header = msgspec.msgpack.Decoder(list[tuple[str, int, int, float, int]]).decode
-_decode_news = msgspec.msgpack.Decoder(tuple[str, int, str, str]).decode
+_decode_head = msgspec.msgpack.Decoder(tuple[str, int, str, str]).decode
 _decode_ids = msgspec.msgpack.Decoder(list[str]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -78,8 +79,8 @@ def _part(frame: bytes, at: int) -> tuple[bytes, int]:
     return frame[begin : begin + length], begin + length
 
 
-class News:
-    """A post that may be told.
+class PublishedPost:
+    """A post on its way to the channel.
 
     Attributes:
         packed: What it is published with.
@@ -89,16 +90,23 @@ class News:
         self._channel = channel
         self._number = number
         self._keys = keys
-        self.packed = _encode((channel.uid, number, keys.project, keys.queue))
+        self.packed = _encode((channel.uid, number, keys.space, keys.queue))
 
-    async def told(
+    async def finish(
         self,
         messages: Sequence[NewMessage],
         ids: Sequence[str],
         volatile: Sequence[bytes],
         now: float,
     ) -> None:
-        """Wait until it was heard; tell it directly if it cannot be."""
+        """Wait for the echo; deliver the post on this server if there is none.
+
+        Args:
+            messages: What was posted.
+            ids: Their ids.
+            volatile: The subscriptions that it is for.
+            now: The time of the post.
+        """
         if await self._channel.echo(self._number):
             return
         noticed = [
@@ -106,53 +114,57 @@ class News:
             for id_, new in zip(ids, messages, strict=True)
         ]
         to = [one.decode() for one in volatile]
-        posted = Posted(self._keys.project, self._keys.queue, noticed, to)
-        self._channel.tell(self._number, posted)
+        posted = Posted(self._keys.space, self._keys.queue, noticed, to)
+        self._channel.deliver(self._number, posted)
 
 
 class Channel:
-    """Listens to the posts of all servers.
+    """Receives the posts of all servers.
 
     Args:
-        link: The servers of the store.
+        client: The servers of the store.
         name: The channel.
         uid: Names this server.
-        posted: Is told of each post.
+        on_post: Called with each post.
     """
 
     def __init__(
-        self, link: Link, name: str, uid: str, posted: Callable[[Posted], None]
+        self,
+        client: RedisClient,
+        name: str,
+        uid: str,
+        on_post: Callable[[Posted], None],
     ) -> None:
         self.uid = uid
-        self._link = link
+        self._client = client
         self._names = (name, f"{name}:{uid}")  # the second one for beats
-        self._posted = posted
+        self._on_post = on_post
         self._number = 0
-        self._wire: Wire | None = None
+        self._connection: RedisConnection | None = None
         self._attempts = 0
-        self._hears = False
+        self._works = False
         self._missed = 0
         self._warned = False
         self._beats: asyncio.Queue[int] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
-        self._heard: set[int] = set()
+        self._received: set[int] = set()
         self._waiting: dict[int, asyncio.Future[bool]] = {}
 
     async def open(self) -> None:
-        """Listen from now on, or as soon as it is possible."""
+        """Listen from now on, or as soon as a node can be reached."""
         await self._step()
-        self._task = asyncio.create_task(self._go_on())
+        self._task = asyncio.create_task(self._keep_listening())
 
     async def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        self._hang_up()
+        self._disconnect()
 
     # -- staying connected --------------------------------------------------
 
-    async def _go_on(self) -> None:
+    async def _keep_listening(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BEAT_SECONDS):
@@ -161,23 +173,23 @@ class Channel:
 
     async def _end(self) -> None:
         """Wait for the end of the connection; for ever if there is none."""
-        if self._wire is None:
+        if self._connection is None:
             await asyncio.Event().wait()
         else:
-            await self._wire.ended.wait()
+            await self._connection.ended.wait()
 
     async def _step(self) -> None:
-        """Connect if need be, and prove that all posts are heard."""
-        if self._wire is not None and self._wire.closed:
+        """Connect if there is no connection, and prove that all posts are received."""
+        if self._connection is not None and self._connection.closed:
             self._lose("the connection has ended")
         try:
-            masters = await self._link.topology.masters()
-            if self._wire is None:
-                # Another one each time: the last one may hear nothing.
+            masters = await self._client.topology.masters()
+            if self._connection is None:
+                # Another one each time: the last one may be sent nothing.
                 await self._listen(masters[self._attempts % len(masters)])
             await self._prove(masters)
         except TimeoutError:
-            self._be_deaf()
+            self._break()
             self._missed += 1
             if self._missed >= MISSES:
                 self._lose("a master published what did not arrive")
@@ -186,99 +198,99 @@ class Channel:
 
     def _lose(self, why: str) -> None:
         if not self._warned:
-            LOG.warning("posts of other servers are not heard: %s", why)
+            LOG.warning("posts of other servers are not received: %s", why)
         self._warned = True
         self._attempts += 1
         self._missed = 0
-        self._hang_up()
+        self._disconnect()
 
-    def _hang_up(self) -> None:
-        self._be_deaf()
-        if self._wire is not None:
-            self._wire.close()
-            self._wire = None
+    def _disconnect(self) -> None:
+        self._break()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
-    def _be_deaf(self) -> None:
-        """Let no post wait to be heard until it is proved that it can be."""
-        self._hears = False
+    def _break(self) -> None:
+        """End the wait for echoes, until it is proved that posts are received."""
+        self._works = False
         for future in self._waiting.values():
             if not future.done():
                 future.set_result(False)
 
     async def _listen(self, node: Address) -> None:
-        self._heard.clear()  # what was published before is not heard any more
+        self._received.clear()  # what was published before does not come any more
         try:
             async with asyncio.timeout(BEAT_SECONDS):
-                wire = await self._link.topology.listen(node, self._hear)
-                self._wire = wire  # from now on it is closed when something fails
-                answers = [await wire.ask("SUBSCRIBE", name) for name in self._names]
+                made = await self._client.topology.listen(node, self._receive)
+                self._connection = made  # from now on it is closed when something fails
+                answers = [await made.ask("SUBSCRIBE", name) for name in self._names]
         except TimeoutError:
             raise Unsent(f"{node} does not answer") from None
         for answer in answers:
             if isinstance(answer, hiredis.ReplyError):
-                raise Unsent(f"{node} does not let us listen: {answer}")
+                raise Unsent(f"{node} refuses SUBSCRIBE: {answer}")
 
     async def _prove(self, masters: Sequence[Address]) -> None:
-        """Let each master publish a beat and wait for those that do.
+        """Have each master publish a beat, and wait for those of all that answer.
 
         Raises:
-            TimeoutError: One was not heard.
+            TimeoutError: One did not come back.
         """
         self._number += 1
         number, name = self._number, self._names[1]
-        answers = await self._link.ask_each(
+        answers = await self._client.ask_each(
             masters,
-            lambda wire: wire.ask("PUBLISH", name, _BEAT + b"%d" % number),
+            lambda connection: connection.ask("PUBLISH", name, _BEAT + b"%d" % number),
             BEAT_SECONDS,
         )
         missing = sum(isinstance(answer, int) for answer in answers.values())
         if not missing:
-            self._be_deaf()  # as far as anybody knows
+            self._break()  # no master can say so
             return
         async with asyncio.timeout(BEAT_SECONDS):
             while missing:
                 missing -= await self._beats.get() == number
         if self._warned:
-            LOG.info("posts of other servers are heard again")
-        self._hears, self._missed, self._warned = True, 0, False
+            LOG.info("posts of other servers are received again")
+        self._works, self._missed, self._warned = True, 0, False
 
-    # -- hearing ------------------------------------------------------------
+    # -- receiving ----------------------------------------------------------
 
-    def news(self, keys: QueueKeys) -> News:
-        """Return what a post is to be published with."""
+    def new_post(self, keys: QueueKeys) -> PublishedPost:
+        """Return what a post to a queue is published with."""
         self._number += 1
-        return News(self, self._number, keys)
+        return PublishedPost(self, self._number, keys)
 
-    def _hear(self, frame: bytes) -> None:
+    def _receive(self, frame: bytes) -> None:
         if frame.startswith(_BEAT):
             self._beats.put_nowait(int(frame[len(_BEAT) :]))
             return
-        news, at = _part(frame, 0)
-        uid, number, project, source = _decode_news(news)
+        head, at = _part(frame, 0)
+        uid, number, space, queue = _decode_head(head)
         if uid == self.uid and not self._expected(number):
             return
         volatile, at = _part(frame, at)
         messages = read_notice(frame[at:])
-        self._posted(Posted(project, source, messages, _decode_ids(volatile)))
+        self._on_post(Posted(space, queue, messages, _decode_ids(volatile)))
 
     def _expected(self, number: int) -> bool:
-        """Note that an own post came back; False if it was told already."""
+        """Take the echo of an own post; return False if that was delivered already."""
         waiting = self._waiting.get(number)
         if waiting is not None and not waiting.done():
             waiting.set_result(True)
             return True
-        if number in self._heard:
-            self._heard.discard(number)
+        if number in self._received:
+            self._received.discard(number)
             return False
-        self._heard.add(number)
+        self._received.add(number)
         return True
 
     async def echo(self, number: int) -> bool:
-        """Wait until an own post was heard; False if that takes too long."""
-        if number in self._heard:
-            self._heard.discard(number)
+        """Wait for the echo of an own post; return False if that takes too long."""
+        if number in self._received:
+            self._received.discard(number)
             return True
-        if not self._hears:
+        if not self._works:
             return False
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
@@ -286,12 +298,12 @@ class Channel:
             async with asyncio.timeout(ECHO_SECONDS):
                 return await future
         except TimeoutError:
-            self._be_deaf()
+            self._break()
             return False
         finally:
             del self._waiting[number]
 
-    def tell(self, number: int, posted: Posted) -> None:
-        """Tell an own post that was not heard, and not again when it is."""
-        self._heard.add(number)
-        self._posted(posted)
+    def deliver(self, number: int, posted: Posted) -> None:
+        """Deliver an own post on this server, and ignore its late echo."""
+        self._received.add(number)
+        self._on_post(posted)

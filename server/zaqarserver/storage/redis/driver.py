@@ -1,30 +1,54 @@
 """The storage contract on Redis or Valkey.
 
-Each operation is one script on the keys of one queue, so it happens whole or not at
-all, in the order in which the server takes requests, whichever process asks. What
-crosses queues is explained in :mod:`zaqarserver.storage.redis.access`, what is sent
-twice and what is not in :mod:`zaqarserver.storage.redis.link`.
+Each command is performed by a function that is registered in ``TABLE``, and most are
+one script on the keys of one queue: so it happens whole or not at all, in the order in
+which the server takes requests, whichever process asks. What crosses queues is
+explained in :mod:`zaqarserver.storage.redis.store`, what is sent twice and what is not
+in :mod:`zaqarserver.storage.redis.client`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Self
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Mapping,
+)
+from typing import Any, Self, TypeVar
 
 import hiredis
 
 from zaqarserver.common import deadline
 from zaqarserver.errors import StoreRefused, Unavailable
-from zaqarserver.storage.base import Capability, Durability, StoreTime, Volume
-from zaqarserver.storage.redis.catalog_driver import CatalogOnRedis
+from zaqarserver.storage.base import Storage
+from zaqarserver.storage.commands import Command
+from zaqarserver.storage.records import Capability, Durability
+from zaqarserver.storage.redis import (  # noqa: F401 - they register their functions
+    accounts,
+    catalog,
+    claims,
+    messages,
+    moving,
+    queues,
+    subscriptions,
+)
 from zaqarserver.storage.redis.durability import Promise, inspect
-from zaqarserver.storage.redis.location import OPTIONS, Location, parse_location
-from zaqarserver.storage.redis.moving_driver import MovingOnRedis
-from zaqarserver.storage.redis.presence import RENEWAL
+from zaqarserver.storage.redis.location import OPTIONS, RedisLocation, parse_location
+from zaqarserver.storage.redis.queues import sweep
+from zaqarserver.storage.redis.registration import RENEWAL
+from zaqarserver.storage.redis.store import TABLE, Store
+from zaqarserver.storage.redis.subscriptions import look_for_deliveries
+from zaqarserver.storage.subscriptions import Posted, ignore
+from zaqarserver.storage.timed import StoreTime
 
 LOG = logging.getLogger(__name__)
+
+R = TypeVar("R")
 
 #: Seconds between two looks for deliveries that other servers have left.
 POLL = 0.5
@@ -32,25 +56,25 @@ POLL = 0.5
 #: Seconds between two looks at which server has what.
 CHECK = 1.0
 
-#: Seconds in which Redis has to tell the time, or its answer says too little.
+#: Seconds in which Redis has to return the time, or its answer is too imprecise.
 _TIMELY = 0.5
 
-#: Seconds for which changes of volumes are gathered.
-TELL = 0.2
+#: Seconds for which changes of usage are gathered.
+FLUSH = 0.2
 
 #: Seconds between two looks at how the servers keep data.
 INSPECT = 10.0
 
 
-class RedisStorage(MovingOnRedis, CatalogOnRedis):
+class RedisStorage(Storage):
     """A store on a Redis server, behind Sentinels, or in a cluster.
 
     Args:
         location: Where it is.
     """
 
-    def __init__(self, location: Location) -> None:
-        super().__init__(location)
+    def __init__(self, location: RedisLocation) -> None:
+        self._store = Store(location)
         self._promise = Promise(Durability.MEMORY, ())
         self._chores: list[asyncio.Task[None]] = []
 
@@ -60,6 +84,15 @@ class RedisStorage(MovingOnRedis, CatalogOnRedis):
     def from_uri(cls, uri: str, options: Mapping[str, str]) -> Self:
         """Make a driver; see :func:`parse_location`."""
         return cls(parse_location(uri, options))
+
+    @property
+    def commands(self) -> Collection[type[Command[Any]]]:
+        """Those of the whole contract."""
+        return TABLE.keys()
+
+    def do(self, command: Command[R]) -> Coroutine[Any, Any, R]:
+        """Call the function of the command."""
+        return TABLE[type(command)](self._store, command)
 
     @property
     def durability(self) -> Durability:
@@ -83,102 +116,104 @@ class RedisStorage(MovingOnRedis, CatalogOnRedis):
         """Any number of servers may have it open."""
         return True
 
+    def watch(
+        self,
+        posted: Callable[[Posted], None],
+        noticed: Callable[[], None],
+        forgotten: Callable[[], None] = ignore,
+    ) -> None:
+        """Register the callbacks; they take effect when the store is opened."""
+        store = self._store
+        store.on_post, store.on_due, store.on_lapse = posted, noticed, forgotten
+
     # -- life ---------------------------------------------------------------
 
     async def open(self) -> None:
-        """Connect, load the scripts, look how data is kept, show that we live."""
-        if self._link.is_open:
+        """Connect, load the scripts, see how data is kept, register this server."""
+        store = self._store
+        if store.client.is_open:
             return
-        self._link.open()
+        store.client.open()
         try:
-            self._promise = await inspect(self._link, self._location)
-            await self._link.load()
-            self._presence = self._new_presence()
-            self._channel = self._new_channel()
-            await self._presence.open()
-            await self._channel.open()
+            self._promise = await inspect(store.client, store.location)
+            await store.client.load()
+            store.join()
+            await store.registration.open()
+            await store.channel.open()
         except BaseException:
-            await self._channel.close()
-            self._link.close()
+            await store.channel.close()
+            store.client.close()
             raise
         _warn(self._promise.gaps)
         self._chores = [
-            asyncio.create_task(self._every(RENEWAL, self._live)),
-            asyncio.create_task(self._every(CHECK, self._link.check)),
-            asyncio.create_task(self._every(POLL, self._look_for_deliveries)),
-            asyncio.create_task(self._every(TELL, self._volumes.tell_all)),
+            asyncio.create_task(self._every(RENEWAL, self._keep_registered)),
+            asyncio.create_task(self._every(CHECK, store.client.check)),
+            asyncio.create_task(self._every(POLL, lambda: look_for_deliveries(store))),
+            asyncio.create_task(self._every(FLUSH, store.usage.flush_all)),
             asyncio.create_task(self._every(INSPECT, self._inspect)),
         ]
 
     async def close(self) -> None:
-        """Finish what was accepted, take leave, end the connections."""
-        if not self._link.is_open:
+        """Finish what was accepted, remove the registration, close the connections."""
+        store = self._store
+        if not store.client.is_open:
             return
         chores, self._chores = self._chores, []
         for chore in chores:
             chore.cancel()
         await asyncio.gather(*chores, return_exceptions=True)
         try:
-            await self._channel.close()
+            await store.channel.close()
             with deadline.within(deadline.ANSWER_SECONDS):
-                await self._finish_leftovers()
-                await self._presence.close()
-                await self._volumes.tell_all()
+                await store.finish_leftovers()
+                await store.registration.close()
+                await store.usage.flush_all()
         except Unavailable as error:
-            LOG.warning("the store did not hear that we end: %s", error)
+            LOG.warning("the end of this server could not be recorded: %s", error)
         finally:
-            self._link.close()
+            store.client.close()
 
     async def ping(self) -> None:
         """Read something: of a cluster, at one master at least."""
-        read = ("EXISTS", self._names.servers)
-        answers = await self._link.everywhere(lambda wire: wire.ask(*read))
+        read = ("EXISTS", self._store.keyspace.servers)
+        answers = await self._store.client.everywhere(
+            lambda connection: connection.ask(*read)
+        )
         refused = [str(one) for one in answers.values() if _cannot_be_read(one)]
         if len(refused) == len(answers):
             raise Unavailable(f"the store cannot be read: {refused[0]}")
 
-    async def volume(self) -> Volume:
-        """Add up the lengths of the queues' lists.
-
-        They are found by walking over the names of all keys: about half a second for
-        a hundred thousand queues, in small steps.
-        """
-        sums = {":expiry": 0, ":held": 0}
-        for suffix in sums:
-            # A queue's tag has one colon and no sign before it; see ``keys``.
-            async for keys in self._link.scan(f"{self._location.prefix}:{{*}}{suffix}"):
-                lengths = await asyncio.gather(
-                    *(self._link.do("ZCARD", key) for key in keys)
-                )
-                sums[suffix] += sum(lengths)
-        claimed = min(sums[":held"], sums[":expiry"])
-        return Volume(sums[":expiry"] - claimed, claimed)
+    async def sweep(self, now: float, wall: float | None = None) -> int:
+        """Visit some of the queues that are due."""
+        return await sweep(self._store, now, now if wall is None else wall)
 
     async def store_time(self, now: float | None = None) -> StoreTime:
         """Ask the server that keeps it, by its own clock, and leave ours there."""
         loop = asyncio.get_running_loop()
         asked = loop.time()
-        told = await self._link.run(
-            "time", (self._names.time,), "" if now is None else repr(now)
+        reply = await self._store.client.run(
+            "time", (self._store.keyspace.time,), "" if now is None else repr(now)
         )
         took = loop.time() - asked
         if now is not None and took > _TIMELY:
-            raise Unavailable(f"the store took {took:.1f} s to tell the time")
-        latest, seen, here = (float(text) if text else None for text in told)
+            raise Unavailable(f"the store took {took:.1f} s to return the time")
+        latest, seen, here = (float(text) if text else None for text in reply)
         # The answer is as old as half of the way there and back.
         reference = (here or 0.0) + took / 2
         if latest is None or seen is None:
             return StoreTime(reference=reference)
         return StoreTime(latest, max(0.0, reference - seen), reference)
 
-    async def _live(self) -> None:
-        await self._presence.renew()
-        await self._presence.bury_dead()
+    # -- chores -------------------------------------------------------------
+
+    async def _keep_registered(self) -> None:
+        await self._store.registration.renew()
+        await self._store.registration.remove_dead()
 
     async def _inspect(self) -> None:
-        """See whether data are kept as before: servers change, and what they are."""
+        """See whether data are kept as before: servers and their settings change."""
         try:
-            promise = await inspect(self._link, self._location)
+            promise = await inspect(self._store.client, self._store.location)
         except StoreRefused as error:
             promise = Promise(self._promise.durability, (str(error),))
         _warn(set(promise.gaps) - set(self._promise.gaps))
@@ -192,7 +227,7 @@ class RedisStorage(MovingOnRedis, CatalogOnRedis):
             try:
                 await chore()
             except Unavailable as error:
-                LOG.debug("put off: %s", error)
+                LOG.debug("postponed: %s", error)
 
 
 def _warn(gaps: Iterable[str]) -> None:
@@ -201,7 +236,7 @@ def _warn(gaps: Iterable[str]) -> None:
 
 
 def _cannot_be_read(answer: Any) -> bool:
-    """Whether it is an error other than that another node has the key."""
+    """True for an error other than that another node has the key."""
     return isinstance(answer, hiredis.ReplyError) and not str(answer).startswith(
         "MOVED"
     )

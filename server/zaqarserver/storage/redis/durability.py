@@ -1,4 +1,4 @@
-"""What a server of the store survives, as it is configured."""
+"""Durability: what the data of a store survives, as its servers are configured."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import hiredis
 import msgspec
 
 from zaqarserver.errors import StoreRefused
-from zaqarserver.storage.base import Durability
-from zaqarserver.storage.redis.link import Link
-from zaqarserver.storage.redis.location import Address, Kind, Location
-from zaqarserver.storage.redis.wire import Wire
+from zaqarserver.storage.records import Durability
+from zaqarserver.storage.redis.client import RedisClient
+from zaqarserver.storage.redis.connection import RedisConnection
+from zaqarserver.storage.redis.location import Address, Kind, RedisLocation
 
 _OLDEST = (6, 2)
 
@@ -23,7 +23,7 @@ class Promise(msgspec.Struct, frozen=True):
     """What an acknowledged change survives.
 
     Attributes:
-        durability: In the words of the contract.
+        durability: As the contract names it.
         gaps: How it could be lost nevertheless, in whole sentences.
     """
 
@@ -31,19 +31,19 @@ class Promise(msgspec.Struct, frozen=True):
     gaps: tuple[str, ...]
 
 
-class _Kept(msgspec.Struct, frozen=True):
+class _Settings(msgspec.Struct, frozen=True):
     """How a server keeps data.
 
     Attributes:
-        info: What it says of itself.
-        sync: When it flushes its log; ``None`` if it does not say.
+        info: Its ``INFO``.
+        sync: Its ``appendfsync``; ``None`` if it refuses ``CONFIG``.
     """
 
     info: dict[str, str]
     sync: str | None
 
 
-async def inspect(link: Link, location: Location) -> Promise:
+async def inspect(client: RedisClient, location: RedisLocation) -> Promise:
     """Ask all servers how they keep data; the weakest one counts.
 
     Those that do not answer now are looked at the next time.
@@ -52,28 +52,28 @@ async def inspect(link: Link, location: Location) -> Promise:
         StoreRefused: One is too old, or may throw data away when memory is short.
         Unavailable: None can be reached.
     """
-    masters = await link.everywhere(_look)
+    masters = await client.everywhere(_look)
     promises = []
     replicas: set[Address] = set()
-    for kept in masters.values():
-        _check(kept.info)
-        promises.append(_promise(kept.info, kept.sync, location))
-        replicas.update(_replicas(kept.info))
+    for found in masters.values():
+        _check(found.info)
+        promises.append(_promise(found.info, found.sync, location))
+        replicas.update(_replicas(found.info))
     order = (Durability.MEMORY, Durability.PROCESS_CRASH, Durability.POWER_LOSS)
     weakest = min(promises, key=lambda promise: order.index(promise.durability))
-    gaps = await _gaps_of(link, sorted(replicas, key=str), weakest.durability)
+    gaps = await _gaps_of(client, sorted(replicas, key=str), weakest.durability)
     return Promise(weakest.durability, (*weakest.gaps, *gaps))
 
 
-async def _look(wire: Wire) -> _Kept:
+async def _look(connection: RedisConnection) -> _Settings:
     info, sync = await asyncio.gather(
-        wire.ask("INFO"), wire.ask("CONFIG", "GET", "appendfsync")
+        connection.ask("INFO"), connection.ask("CONFIG", "GET", "appendfsync")
     )
-    return _Kept(_read_info(info), _setting(sync))
+    return _Settings(_read_info(info), _setting(sync))
 
 
 def _replicas(info: dict[str, str]) -> Iterator[Address]:
-    """Find the replicas in what a master says: ``slave0:ip=…,port=…,state=…``."""
+    """Find the replicas in a master's ``INFO``: ``slave0:ip=…,port=…,state=…``."""
     for name, value in info.items():
         if re.fullmatch(r"slave\d+", name):
             said = dict(part.partition("=")[::2] for part in value.split(","))
@@ -81,14 +81,14 @@ def _replicas(info: dict[str, str]) -> Iterator[Address]:
 
 
 async def _gaps_of(
-    link: Link, replicas: list[Address], masters: Durability
+    client: RedisClient, replicas: list[Address], masters: Durability
 ) -> list[str]:
     """Find what would be lost once a replica takes over, by its own settings."""
-    found = await link.ask_each(replicas, _look)
+    found = await client.ask_each(replicas, _look)
     gaps = []
     for replica in replicas:
         kept = found[replica]
-        if not isinstance(kept, _Kept):
+        if not isinstance(kept, _Settings):
             gaps.append(f"the replica {replica} does not say how it keeps data")
             continue
         if kept.info.get("aof_enabled") != "1" and masters is not Durability.MEMORY:
@@ -136,7 +136,9 @@ def _evicts(info: dict[str, str]) -> bool:
     )
 
 
-def _promise(info: dict[str, str], sync: str | None, location: Location) -> Promise:
+def _promise(
+    info: dict[str, str], sync: str | None, location: RedisLocation
+) -> Promise:
     if info.get("aof_enabled") != "1":
         return Promise(
             Durability.MEMORY,

@@ -47,14 +47,14 @@ class Address(msgspec.Struct, frozen=True):
         return f"{host}:{self.port}" if self.port else self.host
 
 
-class Login(msgspec.Struct, frozen=True):
+class RedisCredentials(msgspec.Struct, frozen=True):
     """A user and a password, either empty if there is none."""
 
     username: str = ""
     password: str = ""
 
 
-class Location(msgspec.Struct, frozen=True, kw_only=True):
+class RedisLocation(msgspec.Struct, frozen=True, kw_only=True):
     """What a URI says.
 
     Attributes:
@@ -62,17 +62,16 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
         addresses: The server, the sentinels, or some nodes of the cluster.
         service: The name that the sentinels know the servers by.
         database: The number of the database; 0 in a cluster.
-        login: For the servers.
-        sentinel_login: For the sentinels.
+        credentials: For the servers.
+        sentinel_credentials: For the sentinels.
         tls: Whether connections are encrypted.
-        ca_file: Whom to trust with TLS; empty for the system's choice.
+        ca_file: The authorities to trust with TLS; empty for those of the system.
         cert_file: The own certificate, or empty.
         key_file: Its key, or empty.
         prefix: What all keys begin with.
-        timeout: Seconds after which a server that does not answer is given up.
+        timeout: Seconds after which a connection without replies is closed.
         connect_timeout: Seconds for a connection to be made.
-        retry: Seconds during which a request is tried again where the store is
-            sure not to have executed it.
+        retry: Seconds during which a request is sent again.
         wait_replicas: How many replicas must have a change before it is
             acknowledged.
         wait_timeout: Seconds that these replicas get.
@@ -82,8 +81,8 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[Address, ...]
     service: str = ""
     database: int = 0
-    login: Login = Login()
-    sentinel_login: Login = Login()
+    credentials: RedisCredentials = RedisCredentials()
+    sentinel_credentials: RedisCredentials = RedisCredentials()
     tls: bool = False
     ca_file: str = ""
     cert_file: str = ""
@@ -170,7 +169,9 @@ def _read_options(query: str) -> dict[str, Any]:
 
 
 def _refuse(uri: str, why: str) -> SettingsError:
-    return SettingsError(f"{masked(uri)!r} names no Redis store: {why}; use {FORMS}")
+    return SettingsError(
+        f"{masked(uri)!r} does not name a Redis store: {why}; use {FORMS}"
+    )
 
 
 def _addresses(uri: str, text: str, port: int) -> tuple[Address, ...]:
@@ -180,9 +181,9 @@ def _addresses(uri: str, text: str, port: int) -> tuple[Address, ...]:
             parts = urlsplit(f"//{one}")
             host, number = parts.hostname, parts.port
         except ValueError as error:
-            raise _refuse(uri, f"{one!r} is no HOST:PORT") from error
+            raise _refuse(uri, f"{one!r} is not HOST:PORT") from error
         if not host or parts.path:
-            raise _refuse(uri, f"{one!r} is no HOST:PORT")
+            raise _refuse(uri, f"{one!r} is not HOST:PORT")
         found.append(Address(host, port if number is None else number))
     return tuple(found)
 
@@ -191,7 +192,7 @@ def _database(uri: str, text: str) -> int:
     if not text:
         return 0
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise _refuse(uri, f"{text!r} is no number of a database")
+        raise _refuse(uri, f"{text!r} is not the number of a database")
     return int(text)
 
 
@@ -230,8 +231,8 @@ _SCHEMES = {
 }
 
 
-def parse_location(uri: str, options: Mapping[str, str]) -> Location:
-    """Read the URI; what follows its ``?`` are the options of :class:`Location`.
+def parse_location(uri: str, options: Mapping[str, str]) -> RedisLocation:
+    """Read the URI; what follows its ``?`` are the options of :class:`RedisLocation`.
 
     Args:
         uri: One of the forms named above; ``%40`` and the like are decoded.
@@ -242,7 +243,7 @@ def parse_location(uri: str, options: Mapping[str, str]) -> Location:
     """
     scheme, _, rest = uri.partition("://")
     if scheme not in _SCHEMES or not uri.startswith(f"{scheme}://"):
-        raise _refuse(uri, "its scheme is another one")
+        raise _refuse(uri, "its scheme is not one of these")
     rest, _, query = rest.partition("?")
     authority, slash, path = rest.partition("/")
     user, _, hosts = authority.rpartition("@")
@@ -252,15 +253,15 @@ def parse_location(uri: str, options: Mapping[str, str]) -> Location:
     given = _read_options(query)
     for name, text in options.items():
         given |= _read_options(urlencode({name: text}))
-    sentinel = Login(
+    sentinel = RedisCredentials(
         given.pop("sentinel_username", ""), given.pop("sentinel_password", "")
     )
     if kind is Kind.CLUSTER and given.get("database"):
         raise _refuse(uri, "a cluster has the database 0 only")
     settings = {"tls": scheme == "rediss", **members, **given}
-    return Location(
+    return RedisLocation(
         kind=kind,
-        login=Login(username, password),
-        sentinel_login=sentinel,
+        credentials=RedisCredentials(username, password),
+        sentinel_credentials=sentinel,
         **settings,
     )

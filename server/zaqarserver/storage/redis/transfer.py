@@ -18,12 +18,12 @@ from zaqarserver.storage.moving import (
     SubscriptionRecord,
 )
 from zaqarserver.storage.redis.channel import make_notice, read_notice
-from zaqarserver.storage.redis.packed import PackedMessage
-from zaqarserver.storage.redis.subscriber_driver import PackedSubscription
-from zaqarserver.storage.redis.wire import Word
+from zaqarserver.storage.redis.connection import Word
+from zaqarserver.storage.redis.messages import PackedMessage
+from zaqarserver.storage.redis.subscriptions import PackedSubscription
 
-#: Who owns volatile subscriptions that came from another store: nobody knows which
-#: server has their connection. They end with their connection, or their ttl.
+#: The owner of volatile subscriptions that came from another store: which server has
+#: their connection is not known. They end with their connection, or their ttl.
 MOVED_OWNER = "moved"
 
 _encode = msgspec.msgpack.Encoder().encode

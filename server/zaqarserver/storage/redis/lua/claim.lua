@@ -4,7 +4,7 @@
 -- ARGV: now, epoch, prepared, claim id, ttl, grace, limit, 1 with delayed ones, and if there is
 --   a dead letter queue: its name, the most claims, the ttl there or an empty text; the number
 -- Returns ids, messages, bodies, 1 if some are on their way to the dead letter queue, and the
--- volume; if it comes again: the last two. What it claimed is in the claim.
+-- volume; nothing for the ids if it comes again: what it claimed is in the claim.
 local now, claim, ttl, grace = tonumber(ARGV[1]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local target, most, target_ttl
 if #ARGV > 9 then target, most, target_ttl = ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11]) end
@@ -66,5 +66,6 @@ if #ids > 0 then
   call('ZADD', ENDS, ends, claim)
 end
 local moving = exhausted > 0 and 1 or 0
-if #found > 0 then remember({ moving, volume }) else remember_nothing({ moving, volume }) end
+local again = { false, {}, {}, moving, volume }
+if #found > 0 then remember(again) else remember_nothing(again) end
 return { ids, raws, get_all(BODY, ids), moving, volume }

@@ -2,15 +2,15 @@
 -- script: repeatable
 -- with: volume, promise
 -- ARGV: now, epoch, prepared, revision, then for each message: id, packed, body
--- Returns the volume; if the queue is sealed: 'sealed' and the ids that have not come before.
+-- Returns the ids that it refuses: if the queue is sealed, those that have not come before; and the volume.
 local now, FIRST, WIDTH, REMEMBERED = tonumber(ARGV[1]), 5, 3, 3600
 local revision, last, due, epoch, seal = unpack(call('HMGET', HEAD, 'rev', 'last', 'due', 'epoch', 'seal'))
 if seal then
-  local refused = { 'sealed' }
+  local refused = {}
   for at = FIRST, #ARGV, WIDTH do
     if not call('ZSCORE', IN, ARGV[at]) then refused[#refused + 1] = ARGV[at] end
   end
-  return refused
+  return { refused, {} }
 end
 -- What remembers arrivals is swept as well: it makes the queue due.
 local first_due = now + REMEMBERED
@@ -40,4 +40,4 @@ for at = FIRST, #ARGV, WIDTH do
 end
 call('HSET', HEAD, 'last', last)
 call('ZREMRANGEBYSCORE', IN, '-inf', now - REMEMBERED)
-return #volume > 0 and volume or known_volume()
+return { {}, #volume > 0 and volume or known_volume() }

@@ -1,4 +1,8 @@
-"""Addresses of hosts, looked up where a silent name server stops nobody else."""
+"""How servers are found: addresses of hosts, and answers on which most servers agree.
+
+No request waits for a name server or a node that hangs: lookups run in threads of their
+own, and questions go to several servers at once.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,43 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Coroutine, Hashable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from zaqarserver.common.tasks import SingleFlight, in_thread
 
-#: Seconds after which what was found the last time is used.
+A = TypeVar("A", bound=Hashable)
+
+#: Seconds after which the addresses found the last time are used.
 LOOKUP_SECONDS = 0.5
+
+
+async def majority(
+    questions: Iterable[Coroutine[Any, Any, A | None]], seconds: float
+) -> A | None:
+    """Ask at once; return the first answer that more than half of those asked give.
+
+    If there is none when all have answered or the time is over, return the most
+    frequent one; ``None`` if none gave an answer.
+    """
+    tasks = [asyncio.ensure_future(question) for question in questions]
+    votes: Counter[A] = Counter()
+    try:
+        async with asyncio.timeout(seconds):
+            for coming in asyncio.as_completed(tasks):
+                answer = await coming
+                if answer is None:
+                    continue
+                votes[answer] += 1
+                if 2 * votes[answer] > len(tasks):
+                    return answer
+    except TimeoutError:
+        pass
+    finally:
+        for task in tasks:
+            task.cancel()
+    return max(votes, key=votes.__getitem__, default=None)
 
 
 def _look_up(host: str) -> list[str]:
@@ -51,5 +86,5 @@ class Resolver:
         return self._known[host]
 
     def close(self) -> None:
-        """Wait for nothing more."""
+        """Cancel what waits for lookups."""
         self._lookups.close()

@@ -1,13 +1,13 @@
-"""One connection to a server: requests go out together, answers come in their order.
+"""One connection to a server: requests go out together, replies come in their order.
 
 What is asked in one turn of the event loop is one write, and so one packet for the
-server to read. Nothing is ever sent twice here, and nothing waits for the answer to
-what was sent before it.
+server to read. Nothing is sent twice here, and nothing waits for the reply to what was
+sent before it.
 
-Answers have no names, only their order tells whose they are. Each write therefore ends
-with a ``PING`` that says a word of its own, and its answers are handed out when that
-word has come back where it belongs. If one is missing, or comes twice, the connection
-ends, and what was not answered on it is unknown.
+Replies have no names, only their order shows whose they are. Each write therefore ends
+with a ``PING`` of a word of its own, and its replies are handed out when that word has
+come back where it belongs. If one is missing, or comes twice, the connection ends, and
+the outcome of what was not answered on it is unknown.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from typing import Any, Final, NamedTuple, cast
 
 import hiredis
 
-from zaqarserver.storage.redis.location import Address, Location, Login
+from zaqarserver.storage.redis.location import Address, RedisCredentials, RedisLocation
 
 _MESSAGE: Final = b"message"
 
-#: What marks begin with: no answer to anything else does.
+#: What marks begin with: no reply to anything else does.
 _MARK: Final = os.urandom(6).hex().encode()
 
 #: What a command is made of.
 Word = str | int | bytes
 
-#: Seconds without an answer after which nothing more is sent to a server.
+#: Seconds without a reply after which nothing more is sent to a server.
 SILENCE = 0.5
 
 #: Finds the addresses of a host.
 Find = Callable[[str], Awaitable[Sequence[str]]]
 
-#: Called with each message that is published on the channel of a connection.
+#: Called with each message on the channel of a connection.
 Listener = Callable[[bytes], None]
 
 
@@ -59,27 +59,24 @@ class Unanswered(Exception):
 
 
 class OutOfStep(Exception):
-    """Answers are missing, or come twice."""
+    """Replies are missing, or come twice."""
 
 
 def is_misconf(reply: Any) -> bool:
-    """Whether a server cannot write to its disk: it says so to a ``PING`` as well.
-
-    It can be read all the same.
-    """
+    """True if a server cannot write to its disk: a ``PING`` gets this error, too."""
     return isinstance(reply, hiredis.ReplyError) and str(reply).startswith("MISCONF")
 
 
 class _Call(NamedTuple):
-    """A request whose answer is awaited.
+    """A request whose reply is awaited.
 
     Attributes:
-        future: Gets the answer.
-        lasting: Whether replicas have to have the change.
+        future: Gets the reply.
+        confirmed: Whether replicas have to confirm the change first.
     """
 
     future: asyncio.Future[Any]
-    lasting: bool
+    confirmed: bool
 
     def answer(self, reply: Any) -> None:
         if not self.future.done():
@@ -113,36 +110,37 @@ class _Batch:
         """Take the next reply; return whether it was the last.
 
         Raises:
-            OutOfStep: The last one is not the word.
+            OutOfStep: The last one is not the mark.
         """
         self._replies.append(reply)
         if len(self._replies) < self._awaited:
             return False
         if self._mark and reply != self._mark and not self._is_refused(reply):
-            raise OutOfStep("answers are missing or came twice")
-        confirmed = self._replies[len(self._calls)] if self._replicas else 0
-        missing = not isinstance(confirmed, int) or confirmed < self._replicas
+            raise OutOfStep("replies are missing or came twice")
+        replicas = self._replies[len(self._calls)] if self._replicas else 0
+        missing = not isinstance(replicas, int) or replicas < self._replicas
         for call, answer in zip(self._calls, self._replies, strict=False):
             # Of what was refused there is nothing to confirm.
-            if missing and call.lasting and not isinstance(answer, hiredis.ReplyError):
-                call.fail(Unanswered(f"replicas did not confirm in time: {confirmed}"))
+            refused = isinstance(answer, hiredis.ReplyError)
+            if missing and call.confirmed and not refused:
+                call.fail(Unanswered(f"replicas did not confirm in time: {replicas}"))
             else:
                 call.answer(answer)
         return True
 
     @property
     def waits_for_replicas(self) -> bool:
-        """Whether the server has executed it, and waits for its replicas."""
+        """True if the server has executed it, and waits for its replicas."""
         return bool(self._replicas) and len(self._replies) == len(self._calls)
 
     @property
     def is_question(self) -> bool:
-        """Whether it only asks for a sign of life."""
+        """True if it only asks for a sign of life."""
         return not self._calls
 
-    def _is_refused(self, word: Any) -> bool:
-        """Whether the server took nothing, or not the word: its disk may be full."""
-        return is_misconf(word) or all(
+    def _is_refused(self, mark: Any) -> bool:
+        """True if the server refused all, or the mark: its disk may be full."""
+        return is_misconf(mark) or all(
             isinstance(one, hiredis.ReplyError) for one in self._replies
         )
 
@@ -151,19 +149,21 @@ class _Batch:
             call.fail(error)
 
 
-class Wire(asyncio.Protocol):
+class RedisConnection(asyncio.Protocol):
     """A connection; made by :func:`connect`.
 
     Args:
         location: The settings.
-        listener: Who is told of messages on a channel, if it is to listen to one.
+        listener: Called with each message on a channel, if it listens to one.
 
     Attributes:
-        closed: Whether it is of no use any more.
-        ended: Set when it is.
+        closed: Whether it has ended.
+        ended: Set when it has.
     """
 
-    def __init__(self, location: Location, listener: Listener | None = None) -> None:
+    def __init__(
+        self, location: RedisLocation, listener: Listener | None = None
+    ) -> None:
         self.closed = False
         self.ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -180,37 +180,37 @@ class Wire(asyncio.Protocol):
         self._awaited: deque[_Batch] = deque()
         self._marks = itertools.count(1)
         self._watchdog: asyncio.TimerHandle | None = None
-        self._heard = 0.0
-        self._sound = asyncio.Event()
+        self._received = 0.0
+        self._progress = asyncio.Event()
         self._wait_timeout = location.wait_timeout
 
     @property
     def silent(self) -> bool:
-        """Whether the server owes an answer, and has said nothing for a while."""
+        """True if the server owes a reply, and has sent nothing for a while."""
         if self.closed or not self._awaited:
             return False
         first, patience = self._awaited[0], SILENCE
         if first.waits_for_replicas:
             patience += self._wait_timeout
-        return time.monotonic() > max(self._heard, first.sent) + patience
+        return time.monotonic() > max(self._received, first.sent) + patience
 
-    async def sound(self) -> None:
-        """Wait until the server says something, or the connection has ended."""
-        self._sound.clear()
+    async def progress(self) -> None:
+        """Wait until the server sends something, or the connection has ended."""
+        self._progress.clear()
         if not self.closed:
-            await self._sound.wait()
+            await self._progress.wait()
 
-    # -- asking -------------------------------------------------------------
+    # -- sending ------------------------------------------------------------
 
-    def call(self, packed: bytes, *, lasting: bool = False) -> asyncio.Future[Any]:
+    def call(self, packed: bytes, *, confirmed: bool = False) -> asyncio.Future[Any]:
         """Send a packed command with what else is sent in this turn.
 
         Args:
             packed: The command.
-            lasting: Answer only when as many replicas as are configured have it.
+            confirmed: Reply only when enough replicas have the change.
 
         Returns:
-            The reply, also if it is an error of the server's.
+            The reply, also if it is an error of the server.
 
         Raises:
             Unsent: The connection has ended.
@@ -218,7 +218,7 @@ class Wire(asyncio.Protocol):
                 not confirm.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
-        call = _Call(future, lasting)
+        call = _Call(future, confirmed)
         if self.closed:
             call.fail(Unsent("the connection has ended"))
             return future
@@ -247,7 +247,7 @@ class Wire(asyncio.Protocol):
         self, transport: asyncio.Transport, packed: list[bytes], calls: list[_Call]
     ) -> None:
         replicas, mark = 0, b""
-        if self._replicas and any(call.lasting for call in calls):
+        if self._replicas and any(call.confirmed for call in calls):
             replicas = self._replicas
             packed.append(self._wait)
         if self._listener is None:
@@ -256,24 +256,24 @@ class Wire(asyncio.Protocol):
         self._awaited.append(_Batch(calls, replicas, mark))
         transport.writelines(packed)
 
-    # -- being answered -----------------------------------------------------
+    # -- receiving ----------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        # uvloop's transports are none of asyncio's classes.
+        # uvloop's transports do not derive from asyncio's classes.
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Hand out the replies that are complete."""
-        self._heard = time.monotonic()
-        self._sound.set()
+        self._received = time.monotonic()
+        self._progress.set()
         reader = self._reader
         reader.feed(data)
         try:
             while (reply := reader.gets()) is not False:
                 self._take(reply)
         except (hiredis.HiredisError, IndexError, OutOfStep) as error:
-            self._end(f"it spoke another language: {error}")
+            self._end(f"protocol error: {error}")
 
     def _take(self, reply: Any) -> None:
         if self._listener is not None and type(reply) is list and reply[0] == _MESSAGE:
@@ -285,7 +285,7 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Fail what was not answered."""
-        self._end(f"the connection was lost: {error}" if error else "it hung up")
+        self._end(f"the connection was lost: {error}" if error else "it was closed")
 
     def close(self) -> None:
         """End the connection."""
@@ -294,7 +294,7 @@ class Wire(asyncio.Protocol):
     def _end(self, why: str) -> None:
         self.closed = True
         self.ended.set()
-        self._sound.set()
+        self._progress.set()
         if self._watchdog is not None:
             self._watchdog.cancel()
             self._watchdog = None
@@ -317,12 +317,12 @@ class Wire(asyncio.Protocol):
             return
         asked = self._awaited[-1].is_question or self._listener is not None
         if self.silent and not asked and self._transport is not None:
-            # If an answer got lost, the one to this shows it.
+            # If a reply got lost, the one to this shows it.
             self._write(self._transport, [], [])
         self._watch(min(left, SILENCE))
 
 
-def _tls(location: Location) -> ssl.SSLContext | None:
+def _tls(location: RedisLocation) -> ssl.SSLContext | None:
     if not location.tls:
         return None
     context = ssl.create_default_context(cafile=location.ca_file or None)
@@ -333,63 +333,69 @@ def _tls(location: Location) -> ssl.SSLContext | None:
 
 async def connect(
     address: Address,
-    location: Location,
+    location: RedisLocation,
     find: Find,
     *,
-    login: Login | None = None,
+    credentials: RedisCredentials | None = None,
     database: int = 0,
     listener: Listener | None = None,
-) -> Wire:
-    """Connect, log in, and choose the database.
+) -> RedisConnection:
+    """Connect, authenticate, and choose the database.
 
     Raises:
-        Unsent: It did not work, in any way.
+        Unsent: One of these failed.
     """
-    wire = Wire(location, listener)
+    connection = RedisConnection(location, listener)
     try:
         async with asyncio.timeout(location.connect_timeout):
-            await _open(wire, address, location, find)
-            await _greet(wire, login or Login(), database)
+            await _open(connection, address, location, find)
+            await _greet(connection, credentials or RedisCredentials(), database)
     except (OSError, TimeoutError, Unsent, Unanswered) as error:
-        wire.close()
+        connection.close()
         why = str(error) or "timed out"
         raise Unsent(f"cannot connect to {address}: {why}") from error
     except BaseException:
-        wire.close()
+        connection.close()
         raise
-    return wire
+    return connection
 
 
-async def _open(wire: Wire, address: Address, location: Location, find: Find) -> None:
+async def _open(
+    connection: RedisConnection, address: Address, location: RedisLocation, find: Find
+) -> None:
     loop = asyncio.get_running_loop()
     if not address.port:
-        await loop.create_unix_connection(lambda: wire, address.host)
+        await loop.create_unix_connection(lambda: connection, address.host)
         return
     context = _tls(location)
     name = address.host if context else None
+
+    async def attempt(host: str) -> None:
+        await loop.create_connection(
+            lambda: connection, host, address.port, ssl=context, server_hostname=name
+        )
+
     *others, last = await find(address.host)
     share = location.connect_timeout / (len(others) + 1)
     for host in others:
         with contextlib.suppress(OSError):  # a time-out is one
             async with asyncio.timeout(share):
-                await loop.create_connection(
-                    lambda: wire, host, address.port, ssl=context, server_hostname=name
-                )
+                await attempt(host)
                 return
-    await loop.create_connection(
-        lambda: wire, last, address.port, ssl=context, server_hostname=name
-    )
+    await attempt(last)
 
 
-async def _greet(wire: Wire, login: Login, database: int) -> None:
+async def _greet(
+    connection: RedisConnection, credentials: RedisCredentials, database: int
+) -> None:
     greetings: list[tuple[Word, ...]] = []
-    if login.username:
-        greetings.append(("AUTH", login.username, login.password))
-    elif login.password:
-        greetings.append(("AUTH", login.password))
+    if credentials.username:
+        greetings.append(("AUTH", credentials.username, credentials.password))
+    elif credentials.password:
+        greetings.append(("AUTH", credentials.password))
     if database:
         greetings.append(("SELECT", database))
     greetings.append(("PING",))
-    for reply in await asyncio.gather(*(wire.ask(*words) for words in greetings)):
+    for reply in await asyncio.gather(*(connection.ask(*words) for words in greetings)):
         if isinstance(reply, hiredis.ReplyError) and not is_misconf(reply):
             raise Unsent(str(reply))

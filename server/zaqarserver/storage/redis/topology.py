@@ -1,9 +1,9 @@
 """Which server has what: standalone, behind sentinels, in a cluster.
 
-What is known is used while it is believed, and looked at again in the background: no
-request waits for a question about the servers unless there is nothing to go by, and
-then all wait for the same one. A question goes to several at once, has a limit of its
-own, and the first answer on which most agree counts: who hangs is not waited for.
+What is known is used while it is trusted, and looked at again in the background: no
+request waits for a question about the servers unless nothing is known, and then all
+wait for the same one. A question goes to several servers at once, has a limit of its
+own, and the first answer on which most agree counts: nothing waits for one that hangs.
 """
 
 from __future__ import annotations
@@ -17,11 +17,16 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from zaqarserver.common.tasks import SingleFlight
-from zaqarserver.storage.redis.agreement import agreed
-from zaqarserver.storage.redis.keys import SLOTS
-from zaqarserver.storage.redis.location import Address, Kind, Location
-from zaqarserver.storage.redis.resolve import Resolver
-from zaqarserver.storage.redis.wire import Listener, Unanswered, Unsent, Wire, connect
+from zaqarserver.storage.redis.connection import (
+    Listener,
+    RedisConnection,
+    Unanswered,
+    Unsent,
+    connect,
+)
+from zaqarserver.storage.redis.discovery import Resolver, majority
+from zaqarserver.storage.redis.location import Address, Kind, RedisLocation
+from zaqarserver.storage.redis.names import SLOTS
 
 #: Seconds that a question about the servers may take.
 ASK_SECONDS = 0.5
@@ -32,9 +37,8 @@ _REFRESH = 0.2
 #: How many nodes of a cluster are asked for its shape at once.
 _ASKED = 5
 
-#: Seconds for which the word of the sentinels holds.
-_BELIEVED = 2.0
-
+#: Seconds for which what the sentinels say is trusted.
+_TRUSTED = 2.0
 
 #: A connection that is kept: to whom, and what for.
 _Key = tuple[Address, str]
@@ -47,10 +51,10 @@ class Topology(abc.ABC):
         location: The settings.
     """
 
-    def __init__(self, location: Location) -> None:
+    def __init__(self, location: RedisLocation) -> None:
         self._location = location
-        self._wires: dict[_Key, Wire] = {}
-        self._connecting: SingleFlight[_Key, Wire] = SingleFlight()
+        self._connections: dict[_Key, RedisConnection] = {}
+        self._connecting: SingleFlight[_Key, RedisConnection] = SingleFlight()
         self._asking: SingleFlight[str, None] = SingleFlight()
         self._resolver = Resolver()
 
@@ -59,7 +63,7 @@ class Topology(abc.ABC):
         """Return the server that has a slot.
 
         Raises:
-            Unsent: Nobody knows.
+            Unsent: It is not known.
         """
 
     @abc.abstractmethod
@@ -68,55 +72,49 @@ class Topology(abc.ABC):
 
     @abc.abstractmethod
     def moved(self, slot: int, address: Address) -> None:
-        """Note that a server has said that a slot is elsewhere."""
+        """Follow a redirect: a slot is at another server."""
 
     @abc.abstractmethod
     def doubt(self) -> None:
-        """Note that something is not as it was: what is known may be wrong."""
+        """Mark what is known as outdated: something failed or was refused."""
 
     @abc.abstractmethod
     async def check(self) -> None:
         """Find out whether what is known is still true; called now and then."""
 
-    async def wire(self, slot: int, *, lasting: bool) -> Wire:
-        """Return a connection to the server that has a slot.
-
-        Raises:
-            Unsent: There is none.
-        """
-        return await self.wire_to(await self.address_of(slot), lasting=lasting)
-
-    async def wire_to(self, address: Address, *, lasting: bool = False) -> Wire:
+    async def connection(
+        self, address: Address, *, confirmed: bool = False
+    ) -> RedisConnection:
         """Return a connection to a server.
 
         Args:
             address: The server.
-            lasting: It is used for changes that replicas have to confirm: what is
-                behind them waits as well.
+            confirmed: It is used for changes that replicas have to confirm: what is
+                behind them waits as well, so they have a connection of their own.
 
         Raises:
             Unsent: It cannot be reached.
         """
         use = "data"
-        if lasting and self._location.wait_replicas:
-            use = "lasting"
+        if confirmed and self._location.wait_replicas:
+            use = "confirmed"
         return await self._kept((address, use), lambda: self._connect(address))
 
     async def _kept(
-        self, key: _Key, make: Callable[[], Coroutine[Any, Any, Wire]]
-    ) -> Wire:
-        """Return a connection that is kept; all who want it wait for one attempt."""
-        wire = self._wires.get(key)
-        if wire is not None and not wire.closed:
-            return wire
+        self, key: _Key, make: Callable[[], Coroutine[Any, Any, RedisConnection]]
+    ) -> RedisConnection:
+        """Return a connection that is kept; callers share one attempt to make it."""
+        connection = self._connections.get(key)
+        if connection is not None and not connection.closed:
+            return connection
 
-        async def connect_and_keep() -> Wire:
-            wire = self._wires[key] = await make()
-            return wire
+        async def connect_and_keep() -> RedisConnection:
+            connection = self._connections[key] = await make()
+            return connection
 
         return await self._connecting.join(key, connect_and_keep)
 
-    async def listen(self, address: Address, listener: Listener) -> Wire:
+    async def listen(self, address: Address, listener: Listener) -> RedisConnection:
         """Return a connection of its own, for a channel.
 
         Raises:
@@ -126,14 +124,14 @@ class Topology(abc.ABC):
 
     async def _connect(
         self, address: Address, listener: Listener | None = None
-    ) -> Wire:
+    ) -> RedisConnection:
         location = self._location
         try:
             return await connect(
                 address,
                 location,
                 self._resolver.find,
-                login=location.login,
+                credentials=location.credentials,
                 database=location.database,
                 listener=listener,
             )
@@ -142,13 +140,13 @@ class Topology(abc.ABC):
             raise
 
     def _drop(self) -> None:
-        """End all connections; what is under way fails."""
-        wires, self._wires = self._wires, {}
-        for wire in wires.values():
-            wire.close()
+        """Close all connections; what is under way fails."""
+        connections, self._connections = self._connections, {}
+        for connection in connections.values():
+            connection.close()
 
     def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         self._asking.close()
         self._connecting.close()
         self._resolver.close()
@@ -168,33 +166,33 @@ class Standalone(Topology):
         return list(self._location.addresses)
 
     def moved(self, slot: int, address: Address) -> None:
-        """Stay: where there is one server, nothing moves."""
+        """Ignore it; there are no redirects."""
 
     def doubt(self) -> None:
-        """Stay: there is nothing else to know."""
+        """Ignore it; there is no other server."""
 
     async def check(self) -> None:
-        """Stay."""
+        """Do nothing; there is one server."""
 
 
 class Sentinels(Topology):
     """One server at a time, which the sentinels name.
 
-    What they have said holds for :data:`_BELIEVED` seconds only: a master that was
-    silent for a while may have been replaced, and not know it yet; what it takes then
-    is lost.
+    What they have said is trusted for :data:`_TRUSTED` seconds only: a master that was
+    silent for a while may have been replaced without knowing it yet; the changes that
+    it accepts then are lost.
     """
 
-    def __init__(self, location: Location) -> None:
+    def __init__(self, location: RedisLocation) -> None:
         super().__init__(location)
         self._master: Address | None = None
         self._asked = -math.inf
         self._why = ""
 
     async def address_of(self, slot: int) -> Address:
-        """Return the master; ask for it if it is not known for sure."""
+        """Return the master; ask for it if what is known is too old."""
         del slot
-        if self._master is None or time.monotonic() > self._asked + _BELIEVED:
+        if self._master is None or time.monotonic() > self._asked + _TRUSTED:
             await self.check()
         if self._master is None:
             raise Unsent(f"no master of {self._location.service!r} is known")
@@ -205,7 +203,7 @@ class Sentinels(Topology):
         return [await self.address_of(0)]
 
     def moved(self, slot: int, address: Address) -> None:
-        """Stay: there are no slots."""
+        """Ignore it; there are no slots."""
 
     def doubt(self) -> None:
         """Ask the sentinels the next time."""
@@ -216,14 +214,14 @@ class Sentinels(Topology):
         await self._asking.join("master", self._find)
 
     async def _find(self) -> None:
-        """Learn what most sentinels say; stay if none says anything.
+        """Adopt what most sentinels say; keep what is known if none answers.
 
-        What they say counts from before they were asked, and only when the master
-        itself has said since that it is one.
+        It counts from before they were asked, and only when the master itself has
+        said since that it is one.
         """
         asked = time.monotonic()
         sentinels = self._location.addresses
-        named = await agreed([self._ask(one) for one in sentinels], ASK_SECONDS)
+        named = await majority([self._ask(one) for one in sentinels], ASK_SECONDS)
         master = named or self._master
         if master is None:
             service = self._location.service
@@ -239,7 +237,7 @@ class Sentinels(Topology):
         self._master, self._asked = master, asked
 
     async def _expect_master(self, master: Address) -> None:
-        role = await (await self.wire_to(master)).ask("ROLE")
+        role = await (await self.connection(master)).ask("ROLE")
         if not isinstance(role, list) or role[0] != b"master":
             raise Unsent(f"{master} is not a master yet")
 
@@ -247,34 +245,38 @@ class Sentinels(Topology):
         """Return the master that a sentinel names, if it names one."""
         service = self._location.service
         try:
-            wire = await self._kept(
+            connection = await self._kept(
                 (sentinel, "sentinel"), lambda: self._connect_sentinel(sentinel)
             )
-            if wire.silent:
-                wire.close()  # the next time it is tried anew
-            reply = await wire.ask("SENTINEL", "get-master-addr-by-name", service)
+            if connection.silent:
+                connection.close()  # the next question makes another one
+            reply = await connection.ask("SENTINEL", "get-master-addr-by-name", service)
         except (Unsent, Unanswered) as error:
             self._why = str(error)
             return None
         if not isinstance(reply, list) or len(reply) != 2:
-            self._why = f"the sentinel {sentinel} knows no {service!r}: {reply}"
+            self._why = f"the sentinel {sentinel} does not know {service!r}: {reply}"
             return None
         return Address(reply[0].decode(), int(reply[1]))
 
-    async def _connect_sentinel(self, sentinel: Address) -> Wire:
+    async def _connect_sentinel(self, sentinel: Address) -> RedisConnection:
         location = self._location
-        login = location.sentinel_login
-        return await connect(sentinel, location, self._resolver.find, login=login)
+        return await connect(
+            sentinel,
+            location,
+            self._resolver.find,
+            credentials=location.sentinel_credentials,
+        )
 
     def _drop(self) -> None:
-        """End the connections to the servers, not those to the sentinels."""
-        for key, wire in list(self._wires.items()):
+        """Close the connections to the servers, not those to the sentinels."""
+        for key, connection in list(self._connections.items()):
             if key[1] != "sentinel":
-                del self._wires[key]
-                wire.close()
+                del self._connections[key]
+                connection.close()
 
     def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         super().close()
         super()._drop()
 
@@ -286,7 +288,7 @@ _Shape = tuple[tuple[int, int, Address], ...]
 class Cluster(Topology):
     """Servers that have some slots each."""
 
-    def __init__(self, location: Location) -> None:
+    def __init__(self, location: RedisLocation) -> None:
         super().__init__(location)
         self._slots: list[Address | None] = [None] * SLOTS
         self._shape: _Shape = ()
@@ -311,7 +313,7 @@ class Cluster(Topology):
         if not self._shape:
             await self._refresh()
         if not self._shape:
-            raise Unsent("nobody knows the cluster")
+            raise Unsent("the shape of the cluster is not known")
         return sorted({address for *_, address in self._shape}, key=str)
 
     def moved(self, slot: int, address: Address) -> None:
@@ -342,7 +344,8 @@ class Cluster(Topology):
         asked = random.sample(self._known, min(_ASKED, len(self._known)))
         self._stale = False  # what is doubted from now on is asked again
         try:
-            shape = await agreed([self._ask(one, nodes) for one in asked], ASK_SECONDS)
+            answers = [self._ask(one, nodes) for one in asked]
+            shape = await majority(answers, ASK_SECONDS)
         finally:
             self._refreshed = time.monotonic()
         if shape is None:
@@ -357,22 +360,22 @@ class Cluster(Topology):
             slots[first : last + 1] = [master] * (last - first + 1)
         self._slots, self._shape = slots, shape
         masters = {master for *_, master in shape}
-        for (address, _), wire in self._wires.items():
-            # Whoever waits for a server that was replaced turns to the other one.
-            if wire.silent and address not in masters:
-                wire.close()
+        for (address, _), connection in self._connections.items():
+            # What waits for a server that was replaced turns to the other one.
+            if connection.silent and address not in masters:
+                connection.close()
 
     async def _ask(
         self, address: Address, nodes: dict[_Shape, list[Address]]
     ) -> _Shape | None:
         """Return the shape as a node sees it; its nodes are added to ``nodes``."""
         try:
-            wire = await self.wire_to(address)
-            reply = None if wire.silent else await wire.ask("CLUSTER", "SLOTS")
+            node = await self.connection(address)
+            reply = None if node.silent else await node.ask("CLUSTER", "SLOTS")
         except (Unsent, Unanswered):
             return None
         if not isinstance(reply, list) or not reply:
-            return None  # it is no member, or no member any more
+            return None  # it is not a member, or not any more
         shape, servers = [], []
         for first, last, *replicas in reply:
             named = [_named(server, address) for server in replicas]

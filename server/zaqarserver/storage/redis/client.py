@@ -1,10 +1,10 @@
-"""Runs scripts and commands where they belong, until it is sure what became of them.
+"""Sends scripts and commands to the right server until their outcome is known.
 
-What a server refused, or never got, is tried again for a while: a failover, a slot
-that moves, a script that it does not know. What may have been executed is sent again
-as well, since that makes no difference: scripts either change nothing the second time,
-or recognize the name of the request (:mod:`.scripts`). When
-the time is over the caller is told which it is: certainly not executed, or unknown.
+What a server refused, or never got, is sent again for a while: there may be a failover,
+a slot that moves, a script that the server does not know. What may have been executed
+is sent again as well, since that makes no difference: scripts either change nothing the
+second time, or recognize the name of the request (:mod:`.scripts`). At the end of the
+time the error says which it is: certainly not executed, or unknown.
 """
 
 from __future__ import annotations
@@ -21,21 +21,26 @@ import hiredis
 from zaqarserver.common import deadline
 from zaqarserver.common.tasks import doubling
 from zaqarserver.errors import OutcomeUnknown, Unavailable
-from zaqarserver.storage.redis.asked import Name
-from zaqarserver.storage.redis.keys import slot_of
-from zaqarserver.storage.redis.location import Address, Kind, Location
-from zaqarserver.storage.redis.nodes import TOPOLOGIES, Topology
+from zaqarserver.storage.redis.connection import (
+    RedisConnection,
+    Unanswered,
+    Unsent,
+    Word,
+    pack,
+)
+from zaqarserver.storage.redis.location import Address, Kind, RedisLocation
+from zaqarserver.storage.redis.names import RequestName, slot_of
 from zaqarserver.storage.redis.scripts import SCRIPTS, Script
-from zaqarserver.storage.redis.wire import Unanswered, Unsent, Wire, Word, pack
+from zaqarserver.storage.redis.topology import TOPOLOGIES, Topology
 
 LOG = logging.getLogger(__name__)
 
-#: Errors that pass by themselves, with nothing done.
+#: Errors after which nothing was done, and that end without help.
 _PASSING = frozenset(
     {"LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY"}
 )
-#: Errors that somebody has to do something about; retrying at once does not help.
-_LASTING = {
+#: Errors that an operator has to end; to send the request again at once is useless.
+_PERSISTENT = {
     "OOM": "is out of memory",
     "MISCONF": "cannot write to its disk",
     "NOREPLICAS": "has too few replicas",
@@ -72,7 +77,7 @@ class _Request:
         words: tuple[Word, ...],
         slot: int,
         script: Script,
-        name: Name | None = None,
+        name: RequestName | None = None,
     ) -> None:
         self.words = words
         self.slot = slot
@@ -81,23 +86,23 @@ class _Request:
         self.ask: Address | None = None
         self.sent = False
         self.packed = (
-            pack(*words) if name is None else pack(*words, name.word(again=False))
+            pack(*words) if name is None else pack(*words, name.argument(again=False))
         )
 
     def repeat(self) -> None:
-        """Say from now on that it may have been executed before."""
+        """Mark the request as one that may have been executed before."""
         if self.name is not None:
-            self.packed = pack(*self.words, self.name.word(again=True))
+            self.packed = pack(*self.words, self.name.argument(again=True))
 
 
-class Link:
-    """The store's servers as the driver sees them.
+class RedisClient:
+    """The servers of a store.
 
     Args:
         location: The settings.
     """
 
-    def __init__(self, location: Location) -> None:
+    def __init__(self, location: RedisLocation) -> None:
         self._location = location
         self._sharded = location.kind is Kind.CLUSTER
         self._open: Topology | None = None
@@ -107,7 +112,7 @@ class Link:
         self._open = TOPOLOGIES[self._location.kind](self._location)
 
     def close(self) -> None:
-        """End all connections; safe to repeat."""
+        """Close all connections; safe to repeat."""
         topology, self._open = self._open, None
         if topology is not None:
             topology.close()
@@ -128,16 +133,16 @@ class Link:
             raise Unavailable("the store is closed")
         return self._open
 
-    # -- asking -------------------------------------------------------------
+    # -- requests -----------------------------------------------------------
 
     async def run(
         self,
         script: str,
         keys: tuple[str, ...],
         *args: Word,
-        name: Name | None = None,
+        name: RequestName | None = None,
     ) -> Any:
-        """Run a script and return its answer.
+        """Run a script and return its reply.
 
         Args:
             script: The name of the script.
@@ -156,14 +161,19 @@ class Link:
         words = ("EVALSHA", found.sha, len(keys) + 1, *keys, name.key, *args)
         return await self._send(_Request(words, slot, found, name))
 
-    async def do(self, *command: Word, lasting: bool = False) -> Any:
-        """Run a command whose second word is its key; it is sent again if need be.
+    async def do(self, *command: Word, confirmed: bool = False) -> Any:
+        """Run a command whose second word is its key; a second run must be harmless.
+
+        Args:
+            command: The words.
+            confirmed: Reply only when replicas have confirmed the change.
+
 
         Raises:
             Unavailable: It was not executed.
             OutcomeUnknown: It may have been executed, or not.
         """
-        script = _CHANGE if lasting else _QUESTION
+        script = _CHANGE if confirmed else _QUESTION
         return await self._send(_Request(command, self._slot(str(command[1])), script))
 
     def _slot(self, key: str) -> int:
@@ -179,9 +189,9 @@ class Link:
         while True:
             try:
                 return await self._attempt(request)
-            except Unavailable as lasting:
+            except Unavailable as persistent:
                 if unknown:
-                    raise OutcomeUnknown(str(lasting)) from lasting
+                    raise OutcomeUnknown(str(persistent)) from persistent
                 raise
             except _Refused as refused:
                 error: Exception = refused
@@ -212,34 +222,34 @@ class Link:
             raise Unsent("the server is silent") from None
 
     async def _try(self, request: _Request) -> Any:
-        wire = await self._wire_for(request)
-        while wire.silent:
-            # What it is not sent it certainly does not execute. Who has what may
-            # have changed when it speaks again.
-            await wire.sound()
-            wire = await self._wire_for(request)
+        connection = await self._connection_for(request)
+        while connection.silent:
+            # What is not sent is certainly not executed. The slot may be at another
+            # server when this one replies again.
+            await connection.progress()
+            connection = await self._connection_for(request)
         if request.ask is not None:
-            wire.call(_ASKING).add_done_callback(_heed)
+            connection.call(_ASKING).add_done_callback(_ignore)
         request.sent = True
-        reply = await wire.call(request.packed, lasting=request.script.confirmed)
+        confirmed = request.script.confirmed
+        reply = await connection.call(request.packed, confirmed=confirmed)
         if isinstance(reply, hiredis.ReplyError):
-            await self._refused(reply, request, wire)
+            await self._refused(reply, request, connection)
         return reply
 
-    async def _wire_for(self, request: _Request) -> Wire:
-        lasting = request.script.confirmed
-        if request.ask is not None:
-            return await self.topology.wire_to(request.ask, lasting=lasting)
-        return await self.topology.wire(request.slot, lasting=lasting)
+    async def _connection_for(self, request: _Request) -> RedisConnection:
+        topology, confirmed = self.topology, request.script.confirmed
+        address = request.ask or await topology.address_of(request.slot)
+        return await topology.connection(address, confirmed=confirmed)
 
     async def _refused(
-        self, reply: hiredis.ReplyError, request: _Request, wire: Wire
+        self, reply: hiredis.ReplyError, request: _Request, connection: RedisConnection
     ) -> NoReturn:
         text = str(reply)
         in_script = _IN_SCRIPT.search(text)
         word, _, rest = (in_script[1] if in_script else text).partition(" ")
         if word == "NOSCRIPT":
-            await wire.ask("SCRIPT", "LOAD", request.script.text)
+            await connection.ask("SCRIPT", "LOAD", request.script.text)
             raise _Refused(text, at_once=True)
         if word in {"MOVED", "ASK"}:
             address = _address(rest)
@@ -249,12 +259,12 @@ class Link:
             raise _Refused(text, at_once=True)
         if word in _PASSING:
             if word == "READONLY":
-                wire.close()
+                connection.close()
             self.topology.doubt()
             raise _Refused(text, at_once=False)
-        if word in _LASTING:
+        if word in _PERSISTENT:
             raise Unavailable(
-                f"the store {_LASTING[word]}: {text}", retry_after=_TROUBLE_SECONDS
+                f"the store {_PERSISTENT[word]}: {text}", retry_after=_TROUBLE_SECONDS
             )
         LOG.error("the store refused a request: %s", text)
         raise Unavailable(f"the store refused a request: {text}")
@@ -265,7 +275,7 @@ class Link:
         """Find out whether what is known of the servers is still true.
 
         Raises:
-            Unavailable: They cannot be asked.
+            Unavailable: None of them answers.
         """
         try:
             await self.topology.check()
@@ -273,13 +283,15 @@ class Link:
             raise _failure(error) from error
 
     async def load(self) -> None:
-        """Make the scripts known to all servers that can be reached, in one go.
+        """Load the scripts into all servers that can be reached, in one go.
 
-        Those that a server does not get now it gets when it is asked to run them.
+        A server that does not get one now gets it when it has to run it.
         """
 
-        async def load(wire: Wire) -> list[Any]:
-            loading = (wire.ask("SCRIPT", "LOAD", one.text) for one in SCRIPTS.values())
+        async def load(connection: RedisConnection) -> list[Any]:
+            loading = (
+                connection.ask("SCRIPT", "LOAD", one.text) for one in SCRIPTS.values()
+            )
             return await asyncio.gather(*loading)
 
         await self.ask_each(await self._masters(), load)
@@ -312,15 +324,15 @@ class Link:
             raise _failure(error) from error
 
     async def _question(self, address: Address, words: tuple[Word, ...]) -> Any:
-        """Ask a server; once more if the connection breaks."""
+        """Ask a server; once more if the connection ends."""
         with contextlib.suppress(Unanswered):
-            return await (await self.topology.wire_to(address)).ask(*words)
-        return await (await self.topology.wire_to(address)).ask(*words)
+            return await (await self.topology.connection(address)).ask(*words)
+        return await (await self.topology.connection(address)).ask(*words)
 
     async def everywhere(
-        self, ask: Callable[[Wire], Awaitable[Any]]
+        self, ask: Callable[[RedisConnection], Awaitable[Any]]
     ) -> dict[Address, Any]:
-        """Ask all servers that take changes; those that do not answer are left out.
+        """Ask all masters; leave out those that do not answer.
 
         Raises:
             Unavailable: None answers.
@@ -338,15 +350,15 @@ class Link:
     async def ask_each(
         self,
         servers: Iterable[Address],
-        ask: Callable[[Wire], Awaitable[Any]],
+        ask: Callable[[RedisConnection], Awaitable[Any]],
         seconds: float = EACH_SECONDS,
     ) -> dict[Address, Any]:
-        """Ask servers at once; return what each answers, or why it does not."""
+        """Ask servers at once; return the answer of each, or why there is none."""
 
         async def reach(address: Address) -> Any:
             try:
                 async with asyncio.timeout(seconds):
-                    return await ask(await self.topology.wire_to(address))
+                    return await ask(await self.topology.connection(address))
             except (Unsent, Unanswered) as error:
                 return error
             except TimeoutError:
@@ -362,7 +374,7 @@ _CHANGE = Script()
 
 
 def _failure(error: Exception, *, unknown: bool = False) -> Unavailable:
-    """Return what a request fails with that is not tried again."""
+    """Return the error of a request that is not sent again."""
     kind = OutcomeUnknown if unknown else Unavailable
     return kind(f"the store cannot be used: {error}")
 
@@ -373,7 +385,7 @@ def _address(rest: str) -> Address:
     return Address(host.strip("[]"), int(port))
 
 
-def _heed(asked: asyncio.Future[Any]) -> None:
-    """Leave it to the request behind to fail."""
+def _ignore(asked: asyncio.Future[Any]) -> None:
+    """Ignore the reply to ``ASKING``; an error shows on the next command."""
     if not asked.cancelled():
         asked.exception()

@@ -1,0 +1,262 @@
+"""The open store: its parts, and how a script runs that needs something elsewhere.
+
+A script works in one slot. What lies in others, the list of a space's queues and the
+schedules of what is to be swept and delivered, is written *before* the script changes
+anything (``lua/promise.lua``): the script asks for it, with the epoch of its queue, and
+is sent again. Before an entry is taken away again the epoch in the queue's slot is
+raised, and the entry is removed only if its score, or token, is still the one that was
+there before. So at every moment, whichever process dies, a list may name a queue that
+has nothing to do or does not exist; the next reader finds out, and the sweeper removes
+the entry. It never misses one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from zaqarserver.common.lru import LRU
+from zaqarserver.errors import QueueMoving, Unavailable, nothing_done
+from zaqarserver.storage.commands import QueueCommand
+from zaqarserver.storage.performing import CommandTable
+from zaqarserver.storage.redis.channel import Channel
+from zaqarserver.storage.redis.client import RedisClient
+from zaqarserver.storage.redis.connection import Word
+from zaqarserver.storage.redis.location import RedisLocation
+from zaqarserver.storage.redis.names import (
+    IdNumbers,
+    Keyspace,
+    QueueKeys,
+    RequestName,
+    RequestNames,
+)
+from zaqarserver.storage.redis.registration import ServerRegistration
+from zaqarserver.storage.redis.schedules import Schedule
+from zaqarserver.storage.redis.scripts import SCRIPTS
+from zaqarserver.storage.redis.usage import UsageSums
+from zaqarserver.storage.subscriptions import Posted, ignore
+
+LOG = logging.getLogger(__name__)
+
+_PREPARE = b"prepare"
+_AGAIN = b"again"
+_SEALED = b"sealed"
+_LIST_QUEUE, _SWEEP, _NOTIFY, _LIST_SEAL = b"qdns"
+
+#: The reply of a script that has changed nothing, since it came too late.
+REFUSED = b"refused"
+
+#: How many queues' next times of deliveries are kept.
+MOST_TIMES = 10_000
+
+
+class _Prepared(msgspec.Struct, frozen=True):
+    """What has been written elsewhere for a script.
+
+    Attributes:
+        epoch: The epoch of the queue for which it was.
+        letters: What, see ``lua/promise.lua``.
+    """
+
+    epoch: bytes = b"-"
+    letters: bytes = b""
+
+
+_NOTHING = _Prepared()
+
+
+class Store:
+    """The parts of a store, for the functions that perform commands.
+
+    Args:
+        location: Where the store is.
+
+    Attributes:
+        location: See above.
+        client: Its servers.
+        keyspace: Makes keys.
+        numbers: Proposes numbers of ids.
+        usage: Gathers what queues hold.
+        sweeps: Queues to sweep.
+        deliveries: Queues with deliveries.
+        seals: Queues that leave or arrive; all are due at once.
+        registration: This server among others; another one each time it is opened.
+        channel: Posts of all servers; another one each time it is opened.
+        delivery_times: By the tag of a queue: its last known score in ``deliveries``.
+        known_due: When the notifier knows the next delivery to be due.
+        on_post: The callbacks of :meth:`~zaqarserver.storage.base.Storage.watch`.
+        on_due: See ``on_post``.
+        on_lapse: See ``on_post``.
+    """
+
+    def __init__(self, location: RedisLocation) -> None:
+        self.location = location
+        self.client = RedisClient(location)
+        self.keyspace = Keyspace(location.prefix)
+        self.numbers = IdNumbers()
+        self.usage = UsageSums(self.client, self.keyspace)
+        self.sweeps = Schedule(self.client, self.keyspace.sweep)
+        self.deliveries = Schedule(self.client, self.keyspace.notify)
+        self.seals = Schedule(self.client, self.keyspace.seals)
+        self.delivery_times: LRU[str, bytes] = LRU(MOST_TIMES)
+        self.known_due: float | None = None
+        self.on_post: Callable[[Posted], None] = ignore
+        self.on_due: Callable[[], None] = ignore
+        self.on_lapse: Callable[[], None] = ignore
+        self._requests = RequestNames(location)
+        self._leftovers: set[asyncio.Future[Any]] = set()
+        self.join()
+
+    def join(self) -> None:
+        """Become a server of the store that no other one knows yet."""
+        self.registration = ServerRegistration(
+            self.client, self.keyspace, self.usage, self.on_lapse
+        )
+        self.channel = Channel(
+            self.client, self.keyspace.channel, self.registration.uid, self.on_post
+        )
+
+    def keys(self, command: QueueCommand[Any]) -> QueueKeys:
+        """Return the keys of a command's queue."""
+        return self.keyspace.queue(command.space, command.queue)
+
+    # -- running scripts ----------------------------------------------------
+
+    async def run(self, script: str, keys: tuple[str, ...], *args: Word) -> Any:
+        """Run a script until it has done all of its work; others run in between.
+
+        Raises:
+            QueueMoving: The queue is sealed.
+        """
+        if not SCRIPTS[script].once:
+            return await self._finish(None, script, keys, *args)
+        name = self._requests.take(keys[0])
+        try:
+            return await self._finish(name, script, keys, *args)
+        finally:
+            self._requests.release(name)
+
+    async def _finish(
+        self, name: RequestName | None, script: str, keys: tuple[str, ...], *args: Word
+    ) -> Any:
+        reply: Any = _AGAIN
+        while reply == _AGAIN:
+            reply = await self.client.run(script, keys, *args, name=name)
+        if reply == _SEALED:
+            raise queue_moving(keys[0])
+        return reply
+
+    async def run_prepared(
+        self,
+        script: str,
+        queue: QueueKeys,
+        keys: tuple[str, ...],
+        now: float,
+        *args: Word,
+        removing: bool = False,
+    ) -> Any:
+        """Run a script that may need something to be written elsewhere first.
+
+        Args:
+            script: The script.
+            queue: The keys of its queue.
+            keys: Those that it takes.
+            now: The time, its first argument.
+            args: What follows its third argument.
+            removing: Whether it removes the queue, rather than making it.
+        """
+        prepared, token = _NOTHING, ""
+        name = self._requests.take(queue.head) if SCRIPTS[script].once else None
+        try:
+            while True:
+                reply = await self._finish(
+                    name,
+                    script,
+                    keys,
+                    repr(now),
+                    prepared.epoch,
+                    prepared.letters,
+                    *args,
+                )
+                if not isinstance(reply, list) or not reply or reply[0] != _PREPARE:
+                    break
+                _, epoch, letters, due = reply
+                token = os.urandom(8).hex()
+                await self._prepare(queue, letters, due, now, token, removing=removing)
+                prepared = _Prepared(epoch, letters)
+        finally:
+            if name is not None:
+                self._requests.release(name)
+        if reply == REFUSED:
+            return reply  # the sweeper finds out what is true
+        if _LIST_QUEUE in prepared.letters:
+            self.later(self.end_index(queue, token, exists=not removing))
+        return reply
+
+    async def _prepare(
+        self,
+        queue: QueueKeys,
+        letters: bytes,
+        due: bytes,
+        now: float,
+        token: str,
+        *,
+        removing: bool,
+    ) -> None:
+        steps: list[Awaitable[Any]] = []
+        if _LIST_QUEUE in letters:
+            # The sweeper looks after it at once, in case that this server dies.
+            await self.sweeps.add(queue, b"0")
+            index, making = self.keyspace.index(queue.space), int(not removing)
+            steps.append(
+                self.client.run("index_begin", index, queue.queue, token, making)
+            )
+        elif _SWEEP in letters:
+            steps.append(self.sweeps.add(queue, due))
+        if _NOTIFY in letters:
+            steps.append(self.deliveries.add(queue, repr(now)))
+        if _LIST_SEAL in letters:
+            steps.append(self.seals.add(queue, b"0"))
+        with nothing_done():
+            await asyncio.gather(*steps)
+
+    async def end_index(self, queue: QueueKeys, token: str, *, exists: bool) -> None:
+        """Note whether a queue exists, unless its token is another one by now."""
+        index = self.keyspace.index(queue.space)
+        await self.client.run("index_end", index, queue.queue, token, int(exists))
+
+    # -- work in the background ---------------------------------------------
+
+    def later(self, work: Awaitable[Any]) -> None:
+        """Do what need not be done: the sweeper would do it."""
+        task = asyncio.ensure_future(work)
+        self._leftovers.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Future[Any]) -> None:
+        self._leftovers.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Unavailable):
+            LOG.debug("left to the sweeper: %s", error)
+        elif error is not None:
+            LOG.error("left to the sweeper", exc_info=error)
+
+    async def finish_leftovers(self) -> None:
+        """Wait for what is done in the background."""
+        while self._leftovers:
+            await asyncio.gather(*self._leftovers, return_exceptions=True)
+
+
+#: The functions that perform commands on a :class:`Store`.
+TABLE: CommandTable[Store] = CommandTable()
+performs = TABLE.performs
+
+
+def queue_moving(key: str) -> QueueMoving:
+    """Return the error for a queue that is sealed, by one of its keys."""
+    return QueueMoving(f"{key} is being moved, or has left this store")
