@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlencode, urlsplit
 
 import requests
+from requests.structures import CaseInsensitiveDict
 from urllib3 import exceptions as urllib3_exceptions
 
 from zaqarclient.transport import errors
@@ -137,19 +138,17 @@ class Session(requests.Session):
         if settings is None:
             return super().request(method, url, **kwargs)
         request = requests.PreparedRequest()
-        request.method = method
+        request.method, request.hooks = method, self.hooks
+        # As `prepare_cookies` does, which would look through them again.
+        request._cookies = self.cookies  # type: ignore[attr-defined]  # noqa: SLF001
         request.url = _with_query(url, kwargs.get("params"))
-        request.body = _bytes_of(kwargs.get("data"))
-        request.headers = self._headers_for(  # type: ignore[assignment]  # a mapping
+        request.body = kwargs.get("data")
+        request.headers = self._headers_for(
             method, kwargs.get("headers") or {}, request.body
         )
-        reply = self.get_adapter(url).send(
-            request, timeout=kwargs.get("timeout") or self._timeouts, **settings
+        return self.send(
+            request, timeout=kwargs.get("timeout"), allow_redirects=False, **settings
         )
-        if "Set-Cookie" in reply.headers:
-            self.cookies.update(reply.cookies)
-        reply.content  # noqa: B018 - reads it, and gives the connection back
-        return reply
 
     def close(self) -> None:
         """Close the connections; the next request looks everything up again."""
@@ -182,13 +181,13 @@ class Session(requests.Session):
         return self.merge_environment_settings(service, {}, False, verify, cert)
 
     def _headers_for(
-        self, method: str, given: Mapping[str, str], body: bytes | None
-    ) -> dict[str, str]:
-        names = {name.lower() for name in given}
-        headers = {k: str(v) for k, v in self.headers.items() if k.lower() not in names}
-        headers |= given
+        self, method: str, given: Mapping[str, str], body: str | bytes | None
+    ) -> CaseInsensitiveDict[Any]:
+        headers = CaseInsensitiveDict(self.headers)
+        headers.update(given)
         if body is not None or method not in {"GET", "HEAD"}:
-            headers["Content-Length"] = str(len(body or b""))
+            content = body.encode() if isinstance(body, str) else body or b""
+            headers["Content-Length"] = str(len(content))
         return headers
 
 
@@ -259,10 +258,6 @@ def _with_query(url: str, params: Mapping[str, Any] | None) -> str:
         return url
     known = {name: value for name, value in params.items() if value is not None}
     return f"{url}?{urlencode(known, doseq=True)}"
-
-
-def _bytes_of(data: str | bytes | None) -> bytes | None:
-    return data.encode() if isinstance(data, str) else data
 
 
 def timeouts(seconds: float) -> tuple[float, float]:

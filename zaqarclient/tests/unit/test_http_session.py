@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+import requests_mock
 
 from zaqarclient.common import http
 from zaqarclient.queues.v2.client import Client
@@ -116,6 +117,16 @@ def test_a_request_without_a_body_looks_as_the_library_makes_it(
                 method, f"{stub.url}/", headers={}, timeout=10.0, allow_redirects=False
             )
     assert stub.seen[0] == stub.seen[1]
+
+
+def test_tests_of_callers_can_play_the_answers(make_client: MakeClient) -> None:
+    path = "/v2/queues/orders/messages"
+    with requests_mock.Mocker() as service:
+        service.post(FAR + path, json={"resources": [f"{path}/m1"]}, status_code=201)
+        posted = make_client(FAR).queue("orders").post({"body": "ä"})
+    assert posted == {"resources": [f"{path}/m1"]}
+    assert service.last_request.json() == {"messages": [{"body": "ä"}]}
+    assert service.last_request.headers["Content-Type"] == "application/json"
 
 
 def test_redirects_are_left_to_whoever_asks_for_them(stub: HttpStub) -> None:
