@@ -317,8 +317,8 @@ def listening(line, door, bench):
 @pytest.fixture
 def hasty(monkeypatch):
     """Look at listeners again after no time."""
-    monkeypatch.setattr("zaqarserver.websocket.login.LEAST_PAUSE", 0.001)
-    monkeypatch.setattr("zaqarserver.websocket.login.PAUSE", 0.001)
+    monkeypatch.setattr("zaqarserver.websocket.authentication.LEAST_PAUSE", 0.001)
+    monkeypatch.setattr("zaqarserver.websocket.authentication.PAUSE", 0.001)
 
 
 def test_a_revoked_token_ends_a_connection_that_only_listens(hasty, line, door, bench):

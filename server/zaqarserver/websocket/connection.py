@@ -4,7 +4,7 @@ Theory of operation. Frames without ``X-Request-ID`` are served one after the ot
 the connection's reader. Frames with it run concurrently (:meth:`run_concurrently`), at
 most :data:`MAX_CONCURRENT` at a time, so that posts of one connection share a commit
 of the store; their answers then leave in one system call for each turn of the loop
-(``FrameTransport.join``).
+(``BoundedWebSocket.join``).
 
 A push must not overtake an answer: a client takes the next frame after its request for
 the answer (``websocket-v2`` 8.2). So pushes are queued while any request is being
@@ -21,7 +21,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -31,9 +31,11 @@ from zaqarserver.notify.websocket import Hub
 from zaqarserver.spaces import project_of
 from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.websocket.binary import answer_to_binary, push_to_binary
-from zaqarserver.websocket.login import Login
-from zaqarserver.websocket.memory import MAX_MEMORY, ConnectionMemory
-from zaqarserver.websocket.socket_quota import SocketQuota
+from zaqarserver.websocket.limits import MAX_MEMORY, ConnectionMemory, SocketQuota
+
+if TYPE_CHECKING:
+    from zaqarserver.websocket.authentication import Login
+    from zaqarserver.websocket.protocol import BoundedWebSocket
 
 LOG = logging.getLogger(__name__)
 
@@ -48,36 +50,18 @@ MAX_WAITING = 1000
 MAX_WAITING_FULL = 65536
 #: Subscriptions that a connection may have.
 MAX_SUBSCRIPTIONS = 1000
-TOO_SLOW = 1008
-RESTART = 1012
-FAILED = 1011
-IDLE = 1001
-ANONYMOUS = 1008
-FULL = 1008
-EXPIRED = 4003
+#: Why this side closes a connection: code and text of the close frame.
+TOO_SLOW = 1008, "The subscriber does not read its messages."
+RESTART = 1012, "The subscriptions were lost. Please connect again."
+FAILED = 1011, "Unexpected error in the server."
+IDLE = 1001, "Nothing was received for too long."
+ANONYMOUS = 1008, "The connection did not authenticate in time."
+OVER_QUOTA = 1008, "The project has reached its quota of WebSockets."
+EXPIRED = 4003, "Authentication expired."
 
 
 class ConnectionEnded(ConnectionError):
     """The connection has ended: the answer cannot be sent."""
-
-
-class FrameTransport(Protocol):
-    """The transport that sends the frames of one connection."""
-
-    def drop(self, code: int, reason: str) -> None:
-        """Close it, also if its peer does not read."""
-
-    def join(self, joins: bool) -> None:
-        """Send the answers of one turn of the loop together, or each at once."""
-
-    def unsent(self) -> int:
-        """Return the number of bytes that the peer has not taken."""
-
-    def is_closed(self) -> bool:
-        """True if nothing can be sent any more."""
-
-    async def ready(self) -> None:
-        """Wait until the peer has taken everything sent so far."""
 
 
 class WebSocketConnection:
@@ -101,7 +85,7 @@ class WebSocketConnection:
         send: Send,
         hub: Hub,
         base_uri: str,
-        transport: FrameTransport,
+        transport: BoundedWebSocket,
         budget: Budget,
         pause: Callable[[], Awaitable[None]],
     ) -> None:
@@ -193,46 +177,25 @@ class WebSocketConnection:
         """True if this side closed it."""
         return self._closed
 
-    def close_if_idle(self, since: float) -> bool:
-        """Close it if it sent nothing since a time, and has nothing to receive."""
-        idle = self.last_frame < since and not self.subscriptions and not self._tasks
-        if idle and not self._answering and not self._closed:
-            self._closed = True
-            self._drop(IDLE, "Nothing was received for too long.")
-            return True
-        return False
+    def is_idle(self, since: float) -> bool:
+        """Return True if it sent nothing since a time, and has nothing to receive."""
+        busy = self.subscriptions or self._tasks or self._answering
+        return self.last_frame < since and not busy
 
-    def close_if_anonymous(self, since: float) -> bool:
-        """Close it if it has not authenticated and sent nothing signed since a time."""
-        anonymous = self.login.proofs is None and self.last_admitted < since
-        if anonymous and not self._closed:
-            self._closed = True
-            self._drop(ANONYMOUS, "The connection did not authenticate in time.")
-            return True
-        return False
+    def is_anonymous(self, since: float) -> bool:
+        """Return True if it has not authenticated, nor sent anything signed since."""
+        return self.login.proofs is None and self.last_admitted < since
 
-    def expire(self) -> None:
-        """Close it because its authentication is not valid any more."""
+    def close(self, reason: tuple[int, str]) -> None:
+        """Close it for one of the reasons of this module, unless it is closed."""
         if not self._closed:
             self._closed = True
-            self._drop(EXPIRED, "Authentication expired.")
-
-    def close_over_quota(self) -> None:
-        """Close it because its project has reached its quota of sockets."""
-        if not self._closed:
-            self._closed = True
-            self._drop(FULL, "The project has reached its quota of WebSockets.")
+            self._drop(*reason)
 
     def fail(self) -> None:
         """Close it because an answer that its client waits for cannot be sent."""
         self._closed = True
-        self._drop(FAILED, "Unexpected error in the server.")
-
-    def restart(self) -> None:
-        """Close it because its subscriptions are lost; the client renews them."""
-        if not self._closed:
-            self._closed = True
-            self._drop(RESTART, "The subscriptions were lost. Please connect again.")
+        self._drop(*FAILED)
 
     async def drain(self) -> None:
         """Wait until all received requests are answered and all pushes are sent."""
@@ -257,10 +220,6 @@ class WebSocketConnection:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # -- pushes ---------------------------------------------------------------
-
-    def listener(self, *, binary: bool) -> ConnectionListener:
-        """Return the listener for a request of this encoding."""
-        return ConnectionListener(self, binary=binary)
 
     def listen(self, subscription: Subscription, *, binary: bool) -> None:
         """Receive pushes for a subscription; all use the encoding set last."""
@@ -313,9 +272,8 @@ class WebSocketConnection:
     def close_slow(self) -> None:
         """Close it because it misses a push."""
         if not self._closed:
-            self._closed = True
             self._forget_pushes()
-            self._drop(TOO_SLOW, "The subscriber does not read its messages.")
+            self.close(TOO_SLOW)
 
     def _is_full(self) -> bool:
         """Return True if more pushes are queued than allowed."""

@@ -29,7 +29,6 @@ from zaqarserver.identity.auth import (
     MAX_PROJECT,
     Authenticator,
     ClientIds,
-    Identity,
     is_loopback_host,
 )
 from zaqarserver.notify.websocket import Hub
@@ -37,9 +36,14 @@ from zaqarserver.operations import BoundOperation, admit, bind, run
 from zaqarserver.operations.context import Context, Server
 from zaqarserver.operations.fields import Fields
 from zaqarserver.storage.subscriptions import Subscription, SubscriptionDelete
+from zaqarserver.websocket.authentication import Callers, LoginEnded
 from zaqarserver.websocket.binary import text_of_binary
-from zaqarserver.websocket.callers import Callers, LoginEnded
 from zaqarserver.websocket.connection import (
+    ANONYMOUS,
+    EXPIRED,
+    IDLE,
+    OVER_QUOTA,
+    RESTART,
     ConnectionEnded,
     ConnectionListener,
     Message,
@@ -47,6 +51,7 @@ from zaqarserver.websocket.connection import (
     WebSocketConnection,
 )
 from zaqarserver.websocket.frames import (
+    AUTHENTICATE,
     EMPTY,
     NO_ECHO,
     REQUEST_ID,
@@ -57,10 +62,11 @@ from zaqarserver.websocket.frames import (
     envelope,
     error_body,
     masked,
+    read_request,
+    read_values,
 )
+from zaqarserver.websocket.limits import SocketQuota
 from zaqarserver.websocket.protocol import DRAINING, TRANSPORT
-from zaqarserver.websocket.reading import read_request, read_values
-from zaqarserver.websocket.socket_quota import SocketQuota
 
 LOG = logging.getLogger(__name__)
 
@@ -173,7 +179,7 @@ class FrameEdge:
             The number of closed connections.
         """
         since = time.monotonic() - older_than
-        return sum(one.close_if_idle(since) for one in list(self._connections))
+        return self._close_where(IDLE, lambda one: one.is_idle(since))
 
     def close_anonymous(self, older_than: float) -> int:
         """Close connections that have not authenticated.
@@ -188,13 +194,19 @@ class FrameEdge:
         if not self._callers.must_authenticate:
             return 0
         since = time.monotonic() - older_than
-        return sum(one.close_if_anonymous(since) for one in list(self._connections))
+        return self._close_where(ANONYMOUS, lambda one: one.is_anonymous(since))
 
     def restart_listeners(self) -> None:
         """Close connections whose subscriptions other servers have removed."""
-        for connection in list(self._connections):
-            if connection.listens():
-                connection.restart()
+        self._close_where(RESTART, WebSocketConnection.listens)
+
+    def _close_where(
+        self, reason: tuple[int, str], wanted: Callable[[WebSocketConnection], bool]
+    ) -> int:
+        found = [one for one in self._connections if wanted(one) and not one.is_closed]
+        for connection in found:
+            connection.close(reason)
+        return len(found)
 
     async def _unsubscribe(self, subscriptions: Sequence[Subscription]) -> None:
         """Delete push subscriptions of a connection."""
@@ -228,66 +240,46 @@ class FrameEdge:
                 answer(repeated, error.status, error.body), binary=binary
             )
             return
+        request.binary = binary
         allocation = connection.memory.allocate(size)
-        work = self._serve_request(connection, request, allocation, binary=binary)
+        work = self._serve_request(connection, request, allocation)
         # Frames after an authenticate wait for its result.
-        if REQUEST_ID in request.headers and request.action != "authenticate":
+        if REQUEST_ID in request.headers and request.action != AUTHENTICATE:
             await connection.run_concurrently(work)
         else:
             await work
 
     async def _serve_request(
-        self,
-        connection: WebSocketConnection,
-        request: Request,
-        allocation: Allocation,
-        *,
-        binary: bool,
+        self, connection: WebSocketConnection, request: Request, allocation: Allocation
     ) -> None:
         started = time.perf_counter()
         own_id = request.headers.get(REQUEST_ID)
         # The log uses the client's own request id, if it is safe to log.
-        named = bool(own_id and _LOGGABLE.fullmatch(own_id))
-        request_id = str(own_id) if named else new_request_id()
-        request_id_var.set(request_id)
+        named = own_id and _LOGGABLE.fullmatch(own_id)
+        request.id = str(own_id) if named else new_request_id()
+        request_id_var.set(request.id)
         with connection.answering(), allocation:
             await connection.turn()
-            status, text = await self._answer(
-                connection, request, request_id, allocation, binary=binary
-            )
+            if request.action == AUTHENTICATE:
+                status, body = await self._authenticate(connection, request)
+                repeated = echo(b'"authenticate"', EMPTY, EMPTY)
+            else:
+                status, body = await self._run(connection, request, allocation)
+                repeated = request.echo()
+            text = answer(repeated, status, body, own_id)
             try:
-                await connection.send(text, binary=binary)
+                await connection.send(text, binary=request.binary)
             except ConnectionError:
                 if request.undo is not None:
                     await request.undo()
                 raise
             if connection.login.is_invalid:
-                connection.expire()
+                connection.close(EXPIRED)
             elif connection.socket_quota.is_refused:
-                connection.close_over_quota()
+                connection.close(OVER_QUOTA)
         self._metrics.count_request(
             "websocket", request.action, status, time.perf_counter() - started
         )
-
-    async def _answer(
-        self,
-        connection: WebSocketConnection,
-        request: Request,
-        request_id: str,
-        allocation: Allocation,
-        *,
-        binary: bool,
-    ) -> tuple[int, bytes]:
-        """Return the status and text of the answer."""
-        if request.action == "authenticate":
-            status, body = await self._authenticate(connection, request)
-            repeated = echo(b'"authenticate"', EMPTY, EMPTY)
-        else:
-            status, body = await self._run(
-                connection, request, request_id, allocation, binary=binary
-            )
-            repeated = request.echo()
-        return status, answer(repeated, status, body, request.headers.get(REQUEST_ID))
 
     async def _authenticate(
         self, connection: WebSocketConnection, request: Request
@@ -305,26 +297,14 @@ class FrameEdge:
         return status, body
 
     async def _run(
-        self,
-        connection: WebSocketConnection,
-        request: Request,
-        request_id: str,
-        allocation: Allocation,
-        *,
-        binary: bool,
+        self, connection: WebSocketConnection, request: Request, allocation: Allocation
     ) -> tuple[int, Any]:
         operation = self._operations[request.action]
         try:
             # Types first: a malformed frame is refused before anything else.
             values = read_values(operation, request.body or EMPTY)
-            client_id = self._client_id(request)
-            identity = await self._identify(connection, request, operation, values)
-            listener = connection.listener(binary=binary)
-            topics = operation.row.topics
-            context = self._context(
-                client_id, identity, request_id, listener, topics=topics
-            )
-            connection.socket_quota.take(identity.project)
+            context = await self._context(connection, request, operation, values)
+            connection.socket_quota.take(context.project)
             admit(operation, context)
             result = await run(operation, context, values, allocation)
             request.undo = operation.undo(context, values, result)
@@ -340,42 +320,29 @@ class FrameEdge:
             return error.status, {"exception": error.public, "error": error.public}
         except Exception:
             LOG.exception("request failed")
-            return 500, {"exception": request_id, "error": "Unexpected error."}
+            return 500, {"exception": request.id, "error": "Unexpected error."}
         return reply.status, reply.body
 
-    async def _identify(
+    async def _context(
         self,
         connection: WebSocketConnection,
         request: Request,
         operation: BoundOperation,
         values: Fields,
-    ) -> Identity:
+    ) -> Context:
+        try:
+            client_id = self._client_ids.normalise(request.headers["Client-ID"])
+        except BadRequest as error:
+            # Clients of this transport look for this text.
+            raise FrameError(
+                400, error.description, "badly formed hexadecimal UUID string"
+            ) from None
         try:
             identity = await self._callers.identify(request, operation, values)
         except LoginEnded:
             connection.login.invalidate(request.proofs)
             raise
         connection.last_admitted = time.monotonic()
-        return identity
-
-    def _client_id(self, request: Request) -> str:
-        try:
-            return self._client_ids.normalise(request.headers["Client-ID"])
-        except BadRequest as error:
-            # Clients of this transport look for this text.
-            raise FrameError(
-                400, error.description, "badly formed hexadecimal UUID string"
-            ) from None
-
-    def _context(
-        self,
-        client_id: str,
-        identity: Identity,
-        request_id: str,
-        listener: ConnectionListener,
-        *,
-        topics: bool,
-    ) -> Context:
         if len(identity.project) > MAX_PROJECT:
             raise BadRequest(f"A project id has at most {MAX_PROJECT} characters.")
         return Context(
@@ -383,11 +350,11 @@ class FrameEdge:
             identity.project,
             client_id,
             self._clock.now(),
-            request_id,
+            request.id,
             identity.roles,
             identity.user_id,
-            listener,
+            ConnectionListener(connection, binary=request.binary),
             identity.token,
-            topics,
+            operation.row.topics,
             self._clock.ahead(),
         )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from zaqarserver.errors import BadRequest, RequestError, TooManyRequests
 from zaqarserver.identity.auth import Headers
+from zaqarserver.operations import Body, BoundOperation
+from zaqarserver.operations.fields import Fields
 from zaqarserver.operations.readers import check_json
 
 EMPTY = b"{}"
+#: The action that is no operation.
+AUTHENTICATE = "authenticate"
 #: The header with the client's own id of a request.
 REQUEST_ID = "X-Request-ID"
 #: The headers that must be texts (``websocket-v2`` section 3).
@@ -70,10 +74,15 @@ class Request:
         headers: The headers as sent.
         body: The body's JSON text; empty if the frame had none.
         proofs: The credentials of the connection's login when the frame arrived.
+        binary: True if the frame is MessagePack, and so its answer.
+        id: The request id for logs, set when the request is served.
         undo: Reverses the operation if its answer cannot be sent.
     """
 
-    __slots__ = ("_headers_text", "action", "body", "headers", "proofs", "undo")
+    __slots__ = (
+        *("_headers_text", "action", "binary", "body", "headers", "id", "proofs"),
+        "undo",
+    )
 
     def __init__(
         self,
@@ -83,6 +92,8 @@ class Request:
         body: bytes,
         proofs: Headers | None = None,
     ) -> None:
+        self.binary = False
+        self.id = ""
         self.action = action
         self.headers = headers
         self.body = body
@@ -223,3 +234,70 @@ def explain(error: Exception) -> FrameError:
             known = 'Bad request. The value of the "ttl" field must be a int.'
             return FrameError(400, known, known)
     return schema_error(text)
+
+
+def needed_headers(request: Request) -> tuple[str, ...]:
+    """Return the headers that a frame must have."""
+    if request.action == AUTHENTICATE:
+        return "X-Project-ID", "X-Auth-Token"
+    if request.proofs is None or "X-Project-ID" in request.headers:
+        return "X-Project-ID", "Client-ID"
+    # A frame without X-Project-ID cannot match the login: 403, not 400.
+    return ("Client-ID",)
+
+
+def read_request(
+    action_text: bytes,
+    headers: bytes,
+    body: bytes,
+    proofs: Headers | None,
+    operations: Mapping[str, BoundOperation],
+) -> Request:
+    """Return the request of an envelope.
+
+    Args:
+        action_text: The JSON text of its action.
+        headers: The JSON text of its headers.
+        body: The JSON text of its body, or empty.
+        proofs: The credentials of the connection's login, if any.
+        operations: The actions except ``authenticate``, by name.
+
+    Raises:
+        FrameError: It is not a valid request.
+    """
+    action = msgspec.json.decode(action_text)
+    operation = operations.get(action) if isinstance(action, str) else None
+    if operation is None and action != AUTHENTICATE:
+        raise FrameError(400, f"{action} is not a valid action")
+    request = Request(action, decode_headers(headers), headers, body, proofs)
+    if operation is not None:
+        may_lack = operation.row.frame_body is Body.OPTIONAL
+        if not body.startswith(b"{") and (body or not may_lack):
+            raise schema_error("body: an object is needed")
+    for name in needed_headers(request):
+        if not isinstance(request.headers.get(name), str):
+            raise schema_error(f"headers: {name} is needed, a text")
+    return request
+
+
+def read_values(operation: BoundOperation, body: bytes) -> Fields:
+    """Return the arguments of an operation, each of its type.
+
+    Raises:
+        BadRequest: They have too many bytes.
+        FrameError: They are malformed.
+    """
+    try:
+        operation.check_count(body)
+        values = operation.frame.read(body)
+        if operation.sized is not None:
+            size = size_of(body, operation.sized)
+            if size > operation.max_body:
+                raise BadRequest(
+                    f"{operation.sized} may have at most {operation.max_body} bytes."
+                )
+            if operation.measured:
+                values["size"] = size
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise explain(error) from None
+    return operation.row.fields(**values)
