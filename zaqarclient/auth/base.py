@@ -104,10 +104,7 @@ class AuthBackend(abc.ABC):
         """Return whether the endpoint can be found without being given."""
         return session is not None
 
-    def websocket_endpoint(
-        self,
-        session: Any,  # noqa: ARG002 - for those that have a catalog
-    ) -> str | None:
+    def websocket_endpoint(self, session: Any) -> str | None:
         """Return where the catalog has the service's WebSocket, or None.
 
         Args:
@@ -205,11 +202,7 @@ class NoAuth(AuthBackend):
 
     sends_token = False
 
-    def authenticate(
-        self,
-        api_version: object,  # noqa: ARG002 - the same for every version
-        request: Request,
-    ) -> Request:
+    def authenticate(self, api_version: object, request: Request) -> Request:
         """Name the project, and take the endpoint from the session if need be."""
         request.headers["X-Project-Id"] = self.project_id() or NOAUTH_PROJECT
         roles = self.option("roles")

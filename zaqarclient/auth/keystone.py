@@ -75,11 +75,7 @@ class KeystoneAuth(base.AuthBackend):
         """Return whether the endpoint can be found without being given."""
         return session is not None or self.option("auth_url", "auth_type") is not None
 
-    def authenticate(
-        self,
-        api_version: object,  # noqa: ARG002 - the same for every version
-        request: Request,
-    ) -> Request:
+    def authenticate(self, api_version: object, request: Request) -> Request:
         """Add the token, the project and, if missing, the endpoint.
 
         Raises:

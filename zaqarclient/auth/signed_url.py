@@ -254,11 +254,7 @@ class SignedURLAuth(base.AuthBackend):
 
     sends_token = False
 
-    def authenticate(
-        self,
-        api_version: object,  # noqa: ARG002 - the same for every version
-        request: Request,
-    ) -> Request:
+    def authenticate(self, api_version: object, request: Request) -> Request:
         """Add the signature headers.
 
         Raises:

@@ -208,15 +208,12 @@ def signed_client(
     return signed.SignedClient(signed.read(text), session, conf)
 
 
-def noauth_opts(project: str | None, roles: str | None) -> dict[str, Any]:
-    """Return the ``auth_opts`` for a server without authentication."""
-    options = {"os_project_id": project or DEFAULT_NOAUTH_PROJECT, "os_roles": roles}
-    return {"backend": "noauth", "options": options}
-
-
 def _noauth_conf(config: dict[str, Any]) -> dict[str, Any]:
-    project, roles = config.get("queues_project_id"), config.get("queues_roles")
-    return {"auth_opts": noauth_opts(project, roles)}
+    options = {
+        "os_project_id": config.get("queues_project_id"),
+        "os_roles": config.get("queues_roles"),
+    }
+    return {"auth_opts": {"backend": "noauth", "options": options}}
 
 
 def _session(instance: Any) -> Any:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from zaqarclient.auth.base import is_true
 from zaqarclient.queues import cli
-from zaqarclient.queues.v2.cli.arguments import present
 from zaqarclient.shell import credentials
 from zaqarclient.version import __version__
 
@@ -162,18 +161,11 @@ class ClientManager:
         from zaqarclient.queues.v2 import client  # noqa: PLC0415 - only when needed
 
         settings = self._settings
+        auth_opts: dict[str, Any] = {"options": settings.options}
         endpoint = settings.endpoint
         if settings.auth is None:
+            auth_opts["backend"] = "noauth"
             endpoint = endpoint or DEFAULT_ENDPOINT
-            auth_opts = cli.noauth_opts(settings.project, settings.roles)
-        else:
-            options = present(
-                region_name=settings.region,
-                endpoint_type=settings.interface,
-                service_type=settings.service_type,
-                project_id=settings.project,
-            )
-            auth_opts = {"options": options}
         return client.Client(endpoint, 2, self._conf(auth_opts), self.session)
 
     def _conf(self, auth_opts: dict[str, Any]) -> dict[str, Any]:

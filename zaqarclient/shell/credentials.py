@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zaqarclient.errors import AuthenticationFailed
 from zaqarclient.queues import cli
+from zaqarclient.queues.v2.cli.arguments import present
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,22 +34,15 @@ class ConnectionSettings(NamedTuple):
         endpoint: The URL of the service; None to look it up in the catalog.
         verify: Whether, or against which CA file, certificates are checked.
         cert: The file of the client certificate, or files of it and its key.
-        region: The region of the service in the catalog; None for any.
-        interface: Its interface there, or several to try in turn; None for public.
-        service_type: What it is called there.
-        project: The project to name to a service that does not know it.
-        roles: The roles to claim without authentication.
+        options: The region, interface and type of the service in the catalog, and
+            the project and roles to name to it: options of the backend.
     """
 
     auth: Any
     endpoint: str | None
     verify: bool | str
     cert: str | tuple[str, str] | None
-    region: str | None
-    interface: str | list[str] | None
-    service_type: str
-    project: str | None
-    roles: str | None
+    options: dict[str, Any]
 
 
 def cloud_name(options: argparse.Namespace) -> str | None:
@@ -91,11 +85,13 @@ def _of_options(options: argparse.Namespace) -> ConnectionSettings:
         endpoint=options.os_queues_endpoint or options.os_endpoint,
         verify=False if options.insecure else (options.os_cacert or True),
         cert=(options.os_cert, key) if key else options.os_cert,
-        region=options.os_region_name,
-        interface=options.os_interface,
-        service_type=options.os_service_type or cli.API_NAME,
-        project=options.os_queues_project_id,
-        roles=options.os_queues_roles,
+        options=present(
+            region_name=options.os_region_name,
+            endpoint_type=options.os_interface,
+            service_type=options.os_service_type,
+            project_id=options.os_queues_project_id,
+            roles=options.os_queues_roles,
+        ),
     )
 
 
@@ -174,11 +170,13 @@ def _of_cloud(options: argparse.Namespace, name: str) -> ConnectionSettings:
             endpoint=found.get("queues_endpoint") or cloud.get_endpoint(cli.API_NAME),
             verify=True if verify is None else verify,
             cert=cert,
-            region=cloud.get_region_name(cli.API_NAME),
-            interface=cloud.get_interface(cli.API_NAME),
-            service_type=options.os_service_type or cli.API_NAME,
-            project=found.get("queues_project_id"),
-            roles=found.get("queues_roles"),
+            options=present(
+                region_name=cloud.get_region_name(cli.API_NAME),
+                endpoint_type=cloud.get_interface(cli.API_NAME),
+                service_type=options.os_service_type,
+                project_id=found.get("queues_project_id"),
+                roles=found.get("queues_roles"),
+            ),
         )
     except (exceptions.SDKException, auth_errors.ClientException) as error:
         raise AuthenticationFailed(f"cloud {name}: {error}") from error

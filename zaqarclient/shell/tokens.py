@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from zaqarclient.auth import base
+from zaqarclient.queues.v2.cli import client_id
 from zaqarclient.transport.request import service_root
 
 if TYPE_CHECKING:
@@ -152,11 +153,8 @@ class TokenFile:
 
 
 def directory() -> Path:
-    """Return the directory of the tokens, by the XDG rules."""
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    # The rules say: a relative path is to be ignored.
-    base = Path(cache) if Path(cache).is_absolute() else Path.home() / ".cache"
-    return base / "zaqarclient" / "tokens"
+    """Return the directory of the tokens."""
+    return client_id.directory("CACHE", ".cache") / "tokens"
 
 
 def forget_all() -> int:
@@ -263,15 +261,11 @@ class CachedTokenAuth(base.AuthBackend):
         self._project = project
         self._inner: base.Connection
 
-    def locates(self, session: Any) -> bool:  # noqa: ARG002 - of the interface
+    def locates(self, session: Any) -> bool:
         """Return that the endpoint is known: it is cached with the token."""
         return True
 
-    def authenticate(
-        self,
-        api_version: object,  # noqa: ARG002 - the same for every version
-        request: Request,
-    ) -> Request:
+    def authenticate(self, api_version: object, request: Request) -> Request:
         """Add the token, the endpoint and the connection.
 
         Raises:
@@ -298,7 +292,7 @@ class CachedTokenAuth(base.AuthBackend):
             token = self._request_token()
         return token
 
-    def renew(self, session: Any) -> None:  # noqa: ARG002 - it has its own
+    def renew(self, session: Any) -> None:
         """Replace a token that was refused."""
         self._request_token()
 

@@ -257,16 +257,20 @@ class _Displaying(Command):
             return super()._load_formatter_plugins()  # type: ignore[misc]  # of the cliff class beside this one
         return table(self.formatter_namespace)  # type: ignore[attr-defined]  # same
 
-    def _rendering(
-        self, parsed_args: argparse.Namespace, names: Sequence[str]
-    ) -> tuple[tuple[str, ...], Callable[[Any], Any]]:
-        """Return the column names and what prepares values, for the format."""
+    def produce_output(
+        self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any
+    ) -> int:
+        """Print the data, nested values as the format needs them."""
         chosen = parsed_args.formatter
-        terminal = is_terminal(self.app.stdout)
-        return (
-            tuple(output.column(name, chosen) for name in names),
-            output.renderer(chosen, terminal=terminal),
-        )
+        names = tuple(output.column(name, chosen) for name in column_names)
+        render = output.renderer(chosen, terminal=is_terminal(self.app.stdout))
+        shown = self.rendered(data, render)
+        status: int = super().produce_output(parsed_args, names, shown)  # type: ignore[misc]  # same
+        return status
+
+    def rendered(self, data: Any, render: Callable[[Any], Any]) -> Any:
+        """Return the data with each value rendered."""
+        return tuple(map(render, data))
 
 
 class Lister(_Displaying, CliffLister):
@@ -297,32 +301,15 @@ class Lister(_Displaying, CliffLister):
         if pages.next_marker:
             self.hint(f"Next page: --marker {pages.next_marker} (or --all)")
 
-    def produce_output(
-        self,
-        parsed_args: argparse.Namespace,
-        column_names: Sequence[str],
-        data: Iterable[Sequence[Any]],
-    ) -> int:
-        """Print the rows, nested values as the format needs them."""
-        names, render = self._rendering(parsed_args, column_names)
-        rows = (tuple(map(render, row)) for row in data)
-        return super().produce_output(parsed_args, names, rows)
+    def rendered(self, data: Any, render: Callable[[Any], Any]) -> Any:
+        """Return an iterator over the rows, each with its values rendered."""
+        return (tuple(map(render, row)) for row in data)
 
 
 class ShowOne(_Displaying, CliffShowOne):
     """A command that prints the fields of one thing."""
 
     cliff = ("cliff.show", "ShowOne")
-
-    def produce_output(
-        self,
-        parsed_args: argparse.Namespace,
-        column_names: Sequence[str],
-        data: Sequence[Any],
-    ) -> int:
-        """Print the fields, nested values as the format needs them."""
-        names, render = self._rendering(parsed_args, column_names)
-        return super().produce_output(parsed_args, names, tuple(map(render, data)))
 
 
 def values_of(item: Any, columns: Columns) -> tuple[Any, ...]:

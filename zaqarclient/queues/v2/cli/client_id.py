@@ -13,12 +13,22 @@ from pathlib import Path
 LOG = logging.getLogger("zaqarclient.cli")
 
 
+def directory(kind: str, default: str) -> Path:
+    """Return the directory of this user's files of a kind, by the XDG rules.
+
+    Args:
+        kind: ``STATE`` or ``CACHE``.
+        default: The one below the home directory, if the environment names none.
+    """
+    named = os.environ.get(f"XDG_{kind}_HOME", "")
+    # By the rules a relative path is ignored.
+    base = Path(named) if Path(named).is_absolute() else Path.home() / default
+    return base / "zaqarclient"
+
+
 def path() -> Path:
-    """Return the file that holds the id, by the XDG rules."""
-    state = os.environ.get("XDG_STATE_HOME", "")
-    # The rules say: a relative path is to be ignored.
-    base = Path(state) if Path(state).is_absolute() else Path.home() / ".local/state"
-    return base / "zaqarclient" / "client-id"
+    """Return the file that holds the id."""
+    return directory("STATE", ".local/state") / "client-id"
 
 
 def persistent() -> str:

@@ -110,10 +110,7 @@ class CreateSignedUrl(ShowOne):
         return tuple(shown), tuple(shown.values())
 
     def produce_output(
-        self,
-        parsed_args: argparse.Namespace,
-        column_names: Sequence[str],
-        data: Sequence[Any],
+        self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any
     ) -> int:
         """Print the parts, or one line with ``--output``."""
         if not parsed_args.output:
