@@ -4,8 +4,9 @@ Each round measures all scenarios one after another; the figures are medians
 over the rounds, so that a busy moment of the machine spoils none of them. Two
 scenarios do nothing: ``head-ping`` (no body, no store) and ``post-nothing`` (a
 POST that takes the whole way of a request, with routing, authentication, field
-checks and policy, and then has no work). The ratios to them say what the store
-adds, whatever the machine.
+checks and policy, and then has no work). A third, ``bare``, posts to another server,
+``bare.py``, which answers without looking. The ratios to them say what the store, or
+all of the server, adds, whatever the machine.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvloop
-from process import Server, cpu_seconds, running_server
+from process import Server, cpu_seconds, running_bare, running_server
 from traffic import Crowd, LoadError, Request, Script, Target, Timings, repeated
 
-NOTHING = ("head-ping", "post-nothing")
+BARE = "bare"
+NOTHING = ("head-ping", "post-nothing", BARE)
 SCENARIOS = (*NOTHING, "post", "cycle", "list")
 
 
@@ -114,38 +116,64 @@ class Workload:
             yield request("cycle: delete", "DELETE", href, 204)
 
 
+class Bench:
+    """Connections to one server, and what they do there."""
+
+    def __init__(self, server: Server, crowd: Crowd, workload: Workload) -> None:
+        self._server = server
+        self.crowd = crowd
+        self.workload = workload
+
+    @classmethod
+    async def connect(cls, server: Server, args: argparse.Namespace) -> Bench:
+        """Open the connections."""
+        headers = {"Client-ID": str(uuid.uuid4()), "X-Project-ID": args.project}
+        if args.token:
+            headers["X-Auth-Token"] = args.token
+        target = Target(server.url, headers)
+        crowd = await Crowd.connect(target, args.connections)
+        return cls(server, crowd, Workload(target, args.body_bytes))
+
+    async def run(self, scenario: str, seconds: float) -> tuple[Timings, float | None]:
+        """Run a scenario; return its timings and the server's CPU seconds."""
+        path = self.workload.queue()
+        if scenario == "list":
+            await self.crowd.once(*self.workload.seeding(path, 100))
+        pid = self._server.pid
+        before = cpu_seconds(pid) if pid else None
+        timings = await self.crowd.run(self.workload.script(scenario, path), seconds)
+        if pid and before is not None:
+            return timings, cpu_seconds(pid) - before
+        return timings, None
+
+
 async def measure(
-    args: argparse.Namespace, server: Server, target: Target
+    args: argparse.Namespace, server: Server, bare: Server | None
 ) -> tuple[dict[str, Figures], float]:
     """Run all rounds.
 
     Returns:
         The figures by scenario, and which part of one core this program used.
     """
-    crowd = await Crowd.connect(target, args.connections)
-    workload = Workload(target, args.body_bytes)
+    bench = await Bench.connect(server, args)
+    benches = {BARE: await Bench.connect(bare, args)} if bare else {}
     figures = {scenario: Figures() for scenario in args.scenarios}
     try:
         own, start = time.process_time(), time.perf_counter()
         # Round 0 warms up and is not counted.
         for turn in range(args.rounds + 1):
             for scenario in args.scenarios:
-                path = workload.queue()
-                if scenario == "list":
-                    await crowd.once(*workload.seeding(path, 100))
                 seconds = args.seconds if turn else min(0.5, args.seconds)
-                before = cpu_seconds(server.pid) if server.pid else None
-                timings = await crowd.run(workload.script(scenario, path), seconds)
-                spent = None
-                if server.pid and before is not None:
-                    spent = cpu_seconds(server.pid) - before
+                where = benches.get(scenario, bench)
+                timings, spent = await where.run(scenario, seconds)
                 if turn:
                     figures[scenario].add(timings, spent)
         share = (time.process_time() - own) / (time.perf_counter() - start)
         if args.url:
-            await crowd.once(*workload.cleaning())
+            await bench.crowd.once(*bench.workload.cleaning())
     finally:
-        crowd.close()
+        for one in (bench, *benches.values()):
+            one.crowd.close()
     return figures, share
 
 
@@ -185,7 +213,7 @@ def table(rows: dict[str, dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of a table for people."""
     yield (
         f"{'scenario':<14}{'requests/s':>11}{'p50 ms':>8}{'p99 ms':>8}"
-        f"{'CPU µs':>8}{'x head':>8}{'x post':>8}"
+        f"{'CPU µs':>8}{'x head':>8}{'x post':>8}{'x bare':>8}"
     )
     for name, row in rows.items():
         latency = row["latency_ms"]
@@ -194,12 +222,17 @@ def table(rows: dict[str, dict[str, Any]]) -> Iterator[str]:
             f"{name:<14}{row['requests_per_second']:>11,.0f}"
             + (f"{alone['p50']:>8.2f}{alone['p99']:>8.2f}" if alone else " " * 16)
             + (f"{row['server_cpu_us']:>8.1f}" if "server_cpu_us" in row else "")
-            + "".join(f"{row['ratio'][base]:>8.2f}" for base in row.get("ratio", ()))
+            + "".join(_ratio(row, base) for base in NOTHING)
         )
         if alone is None:
             for label, values in latency.items():
                 short = "  " + label.split(": ")[-1]
                 yield f"{short:<25}{values['p50']:>8.2f}{values['p99']:>8.2f}"
+
+
+def _ratio(row: dict[str, Any], base: str) -> str:
+    ratio = row.get("ratio", {}).get(base)
+    return " " * 8 if ratio is None else f"{ratio:>8.2f}"
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -215,7 +248,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     option("--seconds", type=float, default=2, help="of each measurement, default: 2")
     option("--rounds", type=int, default=5, help="default: %(default)s")
     option("--body-bytes", type=int, default=200, help="default: %(default)s")
-    option("--scenarios", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
+    option("--scenarios", nargs="+", choices=SCENARIOS, help="default: all")
     option("--project", default="benchmark", help="sent as X-Project-ID")
     option("--token", help="sent as X-Auth-Token")
     option("--json", action="store_true", help="print a JSON document")
@@ -223,21 +256,23 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     for name in ("connections", "seconds", "rounds"):
         if getattr(args, name) <= 0:
             parser.error(f"--{name} must be above 0")
+    # Another machine is not compared with this one.
+    args.scenarios = args.scenarios or [
+        one for one in SCENARIOS if one != BARE or not args.url
+    ]
     return args
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print; return the exit status."""
     args = parse(arguments)
-    headers = {"Client-ID": str(uuid.uuid4()), "X-Project-ID": args.project}
-    if args.token:
-        headers["X-Auth-Token"] = args.token
     given = Server(args.url, args.server_pid) if args.url else None
     try:
         with contextlib.ExitStack() as stack:
             server = given or stack.enter_context(running_server(args.store_dir))
-            target = Target(server.url, headers)
-            figures, share = uvloop.run(measure(args, server, target))
+            wants_bare = BARE in args.scenarios
+            bare = stack.enter_context(running_bare()) if wants_bare else None
+            figures, share = uvloop.run(measure(args, server, bare))
     except LoadError as error:
         print(f"load: {error}", file=sys.stderr)
         return 1

@@ -126,3 +126,26 @@ def running_server(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@contextlib.contextmanager
+def running_bare() -> Iterator[Server]:
+    """Run ``bare.py``, which does as little as a server can."""
+    port = _free_port()
+    program = Path(__file__).with_name("bare.py")
+    process = subprocess.Popen([sys.executable, str(program), str(port)])
+    try:
+        deadline = time.monotonic() + _START_SECONDS
+        while not _listens(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise LoadError("the bare server did not start")
+            time.sleep(0.02)
+        yield Server(f"http://127.0.0.1:{port}", process.pid)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

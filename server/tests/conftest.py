@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import falcon.testing
-import msgspec
 import pytest
 from oslo_config import cfg
 from page_sizes import LOOKS, small
 from redis_service import RedisServer
+from rest_callers import Answer, ConnectionCaller, RestCaller
 from zaqarserver import config
 from zaqarserver.clock import Clock
 from zaqarserver.common.metrics import Metrics
-from zaqarserver.http import make_app
+from zaqarserver.http import RestEdge
 from zaqarserver.identity.auth import NoAuth
 from zaqarserver.identity.policy import RulePolicy
 from zaqarserver.operations.context import Server
@@ -32,22 +31,15 @@ OTHER_CLIENT = "11111111-2222-3333-4444-555555555555"
 PROJECT = "4f2a"
 
 
-class Answer(msgspec.Struct):
-    """A REST answer."""
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.content)
-
-
 class Api:
     """A server in this process; ``now`` is its clock."""
 
-    def __init__(self, conf: cfg.ConfigOpts, settings: Settings) -> None:
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        settings: Settings,
+        caller: type[RestCaller] = ConnectionCaller,
+    ) -> None:
         stages = load_pipeline(conf.storage.message_pipeline, conf.transport)
         self.now = 1_000_000.0
         self.loop = asyncio.new_event_loop()
@@ -62,14 +54,7 @@ class Api:
             quotas=quotas_of(conf),
             clock=Clock(*[lambda: self.now] * 2),
         )
-        self.app = make_app(self.server, NoAuth(), Metrics())
-        self._conductor = falcon.testing.ASGIConductor(self._serve)
-
-    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
-        # Headers come as iterators here; a server passes lists.
-        if scope["type"] == "http":
-            scope = {**scope, "headers": [tuple(pair) for pair in scope["headers"]]}
-        await self.app(scope, receive, send)
+        self._caller = caller(RestEdge(self.server, NoAuth(), Metrics()))
 
     def run(self, awaitable: Any) -> Any:
         return self.loop.run_until_complete(awaitable)
@@ -91,20 +76,11 @@ class Api:
     ) -> Answer:
         """Send one request; ``body`` as JSON, ``raw`` as it is."""
         sent = {"Client-ID": client, "X-Project-ID": project, **(headers or {})}
+        given = {
+            name: one.encode("latin-1") for name, one in sent.items() if one is not None
+        }
         data = json.dumps(body).encode() if body is not None else raw
-        path, _, query = path.partition("?")
-        result = self.run(
-            self._conductor.simulate_request(
-                method,
-                path,
-                query_string=query,
-                body=data,
-                headers={
-                    name: value for name, value in sent.items() if value is not None
-                },
-            )
-        )
-        return Answer(result.status_code, result.headers, result.content)
+        return self.run(self._caller.ask(method, path, given, data))
 
     def get(self, path: str, **kwargs: Any) -> Answer:
         return self.request("GET", path, **kwargs)
@@ -164,7 +140,13 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 
 @pytest.fixture
-def make_api(tmp_path: Path) -> Iterator[Callable[..., Api]]:
+def caller() -> type[RestCaller]:
+    """How requests reach the servers of ``make_api``."""
+    return ConnectionCaller
+
+
+@pytest.fixture
+def make_api(tmp_path: Path, caller: type[RestCaller]) -> Iterator[Callable[..., Api]]:
     """Make in-process servers with these settings, or lines of a configuration."""
     made: list[Api] = []
 
@@ -172,7 +154,7 @@ def make_api(tmp_path: Path) -> Iterator[Callable[..., Api]]:
         path = tmp_path / "zaqarserver.conf"
         path.write_text(options)
         conf = config.load(["--config-file", str(path)])
-        api = Api(conf, Settings(**settings))
+        api = Api(conf, Settings(**settings), caller)
         made.append(api)
         return api
 

@@ -6,11 +6,18 @@ import re
 import uuid
 
 import pytest
+from rest_callers import AsgiCaller, ConnectionCaller
 from zaqarserver.errors import Forbidden, Unavailable
 from zaqarserver.storage.sqlite import SQLiteStorage
 
 Q = "/v2/queues/orders"
 ERROR_KEYS = {"title", "description"}
+
+
+@pytest.fixture(params=[AsgiCaller, ConnectionCaller])
+def caller(request):
+    """Each test runs over a connection of our own, and over ASGI."""
+    return request.param
 
 
 def assert_error(answer, status, *fragments):

@@ -7,12 +7,11 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import falcon.testing
-import msgspec
+from rest_callers import Answer, AsgiCaller
 from zaqarserver import config
 from zaqarserver.clock import Clock
 from zaqarserver.common.metrics import Metrics
-from zaqarserver.http import make_app
+from zaqarserver.http import RestEdge
 from zaqarserver.identity.auth import Authenticator, NoAuth
 from zaqarserver.identity.policy import RulePolicy
 from zaqarserver.notify.websocket import Hub
@@ -33,14 +32,6 @@ T = TypeVar("T")
 #: Seconds of real time that an answer may take; a test that waits longer hangs.
 PATIENCE = 20.0
 STARTED = 1_000_000.0
-
-
-class HttpAnswer(msgspec.Struct):
-    """What came back for one REST request."""
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
 
 
 class Bench:
@@ -85,9 +76,9 @@ class Bench:
             clock=Clock(lambda: self.now + self.wall_ahead, self._clock),
         )
         door = authenticator or NoAuth()
-        self._app = make_app(self.server, door, Metrics())
+        edge = RestEdge(self.server, door, Metrics())
+        self._rest = AsgiCaller(edge)
         self.frames = FrameEdge(self.server, door, Metrics(), hub, "http://push")
-        self._conductor = falcon.testing.ASGIConductor(self._serve_http)
 
     def _pooled(self, home: Storage) -> PooledStorage:
         """Return a store that keeps its queues in pools."""
@@ -117,29 +108,18 @@ class Bench:
         self.run(self.storage.close())
         self._runner.close()
 
-    async def _serve_http(self, scope: Any, receive: Any, send: Any) -> None:
-        # Headers come as iterators here; a server passes lists.
-        if scope["type"] == "http":
-            scope = {**scope, "headers": [tuple(pair) for pair in scope["headers"]]}
-        await self._app(scope, receive, send)
-
     def http(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
-    ) -> HttpAnswer:
+    ) -> Answer:
         """Send one REST request; ``target`` is its path and query."""
         return self.run(self.ask(method, target, headers, body))
 
     async def ask(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
-    ) -> HttpAnswer:
+    ) -> Answer:
         """Do the same on the server's loop, beside other requests."""
-        path, _, query = target.partition("?")
-        # The conductor sends Latin-1; the server reads UTF-8.
-        sent = {name: text.encode().decode("latin-1") for name, text in headers.items()}
-        found = await self._conductor.simulate_request(
-            method, path, query_string=query, body=body, headers=sent
-        )
-        return HttpAnswer(found.status_code, found.headers, found.content)
+        sent = {name: text.encode() for name, text in headers.items()}
+        return await self._rest.ask(method, target, sent, body)
 
     def dial(self) -> Dialog:
         """Open a WebSocket connection."""

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from rest_callers import Answer as HttpAnswer
 from zaqarserver.operations import OPERATIONS
 from zaqarserver.operations.fields import RequestPart, members
 
-from .bench import HttpAnswer
 from .service import (
     CLASSES,
     NOT_FOUND,

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 import uvloop
 from zaqarserver.common.budget import Budget
+from zaqarserver.http.answers import Answer
 from zaqarserver.http.connection import HttpConnection
-from zaqarserver.http.exchange import EXCHANGE
 from zaqarserver.http.service import Service
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -29,7 +29,7 @@ class Bench:
         self.was_gone = False
         self._body = b"x" * size
         self.service = Service(
-            self._app,
+            self,
             lambda: None,
             Budget(),
             request_timeout=SECONDS,
@@ -37,17 +37,13 @@ class Bench:
             max_connections=9,
         )
 
-    async def _app(self, scope, _receive, send):
+    async def respond(self, request):
         self.began.set()
         await self.go_on.wait()
-        exchange = scope[EXCHANGE]
-        self.was_gone = exchange.is_gone
-        exchange.undo = self._undo
-        length = str(len(self._body)).encode()
-        headers = [(b"content-length", length)]
-        await send({"type": "http.response.start", "status": 201, "headers": headers})
-        await send({"type": "http.response.body", "body": self._body})
-        self.answered.set()
+        self.was_gone = request.is_gone
+        request.undo = self._undo
+        asyncio.get_running_loop().call_soon(self.answered.set)
+        return Answer(201, {"content-length": str(len(self._body))}, self._body)
 
     async def _undo(self):
         self.taken_back.set()

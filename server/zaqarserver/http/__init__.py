@@ -1,5 +1,5 @@
-"""The REST edge on Falcon: see :mod:`zaqarserver.http.edge`."""
+"""The REST edge and its connections: see :mod:`zaqarserver.http.edge`."""
 
-from zaqarserver.http.app import make_app
+from zaqarserver.http.edge import RestEdge
 
-__all__ = ["make_app"]
+__all__ = ["RestEdge"]

@@ -17,16 +17,13 @@ import struct
 
 from zaqarserver.common.budget import Account
 from zaqarserver.common.peers import has_unread, is_reset
-from zaqarserver.http.exchange import Exchange, Undo
-from zaqarserver.http.heads import Head, framing
-from zaqarserver.http.parsing import RequestParser
-from zaqarserver.http.refusals import BUSY, Refusal
+from zaqarserver.http.answers import BUSY, Answer, Refusal
+from zaqarserver.http.parsing import RequestParser, framing
+from zaqarserver.http.reading import Head, HttpRequest, Undo
 from zaqarserver.http.service import Service
 
 LOG = logging.getLogger(__name__)
 
-#: Bytes of a body that wait for the application before no more are read.
-HIGH_WATER = 65536
 #: Seconds that an idle connection has for one more request while the server drains.
 LINGER = 0.5
 #: Seconds that a peer has to close after the last answer.
@@ -61,7 +58,7 @@ class HttpConnection(asyncio.Protocol):
 
     transport: asyncio.Transport
     _account: Account
-    _exchange: Exchange
+    _request: HttpRequest
 
     def __init__(self, service: Service) -> None:
         self.phase = Phase.FRESH
@@ -84,10 +81,6 @@ class HttpConnection(asyncio.Protocol):
         service = self._service
         self.transport = transport
         self._socket = transport.get_extra_info("socket")
-        self._addresses = tuple(
-            name if isinstance(name, tuple) else None
-            for name in map(transport.get_extra_info, ("sockname", "peername"))
-        )
         # Full whenever the peer does not take all at once: so it is known how much
         # waits, and there is at most one answer in the transport.
         transport.set_write_buffer_limits(0)
@@ -120,20 +113,20 @@ class HttpConnection(asyncio.Protocol):
         """
         self._is_half = True
         if self.phase is Phase.BODY:
-            self._exchange.cut()
-            return not self._exchange.is_answered
+            self._request.cut()
+            return not self._request.is_answered
         return self.phase is Phase.ANSWER
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give back what was kept."""
         waits = self.phase is Phase.ANSWER or (
-            self.phase is Phase.BODY and not self._exchange.is_answered
+            self.phase is Phase.BODY and not self._request.is_answered
         )
         self._enter(Phase.GONE)
         self._is_broken = self._is_broken or exc is not None
         if waits:
             LOG.debug("a peer went away before its answer: %s", exc)
-            self._exchange.cut()
+            self._request.cut()
         self._leave()
 
     def _leave(self) -> None:
@@ -216,8 +209,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _may_read(self) -> bool:
         if self.phase is Phase.BODY:
-            exchange = self._exchange
-            return exchange.is_answered or len(exchange.unread) < HIGH_WATER
+            return self._request.takes_more
         return self.phase in (Phase.FRESH, Phase.HEAD, Phase.IDLE) and not self._is_full
 
     def _read(self, *, on: bool) -> None:
@@ -254,27 +246,28 @@ class HttpConnection(asyncio.Protocol):
         if body.has_body and service.budget.is_full:
             raise Refusal(503, "The server has too much to do now.", BUSY)
         self._body_bytes = 0
-        self._exchange = Exchange(
+        self._request = HttpRequest(
             self,
-            head.scope(*self._addresses),
+            head,
             keep_alive=keep_alive and head.version != "1.0",
             expects=body.expects,
         )
         self.phase = Phase.BODY  # within the time of the head
-        service.spawn(self._exchange.run(service.app))
+        task = self._loop.create_task(self._serve(self._request))
+        service.tasks.add(task)
         return body.length
 
     def on_body(self, part: bytes) -> None:
         """Take a part of the body, or drop it if it comes too late."""
-        if not self._exchange.is_answered:
+        if not self._request.is_answered:
             self._body_bytes += len(part)
-            self._exchange.feed(part)
+            self._request.feed(part)
 
     def on_end(self) -> None:
         """Wait for the answer, unless the head decided it."""
         self._enter(Phase.ANSWER)
-        self._exchange.complete()
-        if self._exchange.is_answered:
+        self._request.complete()
+        if self._request.is_answered:
             self._next()
 
     def on_websocket(self, head: Head, rest: bytes) -> None:
@@ -314,23 +307,36 @@ class HttpConnection(asyncio.Protocol):
         if self.phase is Phase.BODY:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def answer(self, exchange: Exchange, head: bytes, body: bytes) -> None:
+    async def _serve(self, request: HttpRequest) -> None:
+        """Have a request served, and send its answer."""
+        try:
+            self._answer(request, await self._service.edge.respond(request))
+        except Exception:
+            LOG.exception("a request could not be answered")
+            self.refuse(Refusal(500, "The server met an error."))
+        finally:
+            request.close()
+            # Not by a callback of the task, which would cost a turn of the loop.
+            self._service.tasks.discard(asyncio.current_task())
+
+    def _answer(self, request: HttpRequest, answer: Answer) -> None:
         """Send the answer, and go on with the next request."""
-        exchange.is_answered = True
-        undo = exchange.undo
-        if self.phase is Phase.GONE or (undo is not None and self.is_gone):
+        undo = request.undo
+        if request.is_answered or (
+            self.phase is Phase.GONE or (undo is not None and self.is_gone)
+        ):
+            request.is_answered = True
             self._take_back(undo)
             return
         # Whether the body comes that was held back, the peer alone knows.
         last = (
-            not exchange.keep_alive
-            or exchange.expects
+            not request.keep_alive
+            or request.expects
             or self._service.draining
             or (self._is_half and not self._inbox)
         )
-        if last:
-            head += b"Connection: close\r\n"
-        head += b"\r\n"
+        head, body = answer.head(last=last), answer.body
+        request.is_answered = True
         if len(body) < _SMALL:
             self.transport.write(head + body)
         else:
@@ -371,11 +377,12 @@ class HttpConnection(asyncio.Protocol):
             return
         answered = False
         if self.phase in (Phase.BODY, Phase.ANSWER):
-            answered = self._exchange.is_answered
-            self._exchange.is_answered = True
-            self._exchange.cut()
+            answered = self._request.is_answered
+            self._request.is_answered = True
+            self._request.cut()
         if not answered:
-            self.transport.write(refusal.page())
+            page = refusal.answer()
+            self.transport.write(page.head(last=True) + page.body)
         self._close(at_once=self._is_half)
 
     def _close(self, *, at_once: bool) -> None:

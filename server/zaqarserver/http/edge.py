@@ -1,8 +1,8 @@
 """The REST edge: from a request to one operation and back (``rest-v2`` section 1).
 
-Who asks was found out at the gate. The edge finds the row, checks what every
-request needs in the order of ``rest-v2`` 1.9, lifts path, query and body into the
-row's fields, and maps errors to answers. It holds no rule of an operation.
+It finds out who asks, finds the row, checks what every request needs in the order of
+``rest-v2`` 1.9, lifts path, query and body into the row's fields, and maps errors to
+answers. It holds no rule of an operation, and knows nothing of connections.
 """
 
 from __future__ import annotations
@@ -11,176 +11,176 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import falcon.asgi
-
+from zaqarserver.common.log import request_id_var
 from zaqarserver.common.metrics import Metrics
-from zaqarserver.errors import BadRequest
-from zaqarserver.http.exchange import EXCHANGE, Exchange
+from zaqarserver.errors import BadRequest, NotFound
+from zaqarserver.http.answers import Answer, Cors, answer_of, error_reply, is_preflight
 from zaqarserver.http.reading import (
+    RestRequest,
     check_accept,
     check_length,
     read_query,
     read_values,
 )
-from zaqarserver.http.replies import (
-    MethodNotAllowed,
-    error_reply,
-    write,
-)
+from zaqarserver.http.routes import Route, Routes, pages, show
 from zaqarserver.identity.auth import (
     MAX_PROJECT,
     Authenticator,
     ClientIds,
+    Identity,
+    header_text,
 )
-from zaqarserver.operations import BoundOperation, Reply, admit, run
+from zaqarserver.operations import BoundOperation, Reply, admit, bind, run
 from zaqarserver.operations.context import Context, Server
 from zaqarserver.operations.fields import check_name
+from zaqarserver.operations.sharing import is_open
+from zaqarserver.operations.signing import Signature
 
 #: Bytes of the query that the head of an answer shows at most.
 MAX_SHOWN_QUERY = 1024
-_SOURCES = ("queue", "topic")
-
-
-class Route:
-    """One path with the operations behind its methods."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        # What the path names: a queue, a topic, or neither.
-        self.source = next((one for one in _SOURCES if f"{{{one}_name}}" in path), "")
-        self.is_home = path == "/v2/"
-        self.topics = False
-        self._rows: dict[str, BoundOperation] = {}
-        self._special: dict[str, list[tuple[str, BoundOperation]]] = {}
-
-    def add(self, operation: BoundOperation) -> None:
-        """Put an operation behind its method."""
-        row = operation.row
-        self.topics = row.topics
-        # HEAD asks for what GET answers, without its body.
-        for method in ("GET", "HEAD") if row.method == "GET" else (row.method,):
-            if row.when is not None:
-                self._special.setdefault(method, []).append((row.when, operation))
-            else:
-                self._rows[method] = operation
-
-    @property
-    def allow(self) -> str:
-        """The value of the ``Allow`` header."""
-        return ", ".join([*sorted(self._rows), "OPTIONS"])
-
-    def find(self, method: str, query: Mapping[str, Any]) -> BoundOperation:
-        """Return the operation of a request.
-
-        Raises:
-            MethodNotAllowed: The path has none for this method.
-        """
-        for name, operation in self._special.get(method, ()):
-            if name in query:
-                return operation
-        try:
-            return self._rows[method]
-        except KeyError:
-            raise MethodNotAllowed from None
+_HOME = b"application/json-home"
+_SIGNED_PARTS = (
+    b"url-paths",
+    b"url-methods",
+    b"x-project-id",
+    b"url-expires",
+    b"url-signature",
+)
 
 
 class RestEdge:
-    """Serves the operations over HTTP."""
+    """Serves the operations over HTTP.
+
+    Args:
+        server: The parts of the server.
+        authenticator: Says who callers are.
+        metrics: Counts requests.
+        cors: Lets web pages in; without it browsers keep them out.
+    """
 
     def __init__(
         self,
         server: Server,
         authenticator: Authenticator,
         metrics: Metrics,
+        cors: Cors | None = None,
     ) -> None:
         self._server = server
         self._authenticator = authenticator
         self._client_ids = ClientIds(server.settings)
         self._metrics = metrics
+        self._cors = cors
         self._clock = server.clock
+        self._routes = Routes(bind(server.settings).values())
+        self._pages = pages(metrics)
 
-    # -- one request ---------------------------------------------------------
+    async def respond(self, request: RestRequest) -> Answer:
+        """Serve a request, whatever it is."""
+        request_id_var.set(request.id)
+        page = self._pages.get(request.path)
+        reply = await self._serve(request) if page is None else show(page, request)
+        answer = answer_of(reply, request.id)
+        if request.method == "HEAD":
+            answer.body = b""
+        if self._cors is not None:
+            self._cors.apply(request.method, request.headers, answer)
+        return answer
 
-    async def respond(
-        self,
-        route: Route,
-        method: str,
-        request: falcon.asgi.Request,
-        response: falcon.asgi.Response,
-        path: dict[str, str],
-    ) -> None:
-        """Serve one request that matched a path."""
-        with self._server.budget.allocate() as request.context.lease:
-            await self._respond(route, method, request, response, path)
-
-    async def _respond(
-        self,
-        route: Route,
-        method: str,
-        request: falcon.asgi.Request,
-        response: falcon.asgi.Response,
-        path: dict[str, str],
-    ) -> None:
+    async def _serve(self, request: RestRequest) -> Reply:
+        """Serve all that is not a page."""
         started = time.perf_counter()
-        name = "other"
+        name, allow = "other", ""
         try:
-            query = read_query(request)
-            context = await self._admit(route, request, path)
-            operation = route.find(method, query)
+            request.check_headers()
+            identity = await self._authenticate(request)
+            route, path = self._routes.find(request.path)
+            allow = route.allow
+            if request.method == "OPTIONS":
+                return Reply(200, None, {"Allow": allow})
+            query = read_query(request.query)
+            context = await self._admit(route, request, path, identity)
+            operation = route.find(request.method, query)
             name = operation.row.name
-            reply = await self._run(operation, context, request, method, query, path)
+            reply = await self._run(operation, context, request, query, path)
             if reply.headers is not None and "Content-Location" in reply.headers:
-                # With the query as it was sent (``rest-v2`` 1.7), unless that is
-                # longer than the head of an answer may become.
-                long = len(request.query_string) > MAX_SHOWN_QUERY
-                shown = request.path if long else request.relative_uri
-                reply.headers["Content-Location"] = shown
+                reply.headers["Content-Location"] = _location(request)
         except Exception as error:  # noqa: BLE001 - the edge maps every error
-            reply = error_reply(error, route.allow)
-        write(response, reply, request.context.request_id)
+            reply = error_reply(error, allow)
         self._metrics.count_request(
             "rest", name, reply.status, time.perf_counter() - started
         )
+        return reply
+
+    # -- who asks ---------------------------------------------------------------
+
+    async def _authenticate(self, request: RestRequest) -> Identity | None:
+        """Find out who asks; that comes before all else (``rest-v2`` 1.9, 6.1).
+
+        A request that brings a signature is decided by that alone. Any other has to
+        authenticate, if the server asks for it, whether or not its path exists.
+
+        Returns:
+            The caller; ``None`` where a server without authentication has yet to take
+            the request's word for it.
+        """
+        headers, method = request.headers, request.method
+        if b"url-signature" in headers:
+            return await self._identify_signed(request)
+        if not self._authenticator.required or is_preflight(method, headers):
+            return None
+        return await self._authenticator.identify(headers, method, request.path)
+
+    async def _identify_signed(self, request: RestRequest) -> Identity:
+        """Return the project of a signature that covers the request, no roles.
+
+        Raises:
+            NotFound: It is not genuine, has ended, was revoked, or is for others.
+        """
+        paths, methods, *rest = (
+            header_text(request.headers, name) for name in _SIGNED_PARTS
+        )
+        presented = Signature(paths.split(","), methods.split(","), *rest)
+        if (
+            paths
+            and methods
+            and all(rest)
+            and await is_open(
+                self._server,
+                presented,
+                request.method,
+                request.path,
+                self._clock.wall(),
+            )
+        ):
+            return Identity(presented.project)
+        raise NotFound(title="404 Not Found")
+
+    # -- one operation ------------------------------------------------------------
 
     async def _admit(
         self,
         route: Route,
-        request: falcon.asgi.Request,
+        request: RestRequest,
         path: Mapping[str, str],
+        identity: Identity | None,
     ) -> Context:
         """Check what every request needs, in the order of ``rest-v2`` 1.9."""
-        headers = request.context.headers
+        headers = request.headers
         check_length(headers)
-        accept = headers.get(b"accept")
-        if accept is not None:
-            extra = (b"application/json-home",) if route.is_home else ()
-            check_accept(accept, *extra)
+        check_accept(headers, *((_HOME,) if route.is_home else ()))
         client_id = self._client_ids.read(headers)
-        identity = request.context.identity
         if identity is None:
             identity = await self._authenticator.identify(
                 headers, request.method, request.path
             )
         if route.source:
-            name = path[f"{route.source}_name"]
-            if not name:
-                raise BadRequest(
-                    f"The path ends with a slash, where the name of a {route.source} "
-                    "is missing. The list of all is at the path without the slash.",
-                    title=f"Invalid {route.source} identification",
-                )
-            check_name(name, route.source)
-            if len(identity.project) > MAX_PROJECT:
-                raise BadRequest(
-                    f"A project id has at most {MAX_PROJECT} characters.",
-                    title=f"Invalid {route.source} identification",
-                )
+            _check_names(route.source, path[f"{route.source}_name"], identity.project)
         return Context(
             self._server,
             identity.project,
             client_id,
             self._clock.now(),
-            request.context.request_id,
+            request.id,
             identity.roles,
             identity.user_id,
             None,
@@ -193,17 +193,45 @@ class RestEdge:
         self,
         operation: BoundOperation,
         context: Context,
-        request: falcon.asgi.Request,
-        method: str,
+        request: RestRequest,
         query: Mapping[str, Any],
-        path: dict[str, str],
+        path: Mapping[str, str],
     ) -> Reply:
-        if method == "HEAD" and operation.row.head:
+        if operation.row.head and request.method == "HEAD":
             return Reply(204)
         admit(operation, context)
         values = await read_values(operation, request, query, path)
-        result = await run(operation, context, values, request.context.lease)
-        exchange: Exchange | None = request.scope.get(EXCHANGE)
-        if exchange is not None:
-            exchange.undo = operation.undo(context, values, result)
-        return operation.render(context, values, result)
+        with self._server.budget.allocate() as allocation:
+            result = await run(operation, context, values, allocation)
+            request.undo = operation.undo(context, values, result)
+            return operation.render(context, values, result)
+
+
+def _check_names(source: str, name: str, project: str) -> None:
+    """Refuse the name of a queue or topic, or a project, that none can have.
+
+    Raises:
+        BadRequest: One is malformed.
+    """
+    title = f"Invalid {source} identification"
+    if not name:
+        raise BadRequest(
+            f"The path ends with a slash, where the name of a {source} is missing. The "
+            "list of all is at the path without the slash.",
+            title=title,
+        )
+    check_name(name, source)
+    if len(project) > MAX_PROJECT:
+        raise BadRequest(
+            f"A project id has at most {MAX_PROJECT} characters.", title=title
+        )
+
+
+def _location(request: RestRequest) -> str:
+    """Return what was asked for, with the query as it was sent (``rest-v2`` 1.7).
+
+    A query that is longer than the head of an answer may become is left out.
+    """
+    if not request.query or len(request.query) > MAX_SHOWN_QUERY:
+        return request.path
+    return f"{request.path}?{request.query}"

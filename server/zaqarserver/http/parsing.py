@@ -2,17 +2,68 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Protocol
 
 import httptools
 import msgspec
+from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
-from zaqarserver.http.handshake import check_handshake, wants_websocket
-from zaqarserver.http.heads import Head
-from zaqarserver.http.inbox import Inbox
-from zaqarserver.http.refusals import Refusal
+from zaqarserver.http.answers import Refusal
+from zaqarserver.http.reading import Head
 
 MAX_HEAD = 65536  # bytes of request line and headers
+_VERSIONS = ("1.0", "1.1")
+_UPGRADE = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+#: Bytes of the longest header of a handshake, as the library counts lines.
+_LONGEST = MAX_LINE_LENGTH - 32
+_KEY_BYTES = 16
+_END = b"\r\n\r\n"  # of a head, and of a chunked body
+
+
+class Framing(msgspec.Struct, frozen=True, gc=False):
+    """How a body comes.
+
+    Attributes:
+        length: Its bytes, 0 if they are not known.
+        has_body: Whether there is one.
+        expects: Whether the peer holds it back until it is asked for it.
+    """
+
+    length: int = 0
+    has_body: bool = False
+    expects: bool = False
+
+
+_NO_BODY = Framing()
+
+
+def framing(head: Head) -> Framing:
+    """Return how the body comes.
+
+    Raises:
+        Refusal: Two readers of this head could disagree about it.
+    """
+    if head.version not in _VERSIONS:
+        raise Refusal(400, "The version of HTTP must be 1.1 or 1.0.")
+    codings: list[bytes] = []
+    length = 0
+    expects = False
+    for name, value in head.headers:
+        if name == b"content-length":
+            length = int(value)
+        elif name == b"transfer-encoding":
+            codings.append(value.lower())
+        elif name == b"expect":
+            expects = value.lower() == b"100-continue"
+    if not codings and not length:
+        return _NO_BODY
+    if codings and (codings != [b"chunked"] or head.version == "1.0"):
+        raise Refusal(
+            400, "Transfer-Encoding must be chunked, sent once, and with HTTP/1.1."
+        )
+    return Framing(length, True, expects and head.version != "1.0")
 
 
 class Requests(Protocol):
@@ -29,6 +80,49 @@ class Requests(Protocol):
 
     def on_websocket(self, head: Head, rest: bytes) -> None:
         """Hand over to the protocol that begins behind a proper handshake."""
+
+
+class Inbox:
+    """Bytes that a connection received and has not parsed.
+
+    The parser takes whole pieces. One that ends behind each empty line, or with
+    the last byte of a body of known length, never reads into the next request.
+    """
+
+    __slots__ = ("_at", "_data", "_tail")
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def __len__(self) -> int:
+        return len(self._data) - self._at
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._data, self._at, self._tail = b"", 0, b""
+
+    def add(self, data: bytes) -> None:
+        """Put more behind what is there."""
+        self._data, self._at = self._data[self._at :] + data, 0
+
+    def take(self, most: int) -> bytes:
+        """Return at most so many bytes."""
+        piece = self._data[self._at : self._at + most]
+        self._at += len(piece)
+        self._tail = (self._tail + piece[-3:])[-3:]
+        if self._at == len(self._data):
+            self._data, self._at = b"", 0
+        return piece
+
+    def take_line(self, most: int) -> bytes:
+        """Return what there is up to the next empty line, at most so many bytes."""
+        data, at = self._data, self._at
+        # The empty line may have begun in the piece before.
+        found = (self._tail + data[at : at + 3]).find(_END)
+        if found >= 0:
+            return self.take(min(most, found + 4 - len(self._tail)))
+        found = data.find(_END, at)
+        return self.take(min(most, found + 4 - at) if found >= 0 else most)
 
 
 class RequestParser:
@@ -48,6 +142,8 @@ class RequestParser:
         self._is_in_body = False
         self._upgrades = False
         self._head_bytes = self._body_left = 0
+        self._target = b""
+        self._headers: list[tuple[bytes, bytes]] = []
 
     def step(self) -> None:
         """Parse the next piece.
@@ -63,13 +159,13 @@ class RequestParser:
             if isinstance(cause, Refusal):
                 raise cause from None
             raise Refusal(400, "This is no HTTP request.") from None
-        if not self._is_in_body and self._head_bytes >= MAX_HEAD:
+        if self._head_bytes >= MAX_HEAD and not self._is_in_body:
             raise Refusal(
                 431, f"The request line and headers may have {MAX_HEAD} bytes."
             )
 
     def close(self) -> None:
-        """Let go of the connection, so that both are freed at once."""
+        """Forget the connection, so that both are freed at once."""
         self.inbox.clear()
         del self._parser, self._requests
 
@@ -93,8 +189,8 @@ class RequestParser:
     def _upgrade(self) -> None:
         """Hand over to WebSocket; do without any other protocol (RFC 9110 7.8)."""
         head = self._head
-        if head.method == b"CONNECT":
-            raise Refusal(405, "This is no proxy.", "Allow: GET, OPTIONS\r\n")
+        if head.method == "CONNECT":
+            raise Refusal(405, "This is no proxy.", {"Allow": "GET, OPTIONS"})
         if wants_websocket(head):
             check_handshake(head)
             self._requests.on_websocket(head, self.inbox.take(len(self.inbox)))
@@ -106,11 +202,6 @@ class RequestParser:
         self._feed(msgspec.structs.replace(head, headers=kept).encode())
 
     # -- what the library calls ---------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        """Start a head."""
-        self._target = b""
-        self._headers: list[tuple[bytes, bytes]] = []
 
     def on_url(self, part: bytes) -> None:
         """Take a part of the target."""
@@ -129,8 +220,12 @@ class RequestParser:
         """
         parser = self._parser
         self._head = Head(
-            parser.get_method(), self._target, parser.get_http_version(), self._headers
+            parser.get_method().decode(),
+            self._target,
+            parser.get_http_version(),
+            self._headers,
         )
+        self._target, self._headers = b"", []
         self._upgrades = parser.should_upgrade()
         if not self._upgrades:
             keep_alive = parser.should_keep_alive()
@@ -149,3 +244,46 @@ class RequestParser:
             self._is_in_body = False
             self._head_bytes = 0
             self._requests.on_end()
+
+
+# -- handshakes ---------------------------------------------------------------
+
+
+def wants_websocket(head: Head) -> bool:
+    """Whether a request that asks for another protocol asks for WebSocket alone."""
+    return b",".join(head.values(b"upgrade")).strip().lower() == b"websocket"
+
+
+def check_handshake(head: Head) -> None:
+    """Refuse what is no handshake of a WebSocket (RFC 6455 4.2.1).
+
+    Raises:
+        Refusal: It says what is wrong.
+    """
+    if head.method != "GET":
+        raise Refusal(405, "A WebSocket is opened with GET.", {"Allow": "GET"})
+    if head.version != "1.1":
+        raise Refusal(400, "A WebSocket is opened with HTTP/1.1.")
+    lengths = head.values(b"content-length")
+    if head.values(b"transfer-encoding") or any(map(int, lengths)):
+        raise Refusal(400, "A request that opens a WebSocket has no body.")
+    if head.values(b"sec-websocket-version") != [b"13"]:
+        raise Refusal(426, "Sec-WebSocket-Version must be 13.", _UPGRADE)
+    keys = head.values(b"sec-websocket-key")
+    if len(keys) != 1 or not _is_key(keys[0]):
+        raise Refusal(400, "Sec-WebSocket-Key must be 16 bytes in base64, sent once.")
+    lines = [head.target, *(name + value for name, value in head.headers)]
+    # More than that the library of WebSockets does not read, and does not answer.
+    if len(head.headers) > MAX_NUM_HEADERS or max(map(len, lines)) > _LONGEST:
+        raise Refusal(
+            431,
+            f"A request that opens a WebSocket may have {MAX_NUM_HEADERS} headers of "
+            f"{_LONGEST} bytes each.",
+        )
+
+
+def _is_key(value: bytes) -> bool:
+    try:
+        return len(base64.b64decode(value, validate=True)) == _KEY_BYTES
+    except binascii.Error:
+        return False

@@ -2,27 +2,228 @@
 
 from __future__ import annotations
 
+import abc
+import asyncio
 import functools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+from urllib.parse import unquote, unquote_plus
 
-import falcon.asgi
-import falcon.uri
+import httptools
+import msgspec
 
-from zaqarserver.errors import BadRequest, RequestError, UnsupportedMediaType
-from zaqarserver.http.exchange import EXCHANGE, Exchange
+from zaqarserver.common.log import new_request_id
+from zaqarserver.errors import BadRequest, UnsupportedMediaType
+from zaqarserver.http.answers import NotAcceptable
 from zaqarserver.identity.auth import SINGLE_HEADERS, Headers
 from zaqarserver.operations import Body, BoundOperation
 from zaqarserver.operations.fields import Fields
 
+Pairs = Sequence[tuple[bytes, bytes]]
+Undo = Callable[[], Awaitable[object]]
+#: Bytes of a body that wait for the operation before no more are read.
+HIGH_WATER = 65536
 _FORM = b"application/x-www-form-urlencoded"
 
 
-class NotAcceptable(RequestError):
-    """The client takes no JSON."""
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """The head of a request, header names in lower case."""
 
-    status = 406
-    title = "406 Not Acceptable"
+    method: str
+    target: bytes
+    version: str
+    headers: Pairs
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Return the values of all lines of a header."""
+        return [value for one, value in self.headers if one == name]
+
+    def encode(self) -> bytes:
+        """Return the head as it is sent."""
+        lines = [
+            b"%b %b HTTP/%b"
+            % (self.method.encode(), self.target, self.version.encode())
+        ]
+        lines += [b"%b: %b" % pair for pair in self.headers]
+        return b"\r\n".join([*lines, b"", b""])
+
+
+class RestRequest(abc.ABC):
+    """A request; its body may still be on its way.
+
+    Args:
+        method: Its method.
+        path: Its path, decoded.
+        query: Its query as it was sent.
+        pairs: Its headers, names in lower case.
+
+    Attributes:
+        method: The same.
+        path: The same.
+        query: The same.
+        id: Its id, as sent in ``X-OpenStack-Request-ID``.
+        headers: The headers by name; of those that were sent twice the last one.
+        is_cut: Whether it broke off before its end.
+        undo: Takes back what was done, if the answer does not reach the peer.
+    """
+
+    __slots__ = (
+        *("_pairs", "headers", "id", "is_cut", "method", "path", "query", "undo"),
+    )
+
+    def __init__(self, method: str, path: str, query: str, pairs: Pairs) -> None:
+        self.id = new_request_id()
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = dict(pairs)
+        self.is_cut = False
+        self.undo: Undo | None = None
+        self._pairs = pairs
+
+    @property
+    @abc.abstractmethod
+    def is_gone(self) -> bool:
+        """Whether the peer is known to read no answer any more."""
+
+    @abc.abstractmethod
+    async def read(self, most: int) -> bytes:
+        """Return the body, or as many bytes of it; less if it is cut."""
+
+    def check_headers(self) -> None:
+        """Make one list of all ``Accept``, which may be sent in parts.
+
+        Raises:
+            BadRequest: A header that identifies the caller was sent twice.
+        """
+        if len(self.headers) == len(self._pairs):
+            return
+        names = [name for name, _ in self._pairs]
+        for name in SINGLE_HEADERS:
+            if names.count(name) > 1:
+                raise BadRequest(
+                    f"The header {name.decode()} must be sent once.",
+                    title="Invalid header value",
+                )
+        if b"accept" in self.headers:
+            parts = [value for name, value in self._pairs if name == b"accept"]
+            self.headers[b"accept"] = b",".join(parts)
+
+
+class BodySource(Protocol):
+    """What a request needs of its connection."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the peer is known to read no answer any more."""
+
+    def send_continue(self) -> None:
+        """Ask the peer for the body that it holds back."""
+
+    def read_on(self) -> None:
+        """Take more of the body, now that there is room for it."""
+
+
+class HttpRequest(RestRequest):
+    """A request whose body arrives on a connection.
+
+    Args:
+        source: The connection.
+        head: The head.
+        keep_alive: Whether the connection may stay open afterwards.
+        expects: Whether the peer holds the body back until it is asked for it.
+
+    Attributes:
+        keep_alive: The same.
+        expects: The same, until the peer is asked or sends the body.
+        is_answered: Whether its answer was sent, or is not wanted any more.
+
+    Raises:
+        httptools.HttpParserInvalidURLError: The target is none.
+    """
+
+    __slots__ = (
+        *("_body", "_is_whole", "_source", "_waiter", "_wanted"),
+        *("expects", "is_answered", "keep_alive"),
+    )
+
+    def __init__(
+        self, source: BodySource, head: Head, *, keep_alive: bool, expects: bool
+    ) -> None:
+        url = httptools.parse_url(head.target)
+        path, query = url.path.decode("ascii"), url.query
+        super().__init__(
+            head.method,
+            unquote(path) if "%" in path else path,
+            query.decode() if query else "",
+            head.headers,
+        )
+        self.keep_alive = keep_alive
+        self.expects = expects
+        self.is_answered = False
+        self._source = source
+        self._body = bytearray()
+        self._wanted = HIGH_WATER
+        self._is_whole = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    # -- the connection's side --------------------------------------------------
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether more of the body may be read; once answered, it is dropped."""
+        return self.is_answered or len(self._body) < self._wanted
+
+    def feed(self, part: bytes) -> None:
+        """Take a part of the body."""
+        self.expects = False
+        self._body += part
+        if len(self._body) >= self._wanted:
+            self._wake()
+
+    def complete(self) -> None:
+        """Know that the body is whole."""
+        self.expects = False
+        self._is_whole = True
+        self._wake()
+
+    def cut(self) -> None:
+        """Know that no more of the body comes."""
+        self.is_cut = not self._is_whole
+        self._wake()
+
+    def close(self) -> None:
+        """Forget the connection, which knows the request: a cycle."""
+        del self._source
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # -- the edge's side --------------------------------------------------------
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the peer is known to read no answer any more."""
+        return self._source.is_gone
+
+    async def read(self, most: int) -> bytes:
+        """Return the body once it is whole, is cut, or has so many bytes."""
+        if self.expects and not self.is_answered:
+            self.expects = False
+            self._source.send_continue()
+        self._wanted = most
+        if not self._is_whole:
+            self._source.read_on()
+        while not (self._is_whole or self.is_cut or len(self._body) >= most):
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        data = bytes(self._body)
+        self._body.clear()
+        return data
+
+
+# -- what operations read ----------------------------------------------------
 
 
 class UnsupportedCoding(UnsupportedMediaType):
@@ -49,39 +250,30 @@ def _is_zero(parameter: bytes) -> bool:
     return name.strip() == b"q" and not value.strip().strip(b"0.")
 
 
-def read_query(request: falcon.asgi.Request) -> dict[str, Any]:
-    """Return the query parameters; empty ones are left out (``rest-v2`` 1.11)."""
-    text = request.query_string
-    if not text:
-        return {}
-    parsed: dict[str, Any] = falcon.uri.parse_query_string(
-        text, keep_blank=False, csv=True
-    )
-    return parsed
-
-
-def read_headers(request: falcon.asgi.Request) -> dict[bytes, bytes]:
-    """Return the headers by lower-case name.
-
-    ``Accept`` may be sent in parts, which make one list.
+def check_accept(headers: Headers, *extra: bytes) -> None:
+    """Refuse clients that take no JSON.
 
     Raises:
-        BadRequest: A header that identifies the caller was sent twice.
+        NotAcceptable: The header ``Accept`` admits none.
     """
-    pairs = request.scope["headers"]
-    headers = dict(pairs)
-    if len(headers) != len(pairs):
-        names = [name for name, _ in pairs]
-        for name in SINGLE_HEADERS:
-            if names.count(name) > 1:
-                raise BadRequest(
-                    f"The header {name.decode()} must be sent once.",
-                    title="Invalid header value",
-                )
-        if names.count(b"accept") > 1:
-            parts = [value for name, value in pairs if name == b"accept"]
-            headers[b"accept"] = b",".join(parts)
-    return headers
+    if b"accept" in headers and not accepts_json(headers[b"accept"], *extra):
+        raise NotAcceptable(
+            "Only application/json is served here; adjust the Accept header."
+        )
+
+
+def read_query(text: str) -> dict[str, Any]:
+    """Return the query parameters; empty ones are left out (``rest-v2`` 1.11).
+
+    Those that are sent again, or with commas, are lists.
+    """
+    found: dict[str, Any] = {}
+    for item in text.split("&") if text else ():
+        name, _, value = item.partition("=")
+        for part in value.split(","):
+            if part:
+                found.setdefault(unquote_plus(name), []).append(unquote_plus(part))
+    return {name: one if len(one) > 1 else one[0] for name, one in found.items()}
 
 
 def check_length(headers: Headers) -> None:
@@ -105,21 +297,9 @@ def check_length(headers: Headers) -> None:
         )
 
 
-def check_accept(accept: bytes, *extra: bytes) -> None:
-    """Refuse clients that take no JSON.
-
-    Raises:
-        NotAcceptable: The header admits none.
-    """
-    if not accepts_json(accept, *extra):
-        raise NotAcceptable(
-            "Only application/json is served here; adjust the Accept header."
-        )
-
-
 async def read_values(
     operation: BoundOperation,
-    request: falcon.asgi.Request,
+    request: RestRequest,
     query: Mapping[str, Any],
     path: Mapping[str, str],
 ) -> Fields:
@@ -132,7 +312,7 @@ async def read_values(
     """
     values: dict[str, Any] = operation.query.read(query)
     if operation.body is not None:
-        document = await _read_body(operation, request, request.context.headers)
+        document = await _read_body(operation, request)
         if document:
             operation.check_count(document)
             values.update(operation.body.read(document))
@@ -143,8 +323,7 @@ async def read_values(
             )
         if operation.measured:
             values["size"] = len(document)
-    exchange: Exchange | None = request.scope.get(EXCHANGE)
-    if exchange is not None and (exchange.is_cut or exchange.is_gone):
+    if request.is_cut or (operation.row.undo is not None and request.is_gone):
         raise BadRequest("The request broke off.", title="Invalid request body")
     values.update(path)
     try:
@@ -153,9 +332,7 @@ async def read_values(
         raise BadRequest("A mandatory field is missing.") from None
 
 
-async def _read_body(
-    operation: BoundOperation, request: falcon.asgi.Request, headers: Headers
-) -> bytes:
+async def _read_body(operation: BoundOperation, request: RestRequest) -> bytes:
     """Read a request's body within its limit; empty if there is none.
 
     Raises:
@@ -163,6 +340,7 @@ async def _read_body(
         UnsupportedMediaType: It is compressed, or of another type than the
             operation takes.
     """
+    headers = request.headers
     row, limit = operation.row, operation.max_body
     coding = headers.get(b"content-encoding", b"identity").strip().lower()
     if coding != b"identity":
@@ -174,10 +352,10 @@ async def _read_body(
     declared = headers.get(b"content-length")
     if declared is not None and int(declared) > limit:
         raise _too_large(limit)
-    data: bytes = await request.stream.read(limit + 1)
+    data = await request.read(limit + 1)
     if len(data) > limit:
         raise _too_large(limit)
-    if declared is not None and len(data) != int(declared):
+    if request.is_cut:
         raise BadRequest("The request body broke off.", title="Invalid request body")
     return data
 

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from zaqarserver.common.budget import Budget
+from zaqarserver.http.answers import Answer
+from zaqarserver.http.reading import RestRequest
+
+
+class Responder(Protocol):
+    """What answers requests."""
+
+    async def respond(self, request: RestRequest, /) -> Answer:
+        """Answer a request, whatever it is."""
 
 
 class Service:
     """What the connections of a process share.
 
     Args:
-        app: The application, of ASGI.
+        edge: What answers requests.
         websocket: Makes the protocol that takes over after a handshake.
         budget: What connections may keep.
         request_timeout: Seconds that a request may take to arrive.
@@ -29,7 +38,7 @@ class Service:
 
     def __init__(
         self,
-        app: Callable[..., Awaitable[object]],
+        edge: Responder,
         websocket: Callable[[], Any],
         budget: Budget,
         *,
@@ -37,7 +46,7 @@ class Service:
         keep_alive: float,
         max_connections: int,
     ) -> None:
-        self.app = app
+        self.edge = edge
         self.websocket = websocket
         self.budget = budget
         self.request_timeout = request_timeout

@@ -20,8 +20,8 @@ from zaqarserver.common.metrics import Metrics
 from zaqarserver.common.plugins import load_plugin
 from zaqarserver.common.tasks import Turns
 from zaqarserver.errors import SettingsError, StartupError, Unavailable
-from zaqarserver.http import make_app
-from zaqarserver.http.app import Cors
+from zaqarserver.http import RestEdge
+from zaqarserver.http.answers import Cors
 from zaqarserver.identity.auth import Authenticator, NoAuth, is_loopback_host
 from zaqarserver.identity.policy import RulePolicy
 from zaqarserver.identity.trusts import KeystoneTrusts
@@ -149,24 +149,11 @@ def load_trusts(conf: cfg.ConfigOpts, clock: Clock) -> KeystoneTrusts | None:
     return None if trustee is None else KeystoneTrusts(trustee, clock)
 
 
-_EXPOSED = (
-    "X-Auth-Token",
-    "X-Subject-Token",
-    "X-Service-Token",
-    "X-OpenStack-Request-ID",
-)
-
-
 def _cors(conf: cfg.ConfigOpts) -> Cors | None:
     origins = conf.cors.allowed_origin
     if not origins:
         return None
-    shown = "*" if "*" in origins else origins
-    return Cors(
-        allow_origins=shown,
-        expose_headers=_EXPOSED,
-        allow_credentials=shown if conf.cors.allow_credentials else None,
-    )
+    return Cors(origins, credentials=conf.cors.allow_credentials)
 
 
 def _origins(conf: cfg.ConfigOpts) -> frozenset[str] | None:
@@ -218,7 +205,7 @@ class Application:
         self.storage.watch(
             self._hub.on_post, self.notifier.wake, self.frames.restart_listeners
         )
-        self.rest = make_app(self.server, authenticator, self.metrics, cors=_cors(conf))
+        self.rest = RestEdge(self.server, authenticator, self.metrics, _cors(conf))
 
     def _make_notifier(self, settings: NotifySettings) -> None:
         """Make what sends notifications, pushes and requests to confirm."""

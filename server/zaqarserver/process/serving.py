@@ -17,6 +17,7 @@ import uvicorn
 from oslo_config import cfg
 
 from zaqarserver.common.budget import Budget
+from zaqarserver.http import RestEdge
 from zaqarserver.http.connection import HttpConnection
 from zaqarserver.http.service import Service
 from zaqarserver.process.listening import Inherited, refuse_new_peers
@@ -149,7 +150,9 @@ def tune_allocator() -> None:
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
-def _web(conf: cfg.ConfigOpts, rest: Any, frames: FrameEdge, budget: Budget) -> Web:
+def _web(
+    conf: cfg.ConfigOpts, rest: RestEdge, frames: FrameEdge, budget: Budget
+) -> Web:
     server, transport = conf.server, conf.transport
     socket_class = bounded_websocket(budget)
     settings = uvicorn.Config(
@@ -223,7 +226,7 @@ async def _close_slow(
 
 async def serve(
     conf: cfg.ConfigOpts,
-    rest: Any,
+    rest: RestEdge,
     frames: FrameEdge,
     budget: Budget,
     listeners: list[socket.socket],
@@ -236,7 +239,7 @@ async def serve(
 
     Args:
         conf: The settings.
-        rest: The application of the REST API.
+        rest: The REST edge.
         frames: The WebSocket edge.
         budget: The memory budget of connections.
         listeners: Bound sockets.
