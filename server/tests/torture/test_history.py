@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from zaqarserver.torture.history import Accepted, Deleted, Fault, Held, History, Mark
+from zaqarserver.torture.history import (
+    Accepted,
+    Deleted,
+    Fault,
+    HeldMessage,
+    History,
+    Mark,
+)
 
 QUEUE = "q"
 
@@ -16,8 +23,8 @@ def accepted(number: int, message_id: str, at: float = 1.0) -> Accepted:
     return Accepted(QUEUE, message_id, mark(number), at)
 
 
-def held(message_id: str, claim: str, since: float, until: float) -> Held:
-    return Held(QUEUE, message_id, mark(0), claim, since - 0.1, since, until)
+def held(message_id: str, claim: str, since: float, until: float) -> HeldMessage:
+    return HeldMessage(QUEUE, message_id, mark(0), claim, since - 0.1, since, until)
 
 
 @pytest.fixture
@@ -73,7 +80,9 @@ def test_later_posts_of_a_producer_with_earlier_ids_are_reordered(
 
 def test_a_claim_that_is_not_in_order_is_reordered(history: History) -> None:
     for message_id, number in (("b", 0), ("a", 1)):
-        history.held.append(Held(QUEUE, message_id, mark(number), "c", 0.0, 1.0, 60.0))
+        history.held.append(
+            HeldMessage(QUEUE, message_id, mark(number), "c", 0.0, 1.0, 60.0)
+        )
     assert promises(history) == ["reordered"]
 
 

@@ -1,8 +1,8 @@
-"""What Keystone is asked about trusts; each call blocks.
+"""Requests to Keystone about trusts; each call blocks.
 
-A *trust* lets one user, the trustee, act for another, the trustor, in a project
-until a moment. The trustee is the user of ``[trustee]``; the trustor is whoever
-subscribes, and says so with its own token (``notifications`` section 9).
+A *trust* lets one user, the trustee, act for another, the trustor, in a project until
+it expires. The trustee is the user of ``[trustee]``; the trustor is the user that
+subscribes, with its own token (``notifications`` section 9).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from zaqarserver.errors import (
 LOG = logging.getLogger(__name__)
 
 GROUP: Final = "trustee"
-#: Seconds that one request to Keystone may take unless ``timeout`` says otherwise.
+#: Time limit of one request to Keystone, in seconds, unless ``timeout`` is set.
 REQUEST_SECONDS: Final = 5.0
 _DOCUMENTED_PLUGIN: Final = "password"
 _WITH_PASSWORD: Final = ("password", "v3password")
@@ -40,17 +40,17 @@ _SCOPES: Final = (
     "system_scope",
 )
 _NOT_ALLOWED: Final = (
-    "Keystone does not let this token make a trust or see it. A token of a user's own "
-    "password is needed: with application credentials and trusts none can be made."
+    "Keystone does not let this token create or see the trust. A token of the user's "
+    "password is required: application credentials and trusts cannot create one."
 )
 
 
 class TrustToken(msgspec.Struct, frozen=True):
-    """A token that a trust gives.
+    """A token of a trust.
 
     Attributes:
         text: The token; a secret.
-        expires: When it ends, seconds since the epoch.
+        expires: When it expires, seconds since the epoch.
     """
 
     text: str
@@ -72,10 +72,10 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
 
 
 def load_trustee(conf: cfg.ConfigOpts) -> Trustee | None:
-    """Return the trustee of the settings, or ``None`` if they name none.
+    """Return the trustee of the settings, or ``None`` if it is not configured.
 
     Raises:
-        SettingsError: A setting is wrong; the text names it.
+        SettingsError: A setting is invalid; the text names it.
     """
     loading.register_auth_conf_options(conf, GROUP)
     loading.register_session_conf_options(conf, GROUP)
@@ -92,7 +92,7 @@ def load_trustee(conf: cfg.ConfigOpts) -> Trustee | None:
 
 
 def _check(conf: cfg.ConfigOpts, section: str, kind: str | None) -> None:
-    """Refuse settings that could not work; the text names the option."""
+    """Refuse invalid settings; the text names the option."""
     try:
         options = loading.get_auth_plugin_conf_options(kind or "")
     except exceptions.ClientException as error:
@@ -104,7 +104,7 @@ def _check(conf: cfg.ConfigOpts, section: str, kind: str | None) -> None:
     if kind in _WITH_PASSWORD:
         needed += ["username or user_id", "password"]
     if lacking := missing(needed, conf[section]):
-        raise SettingsError(f"[{section}] {lacking} is needed: see auth_type.")
+        raise SettingsError(f"[{section}] {lacking} is required by auth_type.")
     check_files(GROUP, conf[GROUP])
 
 
@@ -113,7 +113,7 @@ class Trustee:
 
     Args:
         conf: The settings, checked.
-        section: The one that says how to log in.
+        section: The section with the trustee's credentials.
     """
 
     def __init__(self, conf: cfg.ConfigOpts, section: str) -> None:
@@ -128,7 +128,7 @@ class Trustee:
         self._url = place if place.endswith("/v3") else f"{place}/v3"
 
     def _plugin(self, trust: str | None) -> Any:
-        """Return how to log in: with a trust, or with no scope at all."""
+        """Return the authentication plug-in: with a trust, or unscoped."""
         return loading.load_auth_from_conf_options(
             self._conf, GROUP, **self._no_scope, trust_id=trust
         )
@@ -136,17 +136,17 @@ class Trustee:
     # -- with the caller's token --------------------------------------------------
 
     def create(self, token: str, user: str, project: str, expires: float) -> str:
-        """Make a trust of the caller, with the roles of its token; return its id.
+        """Create a trust of the caller, with the roles of its token; return its id.
 
         Args:
-            token: The caller's.
+            token: The caller's token.
             user: The caller.
-            project: The project that the trust is for: the token's.
-            expires: When it is to end, seconds since the epoch.
+            project: The project of the token, and of the trust.
+            expires: When it expires, seconds since the epoch.
 
         Raises:
             Forbidden: Keystone refuses it to this token.
-            IdentityUnavailable: Keystone does not answer, or not well.
+            IdentityUnavailable: Keystone does not answer, or with an error.
         """
         shown = self._call(token, "GET", "/auth/tokens", subject=token)["token"]
         own = shown["user"]["id"], shown.get("project", {}).get("id")
@@ -165,11 +165,11 @@ class Trustee:
         return str(made["trust"]["id"])
 
     def is_of(self, token: str, user: str, project: str, trust: str) -> bool:
-        """Return whether a trust is the caller's, for the project and this trustee.
+        """Return True if a trust is the caller's, for the project and this trustee.
 
         Raises:
-            Forbidden: The caller's token is valid no more.
-            IdentityUnavailable: Keystone does not answer, or not well.
+            Forbidden: The caller's token is not valid any more.
+            IdentityUnavailable: Keystone does not answer, or with an error.
         """
         path = f"/OS-TRUST/trusts/{trust}"
         found = self._call(token, "GET", path, missing=(403, 404))
@@ -183,15 +183,15 @@ class Trustee:
         )
 
     def delete(self, trust: str, token: str) -> None:
-        """Remove a trust, if it is still there.
+        """Delete a trust, if it exists.
 
         Args:
             trust: The trust.
-            token: The token of whoever wants it removed, or empty. If it is not the
-                trustor's, the trust's own token removes it.
+            token: The token of the caller, or empty. If it is not the trustor's, a
+                token of the trust itself is used.
 
         Raises:
-            IdentityUnavailable: Keystone does not answer, or not well.
+            IdentityUnavailable: Keystone does not answer, or with an error.
         """
         if token and self._delete_with(token, trust):
             return
@@ -221,14 +221,14 @@ class Trustee:
         subject: str = "",
         missing: tuple[int, ...] = (),
     ) -> Any:
-        """Return what Keystone answers, ``None`` for the statuses in ``missing``."""
+        """Return Keystone's answer, ``None`` for the statuses in ``missing``."""
         answer = self._send(token, method, path, body, subject)
         if answer.status_code in missing:
             return None
         if 200 <= answer.status_code < 300:
             return answer.json()
         if answer.status_code == 401:
-            raise Forbidden("The token is valid no more: get a new one.")
+            raise Forbidden("The token is not valid any more: get a new one.")
         if answer.status_code in (400, 403, 404):
             raise Forbidden(_NOT_ALLOWED)
         raise IdentityUnavailable(f"Keystone answers {answer.status_code}.")
@@ -255,19 +255,18 @@ class Trustee:
     # -- with the trustee's own authentication ----------------------------------------
 
     def token(self, trust: str) -> TrustToken:
-        """Return a new token that a trust gives.
+        """Return a new token of a trust.
 
         Raises:
-            TrustGone: The trust ended, was removed, or gives nothing any more.
-            IdentityUnavailable: Keystone does not answer, or does not let the
-                trustee in at all.
+            TrustGone: The trust has expired, was deleted, or is not usable any more.
+            IdentityUnavailable: Keystone does not answer, or refuses the trustee.
         """
         try:
             access = self._plugin(trust).get_access(self._session)
         except exceptions.Unauthorized as error:
-            # So it is with a wrong password, too.
+            # A wrong password of the trustee has the same status: check it.
             self._log_in()
-            raise TrustGone("Keystone knows the trust no more.") from error
+            raise TrustGone("The trust does not exist any more.") from error
         except (exceptions.Forbidden, exceptions.NotFound) as error:
             raise TrustGone("The trust gives no token any more.") from error
         except exceptions.ClientException as error:
@@ -289,10 +288,10 @@ class Trustee:
     @staticmethod
     def _locked_out(error: exceptions.ClientException) -> IdentityUnavailable:
         if isinstance(error, exceptions.Unauthorized):
-            LOG.error("Keystone refuses the user of [%s]: see its password", GROUP)
+            LOG.error("Keystone refuses the user of [%s]: check its password", GROUP)
         return _unavailable(error)
 
 
 def _unavailable(error: exceptions.ClientException) -> IdentityUnavailable:
-    """Return the error for the log: no text, which may quote what was sent."""
-    return IdentityUnavailable(f"Keystone cannot be asked: {type(error).__name__}.")
+    """Return the error for the log, without its text, which may quote secrets."""
+    return IdentityUnavailable(f"Keystone cannot be reached: {type(error).__name__}.")

@@ -1,8 +1,8 @@
-"""Trusts for subscribers that need tokens, off the event loop and in bounds.
+"""Trusts for subscribers that need tokens, without blocking the event loop.
 
-:mod:`zaqarserver.identity.trustee` asks Keystone, in a few threads. Tokens that
-trusts give are kept until shortly before they end; what is to be removed is removed in
-the background, since a subscription is gone whether Keystone answers or not.
+:mod:`zaqarserver.identity.trustee` sends the requests to Keystone, in a few threads.
+Tokens of trusts are cached until shortly before they expire. Trusts are deleted in the
+background, because a subscription is deleted whether Keystone answers or not.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Threads that ask Keystone.
+#: Threads that send requests to Keystone.
 THREADS: Final = 4
-#: Questions that may wait for a thread at the same time.
+#: Requests that may wait for a thread at a time.
 MOST_WAITING: Final = 64
 #: Seconds that a request waits for Keystone.
 PATIENCE: Final = 10.0
-#: Tokens that are kept at most; those longest unused go first.
+#: Tokens in the cache.
 MOST_TOKENS: Final = 1000
-#: Seconds before its end from which a token is not used any more, but never more
-#: than half of its life.
+#: Seconds before its expiry from which a token is not used any more; at most half of
+#: its lifetime.
 MARGIN: Final = 60.0
-#: Trusts that may wait for their removal at the same time.
+#: Trusts that may wait for their deletion at a time.
 MOST_REMOVALS: Final = 1000
 #: Seconds before each further try to remove a trust.
 REMOVAL_WAITS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
 class KeystoneTrusts:
-    """Makes trusts of callers, uses them, and removes them.
+    """Creates, uses and deletes trusts of callers.
 
     Args:
-        client: Asks Keystone.
-        clock: The time.
+        client: Sends the requests to Keystone.
+        clock: The clock.
         patience: Seconds that a request waits for Keystone.
         removal_waits: Seconds before each further try to remove a trust.
     """
@@ -73,9 +73,9 @@ class KeystoneTrusts:
         self._events: dict[str, int] = {}
 
     def counters(self) -> Mapping[str, int]:
-        """Return how many trusts were ``made``, ``removed`` or ``left``.
+        """Return the numbers of trusts that were ``made``, ``removed`` or ``left``.
 
-        Left is one that could not be removed: it ends at its own time.
+        A trust that could not be deleted is left: it expires.
         """
         return self._events
 
@@ -88,7 +88,7 @@ class KeystoneTrusts:
         """Refuse callers without a token of their own.
 
         Raises:
-            BadRequest: There is none, as with pre-signed access.
+            BadRequest: The caller has no token, as with a signed URL.
         """
         if not context.token:
             raise BadRequest(
@@ -97,16 +97,16 @@ class KeystoneTrusts:
             )
 
     async def create(self, context: Context, expires: float, /) -> str:
-        """Make a trust of the caller and return its id.
+        """Create a trust of the caller and return its id.
 
         Args:
             context: The caller.
-            expires: When it is to end, seconds since the epoch.
+            expires: When it expires, seconds since the epoch.
 
         Raises:
             Forbidden: Keystone refuses it to the caller's token.
-            IdentityUnavailable: Keystone does not answer; there is no trust, or it
-                is removed as soon as it turns out that there is one.
+            IdentityUnavailable: Keystone does not answer. If it creates the trust
+                later, the trust is deleted.
         """
         making = self._ask(
             lambda: self._client.create(
@@ -126,10 +126,10 @@ class KeystoneTrusts:
             self.delete(making.result())
 
     async def is_callers(self, context: Context, trust: str, /) -> bool:
-        """Return whether a trust is the caller's own, for its project and for us.
+        """Return True if a trust is the caller's, for its project and our trustee.
 
         Raises:
-            Forbidden: The caller's token is valid no more.
+            Forbidden: The caller's token is not valid any more.
             IdentityUnavailable: Keystone does not answer.
         """
         asked = self._ask(
@@ -142,10 +142,10 @@ class KeystoneTrusts:
     # -- for deliveries ------------------------------------------------------------
 
     async def token(self, trust: str) -> str:
-        """Return a token that a trust gives, a kept one if there is one.
+        """Return a token of a trust, from the cache or a new one.
 
         Raises:
-            TrustGone: The trust gives none any more.
+            TrustGone: The trust does not exist any more.
             IdentityUnavailable: Keystone does not answer.
         """
         kept = self._tokens.use(trust)
@@ -158,14 +158,14 @@ class KeystoneTrusts:
         self._tokens.pop(trust, None)
         token = await self._ask(lambda: self._client.token(trust))
         now = self._clock.now()
-        # Keystone names a moment of the system's clock.
+        # Keystone's times are those of the system's clock.
         expires = token.expires - self._clock.ahead()
         until = max(expires - MARGIN, (expires + now) / 2)
         self._tokens[trust] = (token, until)
         return token
 
     def drop(self, trust: str, token: str) -> None:
-        """Forget a token that was not accepted."""
+        """Drop a token that was refused."""
         kept = self._tokens.get(trust)
         if kept is not None and kept[0].text == token:
             del self._tokens[trust]
@@ -173,17 +173,17 @@ class KeystoneTrusts:
     # -- removing --------------------------------------------------------------------
 
     def delete(self, trust: str, token: str = "", /) -> None:
-        """Remove a trust, in the background; several tries, then its id is logged.
+        """Delete a trust in the background; after several attempts, log its id.
 
         Args:
             trust: The trust.
-            token: The token of whoever wants it removed, if there is one.
+            token: The token of the caller, if there is one.
         """
         self._tokens.pop(trust, None)
         if trust in self._removals:
             return
         if len(self._removals) >= MOST_REMOVALS:
-            self._leave(trust, "too many others are to be removed")
+            self._leave(trust, "too many deletions wait")
             return
         task = asyncio.get_running_loop().create_task(self._remove(trust, token))
         self._removals[trust] = task
@@ -195,7 +195,7 @@ class KeystoneTrusts:
             for wait in (*self._removal_waits, None):
                 try:
                     await self._ask(lambda: self._client.delete(trust, token))
-                # Whatever it is: the trust is still there, as far as we know.
+                # After any failure the trust may still exist.
                 except Exception as error:  # noqa: BLE001
                     reason = f"{type(error).__name__}: {error}"
                 else:
@@ -213,7 +213,7 @@ class KeystoneTrusts:
         LOG.error("trust %s was not removed (%s); it ends at its time", trust, reason)
 
     async def close(self) -> None:
-        """Let removals under way end for a moment; give up the others."""
+        """Wait for running deletions for a moment, then cancel them."""
         tasks = list(self._removals.values())
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=self._patience / 5)
@@ -225,13 +225,13 @@ class KeystoneTrusts:
     # -- threads -----------------------------------------------------------------------
 
     def _ask(self, question: Callable[[], T]) -> asyncio.Future[T]:
-        """Put a question to Keystone in a thread.
+        """Send a request to Keystone in a thread.
 
         Raises:
-            IdentityUnavailable: Too many wait already.
+            IdentityUnavailable: Too many requests wait already.
         """
         if self._waiting >= MOST_WAITING:
-            raise IdentityUnavailable("Too many questions about trusts wait.")
+            raise IdentityUnavailable("Too many requests about trusts wait.")
         self._waiting += 1
         asked = asyncio.get_running_loop().create_task(self._threads.run(question))
         asked.add_done_callback(self._answered)
@@ -240,7 +240,7 @@ class KeystoneTrusts:
     def _answered(self, asked: asyncio.Future[T]) -> None:
         self._waiting -= 1
         if not asked.cancelled():
-            asked.exception()  # seen, also if nobody waits any more
+            asked.exception()  # retrieved, even if no caller waits any more
 
     async def _wait(self, asked: Awaitable[T]) -> T:
         try:

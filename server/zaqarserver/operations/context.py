@@ -1,4 +1,4 @@
-"""What a handler is given: who asks, when, and the parts of the server."""
+"""The context of a request: its caller, its time, and the parts of the server."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class SubscriptionEvents(msgspec.Struct, frozen=True):
     """Called on changes of subscriptions; by default nothing happens.
 
     Attributes:
-        subscribed: A subscription is new or has another subscriber.
-        changed: It has other options, maybe one of a connection.
-        deleted: The one of this space, queue and id is gone.
+        subscribed: A subscription is new or has a new subscriber.
+        changed: A subscription was changed.
+        deleted: The subscription of this space, queue and id was deleted.
         unsubscribed: A subscriber declined.
     """
 
@@ -65,7 +65,7 @@ class NoTrusts:
         )
 
     async def create(self, _context: Context, _expires: float, /) -> str:
-        """Refuse it, as :meth:`check_possible` does."""
+        """Refuse the caller, as :meth:`check_possible` does."""
         self.check_possible(_context)
         return ""
 
@@ -74,7 +74,7 @@ class NoTrusts:
         return False
 
     def delete(self, _trust: str, _token: str = "", /) -> None:
-        """Do nothing: the trust ends at its own time."""
+        """Do nothing: the trust expires."""
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -83,17 +83,17 @@ class Server(msgspec.Struct, frozen=True):
     Attributes:
         settings: The settings.
         storage: The open store.
-        policy: The access rules.
+        policy: The policy rules.
         events: Called on changes of subscriptions.
-        stages: The message filters.
-        signer: Makes and checks pre-signed access.
-        quotas: What projects may use.
+        stages: The pipeline of stages.
+        signer: Makes and checks signatures of pre-signed URLs.
+        quotas: The quotas and rates of projects.
         pools: The pools of a server with pooling, else ``None``.
-        drains: What empties them.
+        drains: The drains of pools, else ``None``.
         trusts: Makes and removes the trusts of subscriptions.
-        budget: What connections may keep.
-        clock: The time.
-        turns: Slices what takes long.
+        budget: The memory budget of connections.
+        clock: The clock.
+        turns: Slices long work.
     """
 
     settings: Settings
@@ -112,21 +112,21 @@ class Server(msgspec.Struct, frozen=True):
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
-    """One request's caller and moment.
+    """The caller and the time of one request.
 
     Attributes:
         server: The parts of the server.
         project: The project that the request acts in.
         client_id: The client id in its normal form.
-        now: The server's time, by which all that lasts is counted, in seconds since
-            the epoch; handlers never read a clock.
+        now: The server's time, in seconds since the epoch, for all durations;
+            handlers never read a clock.
         request_id: As sent in ``X-OpenStack-Request-ID``.
         roles: The caller's roles, lower case.
         user_id: The caller's user, or empty without authentication.
-        listener: The connection that asks, if it can be subscribed itself.
+        listener: The connection of the request, if it can be subscribed itself.
         token: The caller's token, or empty; a secret, see ``identity/auth.py``.
-        topics: Whether the operation is about topics, not queues.
-        ahead: Seconds by which the system's time is ahead of the server's.
+        topics: True if the operation is about topics, not queues.
+        ahead: Seconds that the system's time is ahead of the server's.
     """
 
     server: Server
@@ -143,25 +143,25 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def wall(self) -> float:
-        """The system's time, for moments that others read or write."""
+        """The system's time, for points in time that others read or write."""
         return self.now + self.ahead
 
     def shown(self, moment: float) -> float:
-        """Return a moment of the server's time as the system's clock tells it.
+        """Convert a time of the server's clock to the system's clock.
 
-        Differences of less than a second are left alone: what is shown to the second
-        is not to change from one look to the next.
+        A difference of less than a second is ignored: times that are shown to the
+        second must not vary from one answer to the next.
         """
         return moment + self.ahead if abs(self.ahead) >= 1 else moment
 
     @property
     def space(self) -> str:
-        """What the store takes as the project: of its queues, or of its topics."""
+        """The space of the project's queues, or of its topics."""
         return spaces.space_of(self.project, topics=self.topics)
 
     @property
     def noun(self) -> str:
-        """What the operation is about, in a word: ``queue`` or ``topic``."""
+        """The word for the resource of the operation: ``queue`` or ``topic``."""
         return "topic" if self.topics else "queue"
 
     @property
@@ -180,7 +180,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
         Args:
             command: The command; its space is added.
             *args: Its other fields.
-            **kwargs: The same, by name.
+            **kwargs: Its other fields by name.
         """
         return self.server.storage.do(command(self.space, *args, **kwargs))
 
@@ -191,5 +191,5 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_admin(self) -> bool:
-        """Whether the caller has the role ``admin``."""
+        """True if the caller has the role ``admin``."""
         return "admin" in self.roles

@@ -1,4 +1,4 @@
-"""Typed fields of operations: where each comes from and what it may be.
+"""Typed fields of operations, with the part of the request and the bounds.
 
 An operation's arguments are a flat :class:`Fields` struct. Each member carries
 a :class:`RequestPart` (path, query or body on REST; all from the frame's body on the
@@ -41,18 +41,18 @@ class RequestPart(enum.Enum):
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a field beyond its type.
+    """The description of a field beyond its type.
 
     Attributes:
         part: Where REST carries it.
-        minimum: The least integer, or the least number of list items.
-        maximum: The greatest; a text names the setting that holds it.
-        name: What it is the name of, ``queue`` or ``topic``, if it is a name.
-        required: Whether a REST body, if there is one, must have it.
-        rest_name: Its name in a REST query, if that is another one.
-        spread: On the WebSocket, whether the members of the document stand beside
-            the other fields, not under this field's name.
-        help: What it means, for the reference.
+        minimum: The minimum of an integer, or of the number of list items.
+        maximum: The maximum; a text is the name of a setting.
+        name: For names: the kind of resource, ``queue`` or ``topic``.
+        required: True if a REST body, if sent, must have it.
+        rest_name: Its name in a REST query, if different.
+        spread: On the WebSocket, True if the members of the document are members of
+            the frame's body, next to the other fields.
+        help: The description for the reference.
     """
 
     part: RequestPart = RequestPart.BODY
@@ -124,13 +124,13 @@ class Fields(msgspec.Struct, kw_only=True):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A field of a struct, taken apart.
+    """A field of a struct with its parts.
 
     Attributes:
         name: Its name.
-        spec: What is known of it.
+        spec: Its description.
         type: Its type without the annotation.
-        optional: Whether it may be left out.
+        optional: True if it may be left out.
     """
 
     name: str
@@ -141,9 +141,9 @@ class Member(msgspec.Struct, frozen=True):
 
 @functools.cache
 def members(struct: type[msgspec.Struct]) -> tuple[Member, ...]:
-    """Take a struct's fields apart, in their order.
+    """Return the fields of a struct in their order.
 
-    Kept, since every reader and checker of an operation asks.
+    Cached, because every reader and checker of an operation uses them.
     """
     return tuple(_members(struct))
 
@@ -161,14 +161,14 @@ def _members(struct: type[msgspec.Struct]) -> Iterator[Member]:
 
 @functools.lru_cache(maxsize=4096)
 def check_name(name: str, kind: str = "queue") -> None:
-    """Refuse what is not the name of a queue or topic (``rest-v2`` 1.10).
+    """Refuse an invalid name of a queue or topic (``rest-v2`` 1.10).
 
     Args:
         name: The name.
-        kind: What it should be the name of: ``queue`` or ``topic``.
+        kind: The kind of resource, for the error: ``queue`` or ``topic``.
 
     Raises:
-        BadRequest: It is not.
+        BadRequest: The name is invalid.
     """
     if NAME.fullmatch(name) is None or name in (".", ".."):
         raise BadRequest(
@@ -179,7 +179,7 @@ def check_name(name: str, kind: str = "queue") -> None:
 
 
 def check_integer(where: str, value: Any, minimum: int, maximum: int) -> int:
-    """Return an integer that lies within bounds.
+    """Return an integer if it is within bounds.
 
     Raises:
         BadRequest: It is of another type or out of bounds.
@@ -219,14 +219,14 @@ class Checker:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to check."""
+        """True if no field has bounds."""
         return not (self._integers or self._lists or self._names or self._nested)
 
     def check(self, value: msgspec.Struct, where: str = "") -> None:
         """Refuse values out of bounds.
 
         Raises:
-            BadRequest: A field is; the text names it and the bounds.
+            BadRequest: A field is out of bounds; the text names it and the bounds.
         """
         for name, kind in self._names:
             check_name(getattr(value, name), kind)
@@ -252,7 +252,7 @@ def alternatives(hint: Any) -> Sequence[Any]:
 
 
 def is_list(hint: Any) -> bool:
-    """Whether a type is, or may be, a list."""
+    """Return True if a type is a list, or a union with one."""
     return any(typing.get_origin(part) is list for part in alternatives(hint))
 
 

@@ -1,8 +1,8 @@
-"""What each project may use: how much it keeps, its sockets, its rate of requests.
+"""The limits of each project: stored data, sockets, and the rate of requests.
 
-Little is limited unless ``[quota]`` says so. What a project *keeps* (queues,
-messages, bytes, subscriptions) the store counts, for all servers of the store. Sockets
-and the rate are counted here, so they hold for one server process.
+By default little is limited; ``[quota]`` sets the limits. The store counts what a
+project stores (queues, messages, bytes, subscriptions), for all servers of the store.
+Sockets and the rate are counted here, so they apply to one server process.
 """
 
 from __future__ import annotations
@@ -24,20 +24,19 @@ from zaqarserver.errors import QuotaExceeded, SettingsError, TooManyRequests
 
 LOG = logging.getLogger(__name__)
 
-#: Says of a limit that there is none.
+#: The value of a limit that is not set.
 UNLIMITED = -1
-#: What a project keeps, in the order in which it is checked and shown.
+#: The quotas of stored data, in the order in which they are checked and shown.
 STOCK = ("queues", "messages", "bytes", "subscriptions")
-#: The two quotas that have a default: without them one request could make work for
-#: hours.
+#: The two quotas with a default: without them one request could cause hours of work.
 SUBSCRIPTIONS_PER_QUEUE = 10_000
 NOTIFICATIONS_PER_POST = 1_000_000
-#: Projects whose rate is remembered; a forgotten one has its whole burst again.
+#: Projects whose rate is tracked; a project that is dropped has its full burst again.
 MOST_BUCKETS = 10_000
-#: Seconds between two looks at the file of overrides.
+#: Seconds between two checks of the file of overrides.
 RELOAD_SECONDS = 1.0
 
-#: One request in a bucket, filled by sums that round.
+#: One request in a bucket, less the rounding errors of filling it.
 _ONE = 1 - 1e-9
 
 
@@ -75,7 +74,7 @@ class Limits:
 
     @property
     def limit_stock(self) -> bool:
-        """Whether something that the project keeps is limited."""
+        """True if any quota of stored data is set."""
         return any(getattr(self, kind) != UNLIMITED for kind in STOCK)
 
     @property
@@ -86,7 +85,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class QuotaFile:
-    """What ``[quota]`` says beside the limits."""
+    """The settings of ``[quota]`` in addition to the limits."""
 
     overrides_file: str = setting(
         "",
@@ -104,7 +103,7 @@ def _overridable(option: cfg.Opt) -> tuple[str, Any, Any]:
     return option.dest, bounded | msgspec.UnsetType, msgspec.UNSET
 
 
-#: What a project has in place of the limits for all; see :class:`Limits`.
+#: The limits of one project that override those for all; see :class:`Limits`.
 Override: Any = msgspec.defstruct(
     "Override",
     [_overridable(option) for option in options(Limits)],
@@ -115,10 +114,10 @@ Override: Any = msgspec.defstruct(
 
 
 def merge(limits: Limits, override: Any) -> Limits:
-    """Return the limits of a project that has an :class:`Override`.
+    """Return the limits of a project with an :class:`Override`.
 
     Raises:
-        SettingsError: A rate is 0, which nobody could use.
+        SettingsError: The rate is 0, which would admit no request.
     """
     named = msgspec.structs.asdict(override)
     given = {name: one for name, one in named.items() if one is not msgspec.UNSET}
@@ -128,10 +127,10 @@ def merge(limits: Limits, override: Any) -> Limits:
 
 
 def check_rate(requests_per_second: float) -> None:
-    """Refuse a rate that is neither a rate nor unlimited.
+    """Refuse an invalid rate.
 
     Raises:
-        SettingsError: It is not.
+        SettingsError: It is neither positive nor unlimited.
     """
     if requests_per_second != UNLIMITED and not 0 < requests_per_second < math.inf:
         raise SettingsError(
@@ -142,16 +141,16 @@ def check_rate(requests_per_second: float) -> None:
 class ProjectLimits:
     """The limits of single projects, in a TOML file with a table for each.
 
-    Changes of the file are followed within a second. A file that cannot be used
-    when the server starts is an error; later it is logged, and what was known
-    holds on.
+    Changes of the file take effect within a second. If the file is invalid when the
+    server starts, that is an error; later it is logged, and the previous limits stay
+    in force.
 
     Args:
         path: The file.
-        limits: The limits of all others.
+        limits: The limits of all other projects.
 
     Raises:
-        SettingsError: The file cannot be used.
+        SettingsError: The file is missing or invalid.
     """
 
     def __init__(self, path: Path, limits: Limits) -> None:
@@ -173,13 +172,13 @@ class ProjectLimits:
         return self._known.get(project, self._limits)
 
     def _read(self) -> None:
-        """Read the file if it is another than last time."""
+        """Read the file if it has changed."""
         try:
             found = self._path.stat()
             seen = (found.st_mtime_ns, found.st_size, found.st_ino)
             if seen == self._seen:
                 return
-            # Not read again and again while it is wrong: it has to change first.
+            # An invalid file is not read again until it changes.
             self._seen = seen
             text = self._path.read_bytes()
             overrides = msgspec.toml.decode(text, type=dict[str, Override])
@@ -199,7 +198,7 @@ class ProjectLimits:
 
 
 class _Bucket:
-    """The requests that a project may send at once now."""
+    """The token bucket of a project's rate."""
 
     __slots__ = ("filled", "tokens")
 
@@ -208,7 +207,7 @@ class _Bucket:
         self.filled = filled
 
     def fill(self, limits: Limits, now: float) -> None:
-        """Add what time has brought; a clock that goes back brings nothing."""
+        """Add tokens for the time since the last call; none if the clock went back."""
         passed = max(0.0, now - self.filled)
         self.filled = now
         brought = passed * limits.requests_per_second
@@ -216,16 +215,16 @@ class _Bucket:
 
 
 class Quotas:
-    """Knows limits, and counts what the store does not.
+    """The limits of all projects; counts rates, sockets and reservations.
 
-    Everything here takes the same time whatever the number of projects.
+    All methods take constant time, whatever the number of projects.
 
     Args:
-        limits: For projects without others.
-        overrides: The others.
+        limits: The limits of projects without overrides.
+        overrides: The limits of single projects.
 
     Attributes:
-        refused: How often each quota refused something, by its name.
+        refused: The number of refusals of each quota, by its name.
     """
 
     def __init__(
@@ -243,7 +242,7 @@ class Quotas:
 
         Args:
             project: The project.
-            now: Seconds; what counts is how much time passes between two calls.
+            now: Seconds; only differences between two calls matter.
         """
         if self._overrides is None:
             return self._limits
@@ -252,10 +251,10 @@ class Quotas:
     # -- the rate -----------------------------------------------------------
 
     def admit(self, project: str, now: float) -> None:
-        """Take one request off a project's rate.
+        """Take one token from a project's bucket.
 
         Raises:
-            TooManyRequests: There is none left now.
+            TooManyRequests: The bucket is empty.
         """
         limits = self.limits(project, now)
         if limits.requests_per_second == UNLIMITED:
@@ -293,8 +292,7 @@ class Quotas:
         """Count a WebSocket of a project; :meth:`close_socket` ends it.
 
         Raises:
-            QuotaExceeded: The project has as many as it may have; then nothing was
-                counted.
+            QuotaExceeded: The project has reached its quota; nothing was counted.
         """
         limit, used = self.limits(project, now).sockets, self._sockets[project]
         if limit != UNLIMITED and used >= limit:
@@ -302,7 +300,7 @@ class Quotas:
         self._sockets[project] += 1
 
     def close_socket(self, project: str) -> None:
-        """Count a WebSocket no longer."""
+        """Stop counting a WebSocket."""
         self._sockets[project] -= 1
         if not self._sockets[project]:
             del self._sockets[project]
@@ -311,14 +309,14 @@ class Quotas:
         """Return how many WebSockets a project has in this process."""
         return self._sockets.get(project, 0)
 
-    # -- what is being stored -------------------------------------------------
+    # -- reservations ---------------------------------------------------------
 
     def reserve(self, project: str, wanted: Mapping[str, int]) -> None:
-        """Count what is about to be stored, so that others leave room for it."""
+        """Reserve quota for data that is about to be stored."""
         self._reserved.setdefault(project, Counter()).update(wanted)
 
     def release(self, project: str, wanted: Mapping[str, int]) -> None:
-        """Count it no longer: it is stored by now, or never will be."""
+        """Release a reservation: the data is stored by now, or the request failed."""
         held = self._reserved[project]
         held.subtract(wanted)
         for kind in wanted:
@@ -328,12 +326,12 @@ class Quotas:
             del self._reserved[project]
 
     def reserved(self, project: str, kind: str) -> int:
-        """Return how much of a kind is about to be stored in this process."""
+        """Return how much of a kind is reserved in this process."""
         held = self._reserved.get(project)
         return 0 if held is None else held[kind]
 
     def exceeded(self, kind: str, limit: int, used: int, wanted: int) -> QuotaExceeded:
-        """Count a refusal and return the error that says so."""
+        """Count a refusal and return its error."""
         return self.refuse(
             kind,
             f"The quota of {kind} is {limit}: the project has {used}, and this would "
@@ -341,16 +339,16 @@ class Quotas:
         )
 
     def refuse(self, kind: str, reason: str) -> QuotaExceeded:
-        """Count a refusal and return the error that gives the reason."""
+        """Count a refusal and return its error with a reason."""
         self.refused[kind] += 1
         return QuotaExceeded(reason)
 
 
 def quotas_of(conf: cfg.ConfigOpts) -> Quotas:
-    """Return what projects may use.
+    """Return the quotas of the configuration.
 
     Raises:
-        SettingsError: The rate, or the file of overrides, cannot be used.
+        SettingsError: The rate or the file of overrides is invalid.
     """
     limits = Limits(**values(Limits, conf.quota))
     check_rate(limits.requests_per_second)

@@ -1,7 +1,7 @@
 """Readers that fill :class:`~zaqarserver.operations.fields.Fields` from requests.
 
-One reads a REST query string, one a REST body, one the body of a WebSocket
-frame. They see to types; bounds are :class:`~zaqarserver.operations.fields.Checker`'s.
+One reads a REST query string, one a REST body, one the body of a WebSocket frame. They
+check types; :class:`~zaqarserver.operations.fields.Checker` checks bounds.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ _BOOLEANS = {
     **dict.fromkeys(("true", "True", "t", "yes", "y", "1", "on"), True),
     **dict.fromkeys(("false", "False", "f", "no", "n", "0", "off"), False),
 }
-# Text that may hide a number that JSON allows but we do not: only then are the
-# numbers looked at.
-# (One leading character class: the search then runs at memory speed.)
+# Text that may contain a number that JSON allows but the service does not: only then
+# are all numbers checked. (With one leading character class the search runs at memory
+# speed.)
 _SUSPECT = re.compile(rb"[0-9](?:[0-9]{18}|[eE][+]?[0-9]{3})")
 _INT64 = range(-(2**63), 2**63)
-#: Levels of arrays and objects that a document may have. What comes in is shown
-#: again within the few levels of an answer, and decoders give up near a thousand.
+#: Maximum levels of arrays and objects of a document. Answers show it within a few more
+#: levels, and decoders fail near a thousand.
 MAX_DEPTH = 500
-# A string, also one that does not end; possessive, so that no text is read twice.
+# A string, also an unterminated one; possessive, so that no text is read twice.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # 1 and -1
-# A number that may be one of those, whole.
+# A complete number that may be such a number.
 _LONG_NUMBER = re.compile(rb"[-+.0-9eE]{19,}|[-+.0-9]{1,18}[eE][-+0-9]{3,}")
 _INT64_DIGITS = 20
 
@@ -96,7 +96,7 @@ class QueryReader:
                 self._others = member.name
 
     def read(self, query: Mapping[str, QueryValue]) -> dict[str, Any]:
-        """Return the fields that the query holds, each of its type.
+        """Return the fields of the query, each of its type.
 
         Raises:
             BadRequest: A value is not of its type.
@@ -128,14 +128,14 @@ def _query_reader(hint: Any) -> Callable[[str, QueryValue], Any]:
 
 
 def check_json(data: bytes) -> None:
-    """Refuse JSON text that is not UTF-8 or has values outside our range.
+    """Refuse JSON text that is not UTF-8 or has values out of range.
 
     Integers of more than 64 bits, numbers beyond a double and lone surrogates
     are refused at any depth (``rest-v2`` 1.6), and so are more than ``MAX_DEPTH``
-    levels; syntax is the decoder's matter.
+    levels. The decoder checks the syntax.
 
     Raises:
-        BadRequest: The text has one.
+        BadRequest: The text is refused.
     """
     if not data.isascii():
         try:
@@ -170,13 +170,13 @@ def check_count(data: bytes | msgspec.Raw, most: int) -> None:
     try:
         count = len(msgspec.json.decode(data, type=_Messages).messages)
     except (msgspec.MsgspecError, RecursionError):
-        return  # whoever decodes it says what is wrong
+        return  # the decoder reports the error
     if count > most:
         raise BadRequest(f"messages must have 1 to {most} items, not {count}.")
 
 
 def _check_numbers(bare: bytes) -> None:
-    """Look at the numbers in question of a text without its strings."""
+    """Check the long numbers of a text without its strings."""
     for found in _LONG_NUMBER.finditer(bare):
         number = found[0]
         try:
@@ -186,7 +186,7 @@ def _check_numbers(bare: bytes) -> None:
             elif not math.isfinite(float(number)):
                 raise _bad_body("a number is out of range")
         except ValueError:
-            continue  # no number: the decoder says what it is
+            continue  # not a number: the decoder reports it
 
 
 def _bad_body(reason: str) -> BadRequest:
@@ -200,7 +200,7 @@ _NESTED_AT = re.compile(r" - at `\$\.?(.*)`$")
 
 
 def explain(error: Exception) -> BadRequest:
-    """Turn a decoder's complaint into an error that names the member."""
+    """Convert a decoder's exception to an error that names the member."""
     if isinstance(error, msgspec.ValidationError):
         text = str(error)
         place = _NESTED_AT.search(text)
@@ -231,7 +231,7 @@ class BodyReader:
             self._decoder = msgspec.json.Decoder(_part_of(struct, found, rest=True))
 
     def read(self, data: bytes) -> dict[str, Any]:
-        """Return the fields that the body holds.
+        """Return the fields of the body.
 
         Raises:
             BadRequest: It is not JSON, or a member is missing or of a wrong type.
@@ -251,7 +251,7 @@ class FrameReader:
 
     Args:
         struct: The fields.
-        refused: Names of members that are a mistake, unless they are null.
+        refused: Names of members that are an error unless they are null.
     """
 
     def __init__(self, struct: type[Fields], refused: Iterable[str]) -> None:
@@ -268,7 +268,7 @@ class FrameReader:
         )
 
     def read(self, data: bytes | msgspec.Raw) -> dict[str, Any]:
-        """Return the fields that a frame's body holds.
+        """Return the fields of a frame's body.
 
         Raises:
             msgspec.ValidationError: A member is missing or of a wrong type.
@@ -290,12 +290,12 @@ def _part_of(
     rest: bool,
     never: Iterable[str] = (),
 ) -> type[msgspec.Struct]:
-    """Return a struct of some members of another one.
+    """Return a struct with some members of another one.
 
     Args:
-        struct: The other one.
+        struct: The other struct.
         wanted: The members.
-        rest: Whether it is of a REST body.
+        rest: True for a REST body.
         never: Names of members that it refuses unless they are null.
     """
     fields: list[tuple[str, Any, Any]] = []
@@ -315,7 +315,7 @@ def _without_none(hint: Any) -> Any:
 
 @functools.cache
 def _defaults(struct: type[Fields]) -> dict[str, Any]:
-    """Return the default of each field: looking them up is slow."""
+    """Return the default of each field, cached: looking them up is slow."""
     return {
         field.name: field.default
         if field.default_factory is msgspec.NODEFAULT

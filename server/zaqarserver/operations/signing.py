@@ -1,7 +1,7 @@
-"""Pre-signed access: what is signed, and who may use it (``rest-v2`` 2.8).
+"""Signatures of pre-signed URLs (``rest-v2`` 2.8).
 
-A signature grants some methods on some paths of one project until some moment.
-It stands for a caller without roles.
+A signature grants some methods on some paths of one project until a point in time. Its
+holder is a caller without roles.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def compute(
 ) -> str:
     """Return the signature of a grant.
 
-    The parts are joined by a backslash and an n, two characters: that is the
-    form that all clients know.
+    The parts are joined by two characters, a backslash and an n: all clients use this
+    form.
     """
     text = r"\n".join(
         [",".join(sorted(paths)), ",".join(sorted(methods)), project, expires]
@@ -59,20 +59,20 @@ def compute(
 
 
 def grant_id(signature: str) -> str:
-    """Return the id under which a signature is on record, which does not tell it."""
+    """Return the id of a signature's grant, which does not reveal the signature."""
     return hashlib.sha256(signature.encode()).hexdigest()[:32]
 
 
 def written(moment: float) -> str:
-    """Return a moment, in seconds since the epoch, as it is signed and shown."""
+    """Return a time, in seconds since the epoch, as it is signed and shown."""
     return dt.datetime.fromtimestamp(int(moment), dt.UTC).strftime(_FORMAT)
 
 
 def parse_moment(text: str) -> dt.datetime:
-    """Return an ISO 8601 moment in UTC, to the second.
+    """Return an ISO 8601 date and time in UTC, to the second.
 
     Raises:
-        BadRequest: It is none.
+        BadRequest: The text is malformed.
     """
     wrong = BadRequest("expires must be a date and time such as 2031-03-03T09:00:00.")
     if _MOMENT.fullmatch(text) is None:
@@ -90,7 +90,7 @@ class Signer:
     """Makes and checks signatures with the server's key.
 
     Args:
-        key: ``[signed_url] secret_key``; empty makes none and accepts none.
+        key: ``[signed_url] secret_key``; with an empty one all signatures are refused.
     """
 
     def __init__(self, key: str) -> None:
@@ -98,7 +98,7 @@ class Signer:
 
     @property
     def can_sign(self) -> bool:
-        """Whether there is a key."""
+        """True if there is a key."""
         return bool(self._key)
 
     def sign(
@@ -121,7 +121,8 @@ class Signer:
         """
         if not self._key:
             raise BadRequest(
-                "This server signs nothing: it has no [signed_url] secret_key."
+                "Signed URLs need [signed_url] secret_key, which is not configured "
+                "here."
             )
         moment = written(expires)
         chosen, allowed = sorted(set(paths)), sorted(set(methods))
@@ -140,14 +141,14 @@ class Signer:
         project: str,
         expires: str,
     ) -> str:
-        """Return the signature alone, for an expiry in its written form."""
+        """Return only the signature, for an expiry in its written form."""
         return compute(self._key, paths, methods, project, expires)
 
     def covers(self, grant: Signature, method: str, path: str, now: float) -> bool:
-        """Say whether a presented grant is genuine and covers a request.
+        """Return True if a signature is genuine and covers a request.
 
         Args:
-            grant: As presented.
+            grant: The signature of the request.
             method: The request's method.
             path: The request's path, decoded.
             now: Seconds since the epoch.

@@ -1,8 +1,7 @@
-"""``zaqar-torture``: does a deployment keep its promises while things break?
+"""``zaqar-torture``: checks that a deployment keeps its promises under faults.
 
-Producers and consumers work through the REST API of any deployment while faults
-are injected; what they saw is a history, and the history is checked. The parts:
-:mod:`history` (pure: what was seen, and what that proves), :mod:`load` (the
-clients), :mod:`faults` (processes killed and stopped, connections cut), and the
-program itself.
+Producers and consumers use the REST API of any deployment while faults are injected;
+they record a history, which is checked at the end. The parts are :mod:`history` (pure:
+the observations and the broken promises that they prove), :mod:`load` (the clients),
+:mod:`faults` (processes killed and stopped, connections cut), and the program itself.
 """

@@ -35,11 +35,11 @@ _SHOWN = 20
 _DESCRIPTION = """\
 Check that a messaging deployment keeps its promises while things break: nothing
 accepted is lost, doubled or out of order, nothing deleted comes back, no message has
-two live claims, each webhook hears of each message.
+two live claims, each webhook receives each message.
 """
 _EPILOG = """
 examples:
-  A server of your own is killed every three seconds and started again:
+  A server that the program runs is killed every three seconds and started again:
     zaqar-torture http://127.0.0.1:8888 --seconds 60 --every 3 \\
         --run server='zaqarserver --config-file zaqar.conf' --kill server
 
@@ -48,13 +48,13 @@ examples:
     zaqar-torture http://127.0.0.1:8888 http://127.0.0.1:8889 \\
         --proxy redis=7000:127.0.0.1:6379 --partition redis
 
-  A Redis that runs already stands still for ten seconds now and then:
+  A Redis that runs already is stopped for ten seconds now and then:
     zaqar-torture http://127.0.0.1:8888 --every 15 \\
         --freeze redis=$(pidof redis-server) --freeze-seconds 10
 
-Only processes that the program itself runs are killed; others are frozen at most, and
-go on when the run ends. It uses queues of its own and deletes them at the end, unless
-something was found.
+Only processes that the program itself runs are killed; others are stopped at most, and
+continue when the run ends. It uses its own queues and deletes them at the end, unless
+a promise was broken.
 
 exit status: 0 no promise was broken, 1 one was, 2 the run itself failed.
 """
@@ -144,22 +144,22 @@ _REPEATED = (
         "--proxy",
         _proxy,
         "NAME=PORT:HOST:PORT",
-        "carry connections from a loopback port to a part of the deployment",
+        "forward connections from a loopback port to a part of the deployment",
     ),
     ("--kill", str, "NAME", "kill -9 it, and start it again"),
-    ("--stop", str, "NAME", "let it stand still for three seconds"),
-    ("--partition", str, "NAME", "let the proxy carry nothing for three seconds"),
+    ("--stop", str, "NAME", "stop it for three seconds (SIGSTOP, SIGCONT)"),
+    ("--partition", str, "NAME", "the proxy forwards nothing for three seconds"),
     (
         "--lose-answers",
         str,
         "NAME",
-        "let the proxy lose what is answered for a moment",
+        "the proxy discards answers for a moment",
     ),
     (
         "--freeze",
         _frozen,
         "[NAME=]PID",
-        "let a running process, such as a Redis, stand still (SIGSTOP, SIGCONT)",
+        "stop a running process, such as a Redis (SIGSTOP, SIGCONT)",
     ),
 )
 
@@ -182,10 +182,10 @@ def _add_faults(add: Callable[..., Any]) -> None:
 def _actions(
     arguments: argparse.Namespace, processes: Sequence[Process]
 ) -> list[tuple[str, Action]]:
-    """Return what can be done to the deployment.
+    """Return the possible faults of the deployment.
 
     Raises:
-        FaultError: A fault names what is not there.
+        FaultError: A fault names an unknown part.
     """
     by_name: dict[str, Any] = {one.name: one for one in processes}
     proxies: dict[str, Any] = {one.name: one for one in arguments.proxy}
@@ -229,7 +229,7 @@ async def _until_served(endpoints: Sequence[str], processes: Sequence[Process]) 
     """Wait until each server answers.
 
     Raises:
-        FaultError: One does not, or a process ended by itself.
+        FaultError: A server does not answer, or a process has ended.
     """
     async with aiohttp.ClientSession() as session:
         for endpoint in endpoints:
@@ -262,15 +262,15 @@ async def _answers(session: aiohttp.ClientSession, endpoint: str) -> bool:
 async def _report_progress(clients: Clients, began: float) -> None:
     while True:
         await asyncio.sleep(_PROGRESS_SECONDS)
-        _say(f"{time.monotonic() - began:4.0f} s: {', '.join(clients.progress())}")
+        _report(f"{time.monotonic() - began:4.0f} s: {', '.join(clients.progress())}")
 
 
-def _say(text: str) -> None:
+def _report(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 async def torture(arguments: argparse.Namespace) -> tuple[History, list[Finding]]:
-    """Run the load with its faults; return what was seen and found.
+    """Run the load with its faults; return the history and the broken promises.
 
     Raises:
         FaultError: The deployment cannot be run.
@@ -304,7 +304,7 @@ async def torture(arguments: argparse.Namespace) -> tuple[History, list[Finding]
             faults.end()
             await breaking
             progress.cancel()
-        _say(f"at the end: {', '.join(clients.progress())}; looking at what is there")
+        _report(f"at the end: {', '.join(clients.progress())}; listing all messages")
         await clients.look()
         await subscribers.finish()
         findings = history.findings()
@@ -352,13 +352,13 @@ def main(given: Sequence[str] | None = None) -> int:
     try:
         history, findings = asyncio.run(torture(arguments))
     except FaultError as error:
-        _say(f"zaqar-torture: {error}")
+        _report(f"zaqar-torture: {error}")
         return 2
     except TimeoutError:
-        _say("zaqar-torture: the deployment does not answer any more")
+        _report("zaqar-torture: the deployment does not answer any more")
         return 2
     if not history.accepted:
-        _say("zaqar-torture: nothing was accepted, so nothing was checked")
+        _report("zaqar-torture: nothing was accepted, so nothing was checked")
         return 2
     _print(_summary(history, findings), arguments.format)
     return 1 if findings else 0

@@ -1,8 +1,8 @@
 """Faults: processes killed and stopped, connections cut.
 
-The program runs the processes that it is to kill itself, so that it harms no other;
-one that runs already can only be made to stand still for a while. A partition is made
-by a proxy of its own between two parts of the deployment.
+The program only kills processes that it started itself; a process that runs already
+can only be stopped for a while. A partition is made by a proxy between two parts of
+the deployment.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class FaultError(Exception):
 
 
 class Process:
-    """A process of the deployment, run and broken by the program.
+    """A process of the deployment, started and killed by the program.
 
     Args:
-        name: How faults name it.
+        name: Its name in faults.
         command: Its command line.
     """
 
@@ -58,7 +58,7 @@ class Process:
 
     @property
     def status(self) -> int | None:
-        """What it ended with, if it did so by itself."""
+        """Its exit status if it has ended, else ``None``."""
         return None if self._process is None else self._process.returncode
 
     def signal(self, number: int) -> None:
@@ -68,7 +68,7 @@ class Process:
                 self._process.send_signal(number)
 
     async def kill(self) -> None:
-        """End it as a crash would, and start it again a moment later."""
+        """Kill it, like a crash, and start it again a moment later."""
         self.signal(signal.SIGKILL)
         if self._process is not None:
             await self._process.wait()
@@ -76,7 +76,7 @@ class Process:
         await self.start()
 
     async def freeze(self) -> None:
-        """Let it stand still for a while: others must not wait for it for ever."""
+        """Stop it for some seconds: other processes must not wait for it forever."""
         self.signal(signal.SIGSTOP)
         try:
             await asyncio.sleep(_STOP_SECONDS)
@@ -97,10 +97,10 @@ class Process:
 
 
 class Frozen:
-    """A process that runs already, of which only the id is known.
+    """A process that runs already, known by its id.
 
     Args:
-        name: How faults name it.
+        name: Its name in faults.
         pid: Its id.
     """
 
@@ -115,15 +115,15 @@ class Frozen:
             raise FaultError(f"{self.name}: process {self._pid}: {error}") from error
 
     async def start(self) -> None:
-        """See that it can be frozen.
+        """Check that it can be stopped.
 
         Raises:
-            FaultError: There is no such process, or it belongs to somebody else.
+            FaultError: The process does not exist, or belongs to another user.
         """
         self._signal(0)
 
     async def freeze(self, seconds: float = _STOP_SECONDS) -> None:
-        """Let it stand still for a while: others must not wait for it for ever.
+        """Stop it for some seconds: other processes must not wait for it forever.
 
         Raises:
             FaultError: It has ended.
@@ -139,10 +139,10 @@ class Frozen:
 
 
 class Proxy:
-    """Carries connections to a part of the deployment, until it cuts them.
+    """Forwards connections to a part of the deployment, until it cuts them.
 
     Args:
-        name: How faults name it.
+        name: Its name in faults.
         port: The loopback port that it listens on.
         target: Host and port of the part.
     """
@@ -161,7 +161,7 @@ class Proxy:
         """Listen.
 
         Raises:
-            FaultError: The port is taken.
+            FaultError: The port is in use.
         """
         try:
             self._server = await asyncio.start_server(
@@ -198,7 +198,7 @@ class Proxy:
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(_CHUNK):
-                # While it is cut, what was sent goes nowhere: not even an error.
+                # During a partition data is held back, without any error.
                 await self._open.wait()
                 if answers and self._losing:
                     continue
@@ -207,7 +207,7 @@ class Proxy:
         writer.close()
 
     async def partition(self) -> None:
-        """Carry nothing for a while, then drop what was connected."""
+        """Forward nothing for some seconds, then drop the connections."""
         self._open.clear()
         try:
             await asyncio.sleep(_CUT_SECONDS)
@@ -216,7 +216,7 @@ class Proxy:
             self._open.set()
 
     async def lose_answers(self) -> None:
-        """Carry requests and lose their answers for a moment, then drop all."""
+        """Forward requests and discard answers for a moment, then drop connections."""
         self._losing = True
         try:
             await asyncio.sleep(_LOST_SECONDS)
@@ -229,7 +229,7 @@ class Proxy:
             writer.transport.abort()
 
     async def end(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._server is not None:
             self._server.close()
             self._drop()
@@ -240,12 +240,12 @@ Action = Callable[[], Awaitable[None]]
 
 
 class Faults:
-    """Injects faults, one at a time, at random moments.
+    """Injects faults, one at a time, at random times.
 
     Args:
-        actions: What can be done, each with its words.
+        actions: The possible faults, each with its description.
         every: Seconds between two faults, on average.
-        seen: Takes each fault right before it is injected.
+        seen: Called with each fault right before it is injected.
     """
 
     def __init__(
@@ -260,7 +260,7 @@ class Faults:
         self._over = asyncio.Event()
 
     async def run(self) -> None:
-        """Inject faults until :meth:`end`; each one is over then."""
+        """Inject faults until :meth:`end`; return after the last one is over."""
         while self._actions and not await self._wait():
             what, action = random.choice(self._actions)  # noqa: S311 - no secret
             self._seen(Fault(what, time.monotonic()))
@@ -273,5 +273,5 @@ class Faults:
         return self._over.is_set()
 
     def end(self) -> None:
-        """Inject no more."""
+        """Stop injecting faults."""
         self._over.set()

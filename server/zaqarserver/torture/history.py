@@ -1,8 +1,8 @@
-"""What clients saw, and what it proves.
+"""The history of a run, and the broken promises that it proves.
 
-Only what is certain counts: a request that failed may or may not have done its
-work, and a moment lies somewhere between the sending of a request and its answer.
-All times are of one monotonic clock, in seconds.
+Only certain facts count: a failed request may or may not have been executed, and an
+operation happens at some time between a request and its answer. All times are of one
+monotonic clock, in seconds.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import msgspec
 
 
 class Mark(msgspec.Struct, frozen=True, order=True):
-    """What the body of a message says: who posted it, as its how manieth.
+    """The body of a message: its producer and number.
 
     Attributes:
-        run: Tells one run of the program from another.
+        run: The id of the run of the program.
         producer: The producer.
-        number: Counts the producer's messages to one queue, from 0 on.
+        number: The number among the producer's messages to one queue, from 0.
     """
 
     run: str
@@ -34,9 +34,9 @@ class Accepted(msgspec.Struct, frozen=True):
 
     Attributes:
         queue: The queue.
-        id: As answered.
-        mark: What was posted.
-        at: When the answer was there.
+        id: The message's id in the answer.
+        mark: The body.
+        at: When the answer arrived.
     """
 
     queue: str
@@ -45,17 +45,17 @@ class Accepted(msgspec.Struct, frozen=True):
     at: float
 
 
-class Held(msgspec.Struct):
-    """A message that a claim gave to a consumer.
+class HeldMessage(msgspec.Struct):
+    """A message that a consumer claimed.
 
     Attributes:
         queue: The queue.
         id: The message.
         mark: Its body.
         claim: The claim.
-        asked: When the claim was asked for.
-        answered: When the answer was there.
-        until: When the consumer let go of it, or the claim may have expired.
+        asked: When the request for the claim was sent.
+        answered: When the answer arrived.
+        until: When the consumer released it, or the claim may have expired.
     """
 
     queue: str
@@ -68,12 +68,12 @@ class Held(msgspec.Struct):
 
 
 class Deleted(msgspec.Struct, frozen=True):
-    """A deletion that was asked for.
+    """A requested deletion.
 
     Attributes:
         queue: The queue.
         id: The message.
-        done: When it was answered 204; ``None`` if that is unknown.
+        done: When it was answered 204; ``None`` if the outcome is unknown.
     """
 
     queue: str
@@ -82,11 +82,11 @@ class Deleted(msgspec.Struct, frozen=True):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """A fault that was injected.
+    """An injected fault.
 
     Attributes:
-        what: In words.
-        at: When.
+        what: Its description.
+        at: When it was injected.
     """
 
     what: str
@@ -100,8 +100,8 @@ class Finding(msgspec.Struct, frozen=True):
         promise: One of :data:`PROMISES`.
         queue: The queue.
         id: The message.
-        text: What was seen.
-        window: For what was lost: seconds from its 201 to the next fault.
+        text: The description.
+        window: For a lost message: seconds from its 201 to the next fault.
     """
 
     promise: str
@@ -124,27 +124,27 @@ PROMISES = (
 
 
 class History:
-    """All that was seen in one run.
+    """Everything that clients observed in one run.
 
     Args:
-        batch: How many messages a post has: so many are in flight to a webhook at a
-            time, and may be told again after a fault.
+        batch: The messages of a post: that many are in flight to a webhook at a
+            time, and may be sent again after a fault.
     """
 
     def __init__(self, batch: int = 1) -> None:
         self._batch = batch
         self.accepted: list[Accepted] = []
-        self.held: list[Held] = []
+        self.held: list[HeldMessage] = []
         self.deleted: list[Deleted] = []
         self.faults: list[Fault] = []
-        #: Ids that were there at the end, by queue, with when that was asked.
+        #: The messages at the end of the run, by queue and id.
         self.present: dict[str, dict[str, Mark]] = {}
         self.looked: float = 0.0
-        #: What each webhook heard, in order, by the queue and its path.
+        #: The messages that each webhook received, in order, by queue and path.
         self.heard: dict[tuple[str, str], list[Mark]] = {}
 
     def findings(self) -> list[Finding]:
-        """Return every promise that was broken for certain."""
+        """Return every promise that was certainly broken."""
         return [
             *self._lost(),
             *self._duplicated(),
@@ -156,7 +156,7 @@ class History:
             *self._heard_too_often(),
         ]
 
-    # -- what was accepted is there until somebody deletes it -------------------
+    # -- accepted messages exist until they are deleted -------------------------
 
     def _lost(self) -> Iterator[Finding]:
         touched = {(one.queue, one.id) for one in self.deleted}
@@ -177,7 +177,7 @@ class History:
                 window,
             )
 
-    # -- what was posted once is there once -------------------------------------
+    # -- a message that was posted once exists once -----------------------------
 
     def _all_seen(self) -> Iterator[tuple[str, str, Mark]]:
         for accepted in self.accepted:
@@ -223,7 +223,7 @@ class History:
         yield from self._claims_out_of_order()
 
     def _claims_out_of_order(self) -> Iterator[Finding]:
-        claims: dict[tuple[str, str], list[Held]] = defaultdict(list)
+        claims: dict[tuple[str, str], list[HeldMessage]] = defaultdict(list)
         for one in self.held:
             claims[one.queue, one.claim].append(one)
         for (queue, claim), members in claims.items():
@@ -233,7 +233,7 @@ class History:
                     "reordered", queue, ids[0], f"claim {claim} is not in order"
                 )
 
-    # -- what was deleted stays deleted -----------------------------------------
+    # -- deleted messages stay deleted ------------------------------------------
 
     def _resurrected(self) -> Iterator[Finding]:
         done = {
@@ -259,7 +259,7 @@ class History:
     # -- a message has one live claim at most -----------------------------------
 
     def _double_claimed(self) -> Iterator[Finding]:
-        holders: dict[tuple[str, str], list[Held]] = defaultdict(list)
+        holders: dict[tuple[str, str], list[HeldMessage]] = defaultdict(list)
         for one in self.held:
             holders[one.queue, one.id].append(one)
         for (queue, message_id), members in holders.items():
@@ -278,13 +278,13 @@ class History:
                         f"{overlap:.3f} s",
                     )
 
-    # -- each webhook hears of each message, in order, after faults again --------
+    # -- each webhook receives each message, in order; after faults maybe again --
 
     def _ids(self, queue: str) -> dict[Mark, str]:
         return {one.mark: one.id for one in self.accepted if one.queue == queue}
 
     def unheard(self) -> Iterator[Finding]:
-        """Return of what was accepted what a webhook has not heard, as findings."""
+        """Yield the accepted messages that a webhook has not received."""
         for (queue, path), marks in self.heard.items():
             ids = self._ids(queue)
             for mark in ids.keys() - set(marks):
@@ -294,7 +294,7 @@ class History:
     def _heard_out_of_order(self) -> Iterator[Finding]:
         for (queue, path), marks in self.heard.items():
             ids = self._ids(queue)
-            # Of a post without an answer nobody knows the place.
+            # The position of a post without an answer is not known.
             first = [ids[mark] for mark in dict.fromkeys(marks) if mark in ids]
             for before, after in itertools.pairwise(first):
                 if before > after:

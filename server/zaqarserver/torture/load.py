@@ -1,4 +1,4 @@
-"""The clients of a run: producers, consumers, webhooks, and a last look."""
+"""The clients of a run: producers, consumers, webhooks, and a final listing."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import msgspec
 from aiohttp import web
 
 from zaqarserver.torture.faults import FaultError
-from zaqarserver.torture.history import Accepted, Deleted, Held, History, Mark
+from zaqarserver.torture.history import Accepted, Deleted, HeldMessage, History, Mark
 
-#: The shortest claim that the API has; what a lost answer holds is free after it.
+#: The shortest claim of the API; messages claimed by a lost answer are free after it.
 CLAIM_TTL = 60
 _MESSAGE_TTL = 86_400
 _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=2)
@@ -29,18 +29,18 @@ _LOOK_SECONDS = 90.0
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run does.
+    """The parameters of a run.
 
     Attributes:
         endpoints: Base URLs of the servers, without ``/v2``.
         headers: Sent with each request: the project, a token.
-        queues: Names of the queues. Every second one is only posted to: what is
-            deleted at once cannot be seen to be lost.
-        producers: How many post.
-        consumers: How many claim and delete.
-        batch: Messages a post.
-        release: Part of the claims, 0 to 1, that are released unfinished.
-        rate: Posts a second and producer; 0 is as many as get through.
+        queues: Names of the queues. Every second one is only posted to: the loss of
+            a message that is deleted at once cannot be noticed.
+        producers: The number of clients that post.
+        consumers: The number of clients that claim and delete.
+        batch: Messages per post.
+        release: The share of claims, 0 to 1, that are released unfinished.
+        rate: Posts per second and producer; 0 is unlimited.
     """
 
     endpoints: Sequence[str]
@@ -54,11 +54,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a request came to.
+    """The outcome of a request.
 
     Attributes:
-        status: The status; 0 if there was no answer.
-        document: The body, decoded; ``None`` if there was none.
+        status: The status; 0 without an answer.
+        document: The decoded body; ``None`` without one.
     """
 
     status: int
@@ -66,12 +66,12 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Clients:
-    """The clients of one run; what they see goes to the history.
+    """The clients of one run; they record the history.
 
     Args:
-        plan: What to do.
-        history: Where what was seen is put.
-        clock: Seconds, monotonic.
+        plan: The parameters.
+        history: The history.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Clients:
         self._run = uuid.uuid4().hex[:8]
         self._stopped = asyncio.Event()
         self._posting = asyncio.Event()
-        #: How many requests came to which status; 0 is no answer.
+        #: The number of requests by status; 0 is no answer.
         self.statuses: Counter[int] = Counter()
 
     # -- one request ------------------------------------------------------------
@@ -98,7 +98,7 @@ class Clients:
         path: str,
         document: Any = None,
     ) -> Answer:
-        """Send a request to one of the endpoints; a failure is an answer too."""
+        """Send a request to one of the endpoints; a failure is an answer, too."""
         url = random.choice(self._plan.endpoints) + path  # noqa: S311 - spreads load
         body = None if document is None else msgspec.json.encode(document)
         try:
@@ -112,7 +112,7 @@ class Clients:
         try:
             return Answer(status, msgspec.json.decode(text) if text else None)
         except msgspec.DecodeError:
-            # Not of the service: a proxy between, say. Its status counts.
+            # Not an answer of the service, but of a proxy, say. Its status counts.
             return Answer(status)
 
     @contextlib.asynccontextmanager
@@ -126,12 +126,12 @@ class Clients:
             yield session
 
     async def _pause(self, seconds: float = _PAUSE) -> None:
-        """Wait, or until all is over."""
+        """Wait for some seconds, or until the run ends."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), seconds)
 
     async def subscribe(self, queue: str, url: str) -> None:
-        """Subscribe a webhook to a queue, however often that takes.
+        """Subscribe a webhook to a queue; repeat until it succeeds.
 
         Raises:
             FaultError: It is refused.
@@ -141,7 +141,7 @@ class Clients:
         async with asyncio.timeout(_LOOK_SECONDS), self._session() as session:
             while True:
                 answer = await self._ask(session, "POST", path, document)
-                if answer.status in {201, 409}:  # it was made, or an earlier time
+                if answer.status in {201, 409}:  # created now or by an earlier request
                     return
                 if 400 <= answer.status < 500:
                     raise FaultError(f"no webhook can be subscribed: {answer.document}")
@@ -203,7 +203,7 @@ class Clients:
             return False
         answered = self._clock()
         held = [
-            Held(
+            HeldMessage(
                 queue,
                 one["id"],
                 msgspec.convert(one["body"], Mark),
@@ -224,7 +224,7 @@ class Clients:
         return True
 
     async def _release(
-        self, session: aiohttp.ClientSession, queue: str, held: Sequence[Held]
+        self, session: aiohttp.ClientSession, queue: str, held: Sequence[HeldMessage]
     ) -> None:
         for one in held:
             # From now on another consumer may have it.
@@ -233,7 +233,7 @@ class Clients:
             path = f"/v2/queues/{queue}/claims/{held[0].claim}"
             await self._ask(session, "DELETE", path)
 
-    async def _delete(self, session: aiohttp.ClientSession, held: Held) -> None:
+    async def _delete(self, session: aiohttp.ClientSession, held: HeldMessage) -> None:
         path = f"/v2/queues/{held.queue}/messages/{held.id}?claim_id={held.claim}"
         answer = await self._ask(session, "DELETE", path)
         done = self._clock() if answer.status == 204 else None
@@ -245,7 +245,7 @@ class Clients:
         """Produce and consume for a while.
 
         Args:
-            seconds: How long messages are posted; what is under way then ends.
+            seconds: How long messages are posted; requests under way then finish.
         """
         tasks = [
             asyncio.create_task(work)
@@ -262,10 +262,10 @@ class Clients:
             await asyncio.gather(*tasks)
 
     async def look(self) -> None:
-        """See what is there, once the deployment answers again.
+        """List all messages, as soon as the deployment answers again.
 
         Raises:
-            TimeoutError: It does not.
+            TimeoutError: It does not answer.
         """
         async with asyncio.timeout(_LOOK_SECONDS), self._session() as session:
             for queue in self._plan.queues:
@@ -303,7 +303,7 @@ class Clients:
                 await self._ask(session, "DELETE", f"/v2/queues/{queue}")
 
     def progress(self) -> Iterator[str]:
-        """Say in words how far it got."""
+        """Yield the counts for the progress line."""
         history = self._history
         yield f"{len(history.accepted)} accepted"
         yield f"{len(history.held)} claimed"
@@ -315,12 +315,12 @@ class Clients:
 
 
 def _is_of(body: Any, run: str) -> bool:
-    """Whether a body is a mark of this run: a queue may hold other messages."""
+    """Return True if a body is a mark of this run; a queue may have other messages."""
     return isinstance(body, dict) and body.get("run") == run
 
 
 async def _end_early(tasks: Sequence[asyncio.Task[None]], seconds: float) -> None:
-    """Wait; a client that fails ends the wait with its error."""
+    """Wait; raise the error of a client that fails."""
     done, _ = await asyncio.wait(
         tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION
     )
@@ -328,16 +328,16 @@ async def _end_early(tasks: Sequence[asyncio.Task[None]], seconds: float) -> Non
         task.result()
 
 
-_SLOW_SECONDS = 0.2  # that a slow one takes, until the run is at its end
-#: Longer than a lease of a notification: what was in flight at a fault comes after it.
+_SLOW_SECONDS = 0.2  # the delay of a slow webhook, until the end of the run
+#: Longer than a lease of a delivery, after which those in flight are sent again.
 _QUIET_SECONDS = 20.0
 
 
 class Subscribers:
-    """Webhooks on loopback; what they hear goes to the history.
+    """Webhooks on loopback; they record the messages that they receive.
 
     Args:
-        history: Where it is put.
+        history: The history.
     """
 
     def __init__(self, history: History) -> None:
@@ -348,7 +348,7 @@ class Subscribers:
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Take notifications while a ``with`` block runs."""
+        """Receive notifications inside a ``with`` block."""
         app = web.Application()
         app.router.add_post("/{speed}/{queue}/{number}", self._take)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
@@ -362,7 +362,7 @@ class Subscribers:
             await runner.cleanup()
 
     async def subscribe(self, clients: Clients, queue: str, count: int) -> None:
-        """Subscribe webhooks to a queue, the last of them a slow one.
+        """Subscribe webhooks to a queue; the last one is slow.
 
         Raises:
             FaultError: The deployment refuses it.
@@ -384,7 +384,7 @@ class Subscribers:
         return web.Response(status=204)
 
     async def finish(self) -> None:
-        """Wait until all is heard, or nothing new has come for a while."""
+        """Wait until all messages are received, or none has arrived for a while."""
         self._hurry.set()
         self._last = time.monotonic()
         while time.monotonic() < self._last + _QUIET_SECONDS:
