@@ -49,7 +49,7 @@ class ServerSettings:
         deprecated_opts=_was("port", "wsgi"),
     )
     graceful_timeout: int = setting(
-        10, "Seconds that requests under way get to finish after SIGTERM.", min=0
+        10, "Seconds that requests under way have to finish after SIGTERM.", min=0
     )
     request_timeout: int = setting(
         30, "Seconds that a request may take to arrive.", min=1
@@ -63,14 +63,14 @@ class ServerSettings:
     write_timeout: int = setting(
         30,
         "Seconds that a peer may leave an answer unread before it is dropped. "
-        "Each 16 KiB that it reads prolong them by a second.",
+        "Each 16 KiB that it reads extend them by a second.",
         min=1,
     )
     max_waiting_bytes: int = setting(
         MOST,
-        "Bytes that all connections of a process may keep waiting: requests that "
-        "arrive, and answers and pushes that were not read yet. Requests beyond are "
-        "answered 503.",
+        "Bytes that all connections of a process may keep in memory: requests that "
+        "arrive, and answers and pushes that were not read yet. Requests above that "
+        "are answered 503.",
         min=16 * MIB,
     )
     metrics_host: str = setting(
@@ -126,8 +126,8 @@ class StorageSettings:
 
     uri: str = setting(
         "",
-        "Where messages are kept: sqlite:///PATH, or sqlite://:memory: to "
-        "forget all at the end; or a store that servers share: redis://HOST:PORT, "
+        "Where messages are stored: sqlite:///PATH, or sqlite://:memory: to "
+        "lose all at the end; or a store that servers share: redis://HOST:PORT, "
         "rediss://, redis+sentinel://HOST,HOST/SERVICE, redis+cluster://HOST,HOST. "
         "Empty: a file under the state directory.",
         sample_default="sqlite:///$XDG_STATE_HOME/zaqarserver/zaqar.db",
@@ -137,7 +137,7 @@ class StorageSettings:
         "How durable SQLite makes a message before it is acknowledged.",
         choices=[
             ("full", "A 201 means that the message is on disk."),
-            ("normal", "A power loss may take the last moments; a crash does not."),
+            ("normal", "A power loss may lose the last changes; a crash does not."),
         ],
     )
     message_pipeline: tuple[str, ...] = setting(
@@ -167,7 +167,7 @@ class CorsSettings:
         "https://app.example; * for all.",
     )
     allow_credentials: bool = setting(
-        False, "Whether those pages may send credentials of the browser's."
+        False, "Allow those pages to send the browser's credentials."
     )
 
 
@@ -177,9 +177,9 @@ class SignedUrlSettings:
 
     secret_key: str = setting(
         "",
-        "The key that pre-signed access is signed with. Without it nothing is "
-        "signed, and subscribers cannot be asked to confirm. A new key ends all "
-        "access that was signed with the old one.",
+        "The key of pre-signed URLs. Without it no URL can be signed, and no request "
+        "to confirm can be sent to subscribers. A new key invalidates all URLs that "
+        "were signed with the old one.",
         secret=True,
     )
 
@@ -215,7 +215,7 @@ def load(arguments: Sequence[str]) -> cfg.ConfigOpts:
         arguments: The command line without the program's name.
 
     Raises:
-        SettingsError: A file or value cannot be used; the text says which.
+        SettingsError: A file or value is invalid; the text names it.
     """
     conf = cfg.ConfigOpts()
     conf.register_cli_opts(options.options(CommonSettings, cli=True))
@@ -229,7 +229,7 @@ def load(arguments: Sequence[str]) -> cfg.ConfigOpts:
             description="Serve the messaging API: queues, messages and claims. "
             "Without arguments it listens on http://127.0.0.1:8888 and keeps its "
             "messages in an SQLite file of the user's. 'zaqarserver check --help' "
-            "tells how to look for damage in a store.",
+            "describes how to check a store for damage.",
         )
         _check(conf)
     except cfg.Error as error:
@@ -240,7 +240,7 @@ def load(arguments: Sequence[str]) -> cfg.ConfigOpts:
 def _check(conf: cfg.ConfigOpts) -> None:
     for group, found in GROUPS.items():
         for option in found:
-            # Reading a value is what checks it.
+            # Reading a value checks it.
             _ = conf[option.dest] if group == "DEFAULT" else conf[group][option.dest]
     transport = conf.transport
     for low, high in (
@@ -254,7 +254,7 @@ def _check(conf: cfg.ConfigOpts) -> None:
 
 
 def settings_of(conf: cfg.ConfigOpts) -> Settings:
-    """Return what handlers and edges read of the configuration."""
+    """Return the settings for handlers and edges."""
     common = options.values(CommonSettings, conf)
     return Settings(**common, **options.values(Settings, conf.transport))
 
@@ -271,10 +271,10 @@ def storage_uri(conf: cfg.ConfigOpts) -> str:
 def notify_settings_of(
     conf: cfg.ConfigOpts, trusts: TrustTokens | None = None
 ) -> NotifySettings:
-    """Return what the notifier reads of the configuration, and has tokens from.
+    """Return the settings of the notifier, with the source of its tokens.
 
-    Without authentication only callers on this machine are served; what they can
-    reach here by themselves, webhooks may reach as well.
+    Without authentication only callers on this machine are served. They can reach
+    loopback addresses anyway, so webhooks may reach them, too.
     """
     values = options.values(NotifySettings, conf.notification)
     if not conf.auth_strategy and not conf.insecure:

@@ -91,7 +91,7 @@ Renderer = Callable[[Context, _Args, _Result], Reply]
 
 
 class Body(enum.Enum):
-    """Whether an operation takes a body."""
+    """The use of a request body by an operation."""
 
     NONE = "none"
     OPTIONAL = "optional"

@@ -134,7 +134,7 @@ def _usable(raw: Any) -> RetryPolicy | None:
         return None
 
 
-class Schedule(Sequence[int]):
+class RetrySchedule(Sequence[int]):
     """The waits of a policy, in seconds, one for each retry.
 
     Waits are computed one at a time: a policy may allow more retries than fit in
@@ -180,9 +180,9 @@ class Schedule(Sequence[int]):
         return (self[number] for number in range(len(self)))
 
 
-def schedule(policy: RetryPolicy) -> Schedule:
+def schedule(policy: RetryPolicy) -> RetrySchedule:
     """Return the waits before each retry (``notifications`` 6.2)."""
-    return Schedule(policy)
+    return RetrySchedule(policy)
 
 
 def _backoff_length(policy: RetryPolicy) -> int:
