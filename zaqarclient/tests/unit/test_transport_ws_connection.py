@@ -228,6 +228,7 @@ def test_a_call_that_times_out_leaves_the_reading_to_another(
         ws_stub.wait_until(lambda: len(ws_stub.frames) == 1)
         with pytest.raises(errors.TimedOut):
             first.result(10)
+        client.transport()._timeout = 30.0
         second = pool.submit(post, client, 2)
         third = pool.submit(post, client, 3)
         ws_stub.wait_until(lambda: len(ws_stub.frames) == 3)
@@ -357,6 +358,16 @@ def test_a_connection_that_ended_while_idle_is_opened_again(
         transport.recv(5)
     assert post(client, 2)
     assert len(ws_stub.peers) == 2
+
+
+def test_an_end_is_noticed_before_the_next_post_is_sent(
+    ws_stub: WebsocketStub, client: Client
+) -> None:
+    ws_stub.reply = posted
+    for number in range(3):
+        assert post(client, number) == [f"/v2/queues/orders/messages/m{number}"]
+        ws_stub.peers[-1].drop()
+    assert len(ws_stub.frames) == len(ws_stub.peers) == 3
 
 
 def test_a_service_that_is_not_there_was_sent_nothing(make_client: MakeClient) -> None:
