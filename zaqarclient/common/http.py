@@ -6,7 +6,7 @@ import functools
 import json
 import re
 from typing import TYPE_CHECKING, Any, Protocol, cast
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from requests.structures import CaseInsensitiveDict
@@ -141,7 +141,9 @@ class Session(requests.Session):
         request.method, request.hooks = method, self.hooks
         # As `prepare_cookies` does, which would look through them again.
         request._cookies = self.cookies  # type: ignore[attr-defined]  # noqa: SLF001
-        request.url = _with_query(url, kwargs.get("params"))
+        request.url = url
+        if params := kwargs.get("params"):
+            request.prepare_url(url, params)
         request.body = kwargs.get("data")
         request.headers = self._headers_for(
             method, kwargs.get("headers") or {}, request.body
@@ -251,13 +253,6 @@ class Client:
 def _service(url: str) -> str:
     """Return scheme, host and port of a URL."""
     return url[: url.index("/", 8)] if "/" in url[8:] else url
-
-
-def _with_query(url: str, params: Mapping[str, Any] | None) -> str:
-    if not params:
-        return url
-    known = {name: value for name, value in params.items() if value is not None}
-    return f"{url}?{urlencode(known, doseq=True)}"
 
 
 def timeouts(seconds: float) -> tuple[float, float]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
-from zaqarclient.queues.v2.resource import AdminResource, admin_resource_maker
+from zaqarclient.queues.v2.resource import AdminResource, maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -64,4 +65,4 @@ class Flavor(AdminResource):
 
 def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Flavor]:
     """Return a function that makes a flavor from a document."""
-    return admin_resource_maker(parent, Flavor, _MEMBERS)
+    return maker(functools.partial(Flavor, parent, auto_create=False), _MEMBERS)

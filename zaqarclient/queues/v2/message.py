@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from zaqarclient.queues.v2 import calls
-from zaqarclient.queues.v2.resource import split
+from zaqarclient.queues.v2.resource import maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _MEMBERS = frozenset(
     {"ttl", "age", "body", "href", "id", "claim_id", "claim_count", "checksum"}
 )
+_MISSING: dict[str, Any] = {"ttl": None, "age": None, "body": None}
+"""Members that a document may lack."""
 
 
 class Message:
@@ -92,14 +95,7 @@ def create_object(
     parent: QueueOrTopic,
 ) -> Callable[[Mapping[str, Any]], Message]:
     """Return a function that makes a message of the queue from a document."""
-
-    def create(document: Mapping[str, Any]) -> Message:
-        known, extra = split(document, _MEMBERS)
-        message = Message(parent, **{"ttl": None, "age": None, "body": None, **known})
-        message.extra = extra
-        return message
-
-    return create
+    return maker(functools.partial(Message, parent, **_MISSING), _MEMBERS)
 
 
 def documents_of(messages: object) -> list[Mapping[str, Any]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
-from zaqarclient.queues.v2.resource import AdminResource, admin_resource_maker
+from zaqarclient.queues.v2.resource import AdminResource, maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -104,4 +105,4 @@ class Pool(AdminResource):
 
 def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Pool]:
     """Return a function that makes a pool from a document."""
-    return admin_resource_maker(parent, Pool, _MEMBERS)
+    return maker(functools.partial(Pool, parent, auto_create=False), _MEMBERS)

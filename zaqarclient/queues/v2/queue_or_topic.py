@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from zaqarclient.queues.v2 import calls, iterator
 from zaqarclient.queues.v2 import message as message_resource
 from zaqarclient.queues.v2 import subscription as subscription_resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from zaqarclient.queues.v2.calls import Document
     from zaqarclient.queues.v2.client import Client
     from zaqarclient.queues.v2.listener import Listener, ListenOptions
 
 
-T = TypeVar("T")
+MEMBERS = frozenset({"name", "href", "metadata"})
+"""The members of a listed one that the constructor takes."""
 
 QUEUE_NAME_REGEX = re.compile(r"^[a-zA-Z0-9_\-.]+$")
 
@@ -55,6 +56,8 @@ class QueueOrTopic:
 
     kind: ClassVar[str] = "queue"
     """What it is, in a word."""
+    #: Members of a listed one that this version of the client does not know.
+    extra: Mapping[str, Any] = {}
     _subscription: ClassVar[type[subscription_resource.Subscription]] = (
         subscription_resource.Subscription
     )
@@ -337,19 +340,3 @@ class QueueOrTopic:
         create = self.message_module.create_object(self)
         page = self.call(operation, **arguments)
         return iterator.Listing(self.client, page, "messages", create)
-
-
-def maker(parent: Client, cls: Callable[..., T]) -> Callable[[Mapping[str, Any]], T]:
-    """Return a function that makes a queue or topic from a document.
-
-    Args:
-        parent: The client.
-        cls: What to make.
-    """
-    return lambda document: cls(
-        parent,
-        document["name"],
-        href=document.get("href"),
-        metadata=document.get("metadata"),
-        auto_create=False,
-    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from zaqarclient.queues.v2 import calls, iterator, queue_or_topic
 from zaqarclient.queues.v2 import claim as claim_resource
 from zaqarclient.queues.v2 import message as message_resource
 from zaqarclient.queues.v2.queue_or_topic import QUEUE_NAME_REGEX
+from zaqarclient.queues.v2.resource import maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -132,4 +134,5 @@ class Queue(queue_or_topic.QueueOrTopic):
 
 def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Queue]:
     """Return a function that makes a queue of the client from a document."""
-    return queue_or_topic.maker(parent, Queue)
+    make = functools.partial(Queue, parent, auto_create=False)
+    return maker(make, queue_or_topic.MEMBERS)

@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.calls import Document
     from zaqarclient.queues.v2.client import Client
 
-AdminResourceT = TypeVar("AdminResourceT", bound="AdminResource")
+
+class _Extensible(Protocol):
+    extra: Any
 
 
-def split(
-    document: Mapping[str, Any], known: Collection[str]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the members that a resource takes, and all others.
+ExtensibleT = TypeVar("ExtensibleT", bound=_Extensible)
+
+
+def maker(
+    make: Callable[..., ExtensibleT], members: Collection[str]
+) -> Callable[[Mapping[str, Any]], ExtensibleT]:
+    """Return a function that makes a resource from a document of the service.
 
     A later version of the service may add members of any name, also that of an
-    argument; they are kept apart.
+    argument; they are kept apart, as ``extra``.
+
+    Args:
+        make: Makes it from the members.
+        members: The members that `make` takes.
     """
-    mine = {name: value for name, value in document.items() if name in known}
-    return mine, {k: value for k, value in document.items() if k not in known}
+
+    def create(document: Mapping[str, Any]) -> ExtensibleT:
+        made = make(**{k: v for k, v in document.items() if k in members})
+        extra = {k: v for k, v in document.items() if k not in members}
+        if extra:
+            made.extra = extra
+        return made
+
+    return create
 
 
 class AdminResource:
@@ -64,24 +80,3 @@ class AdminResource:
     def _call(self, verb: str, /, **arguments: Any) -> Any:
         named = {f"{self.kind}_name": self.name, **arguments}
         return self.client.calls(f"{self.kind}_{verb}", **named)
-
-
-def admin_resource_maker(
-    parent: Client, cls: Callable[..., AdminResourceT], members: Collection[str]
-) -> Callable[[Mapping[str, Any]], AdminResourceT]:
-    """Return a function that makes a pool or flavor from a document.
-
-    Args:
-        parent: The client.
-        cls: What to make.
-        members: The members of the document that the constructor takes.
-    """
-
-    def create(document: Mapping[str, Any]) -> AdminResourceT:
-        known, extra = split(document, members)
-        made = cls(parent, known.pop("name"), auto_create=False, **known)
-        if extra:
-            made.extra = extra
-        return made
-
-    return create

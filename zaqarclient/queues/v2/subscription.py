@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from zaqarclient.queues.v2 import calls
-from zaqarclient.queues.v2.resource import split
+from zaqarclient.queues.v2.resource import maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -138,11 +139,7 @@ def create_object(
     """
 
     def create(document: Mapping[str, Any]) -> Subscription:
-        known, extra = split(document, _MEMBERS)
-        source = document["source"]
-        subscription = kind(parent, source, auto_create=False, **known)
-        if extra:
-            subscription.extra = extra
-        return subscription
+        make = functools.partial(kind, parent, document["source"], auto_create=False)
+        return maker(make, _MEMBERS)(document)
 
     return create

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from zaqarclient.queues.v2 import calls, queue_or_topic, subscription
+from zaqarclient.queues.v2.resource import maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,4 +34,5 @@ class Topic(queue_or_topic.QueueOrTopic):
 
 def create_object(parent: Client) -> Callable[[Mapping[str, Any]], Topic]:
     """Return a function that makes a topic of the client from a document."""
-    return queue_or_topic.maker(parent, Topic)
+    make = functools.partial(Topic, parent, auto_create=False)
+    return maker(make, queue_or_topic.MEMBERS)
