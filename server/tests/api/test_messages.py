@@ -6,8 +6,6 @@ import urllib.parse
 import pytest
 
 Q = "/v2/queues/orders"
-CLIENT = "3381af922b9e11e3b19171861300734c"
-OTHER = "11111111-2222-3333-4444-555555555555"
 
 
 def messages(api, query="echo=true", **kwargs):
