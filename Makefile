@@ -29,7 +29,7 @@ test: venv venv-keystone  ## every check and every test; the last line is pytest
 	done; \
 	test -z "$$failed" || echo "== failed so far:$$failed (the tests follow)"; \
 	echo "== tests"; \
-	$(BIN)/pytest -n 3 --dist loadfile $(ARGS) && test -z "$$failed"
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS) && test -z "$$failed"
 
 test-all: venv  ## for the night: make test with all combinations, more examples, and clusters
 	@$(MAKE) --no-print-directory test ARGS="--thorough $(ARGS)"

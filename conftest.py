@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,21 @@ from ports import free_port
 from warm import Process, start_cold, start_server
 
 START_SECONDS = 30.0
+
+#: Files that take long for their number of tests. They are begun first, so that no
+#: worker is busy with one of them when the others have nothing left to do.
+LONG = {
+    *("packaging/test_alone.py", "torture/test_program.py", "torture/test_moves.py"),
+    *("several/test_balancer.py", "several/test_workers.py", "limits/test_limits.py"),
+    *("promises/test_promises.py", "both/test_machine.py", "pools/test_drain.py"),
+    *("functional/test_benchmarks.py", "functional/test_benchmarks_matrix.py"),
+    *("functional/test_connections.py", "functional/test_process.py"),
+    *("functional/test_clock_steps.py", "functional/test_store_faults.py"),
+    *("functional/test_operation_page.py", "functional/test_demo.py"),
+    *("cli/test_programs.py", "cli/test_openstack.py", "cli/test_tail.py"),
+    *("redis/test_outcomes.py", "redis/test_refused.py", "redis/test_model.py"),
+    *("keystone/test_outage.py", "keystone/test_trusts.py", "keystone/test_tokens.py"),
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,15 +53,23 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("thorough")
 
 
+@pytest.hookimpl(trylast=True)  # others shuffle them first
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Leave out what is marked ``thorough``, unless it is asked for."""
-    if config.getoption("thorough"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("thorough")]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+    """Leave out what is ``thorough``, unless it is asked for; begin with long files."""
+    if not config.getoption("thorough"):
+        left_out = [item for item in items if item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+    counts = Counter(item.path for item in items)
+
+    def rank(item: pytest.Item) -> tuple[bool, int]:
+        path = item.path
+        return f"{path.parent.name}/{path.name}" not in LONG, -counts[path]
+
+    if hasattr(config, "workerinput"):  # of a worker of pytest-xdist
+        items.sort(key=rank)
 
 
 class ServerProcess:
