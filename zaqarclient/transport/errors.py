@@ -237,22 +237,8 @@ class TimedOut(NetworkError):
 
 BY_STATUS: Mapping[int, type[TransportError]] = {
     error.code: error
-    for error in (
-        MalformedRequest,
-        UnauthorizedError,
-        ForbiddenError,
-        ResourceNotFound,
-        MethodNotAllowed,
-        NotAcceptable,
-        ConflictError,
-        PayloadTooLarge,
-        UnsupportedMediaType,
-        TooManyRequests,
-        InternalServerError,
-        BadGateway,
-        ServiceUnavailableError,
-        GatewayTimeout,
-    )
+    for error in TransportError.__subclasses__()
+    if error.code is not None
 }
 """The class of the error for each status that has its own."""
 

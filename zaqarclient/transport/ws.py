@@ -53,9 +53,6 @@ class WebsocketTransport(base.Transport):
 
     Attributes:
         sleep: Waits some seconds between two attempts of a call.
-        pause: Returns how many seconds `recv` waits before it connects again,
-            from how often it has tried; around 0.5 s doubled each time, at
-            most 30.
         login_check: Seconds between two checks, while `recv` waits, whether the
             token is about to end and has to be replaced.
         on_reconnect: Called without arguments each time that subscriptions
@@ -67,7 +64,6 @@ class WebsocketTransport(base.Transport):
         super().__init__(options)
         self.sleep = time.sleep
         self._retry_policy = retry.RetryPolicy.of(self.options)
-        self.pause: Callable[[int], float] = _pause
         self.login_check = 10.0
         self.on_reconnect: Callable[[], object] | None = None
         self._backend = auth.get_backend(**(self.options.get("auth_opts") or {}))
@@ -147,6 +143,16 @@ class WebsocketTransport(base.Transport):
                 if stopped.is_set() or not self._pushes:
                     raise
                 self._reopen(error, ends, stopped)
+
+    def pause(self, times: int) -> float:
+        """Return how many seconds `recv` waits before it connects again.
+
+        Around 0.5 s doubled each time, at most 30.
+
+        Args:
+            times: How often it has tried.
+        """
+        return retry.jittered(_FIRST_PAUSE, times, _LONGEST_PAUSE)
 
     def cleanup(self) -> None:
         """Close the connection; the same as `close`."""
@@ -369,10 +375,6 @@ class WebsocketTransport(base.Transport):
         if self._channel is not None:
             self._channel.forget()
             self._channel = None
-
-
-def _pause(times: int) -> float:
-    return retry.jittered(_FIRST_PAUSE, times, _LONGEST_PAUSE)
 
 
 def _is_passing(error: errors.TransportError) -> bool:
