@@ -134,7 +134,7 @@ class FlavorCreateArgs(Fields):
     ] = msgspec.UNSET
 
 
-@pool_operation("PUT", FLAVOR, "flavors:create", status=201)
+@pool_operation("PUT", FLAVOR, "flavors:create", status=201, located=True)
 async def flavor_create(ctx: Context, args: FlavorCreateArgs) -> None:
     """Create a flavor of the project, or replace one."""
     given = args.flavor
@@ -225,5 +225,4 @@ register_answers(
     flavor_get,
     flavor_update,
     listed=flavor_list,
-    created=flavor_create,
 )

@@ -172,7 +172,7 @@ class PoolCreateArgs(Fields):
     ] = msgspec.UNSET
 
 
-@pool_operation("PUT", POOL, "pools:create", status=201)
+@pool_operation("PUT", POOL, "pools:create", status=201, located=True)
 async def pool_create(ctx: Context, args: PoolCreateArgs) -> None:
     """Register a store that takes queues, or replace one."""
     given = _check_document(args.pool, _CREATE_TITLE)
@@ -307,7 +307,6 @@ def register_answers(
     show: Callable[[Any, Any], dict[str, Any]],
     *one: Handler,
     listed: Handler,
-    created: Handler,
     headers: dict[str, str] | None = None,
 ) -> None:
     """Register the answers about pools or flavors; those of REST have hrefs.
@@ -317,7 +316,6 @@ def register_answers(
         show: Returns what both transports show of one, given the arguments.
         *one: The handlers that return one.
         listed: The handler that returns a page.
-        created: The handler that creates one.
         headers: Those of a page on REST.
     """
     name = path.rpartition("/")[2]
@@ -336,12 +334,6 @@ def register_answers(
     def page_in_frame(_ctx: Context, args: Any, found: list[Any]) -> Reply:
         return Reply(200, {name: [show(args, item) for item in found]})
 
-    @rest_answer(created)
-    def location(_ctx: Context, args: Any, _result: None) -> Reply:
-        return Reply(
-            201, None, {"Location": f"{path}/{getattr(args, f'{name[:-1]}_name')}"}
-        )
-
     rest_answer(*one)(lambda _ctx, args, found: Reply(200, refer(args, found)))
     frame_answer(*one)(lambda _ctx, args, found: Reply(200, show(args, found)))
 
@@ -359,7 +351,6 @@ register_answers(
     pool_get,
     pool_update,
     listed=pool_list,
-    created=pool_create,
     # The edge adds the query as it was sent.
     headers={"Content-Location": POOLS},
 )

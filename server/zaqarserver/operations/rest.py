@@ -311,15 +311,8 @@ def claim_get(ctx: Context, args: claims.ClaimArgs, claim: Claim) -> Reply:
 
 
 def _subscription(found: Subscription) -> dict[str, Any]:
-    return {
-        "id": found.id,
-        "source": found.source,
-        "subscriber": found.subscriber,
-        "ttl": found.ttl,
-        "age": found.age,
-        "options": found.options,
-        "confirmed": found.confirmed,
-    }
+    names = ("id", "source", "subscriber", "ttl", "age", "options", "confirmed")
+    return {name: getattr(found, name) for name in names}
 
 
 @rest_answer(subscriptions.subscription_create)
@@ -344,20 +337,6 @@ def subscription_create(
 def subscription_get(_ctx: Context, _args: Any, found: Subscription) -> Reply:
     """The subscription itself."""
     return Reply(200, _subscription(found))
-
-
-@rest_answer(subscriptions.subscription_update)
-def subscription_update(ctx: Context, args: Any, _result: None) -> Reply:
-    """No body; the subscription's path as ``Location``."""
-    path = f"{_path(ctx, args.queue_name)}/subscriptions/{args.subscription_id}"
-    return Reply(204, None, {"Location": path})
-
-
-@rest_answer(subscriptions.subscription_confirm)
-def subscription_confirm(ctx: Context, args: Any, _result: None) -> Reply:
-    """No body; the path of the request as ``Location``."""
-    path = f"{_path(ctx, args.queue_name)}/subscriptions/{args.subscription_id}"
-    return Reply(204, None, {"Location": f"{path}/confirm"})
 
 
 # -- signed URLs ------------------------------------------------------------

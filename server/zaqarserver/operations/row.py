@@ -128,6 +128,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         check_str: The default of the policy rule, in the language of ``oslo.policy``;
             empty for every caller.
         done: The text that a frame is answered with: a format of the arguments.
+        located: Whether REST answers without a body, with the path as ``Location``.
         signable: Whether a pre-signed URL for the messages of a queue opens it on
             the WebSocket.
         undo: Reverses the operation if its answer cannot reach the caller.
@@ -157,9 +158,14 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     pooled: bool = False
     check_str: str = ""
     done: str = ""
+    located: bool = False
     signable: bool = False
     undo: Callable[[Context, Any, Any], Awaitable[None]] | None = None
     topics: bool = False
+
+    def path_of(self, arguments: Fields) -> str:
+        """Return the REST path with the arguments that it names."""
+        return self.path.format_map(msgspec.structs.asdict(arguments))
 
 
 # -- decorators ---------------------------------------------------------------
@@ -309,7 +315,10 @@ class BoundOperation:
             return None
         return functools.partial(undo, context, arguments, result)
 
-    def _render(self, _context: Context, _arguments: Any, result: Any) -> Reply:
+    def _render(self, _context: Context, arguments: Any, result: Any) -> Reply:
+        if self.row.located:
+            location = {"Location": self.row.path_of(arguments)}
+            return Reply(self.row.status, None, location)
         return Reply(self.row.status, result)
 
     def _render_frame(self, _context: Context, arguments: Any, result: Any) -> Reply:

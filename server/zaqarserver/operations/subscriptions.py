@@ -213,7 +213,7 @@ class SubscriptionUpdateArgs(Fields):
     )
 
 
-@operation("PATCH", SUBSCRIPTION, "subscription:update", status=204)
+@operation("PATCH", SUBSCRIPTION, "subscription:update", status=204, located=True)
 async def subscription_update(ctx: Context, args: SubscriptionUpdateArgs) -> None:
     """Change a subscription's subscriber, ttl or options."""
     given = args.changes
@@ -293,7 +293,13 @@ class SubscriptionConfirmArgs(Fields):
     )
 
 
-@operation("PUT", SUBSCRIPTION + "/confirm", "subscription:confirm", status=204)
+@operation(
+    "PUT",
+    SUBSCRIPTION + "/confirm",
+    "subscription:confirm",
+    status=204,
+    located=True,
+)
 async def subscription_confirm(ctx: Context, args: SubscriptionConfirmArgs) -> None:
     """Record a subscriber's answer to a request for confirmation."""
     given = args.answer

@@ -244,7 +244,7 @@ class Callers:
             raise FrameError(403, _SOMEBODY_ELSE)
         if identity.restricted:
             row = operation.row
-            path = row.path.format_map(msgspec.structs.asdict(values))
+            path = row.path_of(values)
             try:
                 await self._authenticator.identify(proofs, row.method, path)
             except Unauthorized:
