@@ -20,7 +20,8 @@ from zaqarserver.common import options
 from zaqarserver.common.budget import MIB, MOST
 from zaqarserver.common.options import setting
 from zaqarserver.errors import SettingsError
-from zaqarserver.notify.settings import NotifySettings, TrustTokens
+from zaqarserver.identity.trusts import KeystoneTrusts
+from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.operations.limits import Limits, QuotaFile
 from zaqarserver.operations.settings import CommonSettings, Settings
 
@@ -269,7 +270,7 @@ def storage_uri(conf: cfg.ConfigOpts) -> str:
 
 
 def notify_settings_of(
-    conf: cfg.ConfigOpts, trusts: TrustTokens | None = None
+    conf: cfg.ConfigOpts, trusts: KeystoneTrusts | None = None
 ) -> NotifySettings:
     """Return the settings of the notifier, with the source of its tokens.
 

@@ -320,8 +320,8 @@ async def test_all_trusts_of_a_queue_are_found_over_several_pages() -> None:
                 now=1.0,
             )
         )
-    server = SimpleNamespace(trusts=SimpleNamespace(in_use=True))
-    ctx: Any = SimpleNamespace(server=server, storage=storage, space="p", now=1.0)
+    server: Any = SimpleNamespace(trusts=SimpleNamespace(in_use=True), storage=storage)
+    ctx = Context(server, "p", "", 1.0, "")
     assert await trusts_of(ctx, "q") == [f"trust{number:02}" for number in range(11)]
     await storage.close()
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from oslo_config import cfg
 
 from zaqarserver.common.options import setting
+from zaqarserver.identity.trusts import KeystoneTrusts
 
 SUBSCRIPTION_TEMPLATE = {
     "topic": "Zaqar Notification - Subscription Confirmation",
@@ -24,24 +24,6 @@ UNSUBSCRIBE_TEMPLATE = {
 }
 
 
-class TrustTokens(Protocol):
-    """Tokens for subscribers with a trust (``notifications`` 9)."""
-
-    async def token(self, trust: str) -> str:
-        """Return a token of a trust.
-
-        Raises:
-            TrustGone: The trust does not exist any more.
-            IdentityUnavailable: The identity service does not answer.
-        """
-
-    def drop(self, trust: str, token: str) -> None:
-        """Drop a token that was refused."""
-
-    def delete(self, trust: str, /) -> None:
-        """Remove a trust in the background."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class NotifySettings:
     """The group ``[notification]``.
@@ -50,7 +32,7 @@ class NotifySettings:
         trusts: The tokens of trusts; ``None`` without ``[trustee]``. Not an option.
     """
 
-    trusts: TrustTokens | None = None
+    trusts: KeystoneTrusts | None = None
 
     max_notifier_workers: int = setting(
         100,

@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 
 from zaqarserver.errors import BadRequest, TrustGone, Unavailable
+from zaqarserver.identity.trusts import KeystoneTrusts
 from zaqarserver.notify.deliverer import Failed, Notification, Outcome, Retry
-from zaqarserver.notify.settings import TrustTokens
 from zaqarserver.notify.webhook import Target, WebhookDeliverer
 from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.subscribers.options import PREFIX, own_trust_of, trust_of
@@ -41,7 +41,7 @@ class TrustDeliverer(WebhookDeliverer):
         token = await self._trusts().token(_trust(subscription))
         return Target(_plain(subscription), {_TOKEN: token})
 
-    def _trusts(self) -> TrustTokens:
+    def _trusts(self) -> KeystoneTrusts:
         if self.settings.trusts is None:
             raise BadRequest("[trustee] is not configured here")
         return self.settings.trusts

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -23,6 +23,9 @@ from zaqarserver.spaces import project_of
 from zaqarserver.storage.subscriptions import Posted, Subscription
 from zaqarserver.subscribers.filters import Filter, compile_filter
 
+if TYPE_CHECKING:
+    from zaqarserver.websocket.connection import WebSocketConnection
+
 #: Bytes of posts of one project that may wait to be pushed; bytes that a message
 #: counts in addition to its body.
 MOST_BEHIND: Final = 16 * 1024 * 1024
@@ -32,21 +35,8 @@ _AT_ONCE = 50
 _OVER = object()
 
 
-class PushConnection(Protocol):
-    """A connection that receives pushes."""
-
-    def push(self, text: bytes) -> None:
-        """Send a payload without waiting, in the connection's own encoding."""
-
-    def forget(self, subscription: Subscription) -> None:
-        """Drop a subscription, so that the connection does not delete it at its end."""
-
-    def close_slow(self) -> None:
-        """Close the connection because it misses a push."""
-
-
 class _PushTarget(msgspec.Struct, frozen=True):
-    connection: PushConnection
+    connection: WebSocketConnection
     subscription: Subscription
     until: float
 
@@ -98,7 +88,7 @@ class Hub:
         self._queues: dict[str, _PostQueue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def add(self, subscription: Subscription, connection: PushConnection) -> None:
+    def add(self, subscription: Subscription, connection: WebSocketConnection) -> None:
         """Push the posts of a subscription to a connection from now on."""
         until = time.monotonic() + subscription.ttl
         self._targets[subscription.id] = _PushTarget(connection, subscription, until)
