@@ -50,10 +50,8 @@ else:
 LOG = logging.getLogger("zaqarclient.cli")
 
 Columns: TypeAlias = tuple[str, ...]
-Fields: TypeAlias = tuple[Columns, tuple[Any, ...]]
-"""What a `ShowOne` prints: names and values."""
-Rows: TypeAlias = tuple[Columns, Iterable[tuple[Any, ...]]]
-"""What a `Lister` prints: names, and the values of each row."""
+Shown: TypeAlias = tuple[Columns, Iterable[Any]]
+"""What a command prints: names, and values of one thing or rows of values."""
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):

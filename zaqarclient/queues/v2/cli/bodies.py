@@ -7,7 +7,7 @@ import json
 import select
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 from zaqarclient.queues.v2.cli.arguments import (
     json_value,
@@ -16,6 +16,10 @@ from zaqarclient.queues.v2.cli.arguments import (
     unreadable,
 )
 from zaqarclient.queues.v2.cli.output import CommandError
+from zaqarclient.transport.errors import ForbiddenError
+
+if TYPE_CHECKING:
+    from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
 
 #: Bytes to read from the input at a time; no less than a buffered stream holds, so
 #: that nothing remains in the buffer unseen.
@@ -24,6 +28,9 @@ _CHUNK: Final = 65536
 #: A request carries no more messages than this, however small they are: one
 #: long request would make other clients wait.
 MOST_MESSAGES: Final = 1000
+
+#: Limit of a post that the service has by default, in bytes.
+_DEFAULT_POST_SIZE: Final = 262144
 
 #: Bytes of a request beside its messages: ``{"messages": []}``.
 _ENVELOPE: Final = 16
@@ -157,6 +164,15 @@ def line_messages(stream: BinaryIO, *, as_json: bool) -> Iterator[NewMessage | N
             raise CommandError(f"line {number} is {not_json(error)}") from error
         except UnicodeDecodeError as error:
             raise CommandError(f"line {number} is not UTF-8 text") from error
+
+
+def post_size(queue: QueueOrTopic) -> int:
+    """Return the largest post that a queue accepts, in bytes."""
+    try:
+        size = queue.metadata(force_reload=True).get("_max_messages_post_size")
+    except ForbiddenError:
+        size = None  # a signed URL may allow posting only
+    return int(size or _DEFAULT_POST_SIZE)
 
 
 def batches(

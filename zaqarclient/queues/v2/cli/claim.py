@@ -12,7 +12,7 @@ from zaqarclient.queues.v2.cli.arguments import (
     integer,
     targets,
 )
-from zaqarclient.queues.v2.cli.base import Command, Lister, Rows
+from zaqarclient.queues.v2.cli.base import Command, Lister, Shown
 from zaqarclient.queues.v2.cli.output import Body
 from zaqarclient.queues.v2.cli.paging import WAIT, until_found
 
@@ -60,7 +60,7 @@ class CreateClaim(Lister):
         WAIT,
     )
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Claim the messages."""
         queue = self.queue(parsed_args.queue_name)
         terms = {name: getattr(parsed_args, name) for name in ("ttl", "grace", "limit")}
@@ -76,7 +76,7 @@ class QueryClaim(Lister):
     example = "orders CLAIM_ID"
     arguments = (QUEUE, _CLAIM)
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Read the claim."""
         claim = self.queue(parsed_args.queue_name).claim(id=parsed_args.claim_id)
         return _QUERY_COLUMNS, _query_rows(claim)
@@ -97,7 +97,7 @@ class RenewClaim(Lister):
         arg("--grace", f"{_GRACE_HELP} (default: the service's, 60)", integer(1)),
     )
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Renew the claim."""
         queue = self.queue(parsed_args.queue_name)
         # A renewal without ttl resets it to the default, so the claim's ttl

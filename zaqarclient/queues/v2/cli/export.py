@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 #: The shortest life that the service accepts, in seconds.
 _LEAST_TTL: Final = 60
-#: Limit of a post that the service has by default, in bytes.
-_DEFAULT_POST_SIZE: Final = 262144
 #: A name that no queue has: what it shows are the service's defaults.
 _NO_QUEUE: Final = "no-such-queue-{}"
 
@@ -187,8 +185,7 @@ class ImportQueue(Command):
     ) -> None:
         progress = Progress(self.app.stderr, size)
         posted, done = messages.count, 0
-        stated = queue.metadata(force_reload=True).get("_max_messages_post_size")
-        limit = int(stated or _DEFAULT_POST_SIZE)
+        limit = bodies.post_size(queue)
         try:
             for batch, length in bodies.batches(_as_new(messages), lambda: limit):
                 state.record(posted, posted + len(batch))

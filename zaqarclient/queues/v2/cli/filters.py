@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, json_or_file, one_of
-from zaqarclient.queues.v2.cli.base import Lister, Rows
+from zaqarclient.queues.v2.cli.base import Lister, Shown
 from zaqarclient.queues.v2.cli.output import Body, CommandError, compact
 
 #: The bounds of the service.
@@ -270,7 +270,7 @@ class ExplainSubscription(Lister):
         ),
     )
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Evaluate each condition."""
         if (parsed_args.subscription_id is None) is (parsed_args.filter is None):
             self.usage_error("give either <subscription_id> or --filter")

@@ -8,14 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, integer, paging
-from zaqarclient.queues.v2.cli.base import (
-    Command,
-    Fields,
-    Lister,
-    Rows,
-    ShowOne,
-    values_of,
-)
+from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne, values_of
 from zaqarclient.queues.v2.cli.paging import WAIT, Pages, until_found
 
 COLUMNS: Final = ("ID", "Body", "TTL", "Age", "Claim ID", "Checksum")
@@ -42,7 +35,7 @@ class ListMessages(Lister):
         flag("--include-delayed", "Also messages whose delay is not over"),
     )
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """List the messages."""
         queue = self.queue_or_topic(parsed_args.queue_name)
         if parsed_args.message_ids:
@@ -74,7 +67,7 @@ class ShowMessage(ShowOne):
     example = "orders MESSAGE_ID -f value -c Body"
     arguments = (QUEUE, arg("message_id", "ID of the message"))
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Read the message."""
         queue = self.queue_or_topic(parsed_args.queue_name)
         return COLUMNS, values_of(queue.message(parsed_args.message_id), COLUMNS)
@@ -99,7 +92,7 @@ class PopMessages(Lister):
         WAIT,
     )
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Take the messages."""
         queue = self.queue_or_topic(parsed_args.queue_name)
         messages = until_found(

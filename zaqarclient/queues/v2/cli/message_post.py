@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from zaqarclient.queues.v2.cli import bodies
 from zaqarclient.queues.v2.cli.arguments import (
@@ -17,16 +17,12 @@ from zaqarclient.queues.v2.cli.arguments import (
     one_of,
     present,
 )
-from zaqarclient.queues.v2.cli.base import LOG, Lister, Rows, is_terminal
+from zaqarclient.queues.v2.cli.base import LOG, Lister, Shown, is_terminal
 from zaqarclient.queues.v2.cli.output import CommandError, Progress
 from zaqarclient.queues.v2.cli.paging import message_id_of
-from zaqarclient.transport.errors import ForbiddenError
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
-
-#: Limit of a post that the service has by default, in bytes.
-_DEFAULT_POST_SIZE: Final = 262144
 
 
 class PostMessages(Lister):
@@ -94,7 +90,7 @@ class PostMessages(Lister):
         ),
     )
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Post the messages; each request is sent when its rows are printed."""
         return ("ID",), self._post(parsed_args)
 
@@ -178,8 +174,4 @@ def _post_size(
     """Return the largest post of the queue; not read for a single message."""
     if isinstance(messages, list) and len(messages) == 1:
         return 1 << 62  # the service refuses what is too large
-    try:
-        size = queue.metadata().get("_max_messages_post_size")
-    except ForbiddenError:
-        size = None  # a signed URL may allow posting only
-    return int(size or _DEFAULT_POST_SIZE)
+    return bodies.post_size(queue)

@@ -17,14 +17,7 @@ from zaqarclient.queues.v2.cli.arguments import (
     paging,
     present,
 )
-from zaqarclient.queues.v2.cli.base import (
-    Command,
-    Fields,
-    Lister,
-    Rows,
-    ShowOne,
-    values_of,
-)
+from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne, values_of
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.flavor import Flavor
@@ -73,7 +66,7 @@ class CreatePool(ShowOne):
         ),
     )
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Create the pool."""
         pool = self.client.pool(
             parsed_args.pool_name,
@@ -91,7 +84,7 @@ class ShowPool(ShowOne):
     example = "ssd"
     arguments = (_POOL,)
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Read the pool with its options."""
         return _shown(_pool(self, parsed_args))
 
@@ -121,7 +114,7 @@ class UpdatePool(ShowOne):
         ),
     )
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Change the pool and read it again."""
         changes = present(
             uri=parsed_args.pool_uri,
@@ -183,7 +176,7 @@ class DrainPool(ShowOne):
         ),
     )
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Drain the pool."""
         pool = _pool(self, parsed_args)
         state = pool.drain(_LONGEST_WAIT if parsed_args.wait else None)
@@ -212,7 +205,7 @@ class ListPools(Lister):
         flag("--detailed", "Also show the options"),
     )
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """List the pools."""
         columns = _COLUMNS if parsed_args.detailed else _COLUMNS[:-1]
         asked = {"detailed": True} if parsed_args.detailed else {}
@@ -225,7 +218,7 @@ class CreateFlavor(ShowOne):
     example = "fast --pool-list ssd,nvme"
     arguments = (_FLAVOR, _POOL_LIST)
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Create the flavor."""
         if parsed_args.pool_list is None:
             self.usage_error("a flavor needs pools: give --pool-list")
@@ -241,7 +234,7 @@ class ShowFlavor(ShowOne):
     example = "fast"
     arguments = (_FLAVOR,)
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Read the flavor."""
         flavor = _flavor(self, parsed_args)
         return _FLAVOR_COLUMNS, values_of(flavor.get(), _FLAVOR_COLUMNS)
@@ -262,7 +255,7 @@ class UpdateFlavor(ShowOne):
         ),
     )
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Change the flavor and read it again."""
         if parsed_args.pool_list is None:
             self.usage_error(
@@ -302,7 +295,7 @@ class ListFlavors(Lister):
         flag("--detailed", "Also show the capabilities"),
     )
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """List the flavors."""
         columns = _FLAVOR_COLUMNS if parsed_args.detailed else _FLAVOR_COLUMNS[:-1]
         fetch = partial(self.client.flavors, detailed=parsed_args.detailed)
@@ -313,7 +306,7 @@ def _pool(command: Command, parsed_args: argparse.Namespace) -> Pool:
     return command.client.pool(parsed_args.pool_name, auto_create=False)
 
 
-def _shown(pool: Pool) -> Fields:
+def _shown(pool: Pool) -> Shown:
     return _COLUMNS, values_of(pool.get(detailed=True), _COLUMNS)
 
 

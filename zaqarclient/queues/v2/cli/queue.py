@@ -14,15 +14,10 @@ from zaqarclient.queues.v2.cli.arguments import (
     given_targets,
     key_value,
     paging,
+    present,
     targets,
 )
-from zaqarclient.queues.v2.cli.base import (
-    Command,
-    Fields,
-    Lister,
-    Rows,
-    ShowOne,
-)
+from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne
 from zaqarclient.queues.v2.cli.output import CommandError
 from zaqarclient.queues.v2.cli.queue_metadata import (
     ATTRIBUTE_OPTIONS,
@@ -73,17 +68,15 @@ class ListQueues(Lister):
         self._count = self._count or count
         return queues
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """List the queues."""
         detailed = parsed_args.detailed
         with_count = getattr(parsed_args, "with_count", False)
-        filters = dict(parsed_args.filters)
-        if detailed:
-            filters["detailed"] = True
-        if with_count:
-            filters["with_count"] = True
-        if parsed_args.name:
-            filters["name"] = parsed_args.name
+        filters = dict(parsed_args.filters) | present(
+            detailed=detailed or None,
+            with_count=with_count or None,
+            name=parsed_args.name or None,
+        )
         columns = ("Name", "Metadata_Dict", "Href") if detailed else ("Name",)
         listed = self.listed(columns, partial(self.page, **filters), parsed_args)
         if with_count:
@@ -104,7 +97,7 @@ class CreateQueue(ShowOne):
         ATTRIBUTE_OPTIONS,
     )
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Create the queue."""
         queue = self.queue_or_topic(parsed_args.queue_name)
         queue.ensure_exists(force_create=True)
@@ -120,7 +113,7 @@ class ShowQueue(ShowOne):
     example = "orders"
     arguments = (QUEUE,)
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Show the queue."""
         queue = self.queue_or_topic(parsed_args.queue_name)
         if not queue.is_created():
@@ -143,7 +136,7 @@ class QueueExists(ShowOne):
     example = "orders -f value"
     arguments = (QUEUE,)
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Look the queue up."""
         exists = self.queue_or_topic(parsed_args.queue_name).is_created()
         self.exit_status = 0 if exists else 1
@@ -182,7 +175,7 @@ class GetQueueStats(ShowOne):
     example = "orders -f value -c Total"
     arguments = (QUEUE, flag("--check", "Fail if the queue does not exist"))
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Read the counters; ``-c Stats`` gives the document as it came."""
         queue = self.queue_or_topic(parsed_args.queue_name)
         stats = queue.stats

@@ -17,7 +17,7 @@ from zaqarclient.queues.v2.cli.arguments import (
     present,
     property_value,
 )
-from zaqarclient.queues.v2.cli.base import Command, Fields, ShowOne
+from zaqarclient.queues.v2.cli.base import Command, Shown, ShowOne
 from zaqarclient.queues.v2.cli.output import CommandError
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ class GetQueueMetadata(ShowOne):
     example = "orders -f json"
     arguments = (QUEUE,)
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Read the metadata."""
         return ("Metadata",), (self.queue_or_topic(parsed_args.queue_name).metadata(),)
 

@@ -7,20 +7,14 @@ from typing import Any
 
 from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.v2.cli.arguments import arg
-from zaqarclient.queues.v2.cli.base import (
-    Fields,
-    Lister,
-    Rows,
-    ShowOne,
-)
+from zaqarclient.queues.v2.cli.base import Lister, Shown, ShowOne
 from zaqarclient.queues.v2.cli.output import CommandError, explained
-from zaqarclient.transport.errors import TransportError
 
 
 class Ping(ShowOne):
     """Show if the service answers: exit status 0 if it does, 1 if it does not."""
 
-    def take_action(self, _parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, _parsed_args: argparse.Namespace) -> Shown:
         """Ask the service."""
         pingable = self.client.ping()
         if not pingable:
@@ -33,10 +27,8 @@ class Ping(ShowOne):
         # needs as little, fails with the reason.
         try:
             self.client.homedoc()
-        except TransportError as error:
-            self.hint(str(explained(error)))
         except ZaqarError as error:
-            self.hint(str(error))
+            self.hint(str(explained(error)))
 
 
 class _Document(ShowOne):
@@ -54,7 +46,7 @@ class Health(_Document):
     The exit status is 0 if all is well, 1 if anything is not.
     """
 
-    def take_action(self, _parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, _parsed_args: argparse.Namespace) -> Shown:
         """Read the health document."""
         document = _given(self.client.health())
         self.exit_status = 0 if healthy(document) else 1
@@ -64,7 +56,7 @@ class Health(_Document):
 class HomeDoc(_Document):
     """Show the home document: what the service offers, and where."""
 
-    def take_action(self, _parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, _parsed_args: argparse.Namespace) -> Shown:
         """Read the home document."""
         return _fields(_given(self.client.homedoc()))
 
@@ -84,7 +76,7 @@ class ShowQuotas(Lister):
         ),
     )
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Read the quotas, and how many requests may come."""
         document = self.client.quotas(parsed_args.project_id)
         rows = [
@@ -123,7 +115,7 @@ def _given(document: dict[str, Any] | None) -> dict[str, Any]:
     return document
 
 
-def _fields(document: dict[str, Any]) -> Fields:
+def _fields(document: dict[str, Any]) -> Shown:
     ordered = _sorted(document)
     return tuple(ordered), tuple(ordered.values())
 

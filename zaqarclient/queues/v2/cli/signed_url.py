@@ -8,14 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, integer, paging
-from zaqarclient.queues.v2.cli.base import (
-    Command,
-    Fields,
-    Lister,
-    Rows,
-    ShowOne,
-    is_terminal,
-)
+from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne, is_terminal
 from zaqarclient.queues.v2.cli.output import CommandError
 
 if TYPE_CHECKING:
@@ -83,7 +76,7 @@ class CreateSignedUrl(ShowOne):
         ),
     )
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Request a signed URL."""
         from zaqarclient.auth import signed_url  # noqa: PLC0415 - only when needed
 
@@ -136,7 +129,7 @@ class ListSignedUrls(Lister):
     example = "orders"
     arguments = (QUEUE, *paging("signed_url_id", "Begin after the URL of this id"))
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """List the signed URLs."""
         queue = self.queue(parsed_args.queue_name)
         columns, rows = self.listed(_LIST_COLUMNS, queue.signed_urls, parsed_args)

@@ -20,14 +20,7 @@ from zaqarclient.queues.v2.cli.arguments import (
     targets,
     text_or_file,
 )
-from zaqarclient.queues.v2.cli.base import (
-    Command,
-    Fields,
-    Lister,
-    Rows,
-    ShowOne,
-    values_of,
-)
+from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne, values_of
 from zaqarclient.queues.v2.cli.paging import DEFAULT_PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -113,7 +106,7 @@ class CreateSubscription(ShowOne):
         *_MEMBERS,
     )
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Subscribe, and show what the service has stored."""
         ttl, option = parsed_args.ttl, parsed_args.ttl_option
         if None not in {ttl, option}:
@@ -142,7 +135,7 @@ class ListSubscriptions(Lister):
     example = "orders --all"
     arguments = (QUEUE, *paging("subscription_id", "Begin after this subscription"))
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Rows:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """List the subscriptions."""
         target = self.queue_or_topic(parsed_args.queue_name)
         return self.listed(
@@ -170,7 +163,7 @@ class ShowSubscription(_OneSubscription):
     example = "orders SUBSCRIPTION_ID -f json"
     topic_text = "Show a subscription of a topic."
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Read the subscription."""
         subscription = self.subscription(parsed_args)
         subscription.ensure_exists()
@@ -193,7 +186,7 @@ class UpdateSubscription(_OneSubscription):
         *_MEMBERS,
     )
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Send what is to change, and read the subscription again."""
         subscription = self.subscription(parsed_args)
         replaced = parsed_args.options
