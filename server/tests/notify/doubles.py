@@ -1,4 +1,4 @@
-"""A clock that tests move, a store in memory and a deliverer that obeys."""
+"""A clock that tests move, a store that goes by it, and a deliverer that obeys."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from zaqarserver.errors import Unavailable
 from zaqarserver.notify import payload
 from zaqarserver.notify.deliverer import Delivered, Deliverer, Notification
 from zaqarserver.notify.settings import NotifySettings
+from zaqarserver.storage.base import NewMessage
+from zaqarserver.storage.commands import MessagePost
+from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.subscriptions import (
-    Delivery,
     DeliveryDue,
-    DeliverySettle,
-    DeliveryTake,
-    Noticed,
     Subscription,
-    SubscriptionDelete,
+    SubscriptionCreate,
+    SubscriptionList,
+    ignore,
 )
 
 NOW = 1_000_000.0
 PROJECT = "4f2a"
+SOURCE = "orders"
+_NUMBERS = itertools.count(1)
 TURNS = 10_000  # of the loop: a bound on what may happen at one moment
 
 
@@ -46,19 +49,24 @@ def always(outcome):
     return behave
 
 
+def subscription_of(subscriber, source=SOURCE, *, confirmed=True, **options):
+    """Make a subscription that is in no store."""
+    return Subscription(
+        id=f"s{next(_NUMBERS)}",
+        project=PROJECT,
+        source=source,
+        subscriber=subscriber,
+        ttl=3600,
+        age=0,
+        options=options,
+        confirmed=confirmed,
+    )
+
+
 def notification_of(subscriber, *, body=b'{"event": "started"}', attempt=1, **options):
     """Make a notification for a subscriber with these options."""
     return Notification(
-        subscription=Subscription(
-            id="s1",
-            project=PROJECT,
-            source="backups",
-            subscriber=subscriber,
-            ttl=3600,
-            age=0,
-            options=options,
-            confirmed=True,
-        ),
+        subscription=subscription_of(subscriber, "backups", **options),
         id="m1",
         payload=payload.notification("backups", body, 300),
         attempt=attempt,
@@ -109,113 +117,68 @@ class FakeClock:
         await turns()
 
 
-class _Row(msgspec.Struct):
-    subscription: Subscription
-    messages: list[Noticed]
-    position: int
-    attempt: int
-    due: float
-
-
-class MemoryStore:
-    """The delivery half of the contract, as simple as can be.
+class Store:
+    """An SQLite store in memory: all that it does is done in turns of the loop.
 
     Attributes:
-        away: Whether the store cannot be reached.
+        away: Whether the notifier cannot reach it.
+        noticed: Called when there may be a delivery that is due earlier.
     """
 
     def __init__(self, clock):
-        self.clock = clock
         self.away = False
-        self.noticed = lambda: None
-        self.rows: dict[str, _Row] = {}
-        self.subscriptions: dict[str, Subscription] = {}
-        self._numbers = itertools.count(1)
+        self.noticed = ignore
+        self._clock = clock
+        self._sqlite = SQLiteStorage.from_uri("sqlite://:memory:", {})
+        self._sqlite.watch(ignore, self._notice)
 
-    def subscribe(self, subscriber, source="orders", *, confirmed=True, **options):
-        subscription = Subscription(
-            id=f"s{next(self._numbers):04}",
-            project=PROJECT,
-            source=source,
-            subscriber=subscriber,
-            ttl=3600,
-            age=0,
-            options=options,
-            confirmed=confirmed,
-        )
-        self.subscriptions[subscription.id] = subscription
-        return subscription
+    async def open(self):
+        await self._sqlite.open()
 
-    def post(self, *bodies, source="orders", ttl=300):
-        """Store messages and what is to be told of them, in one step."""
-        now = self.clock.now()
-        messages = [
-            Noticed(f"m{next(self._numbers):04}", body, ttl, 0, now + ttl)
-            for body in bodies
-        ]
-        for subscription in self.subscriptions.values():
-            if subscription.source == source:
-                row = _Row(subscription, messages, 0, 0, now)
-                self.rows[f"{next(self._numbers):04}"] = row
+    async def close(self):
+        await self._sqlite.close()
+
+    def _notice(self):
         self.noticed()
-        return [message.id for message in messages]
-
-    def _check(self):
-        if self.away:
-            raise Unavailable("the store is away")
-
-    def _oldest(self):
-        seen = set()
-        for key, row in self.rows.items():
-            if row.subscription.id not in seen:
-                seen.add(row.subscription.id)
-                yield key, row
 
     async def do(self, command):
-        self._check()
-        match command:
-            case DeliveryTake():
-                return self._take(command)
-            case DeliverySettle():
-                return self._settle(command)
-            case DeliveryDue():
-                return min((row.due for _, row in self._oldest()), default=None)
-            case SubscriptionDelete(subscription_id=gone):
-                return self._delete(gone)
+        if self.away:
+            raise Unavailable("the store is away")
+        return await self._sqlite.do(command)
 
-    def _take(self, wanted):
-        if wanted.confirmed_only:
-            self.rows = {
-                key: row for key, row in self.rows.items() if row.subscription.confirmed
-            }
-        due = sorted(
-            (row.due, key) for key, row in self._oldest() if row.due <= wanted.now
-        )[: wanted.limit]
-        for _, key in due:
-            self.rows[key].due = wanted.now + wanted.lease
-        return [
-            Delivery(key, row.subscription, row.messages, row.position, row.attempt)
-            for key, row in ((key, self.rows[key]) for _, key in due)
-        ]
+    async def subscribe(self, subscriber, *, confirmed=True, **options):
+        made, is_new = await self._sqlite.do(
+            SubscriptionCreate(
+                PROJECT,
+                SOURCE,
+                subscriber=subscriber,
+                ttl=3600,
+                options=options,
+                now=self._clock.now(),
+                confirmed=confirmed,
+            )
+        )
+        assert is_new
+        return made
 
-    def _settle(self, settled):
-        row = self.rows.get(settled.key)
-        if row is None:
-            return
-        if settled.position == len(row.messages):
-            del self.rows[settled.key]
-        else:
-            row.position, row.attempt = settled.position, settled.attempt
-            row.due = settled.due
-        self.noticed()
+    async def subscribers(self):
+        """Return who subscribes still."""
+        command = SubscriptionList(
+            PROJECT, SOURCE, marker=None, limit=20, now=self._clock.now()
+        )
+        return [one.subscriber for one in await self._sqlite.do(command)]
 
-    def _delete(self, subscription_id):
-        self.subscriptions.pop(subscription_id, None)
-        self.rows = {
-            key: row
-            for key, row in self.rows.items()
-            if row.subscription.id != subscription_id
-        }
+    async def post(self, *bodies, ttl=300):
+        """Store messages and what is to be told of them; return their ids."""
+        messages = [NewMessage(body, ttl, 0) for body in bodies]
+        now = self._clock.now()
+        return await self._sqlite.do(
+            MessagePost(PROJECT, SOURCE, "client", messages, now)
+        )
+
+    async def is_settled(self):
+        """Return whether nothing is to be told any more."""
+        return await self._sqlite.do(DeliveryDue(self._clock.now())) is None
 
 
 class Obedient(Deliverer):

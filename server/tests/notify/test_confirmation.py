@@ -14,7 +14,7 @@ from zaqarserver.notify.dispatch import Dispatcher
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.slots import Slots
 
-from .doubles import NOW, FakeClock, MemoryStore, Obedient, always, turns
+from .doubles import NOW, FakeClock, Obedient, always, subscription_of, turns
 
 pytestmark = pytest.mark.anyio
 
@@ -32,11 +32,6 @@ def clock():
 @pytest.fixture
 def deliverer(clock):
     return Obedient(clock)
-
-
-@pytest.fixture
-def subscribe(clock):
-    return MemoryStore(clock).subscribe
 
 
 @pytest.fixture
@@ -64,8 +59,8 @@ async def make(clock, deliverer):
         await one.close(0)
 
 
-async def test_a_new_subscriber_is_asked(make, subscribe, deliverer):
-    subscription = subscribe("http://a/", confirmed=False)
+async def test_a_new_subscriber_is_asked(make, deliverer):
+    subscription = subscription_of("http://a/", confirmed=False)
     make().subscribed(subscription)
     await turns()
     (notification,) = deliverer.sent
@@ -81,42 +76,40 @@ async def test_a_new_subscriber_is_asked(make, subscribe, deliverer):
     assert found["URL-Signature"] == sign([path], ["PUT"], "4f2a", found["URL-Expires"])
 
 
-async def test_who_left_is_told_how_to_come_back(make, subscribe, deliverer):
-    make().unsubscribed(subscribe("http://a/", confirmed=False), 7200)
+async def test_who_left_is_told_how_to_come_back(make, deliverer):
+    make().unsubscribed(subscription_of("http://a/", confirmed=False), 7200)
     await turns()
     (notification,) = deliverer.sent
     assert notification.confirmation["Message_Type"] == "UnsubscribeConfirmation"
     assert notification.confirmation["URL-Expires"] == "1970-01-12T15:46:40"
 
 
-async def test_who_agreed_is_not_asked_again(make, subscribe, deliverer):
-    make().subscribed(subscribe("http://a/", confirmed=True))
+async def test_who_agreed_is_not_asked_again(make, deliverer):
+    make().subscribed(subscription_of("http://a/", confirmed=True))
     await turns()
     assert deliverer.sent == []
 
 
-async def test_nobody_is_asked_unless_confirmation_is_required(
-    make, subscribe, deliverer
-):
+async def test_nobody_is_asked_unless_confirmation_is_required(make, deliverer):
     confirmations = make(require_confirmation=False)
-    confirmations.subscribed(subscribe("http://a/", confirmed=False))
-    confirmations.unsubscribed(subscribe("http://b/", confirmed=False), 60)
+    confirmations.subscribed(subscription_of("http://a/", confirmed=False))
+    confirmations.unsubscribed(subscription_of("http://b/", confirmed=False), 60)
     await turns()
     assert deliverer.sent == []
 
 
-async def test_without_a_key_nobody_can_be_asked(make, subscribe, deliverer, caplog):
-    make(sign=None).subscribed(subscribe("http://a/", confirmed=False))
+async def test_without_a_key_nobody_can_be_asked(make, deliverer, caplog):
+    make(sign=None).subscribed(subscription_of("http://a/", confirmed=False))
     await turns()
     assert deliverer.sent == []
     assert "secret_key is not set" in caplog.text
 
 
 async def test_a_request_is_tried_again_on_the_default_schedule(
-    make, subscribe, deliverer, clock, caplog
+    make, deliverer, clock, caplog
 ):
     deliverer.behave = always(Retry("status 500"))
-    make().subscribed(subscribe("http://a/", confirmed=False))
+    make().subscribed(subscription_of("http://a/", confirmed=False))
     await clock.advance(1000)
     assert deliverer.times == [0, 0, 0, 0, 5, 10, 15, 20, 30, 45, 65, 90, 120, 150, 180]
     assert len({notification.id for notification in deliverer.sent}) == 1
@@ -127,46 +120,38 @@ async def test_a_request_is_tried_again_on_the_default_schedule(
     assert deliverer.sent[0].confirmation["URL-Signature"] not in caplog.text
 
 
-async def test_a_request_that_got_through_is_not_repeated(
-    make, subscribe, deliverer, clock
-):
+async def test_a_request_that_got_through_is_not_repeated(make, deliverer, clock):
     answers = [Retry("no", 17.0), Delivered()]
 
     def answer(notification):
         return answers.pop(0)
 
     deliverer.behave = answer
-    make().subscribed(subscribe("http://a/", confirmed=False))
+    make().subscribed(subscription_of("http://a/", confirmed=False))
     await clock.advance(1000)
     assert deliverer.times == [0, 17]
 
 
 @pytest.mark.parametrize("outcome", [Failed("status 404"), Gone()])
-async def test_a_final_failure_ends_the_request(
-    make, subscribe, deliverer, clock, outcome
-):
+async def test_a_final_failure_ends_the_request(make, deliverer, clock, outcome):
     deliverer.behave = always(outcome)
-    make().subscribed(subscribe("http://a/", confirmed=False))
+    make().subscribed(subscription_of("http://a/", confirmed=False))
     await clock.advance(1000)
     assert len(deliverer.sent) == 1
 
 
-async def test_no_attempt_is_planned_after_the_signature_ends(
-    make, subscribe, deliverer, clock
-):
+async def test_no_attempt_is_planned_after_the_signature_ends(make, deliverer, clock):
     deliverer.behave = always(Retry("no", 100.0))
-    subscription = subscribe("http://a/", confirmed=False)
+    subscription = subscription_of("http://a/", confirmed=False)
     make().subscribed(msgspec.structs.replace(subscription, ttl=60))
     await clock.advance(1000)
     assert deliverer.times == [0]
 
 
-async def test_a_newer_request_replaces_the_one_that_waits(
-    make, subscribe, deliverer, clock
-):
+async def test_a_newer_request_replaces_the_one_that_waits(make, deliverer, clock):
     deliverer.behave = always(Retry("no", 50.0))
     confirmations = make()
-    subscription = subscribe("http://a/", confirmed=False)
+    subscription = subscription_of("http://a/", confirmed=False)
     confirmations.subscribed(subscription)
     await clock.advance(10)
     deliverer.behave = always(Delivered())
@@ -176,31 +161,29 @@ async def test_a_newer_request_replaces_the_one_that_waits(
     assert deliverer.sent[0].id != deliverer.sent[1].id
 
 
-async def test_closing_forgets_what_waits(make, subscribe, deliverer, clock):
+async def test_closing_forgets_what_waits(make, deliverer, clock):
     deliverer.behave = always(Retry("no", 50.0))
     confirmations = make()
-    confirmations.subscribed(subscribe("http://a/", confirmed=False))
+    confirmations.subscribed(subscription_of("http://a/", confirmed=False))
     await clock.advance(10)
     confirmations.close()
     await clock.advance(1000)
     assert deliverer.times == [0]
 
 
-async def test_requests_to_one_endpoint_wait_for_their_turn(
-    make, subscribe, deliverer, clock
-):
+async def test_requests_to_one_endpoint_wait_for_their_turn(make, deliverer, clock):
     confirmations = make()
     for number in range(40):
-        confirmations.subscribed(subscribe(f"http://a/{number}", confirmed=False))
+        confirmations.subscribed(subscription_of(f"http://a/{number}", confirmed=False))
     await clock.advance(60)
     assert len({notification.subscription.id for notification in deliverer.sent}) == 40
 
 
-async def test_what_waits_is_bounded(make, subscribe, deliverer, clock, caplog):
+async def test_what_waits_is_bounded(make, deliverer, clock, caplog):
     deliverer.behave = always(Retry("no", 50.0))
     confirmations = make()
     for number in range(MAX_PENDING + 1):
-        confirmations.subscribed(subscribe(f"http://h{number}/", confirmed=False))
+        confirmations.subscribed(subscription_of(f"http://h{number}/", confirmed=False))
     assert "too many are pending" in caplog.text
     assert clock.now() == NOW
     confirmations.close()
