@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import msgspec
 
@@ -21,56 +20,31 @@ from zaqarserver.storage.records import Volume
 from zaqarserver.storage.redis.queues import count
 from zaqarserver.storage.redis.store import Store, performs
 
-
-class PackedGrant(msgspec.Struct, frozen=True, array_like=True):
-    """What is kept of a grant; ``lua/grant_revoke.lua`` sets the last member.
-
-    Attributes:
-        id: The id.
-        paths: The paths.
-        methods: The methods.
-        created: When it was made.
-        expires: When it ends.
-        revoked: Whether it was ended early.
-    """
-
-    id: str
-    paths: Sequence[str]
-    methods: Sequence[str]
-    created: float
-    expires: float
-    revoked: bool
-
+#: A grant is kept as an array of its members; ``lua/grant_revoke.lua`` sets the last.
+_Packed = tuple[str, list[str], list[str], float, float, bool]
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(PackedGrant).decode
+_decode = msgspec.msgpack.Decoder(_Packed).decode
 
 
 def _read(packed: bytes) -> Grant:
-    return Grant(*msgspec.structs.astuple(_decode(packed)))
+    return Grant(*_decode(packed))
 
 
 @performs(GrantAdd)
 async def add_grant(store: Store, command: GrantAdd) -> Grant | None:
     """Keep it beside the queue, which need not exist."""
-    keys, grant = store.keys(command), command.grant
-    record = PackedGrant(
-        grant.id,
-        list(grant.paths),
-        list(grant.methods),
-        grant.created,
-        grant.expires,
-        revoked=False,
-    )
+    keys = store.keys(command)
+    grant = msgspec.structs.replace(command.grant, revoked=False)
     packed = await store.run_prepared(
         "grant_add",
         keys,
         keys.grants,
         command.now,
         grant.id,
-        repr(float(grant.expires)),
+        float(grant.expires),
         command.most,
-        _encode(record),
+        _encode(msgspec.structs.astuple(grant)),
     )
     return None if packed is None else _read(packed)
 
@@ -82,7 +56,7 @@ async def list_grants(store: Store, command: GrantList) -> list[Grant]:
     found = await store.run(
         "grant_list",
         store.keys(command).grants,
-        repr(command.now),
+        command.now,
         start,
         command.limit,
     )
@@ -93,9 +67,7 @@ async def list_grants(store: Store, command: GrantList) -> list[Grant]:
 async def revoke_grant(store: Store, command: GrantRevoke) -> bool:
     """Set the mark."""
     grants = store.keys(command).grants
-    return bool(
-        await store.run("grant_revoke", grants, repr(command.now), command.grant_id)
-    )
+    return bool(await store.run("grant_revoke", grants, command.now, command.grant_id))
 
 
 @performs(GrantCheck)
@@ -103,7 +75,7 @@ async def is_revoked(store: Store, command: GrantCheck) -> bool:
     """Look it up in a hash."""
     grants = store.keys(command).grants
     packed = await store.client.do("HGET", grants[1], command.grant_id)
-    return packed is not None and _decode(packed).revoked
+    return packed is not None and _read(packed).revoked
 
 
 @performs(UsageGet)

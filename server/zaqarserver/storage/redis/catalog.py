@@ -232,7 +232,7 @@ async def drop_placement(store: Store, command: PlacementDrop) -> bool:
 @performs(PlacementMove)
 async def move(store: Store, command: PlacementMove) -> Placement | None:
     """Change the field."""
-    lease, target = repr(command.lease), command.target or ""
+    lease, target = command.lease, command.target or ""
     found = await _run(
         store, "placement_move", _place(command), command.epoch, lease, target
     )
@@ -242,7 +242,7 @@ async def move(store: Store, command: PlacementMove) -> Placement | None:
 @performs(PlacementRenew)
 async def renew_move(store: Store, command: PlacementRenew) -> bool:
     """Change the field."""
-    epoch, lease = command.epoch, repr(command.lease)
+    epoch, lease = command.epoch, command.lease
     return bool(await _run(store, "placement_renew", _place(command), epoch, lease))
 
 
@@ -264,7 +264,7 @@ async def list_placements(store: Store, command: PlacementList) -> list[PlacedQu
 @performs(PlacementMoves)
 async def list_moves(store: Store, command: PlacementMoves) -> list[PlacedQueue]:
     """Walk over a set that is ordered by lease."""
-    before = repr(command.before)
+    before = command.before
     return _read_placed(await _run(store, "placement_moves", before, command.limit))
 
 

@@ -113,9 +113,7 @@ async def _find_claim(
 async def get(store: Store, command: ClaimGet) -> Claim:
     """Read the claim and what it holds."""
     now, claim_id = command.now, command.claim_id
-    found = await store.run(
-        "claim_get", store.keys(command).messages, repr(now), claim_id
-    )
+    found = await store.run("claim_get", store.keys(command).messages, now, claim_id)
     if found is None:
         return command.missing()
     ttl, grace, created, *page = found
@@ -129,7 +127,7 @@ async def update(store: Store, command: ClaimUpdate) -> None:
     found = await store.run(
         "claim_update",
         store.keys(command).messages,
-        repr(command.now),
+        command.now,
         command.claim_id,
         command.ttl,
         command.grace,
@@ -142,7 +140,7 @@ async def update(store: Store, command: ClaimUpdate) -> None:
 async def release(store: Store, command: ClaimDelete) -> None:
     """Return what the claim holds to the free or delayed messages."""
     keys = store.keys(command)
-    await store.run("claim_delete", keys.messages, repr(command.now), command.claim_id)
+    await store.run("claim_delete", keys.messages, command.now, command.claim_id)
 
 
 # -- dead letters ---------------------------------------------------------------
@@ -187,7 +185,7 @@ async def finish_dead_letters(store: Store, keys: QueueKeys, now: float) -> bool
         refused = [id_ for reply in replies for id_ in reply]
         if refused:
             arrived = False
-            held = await store.run("restore", keys.messages, repr(now), *refused)
+            held = await store.run("restore", keys.messages, now, *refused)
             store.usage.messages(keys, held)
         await store.run("moved", keys.messages, *(set(ids) - set(refused)))
 

@@ -31,8 +31,8 @@ _MESSAGE: Final = b"message"
 #: What marks begin with: no reply to anything else does.
 _MARK: Final = os.urandom(6).hex().encode()
 
-#: What a command is made of.
-Word = str | int | bytes
+#: What a command is made of; a float is sent as its ``repr``.
+Word = str | int | float | bytes
 
 #: Seconds without a reply after which nothing more is sent to a server.
 SILENCE = 0.5

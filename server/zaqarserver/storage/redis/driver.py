@@ -192,7 +192,7 @@ class RedisStorage(Storage):
         loop = asyncio.get_running_loop()
         asked = loop.time()
         reply = await self._store.client.run(
-            "time", (self._store.keyspace.time,), "" if now is None else repr(now)
+            "time", (self._store.keyspace.time,), "" if now is None else now
         )
         took = loop.time() - asked
         if now is not None and took > _TIMELY:

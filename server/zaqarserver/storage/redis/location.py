@@ -5,13 +5,15 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import msgspec
 
 from zaqarserver.errors import SettingsError
 from zaqarserver.storage.uris import masked
+
+N = TypeVar("N", int, float)
 
 FORMS = (
     "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss://… (TLS), "
@@ -98,9 +100,9 @@ class RedisLocation(msgspec.Struct, frozen=True, kw_only=True):
 # -- options ------------------------------------------------------------------
 
 
-def _number(minimum: float, maximum: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        value = float(text)
+def _number(kind: type[N], minimum: float, maximum: float) -> Callable[[str], N]:
+    def read(text: str) -> N:
+        value = kind(text)
         if not minimum <= value <= maximum:
             raise ValueError(f"between {minimum:g} and {maximum:g}")
         return value
@@ -108,20 +110,8 @@ def _number(minimum: float, maximum: float) -> Callable[[str], float]:
     return read
 
 
-def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        value = int(text)
-        if not minimum <= value <= maximum:
-            raise ValueError(f"between {minimum} and {maximum}")
-        return value
-
-    return read
-
-
 def _switch(text: str) -> bool:
-    if text.lower() not in {"true", "false"}:
-        raise ValueError("true or false")
-    return text.lower() == "true"
+    return {"true": True, "false": False}[text.lower()]
 
 
 def _prefix(text: str) -> str:
@@ -132,17 +122,17 @@ def _prefix(text: str) -> str:
 
 #: The options, how each is read, and what is expected.
 OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "database": (_integer(0, 65535), "a number of 0 or more"),
+    "database": (_number(int, 0, 65535), "a number of 0 or more"),
     "tls": (_switch, "true or false"),
     "ca_file": (str, "a path"),
     "cert_file": (str, "a path"),
     "key_file": (str, "a path"),
     "prefix": (_prefix, "1 to 64 letters, digits, _ . : -"),
-    "timeout": (_number(0.1, 600), "seconds, 0.1 to 600"),
-    "connect_timeout": (_number(0.1, 600), "seconds, 0.1 to 600"),
-    "retry": (_number(0, 60), "seconds, 0 to 60"),
-    "wait_replicas": (_integer(0, 100), "a number, 0 to 100"),
-    "wait_timeout": (_number(0.01, 60), "seconds, 0.01 to 60"),
+    "timeout": (_number(float, 0.1, 600), "seconds, 0.1 to 600"),
+    "connect_timeout": (_number(float, 0.1, 600), "seconds, 0.1 to 600"),
+    "retry": (_number(float, 0, 60), "seconds, 0 to 60"),
+    "wait_replicas": (_number(int, 0, 100), "a number, 0 to 100"),
+    "wait_timeout": (_number(float, 0.01, 60), "seconds, 0.01 to 60"),
     "sentinel_username": (str, "a name"),
     "sentinel_password": (str, "a password"),
 }
@@ -158,7 +148,7 @@ def _read_options(query: str) -> dict[str, Any]:
         read, expected = OPTIONS[name]
         try:
             found[name] = read(text)
-        except ValueError as error:
+        except (ValueError, KeyError) as error:
             raise SettingsError(
                 f"{name} is {text!r}; it should be {expected}"
             ) from error

@@ -135,9 +135,9 @@ async def post(store: Store, command: MessagePost) -> list[str]:
     for number, (new, secret) in enumerate(zip(messages, secrets, strict=True), 1):
         if number % POST_STEP == 0:
             await asyncio.sleep(0)
-        visible = repr(now + new.delay) if new.delay > 0 else "0"
+        visible = now + new.delay if new.delay > 0 else 0
         packed = _pack(new, command.client_id, now)
-        args += (secret, repr(now + new.ttl), visible, packed, new.body)
+        args += (secret, now + new.ttl, visible, packed, new.body)
     published = store.channel.new_post(keys)
     reply = _PostReply(
         *await store.run_prepared(
@@ -178,7 +178,7 @@ async def list_messages(store: Store, command: MessageList) -> list[Message]:
         position, *page = await store.run(
             "list",
             keys.messages,
-            repr(command.now),
+            command.now,
             position,
             command.limit - len(found),
             sets,
@@ -192,7 +192,7 @@ async def list_messages(store: Store, command: MessageList) -> list[Message]:
 async def get(store: Store, command: MessageGet) -> list[Message]:
     """Look the ids up in a hash."""
     now, ids = command.now, dict.fromkeys(command.ids)
-    page = await store.run("get", store.keys(command).messages, repr(now), *ids)
+    page = await store.run("get", store.keys(command).messages, now, *ids)
     return MessagePage(*page).at(now)
 
 
@@ -203,7 +203,7 @@ async def delete(store: Store, command: MessageDelete) -> None:
     refused, held = await store.run(
         "delete",
         keys.messages,
-        repr(command.now),
+        command.now,
         command.message_id,
         *([] if claim is None else [claim]),
     )
@@ -221,7 +221,7 @@ async def delete_many(store: Store, command: MessageDeleteMany) -> None:
     refused, held = await store.run(
         "delete_many",
         keys.messages,
-        repr(command.now),
+        command.now,
         *([-1] if claims is None else [len(claims), *claims]),
         *dict.fromkeys(command.ids),
     )
@@ -236,7 +236,7 @@ async def pop(store: Store, command: MessagePop) -> list[Message]:
     keys, now = store.keys(command), command.now
     with_delayed = int(command.include_delayed)
     *page, held = await store.run(
-        "pop", keys.messages, repr(now), command.limit, with_delayed
+        "pop", keys.messages, now, command.limit, with_delayed
     )
     store.usage.messages(keys, held)
     return MessagePage(*page).at(now)

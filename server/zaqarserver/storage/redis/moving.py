@@ -107,7 +107,7 @@ async def leave(store: Store, command: QueueLeave) -> bool:
 
 
 async def _leave(store: Store, keys: QueueKeys, epoch: int, until: float) -> bool:
-    held = await _step(store, "leave_store", keys, epoch, repr(until), removing=True)
+    held = await _step(store, "leave_store", keys, epoch, until, removing=True)
     if held is None:
         return False
     _gather(store, keys, held)
@@ -119,7 +119,7 @@ async def _leave(store: Store, keys: QueueKeys, epoch: int, until: float) -> boo
 async def retire(store: Store, command: QueueRetire) -> bool:
     """Seal it as gone if there is nothing."""
     keys, epoch, now = store.keys(command), command.epoch, command.now
-    until = repr(now + REMEMBERED_SECONDS)
+    until = now + REMEMBERED_SECONDS
     return await _step(store, "retire", keys, epoch, until, now=now) is not None
 
 
@@ -215,7 +215,7 @@ async def export(store: Store, command: QueueExport) -> ExportPage:
 @performs(QueueContents)
 async def contents(store: Store, command: QueueContents) -> Contents:
     """Count the sets, and how far behind each subscription is."""
-    keys, now = store.keys(command), repr(command.now)
+    keys, now = store.keys(command), command.now
     reply = await store.run("contents", keys.moving, now)
     if reply == _CHANGED:
         raise QueueChanged(f"queue {command.queue!r} neither leaves nor arrives")

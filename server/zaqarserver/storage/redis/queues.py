@@ -129,7 +129,7 @@ async def count(store: Store, command: QueueCount) -> int:
 async def stats(store: Store, command: QueueStatsGet) -> QueueStats:
     """Count sets; the ends of three sets are the edges."""
     now = command.now
-    found = await store.run("stats", store.keys(command).messages, repr(now))
+    found = await store.run("stats", store.keys(command).messages, now)
     free, claimed, *edges = found
     if not edges:
         return QueueStats()
@@ -202,9 +202,7 @@ async def _visit(
     _, pending = store.keyspace.index(keys.space)
     token = await store.client.do("HGET", pending, keys.queue)
     reply = _SweepReply(
-        *await store.run(
-            "sweep", keys.everything, repr(now), repr(wall), "", SWEEP_ROWS
-        )
+        *await store.run("sweep", keys.everything, now, wall, "", SWEEP_ROWS)
     )
     store.usage.messages(keys, reply.held)
     store.usage.subscriptions(keys, reply.subscribed)

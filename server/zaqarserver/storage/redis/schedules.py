@@ -18,6 +18,7 @@ from typing import TypeVar
 from zaqarserver.common import deadline
 from zaqarserver.errors import Unavailable
 from zaqarserver.storage.redis.client import RedisClient
+from zaqarserver.storage.redis.connection import Word
 from zaqarserver.storage.redis.names import QueueKeys
 
 LOG = logging.getLogger(__name__)
@@ -45,11 +46,11 @@ class Schedule:
         self._client = client
         self.key = key
 
-    async def add(self, keys: QueueKeys, due: bytes | str) -> None:
+    async def add(self, keys: QueueKeys, due: Word) -> None:
         """Enter a queue at a time, or earlier."""
         await self._client.run("schedule_add", (self.key,), keys.tag, due)
 
-    async def move(self, tag: str, read: bytes, due: bytes) -> bool:
+    async def move(self, tag: str, read: bytes, due: Word) -> bool:
         """Set the next time of a queue, unless it was entered again meanwhile.
 
         Args:
@@ -66,14 +67,7 @@ class Schedule:
     async def due(self, now: float, limit: int) -> list[Entry]:
         """Return up to ``limit`` queues that are due, the longest due first."""
         found = await self._client.do(
-            "ZRANGEBYSCORE",
-            self.key,
-            "-inf",
-            repr(now),
-            "WITHSCORES",
-            "LIMIT",
-            0,
-            limit,
+            "ZRANGEBYSCORE", self.key, "-inf", now, "WITHSCORES", "LIMIT", 0, limit
         )
         return [
             (tag.decode(), score)
@@ -103,7 +97,7 @@ class Schedule:
                     return [await visit(tag, read)]
             except Unavailable as error:
                 LOG.debug("%s waits: %s", tag, error)
-            await self.move(tag, read, repr(now + RETRY_SECONDS).encode())
+            await self.move(tag, read, now + RETRY_SECONDS)
             return []
 
         found = await asyncio.gather(*(attempt(tag, read) for tag, read in due))

@@ -178,7 +178,7 @@ class Store:
                     name,
                     script,
                     keys,
-                    repr(now),
+                    now,
                     prepared.epoch,
                     prepared.letters,
                     *args,
@@ -211,7 +211,7 @@ class Store:
         steps: list[Awaitable[Any]] = []
         if _LIST_QUEUE in letters:
             # The sweeper looks after it at once, in case that this server dies.
-            await self.sweeps.add(queue, b"0")
+            await self.sweeps.add(queue, 0)
             index, making = self.keyspace.index(queue.space), int(not removing)
             steps.append(
                 self.client.run("index_begin", index, queue.queue, token, making)
@@ -219,9 +219,9 @@ class Store:
         elif _SWEEP in letters:
             steps.append(self.sweeps.add(queue, due))
         if _NOTIFY in letters:
-            steps.append(self.deliveries.add(queue, repr(now)))
+            steps.append(self.deliveries.add(queue, now))
         if _LIST_SEAL in letters:
-            steps.append(self.seals.add(queue, b"0"))
+            steps.append(self.seals.add(queue, 0))
         with nothing_done():
             await asyncio.gather(*steps)
 

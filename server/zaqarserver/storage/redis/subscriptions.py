@@ -112,7 +112,7 @@ async def create(
         store.numbers.take(now, 1),
         store.numbers.secret(),
         record.subscriber,
-        repr(record.expires),
+        record.expires,
         owner,
         _encode(record),
     )
@@ -131,9 +131,7 @@ async def list_subscriptions(
         return []
     keys = store.keys(command)
     start = "-" if marker is None else f"({marker}"
-    found = await store.run(
-        "subscriptions", keys.listeners, repr(now), start, command.limit
-    )
+    found = await store.run("subscriptions", keys.listeners, now, start, command.limit)
     return [_read(keys, id_, packed, now) for id_, packed in zip(*found, strict=True)]
 
 
@@ -141,7 +139,7 @@ async def list_subscriptions(
 async def count(store: Store, command: SubscriptionCount) -> int:
     """Count by when they end."""
     listeners = store.keys(command).listeners
-    return int(await store.run("subscription_count", listeners, repr(command.now)))
+    return int(await store.run("subscription_count", listeners, command.now))
 
 
 @performs(SubscriptionGet)
@@ -269,11 +267,11 @@ async def _take_from(
     taken, notices, due = await store.run(
         "take",
         keys.listeners,
-        repr(command.now),
+        command.now,
         "",
         "",
         limit,
-        repr(command.lease),
+        command.lease,
         int(command.confirmed_only),
     )
     await _set_next(store, tag, read, due)
@@ -305,7 +303,7 @@ async def settle(store: Store, command: DeliverySettle) -> None:
         "",
         command.position,
         command.attempt,
-        repr(command.due or 0.0),
+        command.due or 0.0,
     )
     if following is None:
         return

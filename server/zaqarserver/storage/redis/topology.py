@@ -70,16 +70,13 @@ class Topology(abc.ABC):
     async def masters(self) -> list[Address]:
         """Return all servers that take changes."""
 
-    @abc.abstractmethod
-    def moved(self, slot: int, address: Address) -> None:
+    def moved(self, slot: int, address: Address) -> None:  # noqa: B027 - slots only
         """Follow a redirect: a slot is at another server."""
 
-    @abc.abstractmethod
-    def doubt(self) -> None:
+    def doubt(self) -> None:  # noqa: B027 - where there is anything to know
         """Mark what is known as outdated: something failed or was refused."""
 
-    @abc.abstractmethod
-    async def check(self) -> None:
+    async def check(self) -> None:  # noqa: B027 - the same
         """Find out whether what is known is still true; called now and then."""
 
     async def connection(
@@ -165,15 +162,6 @@ class Standalone(Topology):
         """Return the only one there is."""
         return list(self._location.addresses)
 
-    def moved(self, slot: int, address: Address) -> None:
-        """Ignore it; there are no redirects."""
-
-    def doubt(self) -> None:
-        """Ignore it; there is no other server."""
-
-    async def check(self) -> None:
-        """Do nothing; there is one server."""
-
 
 class Sentinels(Topology):
     """One server at a time, which the sentinels name.
@@ -201,9 +189,6 @@ class Sentinels(Topology):
     async def masters(self) -> list[Address]:
         """Return the master."""
         return [await self.address_of(0)]
-
-    def moved(self, slot: int, address: Address) -> None:
-        """Ignore it; there are no slots."""
 
     def doubt(self) -> None:
         """Ask the sentinels the next time."""

@@ -152,7 +152,7 @@ def subscription_args(records: Iterable[SubscriptionRecord]) -> list[Word]:
             record.confirmed,
             MOVED_OWNER if record.volatile else "",
         )
-        due = "" if record.due is None else repr(record.due)
+        due = "" if record.due is None else record.due
         args += (record.id, _encode(packed), due)
     return args
 
