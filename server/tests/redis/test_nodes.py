@@ -13,8 +13,9 @@ from zaqarserver.common import deadline
 from zaqarserver.common.tasks import SingleFlight
 from zaqarserver.errors import Unavailable
 from zaqarserver.storage.commands import QueueGet
-from zaqarserver.storage.redis import RedisStorage, discovery
-from zaqarserver.storage.redis.discovery import Resolver, majority
+from zaqarserver.storage.redis import RedisStorage, location
+from zaqarserver.storage.redis.location import Resolver
+from zaqarserver.storage.redis.topology import majority
 from zaqarserver.storage.testing.suite import PROJECT, QUEUE, post_one
 
 pytestmark = pytest.mark.anyio
@@ -99,8 +100,8 @@ async def test_a_name_server_that_hangs_stops_neither_known_names_nor_others(
             hangs.wait(30)
         return [f"address of {host}"]
 
-    monkeypatch.setattr(discovery, "_look_up", look_up)
-    monkeypatch.setattr(discovery, "LOOKUP_SECONDS", 0.05)
+    monkeypatch.setattr(location, "_look_up", look_up)
+    monkeypatch.setattr(location, "LOOKUP_SECONDS", 0.05)
     resolver = Resolver()
     try:
         assert await resolver.find("127.0.0.1") == ["127.0.0.1"]

@@ -4,10 +4,9 @@
 ``messages``, ``claims``, ``queues``, ``subscriptions``, ``accounts``, ``catalog`` and
 ``moving`` (with ``transfer``), each beside the call of its script; scripts are in the
 folder ``lua``. They get a ``store``, whose parts know only what is named before them:
-``location`` (the URI), ``connection``, ``names`` (keys and ids), ``discovery`` and
-``topology`` (which server has what), ``scripts``, ``client`` (requests until their
-outcome is known), ``schedules`` and ``usage`` (what is in other slots),
-``registration`` and ``channel`` (other servers), ``durability``.
+``location`` (the URI), ``connection``, ``names`` (keys and ids), ``topology`` (which
+server has what), ``scripts``, ``client`` (requests until their outcome is known),
+``durability``, ``usage`` (sums), ``registration`` and ``channel`` (other servers).
 """
 
 from zaqarserver.storage.redis.driver import RedisStorage

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
 import hiredis
@@ -155,10 +155,9 @@ class RedisClient:
             OutcomeUnknown: It may have been executed, or not.
         """
         found, slot = SCRIPTS[script], self._slot(keys[0])
-        if name is None:
-            words = ("EVALSHA", found.sha, len(keys), *keys, *args)
-            return await self._send(_Request(words, slot, found))
-        words = ("EVALSHA", found.sha, len(keys) + 1, *keys, name.key, *args)
+        if name is not None:
+            keys = (*keys, name.key)
+        words = ("EVALSHA", found.sha, len(keys), *keys, *args)
         return await self._send(_Request(words, slot, found, name))
 
     async def do(self, *command: Word, confirmed: bool = False) -> Any:
@@ -167,7 +166,6 @@ class RedisClient:
         Args:
             command: The words.
             confirmed: Reply only when replicas have confirmed the change.
-
 
         Raises:
             Unavailable: It was not executed.
@@ -277,30 +275,23 @@ class RedisClient:
         Raises:
             Unavailable: None of them answers.
         """
-        try:
+        with _translated():
             await self.topology.check()
-        except (Unsent, Unanswered) as error:
-            raise _failure(error) from error
 
     async def load(self) -> None:
         """Load the scripts into all servers that can be reached, in one go.
 
         A server that does not get one now gets it when it has to run it.
         """
+        texts = [script.text for script in SCRIPTS.values()]
 
-        async def load(connection: RedisConnection) -> list[Any]:
-            loading = (
-                connection.ask("SCRIPT", "LOAD", one.text) for one in SCRIPTS.values()
-            )
+        async def load(connection: RedisConnection) -> Any:
+            loading = (connection.ask("SCRIPT", "LOAD", text) for text in texts)
             return await asyncio.gather(*loading)
 
-        await self.ask_each(await self._masters(), load)
-
-    async def _masters(self) -> list[Address]:
-        try:
-            return await self.topology.masters()
-        except (Unsent, Unanswered) as error:
-            raise _failure(error) from error
+        with _translated():
+            masters = await self.topology.masters()
+        await self.ask_each(masters, load)
 
     async def scan(self, pattern: str) -> AsyncIterator[list[str]]:
         """Walk over the keys of all servers that match, some at a time.
@@ -308,7 +299,7 @@ class RedisClient:
         Raises:
             Unavailable: One cannot be reached.
         """
-        try:
+        with _translated():
             for address in await self.topology.masters():
                 cursor = b"0"
                 while True:
@@ -320,8 +311,6 @@ class RedisClient:
                     yield [key.decode() for key in keys]
                     if cursor == b"0":
                         break
-        except (Unsent, Unanswered) as error:
-            raise _failure(error) from error
 
     async def _question(self, address: Address, words: tuple[Word, ...]) -> Any:
         """Ask a server; once more if the connection ends."""
@@ -337,7 +326,9 @@ class RedisClient:
         Raises:
             Unavailable: None answers.
         """
-        found = await self.ask_each(await self._masters(), ask)
+        with _translated():
+            masters = await self.topology.masters()
+        found = await self.ask_each(masters, ask)
         answers = {
             address: answer
             for address, answer in found.items()
@@ -377,6 +368,15 @@ def _failure(error: Exception, *, unknown: bool = False) -> Unavailable:
     """Return the error of a request that is not sent again."""
     kind = OutcomeUnknown if unknown else Unavailable
     return kind(f"the store cannot be used: {error}")
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turn errors of connections into those of the contract."""
+    try:
+        yield
+    except (Unsent, Unanswered) as error:
+        raise _failure(error) from error
 
 
 def _address(rest: str) -> Address:

@@ -28,7 +28,7 @@ from zaqarserver.storage.redis.location import Address, RedisCredentials, RedisL
 
 _MESSAGE: Final = b"message"
 
-#: What marks begin with: no reply to anything else does.
+#: What marks begin with, and no other reply.
 _MARK: Final = os.urandom(6).hex().encode()
 
 #: What a command is made of; a float is sent as its ``repr``.
@@ -68,12 +68,7 @@ def is_misconf(reply: Any) -> bool:
 
 
 class _Call(NamedTuple):
-    """A request whose reply is awaited.
-
-    Attributes:
-        future: Gets the reply.
-        confirmed: Whether replicas have to confirm the change first.
-    """
+    """A request; ``confirmed``: its reply waits until replicas have the change."""
 
     future: asyncio.Future[Any]
     confirmed: bool
@@ -210,7 +205,7 @@ class RedisConnection(asyncio.Protocol):
             confirmed: Reply only when enough replicas have the change.
 
         Returns:
-            The reply, also if it is an error of the server.
+            The reply, also if it is an error.
 
         Raises:
             Unsent: The connection has ended.

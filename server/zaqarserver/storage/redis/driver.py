@@ -39,10 +39,8 @@ from zaqarserver.storage.redis import (  # noqa: F401 - they register their func
 )
 from zaqarserver.storage.redis.durability import Promise, inspect
 from zaqarserver.storage.redis.location import OPTIONS, RedisLocation, parse_location
-from zaqarserver.storage.redis.queues import sweep
 from zaqarserver.storage.redis.registration import RENEWAL
 from zaqarserver.storage.redis.store import TABLE, Store
-from zaqarserver.storage.redis.subscriptions import look_for_deliveries
 from zaqarserver.storage.subscriptions import Posted, ignore
 from zaqarserver.storage.timed import StoreTime
 
@@ -148,7 +146,9 @@ class RedisStorage(Storage):
         self._chores = [
             asyncio.create_task(self._every(RENEWAL, self._keep_registered)),
             asyncio.create_task(self._every(CHECK, store.client.check)),
-            asyncio.create_task(self._every(POLL, lambda: look_for_deliveries(store))),
+            asyncio.create_task(
+                self._every(POLL, lambda: subscriptions.look_for_deliveries(store))
+            ),
             asyncio.create_task(self._every(FLUSH, store.usage.flush_all)),
             asyncio.create_task(self._every(INSPECT, self._inspect)),
         ]
@@ -185,7 +185,7 @@ class RedisStorage(Storage):
 
     async def sweep(self, now: float, wall: float | None = None) -> int:
         """Visit some of the queues that are due."""
-        return await sweep(self._store, now, now if wall is None else wall)
+        return await queues.sweep(self._store, now, now if wall is None else wall)
 
     async def store_time(self, now: float | None = None) -> StoreTime:
         """Ask the server that keeps it, by its own clock, and leave ours there."""

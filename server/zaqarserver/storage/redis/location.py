@@ -1,15 +1,20 @@
-"""Where the store is: its URI and options."""
+"""Where the store is: its URI, its options, and the addresses of its hosts."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import enum
+import ipaddress
 import re
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import msgspec
 
+from zaqarserver.common.tasks import SingleFlight, in_thread
 from zaqarserver.errors import SettingsError
 from zaqarserver.storage.uris import masked
 
@@ -255,3 +260,50 @@ def parse_location(uri: str, options: Mapping[str, str]) -> RedisLocation:
         sentinel_credentials=sentinel,
         **settings,
     )
+
+
+# -- addresses ------------------------------------------------------------------
+
+#: Seconds after which the addresses found the last time are used.
+LOOKUP_SECONDS = 0.5
+
+
+def _look_up(host: str) -> list[str]:
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class Resolver:
+    """Looks up hosts, each in a thread of its own and once at a time.
+
+    The threads of the event loop would be used up by a name server that hangs.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, list[str]] = {}
+        self._lookups: SingleFlight[str, list[str]] = SingleFlight()
+
+    async def find(self, host: str) -> Sequence[str]:
+        """Return the addresses of a host, those found before if it takes long.
+
+        Raises:
+            OSError: There are none.
+        """
+        with contextlib.suppress(ValueError):
+            ipaddress.ip_address(host)
+            return [host]
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS if host in self._known else None):
+                return await self._lookups.join(host, lambda: self._find(host))
+        except (OSError, TimeoutError):
+            if host not in self._known:
+                raise
+        return self._known[host]
+
+    async def _find(self, host: str) -> list[str]:
+        self._known[host] = await in_thread(lambda: _look_up(host), f"lookup {host}")
+        return self._known[host]
+
+    def close(self) -> None:
+        """Cancel what waits for lookups."""
+        self._lookups.close()

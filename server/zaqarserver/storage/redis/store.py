@@ -8,6 +8,10 @@ raised, and the entry is removed only if its score, or token, is still the one t
 there before. So at every moment, whichever process dies, a list may name a queue that
 has nothing to do or does not exist; the next reader finds out, and the sweeper removes
 the entry. It never misses one.
+
+A :class:`Schedule` is such a list that crosses spaces, in a slot of its own: queues to
+sweep, queues with deliveries, and queues that leave or arrive, by the time of their
+next visit.
 """
 
 from __future__ import annotations
@@ -16,10 +20,9 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
-import msgspec
-
+from zaqarserver.common import deadline
 from zaqarserver.common.lru import LRU
 from zaqarserver.errors import QueueMoving, Unavailable, nothing_done
 from zaqarserver.storage.commands import QueueCommand
@@ -36,12 +39,13 @@ from zaqarserver.storage.redis.names import (
     RequestNames,
 )
 from zaqarserver.storage.redis.registration import ServerRegistration
-from zaqarserver.storage.redis.schedules import Schedule
 from zaqarserver.storage.redis.scripts import SCRIPTS
 from zaqarserver.storage.redis.usage import UsageSums
 from zaqarserver.storage.subscriptions import Posted, ignore
 
 LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _PREPARE = b"prepare"
 _AGAIN = b"again"
@@ -55,19 +59,83 @@ REFUSED = b"refused"
 MOST_TIMES = 10_000
 
 
-class _Prepared(msgspec.Struct, frozen=True):
-    """What has been written elsewhere for a script.
+#: Seconds that one visit may take, since many others wait for it; and seconds after
+#: which it is tried again.
+VISIT_SECONDS = 0.5
+RETRY_SECONDS = 2.0
 
-    Attributes:
-        epoch: The epoch of the queue for which it was.
-        letters: What, see ``lua/promise.lua``.
+#: A queue's tag, and its score when the schedule was read.
+Entry = tuple[str, bytes]
+
+
+class Schedule:
+    """Queues by the time of their next visit.
+
+    Args:
+        client: The servers of the store.
+        key: The sorted set of tags by time.
     """
 
-    epoch: bytes = b"-"
-    letters: bytes = b""
+    def __init__(self, client: RedisClient, key: str) -> None:
+        self._client = client
+        self.key = key
 
+    async def add(self, keys: QueueKeys, due: Word) -> None:
+        """Enter a queue at a time, or earlier."""
+        await self._client.run("schedule_add", (self.key,), keys.tag, due)
 
-_NOTHING = _Prepared()
+    async def move(self, tag: str, read: bytes, due: Word) -> bool:
+        """Set the next time of a queue, unless it was entered again meanwhile.
+
+        Args:
+            tag: The queue.
+            read: The score that was there before its slot was asked.
+            due: The next time; empty for none.
+
+        Returns:
+            Whether the queue is there at that time now.
+        """
+        moved = await self._client.run("schedule_move", (self.key,), tag, read, due)
+        return bool(moved)
+
+    async def due(self, now: float, limit: int) -> list[Entry]:
+        """Return up to ``limit`` queues that are due, the longest due first."""
+        found = await self._client.do(
+            "ZRANGEBYSCORE", self.key, "-inf", now, "WITHSCORES", "LIMIT", 0, limit
+        )
+        return [
+            (tag.decode(), score)
+            for tag, score in zip(found[::2], found[1::2], strict=True)
+        ]
+
+    async def next_due(self) -> float | None:
+        """Return the first time, ``None`` if there is no entry."""
+        first = await self._client.do("ZRANGE", self.key, 0, 0, "WITHSCORES")
+        return float(first[1]) if first else None
+
+    async def visit_each(
+        self,
+        due: list[Entry],
+        now: float,
+        visit: Callable[[str, bytes], Awaitable[T]],
+    ) -> list[T]:
+        """Visit queues that are due, all at once.
+
+        A queue whose server does not answer soon is due again a moment later, so that
+        the others do not wait for it.
+        """
+
+        async def attempt(tag: str, read: bytes) -> list[T]:
+            try:
+                with deadline.within(VISIT_SECONDS):
+                    return [await visit(tag, read)]
+            except Unavailable as error:
+                LOG.debug("%s waits: %s", tag, error)
+            await self.move(tag, read, now + RETRY_SECONDS)
+            return []
+
+        found = await asyncio.gather(*(attempt(tag, read) for tag, read in due))
+        return [one for some in found for one in some]
 
 
 class Store:
@@ -170,31 +238,24 @@ class Store:
             args: What follows its third argument.
             removing: Whether it removes the queue, rather than making it.
         """
-        prepared, token = _NOTHING, ""
+        epoch, letters, token = b"-", b"", ""  # nothing is prepared yet
         name = self._requests.take(queue.head) if SCRIPTS[script].once else None
         try:
             while True:
                 reply = await self._finish(
-                    name,
-                    script,
-                    keys,
-                    now,
-                    prepared.epoch,
-                    prepared.letters,
-                    *args,
+                    name, script, keys, now, epoch, letters, *args
                 )
                 if not isinstance(reply, list) or not reply or reply[0] != _PREPARE:
                     break
                 _, epoch, letters, due = reply
                 token = os.urandom(8).hex()
                 await self._prepare(queue, letters, due, now, token, removing=removing)
-                prepared = _Prepared(epoch, letters)
         finally:
             if name is not None:
                 self._requests.release(name)
         if reply == REFUSED:
             return reply  # the sweeper finds out what is true
-        if _LIST_QUEUE in prepared.letters:
+        if _LIST_QUEUE in letters:
             self.later(self.end_index(queue, token, exists=not removing))
         return reply
 

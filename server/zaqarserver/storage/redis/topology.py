@@ -8,13 +8,13 @@ own, and the first answer on which most agree counts: nothing waits for one that
 
 from __future__ import annotations
 
-import abc
 import asyncio
 import math
 import random
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Coroutine, Hashable, Iterable
+from typing import Any, TypeVar
 
 from zaqarserver.common.tasks import SingleFlight
 from zaqarserver.storage.redis.connection import (
@@ -24,9 +24,10 @@ from zaqarserver.storage.redis.connection import (
     Unsent,
     connect,
 )
-from zaqarserver.storage.redis.discovery import Resolver, majority
-from zaqarserver.storage.redis.location import Address, Kind, RedisLocation
+from zaqarserver.storage.redis.location import Address, Kind, RedisLocation, Resolver
 from zaqarserver.storage.redis.names import SLOTS
+
+A = TypeVar("A", bound=Hashable)
 
 #: Seconds that a question about the servers may take.
 ASK_SECONDS = 0.5
@@ -40,12 +41,41 @@ _ASKED = 5
 #: Seconds for which what the sentinels say is trusted.
 _TRUSTED = 2.0
 
-#: A connection that is kept: to whom, and what for.
+#: A connection that is kept: to which server, and what for.
 _Key = tuple[Address, str]
 
 
-class Topology(abc.ABC):
+async def majority(
+    questions: Iterable[Coroutine[Any, Any, A | None]], seconds: float
+) -> A | None:
+    """Ask at once; return the first answer that more than half of those asked give.
+
+    If there is none when all have answered or the time is over, return the most
+    frequent one; ``None`` if none gave an answer.
+    """
+    tasks = [asyncio.ensure_future(question) for question in questions]
+    votes: Counter[A] = Counter()
+    try:
+        async with asyncio.timeout(seconds):
+            for coming in asyncio.as_completed(tasks):
+                answer = await coming
+                if answer is None:
+                    continue
+                votes[answer] += 1
+                if 2 * votes[answer] > len(tasks):
+                    return answer
+    except TimeoutError:
+        pass
+    finally:
+        for task in tasks:
+            task.cancel()
+    return max(votes, key=votes.__getitem__, default=None)
+
+
+class Topology:
     """Knows the servers, and keeps connections to them.
+
+    Here there is one server, always the same.
 
     Args:
         location: The settings.
@@ -58,25 +88,26 @@ class Topology(abc.ABC):
         self._asking: SingleFlight[str, None] = SingleFlight()
         self._resolver = Resolver()
 
-    @abc.abstractmethod
     async def address_of(self, slot: int) -> Address:
         """Return the server that has a slot.
 
         Raises:
             Unsent: It is not known.
         """
+        del slot
+        return self._location.addresses[0]
 
-    @abc.abstractmethod
     async def masters(self) -> list[Address]:
         """Return all servers that take changes."""
+        return list(self._location.addresses)
 
-    def moved(self, slot: int, address: Address) -> None:  # noqa: B027 - slots only
+    def moved(self, slot: int, address: Address) -> None:
         """Follow a redirect: a slot is at another server."""
 
-    def doubt(self) -> None:  # noqa: B027 - where there is anything to know
+    def doubt(self) -> None:
         """Mark what is known as outdated: something failed or was refused."""
 
-    async def check(self) -> None:  # noqa: B027 - the same
+    async def check(self) -> None:
         """Find out whether what is known is still true; called now and then."""
 
     async def connection(
@@ -86,8 +117,8 @@ class Topology(abc.ABC):
 
         Args:
             address: The server.
-            confirmed: It is used for changes that replicas have to confirm: what is
-                behind them waits as well, so they have a connection of their own.
+            confirmed: It is for changes that replicas have to confirm: what is behind
+                those waits as well, so they have a connection of their own.
 
         Raises:
             Unsent: It cannot be reached.
@@ -112,11 +143,7 @@ class Topology(abc.ABC):
         return await self._connecting.join(key, connect_and_keep)
 
     async def listen(self, address: Address, listener: Listener) -> RedisConnection:
-        """Return a connection of its own, for a channel.
-
-        Raises:
-            Unsent: The server cannot be reached.
-        """
+        """Make a connection for a channel; raise as :meth:`connection`."""
         return await self._connect(address, listener)
 
     async def _connect(
@@ -148,19 +175,6 @@ class Topology(abc.ABC):
         self._connecting.close()
         self._resolver.close()
         self._drop()
-
-
-class Standalone(Topology):
-    """One server, always the same."""
-
-    async def address_of(self, slot: int) -> Address:
-        """Return the only one there is."""
-        del slot
-        return self._location.addresses[0]
-
-    async def masters(self) -> list[Address]:
-        """Return the only one there is."""
-        return list(self._location.addresses)
 
 
 class Sentinels(Topology):
@@ -378,7 +392,7 @@ def _named(server: list[Any], asked: Address) -> Address:
 
 
 TOPOLOGIES: dict[Kind, type[Topology]] = {
-    Kind.STANDALONE: Standalone,
+    Kind.STANDALONE: Topology,
     Kind.SENTINEL: Sentinels,
     Kind.CLUSTER: Cluster,
 }

@@ -1,9 +1,9 @@
--- Recognizes a request that comes again: it changes nothing the second time, and has the answer of
+-- Recognizes a request that is sent again: it changes nothing the second time, and has the reply of
 -- the first.
 --
 -- Each request has a key that no other one has at the same time, and a number that rises. The key
--- keeps the number of the last request that had it, and the answer of that one. The same number
--- is the same request; a lower one comes so late that nobody waits for it any more.
+-- keeps the number of the last request that had it, and its reply. The same number is the same
+-- request; a lower one comes so late that nothing waits for it any more.
 -- KEYS, at the end: the request's key; what follows does not see it
 -- ARGV, at the end: its number, 16 digits; a minus sign, or a plus sign if it may have come before;
 --   and for how many seconds it is remembered
@@ -15,7 +15,7 @@ if KEPT and KEPT:sub(1, 16) >= NUMBER then
   return cmsgpack.unpack(KEPT:sub(17))
 end
 
--- Keeps the answer, and returns it.
+-- Keeps the reply, and returns it.
 local function remember(answer)
   redis.call('SET', ASKED, NUMBER .. cmsgpack.pack(answer), 'EX', REMEMBERED)
   return answer

@@ -1,7 +1,7 @@
 -- What time does to messages.
 -- with: queue, release
 
--- Does what time does: ends claims, shows what was delayed. False: some is left to do.
+-- Ends claims and shows what was delayed, up to `now`. Returns false if some is left to do.
 local function settle(now)
   local room = ROOM
   local ended = call('ZRANGEBYSCORE', ENDS, '-inf', now, 'LIMIT', 0, PAGE)

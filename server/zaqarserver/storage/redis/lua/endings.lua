@@ -18,7 +18,7 @@ local function dispose()
   call('HSET', SUB, 'first', done + 1)
 end
 
--- Puts a subscription behind the newest notice: it hears of later posts only.
+-- Puts a subscription behind the newest notice: it gets later posts only.
 local function catch_up(id)
   call('ZREM', BUSY, id)
   call('ZREM', DUE, id)

@@ -1,4 +1,4 @@
--- Forgets messages that have arrived in their dead letter queue.
+-- Removes messages that have arrived in their dead letter queue.
 -- script: repeatable
 -- ARGV: ids
 for _, id in ipairs(ARGV) do redis.call('HDEL', KEYS[11], id, 'b' .. id, 't' .. id, 'o' .. id) end

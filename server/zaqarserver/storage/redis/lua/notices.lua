@@ -1,7 +1,7 @@
--- Telling those who listen of a post.
+-- How a post reaches subscriptions.
 -- with: listeners
 
--- Tells whether anybody is to be notified, and who listens through a connection.
+-- Returns whether the post has deliveries, and the subscriptions of connections.
 local function audience(now)
   if call('EXISTS', SUB_EXPIRY, SUB_VOLATILE) == 0 then return false, {} end
   local volatile = call('ZRANGEBYSCORE', SUB_VOLATILE, '(' .. now, '+inf')
@@ -30,7 +30,7 @@ local function leave_notice(frame, now)
   if not due or tonumber(due) > now then call('HSET', SUB, 'due', string.format('%.17g', now)) end
 end
 
--- Tells all servers of a post.
-local function tell(channel, news, volatile, frame)
-  call('PUBLISH', channel, framed(news) .. framed(pack(volatile)) .. frame)
+-- Publishes a post to all servers.
+local function publish(channel, head, volatile, frame)
+  call('PUBLISH', channel, framed(head) .. framed(pack(volatile)) .. frame)
 end

@@ -1,11 +1,11 @@
--- Stores messages in order, all or none, and their notice if anybody listens.
+-- Stores messages in order, all or none, and their notice if there are subscriptions.
 -- script: once
 -- with: queue, promise, notices
--- ARGV: now, epoch, prepared, number, revision, channel, news,
+-- ARGV: now, epoch, prepared, number, revision, channel, head of what is published,
 --   messages of a notice, then for each message: random half of the id, expires, visible, packed,
 --   body
 -- Returns the number of the first message, 1 if there is a delivery to make, the volatile
--- subscriptions that were told, and the volume.
+-- subscriptions that it is published for, and the volume.
 local now, number, FIRST, WIDTH = tonumber(ARGV[1]), tonumber(ARGV[4]), 9, 5
 local of_notice = tonumber(ARGV[8])
 local revision, last, due, epoch, turn, old_count, old_bytes, seal =
@@ -25,7 +25,7 @@ if not revision then
   call('PERSIST', HEAD)
 end
 if last and tonumber(last) >= number then number = tonumber(last) + 1 end
-local heard, known = lasting or #volatile > 0, {}
+local noticed, known = lasting or #volatile > 0, {}
 local ids, metas, bodies, free, hidden, late, expiry, bytes = {}, {}, {}, {}, {}, {}, {}, 0
 for at = FIRST, #ARGV - 1, WIDTH do
   local id = string.format('%014x', number + #ids) .. ARGV[at]
@@ -35,7 +35,7 @@ for at = FIRST, #ARGV - 1, WIDTH do
   metas[place - 1], metas[place] = id, ARGV[at + 3]
   bodies[place - 1], bodies[place] = id, ARGV[at + 4]
   bytes = bytes + #ARGV[at + 4]
-  if heard then
+  if noticed then
     local expires, visible = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
     local ttl, delay = expires - now, visible > 0 and visible - now or 0
     known[#ids] = { id, math.floor(ttl + 0.5), math.floor(delay + 0.5), expires, #ARGV[at + 4] }
@@ -62,5 +62,5 @@ if lasting then
     leave_notice(notice(known, bodies, at, math.min(#ids, at + of_notice - 1)), now)
   end
 end
-if #volatile > 0 then tell(ARGV[6], ARGV[7], volatile, notice(known, bodies, 1, #ids)) end
+if #volatile > 0 then publish(ARGV[6], ARGV[7], volatile, notice(known, bodies, 1, #ids)) end
 return remember({ string.format('%.0f', number), lasting and 1 or 0, volatile, volume })

@@ -1,8 +1,8 @@
 -- What has to stand in another slot before a script may change something here.
 --
--- A script that needs it and was not told that it is there changes nothing and answers
+-- A script that needs it and does not know that it is there changes nothing and replies
 -- 'prepare', the epoch of the queue, letters for what it needs, and a time. Its caller writes
--- that, and calls again with the epoch and the letters. Whoever may take it away raises the
+-- that, and calls again with the epoch and the letters. What may take it away raises the
 -- epoch first, and then the script asks once more. So whatever dies, and when: the other slots
 -- may name something that is not here, and never miss something that is.
 --
@@ -22,7 +22,7 @@ local function unprepared(epoch, needs, due)
   if not covered then return { 'prepare', epoch, needs, string.format('%.17g', due) } end
 end
 
--- Tells whether a time that is kept in a hash promises an entry at `due` or earlier.
+-- Returns whether a time that is kept in a hash promises an entry at `due` or earlier.
 local function promised(time, due)
   return time and tonumber(time) <= due
 end

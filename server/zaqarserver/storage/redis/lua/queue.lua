@@ -2,7 +2,7 @@
 --
 -- A message is in one of four places: FREE, HIDDEN (and LATE, the same by time), HELD, or,
 -- if it expired and was met on the way, in none; META, BODY and EXPIRY know all of them.
--- Places are as of the last call of settle(); nobody else moves messages because of the
+-- Places are as of the last call of settle(); nothing else moves messages because of the
 -- time. Redis' own clock is never asked: `now` is an argument of each script.
 --
 -- Redis that is out of memory refuses a script at the first command that may need more, and lets

@@ -1,4 +1,4 @@
--- Moves an entry to its next time, or removes it, if its score is still the one that was read;
+-- Moves an entry of a schedule to its next time, or removes it, if its score is still the one that was read;
 -- brings it forward in any case. Returns whether the entry is at that time now. Begins with a
 -- removal: what expires and what is delivered frees memory.
 -- script: repeatable, unconfirmed

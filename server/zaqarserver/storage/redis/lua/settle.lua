@@ -1,4 +1,4 @@
--- Notes how far a delivery got.
+-- Records how far a delivery got.
 -- script: once
 -- with: promise, endings, deliveries
 -- ARGV: subscription id, number, (none), position, attempt, when to go on

@@ -1,4 +1,4 @@
--- Removes some of what is dead, and says when to come again. What arrives is left alone.
+-- Removes some of what is dead; returns the time of the next visit. What arrives is left alone.
 -- script: once, unconfirmed
 -- with: promise, read, drop, endings, grants
 -- ARGV: now, the time for grants, (none), at most how many rows

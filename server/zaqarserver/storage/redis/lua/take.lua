@@ -13,7 +13,7 @@ end
 local newest, taken, looked = tonumber(call('HGET', SUB, 'newest') or 0), {}, 0
 local frames, places = {}, {}
 
--- Returns where a notice is in the answer: once, whoever gets it.
+-- Returns where a notice is in the answer: once for all deliveries of it.
 local function place(number)
   if not places[number] then
     frames[#frames + 1] = call('HGET', NOTICES, number)
@@ -47,7 +47,7 @@ local function give(id)
   taken[#taken + 1] = { id, raw, state[D_NUMBER], state[D_POSITION], state[D_ATTEMPT], place(state[D_NUMBER]) }
 end
 
--- Who was tried before has waited longest; then those who are the most notices behind.
+-- Those that were tried before have waited longest; then come those that are the most notices behind.
 while #taken < room and looked < ROOM do
   local ids = call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, room - #taken)
   if #ids == 0 then ids = call('ZRANGEBYSCORE', IDLE, '-inf', '(' .. newest, 'LIMIT', 0, room - #taken) end

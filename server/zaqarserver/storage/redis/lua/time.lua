@@ -1,4 +1,4 @@
--- Leaves a server's time with the store, and says what time it is here.
+-- Keeps a server's time in the store, and returns the time here.
 -- script: repeatable, unconfirmed
 -- ARGV: the server's time, or an empty text: it only asks
 -- Returns the latest time that was left, Redis' time then, and Redis' time now; empty texts

@@ -12,7 +12,7 @@ local function count(messages, bytes)
   call('HSET', HEAD, 'turn', volume[1], 'count', volume[2], 'bytes', volume[3])
 end
 
--- Returns it when nothing changed: it may have been told in an answer that got lost.
+-- Returns it when nothing changed: the reply that had it may have got lost.
 local function known_volume()
   local turn, messages, bytes = unpack(call('HMGET', HEAD, 'turn', 'count', 'bytes'))
   return turn and { tonumber(turn), tonumber(messages or 0), tonumber(bytes or 0) } or {}
