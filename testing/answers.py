@@ -26,7 +26,7 @@ CLAIM = ("POST", "claims?limit=1", b'{"ttl": 60, "grace": 60}')
 
 @dataclass(frozen=True)
 class Answer:
-    """What a client got.
+    """The answer to a client.
 
     Attributes:
         queue: The queue that it asked for something.
@@ -44,12 +44,12 @@ class Answer:
 
     @property
     def good(self) -> bool:
-        """Whether it is what was asked for."""
+        """True if it is the expected answer."""
         return 200 <= self.status < 300
 
 
 class Load:
-    """Clients of a deployment, each with a queue of its own and one request at a time.
+    """Clients of a deployment, each with its own queue and one request at a time.
 
     Args:
         urls: The servers, or their balancer.

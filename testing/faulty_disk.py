@@ -1,4 +1,4 @@
-"""A disk that fails when it is told to, below SQLite."""
+"""A disk below SQLite that fails on demand."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FaultyDisk(apsw.VFS):
         super().__init__("faulty", self.below, makedefault=True)
 
     def fail(self, kind: Kind, after: int = 0, *, lasting: bool = False) -> None:
-        """Let a write or flush fail.
+        """Make a write or flush fail.
 
         Args:
             kind: Which.

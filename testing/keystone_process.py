@@ -1,4 +1,4 @@
-"""A Keystone process on loopback, on a database of its own."""
+"""A Keystone process on loopback, with its own database."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class KeystoneProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started, and not stopped."""
+        """True if it was started and not stopped."""
         return self._process is not None
 
     @property

@@ -1,4 +1,4 @@
-"""What tests ask of a real Keystone: tokens, sessions, trusts, its catalog."""
+"""A real Keystone for tests: tokens, sessions, trusts, its catalog."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Keystone(KeystoneProcess):
 
     Users have the passwords of :func:`password`; ``admin`` is the administrator, in
     the project ``admin``; ``zaqar`` is the service user, in the project ``service``;
-    ``trustee`` is whom trusts are made for.
+    ``trustee`` is the user that trusts are made for.
 
     Attributes:
         ids: The ids of projects and users, by name.
@@ -51,7 +51,7 @@ class Keystone(KeystoneProcess):
             self.ids = json.loads(self._ids_file.read_text())
 
     def keep_ids(self, ids: dict[str, str]) -> None:
-        """Write down the ids of what was made, beside the database."""
+        """Write the ids of the created resources next to the database."""
         self._ids_file.write_text(json.dumps(ids))
 
     # -- what a caller needs to log in ------------------------------------------
@@ -200,7 +200,7 @@ class Keystone(KeystoneProcess):
         """Send a request, by default as the administrator; return the JSON answer.
 
         Raises:
-            requests.HTTPError: The answer is no success.
+            requests.HTTPError: The answer is an error.
         """
         token = token or self.kept_token("admin")
         answer = requests.request(

@@ -32,7 +32,7 @@ class Fate:
         self._seen: Counter[str] = Counter()
 
     def meet(self, name: str, when: str) -> None:
-        """Note that a command is performed, or has been."""
+        """Record that a command is executed, or was executed."""
         text = self._file.read_text() if self._file.exists() else ""
         if text.startswith(f"{name}:{when}:"):
             self._seen[text] += 1
@@ -43,7 +43,7 @@ class Fate:
     def mortal(
         self, do: Callable[..., Awaitable[Any]]
     ) -> Callable[..., Awaitable[Any]]:
-        """Let the process be killed before or after a step of a move."""
+        """Kill the process before or after a step of a move."""
 
         async def do_or_die(storage: Any, command: Any) -> Any:
             if not isinstance(command, STEPS):

@@ -1,4 +1,4 @@
-"""What a mover of queues asks of stores: where tests kill it."""
+"""The commands of a mover of queues, at which tests kill it."""
 
 from zaqarserver.storage.catalog import PlacementArrive, PlacementMove
 from zaqarserver.storage.moving import (

@@ -155,7 +155,7 @@ async def listening(
 
 
 class Receiver:
-    """Keeps what it was sent and answers as it is told.
+    """Records requests and answers as configured.
 
     Attributes:
         answers: The answers to come, the last one for good.
@@ -225,7 +225,7 @@ async def receiving(
 
 
 class Receivers:
-    """Receivers beside the test, in a thread of their own.
+    """Receivers in a separate thread.
 
     Attributes:
         requests: What came, by port.
@@ -253,7 +253,7 @@ class Receivers:
         return self._do(self._start(answers or (good,), port))
 
     def answer(self, port: int, answer: Answer) -> None:
-        """Let a receiver answer so from now on."""
+        """Set the answers of a receiver from now on."""
         self._open[port][0].answers = [answer]
 
     def shut(self, port: int) -> None:

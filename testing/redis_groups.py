@@ -18,7 +18,7 @@ NODE_TIMEOUT = 1000
 
 
 def wait_until(true: Callable[[], bool], what: str) -> None:
-    """Wait for something that processes do by themselves."""
+    """Wait for an asynchronous change in other processes."""
     deadline = time.monotonic() + _PATIENCE
     while not true():
         assert time.monotonic() < deadline, f"in vain: {what}"
@@ -48,7 +48,7 @@ class RedisCluster:
 
     @property
     def uri(self) -> str:
-        """What a store on it is named by: some of its nodes are enough."""
+        """The URI of a store on it, with some of its nodes."""
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:4])
         return f"redis+cluster://{hosts}"
 
@@ -79,7 +79,7 @@ class RedisCluster:
         return slot // -(-_SLOTS // 3)
 
     def is_well(self) -> bool:
-        """Tell whether every node that runs is in service."""
+        """Return True if every running node is in service."""
         running = [node for node in self.nodes if node.is_running]
         return all(
             b"cluster_state:ok" in (node.ask("CLUSTER", "INFO") or b"")
@@ -126,7 +126,7 @@ class RedisSentinels:
 
     @property
     def uri(self) -> str:
-        """What a store on it is named by."""
+        """The URI of a store on it."""
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
         return f"redis+sentinel://{hosts}/main"
 

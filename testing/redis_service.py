@@ -51,17 +51,17 @@ class RedisServer:
 
     @property
     def uri(self) -> str:
-        """What a store on it is named by."""
+        """The URI of a store on it."""
         return f"redis://127.0.0.1:{self.port}"
 
     @property
     def is_running(self) -> bool:
-        """Whether the process lives."""
+        """True if the process runs."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def is_master(self) -> bool:
-        """Whether it takes changes."""
+        """True if it accepts changes."""
         return b"role:master" in (self.ask("INFO", "replication") or b"")
 
     def start(self) -> None:
@@ -95,7 +95,7 @@ class RedisServer:
         ]
 
     def ask(self, *words: str) -> bytes | None:
-        """Send a command on a connection of its own; return what comes back, raw."""
+        """Send a command on a separate connection; return the raw answer."""
         request = "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
         try:
             with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
@@ -113,11 +113,11 @@ class RedisServer:
         self._signal(signal.SIGTERM)
 
     def pause(self) -> None:
-        """Let it answer nobody."""
+        """Stop it (SIGSTOP): it answers nothing."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Let it answer again."""
+        """Continue it (SIGCONT)."""
         os.kill(self.pid, signal.SIGCONT)
 
     def _signal(self, number: int) -> None:

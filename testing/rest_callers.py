@@ -129,7 +129,7 @@ class ConnectionCaller:
 
 
 class _Received:
-    """What a parser of an answer finds."""
+    """The result of parsing an answer."""
 
     def __init__(self) -> None:
         self.headers: list[tuple[bytes, bytes]] = []

@@ -60,7 +60,7 @@ def _answers(url: str) -> bool:
 
 @dataclass(frozen=True)
 class Stop:
-    """What came of it.
+    """The result.
 
     Attributes:
         load: The clients.

@@ -1,4 +1,4 @@
-"""A TCP proxy that counts the connections it carries, and breaks what it is told to."""
+"""A TCP proxy that counts its connections and injects faults."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 
 class Fault(enum.Enum):
-    """What becomes of a request that is chosen, or of what is answered to it."""
+    """A fault of a chosen request or of its answer."""
 
     LOST = "the request is lost with its connection"
-    LATE = "the request waits until it is let go; its connection is silent"
+    LATE = "the request waits until it is released; its connection is silent"
     CUT = "the answers are lost with their connection"
     HALF = "half of the answers arrive, then the connection ends"
     SWALLOWED = "the answers are lost, the connection stays"
@@ -65,7 +65,7 @@ class CountingProxy:
         self._let_go = threading.Event()
 
     def inject(self, fault: Fault, chosen: bytes = b"") -> None:
-        """Let the next request that contains some bytes meet a fault, once."""
+        """Inject a fault into the next request that contains some bytes, once."""
         self._chosen, self._fault = chosen, fault
 
     def let_late_go(self) -> None:

@@ -78,7 +78,7 @@ class Size:
 
 
 class Receiver:
-    """Answers webhooks, at ``/0`` slowly until it is told to hurry.
+    """Answers webhooks, at ``/0`` slowly until ``hurry`` is set.
 
     Attributes:
         heard: By path, the numbers of the messages in the order in which they came.
@@ -150,7 +150,7 @@ class Server:
                 await asyncio.sleep(0.05)
 
     async def ended(self, seconds: float) -> bool:
-        """Whether it was killed within so many seconds."""
+        """Return True if it was killed within some seconds."""
         assert self._process is not None
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._process.wait(), seconds)

@@ -43,7 +43,7 @@ _FREEZES = (0.7, 6.0)
 
 @dataclass
 class Deployment:
-    """What clients use, and what can be done to it.
+    """The endpoints for clients, and the possible faults.
 
     Attributes:
         endpoints: URLs of the servers.
@@ -63,7 +63,7 @@ _STAYS = 3.0
 
 
 def _fake_clock(directory: Path) -> tuple[str, list[tuple[str, Action]]]:
-    """Let the servers' system clocks be set, if there is Debian's faketime.
+    """Set the servers' system clocks, if Debian's faketime is installed.
 
     Returns:
         What their command line begins with, and the fault.
@@ -126,7 +126,7 @@ def _kill(server: RedisServer, down: float) -> Action:
 
 
 def _freeze(find: Callable[[], RedisServer], seconds: float) -> Action:
-    """Return the fault that lets a Redis server stand still."""
+    """Return the fault that stops a Redis server for a while."""
 
     async def freeze() -> None:
         server = await asyncio.to_thread(find)

@@ -1,4 +1,4 @@
-"""What each process that starts warm has imported and looked up already."""
+"""The imports and look-ups that each warm process starts with."""
 
 import contextlib
 import gc

@@ -118,7 +118,7 @@ def small_pages() -> Iterator[None]:
 
 @pytest.fixture
 def small_pages_of_model() -> Iterator[None]:
-    """Do the same, and let a claim look at as many dead rows as ever."""
+    """Do the same, with the full number of dead rows that a claim may read."""
     with small(*LOOKS):
         yield
 

@@ -91,7 +91,7 @@ class Bench:
         await pooled.pools.refresh()
 
     def flavor(self, project: str) -> None:
-        """Let a project have the flavor that the tests name, where it must exist."""
+        """Create the flavor that the tests name, where it must exist."""
         pools = self.server.pools
         if pools is not None:
             self.run(pools.catalog.do(FlavorPut(project, "fast", pools.names[-1:])))
@@ -117,7 +117,7 @@ class Bench:
     async def ask(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
     ) -> Answer:
-        """Do the same on the server's loop, beside other requests."""
+        """Do the same on the server's loop, concurrently with other requests."""
         sent = {name: text.encode() for name, text in headers.items()}
         return await self._rest.ask(method, target, sent, body)
 
@@ -173,7 +173,7 @@ class Dialog:
         """Take all at once."""
 
     def drop(self, code: int, reason: str) -> None:
-        """Note that the server ended the connection."""
+        """Record that the server ended the connection."""
         self.dropped = code
         self._sent.put_nowait({"type": "websocket.disconnect", "code": code})
 
@@ -213,7 +213,7 @@ class Dialog:
             await self._serving
 
     def close(self) -> None:
-        """Go away, as a client does."""
+        """Disconnect, as a client does."""
         self._bench.run(self._close())
 
     async def _close(self) -> None:

@@ -18,7 +18,7 @@ OPTIONS = f"[DEFAULT]\nadmin_mode = true\n[signed_url]\nsecret_key = {SECRET}\n"
 
 
 class Door:
-    """Knows who has which token, and notes what it was asked.
+    """Knows the caller of each token, and records its calls.
 
     Attributes:
         known: Tokens with whose they are, or with the error that they meet.

@@ -1,4 +1,4 @@
-"""What queues, messages and claims should do, in a few plain lists (``rest-v2`` 5).
+"""A model of queues, messages and claims, in plain lists (``rest-v2`` 5).
 
 It answers as :class:`~.service.Service` does, for a project of its own. The ids come
 from the server: the model is told them.

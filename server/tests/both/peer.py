@@ -1,4 +1,4 @@
-"""A client on a real socket that looks at every frame that it gets."""
+"""A client on a real socket that checks every frame that it receives."""
 
 import itertools
 import json
@@ -38,7 +38,7 @@ def check(answer):
 
 
 class Peer:
-    """A client that looks at every frame that it gets."""
+    """A client that checks every frame that it receives."""
 
     def __init__(self, url):
         self._url = url
@@ -70,7 +70,7 @@ class Peer:
         self.socket.send_frame(ABNF(1, 0, 0, 0, opcode, 1, data[edges[-2] :]))
 
     def receive(self, *, binary):
-        """Return the next answer; what is pushed in between is no answer."""
+        """Return the next answer; skip pushes."""
         while True:
             opcode, data = self.socket.recv_data()
             assert opcode in (ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY), (opcode, data)

@@ -98,7 +98,7 @@ NO_STATS = Stats(0, 0, 0)
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What an action came to.
+    """The outcome of an action.
 
     Attributes:
         status: One of the classes above.
@@ -114,7 +114,7 @@ class Answer:
 
     @property
     def result(self) -> Any:
-        """What it returned; fails the test if it was an error."""
+        """The result; an error fails the test."""
         assert self.status == OK, self
         return self.value
 
@@ -184,7 +184,7 @@ class Service(abc.ABC):
         return {name: value for name, value in sent.items() if value is not None}
 
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.bench.now += seconds
 
     @abc.abstractmethod
@@ -215,7 +215,7 @@ class Service(abc.ABC):
         return id_
 
     def _counts(self, counts: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return statistics as of a queue: nobody claims from a topic (2.11)."""
+        """Return statistics as of a queue: topics have no claims (2.11)."""
         if self._source == "queue":
             return counts
         assert "claimed" not in counts or counts["total"] == 0
@@ -263,7 +263,7 @@ class Service(abc.ABC):
 
     @abc.abstractmethod
     def signed_url_create(self, queue: str, **grant: Any) -> Answer:
-        """Give what whoever has no credentials may present."""
+        """Return a signature for a client without credentials."""
 
     @abc.abstractmethod
     def signed_url_list(self, queue: str, **options: Any) -> Answer:

@@ -25,7 +25,7 @@ TEXT, BINARY, PING = 1, 2, 9
 
 
 class Watch:
-    """What was seen while a server was driven.
+    """The observations while a server was under load.
 
     Attributes:
         stall: Seconds for which its event loop kept others waiting at most.

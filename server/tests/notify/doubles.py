@@ -31,7 +31,7 @@ TURNS = 10_000  # of the loop: a bound on what may happen at one moment
 
 
 async def turns():
-    """Let everything happen that does not wait for the clock or a socket."""
+    """Run everything that does not wait for the clock or a socket."""
     loop = asyncio.get_running_loop()
     for _ in range(TURNS):
         await asyncio.sleep(0)
@@ -83,7 +83,7 @@ class _Timer:
 
 
 class FakeClock:
-    """Stands still until it is moved; calls back on the way."""
+    """A clock that only moves on demand, and runs its timers."""
 
     def __init__(self):
         self.time = NOW

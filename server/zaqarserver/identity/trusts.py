@@ -85,7 +85,7 @@ class KeystoneTrusts:
     # -- for callers ------------------------------------------------------------
 
     def check_possible(self, context: Context, /) -> None:
-        """Refuse callers without a token of their own.
+        """Refuse callers without a token.
 
         Raises:
             BadRequest: The caller has no token, as with a signed URL.

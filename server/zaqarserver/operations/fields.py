@@ -34,9 +34,9 @@ class RequestPart(enum.Enum):
     BODY = "body"
     #: The request body as a whole is this field's value.
     DOCUMENT = "document"
-    #: Every query parameter that is no field of its own.
+    #: Every query parameter that is not another field.
     OTHERS = "others"
-    #: Measured by the edge, never sent by a client.
+    #: Set by the edge, never sent by a client.
     EDGE = "edge"
 
 
@@ -97,10 +97,10 @@ def document(**spec: Any) -> Spec:
 
 
 def spread(text: str) -> Spec:
-    """Describe the REST body as a whole, whose members a frame has beside others.
+    """Describe the REST body as a whole; in a frame, its members are those of ``body``.
 
     Args:
-        text: What it means, for the reference.
+        text: The description for the reference.
     """
     return document(spread=True, help=text)
 

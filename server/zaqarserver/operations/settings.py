@@ -20,14 +20,14 @@ class CommonSettings:
         ],
     )
     admin_mode: bool = setting(
-        False, "Serve the routes for administrators (health, pools) as well."
+        False, "Serve the routes for administrators (health, pools), too."
     )
     pooling: bool = setting(
         False,
-        "Keep queues in pools: stores that administrators register. The store of "
-        "[storage] uri keeps the catalogue of them.",
+        "Place queues in pools: stores that administrators register. The store of "
+        "[storage] uri has the catalogue.",
     )
-    enable_checksum: bool = setting(False, "Keep a checksum with each posted message.")
+    enable_checksum: bool = setting(False, "Store a checksum with each message.")
     debug: bool = setting(False, "Log more: level DEBUG.")
     use_json: bool = setting(False, "Log JSON lines instead of text.")
     workers: int = setting(
@@ -39,8 +39,8 @@ class CommonSettings:
     )
     insecure: bool = setting(
         False,
-        "Without authentication, listen on other addresses than loopback too. "
-        "Everybody who reaches the port then has full access to every project.",
+        "Without authentication, listen on addresses other than loopback, too. "
+        "Every client that reaches the port then has full access to every project.",
         cli=True,
     )
 
@@ -53,21 +53,21 @@ class Settings(CommonSettings):
     default_message_delay: int = setting(
         0, "The delay shown for queues without one.", min=0
     )
-    default_claim_ttl: int = setting(300, "Seconds that a claim holds.", min=60)
+    default_claim_ttl: int = setting(300, "Seconds that a claim lives.", min=60)
     default_claim_grace: int = setting(
         60, "Seconds that messages outlive a claim.", min=60
     )
     max_queues_per_page: int = setting(20, "The largest page of queues.", min=1)
     max_messages_per_page: int = setting(20, "The largest page of messages.", min=1)
     max_messages_per_claim_or_pop: int = setting(
-        20, "The most that one claim takes.", min=1
+        20, "The most messages that one claim or pop takes.", min=1
     )
     max_queue_metadata: int = setting(65536, "Bytes of a queue's metadata.", min=2)
     max_messages_post_size: int = setting(262144, "Bytes of one post.", min=1)
     max_messages_per_post: int = setting(
         25000,
-        "Messages of one post. More than the default do not fit into the bytes that "
-        "are the default of one.",
+        "Messages of one post. More than the default do not fit into the default "
+        "of max_messages_post_size.",
         min=1,
     )
     max_message_ttl: int = setting(
@@ -89,14 +89,13 @@ class Settings(CommonSettings):
     )
     max_signed_urls_per_queue: int = setting(
         1000,
-        "How many signed URLs that have not expired, revoked ones included, a queue "
-        "may have.",
+        "The most unexpired signed URLs of a queue, including revoked ones.",
         min=0,
     )
     message_encryption_key: str = setting(
         "",
         "The key text, at least 16 characters, that encrypts the messages of "
-        "queues with _enable_encrypt_messages. Without it there are none.",
+        "queues with _enable_encrypt_messages. Without it queues cannot have that.",
         secret=True,
     )
     message_encryption_old_keys: tuple[str, ...] = setting(
@@ -108,7 +107,7 @@ class Settings(CommonSettings):
     )
     client_id_uuid_safe: str = setting(
         "strict",
-        "What a Client-ID may be.",
+        "The form of Client-ID.",
         choices=[
             ("strict", "Client ids are UUIDs."),
             ("off", "Client ids are texts of a bounded length."),

@@ -2,7 +2,7 @@
 
 A trust lets this server act for a user. So only the trustor may change where its token
 is sent, what is sent with it, or for how long. Any other user with access to the
-subscription has to give the subscriber again, and thereby a trust of their own
+subscription has to send the subscriber again, which creates a new trust
 (``notifications`` section 9).
 """
 
@@ -133,7 +133,7 @@ async def trust_change(
     if not own and "subscriber" not in named:
         raise Forbidden(
             "The trust of this subscription is another user's, or is gone. Give the "
-            "subscriber as well: it then gets a trust of yours."
+            "subscriber again, to create a trust of yours."
         )
     if own and (ours is None or "ttl" not in named):
         return TrustChange(ctx, _pair(subscriber, options, old, given=ours is None))

@@ -269,8 +269,8 @@ class Application:
         )
         self.metrics.watch(
             "zaqar_trusts",
-            "Trusts of subscriptions: made, removed, or left to end by themselves "
-            "because they could not be removed.",
+            "Trusts of subscriptions: made, removed, or left to expire because they "
+            "could not be removed.",
             ("event",),
             self._trusts.counters if self._trusts else dict,
         )

@@ -24,7 +24,7 @@ _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL = re.compile(rf"(?=.{{1,64}}$){_ATOM}(\.{_ATOM})*")
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
-# The names of hosts may have underscores as well, and the dot of the root.
+# Host names may have underscores, too, and the dot of the root.
 _NAME = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,254}}$){_NAME}(\.{_NAME})*\.?")
 # No top level domain looks like a part of an IPv4 address.
@@ -125,7 +125,7 @@ def recipients_of(uri: str) -> tuple[tuple[str, ...], str | None]:
     query are ignored.
 
     Raises:
-        BadRequest: There is no address, too many, or one that is not valid; or the
+        BadRequest: An address is missing or invalid, or there are too many; or the
             subject cannot be a header.
     """
     try:

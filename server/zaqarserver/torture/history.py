@@ -288,7 +288,7 @@ class History:
         for (queue, path), marks in self.heard.items():
             ids = self._ids(queue)
             for mark in ids.keys() - set(marks):
-                text = f"{path} never heard of {mark.producer}/{mark.number}"
+                text = f"{path} never received {mark.producer}/{mark.number}"
                 yield Finding("not_notified", queue, ids[mark], text)
 
     def _heard_out_of_order(self) -> Iterator[Finding]:
@@ -298,7 +298,7 @@ class History:
             first = [ids[mark] for mark in dict.fromkeys(marks) if mark in ids]
             for before, after in itertools.pairwise(first):
                 if before > after:
-                    text = f"{path} heard of it after {before}"
+                    text = f"{path} received it after {before}"
                     yield Finding("notified_out_of_order", queue, after, text)
 
     def _heard_too_often(self) -> Iterator[Finding]:
@@ -306,5 +306,5 @@ class History:
         for (queue, path), marks in self.heard.items():
             again = len(marks) - len(set(marks))
             if again > in_flight:
-                text = f"{path} heard {again} again; {in_flight} were in flight"
+                text = f"{path} received {again} again; {in_flight} were in flight"
                 yield Finding("notified_too_often", queue, "", text)

@@ -14,7 +14,7 @@ from zaqarserver.operations.fields import Fields
 from zaqarserver.operations.readers import check_json
 
 EMPTY = b"{}"
-#: The action that is no operation.
+#: The action that is not an operation.
 AUTHENTICATE = "authenticate"
 #: The header with the client's own id of a request.
 REQUEST_ID = "X-Request-ID"
