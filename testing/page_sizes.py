@@ -32,6 +32,7 @@ PAGED: Mapping[str, tuple[str, ...]] = {
     "zaqarserver.storage.redis.queues": ("LIST_STEP", "SWEEP_ROWS", "SWEEP_VISITS"),
     "zaqarserver.storage.redis.subscriptions": ("TAKE_VISITS",),
     "zaqarserver.storage.redis.usage": ("STEP",),
+    "zaqarserver.storage.sqlite.backlogs": ("STEP",),
     "zaqarserver.storage.sqlite.claims": ("SETTLE_CLAIMS", "SETTLE_DELAYED"),
     "zaqarserver.storage.sqlite.deliveries": ("NOTICE_MESSAGES", "SPREAD", "STEP"),
     "zaqarserver.storage.sqlite.maintenance": (
@@ -44,14 +45,13 @@ PAGED: Mapping[str, tuple[str, ...]] = {
     "zaqarserver.storage.sqlite.queues": ("COUNT_STEP", "LIST_BYTES", "LIST_STEP"),
     "zaqarserver.storage.sqlite.records": ("PAGE_BYTES", "STEP"),
     "zaqarserver.storage.sqlite.subscriptions": ("STEP",),
-    "zaqarserver.storage.sqlite.walks": ("STEP",),
     "zaqarserver.storage.sqlite.writer": ("SHORT_BATCH",),
 }
 
 
 #: How many dead rows a claim or pop passes before it gives less than was asked for. The
 #: contract allows that, and the model of it knows no dead rows.
-LOOKS = ("zaqarserver.storage.sqlite.walks.STEP", "lua.ROOM")
+LOOKS = ("zaqarserver.storage.sqlite.backlogs.STEP", "lua.ROOM")
 
 
 @contextmanager

@@ -29,7 +29,7 @@ ANY_ROW = {
 #: Built in functions: what they limit are the rows of an ordered walk, which SQLite
 #: gives in its order because that has a limit, too. An order outside would read the
 #: whole walk before the first row; the suite runs with unordered selects reversed.
-WALKED = {"walks._scan", "walks._scan_end"}
+WALKED = {"backlogs._scan", "backlogs._scan_end"}
 
 
 def statements() -> Iterator[tuple[str, str]]:

@@ -327,12 +327,7 @@ def _set(
 ) -> None:
     target, lease = move
     memory.db.execute(PLACEMENT_SET, (*key, pool, epoch, target, lease))
-    for name, change in (
-        (pool, 1),
-        (target, 1),
-        (old.pool, -1),
-        (old.target, -1),
-    ):
+    for name, change in ((pool, 1), (target, 1), (old.pool, -1), (old.target, -1)):
         _count(memory, name, key.space, change)
 
 

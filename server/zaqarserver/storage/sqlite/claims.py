@@ -31,16 +31,17 @@ from zaqarserver.storage.commands import (
     QueueCommand,
 )
 from zaqarserver.storage.records import Claim, DeadLetter, Message
-from zaqarserver.storage.sqlite.backlogs import create_queue, find_due
+from zaqarserver.storage.sqlite.backlogs import (
+    MESSAGE_COLUMNS,
+    choose_walk,
+    create_queue,
+    find_due,
+    read_message,
+)
 from zaqarserver.storage.sqlite.connection import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import ById, encode_id
 from zaqarserver.storage.sqlite.memory import Memory, QueueRow
-from zaqarserver.storage.sqlite.walks import (
-    MESSAGE_COLUMNS,
-    choose_walk,
-    read_message,
-)
 from zaqarserver.storage.sqlite.writer import POSTPONE, Steps
 
 #: How many claims, and delayed messages, one write brings up to date at most.
@@ -164,8 +165,8 @@ def take_free(
 ) -> Steps[tuple[int, list[Row]]]:
     """Find the oldest free rows; the caller must take every one of them away.
 
-    A run of more than :data:`~zaqarserver.storage.sqlite.walks.STEP` expired rows may
-    make them fewer than the limit, but never none.
+    A run of more than ``backlogs.STEP`` expired rows may make them fewer than the
+    limit, but never none.
 
     Args:
         memory: The memory.

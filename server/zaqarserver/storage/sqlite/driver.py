@@ -14,8 +14,8 @@ from zaqarserver.storage.commands import Command
 from zaqarserver.storage.sqlite import (
     accounts,
     catalog,
-    check,
     claims,
+    damage,
     deliveries,
     maintenance,
     messages,
@@ -27,7 +27,7 @@ from zaqarserver.storage.sqlite import (
 )
 from zaqarserver.storage.sqlite.connection import failure
 from zaqarserver.storage.sqlite.engine import PERFORMERS, Engine
-from zaqarserver.storage.sqlite.location import Location, parse_location
+from zaqarserver.storage.sqlite.files import SQLiteLocation, parse_location
 from zaqarserver.storage.subscriptions import Posted, ignore
 
 R = TypeVar("R")
@@ -56,7 +56,7 @@ class SQLiteStorage(Storage):
 
     option_names: ClassVar[frozenset[str]] = frozenset({"synchronous"})
 
-    def __init__(self, location: Location) -> None:
+    def __init__(self, location: SQLiteLocation) -> None:
         self._location = location
         self._engine: Engine | None = None
         self._damage: str | None = None
@@ -90,7 +90,7 @@ class SQLiteStorage(Storage):
         """Look at the log, each page, the structure and the counters."""
         if self._location.path is None:
             raise SettingsError("a store in memory cannot be checked")
-        return check.find_damage(self._location.path)
+        return damage.find_damage(self._location.path)
 
     async def open(self) -> None:
         """Open the file and take its lock."""

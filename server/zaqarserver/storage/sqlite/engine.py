@@ -17,17 +17,19 @@ import apsw
 
 from zaqarserver.errors import StoreRefused, Unavailable
 from zaqarserver.storage.commands import Command, QueueCommand
-from zaqarserver.storage.sqlite import pages, recovery
-from zaqarserver.storage.sqlite.checkpoint import (
+from zaqarserver.storage.sqlite import damage
+from zaqarserver.storage.sqlite.connection import is_damage
+from zaqarserver.storage.sqlite.files import (
     LOG_LIMIT,
     LOG_MAXIMUM,
     LOG_PAGES,
     Checkpointer,
+    FileLock,
+    Files,
+    SQLiteLocation,
     copy_log,
+    prepare_file,
 )
-from zaqarserver.storage.sqlite.connection import is_damage
-from zaqarserver.storage.sqlite.files import Files
-from zaqarserver.storage.sqlite.location import FileLock, Location, prepare_file
 from zaqarserver.storage.sqlite.memory import Memory, QueueRow
 from zaqarserver.storage.sqlite.schema import (
     END_OF_LAST_RUN,
@@ -129,22 +131,24 @@ _OPEN_MILLISECONDS = 5_000
 
 
 class Engine:
-    """Opens everything, and closes it in the right order.
+    """An open store: opens everything, and closes it in the right order.
 
     Args:
         location: Where the store is.
-        tell: See :class:`~zaqarserver.storage.sqlite.writer.GroupCommit`.
+        on_commit: See :class:`~zaqarserver.storage.sqlite.writer.GroupCommit`.
 
     Attributes:
         memory: The writer's memory.
-        writer: Takes operations.
+        writer: Takes writes.
         reader: For reads: sees what is committed. In memory it is the writer's
             own connection, which never has a transaction open when a read runs.
         log_pages: How long the log was after the last commit.
     """
 
     def __init__(
-        self, location: Location, tell: Callable[[list[Posted], bool], None]
+        self,
+        location: SQLiteLocation,
+        on_commit: Callable[[list[Posted], bool], None],
     ) -> None:
         self._lock: FileLock | None = None
         self._files: Files | None = None
@@ -175,7 +179,7 @@ class Engine:
             self.release()
             raise
         self.writer = GroupCommit(
-            self.memory, self._thread, self._take_part, self._files, tell
+            self.memory, self._thread, self._take_part, self._files, on_commit
         )
 
     def _open_memory(self) -> apsw.Connection:
@@ -189,13 +193,13 @@ class Engine:
         self._lock = FileLock(path)
         self._files = Files(path, self._lock.take())
         self._files.begin()
-        stale = pages.look_at(path)
-        log = recovery.scan(path)
+        stale = damage.look_at(path)
+        log = damage.scan_log(path)
         db = self._connect(str(path))
         db.set_busy_timeout(_OPEN_MILLISECONDS)
         if log is not None:
             _read_log(db, log, flushed=synchronous == "FULL")
-        pages.keep_sums(db, str(path), anew=stale)
+        damage.keep_sums(db, str(path), anew=stale)
         prepare_schema(db, str(path))
         db.execute("PRAGMA journal_mode = WAL")
         # What a killed server left is copied first, so that the log has room.
@@ -204,7 +208,7 @@ class Engine:
         db.execute(END_OF_LAST_RUN)
         db.execute(f"PRAGMA synchronous = {synchronous}")
         db.execute(f"PRAGMA cache_size = -{_CACHE}")
-        # A log that has begun anew gives back what it needed beyond the limit.
+        # A log that has begun again gives back what it needed beyond the limit.
         db.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT * 4096}")
         # In the place of SQLite's own, which would copy the log in a commit.
         db.set_wal_hook(self._log_grew)
@@ -228,10 +232,10 @@ class Engine:
         return db
 
     def _log_grew(self, _db: apsw.Connection, _name: str, pages: int) -> int:
-        """Note the length of the log; called in the thread of the commit."""
+        """Record the length of the log; called in the thread of the commit."""
         self.log_pages = pages
         if pages < self._copied_at:
-            self._copied_at = 0  # the log began anew
+            self._copied_at = 0  # the log began again
         if pages - self._copied_at >= LOG_PAGES:
             if pages >= LOG_LIMIT:
                 self.writer.wants_between = True
@@ -258,7 +262,18 @@ class Engine:
         Raises:
             QueueMoving: The store refuses it.
         """
+        self.check_seal(command)
         return self.memory.committed_queue(self.reader, command.space, command.queue)
+
+    def check_seal(self, command: QueueCommand[Any]) -> None:
+        """Refuse a queue that is sealed as committed.
+
+        Raises:
+            QueueMoving: It is.
+        """
+        seals = self.memory.seals.committed
+        if seals and (sealed := seals.get((command.space, command.queue))):
+            sealed.refuse(command.queue)
 
     def release(self) -> None:
         """Close everything; the last connection to close empties the log."""
@@ -274,7 +289,7 @@ class Engine:
             self._lock.release()
 
 
-def _read_log(db: apsw.Connection, log: recovery.Log, *, flushed: bool) -> None:
+def _read_log(db: apsw.Connection, log: damage.Log, *, flushed: bool) -> None:
     """Have SQLite read the log, and refuse it if that leaves out too much.
 
     Raises:
@@ -283,7 +298,7 @@ def _read_log(db: apsw.Connection, log: recovery.Log, *, flushed: bool) -> None:
     db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     db.execute("PRAGMA schema_version")
     read, _ = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
-    damage = recovery.damage_of(log, read, flushed=flushed)
-    if damage is not None:
-        raise StoreRefused(damage)
+    found = damage.damage_of(log, read, flushed=flushed)
+    if found is not None:
+        raise StoreRefused(found)
     db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)

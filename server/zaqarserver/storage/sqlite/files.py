@@ -1,4 +1,4 @@
-"""The files of an open store: whether they are still there, and have room.
+"""The files of a store: where they are, who has them open, and room for them.
 
 A store must be able to shrink when its disk is full, and shrinking takes room as
 well: every change is written to the log first, and then copied to the main file. So
@@ -11,18 +11,20 @@ a file beside it keeps the log's room.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import logging
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from urllib.parse import unquote
 
 import apsw
+import msgspec
 
-from zaqarserver.errors import Unavailable
+from zaqarserver.errors import SettingsError, StoreRefused, Unavailable
 from zaqarserver.storage.sqlite.connection import fetch
-
-F = TypeVar("F", bound=Callable[..., object])
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +32,171 @@ PAGE = 4096
 
 #: Bytes that the log keeps at most; on a small file system it is a sixteenth of that.
 LOG_ROOM = 4 * 1024 * 1024
+
+#: Pages in the log (4 KiB each) from which on they are copied to the file.
+LOG_PAGES = 2_000
+
+#: Pages in the log from which on the writer takes part, between two batches:
+#: under constant load only then the whole log is copied, and begins anew.
+LOG_LIMIT = 16_000
+
+#: Pages in the log from which on the writer even waits for a checkpoint under
+#: way: a slow disk then slows down posts, instead of filling up.
+LOG_MAXIMUM = 2 * LOG_LIMIT
+
+_PREFIX = "sqlite://"
+_HEADER = b"SQLite format 3\0"
+_FORMS = "sqlite:///ABSOLUTE/PATH, sqlite://RELATIVE/PATH or sqlite://:memory:"
+
+
+class SQLiteLocation(msgspec.Struct, frozen=True):
+    """What a URI and the options say.
+
+    Attributes:
+        path: The file, absolute; ``None`` for a store in memory.
+        synchronous: ``FULL`` or ``NORMAL``.
+    """
+
+    path: Path | None
+    synchronous: str
+
+
+def parse_location(uri: str, options: Mapping[str, str]) -> SQLiteLocation:
+    """Read the URI and the options.
+
+    Args:
+        uri: One of the forms named above; ``%20`` and the like are decoded.
+        options: ``synchronous``: ``full`` (default) waits for the disk with
+            each commit; ``normal`` leaves the last moments to the operating
+            system, which loses them only together with the machine.
+
+    Raises:
+        SettingsError: The URI or an option is not usable.
+    """
+    unknown = sorted(set(options) - {"synchronous"})
+    if unknown:
+        raise SettingsError(
+            f"the sqlite store has no option {unknown[0]!r}; it has: synchronous"
+        )
+    synchronous = options.get("synchronous", "full").upper()
+    if synchronous not in {"FULL", "NORMAL"}:
+        raise SettingsError(
+            f"synchronous is {options['synchronous']!r}; it can be full or normal"
+        )
+    return SQLiteLocation(_parse_path(uri), synchronous)
+
+
+def _parse_path(uri: str) -> Path | None:
+    rest = unquote(uri.removeprefix(_PREFIX))
+    if not uri.startswith(_PREFIX) or not rest or "\0" in rest or rest.endswith("/"):
+        raise SettingsError(f"{uri!r} names no SQLite store; use {_FORMS}")
+    if rest == ":memory:":
+        return None
+    return Path(rest).absolute()
+
+
+#: The main files that this process has open, by device and number. Opening one a
+#: second time would, when closed, drop the locks of SQLite (POSIX has it so).
+_open_here: set[tuple[int, int]] = set()
+
+
+class FileLock:
+    """Keeps a second server from the same store.
+
+    A lock of the operating system on the main file itself, whatever its names; it ends
+    with the process, however that ends. The file beside it tells who has it, and keeps
+    out servers of earlier releases.
+
+    Args:
+        path: The store's file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._files: list[int] = []
+        self._identity: tuple[int, int] | None = None
+
+    def take(self) -> int:
+        """Take the lock.
+
+        Returns:
+            A descriptor of the main file, open until :meth:`release`.
+
+        Raises:
+            StoreRefused: Another server has it.
+            Unavailable: The file cannot be opened.
+        """
+        try:
+            note = self._take(self._path.with_name(self._path.name + ".lock"))
+            main = self._take(self._path)
+        except OSError as error:
+            self.release()
+            raise Unavailable(f"cannot lock {self._path}: {error.strerror}") from error
+        except StoreRefused:
+            self.release()
+            raise
+        self._identity = _identity(os.fstat(main))
+        _open_here.add(self._identity)
+        os.ftruncate(note, 0)
+        with contextlib.suppress(OSError):  # a full disk is no reason not to start
+            os.pwrite(note, f"{os.getpid()}\n".encode(), 0)
+        return main
+
+    def _take(self, path: Path) -> int:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._files.append(file)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = b"" if path == self._path else os.pread(file, 20, 0)
+            raise _in_use(self._path, holder.decode("ascii", "replace")) from error
+        return file
+
+    def release(self) -> None:
+        """Give the lock back, if it is held."""
+        _open_here.discard(self._identity or (0, 0))
+        self._identity = None
+        while self._files:
+            os.close(self._files.pop())
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _in_use(path: Path, holder: str) -> StoreRefused:
+    return StoreRefused(
+        f"{path} is in use by another server (process {holder.strip() or 'unknown'});"
+        " one server can use it at a time"
+    )
+
+
+def prepare_file(path: Path) -> Path:
+    """Make the directory (0700) and the file (0600) unless they exist.
+
+    Returns:
+        The path without symbolic links, so that one file has one lock.
+
+    Raises:
+        StoreRefused: This process has it open, or it is a file of another kind;
+            SQLite would overwrite a short one.
+        Unavailable: The file cannot be made or read.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.exists() and _identity(path.stat()) in _open_here:
+            raise _in_use(path, str(os.getpid()))
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            header = os.pread(file, len(_HEADER), 0)
+        finally:
+            os.close(file)
+        path = path.resolve(strict=True)
+    except OSError as error:
+        raise Unavailable(f"cannot open {path}: {error.strerror}") from error
+    if header not in {b"", _HEADER}:
+        raise StoreRefused(f"{path} is damaged or not a SQLite file; move it away")
+    return path
 
 
 def beside(path: Path, suffix: str) -> Path:
@@ -135,3 +302,66 @@ class Files:
                 raise Unavailable(f"{path} is gone: {error.strerror}") from error
             if (found.st_dev, found.st_ino) != identity:
                 raise Unavailable(f"{path} was replaced while the server has it open")
+
+
+def copy_log(db: apsw.Connection, files: Files) -> bool:
+    """Copy what can be copied without waiting for anybody.
+
+    Another checkpoint under way is normal: it does the same work. Other errors
+    are logged only; the data is safe in the log, and a commit that cannot be
+    made durable fails by itself.
+
+    Returns:
+        False if another checkpoint is under way.
+    """
+    try:
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    except (apsw.BusyError, apsw.LockedError):
+        return False
+    except apsw.Error as error:
+        _log.warning("checkpoint failed: %s", error)
+    files.keep(db)
+    return True
+
+
+class Checkpointer(threading.Thread):
+    """Copies the log to the file whenever it is told that there is enough.
+
+    Args:
+        db: A connection of its own; closed at the end.
+        files: The store's files.
+    """
+
+    def __init__(self, db: apsw.Connection, files: Files) -> None:
+        super().__init__(name="sqlite-checkpointer", daemon=True)
+        self._db = db
+        self._files = files
+        self._wake = threading.Event()
+        self._working = threading.Lock()
+        self._ending = False
+
+    def wake(self) -> None:
+        """Tell that the log has grown."""
+        self._wake.set()
+
+    def wait(self) -> None:
+        """Wait until no checkpoint is under way."""
+        with self._working:
+            return
+
+    def finish(self) -> None:
+        """End the thread and wait for it."""
+        self._ending = True
+        self._wake.set()
+        self.join()
+
+    def run(self) -> None:
+        """Work until :meth:`finish`."""
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if self._ending:
+                break
+            with self._working:
+                copy_log(self._db, self._files)
+        self._db.close()

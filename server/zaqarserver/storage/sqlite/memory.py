@@ -16,7 +16,7 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
 import apsw
 import msgspec
@@ -100,6 +100,10 @@ class Sealed(NamedTuple):
     epoch: int
     kind: SealKind
     backlog: int | None
+
+    def refuse(self, queue: str) -> NoReturn:
+        """Raise QueueMoving for a command that names the queue."""
+        raise QueueMoving(f"queue {queue} is {self.kind.value}")
 
 
 class Listeners(NamedTuple):
@@ -259,22 +263,10 @@ class Memory:
     def committed_queue(
         self, db: apsw.Connection, space: str, queue: str
     ) -> QueueRow | None:
-        """Return a queue as committed; missing ones are remembered as well.
+        """Return a queue as committed, also one that the store refuses.
 
-        Args:
-            db: The connection to read it from if it is not remembered.
-            space: The space.
-            queue: The queue.
-
-        Raises:
-            QueueMoving: The store refuses it.
+        It is read through ``db`` if it is not remembered; missing ones are, too.
         """
-        self.check_committed_seal(space, queue)
-        return self._known_queue(db, space, queue)
-
-    def _known_queue(
-        self, db: apsw.Connection, space: str, queue: str
-    ) -> QueueRow | None:
         key = (space, queue)
         try:
             row = self._queues_read[key]
@@ -298,7 +290,7 @@ class Memory:
         key = (space, queue)
         if key in self.queues.pending:
             return self.queues.pending[key]
-        return self._known_queue(self.db, space, queue)
+        return self.committed_queue(self.db, space, queue)
 
     def check_seal(self, space: str, queue: str) -> None:
         """Refuse a queue that is sealed in the open transaction.
@@ -307,16 +299,9 @@ class Memory:
             QueueMoving: It is.
         """
         if self.seals.pending or self.seals.committed:
-            _refuse(self.seals.get((space, queue)), queue)
-
-    def check_committed_seal(self, space: str, queue: str) -> None:
-        """Refuse a queue that is sealed as committed.
-
-        Raises:
-            QueueMoving: It is.
-        """
-        if self.seals.committed:
-            _refuse(self.seals.committed.get((space, queue)), queue)
+            sealed = self.seals.get((space, queue))
+            if sealed is not None:
+                sealed.refuse(queue)
 
     # -- backlogs -----------------------------------------------------------
 
@@ -405,8 +390,3 @@ def load_queue(db: apsw.Connection, space: str, queue: str) -> QueueRow | None:
         return None
     backlog, revision, metadata = rows[0]
     return QueueRow(backlog, revision, _decode(metadata))
-
-
-def _refuse(sealed: Sealed | None, queue: str) -> None:
-    if sealed is not None:
-        raise QueueMoving(f"queue {queue} is {sealed.kind.value}")

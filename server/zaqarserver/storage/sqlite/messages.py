@@ -17,7 +17,15 @@ from zaqarserver.storage.commands import (
     MessagePost,
 )
 from zaqarserver.storage.records import Message, NewMessage
-from zaqarserver.storage.sqlite.backlogs import create_queue
+from zaqarserver.storage.sqlite.backlogs import (
+    DELAYED,
+    FREE,
+    MESSAGE_GET,
+    choose_walk,
+    create_queue,
+    position_of,
+    read_message,
+)
 from zaqarserver.storage.sqlite.claims import (
     CLAIM_DELETE,
     find_claim,
@@ -29,14 +37,6 @@ from zaqarserver.storage.sqlite.deliveries import store_notices
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import ById, decode_seq, encode_id
 from zaqarserver.storage.sqlite.memory import Memory
-from zaqarserver.storage.sqlite.walks import (
-    DELAYED,
-    FREE,
-    MESSAGE_GET,
-    choose_walk,
-    position_of,
-    read_message,
-)
 from zaqarserver.storage.sqlite.writer import Steps
 
 #: How many rows are inserted between two looks at the clock.

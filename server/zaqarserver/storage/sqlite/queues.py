@@ -23,6 +23,10 @@ from zaqarserver.storage.commands import (
 )
 from zaqarserver.storage.records import Edge, Metadata, Queue, QueueStats, Volume
 from zaqarserver.storage.sqlite.backlogs import (
+    WALK_NEWEST,
+    WALK_OLDEST,
+    Step,
+    Walk,
     create_backlog,
     create_queue,
     delete_backlog,
@@ -34,7 +38,6 @@ from zaqarserver.storage.sqlite.connection import Snapshot, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import encode_id
 from zaqarserver.storage.sqlite.memory import Memory, QueueRow
-from zaqarserver.storage.sqlite.walks import WALK_NEWEST, WALK_OLDEST, Step, Walk
 
 #: How many expired rows are counted in one statement (half a millisecond).
 COUNT_STEP = 10_000

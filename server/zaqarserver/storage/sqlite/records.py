@@ -27,6 +27,7 @@ from zaqarserver.storage.moving import (
     SealKind,
     SubscriptionRecord,
 )
+from zaqarserver.storage.sqlite.backlogs import CLAIMED, DELAYED, FREE, STATES
 from zaqarserver.storage.sqlite.connection import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import ById, decode_secret, encode_id
@@ -41,7 +42,6 @@ from zaqarserver.storage.sqlite.moving import (
     keep_subscription,
 )
 from zaqarserver.storage.sqlite.queues import count_messages
-from zaqarserver.storage.sqlite.walks import CLAIMED, DELAYED, FREE, STATES
 from zaqarserver.storage.sqlite.writer import Steps
 from zaqarserver.storage.subscriptions import Noticed
 

@@ -132,13 +132,13 @@ def _forget_listeners(memory: Memory, space: str, queue: str) -> None:
 def list_subscriptions(engine: Engine, command: SubscriptionList) -> list[Subscription]:
     """Walk over an index."""
     space, queue, marker = command.space, command.queue, command.marker
-    engine.memory.check_committed_seal(space, queue)
+    engine.check_seal(command)
     after = 0 if marker is None else decode_seq(marker)
     if after is None:
         return []
     place = PLACE.find(engine.reader, marker or "", space, queue)
     before = fetch(engine.reader, BEFORE, (space, queue, after))
-    if place is not None:  # as for messages: see walks.position_of
+    if place is not None:  # as for messages: see backlogs.position_of
         after = place[0]
     elif before:
         after = max(after, before[0][0])
@@ -150,7 +150,7 @@ def list_subscriptions(engine: Engine, command: SubscriptionList) -> list[Subscr
 @reads(SubscriptionCount)
 def count(engine: Engine, command: SubscriptionCount) -> int:
     """Walk over an index."""
-    engine.memory.check_committed_seal(command.space, command.queue)
+    engine.check_seal(command)
     bindings = (command.space, command.queue, command.now)
     found: int = fetch(engine.reader, COUNT, bindings)[0][0]
     return found
@@ -159,7 +159,7 @@ def count(engine: Engine, command: SubscriptionCount) -> int:
 @reads(SubscriptionGet)
 def get(engine: Engine, command: SubscriptionGet) -> Subscription | None:
     """Read by primary key."""
-    engine.memory.check_committed_seal(command.space, command.queue)
+    engine.check_seal(command)
     row = _find(engine.reader, command, command.now)
     return None if row is None else read_subscription(row, command.now)
 

@@ -1,17 +1,21 @@
-"""Group commit: many operations, one transaction, one disk flush.
+"""Group commit: many writes, one transaction, one disk flush.
 
-Operations run on the event loop's thread inside an open transaction; only the
-``COMMIT``, which waits for the disk and holds no lock of the interpreter
-meanwhile, runs in a thread. What arrives during a commit gathers for the next
-one: there is no timer, so a lone operation is committed at once, and under load
-the disk decides how large a batch grows. (A writer thread that also executes
-the statements competes with the loop for the interpreter: more than ten times
-the latency at 64 connections in our measurements.)
+Writes run on the event loop's thread inside an open transaction; only the ``COMMIT``,
+which waits for the disk and holds no lock of the interpreter meanwhile, runs in a
+thread::
 
-A long batch is executed in slices, so that the loop serves others in between.
+    submit > waiting > _begin > _execute > _commit > COMMIT in the thread > _committed
+                ^                                                               |
+                +------------ the next batch: what came meanwhile --------------+
+
+There is no timer, so a lone write is committed at once, and under load the disk decides
+how large a batch grows. (A writer thread that also executes the statements competes
+with the loop for the interpreter: more than ten times the latency at 64 connections in
+our measurements.) A long batch is executed in slices, so that the loop serves others in
+between.
 
 When there is no room, what does not grow is tried once more after the log was copied,
-which lets it begin anew: so consumers can always make room. What grows is refused for
+which lets it begin again: so consumers can always make room. What grows is refused for
 a while.
 """
 
@@ -27,6 +31,7 @@ from types import GeneratorType
 from typing import Any, Final, TypeVar, TypeVarTuple, overload
 
 import apsw
+import msgspec
 
 from zaqarserver.errors import (
     OutcomeUnknown,
@@ -54,7 +59,7 @@ Steps = Generator[bool | None, None, T]
 SLICE = 0.003
 
 #: Seconds for which nothing that grows is tried when there was no room for it, and
-#: how many operations a batch has then: the log has room for those.
+#: how many writes a batch has then: the log has room for those.
 SHORT_SECONDS = 1.0
 SHORT_BATCH = 16
 
@@ -65,59 +70,44 @@ BUSY_PAUSE = 0.02
 _COVER = "BEGIN IMMEDIATE; UPDATE store SET pulse = pulse + 1; COMMIT"
 
 
-class _Job:
+class _Job(msgspec.Struct, eq=False):
     """A write that waits for its commit.
 
-    Its function takes the memory, reads and checks first, then writes, and raises only
-    while it has written nothing. A generator function does so in :data:`Steps`.
-
     Attributes:
+        function: Takes the memory, reads and checks first, then writes, and raises
+            only while it has written nothing. A generator function does so in
+            :data:`Steps`.
+        args: What it takes after the memory.
+        grows: Whether it makes the store larger.
+        tried: Whether it has failed once because there was no room.
         started: Whether it has to end in this transaction.
     """
 
-    __slots__ = (
-        "_args",
-        "_function",
-        "_steps",
-        "error",
-        "future",
-        "grows",
-        "result",
-        "started",
-        "tried",
-    )
-
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        future: asyncio.Future[Any],
-        grows: bool,
-    ) -> None:
-        self._function = function
-        self._args = args
-        self.future = future
-        self.grows = grows
-        self.tried = False
-        self.reset()
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    future: asyncio.Future[Any]
+    grows: bool
+    tried: bool = False
+    steps: Generator[bool | None, None, Any] | None = None
+    started: bool = False
+    result: Any = None
+    error: BaseException | None = None
 
     def reset(self) -> None:
         """Forget what was done: it was rolled back."""
-        self._steps: Generator[bool | None, None, Any] | None = None
+        self.steps = self.result = self.error = None
         self.started = False
-        self.result: Any = None
-        self.error: BaseException | None = None
 
     def step(self, memory: Memory) -> bool:
         """Run the next step; return True if it was the last."""
-        if self._steps is None:
-            result = self._function(memory, *self._args)
+        if self.steps is None:
+            result = self.function(memory, *self.args)
             if not isinstance(result, GeneratorType):
                 self.result = result
                 return True
-            self._steps = result
+            self.steps = result
         try:
-            self.started = next(self._steps) is not POSTPONE
+            self.started = next(self.steps) is not POSTPONE
         except StopIteration as stop:
             self.result = stop.value
             return True
@@ -135,7 +125,7 @@ class _Job:
 
 
 class GroupCommit:
-    """Runs operations on the writer's connection and commits them together.
+    """Runs writes on the writer's connection and commits them together.
 
     Args:
         memory: The writer's memory and connection.
@@ -144,7 +134,7 @@ class GroupCommit:
         between: Called in the thread between two batches while nothing else
             uses the connection, if :attr:`wants_between` is set: it copies the log.
         files: The files, ``None`` for a store in memory.
-        tell: Called after each commit with what it posted to volatile
+        on_commit: Called after each commit with what it posted to volatile
             subscriptions and whether it made something due for delivery.
     """
 
@@ -154,7 +144,7 @@ class GroupCommit:
         thread: ThreadPoolExecutor | None,
         between: Callable[[], object],
         files: Files | None = None,
-        tell: Callable[[list[Posted], bool], None] = ignore,
+        on_commit: Callable[[list[Posted], bool], None] = ignore,
     ) -> None:
         self.wants_between = False
         self.damage: str | None = None
@@ -163,7 +153,7 @@ class GroupCommit:
         self._thread = thread
         self._between = between
         self._files = files
-        self._tell = tell
+        self._on_commit = on_commit
         self._short_until = 0.0
         self._short_of = ""
         self._busy_since = 0.0
@@ -200,10 +190,7 @@ class GroupCommit:
         if it may come back after a crash. Cancelling it before the function has run
         means that it never runs.
 
-        Args:
-            function: See :class:`_Job`.
-            args: What it takes after the memory.
-            grows: Whether it makes the store larger.
+        The arguments are described at :class:`_Job`.
         """
         loop = asyncio.get_running_loop()
         job = _Job(function, args, loop.create_future(), grows)
@@ -227,7 +214,7 @@ class GroupCommit:
             return
         if self.wants_between and self._thread is not None:
             self.wants_between = False
-            self._in_thread(self._between, self._after_between)
+            self._in_thread(self._between, lambda _error: self._begin())
             return
         batch = self._choose()
         try:
@@ -264,9 +251,6 @@ class GroupCommit:
             return
         self._waiting.extendleft(reversed(batch))
         asyncio.get_running_loop().call_later(BUSY_PAUSE, self._begin)
-
-    def _after_between(self, _error: BaseException | None) -> None:
-        self._begin()
 
     def _execute(self, batch: deque[_Job]) -> None:
         end = time.monotonic() + SLICE
@@ -317,7 +301,7 @@ class GroupCommit:
         executed, self._executed = self._executed, []
         for job in executed:
             job.finish()
-        self._tell(*self._memory.take_posts())
+        self._on_commit(*self._memory.take_posts())
         if self._waiting:  # not at once: a write may have been postponed again
             asyncio.get_running_loop().call_soon(self._begin)
         else:
@@ -328,9 +312,9 @@ class GroupCommit:
     def _cover(self, error: BaseException) -> None:
         """Write over what a failed commit has left in the log.
 
-        If all of it was written and only the flush failed, whoever reads the log
-        after a crash takes it for committed. Once another change stands in its place
-        it is certain that nothing was done; if that cannot be written, nobody knows.
+        If all of it was written and only the flush failed, the log reads as committed
+        after a crash. Once another change stands in its place it is certain that
+        nothing was done; if that cannot be written, the outcome is unknown.
         """
         self._roll_back()
         no_room = is_full(error)
@@ -338,7 +322,7 @@ class GroupCommit:
         def covered(failure: BaseException | None) -> None:
             unknown = failure is not None and not no_room
             failed = OutcomeUnknown(f"the store failed: {error}") if unknown else error
-            # What is not covered must not be taken for damage: begin the log anew.
+            # What is not covered must not look like damage: begin the log again.
             self.wants_between = failure is None or self.wants_between
             self._give_up(self._executed, failed)
 
@@ -348,9 +332,9 @@ class GroupCommit:
             self._in_thread(self._db.execute, covered, _COVER)
 
     def _abandon(self, rest: deque[_Job], error: Exception) -> None:
-        """Undo the batch because of its first unfinished operation.
+        """Undo the batch because of its first unfinished write.
 
-        If the store failed, it failed for all. Otherwise only that operation is
+        If the store failed, it failed for all. Otherwise only that write is
         to blame (a value too big for the store, a defect): the others run again,
         which is safe because nothing of them is left.
         """
@@ -378,14 +362,14 @@ class GroupCommit:
             failed = self._make_room(failed, str(error))
         for job in failed:
             job.fail(error)
-        # Not at once: what has just failed would fail again in a tight circle.
+        # Not at once: what has just failed would fail again in a tight loop.
         asyncio.get_running_loop().call_soon(self._begin)
 
     def _make_room(self, jobs: list[_Job], reason: str) -> list[_Job]:
         """Have the log copied, and what does not grow tried once more after it.
 
         Returns:
-            Those that have failed for good.
+            Those that fail.
         """
         self._short_until = time.monotonic() + SHORT_SECONDS
         self._short_of = reason
@@ -400,8 +384,8 @@ class GroupCommit:
     def _roll_back(self) -> None:
         self._memory.roll_back()
         if self._db.in_transaction:
-            # If even that fails, the callers must hear of it all the same: the
-            # next batch cannot begin then, and fails with the store's reason.
+            # If even that fails, the callers get their errors all the same; the next
+            # batch cannot begin then, and fails with the store's reason.
             with contextlib.suppress(apsw.Error):
                 self._db.execute("ROLLBACK")
 
