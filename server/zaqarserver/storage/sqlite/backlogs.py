@@ -165,7 +165,7 @@ def _walk(states: Iterable[int], newest_first: bool) -> str:
     order = "DESC" if newest_first else "ASC"
     beyond = "<" if newest_first else ">"
     # The legs are merged lazily, each straight from its index range. Delayed
-    # rows start at a place of their own: see Memory.floor.
+    # rows have a start of their own: see claims.take_free.
     legs = " UNION ALL ".join(
         f"SELECT seq, expires, client FROM message"  # noqa: S608 - constants only
         f" WHERE backlog = ?1 AND state = {state}"

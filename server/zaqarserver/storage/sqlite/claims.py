@@ -2,8 +2,8 @@
 
 A row says whether its message is free, delayed or claimed. That is what was last
 written: :func:`settle` brings the rows of a backlog up to date before anything that
-depends on their states is done. ``Memory.due`` tells without a look at the file that
-there is nothing to bring up to date.
+depends on their states is done. ``Memory.due`` says without a look at the file whether
+there is something to bring up to date.
 
 **The claim walk.** :func:`take_free` reads the free rows of a backlog in their order,
 so its cost depends on what it takes. What could be in the way are rows that have
@@ -132,7 +132,7 @@ def settle(memory: Memory, backlog: int, now: float) -> bool:
     After it, a row's state is the message's state at ``now``.
 
     Returns:
-        Whether it is done; some is left otherwise.
+        True if it is done, False if some is left.
     """
     if now < memory.due_of(backlog):
         return True

@@ -48,7 +48,7 @@ _HEADER = struct.Struct(">8I")
 _FRAME = struct.Struct(">6I")
 _MAGIC = {0x377F0682: "<", 0x377F0683: ">"}
 
-#: How many problems of one kind are told one by one.
+#: How many problems of one kind are named one by one.
 _MOST = 20
 
 _QUEUES = "SELECT project, name, backlog FROM queue"
@@ -152,7 +152,7 @@ def _way_out(path: Path, offset: int) -> str:
 
 
 def damage_of(log: Log, read: int, *, flushed: bool) -> str | None:
-    """Return what is wrong with a log, if anything is; tell what is left out.
+    """Return what is wrong with a log, ``None`` if nothing is; log what is left out.
 
     Args:
         log: What the headers say.
@@ -177,7 +177,7 @@ def damage_of(log: Log, read: int, *, flushed: bool) -> str | None:
     _log.error(
         "the log %s ends with %s that cannot be read (from byte %d on): left out, a "
         "copy is in %s. After a crash of the machine this is what was being written, "
-        "which nobody was told of; otherwise the log is damaged",
+        "which was not acknowledged; otherwise the log is damaged",
         log.path,
         count,
         log.offset(read),
@@ -207,7 +207,7 @@ def look_at(path: Path) -> bool:
     """Look at the first page of a file before SQLite opens it.
 
     Returns:
-        Whether the checksums have to be made anew: a copy made by another program
+        True if the checksums have to be made again: a copy made by another program
         has none, or a wrong one on the first page.
 
     Raises:
@@ -236,28 +236,28 @@ def look_at(path: Path) -> bool:
     return True
 
 
-def keep_sums(db: apsw.Connection, name: str, *, anew: bool) -> None:
+def keep_sums(db: apsw.Connection, name: str, *, again: bool) -> None:
     """Have each page carry its checksum.
 
     Args:
         db: A connection that may write.
         name: What to call the store.
-        anew: Whether those that are there are to be made anew.
+        again: Whether those that are there are to be made again.
 
     Raises:
         StoreRefused: The file is damaged.
     """
-    if not anew and db.reserve_bytes() == SUM:
+    if not again and db.reserve_bytes() == SUM:
         return
     db.execute("PRAGMA checksum_verification = OFF")
     filled = fetch(db, "PRAGMA page_count")[0][0] > 0
     if filled and fetch(db, "PRAGMA application_id")[0][0] != APPLICATION_ID:
         return  # it is refused elsewhere, and nothing of it changed
-    if anew:
+    if again:
         found = fetch(db, "PRAGMA integrity_check(1)")[0][0]
         if found != "ok":
             raise StoreRefused(f"{name} is damaged: {found}; restore a backup")
-        _log.warning("%s was written by another program: its sums are made anew", name)
+        _log.warning("%s was written by another program: its sums are made again", name)
     db.reserve_bytes(None, SUM)
     if filled:
         _log.info("%s is rewritten with a checksum on each page", name)
@@ -270,7 +270,7 @@ def keep_sums(db: apsw.Connection, name: str, *, anew: bool) -> None:
 
 
 def find_damage(path: Path) -> Iterator[str]:
-    """Tell what is wrong, a line each.
+    """Find what is wrong, a line each.
 
     Args:
         path: The main file.
@@ -351,7 +351,7 @@ def _pages(db: apsw.Connection, bad: list[int]) -> Iterator[str]:
 
 
 def _unreadable(path: Path) -> Iterator[str]:
-    """Tell what cannot be read, queue by queue."""
+    """Find what cannot be read, queue by queue."""
     db = _connect(path, verify=True)
     try:
         for project, name, backlog in fetch(db, _QUEUES):
@@ -383,8 +383,8 @@ def _is_readable(db: apsw.Connection, number: int) -> bool:
 
 def _counters(db: apsw.Connection) -> Iterator[str]:
     for project, name, *numbers in fetch(db, _WRONG_COUNTERS)[:_MOST]:
-        kept, found = numbers[::2], [int(number) for number in numbers[1::2]]
+        counted, found = numbers[::2], [int(number) for number in numbers[1::2]]
         yield (
-            f"queue {name} of project {project}: counted {kept} messages, claimed, "
+            f"queue {name} of project {project}: counted {counted} messages, claimed, "
             f"bytes; there are {found}"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
 import apsw
@@ -119,24 +119,21 @@ class SQLiteStorage(Storage):
 
     async def ping(self) -> None:
         """Commit a small change and read it."""
-        try:
-            await maintenance.ping(self._opened)
-        except apsw.Error as error:
-            raise self._read_failure(error) from error
+        await self._read(maintenance.ping(self._opened))
 
     async def sweep(self, now: float, wall: float | None = None) -> int:
         """Remove up to a few hundred rows."""
-        try:
-            return await maintenance.sweep(
-                self._opened, now, now if wall is None else wall
-            )
-        except apsw.Error as error:
-            raise self._read_failure(error) from error
+        wall = now if wall is None else wall
+        return await self._read(maintenance.sweep(self._opened, now, wall))
 
     async def store_time(self, now: float | None = None) -> StoreTime:
         """Read a row; write it once a minute."""
+        return await self._read(maintenance.store_time(self._opened, now))
+
+    async def _read(self, reading: Awaitable[R]) -> R:
+        """Wait for something that reads."""
         try:
-            return await maintenance.store_time(self._opened, now)
+            return await reading
         except apsw.Error as error:
             raise self._read_failure(error) from error
 

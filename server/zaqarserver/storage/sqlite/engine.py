@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar, overload
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import apsw
 
@@ -75,20 +75,10 @@ class reads(Generic[C_co]):  # noqa: N801 - a decorator
     def __init__(self, command: type[C_co]) -> None:
         self._command = command
 
-    @overload
     def __call__(
         self: reads[Command[R]],
-        function: Callable[[Engine, C_co], Coroutine[Any, Any, R]],
-    ) -> Callable[[Engine, C_co], Coroutine[Any, Any, R]]: ...
-
-    @overload
-    def __call__(
-        self: reads[Command[R]], function: Callable[[Engine, C_co], R]
-    ) -> Callable[[Engine, C_co], R]: ...
-
-    def __call__(
-        self, function: Callable[[Any, Any], Any]
-    ) -> Callable[[Any, Any], Any]:
+        function: Callable[[Engine, C_co], R | Coroutine[Any, Any, R]],
+    ) -> Callable[[Engine, C_co], R | Coroutine[Any, Any, R]]:
         """Register the function and return it."""
         waits = inspect.iscoroutinefunction(function)
         PERFORMERS[self._command] = Performer(function, waits=waits)
@@ -105,19 +95,9 @@ class writes(Generic[C_co]):  # noqa: N801 - a decorator
         self._command = command
         self._grows = grows
 
-    @overload
     def __call__(
-        self: writes[Command[R]], function: Callable[[Memory, C_co], Steps[R]]
-    ) -> Callable[[Memory, C_co], Steps[R]]: ...
-
-    @overload
-    def __call__(
-        self: writes[Command[R]], function: Callable[[Memory, C_co], R]
-    ) -> Callable[[Memory, C_co], R]: ...
-
-    def __call__(
-        self, function: Callable[[Any, Any], Any]
-    ) -> Callable[[Any, Any], Any]:
+        self: writes[Command[R]], function: Callable[[Memory, C_co], R | Steps[R]]
+    ) -> Callable[[Memory, C_co], R | Steps[R]]:
         """Register the function and return it."""
         PERFORMERS[self._command] = Performer(function, writes=True, grows=self._grows)
         return function
@@ -199,7 +179,7 @@ class Engine:
         db.set_busy_timeout(_OPEN_MILLISECONDS)
         if log is not None:
             _read_log(db, log, flushed=synchronous == "FULL")
-        damage.keep_sums(db, str(path), anew=stale)
+        damage.keep_sums(db, str(path), again=stale)
         prepare_schema(db, str(path))
         db.execute("PRAGMA journal_mode = WAL")
         # What a killed server left is copied first, so that the log has room.

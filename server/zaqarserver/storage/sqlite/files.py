@@ -3,7 +3,7 @@
 A store must be able to shrink when its disk is full, and shrinking takes room as
 well: every change is written to the log first, and then copied to the main file. So
 both keep room in advance. The log is made :attr:`Files.log_room` long when the store
-is opened, and begins anew within that length whenever it was copied. The main file is
+is opened, and begins again within that length whenever it was copied. The main file is
 always as long as what the log is going to write to it, and what grows has to leave
 some pages of it unused for what does not. While the store is closed, and has no log,
 a file beside it keeps the log's room.
@@ -37,7 +37,7 @@ LOG_ROOM = 4 * 1024 * 1024
 LOG_PAGES = 2_000
 
 #: Pages in the log from which on the writer takes part, between two batches:
-#: under constant load only then the whole log is copied, and begins anew.
+#: under constant load only then the whole log is copied, and begins again.
 LOG_LIMIT = 16_000
 
 #: Pages in the log from which on the writer even waits for a checkpoint under
@@ -104,8 +104,8 @@ class FileLock:
     """Keeps a second server from the same store.
 
     A lock of the operating system on the main file itself, whatever its names; it ends
-    with the process, however that ends. The file beside it tells who has it, and keeps
-    out servers of earlier releases.
+    with the process, however that ends. The file beside it names the process, and
+    keeps out servers of earlier releases.
 
     Args:
         path: The store's file.
@@ -127,7 +127,7 @@ class FileLock:
             Unavailable: The file cannot be opened.
         """
         try:
-            note = self._take(self._path.with_name(self._path.name + ".lock"))
+            beside_it = self._take(beside(self._path, ".lock"))
             main = self._take(self._path)
         except OSError as error:
             self.release()
@@ -137,9 +137,9 @@ class FileLock:
             raise
         self._identity = _identity(os.fstat(main))
         _open_here.add(self._identity)
-        os.ftruncate(note, 0)
-        with contextlib.suppress(OSError):  # a full disk is no reason not to start
-            os.pwrite(note, f"{os.getpid()}\n".encode(), 0)
+        os.ftruncate(beside_it, 0)
+        with contextlib.suppress(OSError):  # a server starts with a full disk, too
+            os.pwrite(beside_it, f"{os.getpid()}\n".encode(), 0)
         return main
 
     def _take(self, path: Path) -> int:
@@ -153,7 +153,7 @@ class FileLock:
         return file
 
     def release(self) -> None:
-        """Give the lock back, if it is held."""
+        """Release the lock, if it was taken."""
         _open_here.discard(self._identity or (0, 0))
         self._identity = None
         while self._files:
@@ -228,11 +228,11 @@ class Files:
     # -- room -----------------------------------------------------------------
 
     def begin(self) -> None:
-        """Give back what was kept while the store was closed."""
+        """Release the room that was reserved while the store was closed."""
         self._reserve.unlink(missing_ok=True)
 
     def end(self) -> None:
-        """Keep room for the next log, as far as there is any."""
+        """Reserve room for the next log, as far as there is any."""
         if self._path.exists():
             self._lengthen(self._reserve, os.O_CREAT)
 
@@ -279,8 +279,8 @@ class Files:
             except OSError as error:
                 raise apsw.FullError(f"cannot grow: {error.strerror}") from error
 
-    def keep(self, db: apsw.Connection) -> None:
-        """Give the main file its room again, which copying the log has cut off."""
+    def keep_room(self, db: apsw.Connection) -> None:
+        """Give the main file the room again that copying the log has cut off."""
         try:
             self.require(db, growing=True)
         except apsw.Error as error:
@@ -305,7 +305,7 @@ class Files:
 
 
 def copy_log(db: apsw.Connection, files: Files) -> bool:
-    """Copy what can be copied without waiting for anybody.
+    """Copy what can be copied without waiting for a reader.
 
     Another checkpoint under way is normal: it does the same work. Other errors
     are logged only; the data is safe in the log, and a commit that cannot be
@@ -320,12 +320,12 @@ def copy_log(db: apsw.Connection, files: Files) -> bool:
         return False
     except apsw.Error as error:
         _log.warning("checkpoint failed: %s", error)
-    files.keep(db)
+    files.keep_room(db)
     return True
 
 
 class Checkpointer(threading.Thread):
-    """Copies the log to the file whenever it is told that there is enough.
+    """Copies the log to the file whenever :meth:`wake` is called.
 
     Args:
         db: A connection of its own; closed at the end.
@@ -341,7 +341,7 @@ class Checkpointer(threading.Thread):
         self._ending = False
 
     def wake(self) -> None:
-        """Tell that the log has grown."""
+        """Start a copy: the log has grown."""
         self._wake.set()
 
     def wait(self) -> None:

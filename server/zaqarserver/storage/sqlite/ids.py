@@ -10,7 +10,7 @@ acceptance, or one more than the last number if that is later. So
 * the ids of a queue sort as text in acceptance order, and a message that is
   moved to a dead letter queue keeps a number that is unique and sorts there by
   its age;
-* a number tells when, which its reader knows anyway, and not how many messages
+* a number says when, which its reader knows anyway, and not how many messages
   other projects have posted in between, which a plain counter would.
 
 After a clock that was set back the numbers go on one by one until the clock has

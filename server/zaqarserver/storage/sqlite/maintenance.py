@@ -33,7 +33,7 @@ SWEEP_VISITS = 20
 SWEEP_ROWS = 200
 SWEEP_BYTES = 1_000_000
 
-#: Seconds after which the row is written anew; so much may pass twice if the machine
+#: Seconds after which the row is written again; so much may pass twice if the machine
 #: stops at once and its clock is lost.
 KEPT_SECONDS: Final = 60.0
 #: Seconds by which the time may differ from what the row says it is.

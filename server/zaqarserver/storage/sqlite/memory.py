@@ -160,7 +160,7 @@ class Memory:
     Attributes:
         db: The writer's connection.
         sequence: Gives out ids.
-        usage: What each space uses; written nowhere, since the backlogs tell it. One
+        usage: What each space uses; written nowhere, since the backlogs have it. One
             pass over them at the start costs less than one more row changed by every
             transaction.
         revoked: True for each revoked grant that has not ended. Every request with a
@@ -313,7 +313,7 @@ class Memory:
         self._counts[backlog] = (old[0] + messages, old[1] + claimed, old[2] + size)
 
     def uncounted(self, backlog: int) -> tuple[int, int, int]:
-        """Return what :meth:`count` was told and is not written yet."""
+        """Return what was counted in the open transaction."""
         return self._counts.get(backlog, (0, 0, 0))
 
     def use(

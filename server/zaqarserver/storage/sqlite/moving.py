@@ -159,7 +159,7 @@ def seal(memory: Memory, command: QueueSeal) -> Steps[bool]:
 
 @writes(QueueRetire)
 def retire(memory: Memory, command: QueueRetire) -> bool:
-    """Note that a queue that has nothing is gone."""
+    """Record that a queue that has nothing is gone."""
     key, epoch = QueueKey(command.space, command.queue), command.epoch
     sealed = memory.seals.get(key)
     if sealed is not None and (
@@ -196,8 +196,8 @@ def _drop(memory: Memory, key: QueueKey, sealed: Sealed) -> Steps[None]:
             delete_backlog(memory, ARRIVING, sealed.backlog)
         while fetch(memory.db, ARRIVED_DROP, (sealed.id, STEP)):
             yield None
-    elif (entry := memory.sealed_queue(*key)) is not None:
-        delete_queue(memory, *key, entry)
+    elif (row := memory.sealed_queue(*key)) is not None:
+        delete_queue(memory, *key, row)
     yield from expire_all(memory, *key)
     memory.db.execute(DROP_NOTICES, key)
     memory.db.execute(END_NOTICES, key)
@@ -241,7 +241,7 @@ async def open_queue(engine: Engine, command: QueueOpen) -> bool:
 
 
 def _open_queue(memory: Memory, command: QueueOpen) -> Steps[bool]:
-    """Take the seal off, and put in its place what has arrived."""
+    """Remove the seal, and put into service what has arrived."""
     key, epoch = QueueKey(command.space, command.queue), command.epoch
     sealed = memory.seals.get(key)
     if sealed is None:
@@ -263,7 +263,7 @@ def _open_queue(memory: Memory, command: QueueOpen) -> Steps[bool]:
 
 
 def _resume(memory: Memory, key: QueueKey) -> Steps[None]:
-    """Let a sealed queue go on as it was."""
+    """Put a sealed queue back into service as it was."""
     while fetch(memory.db, UNPARK, (*key, STEP)):
         yield None
     memory.db.execute(FREE_NOTICES, key)

@@ -130,7 +130,7 @@ def purge(memory: Memory, command: MessagePurge) -> None:
 
 @reads(QueueGet)
 def get(engine: Engine, command: QueueGet) -> Queue | None:
-    """Read from memory mostly, also that there is none."""
+    """Read from memory mostly, also for a queue that does not exist."""
     row = engine.queue(command)
     if row is None:
         return None

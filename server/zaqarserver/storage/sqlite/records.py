@@ -151,13 +151,13 @@ def export(engine: Engine, command: QueueExport) -> ExportPage:
         raise QueueChanged(f"queue {command.queue!r} is not sealed")
     kind, _, text = (command.following or "queue:0").partition(":")
     last = int(text)
-    entry = load_queue(db, *key)
+    row = load_queue(db, *key)
     if kind == "queue":
-        head = [] if entry is None else [QueueRecord(entry.metadata)]
+        head = [] if row is None else [QueueRecord(row.metadata)]
         return ExportPage(head, "claim:0")
-    if kind in ("claim", "message") and entry is None:
+    if kind in ("claim", "message") and row is None:
         return ExportPage([], "subscription:0")
-    backlog = 0 if entry is None else entry.backlog
+    backlog = 0 if row is None else row.backlog
     if kind == "claim":
         rows = fetch(db, CLAIMS, (backlog, last, limit))
         return _page([_claim(row) for row in rows], rows, limit, "claim", "message")
@@ -370,9 +370,9 @@ async def contents(engine: Engine, command: QueueContents) -> Contents:
         queues = len(fetch(db, QUEUE_ARRIVED, (sealed.id, QUEUE_RECORD)))
         backlog, key = sealed.backlog, arriving(sealed)
     else:
-        entry = load_queue(db, *key)
-        queues = int(entry is not None)
-        backlog = None if entry is None else entry.backlog
+        row = load_queue(db, *key)
+        queues = int(row is not None)
+        backlog = None if row is None else row.backlog
     waiting = _waiting(db, key, now)
     claims, claimed = fetch(db, COUNT_CLAIMS, (backlog, now))[0]
     return Contents(
@@ -390,7 +390,7 @@ def _waiting(db: apsw.Connection, key: QueueKey, now: float) -> list[int]:
     """Return how many notices each subscription is to be told of."""
     rows = fetch(db, COUNT_SUBSCRIPTIONS, (*key, now))
     listening = [seq for seq, _ in rows]
-    # Where the notices that are not spread yet begin and end to wait for somebody.
+    # Where notices that are not spread yet begin and end to wait for subscriptions.
     steps = [0] * (len(listening) + 1)
     for reached, newest in fetch(db, COUNT_NOTICES, key):
         steps[bisect_right(listening, reached)] += 1

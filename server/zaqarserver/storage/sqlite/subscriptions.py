@@ -1,4 +1,4 @@
-"""Subscriptions: who is notified of the messages of a queue."""
+"""Subscriptions: the subscribers that a queue's messages are sent to."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FIND = ById(f"""
     SELECT {COLUMNS} FROM subscription
      WHERE {{number}} = ? AND project = ? AND source = ? AND expires > ?
 """)  # noqa: S608 - constants only
-PLACE = ById("""
+FIND_ROW = ById("""
     SELECT seq, secret FROM subscription
      WHERE {number} = ? AND project = ? AND source = ? AND expires > 0
 """)
@@ -136,10 +136,10 @@ def list_subscriptions(engine: Engine, command: SubscriptionList) -> list[Subscr
     after = 0 if marker is None else decode_seq(marker)
     if after is None:
         return []
-    place = PLACE.find(engine.reader, marker or "", space, queue)
+    found = FIND_ROW.find(engine.reader, marker or "", space, queue)
     before = fetch(engine.reader, BEFORE, (space, queue, after))
-    if place is not None:  # as for messages: see backlogs.position_of
-        after = place[0]
+    if found is not None:  # as for messages: see backlogs.position_of
+        after = found[0]
     elif before:
         after = max(after, before[0][0])
     bindings = (space, queue, after, command.now, command.limit)
