@@ -82,7 +82,7 @@ def add(memory: Memory, command: GrantAdd) -> Grant | None:
 
 
 @reads(GrantList)
-def list_grants(engine: Engine, command: GrantList) -> list[Grant]:
+async def list_grants(engine: Engine, command: GrantList) -> list[Grant]:
     """Walk over an index."""
     key = (command.space, command.queue)
     bindings = (*key, command.marker or "", command.now, command.limit)
@@ -100,14 +100,14 @@ def revoke(memory: Memory, command: GrantRevoke) -> bool:
 
 
 @reads(GrantCheck)
-def check(engine: Engine, command: GrantCheck) -> bool:
+async def check(engine: Engine, command: GrantCheck) -> bool:
     """Read from memory."""
     key = (command.space, command.queue, command.grant_id)
     return key in engine.memory.revoked.committed
 
 
 @reads(UsageGet)
-def usage(engine: Engine, command: UsageGet) -> Usage:
+async def usage(engine: Engine, command: UsageGet) -> Usage:
     """Read from memory."""
     return engine.memory.usage.committed.get(command.space) or Usage()
 

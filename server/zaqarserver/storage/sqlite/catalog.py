@@ -108,7 +108,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @reads(CatalogRevision)
-def revision(engine: Engine, _command: CatalogRevision) -> int:
+async def revision(engine: Engine, _command: CatalogRevision) -> int:
     """Read the one row."""
     return _revision(engine.reader)
 
@@ -134,13 +134,13 @@ def _find_pool(db: apsw.Connection, name: str) -> Pool | None:
 
 
 @reads(PoolGet)
-def get_pool(engine: Engine, command: PoolGet) -> Pool | None:
+async def get_pool(engine: Engine, command: PoolGet) -> Pool | None:
     """Read by primary key."""
     return _find_pool(engine.reader, command.name)
 
 
 @reads(PoolList)
-def list_pools(engine: Engine, command: PoolList) -> list[Pool]:
+async def list_pools(engine: Engine, command: PoolList) -> list[Pool]:
     """Walk over the primary key."""
     rows = fetch(engine.reader, POOL_LIST, (command.marker or "", command.limit))
     return [_read_pool(row) for row in rows]
@@ -208,7 +208,7 @@ def _pools_of(db: apsw.Connection, flavor: str) -> list[str]:
 
 
 @reads(FlavorGet)
-def get_flavor(engine: Engine, command: FlavorGet) -> Flavor | None:
+async def get_flavor(engine: Engine, command: FlavorGet) -> Flavor | None:
     """Read by primary key."""
     if not fetch(engine.reader, FLAVOR_FIND, (command.project, command.name)):
         return None
@@ -216,7 +216,7 @@ def get_flavor(engine: Engine, command: FlavorGet) -> Flavor | None:
 
 
 @reads(FlavorList)
-def list_flavors(engine: Engine, command: FlavorList) -> list[Flavor]:
+async def list_flavors(engine: Engine, command: FlavorList) -> list[Flavor]:
     """Walk over the primary key."""
     bindings = (command.project, command.marker or "", command.limit)
     rows = fetch(engine.reader, FLAVOR_LIST, bindings)
@@ -265,7 +265,7 @@ def _find_epoch(
 
 
 @reads(PlacementGet)
-def get_placement(engine: Engine, command: PlacementGet) -> Placement | None:
+async def get_placement(engine: Engine, command: PlacementGet) -> Placement | None:
     """Read by primary key."""
     return _find_placement(engine.reader, QueueKey(command.space, command.queue))
 
@@ -275,7 +275,7 @@ def _placed(rows: list[Row]) -> list[PlacedQueue]:
 
 
 @reads(PlacementList)
-def list_placements(engine: Engine, command: PlacementList) -> list[PlacedQueue]:
+async def list_placements(engine: Engine, command: PlacementList) -> list[PlacedQueue]:
     """Walk over an index."""
     after = command.marker or ("", "")
     bindings = (command.pool, *after, command.limit)
@@ -283,20 +283,20 @@ def list_placements(engine: Engine, command: PlacementList) -> list[PlacedQueue]
 
 
 @reads(PlacementMoves)
-def list_moves(engine: Engine, command: PlacementMoves) -> list[PlacedQueue]:
+async def list_moves(engine: Engine, command: PlacementMoves) -> list[PlacedQueue]:
     """Walk over an index."""
     bindings = (command.before, command.limit)
     return _placed(fetch(engine.reader, PLACEMENT_MOVES, bindings))
 
 
 @reads(PlacementPools)
-def pools_of_project(engine: Engine, command: PlacementPools) -> list[str]:
+async def pools_of_project(engine: Engine, command: PlacementPools) -> list[str]:
     """Read the maintained counters of the project."""
     return [pool for (pool,) in fetch(engine.reader, PLACED_POOLS, (command.project,))]
 
 
 @reads(PlacementCount)
-def count_placements(engine: Engine, command: PlacementCount) -> int:
+async def count_placements(engine: Engine, command: PlacementCount) -> int:
     """Add up the maintained counters of the pool."""
     return _count_placements(engine.reader, command.pool)
 

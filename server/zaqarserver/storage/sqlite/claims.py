@@ -293,7 +293,7 @@ def find_claim(
 
 
 @reads(ClaimGet)
-def get(engine: Engine, command: ClaimGet) -> Claim:
+async def get(engine: Engine, command: ClaimGet) -> Claim:
     """Read by primary key."""
     queue, now = engine.queue(command), command.now
     found = find_claim(engine.reader, queue, command.claim_id, now)

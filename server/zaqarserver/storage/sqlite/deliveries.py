@@ -206,7 +206,7 @@ def _finish(memory: Memory, number: int, notice: int) -> None:
 
 
 @reads(DeliveryDue)
-def next_due(engine: Engine, _command: DeliveryDue) -> float | None:
+async def next_due(engine: Engine, _command: DeliveryDue) -> float | None:
     """Read the least of an index."""
     if fetch(engine.reader, NOTICE_WAITS):
         return 0.0

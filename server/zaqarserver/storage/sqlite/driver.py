@@ -131,11 +131,10 @@ class SQLiteStorage(Storage):
         return await self._read(maintenance.store_time(self._opened, now))
 
     async def _read(self, reading: Awaitable[R]) -> R:
-        """Wait for something that reads."""
         try:
             return await reading
         except apsw.Error as error:
-            raise self._read_failure(error) from error
+            raise self._failure(error) from error
 
     def watch(
         self,
@@ -164,22 +163,13 @@ class SQLiteStorage(Storage):
     async def do(self, command: Command[R]) -> R:
         """Call the function that performs the command."""
         performer = PERFORMERS[type(command)]
-        engine = self._opened
-        result: Any
         try:
-            if performer.writes:
-                result = await engine.writer.submit(
-                    performer.function, command, grows=performer.grows
-                )
-            else:
-                result = performer.function(engine, command)
-                if performer.waits:
-                    result = await result
+            result: R = await performer(self._opened, command)
         except apsw.Error as error:
-            raise self._read_failure(error) from error
-        return result  # type: ignore[no-any-return]  # see reads and writes
+            raise self._failure(error) from error
+        return result
 
-    def _read_failure(self, error: apsw.Error) -> Unavailable:
+    def _failure(self, error: apsw.Error) -> Unavailable:
         failed = failure(error)
         if isinstance(failed, StoreDamaged):
             self._damage = str(failed)

@@ -1,22 +1,22 @@
 """The open store, and the table of the functions that perform commands on it.
 
-A function stands beside its SQL and says which command it performs: ``@reads`` one
-takes the open store, ``@writes`` one the memory of the writer. Its second argument is
-the command, and mypy compares the type of that and of the result with the command's.
+A function stands beside its SQL and names the command that it performs. One that
+``reads`` takes the open store and is a coroutine function, one that ``writes`` takes
+the memory of the writer and runs in its transaction.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import apsw
 
 from zaqarserver.errors import StoreRefused, Unavailable
 from zaqarserver.storage.commands import Command, QueueCommand
+from zaqarserver.storage.performing import CommandTable
 from zaqarserver.storage.sqlite import damage
 from zaqarserver.storage.sqlite.connection import is_damage
 from zaqarserver.storage.sqlite.files import (
@@ -43,52 +43,23 @@ R = TypeVar("R")
 C_co = TypeVar("C_co", bound=Command[Any], covariant=True)
 
 
-class Performer(NamedTuple):
-    """How a command is performed.
+#: The functions by their commands.
+PERFORMERS: CommandTable[Engine] = CommandTable()
 
-    Attributes:
-        function: Takes the :class:`Engine`, or the :class:`Memory` if it writes, and
-            the command.
-        writes: Whether it runs in a transaction of the writer.
-        waits: Whether it is a coroutine function.
-        grows: Whether it makes the store larger: it is refused first when there is no
-            room.
-    """
-
-    function: Callable[[Any, Any], Any]
-    writes: bool = False
-    waits: bool = False
-    grows: bool = False
-
-
-#: How the driver performs each command.
-PERFORMERS: dict[type[Command[Any]], Performer] = {}
-
-
-class reads(Generic[C_co]):  # noqa: N801 - a decorator
-    """Register a function that performs a command on what is committed.
-
-    A coroutine function lets others run while it waits, and may have the writer do
-    something.
-    """
-
-    def __init__(self, command: type[C_co]) -> None:
-        self._command = command
-
-    def __call__(
-        self: reads[Command[R]],
-        function: Callable[[Engine, C_co], R | Coroutine[Any, Any, R]],
-    ) -> Callable[[Engine, C_co], R | Coroutine[Any, Any, R]]:
-        """Register the function and return it."""
-        waits = inspect.iscoroutinefunction(function)
-        PERFORMERS[self._command] = Performer(function, waits=waits)
-        return function
+#: Registers a coroutine function that performs a command on what is committed; before
+#: or after that it may have the writer do something.
+reads = PERFORMERS.performs
 
 
 class writes(Generic[C_co]):  # noqa: N801 - a decorator
-    """Register a function that performs a command in a transaction of the writer.
+    """Registers a function that performs a command in a transaction of the writer.
 
     A generator function does so in :data:`~zaqarserver.storage.sqlite.writer.Steps`.
+
+    Args:
+        command: The command.
+        grows: Whether it makes the store larger: it is refused first when there is no
+            room.
     """
 
     def __init__(self, command: type[C_co], *, grows: bool = False) -> None:
@@ -99,7 +70,12 @@ class writes(Generic[C_co]):  # noqa: N801 - a decorator
         self: writes[Command[R]], function: Callable[[Memory, C_co], R | Steps[R]]
     ) -> Callable[[Memory, C_co], R | Steps[R]]:
         """Register the function and return it."""
-        PERFORMERS[self._command] = Performer(function, writes=True, grows=self._grows)
+        grows = self._grows
+
+        async def perform(engine: Engine, command: Any) -> Any:
+            return await engine.writer.submit(function, command, grows=grows)
+
+        PERFORMERS[self._command] = perform
         return function
 
 

@@ -159,7 +159,7 @@ async def list_messages(engine: Engine, command: MessageList) -> list[Message]:
 
 
 @reads(MessageGet)
-def get(engine: Engine, command: MessageGet) -> list[Message]:
+async def get(engine: Engine, command: MessageGet) -> list[Message]:
     """Read by primary key."""
     queue = engine.queue(command)
     if queue is None:

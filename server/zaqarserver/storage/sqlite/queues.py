@@ -129,7 +129,7 @@ def purge(memory: Memory, command: MessagePurge) -> None:
 
 
 @reads(QueueGet)
-def get(engine: Engine, command: QueueGet) -> Queue | None:
+async def get(engine: Engine, command: QueueGet) -> Queue | None:
     """Read from memory mostly, also for a queue that does not exist."""
     row = engine.queue(command)
     if row is None:
@@ -138,7 +138,7 @@ def get(engine: Engine, command: QueueGet) -> Queue | None:
 
 
 @reads(QueueCount)
-def count(engine: Engine, command: QueueCount) -> int:
+async def count(engine: Engine, command: QueueCount) -> int:
     """Read from memory."""
     usage = engine.memory.usage.committed.get(command.space)
     return 0 if usage is None else usage.queues
@@ -193,7 +193,7 @@ def _same(left: Any, right: Any) -> bool:
 
 
 @reads(VolumeGet)
-def volume(engine: Engine, _command: VolumeGet) -> Volume:
+async def volume(engine: Engine, _command: VolumeGet) -> Volume:
     """Add up the counters of the backlogs."""
     messages, claimed = fetch(engine.reader, VOLUMES)[0]
     return Volume(int(messages - claimed), int(claimed))

@@ -139,7 +139,7 @@ _decode_messages = msgspec.msgpack.Decoder(list[Noticed]).decode
 
 
 @reads(QueueExport)
-def export(engine: Engine, command: QueueExport) -> ExportPage:
+async def export(engine: Engine, command: QueueExport) -> ExportPage:
     """Read a page; it goes on within, or after, the kind of record that it names."""
     key, db, limit = (
         QueueKey(command.space, command.queue),

@@ -72,7 +72,7 @@ def sweep_seals(memory: Memory, now: float, limit: int) -> int:
 
 
 @reads(SealList)
-def list_seals(engine: Engine, command: SealList) -> list[Seal]:
+async def list_seals(engine: Engine, command: SealList) -> list[Seal]:
     """Walk over an index."""
     bindings = (*(command.marker or ("", "")), command.limit)
     return [

@@ -129,7 +129,9 @@ def _forget_listeners(memory: Memory, space: str, queue: str) -> None:
 
 
 @reads(SubscriptionList)
-def list_subscriptions(engine: Engine, command: SubscriptionList) -> list[Subscription]:
+async def list_subscriptions(
+    engine: Engine, command: SubscriptionList
+) -> list[Subscription]:
     """Walk over an index."""
     space, queue, marker = command.space, command.queue, command.marker
     engine.check_seal(command)
@@ -148,7 +150,7 @@ def list_subscriptions(engine: Engine, command: SubscriptionList) -> list[Subscr
 
 
 @reads(SubscriptionCount)
-def count(engine: Engine, command: SubscriptionCount) -> int:
+async def count(engine: Engine, command: SubscriptionCount) -> int:
     """Walk over an index."""
     engine.check_seal(command)
     bindings = (command.space, command.queue, command.now)
@@ -157,7 +159,7 @@ def count(engine: Engine, command: SubscriptionCount) -> int:
 
 
 @reads(SubscriptionGet)
-def get(engine: Engine, command: SubscriptionGet) -> Subscription | None:
+async def get(engine: Engine, command: SubscriptionGet) -> Subscription | None:
     """Read by primary key."""
     engine.check_seal(command)
     row = _find(engine.reader, command, command.now)
