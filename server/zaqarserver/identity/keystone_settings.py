@@ -23,8 +23,8 @@ GROUP = "keystone_authtoken"
 REQUEST_SECONDS = 5
 #: The key of the cache in the middleware's environment.
 CACHE = "zaqarserver.cache"
-_DOCUMENTED_PLUGIN = "password"
-_WITH_PASSWORD = ("password", "v3password")
+DOCUMENTED_PLUGIN = "password"
+WITH_PASSWORD = ("password", "v3password")
 _WITH_PASSWORD_NEEDED = (
     "username or user_id",
     "password",
@@ -52,7 +52,7 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Return the options, with those of the plug-in ``password``."""
     ((_, options),) = auth_token.list_opts()
     known = {option.dest for option in options}
-    plugin = loading.get_auth_plugin_conf_options(_DOCUMENTED_PLUGIN)
+    plugin = loading.get_auth_plugin_conf_options(DOCUMENTED_PLUGIN)
     return [(GROUP, [*options, *(one for one in plugin if one.dest not in known)])]
 
 
@@ -105,6 +105,20 @@ def _check_memcached(settings: Any) -> None:
         )
 
 
+def register_plugin(conf: cfg.ConfigOpts, group: str, name: str) -> list[cfg.Opt]:
+    """Register the options of an authentication plug-in, and return them.
+
+    Raises:
+        SettingsError: There is no such plug-in.
+    """
+    try:
+        options: list[cfg.Opt] = loading.get_auth_plugin_conf_options(name)
+    except exceptions.ClientException as error:
+        raise SettingsError(f"[{group}] auth_type: {error}.") from error
+    conf.register_opts(options, group=group)
+    return options
+
+
 def _check_login(conf: cfg.ConfigOpts) -> str:
     """Check the settings with which this server authenticates; return ``auth_url``.
 
@@ -118,14 +132,10 @@ def _check_login(conf: cfg.ConfigOpts) -> str:
             f"[{group}] auth_type is required: how this server authenticates to "
             "Keystone, for example password."
         )
-    try:
-        options = loading.get_auth_plugin_conf_options(name)
-    except exceptions.ClientException as error:
-        raise SettingsError(f"[{group}] auth_type: {error}.") from error
-    conf.register_opts(options, group=group)
+    options = register_plugin(conf, group, name)
     given = {option.dest: conf[group][option.dest] for option in options}
     needed = [option.dest for option in options if option.required]
-    if name in _WITH_PASSWORD:
+    if name in WITH_PASSWORD:
         needed += _WITH_PASSWORD_NEEDED
     if lacking := missing(needed, given):
         raise SettingsError(

@@ -22,14 +22,17 @@ from zaqarserver.errors import (
     SettingsError,
     TrustGone,
 )
+from zaqarserver.identity.keystone_settings import (
+    DOCUMENTED_PLUGIN,
+    WITH_PASSWORD,
+    register_plugin,
+)
 
 LOG = logging.getLogger(__name__)
 
 GROUP: Final = "trustee"
 #: Time limit of one request to Keystone, in seconds, unless ``timeout`` is set.
 REQUEST_SECONDS: Final = 5.0
-_DOCUMENTED_PLUGIN: Final = "password"
-_WITH_PASSWORD: Final = ("password", "v3password")
 _SCOPES: Final = (
     "project_id",
     "project_name",
@@ -64,7 +67,7 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
             GROUP,
             [
                 *loading.get_auth_common_conf_options(),
-                *loading.get_auth_plugin_conf_options(_DOCUMENTED_PLUGIN),
+                *loading.get_auth_plugin_conf_options(DOCUMENTED_PLUGIN),
                 *loading.get_session_conf_options(),
             ],
         )
@@ -93,15 +96,11 @@ def load_trustee(conf: cfg.ConfigOpts) -> Trustee | None:
 
 def _check(conf: cfg.ConfigOpts, section: str, kind: str | None) -> None:
     """Refuse invalid settings; the text names the option."""
-    try:
-        options = loading.get_auth_plugin_conf_options(kind or "")
-    except exceptions.ClientException as error:
-        raise SettingsError(f"[{section}] auth_type: {error}.") from error
+    options = register_plugin(conf, section, kind or "")
     if "trust_id" not in {option.dest for option in options}:
         raise SettingsError(f"[{section}] auth_type: {kind} cannot use trusts.")
-    conf.register_opts(options, group=section)
     needed = ["auth_url"]
-    if kind in _WITH_PASSWORD:
+    if kind in WITH_PASSWORD:
         needed += ["username or user_id", "password"]
     if lacking := missing(needed, conf[section]):
         raise SettingsError(f"[{section}] {lacking} is required by auth_type.")

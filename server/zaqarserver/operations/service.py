@@ -223,54 +223,39 @@ def _of_topic(rel: str, template: str) -> tuple[str, str]:
     return rel, template.replace("queue", "topic")
 
 
-# rel, template, methods, whether it accepts a JSON post
-_PUBLIC: tuple[tuple[str, str, str, bool], ...] = (
-    ("queues", "/v2/queues{?marker,limit,detailed}", "GET", False),
-    ("queue", _QUEUE, "GET PUT DELETE PATCH", False),
-    ("queue_stats", f"{_QUEUE}/stats", "GET", False),
-    ("queue_share", f"{_QUEUE}/share", "POST", True),
-    ("queue_purge", f"{_QUEUE}/purge", "POST", True),
-    (
-        "messages",
-        _MESSAGES + "{?marker,limit,echo,include_claimed}",
-        "GET",
-        False,
-    ),
-    ("post_messages", _MESSAGES, "POST", True),
-    ("messages_delete", _MESSAGES + "{?ids,pop}", "DELETE", False),
-    ("message_delete", _MESSAGES + "/{message_id}{?claim,claim_id}", "DELETE", False),
-    ("message_get", _MESSAGES + "/{message_id}", "GET", False),
-    ("claim", f"{_QUEUE}/claims/{{claim_id}}", "GET", False),
-    ("post_claim", f"{_QUEUE}/claims{{?limit}}", "POST", True),
-    ("patch_claim", f"{_QUEUE}/claims/{{claim_id}}", "PATCH", True),
-    ("delete_claim", f"{_QUEUE}/claims/{{claim_id}}", "DELETE", False),
-    ("subscriptions_get", f"{_QUEUE}/subscriptions{_PAGE}", "GET", False),
-    ("subscriptions_post", f"{_QUEUE}/subscriptions{{?limit}}", "POST", True),
-    (
-        "subscription",
-        f"{_QUEUE}/subscriptions/{{subscriptions_id}}",
-        "GET DELETE",
-        False,
-    ),
-    (
-        "subscription_patch",
-        f"{_QUEUE}/subscriptions/{{subscriptions_id}}",
-        "PATCH",
-        True,
-    ),
-    ("ping", "/v2/ping", "GET", False),
+# rel, template, methods
+_PUBLIC: tuple[tuple[str, str, str], ...] = (
+    ("queues", "/v2/queues{?marker,limit,detailed}", "GET"),
+    ("queue", _QUEUE, "GET PUT DELETE PATCH"),
+    ("queue_stats", f"{_QUEUE}/stats", "GET"),
+    ("queue_share", f"{_QUEUE}/share", "POST"),
+    ("queue_purge", f"{_QUEUE}/purge", "POST"),
+    ("messages", _MESSAGES + "{?marker,limit,echo,include_claimed}", "GET"),
+    ("post_messages", _MESSAGES, "POST"),
+    ("messages_delete", _MESSAGES + "{?ids,pop}", "DELETE"),
+    ("message_delete", _MESSAGES + "/{message_id}{?claim,claim_id}", "DELETE"),
+    ("message_get", _MESSAGES + "/{message_id}", "GET"),
+    ("claim", f"{_QUEUE}/claims/{{claim_id}}", "GET"),
+    ("post_claim", f"{_QUEUE}/claims{{?limit}}", "POST"),
+    ("patch_claim", f"{_QUEUE}/claims/{{claim_id}}", "PATCH"),
+    ("delete_claim", f"{_QUEUE}/claims/{{claim_id}}", "DELETE"),
+    ("subscriptions_get", f"{_QUEUE}/subscriptions{_PAGE}", "GET"),
+    ("subscriptions_post", f"{_QUEUE}/subscriptions{{?limit}}", "POST"),
+    ("subscription", f"{_QUEUE}/subscriptions/{{subscriptions_id}}", "GET DELETE"),
+    ("subscription_patch", f"{_QUEUE}/subscriptions/{{subscriptions_id}}", "PATCH"),
+    ("ping", "/v2/ping", "GET"),
 )
 # Topics are queues without claims and signed URLs.
 _TOPICS = tuple(
-    (*_of_topic(rel, template), methods, accepts)
-    for rel, template, methods, accepts in _PUBLIC
+    (*_of_topic(rel, template), methods)
+    for rel, template, methods in _PUBLIC
     if "queue" in template and "claims" not in template and rel != "queue_share"
 )
-_ADMIN: tuple[tuple[str, str, str, bool], ...] = (
-    ("pools", "/v2/pools{?detailed,limit,marker}", "GET", False),
-    ("pool", "/v2/pools/{pool_name}", "GET PUT PATCH DELETE", False),
-    ("flavors", "/v2/flavors{?detailed,limit,marker}", "GET", False),
-    ("flavor", "/v2/flavors/{flavor_name}", "GET PUT PATCH DELETE", False),
+_ADMIN: tuple[tuple[str, str, str], ...] = (
+    ("pools", "/v2/pools{?detailed,limit,marker}", "GET"),
+    ("pool", "/v2/pools/{pool_name}", "GET PUT PATCH DELETE"),
+    ("flavors", "/v2/flavors{?detailed,limit,marker}", "GET"),
+    ("flavor", "/v2/flavors/{flavor_name}", "GET PUT PATCH DELETE"),
 )
 # What the variable ``limit`` counts, by rel.
 _LIMITS = {
@@ -286,7 +271,7 @@ _LIMITS = {
 _VARIABLES = re.compile(r"\{\??([^}]*)\}")
 
 
-def _entry(rel: str, template: str, methods: str, accepts: bool) -> dict[str, Any]:
+def _entry(rel: str, template: str, methods: str) -> dict[str, Any]:
     names = [
         name for group in _VARIABLES.findall(template) for name in group.split(",")
     ]
@@ -296,7 +281,7 @@ def _entry(rel: str, template: str, methods: str, accepts: bool) -> dict[str, An
         "allow": methods.split(),
         "formats": {"application/json": {}},
     }
-    if accepts:
+    if methods in ("POST", "PATCH"):
         hints["accept-post"] = ["application/json"]
     return {
         "href-template": template,
