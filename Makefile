@@ -76,6 +76,7 @@ bench: venv  ## measure this machine: load, WebSockets, growth, start-up cost
 	@$(BIN)/python benchmarks/load.py $(ARGS)
 	@$(BIN)/python benchmarks/frames.py
 	@$(BIN)/python benchmarks/push.py
+	@$(BIN)/python benchmarks/outbox.py
 	@$(BIN)/python benchmarks/scale.py
 	@$(BIN)/python benchmarks/sdk.py
 	@$(BIN)/python benchmarks/startup.py

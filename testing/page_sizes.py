@@ -30,11 +30,16 @@ PAGED: Mapping[str, tuple[str, ...]] = {
     "zaqarserver.storage.redis.messages": ("NOTICE_MESSAGES", "POST_STEP"),
     "zaqarserver.storage.redis.moving": ("PAGE_BYTES", "PAGE_DELIVERIES", "STEP"),
     "zaqarserver.storage.redis.queues": ("LIST_STEP", "SWEEP_ROWS", "SWEEP_VISITS"),
-    "zaqarserver.storage.redis.subscriptions": ("TAKE_VISITS",),
+    "zaqarserver.storage.redis.subscriptions": ("DELIVERY_MESSAGES", "TAKE_VISITS"),
     "zaqarserver.storage.redis.usage": ("STEP",),
     "zaqarserver.storage.sqlite.backlogs": ("STEP",),
     "zaqarserver.storage.sqlite.claims": ("SETTLE_CLAIMS", "SETTLE_DELAYED"),
-    "zaqarserver.storage.sqlite.deliveries": ("NOTICE_MESSAGES", "SPREAD", "STEP"),
+    "zaqarserver.storage.sqlite.deliveries": (
+        "DELIVERY_MESSAGES",
+        "NOTICE_MESSAGES",
+        "SPREAD",
+        "STEP",
+    ),
     "zaqarserver.storage.sqlite.maintenance": (
         "SWEEP_BYTES",
         "SWEEP_ROWS",

@@ -63,6 +63,14 @@ def test_the_push_program_starts_a_server_of_its_own_and_says_what_it_saw():
     assert done.stdout.startswith("3 sockets, 6 pushes, ")
 
 
+def test_notifications_are_counted_while_messages_are_posted_and_afterwards():
+    options = ("--connections", 4, "--seconds", 0.3, "--rounds", 1, "--webhooks", 2)
+    report = json.loads(run("outbox.py", *options, "--json").stdout)
+    assert report["without"]["delivered_meanwhile_per_second"] == 0
+    assert report["without"]["posts_per_second"] > 0
+    assert report["with"]["delivered_then_per_second"] > 0
+
+
 def test_a_server_that_cannot_be_reached_is_named_in_one_line():
     for program in ("frames.py", "push.py"):
         done = run(program, "--url", "http://127.0.0.1:1", status=1)

@@ -50,6 +50,7 @@ LOG = logging.getLogger(__name__)
 LEASE: Final = 10.0  # seconds; deliveries of a dead process are free after it
 _TICK = LEASE / 3
 _BATCH = 100
+_PROGRESS = 0.1  # seconds between two records of how far a delivery got
 _STORE_WAITS = (0.5, 3.0)  # seconds between tries while the store is unavailable
 _STORE_SECONDS = 2.0  # time limit of a renewal, of a settle, and of all at the end
 _IDLE = 1.0  # seconds; the store reported due work but returned none
@@ -66,6 +67,7 @@ class _LeasedDelivery:
         "lease",
         "lock",
         "position",
+        "recorded",
         "settled",
         "settling",
     )
@@ -75,6 +77,7 @@ class _LeasedDelivery:
         self.delivery = delivery
         self.lease = lease
         self.position = delivery.position
+        self.recorded = lease - LEASE
         self.attempt = delivery.attempt
         self.settled = False
         self.settling = False
@@ -271,8 +274,10 @@ class Notifier:
     async def _renew_one(self, taken: _LeasedDelivery) -> None:
         """Renew a lease, within a time limit, so that none delays the others."""
         lease = self.clock.now() + LEASE
-        if lease - taken.lease < _TICK:
-            return
+        if lease - taken.lease >= _TICK:
+            await self._extend(taken, lease)
+
+    async def _extend(self, taken: _LeasedDelivery, lease: float) -> None:
         with contextlib.suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(_STORE_SECONDS):
                 await self._record(taken, lease)
@@ -305,8 +310,7 @@ class Notifier:
             if self.clock.now() >= taken.lease:
                 return True  # another server may have it by now
             if self._sender.drops(subscription, filter_, message):
-                taken.position += 1
-                taken.attempt = 0
+                self._advance(taken)
                 await self._turns.pause()
                 continue
             attempt = taken.attempt + 1
@@ -329,10 +333,24 @@ class Notifier:
             healthy = not isinstance(outcome, Retry)
             if isinstance(outcome, Retry | Failed):
                 self._give_up(taken, message, attempt, outcome.reason)
-            taken.position += 1
-            taken.attempt = 0
+            self._advance(taken)
         await self._settle(taken, None)
         return healthy
+
+    def _advance(self, taken: _LeasedDelivery) -> None:
+        """Go on to the next message, and have the progress recorded now and then.
+
+        Nothing waits for the record: a crash repeats what was sent since the last.
+        """
+        taken.position += 1
+        taken.attempt = 0
+        now = self.clock.now()
+        if now < taken.recorded + _PROGRESS or taken.lock.locked():
+            return
+        taken.recorded = now
+        task = asyncio.create_task(self._extend(taken, now + LEASE))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
 
     def _count(self, event: str, subscription: Subscription) -> None:
         self.dispatcher.counts.add(event, self.dispatcher.kind(subscription))

@@ -2,10 +2,10 @@
 
 A post to a queue with subscriptions stores, in the same transaction, a *notice*
 of its messages, or several if it has more than :data:`NOTICE_MESSAGES`. The driver
-turns each notice into *deliveries*, one for each subscription that was live when the
-post was accepted; the notifier takes those that are due, sends them, and settles
-them. So a notification survives whatever the messages survive, and is sent at least
-once.
+keeps for each subscription how far it got in the notices of its queue; the notifier
+takes as *deliveries* the next messages of the subscriptions that are due, sends them,
+and settles them. So a notification survives whatever the messages survive, and is sent
+at least once.
 
 A *volatile* subscription belongs to a connection, not to the store: it has no
 deliveries. Its posts are told to whoever watches (:meth:`watch`) right after
@@ -24,8 +24,12 @@ import msgspec
 from zaqarserver.errors import SubscriptionNotFound
 from zaqarserver.storage.commands import Command, QueueCommand
 
-#: How many messages a notice has at most: what one delivery keeps in memory.
+#: How many messages a notice has at most.
 NOTICE_MESSAGES: Final = 500
+#: How many messages a delivery of several notices has at most.
+DELIVERY_MESSAGES: Final = 100
+#: About how many bytes of bodies it has at most.
+DELIVERY_BYTES: Final = 1_000_000
 
 
 class Subscription(msgspec.Struct, frozen=True):
@@ -103,13 +107,14 @@ class Posted(msgspec.Struct, frozen=True, gc=False):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """Messages of one post on their way to one subscription.
+    """Messages on their way to one subscription.
 
     Attributes:
         key: Opaque text; hand it back in :class:`DeliverySettle`.
         subscription: Where it goes, as it is now.
-        messages: Those of its notice; deliveries that are taken together share
-            them.
+        messages: Those of the next notice, and of as many that follow as make up to
+            :data:`DELIVERY_MESSAGES` and about :data:`DELIVERY_BYTES`. Deliveries of
+            the same notices that are taken together share them.
         position: How many of them are settled already.
         attempt: How many times sending the one at ``position`` has failed.
     """
@@ -214,16 +219,16 @@ class SubscriptionPurge(QueueCommand[None], frozen=True):
 class DeliveryTake(Command[list[Delivery]], frozen=True):
     """Take deliveries that are due, the longest due first.
 
-    A delivery that was taken is not given out again before ``now + lease``
-    (then its taker is taken for dead) or before it is settled. Of one
-    subscription only the oldest delivery is ever out: what comes later
-    waits, so that a subscriber gets messages in order.
+    What was taken is not given out again before ``now + lease`` (then its taker
+    is taken for dead) or before it is settled. Of one subscription only one
+    delivery, with its oldest messages, is ever out: what comes later waits, so
+    that a subscriber gets messages in order.
 
     Attributes:
         now: The time.
         limit: At most so many.
         lease: Seconds after which another call may give it out again.
-        confirmed_only: Drop what is for unconfirmed subscriptions.
+        confirmed_only: Drop what is for subscriptions that are unconfirmed now.
     """
 
     now: float
@@ -233,16 +238,17 @@ class DeliveryTake(Command[list[Delivery]], frozen=True):
 
 
 class DeliverySettle(Command[None], frozen=True):
-    """Say how far a taken delivery got.
+    """Record how far a taken delivery got; may be repeated while it is being sent.
 
-    Nothing happens if its subscription was deleted meanwhile.
+    Nothing happens if its subscription was deleted meanwhile, or if it got further
+    already.
 
     Attributes:
         key: The key of the delivery.
         position: How many of its messages are settled now; all of them
             ends the delivery.
         attempt: Failures so far of the one at ``position``.
-        due: When to try again; ``None`` together with the last position.
+        due: When to give it out again; ``None`` together with the last position.
     """
 
     key: str

@@ -19,6 +19,8 @@ from zaqarserver.storage.redis.channel import read_notice
 from zaqarserver.storage.redis.names import QueueKeys, is_id, new_revision
 from zaqarserver.storage.redis.store import Store, performs
 from zaqarserver.storage.subscriptions import (
+    DELIVERY_BYTES,
+    DELIVERY_MESSAGES,
     Delivery,
     DeliveryDue,
     DeliverySettle,
@@ -217,7 +219,7 @@ class _TakenDelivery(NamedTuple):
         number: The number of the notice.
         position: How many messages are settled.
         attempt: Failures so far of the one at ``position``.
-        notice: Which of the notices in the reply; the first is 1.
+        notices: Which of the notices in the reply; the first is 1.
     """
 
     id: bytes
@@ -225,14 +227,19 @@ class _TakenDelivery(NamedTuple):
     number: int
     position: int
     attempt: int
-    notice: int
+    notices: list[int]
 
     def at(self, keys: QueueKeys, notices: list[list[Noticed]], now: float) -> Delivery:
-        """Return the delivery; its key says where it is."""
+        """Return the delivery.
+
+        Its key says where it is, and how many messages each of its notices has.
+        """
+        own = [notices[place - 1] for place in self.notices]
+        counts = ",".join(str(len(messages)) for messages in own)
         return Delivery(
-            key=f"{keys.tag} {self.id.decode()} {self.number}",
+            key=f"{keys.tag} {self.id.decode()} {self.number} {counts}",
             subscription=_read(keys, self.id, self.packed, now),
-            messages=notices[self.notice - 1],
+            messages=own[0] if len(own) == 1 else [one for part in own for one in part],
             position=self.position,
             attempt=self.attempt,
         )
@@ -273,6 +280,8 @@ async def _take_from(
         limit,
         command.lease,
         int(command.confirmed_only),
+        DELIVERY_MESSAGES,
+        DELIVERY_BYTES,
     )
     await _set_next(store, tag, read, due)
     decoded = []
@@ -290,10 +299,27 @@ async def _set_next(store: Store, tag: str, read: bytes, due: bytes) -> None:
         store.delivery_times.pop(tag, None)
 
 
+def _place(number: int, counts: str, position: int) -> tuple[int, int]:
+    """Return the number of the notice, and the position in it.
+
+    Args:
+        number: The number of the first notice of a delivery.
+        counts: How many messages each of them has.
+        position: The position in all of them.
+    """
+    parts = [int(count) for count in counts.split(",")]
+    for count in parts[:-1]:
+        if position < count:
+            break
+        number, position = number + 1, position - count
+    return number, position
+
+
 @performs(DeliverySettle)
 async def settle(store: Store, command: DeliverySettle) -> None:
     """Record the progress, then when the queue has the next delivery."""
-    tag, subscription, number = command.key.split(" ")
+    tag, subscription, first, counts = command.key.split(" ")
+    number, position = _place(int(first), counts, command.position)
     read = store.delivery_times.get(tag, b"")
     following = await store.run(
         "settle",
@@ -301,7 +327,7 @@ async def settle(store: Store, command: DeliverySettle) -> None:
         subscription,
         number,
         "",
-        command.position,
+        position,
         command.attempt,
         command.due or 0.0,
     )

@@ -1,10 +1,15 @@
 """Notices, and the deliveries that are made of them.
 
 A post stores one notice, whatever the number of subscriptions. Taking deliveries first
-spreads notices over the subscriptions, a bounded number at a time, then takes
-the oldest delivery of each subscription that is due. The ``due`` of a subscription is
-also its lease: it is set forward when a delivery is taken, so that the subscription is
-due again if its taker dies.
+spreads notices over the subscriptions, a row each, a bounded number at a time; then it
+takes the oldest rows of each subscription that is due, as one delivery of some hundred
+messages at most: a subscriber keeps up with posts of single messages although each
+take and settle waits for a commit. The ``due`` of a subscription is also its lease: it
+is set forward when a delivery is taken, so that the subscription is due again if its
+taker dies.
+
+The key of a delivery names its subscription and its rows with their messages, so
+that a settle can say how far it got, and be repeated, whatever was settled since.
 """
 
 from __future__ import annotations
@@ -25,6 +30,8 @@ from zaqarserver.storage.sqlite.subscriptions import (
 )
 from zaqarserver.storage.sqlite.writer import Steps
 from zaqarserver.storage.subscriptions import (
+    DELIVERY_BYTES,
+    DELIVERY_MESSAGES,
     NOTICE_MESSAGES,
     Delivery,
     DeliveryDue,
@@ -55,6 +62,7 @@ NOTICE_LISTENERS = """
 """
 NOTICE_REACHED = "UPDATE notice SET reached = ?, open = open + ? WHERE id = ?"
 NOTICE_CLOSE = "UPDATE notice SET open = open - 1 WHERE id = ?"
+NOTICE_END = "DELETE FROM notice WHERE id = ? AND open = 1 AND reached IS NULL"
 NOTICE_TIDY = "DELETE FROM notice WHERE id = ? AND open = 0 AND reached IS NULL"
 NOTICE_WAITS = "SELECT 1 FROM notice WHERE reached >= 0 LIMIT 1"
 DELIVERY_INSERT = "INSERT INTO delivery (notice, subscription) VALUES (?, ?)"
@@ -64,18 +72,23 @@ DELIVERY_DUE = f"""
      WHERE due <= ? ORDER BY due, seq LIMIT ?
 """  # noqa: S608 - constants only
 DELIVERY_OLDEST = """
-    SELECT id, position, attempt, notice FROM delivery
-     WHERE subscription = ? ORDER BY id LIMIT 1
+    SELECT d.id, n.count, d.notice, length(n.messages), d.position, d.attempt
+      FROM delivery d JOIN notice n ON n.id = d.notice
+     WHERE d.subscription = ? ORDER BY d.id LIMIT ?
 """
 NOTICE_MESSAGES_OF = "SELECT messages FROM notice WHERE id = ?"
-DELIVERY_FIND = """
-    SELECT d.id, d.notice, d.subscription, n.count
-      FROM delivery d JOIN notice n ON n.id = d.notice WHERE d.id = ?
+DELIVERY_PROGRESS = """
+    UPDATE delivery SET position = ?1, attempt = ?2
+     WHERE id = ?3 AND subscription = ?4 AND position <= ?1
+    RETURNING id
 """
-DELIVERY_UPDATE = "UPDATE delivery SET position = ?, attempt = ? WHERE id = ?"
-DELIVERY_DELETE = "DELETE FROM delivery WHERE id = ?"
+DELIVERY_END = """
+    DELETE FROM delivery
+     WHERE id IN (SELECT id FROM delivery
+                   WHERE subscription = ? AND id <= ? ORDER BY id LIMIT ?)
+    RETURNING notice
+"""
 DELIVERY_ANY = "SELECT 1 FROM delivery WHERE subscription = ? LIMIT 1"
-DELIVERY_OF = "SELECT id, notice FROM delivery WHERE subscription = ? LIMIT ?"
 # What belongs to a sealed queue is not due: the time is parked.
 SUBSCRIPTION_DUE = """
     UPDATE subscription SET due = iif(parked IS NULL, ?1, NULL),
@@ -93,8 +106,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Noticed]).decode
 
 
-#: The messages of notices, as far as one command has decoded them.
-Decoded = dict[int, list[Noticed]]
+#: No row of a delivery has a higher number.
+_LAST = 2**63 - 1
 
 
 def store_notices(memory: Memory, command: MessagePost, ids: Sequence[str]) -> None:
@@ -124,13 +137,36 @@ def take(memory: Memory, command: DeliveryTake) -> Steps[list[Delivery]]:
     """Spread notices, then take what is due."""
     yield from _spread(memory, command)
     found: list[Delivery] = []
-    decoded: Decoded = {}
+    shared = _SharedMessages(memory.db)
     for row in fetch(memory.db, DELIVERY_DUE, (command.now, command.limit)):
-        delivery = _take_oldest(memory, row, command, decoded)
+        delivery = _take_oldest(memory, row, command, shared)
         if delivery is not None:
             found.append(delivery)
         yield None
     return found
+
+
+class _SharedMessages:
+    """The messages of notices, decoded once a take."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+        self._decoded: dict[int, list[Noticed]] = {}
+        self._joined: dict[tuple[int, ...], Sequence[Noticed]] = {}
+
+    def of(self, notices: tuple[int, ...]) -> Sequence[Noticed]:
+        """Return the messages of notices in order."""
+        if notices not in self._joined:
+            parts = [self._of_one(notice) for notice in notices]
+            whole = [message for part in parts for message in part]
+            self._joined[notices] = parts[0] if len(parts) == 1 else whole
+        return self._joined[notices]
+
+    def _of_one(self, notice: int) -> list[Noticed]:
+        if notice not in self._decoded:
+            (text,) = fetch(self._db, NOTICE_MESSAGES_OF, (notice,))[0]
+            self._decoded[notice] = _decode(text)
+        return self._decoded[notice]
 
 
 def _spread(memory: Memory, command: DeliveryTake) -> Steps[None]:
@@ -158,51 +194,77 @@ def _spread(memory: Memory, command: DeliveryTake) -> Steps[None]:
 
 
 def _take_oldest(
-    memory: Memory, row: Row, command: DeliveryTake, decoded: Decoded
+    memory: Memory, row: Row, command: DeliveryTake, shared: _SharedMessages
 ) -> Delivery | None:
-    subscription, expires = row[0], row[-1]
-    rows = fetch(memory.db, DELIVERY_OLDEST, (subscription,))
+    subscription, confirmed, expires = row[0], row[8], row[-1]
+    if command.confirmed_only and not confirmed:
+        ended = _end(memory, subscription, _LAST, SPREAD)
+        memory.db.execute(
+            SUBSCRIPTION_DUE,
+            (command.now if ended == SPREAD else None, subscription),
+        )
+        return None
+    rows = _next(memory.db, subscription)
     if not rows or expires <= command.now:
         memory.db.execute(SUBSCRIPTION_DUE, (None, subscription))
         return None
     memory.db.execute(SUBSCRIPTION_LEASE, (command.now + command.lease, subscription))
-    number, position, attempt, notice = rows[0]
-    if notice not in decoded:
-        (text,) = fetch(memory.db, NOTICE_MESSAGES_OF, (notice,))[0]
-        decoded[notice] = _decode(text)
+    places = ",".join(f"{number}.{count}" for number, count, *_ in rows)
     return Delivery(
-        str(number),
+        f"{subscription}:{places}",
         read_subscription(row, command.now),
-        decoded[notice],
-        position,
-        attempt,
+        shared.of(tuple(row[2] for row in rows)),
+        *rows[0][4:],
     )
+
+
+def _next(db: apsw.Connection, subscription: int) -> list[Row]:
+    """Return the oldest rows of a subscription, as many as make one delivery."""
+    found: list[Row] = []
+    messages = size = 0
+    for row in fetch(db, DELIVERY_OLDEST, (subscription, DELIVERY_MESSAGES)):
+        messages, size = messages + row[1], size + row[3]
+        if found and (messages > DELIVERY_MESSAGES or size > DELIVERY_BYTES):
+            break
+        found.append(row)
+    return found
 
 
 @writes(DeliverySettle)
 def settle(memory: Memory, command: DeliverySettle) -> None:
-    """Change or remove the row."""
-    # SQLite compares the text as a number; one that is malformed matches no row.
-    rows = fetch(memory.db, DELIVERY_FIND, (command.key,))
-    if not rows:
-        return
-    number, notice, subscription, count = rows[0]
+    """Delete the rows that are done, and record the position in the next one."""
+    text, _, places = command.key.partition(":")
+    subscription, left, done, current = int(text), command.position, 0, 0
+    for place in places.split(","):
+        number, count = map(int, place.split("."))
+        if left < count:
+            current = number
+            break
+        left, done = left - count, number
+    ended = _end(memory, subscription, done, DELIVERY_MESSAGES) if done else 0
     due = command.due
-    if command.position < count:
-        progress = (command.position, command.attempt, number)
-        memory.db.execute(DELIVERY_UPDATE, progress)
+    if current:
+        progress = (left, command.attempt, current, subscription)
+        if not fetch(memory.db, DELIVERY_PROGRESS, progress):
+            return  # it got further already, or is gone
+    elif not ended:
+        return
     else:
-        _finish(memory, number, notice)
         more = fetch(memory.db, DELIVERY_ANY, (subscription,))
         due = 0.0 if more else None
     memory.db.execute(SUBSCRIPTION_DUE, (due, subscription))
     memory.noticed = memory.noticed or due is not None
 
 
-def _finish(memory: Memory, number: int, notice: int) -> None:
-    memory.db.execute(DELIVERY_DELETE, (number,))
-    memory.db.execute(NOTICE_CLOSE, (notice,))
-    memory.db.execute(NOTICE_TIDY, (notice,))
+def _end(memory: Memory, subscription: int, last: int, limit: int) -> int:
+    """End deliveries of a subscription up to a row; return how many."""
+    bindings = (subscription, last, limit)
+    notices = fetch(memory.db, DELIVERY_END, bindings)
+    for notice in notices:
+        memory.db.execute(NOTICE_END, notice)
+        if not memory.db.changes():
+            memory.db.execute(NOTICE_CLOSE, notice)
+    return len(notices)
 
 
 @reads(DeliveryDue)
@@ -226,13 +288,11 @@ def sweep(memory: Memory, now: float, limit: int) -> int:
     if row is None:
         return 0
     subscription, space, queue, expires = row
-    rows = fetch(memory.db, DELIVERY_OF, (subscription, limit))
-    for number, notice in rows:
-        _finish(memory, number, notice)
-    if len(rows) == limit:
+    ended = _end(memory, subscription, _LAST, limit)
+    if ended == limit:
         return limit
     memory.db.execute(SUBSCRIPTION_DELETE, (subscription,))
     memory.listeners.pop((space, queue), None)
     if expires > 0:  # one that was deleted is not counted any more
         memory.use(space, subscriptions=-1)
-    return len(rows) + 1
+    return ended + 1

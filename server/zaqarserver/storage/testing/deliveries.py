@@ -9,6 +9,7 @@ import pytest
 from zaqarserver.storage.base import Capability, NewMessage, Storage
 from zaqarserver.storage.commands import MessagePost
 from zaqarserver.storage.subscriptions import (
+    DELIVERY_MESSAGES,
     NOTICE_MESSAGES,
     Delivery,
     DeliveryDue,
@@ -107,19 +108,67 @@ class DeliveryContract(Suite):
         assert await storage.do(DeliveryDue(NOW)) is None
         assert await take(storage, now=NOW + LEASE) == []
 
-    async def test_a_subscriber_gets_posts_in_order_one_at_a_time(
+    async def test_a_subscriber_gets_posts_in_order_one_delivery_at_a_time(
         self, storage: Storage
     ) -> None:
         await subscribe(storage)
-        for number in range(5):
-            await post(storage, b"%d" % number)
-        seen = []
-        for _ in range(5):
-            (delivery,) = await take(storage)
+        expected = [b"%d" % number for number in range(DELIVERY_MESSAGES + 5)]
+        for body in expected:
+            await post(storage, body)
+        seen: list[bytes] = []
+        while taken := await take(storage):
+            (delivery,) = taken
             assert await take(storage) == []
+            assert len(delivery.messages) <= DELIVERY_MESSAGES
             seen += bodies(delivery)
             await done(storage, delivery)
-        assert seen == [b"0", b"1", b"2", b"3", b"4"]
+        assert seen == expected
+
+    async def test_posts_of_one_message_are_delivered_together(
+        self, storage: Storage
+    ) -> None:
+        await subscribe(storage)
+        for number in range(3):
+            await post(storage, b"%d" % number)
+        (delivery,) = await take(storage)
+        assert bodies(delivery) == [b"0", b"1", b"2"]
+
+    async def test_progress_in_a_delivery_of_several_posts_is_kept(
+        self, storage: Storage
+    ) -> None:
+        await subscribe(storage)
+        await post(storage, b"1")
+        await post(storage, b"2", b"3")
+        (delivery,) = await take(storage)
+        for position, left in ((0, 3), (1, 2), (2, 1)):
+            for _ in range(2):
+                await storage.do(
+                    DeliverySettle(delivery.key, position=position, attempt=1, due=NOW)
+                )
+            (again,) = await take(storage)
+            assert bodies(again)[again.position :] == [b"1", b"2", b"3"][3 - left :]
+            assert again.attempt == 1
+        late = DeliverySettle(delivery.key, position=1, attempt=0, due=NOW)
+        await storage.do(late)
+        assert await take(storage) == []
+        await done(storage, delivery)
+        assert await storage.do(DeliveryDue(NOW)) is None
+        await post(storage, b"4")
+        await storage.do(late)
+        (last,) = await take(storage)
+        assert bodies(last) == [b"4"]
+
+    async def test_what_is_for_a_subscription_that_agrees_no_more_is_dropped(
+        self, storage: Storage
+    ) -> None:
+        made = await subscribe(storage, confirmed=True)
+        await post(storage, b"1")
+        (delivery,) = await take(storage, confirmed=True)
+        await storage.do(DeliverySettle(delivery.key, position=0, attempt=1, due=NOW))
+        change = SubscriptionChange(confirmed=False)
+        await storage.do(SubscriptionUpdate(PROJECT, QUEUE, made.id, change, NOW))
+        assert await take(storage, confirmed=True) == []
+        assert await storage.do(DeliveryDue(NOW)) is None
         assert await take(storage) == []
 
     async def test_a_retry_waits_for_its_time_and_goes_on_where_it_was(
@@ -295,7 +344,7 @@ class DeliveryContract(Suite):
             parts = {one.messages[0].id: one.messages for one in taken}
             for delivery in taken:
                 assert len(delivery.messages) <= NOTICE_MESSAGES
-                assert delivery.messages is parts[delivery.messages[0].id]
+                assert delivery.messages == parts[delivery.messages[0].id]
                 seen[delivery.subscription.id] += bodies(delivery)
                 await done(storage, delivery)
         assert list(seen.values()) == [[*expected, b"last"]] * 3

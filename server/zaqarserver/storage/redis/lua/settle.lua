@@ -1,12 +1,17 @@
 -- Records how far a delivery got.
 -- script: once
 -- with: promise, endings, deliveries
--- ARGV: subscription id, number, (none), position, attempt, when to go on
--- Returns nothing if the delivery has ended, else when the next one is due, or an empty text.
+-- ARGV: subscription id, number of the notice, (none), position in it, attempt, when to go on
+-- Returns nothing if the delivery has ended, or got further already, else when the next one is due, or an empty text.
 local id, number, position = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
 local state = call('HGET', STATE, id)
 state = state and unpacked(state)
-if not state or state[D_NUMBER] ~= number then return false end
+if not state or state[D_NUMBER] > number then return false end
+if state[D_NUMBER] < number then
+  state = { number, 0, 0, (struct.unpack('>I4', call('HGET', NOTICES, number))) }
+  call('ZADD', BUSY, number - 1, id)
+end
+if position < state[D_POSITION] then return false end
 if position < state[D_COUNT] then
   state[D_POSITION], state[D_ATTEMPT] = position, tonumber(ARGV[5])
   call('ZREM', DUE, id)
@@ -17,8 +22,8 @@ else
   call('ZREM', BUSY, id)
   call('ZREM', DUE, id)
   call('ZADD', IDLE, number, id)
-  dispose()
 end
+dispose()
 -- Of a queue that is sealed nothing is given out.
 local due = call('HEXISTS', KEYS[1], 'seal') == 0 and next_delivery() or nil
 raise_promise(SUB, 'due', due)

@@ -1,37 +1,60 @@
 -- Gives out deliveries that are due.
 -- script: once, unconfirmed
 -- with: promise, endings, deliveries
--- ARGV: now, (none), (none), at most how many, seconds of the lease, 1 for confirmed ones only
+-- ARGV: now, (none), (none), at most how many, seconds of the lease, 1 for confirmed ones only,
+--   messages and about how many bytes of a delivery
 -- Returns the deliveries (subscription id, packed subscription, number, position, attempt, which
 -- of the notices), the notices, and when the next one is due, or an empty text.
 local now, room, lease, confirmed = tonumber(ARGV[1]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
+local most, most_bytes = tonumber(ARGV[7]), tonumber(ARGV[8])
 call('HDEL', STATE, '') -- a removal, of nothing: deliveries end when memory is full, too
 if call('HEXISTS', KEYS[1], 'seal') == 1 then
   raise_promise(SUB, 'due')
   return { {}, {}, '' }
 end
 local newest, taken, looked = tonumber(call('HGET', SUB, 'newest') or 0), {}, 0
-local frames, places = {}, {}
+local frames, places, read = {}, {}, {}
+
+local function frame_of(number)
+  read[number] = read[number] or call('HGET', NOTICES, number)
+  return read[number]
+end
+
+local function count_of(number)
+  return (struct.unpack('>I4', frame_of(number)))
+end
 
 -- Returns where a notice is in the answer: once for all deliveries of it.
 local function place(number)
   if not places[number] then
-    frames[#frames + 1] = call('HGET', NOTICES, number)
+    frames[#frames + 1] = frame_of(number)
     places[number] = #frames
   end
   return places[number]
 end
 
+-- Returns where the notice of a number is, and those that follow it in the same delivery.
+local function batch(number)
+  local found, messages, bytes = { place(number) }, count_of(number), #frame_of(number)
+  while number < newest do
+    number = number + 1
+    messages, bytes = messages + count_of(number), bytes + #frame_of(number)
+    if messages > most or bytes > most_bytes then break end
+    found[#found + 1] = place(number)
+  end
+  return found
+end
+
 local function begin(id)
   local number = tonumber(call('ZSCORE', IDLE, id)) + 1
-  return { number, 0, 0, (struct.unpack('>I4', frames[place(number)])) }
+  return { number, 0, 0, count_of(number) }
 end
 
 local function give(id)
   looked = looked + 1
   local raw, state = call('HGET', RECORDS, id), call('HGET', STATE, id)
   local record = unpacked(raw)
-  if record[S_EXPIRES] <= now or (confirmed and not record[S_CONFIRMED] and not state) then
+  if record[S_EXPIRES] <= now or (confirmed and not record[S_CONFIRMED]) then
     catch_up(id)
     return
   end
@@ -44,7 +67,7 @@ local function give(id)
     call('HSET', STATE, id, pack(state))
   end
   call('ZADD', DUE, now + lease, id)
-  taken[#taken + 1] = { id, raw, state[D_NUMBER], state[D_POSITION], state[D_ATTEMPT], place(state[D_NUMBER]) }
+  taken[#taken + 1] = { id, raw, state[D_NUMBER], state[D_POSITION], state[D_ATTEMPT], batch(state[D_NUMBER]) }
 end
 
 -- Those that were tried before have waited longest; then come those that are the most notices behind.
