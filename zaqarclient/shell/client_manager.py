@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import warnings
 from functools import cached_property
@@ -119,9 +120,8 @@ class ClientManager:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
-        self._frames: list[tuple[str, str, float]] = []
-        self._session: Any = None
-        self._connection: PlainConnection | None = None
+        self._answers: list[tuple[str, str, float]] = []
+        self._opened = contextlib.ExitStack()
 
     @property
     def configured(self) -> bool:
@@ -143,33 +143,36 @@ class ClientManager:
             zaqarclient.errors.ZaqarError: The options do not fit together.
             zaqarclient.shell.credentials.UnknownOption: No plugin has one of them.
         """
-        from zaqarclient.queues.v2 import client  # noqa: PLC0415 - only when needed
-
-        url, auth = self._options.signed_url, self._cached_auth
-        if url:
-            return cli.signed_client(url, self.session, self._conf({}))
+        auth = self._cached_auth
         if auth is None:
             return self._plain
         token = auth.current()
-        connection = self._connect(token.verify, token.cert)
-        conf = self._conf({"backend": auth})
-        return client.Client(token.endpoint, 2, conf, connection)
+        session = self._connect(token.verify, token.cert)
+        return self._client(token.endpoint, {"backend": auth}, session)
 
     @cached_property
     def _plain(self) -> Client:
         """The client without a token cache."""
-        from zaqarclient.queues.v2 import client  # noqa: PLC0415 - only when needed
-
         settings = self._settings
         auth_opts: dict[str, Any] = {"options": settings.options}
         endpoint = settings.endpoint
         if settings.auth is None:
             auth_opts["backend"] = "noauth"
             endpoint = endpoint or DEFAULT_ENDPOINT
-        return client.Client(endpoint, 2, self._conf(auth_opts), self.session)
+        return self._client(endpoint, auth_opts, self.session)
 
-    def _conf(self, auth_opts: dict[str, Any]) -> dict[str, Any]:
-        return {"auth_opts": auth_opts, "on_answer": self._frames.append}
+    def _client(
+        self, endpoint: str | None, auth_opts: dict[str, Any], session: Any
+    ) -> Client:
+        from zaqarclient.queues.v2 import client  # noqa: PLC0415 - only when needed
+
+        conf = {"auth_opts": auth_opts, "on_answer": self._answers.append}
+        if self._options.signed_url:
+            made = cli.signed_client(self._options.signed_url, session, conf)
+        else:
+            made = client.Client(endpoint, 2, conf, session)
+        self._opened.callback(made.close)
+        return made
 
     @cached_property
     def _cached_auth(self) -> CachedTokenAuth | None:
@@ -220,7 +223,7 @@ class ClientManager:
         from keystoneauth1 import session  # noqa: PLC0415 - only when needed
 
         _silence_warnings(settings.verify)
-        self._session = session.Session(
+        made = session.Session(
             auth=settings.auth,
             verify=settings.verify,
             cert=settings.cert,
@@ -228,7 +231,8 @@ class ClientManager:
             app_version=__version__,
             collect_timing=self._options.timing,
         )
-        return self._session
+        self._opened.callback(made.session.close)
+        return made
 
     def _connect(
         self, verify: bool | str, cert: str | tuple[str, str] | None
@@ -236,30 +240,20 @@ class ClientManager:
         from zaqarclient.shell.connection import PlainConnection  # noqa: PLC0415 - only when needed
 
         _silence_warnings(verify)
-        self._connection = PlainConnection(verify, cert)
-        return self._connection
+        connection = PlainConnection(self._answers.append, verify, cert)
+        self._opened.callback(connection.close)
+        return connection
 
     def timings(self) -> list[tuple[str, str, float]]:
         """Return method (or action), URL and seconds of each request so far."""
-        found: list[tuple[str, str, float]] = []
-        if self._session is not None:
-            found += (
-                (timing.method, timing.url, timing.elapsed.total_seconds())
-                for timing in self._session.get_timings()
-            )
-        if self._connection is not None:
-            found += self._connection.timings
-        return found + self._frames
+        session: Any = self.__dict__.get("session")
+        timed = session.get_timings() if hasattr(session, "get_timings") else []
+        asked = [(one.method, one.url, one.elapsed.total_seconds()) for one in timed]
+        return asked + self._answers
 
     def close(self) -> None:
         """Close the connections, if any were opened."""
-        for name in ("messaging", "_plain"):
-            if name in self.__dict__:
-                getattr(self, name).close()
-        if self._connection is not None:
-            self._connection.close()
-        if self._session is not None:
-            self._session.session.close()
+        self._opened.close()
 
     @cached_property
     def _settings(self) -> ConnectionSettings:

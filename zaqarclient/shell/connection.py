@@ -16,7 +16,7 @@ from zaqarclient.common import http
 from zaqarclient.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 LOG = logging.getLogger("zaqarclient.cli")
 
@@ -28,21 +28,24 @@ class PlainConnection(base.Connection):
     """Sends requests as they are.
 
     Args:
+        on_answer: Called with method, URL and seconds of each request.
         verify: Whether, or against which CA file, certificates are checked.
         cert: The client certificate, as a file or as files of it and its key.
 
     Attributes:
         verify: The same.
         cert: The same.
-        timings: Method, URL and seconds of each request.
     """
 
     def __init__(
-        self, verify: bool | str = True, cert: str | tuple[str, str] | None = None
+        self,
+        on_answer: Callable[[tuple[str, str, float]], object],
+        verify: bool | str = True,
+        cert: str | tuple[str, str] | None = None,
     ) -> None:
         self.verify = verify
         self.cert = cert
-        self.timings: list[tuple[str, str, float]] = []
+        self._on_answer = on_answer
         self._client = http.Client()
 
     def request(self, method: str, *, url: str, **kwargs: Any) -> http.Reply:
@@ -67,7 +70,7 @@ class PlainConnection(base.Connection):
         reply = self._client.request(method, url, **sent)
         shown = " ".join(f"{name}: {value}" for name, value in reply.headers.items())
         LOG.debug("RESP: [%s] %s\nRESP BODY: %s", reply.status_code, shown, reply.text)
-        self.timings.append((method, url, reply.elapsed.total_seconds()))
+        self._on_answer((method, url, reply.elapsed.total_seconds()))
         return reply
 
 
