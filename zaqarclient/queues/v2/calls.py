@@ -124,14 +124,6 @@ def document_of(response: Response, shape: Any) -> Any:
     return None if shape is None else document
 
 
-def next_link(page: Mapping[str, Any]) -> str | None:
-    """Return the link of a page to the next one, None if there is none."""
-    for link in page.get("links") or ():
-        if link.get("rel") == "next":
-            return str(link["href"])
-    return None
-
-
 def claim_id_of(href: str) -> str | None:
     """Return the claim that a message's link names, None if it names none."""
     found = parse_qs(urlsplit(href).query).get("claim_id")
@@ -265,27 +257,6 @@ def signed_url_create(
         project_id=project_id,
     )
     return created
-
-
-def queue_is_listed(calls: Calls, name: str, key: str = "queues") -> bool:
-    """Return whether a queue was created, by looking through the list.
-
-    Args:
-        calls: The calls.
-        name: The queue.
-        key: The member of a page that has the queues.
-    """
-    seen: set[str] = set()
-    page = calls("queue_list", name=name)
-    while page.get(key):
-        if any(queue["name"] == name for queue in page[key]):
-            return True
-        link = next_link(page)
-        if link is None or link in seen:
-            return False
-        seen.add(link)
-        page = calls.follow(link) or {}
-    return False
 
 
 def replace_metadata(calls: Calls, name: str, metadata: Mapping[str, Any]) -> Document:

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from zaqarclient.queues.v2 import calls
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -85,9 +83,13 @@ class Listing(Generic[T]):
     @property
     def next_marker(self) -> str | None:
         """The marker of the page after the current one, None at the end."""
-        link = calls.next_link({"links": self._links})
+        link = self._next_link()
         markers = parse_qs(urlsplit(link or "").query).get("marker")
         return markers[-1] if markers else None
+
+    def _next_link(self) -> str | None:
+        links = (link["href"] for link in self._links if link.get("rel") == "next")
+        return next(links, None)
 
     def _take(self, page: Mapping[str, Any] | Sequence[Any] | None) -> None:
         if page is None:
@@ -99,7 +101,7 @@ class Listing(Generic[T]):
             self._items, self._links = deque(page), []
 
     def _read_next_page(self) -> None:
-        link = calls.next_link({"links": self._links})
+        link = self._next_link()
         if link is None or link in self._followed:
             return
         self._followed.add(link)

@@ -113,7 +113,9 @@ class QueueOrTopic:
         It takes one request where the service filters by name, else one a
         page.
         """
-        return calls.queue_is_listed(self._calls, str(self._name), f"{self.kind}s")
+        client, name = self.client, str(self._name)
+        of_kind = client.iter_topics if self.kind == "topic" else client.iter_queues
+        return any(one.name == name for one in of_kind(name=name))
 
     def ensure_exists(self, force_create: bool = False) -> None:
         """Create it if it does not exist.
