@@ -53,7 +53,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rate: float = 0.0
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Response(msgspec.Struct, frozen=True):
     """The outcome of a request.
 
     Attributes:
@@ -97,7 +97,7 @@ class Clients:
         method: str,
         path: str,
         document: Any = None,
-    ) -> Answer:
+    ) -> Response:
         """Send a request to one of the endpoints; a failure is an answer, too."""
         url = random.choice(self._plan.endpoints) + path  # noqa: S311 - spreads load
         body = None if document is None else msgspec.json.encode(document)
@@ -107,13 +107,13 @@ class Clients:
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError):
             self.statuses[0] += 1
-            return Answer(0)
+            return Response(0)
         self.statuses[status] += 1
         try:
-            return Answer(status, msgspec.json.decode(text) if text else None)
+            return Response(status, msgspec.json.decode(text) if text else None)
         except msgspec.DecodeError:
             # Not an answer of the service, but of a proxy, say. Its status counts.
-            return Answer(status)
+            return Response(status)
 
     @contextlib.asynccontextmanager
     async def _session(self) -> Any:
