@@ -66,10 +66,10 @@ class SignedClient(Client):
         self._signed = signed
 
     def _get_transport(self, request: Request) -> base.Transport:
-        return _Explaining(super()._get_transport(request), self._signed)
+        return _ExplainingTransport(super()._get_transport(request), self._signed)
 
 
-class _Explaining(base.Transport):
+class _ExplainingTransport(base.Transport):
     """Sends what a signed URL covers, and explains why it is refused."""
 
     def __init__(self, inner: base.Transport, signed: SignedURL) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,21 @@ def docstrings() -> Iterator[tuple[str, str]]:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 where = f"{path.relative_to(PACKAGE)}:{node.lineno} {node.name}"
                 yield where, ast.get_docstring(node) or ""
+
+
+#: Names that callers of earlier versions know in several modules.
+KNOWN_TWICE = {"Client", "ConnectionFailed", "TimedOut"}
+
+
+def test_a_class_name_of_the_package_has_one_meaning() -> None:
+    names = Counter(
+        node.name
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if "tests" not in path.parts[len(PACKAGE.parts) :]
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert {name for name, count in names.items() if count > 1} == KNOWN_TWICE
 
 
 def test_docstrings_of_functions_begin_with_a_plain_verb_or_noun() -> None:

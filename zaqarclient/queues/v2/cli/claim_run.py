@@ -69,7 +69,7 @@ class RunClaim(Command):
             if message is None:
                 break
             handled += 1
-            if not _Job(queue, claim, message, parsed_args).work():
+            if not _MessageRun(queue, claim, message, parsed_args).work():
                 failed += 1
                 self.exit_status = 1
                 if not parsed_args.keep_going:
@@ -77,7 +77,7 @@ class RunClaim(Command):
         self.hint(f"Messages handled: {handled}, failed: {failed}")
 
 
-class _Job:
+class _MessageRun:
     """A command at work on one message."""
 
     def __init__(

@@ -13,8 +13,8 @@ from zaqarclient.queues.v2.cli import bodies
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, one_of
 from zaqarclient.queues.v2.cli.base import Command, is_terminal
 from zaqarclient.queues.v2.cli.export_file import (
-    Header,
-    Messages,
+    ExportHeader,
+    MessageReader,
     Unfinished,
     end_line,
     header_line,
@@ -73,7 +73,7 @@ class ExportQueue(Command):
 
     def _write(self, queue: Queue, stream: BinaryIO, begun: Unfinished) -> int:
         if not begun.size:
-            stream.write(header_line(Header(queue.name, _own_metadata(queue))))
+            stream.write(header_line(ExportHeader(queue.name, _own_metadata(queue))))
         count = begun.messages
         total = queue.stats["messages"]["total"] + count
         progress = Progress(self.app.stderr, total)
@@ -132,7 +132,7 @@ class ImportQueue(Command):
             if is_terminal(self.app.stdin):
                 self.usage_error("the standard input is a terminal: give a file")
             count = self._import(
-                queue, self.app.stdin.buffer, parsed_args, _State(None)
+                queue, self.app.stdin.buffer, parsed_args, _ImportState(None)
             )
         else:
             path = Path(parsed_args.file)
@@ -146,8 +146,8 @@ class ImportQueue(Command):
         self.hint(f"{count} messages posted to {queue.name}")
 
     @staticmethod
-    def _state(export: Path, parsed_args: argparse.Namespace) -> _State:
-        state = _State(
+    def _state(export: Path, parsed_args: argparse.Namespace) -> _ImportState:
+        state = _ImportState(
             export.with_name(f".{export.name}.import-{parsed_args.queue_name}")
         )
         if parsed_args.restart:
@@ -165,10 +165,10 @@ class ImportQueue(Command):
         queue: Queue,
         stream: BinaryIO,
         parsed_args: argparse.Namespace,
-        state: _State,
+        state: _ImportState,
     ) -> int:
         header = read_header(stream.readline())
-        messages = Messages(stream)
+        messages = MessageReader(stream)
         if not parsed_args.no_metadata and not state.begun:
             _create(queue, header)
         state.settle(queue, messages)
@@ -181,7 +181,11 @@ class ImportQueue(Command):
         return messages.count
 
     def _post(
-        self, queue: Queue, messages: Messages, state: _State, size: int | None
+        self,
+        queue: Queue,
+        messages: MessageReader,
+        state: _ImportState,
+        size: int | None,
     ) -> None:
         progress = Progress(self.app.stderr, size)
         posted, done = messages.count, 0
@@ -198,7 +202,7 @@ class ImportQueue(Command):
             progress.close()
 
 
-class _State:
+class _ImportState:
     """How far an import came.
 
     Args:
@@ -219,7 +223,7 @@ class _State:
             self.posted, self._posting = kept["posted"], kept["posting"]
             self.begun = True
 
-    def settle(self, queue: Queue, messages: Messages) -> None:
+    def settle(self, queue: Queue, messages: MessageReader) -> None:
         """Skip the messages that the earlier import posted.
 
         What it was posting when it was interrupted may have arrived: then the last
@@ -282,14 +286,14 @@ def _own_metadata(queue: Queue) -> dict[str, Any]:
     }
 
 
-def _create(queue: Queue, header: Header) -> None:
+def _create(queue: Queue, header: ExportHeader) -> None:
     queue.ensure_exists(force_create=True)
     if header.metadata:
         current = queue.metadata(force_reload=True)
         queue.metadata(new_meta={**current, **header.metadata})
 
 
-def _as_new(messages: Messages) -> Iterator[dict[str, Any]]:
+def _as_new(messages: MessageReader) -> Iterator[dict[str, Any]]:
     """Yield messages for posting, with the ttl that they have left."""
     for message in messages:
         left = int(message.get("ttl", 0)) - int(message.get("age", 0))

@@ -18,7 +18,7 @@ from zaqarclient.queues.v2.cli.output import CommandError
 FORMAT: Final = 1
 
 
-class Header(NamedTuple):
+class ExportHeader(NamedTuple):
     """The content of the first line.
 
     Attributes:
@@ -35,7 +35,7 @@ def line(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode() + b"\n"
 
 
-def header_line(header: Header) -> bytes:
+def header_line(header: ExportHeader) -> bytes:
     """Return the first line."""
     return line({"zaqar_export": FORMAT, **header._asdict()})
 
@@ -45,7 +45,7 @@ def end_line(messages: int) -> bytes:
     return line({"end": True, "messages": messages})
 
 
-def read_header(text: bytes) -> Header:
+def read_header(text: bytes) -> ExportHeader:
     """Read the first line.
 
     Raises:
@@ -60,10 +60,10 @@ def read_header(text: bytes) -> Header:
     metadata = document.get("metadata")
     if not isinstance(metadata, dict):
         raise CommandError("line 1: metadata must be an object")
-    return Header(str(document.get("queue", "")), metadata)
+    return ExportHeader(str(document.get("queue", "")), metadata)
 
 
-class Messages:
+class MessageReader:
     """The messages of an export, read line by line.
 
     Attributes:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from zaqarclient.queues.v2.cli.claim_run import _Job
+from zaqarclient.queues.v2.cli.claim_run import _MessageRun
 from zaqarclient.queues.v2.cli.output import CommandError
 from zaqarclient.transport.errors import ResourceNotFound
 
@@ -30,11 +30,11 @@ class Claim:
         self._renew()
 
 
-def job(claim: Claim, body: Any, ttl: float, *command: str) -> _Job:
+def job(claim: Claim, body: Any, ttl: float, *command: str) -> _MessageRun:
     message: Any = SimpleNamespace(id="m", body=body)
     queue: Any = SimpleNamespace(name="q")
     arguments = argparse.Namespace(command=list(command), ttl=ttl, grace=60)
-    return _Job(queue, claim, message, arguments)  # type: ignore[arg-type]
+    return _MessageRun(queue, claim, message, arguments)  # type: ignore[arg-type]
 
 
 @pytest.fixture
