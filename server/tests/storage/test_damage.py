@@ -22,8 +22,8 @@ from zaqarserver.storage.commands import (
     VolumeGet,
 )
 from zaqarserver.storage.sqlite import SQLiteStorage
+from zaqarserver.storage.sqlite.database import VERSION, prepare_schema
 from zaqarserver.storage.sqlite.files import PAGE
-from zaqarserver.storage.sqlite.schema import VERSION, prepare_schema
 from zaqarserver.storage.testing.life import sweep_all
 from zaqarserver.storage.testing.suite import (
     NOW,

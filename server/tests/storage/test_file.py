@@ -13,7 +13,7 @@ import pytest
 from zaqarserver.errors import SettingsError, StoreRefused, Unavailable
 from zaqarserver.storage.base import Capability, Durability
 from zaqarserver.storage.sqlite import SQLiteStorage
-from zaqarserver.storage.sqlite.schema import (
+from zaqarserver.storage.sqlite.database import (
     APPLICATION_ID,
     VERSION,
     check_library,

@@ -16,7 +16,7 @@ from zaqarserver.storage.accounts import (
 )
 from zaqarserver.storage.commands import MessagePop, QueueCount, QueueDelete, QueueList
 from zaqarserver.storage.sqlite import SQLiteStorage
-from zaqarserver.storage.sqlite.schema import VERSION, prepare_schema
+from zaqarserver.storage.sqlite.database import VERSION, prepare_schema
 from zaqarserver.storage.subscriptions import SubscriptionList
 from zaqarserver.storage.testing.life import sweep_all
 from zaqarserver.storage.testing.suite import NOW, bodies, everything

@@ -16,7 +16,7 @@ from zaqarserver.storage.accounts import (
     Usage,
     UsageGet,
 )
-from zaqarserver.storage.sqlite.connection import Row, fetch
+from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.memory import Memory
 

@@ -17,7 +17,7 @@ import apsw
 import msgspec
 
 from zaqarserver.storage.records import Message, Metadata
-from zaqarserver.storage.sqlite.connection import Row, fetch
+from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.ids import ById, decode_seq, encode_id
 from zaqarserver.storage.sqlite.memory import Memory, QueueRow
 

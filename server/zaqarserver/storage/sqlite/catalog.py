@@ -34,7 +34,7 @@ from zaqarserver.storage.catalog import (
     PoolList,
     PoolPut,
 )
-from zaqarserver.storage.sqlite.connection import Row, fetch
+from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.memory import Memory, QueueKey
 

@@ -38,7 +38,7 @@ from zaqarserver.storage.sqlite.backlogs import (
     find_due,
     read_message,
 )
-from zaqarserver.storage.sqlite.connection import Row, fetch
+from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import ById, encode_id
 from zaqarserver.storage.sqlite.memory import Memory, QueueRow

@@ -27,9 +27,8 @@ import apsw
 import apsw.sqlite_extra
 
 from zaqarserver.errors import SettingsError, StoreRefused
-from zaqarserver.storage.sqlite.connection import fetch, is_damage
+from zaqarserver.storage.sqlite.database import APPLICATION_ID, fetch, is_damage
 from zaqarserver.storage.sqlite.files import PAGE, FileLock, beside
-from zaqarserver.storage.sqlite.schema import APPLICATION_ID
 
 _log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ import apsw
 import msgspec
 
 from zaqarserver.storage.commands import MessagePost
-from zaqarserver.storage.sqlite.connection import Row, fetch
+from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.sqlite.subscriptions import (

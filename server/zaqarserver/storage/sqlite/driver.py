@@ -25,7 +25,7 @@ from zaqarserver.storage.sqlite import (
     seals,
     subscriptions,
 )
-from zaqarserver.storage.sqlite.connection import failure
+from zaqarserver.storage.sqlite.database import failure
 from zaqarserver.storage.sqlite.engine import PERFORMERS, Engine
 from zaqarserver.storage.sqlite.files import SQLiteLocation, parse_location
 from zaqarserver.storage.subscriptions import Posted, ignore

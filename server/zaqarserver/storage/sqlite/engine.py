@@ -18,7 +18,12 @@ from zaqarserver.errors import StoreRefused, Unavailable
 from zaqarserver.storage.commands import Command, QueueCommand
 from zaqarserver.storage.performing import CommandTable
 from zaqarserver.storage.sqlite import damage
-from zaqarserver.storage.sqlite.connection import is_damage
+from zaqarserver.storage.sqlite.database import (
+    END_OF_LAST_RUN,
+    check_library,
+    is_damage,
+    prepare_schema,
+)
 from zaqarserver.storage.sqlite.files import (
     LOG_LIMIT,
     LOG_MAXIMUM,
@@ -31,11 +36,6 @@ from zaqarserver.storage.sqlite.files import (
     prepare_file,
 )
 from zaqarserver.storage.sqlite.memory import Memory, QueueRow
-from zaqarserver.storage.sqlite.schema import (
-    END_OF_LAST_RUN,
-    check_library,
-    prepare_schema,
-)
 from zaqarserver.storage.sqlite.writer import GroupCommit, Steps
 from zaqarserver.storage.subscriptions import Posted
 

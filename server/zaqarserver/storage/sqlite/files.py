@@ -24,7 +24,7 @@ import apsw
 import msgspec
 
 from zaqarserver.errors import SettingsError, StoreRefused, Unavailable
-from zaqarserver.storage.sqlite.connection import fetch
+from zaqarserver.storage.sqlite.database import fetch
 
 _log = logging.getLogger(__name__)
 

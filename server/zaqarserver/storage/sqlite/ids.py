@@ -27,7 +27,7 @@ from typing import Any
 
 import apsw
 
-from zaqarserver.storage.sqlite.connection import Row, fetch
+from zaqarserver.storage.sqlite.database import Row, fetch
 
 _ID = re.compile(r"[0-9a-f]{30}", re.ASCII)
 _MASK = 2**64 - 1

@@ -19,7 +19,7 @@ from zaqarserver.storage.sqlite import deliveries
 from zaqarserver.storage.sqlite.accounts import expired_grant, sweep_grants
 from zaqarserver.storage.sqlite.backlogs import find_due
 from zaqarserver.storage.sqlite.claims import CLAIM_DELETE, settle
-from zaqarserver.storage.sqlite.connection import fetch
+from zaqarserver.storage.sqlite.database import fetch
 from zaqarserver.storage.sqlite.engine import Engine
 from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.sqlite.messages import MESSAGE_DELETE

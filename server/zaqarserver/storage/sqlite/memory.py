@@ -26,7 +26,7 @@ from zaqarserver.errors import QueueMoving
 from zaqarserver.storage.accounts import Usage
 from zaqarserver.storage.moving import SealKind
 from zaqarserver.storage.records import Metadata
-from zaqarserver.storage.sqlite.connection import fetch
+from zaqarserver.storage.sqlite.database import fetch
 from zaqarserver.storage.sqlite.ids import RESERVED_TICKS, Sequence
 from zaqarserver.storage.subscriptions import Posted
 
@@ -193,6 +193,9 @@ class Memory:
         self._queues_read: LRU[tuple[str, str], QueueRow | None] = LRU(REMEMBERED)
         self.queues = Layered(self._queues_read)
         self.due: Layered[int, float] = Layered(LRU(REMEMBERED))
+        self._layers: list[Layered[Any, Any]] = [
+            one for one in vars(self).values() if isinstance(one, Layered)
+        ]
         self.listeners: LRU[tuple[str, str], Listeners] = LRU(REMEMBERED)
         self._floors: LRU[int, int] = LRU(REMEMBERED)
         self._counts: dict[int, tuple[int, int, int]] = {}
@@ -225,7 +228,7 @@ class Memory:
 
     def commit(self) -> None:
         """Let readers see what the transaction changed."""
-        for layered in self._layers():
+        for layered in self._layers:
             layered.commit()
 
     def roll_back(self) -> None:
@@ -234,23 +237,13 @@ class Memory:
         Numbers that were given out are not given out again: the next transaction
         reserves more.
         """
-        for layered in self._layers():
+        for layered in self._layers:
             layered.pending.clear()
         self._counts.clear()
         self._floors.clear()
         self.listeners.clear()
         self.take_posts()
         self.sequence.reserved = 0
-
-    def _layers(self) -> tuple[Layered[Any, Any], ...]:
-        return (
-            self.usage,
-            self.revoked,
-            self.seals,
-            self.opened,
-            self.queues,
-            self.due,
-        )
 
     def take_posts(self) -> tuple[list[Posted], bool]:
         """Return what to call back with after the commit, once."""

@@ -32,7 +32,7 @@ from zaqarserver.storage.sqlite.claims import (
     settled,
     take_free,
 )
-from zaqarserver.storage.sqlite.connection import Row, fetch
+from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.deliveries import store_notices
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import ById, decode_seq, encode_id

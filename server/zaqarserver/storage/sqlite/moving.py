@@ -29,7 +29,7 @@ from zaqarserver.storage.sqlite.backlogs import (
     delete_queue,
     hand_over,
 )
-from zaqarserver.storage.sqlite.connection import fetch
+from zaqarserver.storage.sqlite.database import fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import ById, decode_secret, decode_seq
 from zaqarserver.storage.sqlite.memory import Memory, QueueKey, Sealed

@@ -34,7 +34,7 @@ from zaqarserver.storage.sqlite.backlogs import (
     replace_queue,
 )
 from zaqarserver.storage.sqlite.claims import settled
-from zaqarserver.storage.sqlite.connection import Snapshot, fetch
+from zaqarserver.storage.sqlite.database import Snapshot, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import encode_id
 from zaqarserver.storage.sqlite.memory import Memory, QueueRow

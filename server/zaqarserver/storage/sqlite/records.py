@@ -28,7 +28,7 @@ from zaqarserver.storage.moving import (
     SubscriptionRecord,
 )
 from zaqarserver.storage.sqlite.backlogs import CLAIMED, DELAYED, FREE, STATES
-from zaqarserver.storage.sqlite.connection import Row, fetch
+from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import ById, decode_secret, encode_id
 from zaqarserver.storage.sqlite.memory import Memory, QueueKey, load_queue

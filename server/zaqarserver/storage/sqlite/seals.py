@@ -5,7 +5,7 @@ from __future__ import annotations
 import apsw
 
 from zaqarserver.storage.moving import Seal, SealKind, SealList
-from zaqarserver.storage.sqlite.connection import fetch
+from zaqarserver.storage.sqlite.database import fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads
 from zaqarserver.storage.sqlite.memory import Memory, QueueKey, Sealed
 

@@ -9,7 +9,7 @@ import msgspec
 
 from zaqarserver.errors import SubscriptionExists, SubscriptionNotFound
 from zaqarserver.storage.sqlite.backlogs import create_queue
-from zaqarserver.storage.sqlite.connection import Row, fetch
+from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import ById, decode_seq, encode_id
 from zaqarserver.storage.sqlite.memory import Listeners, Memory

@@ -39,7 +39,7 @@ from zaqarserver.errors import (
     Unavailable,
     ZaqarServerError,
 )
-from zaqarserver.storage.sqlite.connection import failure, is_full, is_store_failure
+from zaqarserver.storage.sqlite.database import failure, is_full, is_store_failure
 from zaqarserver.storage.sqlite.files import Files
 from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.subscriptions import Posted, ignore
