@@ -22,7 +22,7 @@ from zaqarserver.identity.policy import RulePolicy
 from zaqarserver.operations.context import Server
 from zaqarserver.operations.limits import quotas_of
 from zaqarserver.operations.settings import Settings
-from zaqarserver.operations.signing import Signer
+from zaqarserver.operations.signed_urls import Signer
 from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.sqlite import SQLiteStorage
 

@@ -17,7 +17,7 @@ from zaqarserver.common import log
 from zaqarserver.errors import SettingsError, StartupError
 from zaqarserver.process import listening
 from zaqarserver.process.app import Application, load_driver, load_storage
-from zaqarserver.process.reloading import Reload
+from zaqarserver.process.serving import Reload
 from zaqarserver.process.workers import Supervisor
 
 _DESCRIPTION = """\

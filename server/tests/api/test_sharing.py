@@ -3,7 +3,7 @@
 import datetime as dt
 
 import pytest
-from zaqarserver.operations.signing import compute
+from zaqarserver.operations.signed_urls import compute
 
 Q = "/v2/queues/orders"
 OPTIONS = "[signed_url]\nsecret_key = s3cret\n"

@@ -17,7 +17,7 @@ from zaqarserver.identity.policy import RulePolicy
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.operations.context import Server
 from zaqarserver.operations.limits import quotas_of
-from zaqarserver.operations.signing import Signer
+from zaqarserver.operations.signed_urls import Signer
 from zaqarserver.process.app import load_driver
 from zaqarserver.spaces import project_of
 from zaqarserver.stages.pipeline import load_pipeline

@@ -6,7 +6,7 @@ import pytest
 from zaqarserver.errors import Forbidden
 from zaqarserver.identity.auth import Identity
 from zaqarserver.operations import OPERATIONS
-from zaqarserver.operations.signing import Signer
+from zaqarserver.operations.signed_urls import Signer
 from zaqarserver.storage.accounts import UsageGet
 
 from .bench import Bench

@@ -4,7 +4,7 @@ import datetime as dt
 import json
 
 import pytest
-from zaqarserver.operations.signing import compute
+from zaqarserver.operations.signed_urls import compute
 
 from .service import BAD_REQUEST, CLIENT, CONFLICT, NOT_FOUND, OK
 

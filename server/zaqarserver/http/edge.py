@@ -33,8 +33,7 @@ from zaqarserver.identity.auth import (
 from zaqarserver.operations import BoundOperation, Reply, admit, bind, run
 from zaqarserver.operations.context import Context, Server
 from zaqarserver.operations.fields import check_name
-from zaqarserver.operations.sharing import is_open
-from zaqarserver.operations.signing import Signature
+from zaqarserver.operations.signed_urls import Signature, is_open
 
 #: Bytes of the query that the head of an answer shows at most.
 MAX_SHOWN_QUERY = 1024

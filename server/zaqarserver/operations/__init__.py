@@ -24,7 +24,7 @@ from zaqarserver.operations import (
     quotas,
     rest,
     service,
-    sharing,
+    signed_urls,
     subscriptions,
 )
 from zaqarserver.operations.context import Context
@@ -42,7 +42,7 @@ __all__ = ["OPERATIONS", "Body", "BoundOperation", "Operation", "Reply", "bind"]
 __all__ += ["admit", "run"]
 
 OPERATIONS: tuple[Operation, ...] = (
-    *rows_of(service, quotas, queues, sharing, messages, claims, subscriptions),
+    *rows_of(service, quotas, queues, signed_urls, messages, claims, subscriptions),
     *(topic_row(row) for row in rows_of(queues, messages, subscriptions)),
     *rows_of(pools, flavors),
 )

@@ -14,7 +14,6 @@ from zaqarserver.common.tasks import Turns
 from zaqarserver.errors import BadRequest
 from zaqarserver.operations.limits import Quotas
 from zaqarserver.operations.settings import Settings
-from zaqarserver.operations.signing import Signer
 from zaqarserver.stages.pipeline import Pipeline
 from zaqarserver.storage.base import Storage
 from zaqarserver.storage.commands import Command
@@ -24,6 +23,7 @@ from zaqarserver.storage.subscriptions import Subscription, ignore
 if TYPE_CHECKING:
     from zaqarserver.identity.policy import RulePolicy
     from zaqarserver.identity.trusts import KeystoneTrusts
+    from zaqarserver.operations.signed_urls import Signer
     from zaqarserver.storage.pooled.drains import Drains
     from zaqarserver.storage.pooled.pools import Pools
     from zaqarserver.websocket.connection import ConnectionListener
@@ -84,9 +84,9 @@ class Server(msgspec.Struct, frozen=True):
         settings: The settings.
         storage: The open store.
         policy: The policy rules.
+        signer: Makes and checks signatures of pre-signed URLs.
         events: Called on changes of subscriptions.
         stages: The pipeline of stages.
-        signer: Makes and checks signatures of pre-signed URLs.
         quotas: The quotas and rates of projects.
         pools: The pools of a server with pooling, else ``None``.
         drains: The drains of pools, else ``None``.
@@ -99,9 +99,9 @@ class Server(msgspec.Struct, frozen=True):
     settings: Settings
     storage: Storage
     policy: RulePolicy
+    signer: Signer
     events: SubscriptionEvents = SubscriptionEvents()
     stages: Pipeline = Pipeline()
-    signer: Signer = Signer("")
     quotas: Quotas = msgspec.field(default_factory=Quotas)
     pools: Pools | None = None
     drains: Drains | None = None

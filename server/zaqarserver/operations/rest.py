@@ -20,12 +20,12 @@ from zaqarserver.operations import (
     metadata,
     queues,
     service,
-    sharing,
+    signed_urls,
     subscriptions,
 )
 from zaqarserver.operations.context import Context
 from zaqarserver.operations.row import Reply, frame_answer, rest_answer
-from zaqarserver.operations.signing import written
+from zaqarserver.operations.signed_urls import written
 from zaqarserver.spaces import path_of
 from zaqarserver.storage.accounts import Grant
 from zaqarserver.storage.base import Claim, Message, Metadata, QueueStats
@@ -372,7 +372,7 @@ def _lists(
 
 
 _lists(subscriptions.subscription_list, "subscriptions", _subscription)
-_lists(sharing.signed_url_list, "signed_urls", _grant)
+_lists(signed_urls.signed_url_list, "signed_urls", _grant)
 
 
 # -- service ----------------------------------------------------------------

@@ -31,7 +31,7 @@ from zaqarserver.notify.websocket import Hub
 from zaqarserver.notify.worker import Notifier
 from zaqarserver.operations.context import NoTrusts, Server, SubscriptionEvents
 from zaqarserver.operations.limits import quotas_of
-from zaqarserver.operations.signing import Signer
+from zaqarserver.operations.signed_urls import Signer
 from zaqarserver.process import listening, serving
 from zaqarserver.process.timekeeping import Timekeeper
 from zaqarserver.spaces import project_of
@@ -242,9 +242,9 @@ class Application:
             settings,
             self.storage,
             self.policy,
+            self._signer,
             events,
             self._stages,
-            self._signer,
             quotas_of(self._conf),
             pools=pooled.pools if pooled else None,
             drains=pooled.drains if pooled else None,

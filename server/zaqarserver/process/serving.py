@@ -10,16 +10,20 @@ import logging
 import resource
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import uvicorn
 from oslo_config import cfg
 
+from zaqarserver import config
+from zaqarserver.common import log
 from zaqarserver.common.budget import Budget
+from zaqarserver.errors import SettingsError
 from zaqarserver.http import RestEdge
 from zaqarserver.http.connection import HttpConnection
 from zaqarserver.http.service import Service
+from zaqarserver.identity.policy import RulePolicy
 from zaqarserver.process.listening import Inherited, refuse_new_peers
 from zaqarserver.websocket import FrameEdge
 from zaqarserver.websocket.protocol import bounded_websocket, drop_unfinished
@@ -263,3 +267,54 @@ async def serve(
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+# -- SIGHUP --------------------------------------------------------------------
+
+
+class Reload:
+    """Reads the configuration again, applies what it can, and logs the rest.
+
+    Args:
+        conf: The settings that the server was started with.
+        arguments: The command line that names them.
+        policy: The policy rules.
+    """
+
+    def __init__(
+        self, conf: cfg.ConfigOpts, arguments: Sequence[str], policy: RulePolicy
+    ) -> None:
+        self._conf = conf
+        self._arguments = arguments
+        self._policy = policy
+        self._debug = conf.debug
+
+    def __call__(self) -> None:
+        """Reload; if a file is invalid, the previous settings stay in force."""
+        LOG.info("SIGHUP: reading the policy and the settings again")
+        self._policy.reload()
+        try:
+            found = config.load(self._arguments)
+        except SettingsError as error:
+            LOG.error("the settings stay as they were: %s", error)  # noqa: TRY400 - the text says all
+            return
+        if found.debug != self._debug:
+            self._debug = found.debug
+            LOG.info("debug = %s", found.debug)
+            log.set_level(debug=found.debug)
+        waiting = sorted(self._changed(found))
+        if waiting:
+            LOG.warning("needs a restart: %s", ", ".join(waiting))
+        LOG.info("SIGHUP: done")
+
+    def _changed(self, found: cfg.ConfigOpts) -> Iterator[str]:
+        """Yield the names of changed settings that need a restart."""
+        for group, options in config.GROUPS.items():
+            for option in options:
+                name = option.dest
+                now, then = (
+                    conf[name] if group == "DEFAULT" else conf[group][name]
+                    for conf in (found, self._conf)
+                )
+                if now != then and name != "debug":
+                    yield f"[{group}] {option.name}"

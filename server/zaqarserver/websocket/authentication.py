@@ -19,8 +19,7 @@ from zaqarserver.identity.auth import Authenticator, Headers, Identity
 from zaqarserver.operations import BoundOperation
 from zaqarserver.operations.context import Server
 from zaqarserver.operations.fields import Fields
-from zaqarserver.operations.sharing import is_open
-from zaqarserver.operations.signing import Signature
+from zaqarserver.operations.signed_urls import Signature, is_open
 from zaqarserver.websocket.connection import EXPIRED, WebSocketConnection
 from zaqarserver.websocket.frames import FrameError, Request
 
