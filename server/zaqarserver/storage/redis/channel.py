@@ -25,7 +25,6 @@ import hiredis
 import msgspec
 
 from zaqarserver.errors import Unavailable
-from zaqarserver.storage.records import NewMessage
 from zaqarserver.storage.redis.client import RedisClient
 from zaqarserver.storage.redis.connection import RedisConnection, Unanswered, Unsent
 from zaqarserver.storage.redis.location import Address
@@ -77,45 +76,6 @@ def _part(frame: bytes, at: int) -> tuple[bytes, int]:
     (length,) = _LENGTH.unpack_from(frame, at)
     begin = at + _LENGTH.size
     return frame[begin : begin + length], begin + length
-
-
-class PublishedPost:
-    """A post on its way to the channel.
-
-    Attributes:
-        packed: What it is published with.
-    """
-
-    def __init__(self, channel: Channel, number: int, keys: QueueKeys) -> None:
-        self._channel = channel
-        self._number = number
-        self._keys = keys
-        self.packed = _encode((channel.uid, number, keys.space, keys.queue))
-
-    async def finish(
-        self,
-        messages: Sequence[NewMessage],
-        ids: Sequence[str],
-        volatile: Sequence[bytes],
-        now: float,
-    ) -> None:
-        """Wait for the echo; deliver the post on this server if there is none.
-
-        Args:
-            messages: What was posted.
-            ids: Their ids.
-            volatile: The subscriptions that it is for.
-            now: The time of the post.
-        """
-        if await self._channel.echo(self._number):
-            return
-        noticed = [
-            Noticed(id_, new.body, new.ttl, new.delay, now + new.ttl)
-            for id_, new in zip(ids, messages, strict=True)
-        ]
-        to = [one.decode() for one in volatile]
-        posted = Posted(self._keys.space, self._keys.queue, noticed, to)
-        self._channel.deliver(self._number, posted)
 
 
 class Channel:
@@ -256,10 +216,11 @@ class Channel:
 
     # -- receiving ----------------------------------------------------------
 
-    def new_post(self, keys: QueueKeys) -> PublishedPost:
-        """Return what a post to a queue is published with."""
+    def announce(self, keys: QueueKeys) -> tuple[int, bytes]:
+        """Return the number of a new post to a queue, and the head to publish."""
         self._number += 1
-        return PublishedPost(self, self._number, keys)
+        head = _encode((self.uid, self._number, keys.space, keys.queue))
+        return self._number, head
 
     def _receive(self, frame: bytes) -> None:
         if frame.startswith(_BEAT):

@@ -23,7 +23,7 @@ from zaqarserver.storage.redis.connection import Word
 from zaqarserver.storage.redis.names import encode_id, is_id, new_revision
 from zaqarserver.storage.redis.store import Store, performs
 from zaqarserver.storage.redis.usage import Held
-from zaqarserver.storage.subscriptions import NOTICE_MESSAGES
+from zaqarserver.storage.subscriptions import NOTICE_MESSAGES, Noticed, Posted
 
 #: How many messages are packed between two turns of the event loop.
 POST_STEP = 500
@@ -131,14 +131,8 @@ async def post(store: Store, command: MessagePost) -> list[str]:
     messages, now = command.messages, command.now
     keys = store.keys(command)
     secrets = [store.numbers.secret() for _ in messages]
-    args: list[Word] = []
-    for number, (new, secret) in enumerate(zip(messages, secrets, strict=True), 1):
-        if number % POST_STEP == 0:
-            await asyncio.sleep(0)
-        visible = now + new.delay if new.delay > 0 else 0
-        packed = _pack(new, command.client_id, now)
-        args += (secret, now + new.ttl, visible, packed, new.body)
-    published = store.channel.new_post(keys)
+    args = await _arguments(command, secrets)
+    published, head = store.channel.announce(keys)
     reply = _PostReply(
         *await store.run_prepared(
             "post",
@@ -148,7 +142,7 @@ async def post(store: Store, command: MessagePost) -> list[str]:
             store.numbers.take(now, len(messages)),
             new_revision(),
             store.keyspace.channel,
-            published.packed,
+            head,
             NOTICE_MESSAGES,
             *args,
         )
@@ -159,9 +153,30 @@ async def post(store: Store, command: MessagePost) -> list[str]:
     ids = [encode_id(first + at, secret) for at, secret in enumerate(secrets)]
     if reply.lasting:
         store.on_due()
-    if reply.volatile:
-        await published.finish(messages, ids, reply.volatile, now)
+    if reply.volatile and not await store.channel.echo(published):
+        noticed = [
+            Noticed(id_, new.body, new.ttl, new.delay, now + new.ttl)
+            for id_, new in zip(ids, messages, strict=True)
+        ]
+        to = [one.decode() for one in reply.volatile]
+        posted = Posted(command.space, command.queue, noticed, to)
+        store.channel.deliver(published, posted)
     return ids
+
+
+async def _arguments(command: MessagePost, secrets: Sequence[str]) -> list[Word]:
+    """Return the arguments of ``lua/post.lua`` for each message."""
+    now = command.now
+    args: list[Word] = []
+    for number, (new, secret) in enumerate(
+        zip(command.messages, secrets, strict=True), 1
+    ):
+        if number % POST_STEP == 0:
+            await asyncio.sleep(0)
+        visible = now + new.delay if new.delay > 0 else 0
+        packed = _pack(new, command.client_id, now)
+        args += (secret, now + new.ttl, visible, packed, new.body)
+    return args
 
 
 @performs(MessageList)
