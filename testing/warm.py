@@ -19,6 +19,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from multiprocessing import forkserver
 from pathlib import Path
@@ -142,6 +143,8 @@ def _run(arguments: list[str], log: str, variables: Mapping[str, str]) -> None:
     os.environ.update(variables)
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
+        # The module was imported before the copy was made; runpy warns of that.
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module="runpy")
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
     else:
         sys.argv = arguments

@@ -107,7 +107,7 @@ def ask(installed_stage, server_factory, monkeypatch):
     paths = [str(installed_stage), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     pipeline = "message_pipeline = json_schema,redact,encryption"
-    server = server_factory(options=f"[storage]\n{pipeline}\n")
+    server = server_factory(options=f"[storage]\n{pipeline}\n", is_cold=True)
 
     def request(method, path, document=None):
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
