@@ -7,9 +7,7 @@ Tasks that outlive the request are not bound by it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
-from collections.abc import Iterator
 from contextvars import Context, ContextVar, copy_context
 
 #: Seconds that one request waits for the stores in total; an answer then takes at
@@ -18,31 +16,31 @@ ANSWER_SECONDS = 4.0
 
 
 class _Limit:
-    """A time limit.
+    """A time limit; in force inside ``with``.
 
     Attributes:
         ends: When it ends, on the clock of the event loop.
     """
 
-    __slots__ = ("ends",)
+    __slots__ = ("_before", "ends")
 
     def __init__(self, ends: float) -> None:
         self.ends = ends
+
+    def __enter__(self) -> None:
+        self._before = _limit.set(self)
+
+    def __exit__(self, *_error: object) -> None:
+        self.ends = math.inf  # tasks started inside may continue
+        _limit.reset(self._before)
 
 
 _limit: ContextVar[_Limit | None] = ContextVar("limit", default=None)
 
 
-@contextlib.contextmanager
-def within(seconds: float) -> Iterator[None]:
+def within(seconds: float) -> _Limit:
     """Limit the waits inside, unless an earlier limit applies already."""
-    limit = _Limit(min(asyncio.get_running_loop().time() + seconds, ends()))
-    token = _limit.set(limit)
-    try:
-        yield
-    finally:
-        limit.ends = math.inf  # tasks started inside may continue
-        _limit.reset(token)
+    return _Limit(min(asyncio.get_running_loop().time() + seconds, ends()))
 
 
 def ends() -> float:

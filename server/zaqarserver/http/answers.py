@@ -55,15 +55,9 @@ class Answer(msgspec.Struct, gc=False):
 
         Args:
             last: Whether the connection ends behind the answer.
-
-        Raises:
-            ValueError: A header has control characters.
         """
         lines = [_first_lines(self.status, int(wall()))]
-        for name, value in self.headers.items():
-            if not value.isprintable() and _UNSAFE.search(value):
-                raise ValueError(f"the header {name} of an answer is unsafe")
-            lines.append(f"{name}: {value}\r\n")
+        lines += [f"{name}: {value}\r\n" for name, value in self.headers.items()]
         lines.append("Connection: close\r\n\r\n" if last else "\r\n")
         return "".join(lines).encode("latin-1")
 
@@ -78,10 +72,16 @@ def _first_lines(status: int, now: int) -> str:
 
 
 def answer_of(reply: Reply, request_id: str) -> Answer:
-    """Return the answer that a reply makes; only 204 has no body."""
+    """Return the answer that a reply makes; only 204 has no body.
+
+    Raises:
+        ValueError: A header has control characters.
+    """
     headers = {"x-openstack-request-id": request_id}
     if reply.headers is not None:
         for name, value in reply.headers.items():
+            if not value.isprintable() and _UNSAFE.search(value):
+                raise ValueError(f"the header {name} of an answer is unsafe")
             headers[name.lower()] = value
     if reply.status == 204:
         return Answer(204, headers)

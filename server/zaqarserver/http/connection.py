@@ -191,7 +191,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _parse(self) -> None:
         steps = 0
-        while self._inbox and self._may_read():
+        while self._inbox.size and self._may_read():
             steps += 1
             if steps > _MAX_STEPS:
                 self._loop.call_soon(self._parse)
@@ -204,7 +204,7 @@ class HttpConnection(asyncio.Protocol):
             except Refusal as refusal:
                 self.refuse(refusal)
         if self.phase is not Phase.GONE:
-            self._read(on=not self._inbox)
+            self._read(on=not self._inbox.size)
             self._keep()
 
     def _may_read(self) -> bool:
@@ -222,7 +222,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _keep(self) -> None:
         """Count what is kept of requests."""
-        kept = len(self._inbox) + self._sent_part
+        kept = self._inbox.size + self._sent_part
         if self.phase in (Phase.BODY, Phase.ANSWER):
             kept += self._body_bytes
         if kept != self._kept:
@@ -231,7 +231,7 @@ class HttpConnection(asyncio.Protocol):
 
     def read_on(self) -> None:
         """Take more of the body, now that there is room for it."""
-        if self._inbox:
+        if self._inbox.size:
             self._parse()
 
     # -- the parser's side ------------------------------------------------------
@@ -242,19 +242,17 @@ class HttpConnection(asyncio.Protocol):
         Raises:
             Refusal: Its body cannot be read.
         """
-        service, body = self._service, framing(head)
+        service = self._service
+        request = HttpRequest(self, head)
+        body = framing(head, request.headers)
         if body.has_body and service.budget.is_full:
             raise Refusal(503, "The server has too much to do now.", BUSY)
-        self._body_bytes = 0
-        self._request = HttpRequest(
-            self,
-            head,
-            keep_alive=keep_alive and head.version != "1.0",
-            expects=body.expects,
-        )
+        request.keep_alive = keep_alive and head.version != "1.0"
+        request.expects = body.expects
+        self._request, self._body_bytes = request, 0
         self.phase = Phase.BODY  # within the time of the head
-        task = self._loop.create_task(self._serve(self._request))
-        service.tasks.add(task)
+        request.task = self._loop.create_task(self._serve(request))
+        service.tasks.add(request.task)
         return body.length
 
     def on_body(self, part: bytes) -> None:
@@ -317,7 +315,7 @@ class HttpConnection(asyncio.Protocol):
         finally:
             request.close()
             # Not by a callback of the task, which would cost a turn of the loop.
-            self._service.tasks.discard(asyncio.current_task())
+            self._service.tasks.discard(request.task)
 
     def _answer(self, request: HttpRequest, answer: Answer) -> None:
         """Send the answer, and go on with the next request."""
@@ -333,7 +331,7 @@ class HttpConnection(asyncio.Protocol):
             not request.keep_alive
             or request.expects
             or self._service.draining
-            or (self._is_half and not self._inbox)
+            or (self._is_half and not self._inbox.size)
         )
         head, body = answer.head(last=last), answer.body
         request.is_answered = True

@@ -185,7 +185,6 @@ class RestEdge:
             None,
             identity.token,
             route.topics,
-            self._clock.ahead(),
         )
 
     async def _run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from typing import Protocol
 
 import httptools
@@ -39,30 +40,28 @@ class Framing(msgspec.Struct, frozen=True, gc=False):
 _NO_BODY = Framing()
 
 
-def framing(head: Head) -> Framing:
-    """Return how the body comes.
+def framing(head: Head, headers: Mapping[bytes, bytes]) -> Framing:
+    """Return how the body of a request arrives.
+
+    Args:
+        head: The head of the request.
+        headers: Its headers by name.
 
     Raises:
         Refusal: Two readers of this head could disagree about it.
     """
     if head.version not in _VERSIONS:
         raise Refusal(400, "The version of HTTP must be 1.1 or 1.0.")
-    codings: list[bytes] = []
-    length = 0
-    expects = False
-    for name, value in head.headers:
-        if name == b"content-length":
-            length = int(value)
-        elif name == b"transfer-encoding":
-            codings.append(value.lower())
-        elif name == b"expect":
-            expects = value.lower() == b"100-continue"
-    if not codings and not length:
+    length = int(headers.get(b"content-length", 0))
+    if b"transfer-encoding" in headers:
+        codings = [value.lower() for value in head.values(b"transfer-encoding")]
+        if codings != [b"chunked"] or head.version == "1.0":
+            raise Refusal(
+                400, "Transfer-Encoding must be chunked, sent once, and with HTTP/1.1."
+            )
+    elif not length:
         return _NO_BODY
-    if codings and (codings != [b"chunked"] or head.version == "1.0"):
-        raise Refusal(
-            400, "Transfer-Encoding must be chunked, sent once, and with HTTP/1.1."
-        )
+    expects = headers.get(b"expect", b"").lower() == b"100-continue"
     return Framing(length, True, expects and head.version != "1.0")
 
 
@@ -87,42 +86,44 @@ class Inbox:
 
     The parser takes whole pieces. One that ends behind each empty line, or with
     the last byte of a body of known length, never reads into the next request.
+
+    Attributes:
+        size: How many they are.
     """
 
-    __slots__ = ("_at", "_data", "_tail")
+    __slots__ = ("_at", "_data", "size")
 
     def __init__(self) -> None:
         self.clear()
 
-    def __len__(self) -> int:
-        return len(self._data) - self._at
-
     def clear(self) -> None:
         """Forget all."""
-        self._data, self._at, self._tail = b"", 0, b""
+        self._data, self._at, self.size = b"", 0, 0
 
     def add(self, data: bytes) -> None:
-        """Put more behind what is there."""
-        self._data, self._at = self._data[self._at :] + data, 0
+        """Append what arrived."""
+        # An empty line may have begun in the three bytes before.
+        old = max(self._at - 3, 0)
+        self._data = self._data[old:] + data
+        self._at -= old
+        self.size += len(data)
 
     def take(self, most: int) -> bytes:
         """Return at most so many bytes."""
-        piece = self._data[self._at : self._at + most]
+        data, at = self._data, self._at
+        piece = data[at : at + most]
         self._at += len(piece)
-        self._tail = (self._tail + piece[-3:])[-3:]
-        if self._at == len(self._data):
-            self._data, self._at = b"", 0
+        self.size -= len(piece)
+        if not self.size:
+            self._data = data[-3:]
+            self._at = len(self._data)
         return piece
 
     def take_line(self, most: int) -> bytes:
-        """Return what there is up to the next empty line, at most so many bytes."""
-        data, at = self._data, self._at
-        # The empty line may have begun in the piece before.
-        found = (self._tail + data[at : at + 3]).find(_END)
-        if found >= 0:
-            return self.take(min(most, found + 4 - len(self._tail)))
-        found = data.find(_END, at)
-        return self.take(min(most, found + 4 - at) if found >= 0 else most)
+        """Return the bytes up to the next empty line, at most so many."""
+        at = self._at
+        found = self._data.find(_END, max(at - 3, 0))
+        return self.take(most if found < 0 else min(most, found + 4 - at))
 
 
 class RequestParser:
@@ -173,7 +174,7 @@ class RequestParser:
         if self._body_left:
             return self.inbox.take(self._body_left)
         if self._is_in_body:
-            return self.inbox.take_line(len(self.inbox))
+            return self.inbox.take_line(self.inbox.size)
         piece = self.inbox.take_line(MAX_HEAD - self._head_bytes)
         self._head_bytes += len(piece)
         return piece
@@ -193,7 +194,7 @@ class RequestParser:
             raise Refusal(405, "This is no proxy.", {"Allow": "GET, OPTIONS"})
         if wants_websocket(head):
             check_handshake(head)
-            self._requests.on_websocket(head, self.inbox.take(len(self.inbox)))
+            self._requests.on_websocket(head, self.inbox.take(self.inbox.size))
             return
         # The parser takes what follows such a head for the other protocol. Without
         # the header that asks for it, it reads the body.

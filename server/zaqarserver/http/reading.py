@@ -130,13 +130,12 @@ class HttpRequest(RestRequest):
     Args:
         source: The connection.
         head: The head.
-        keep_alive: Whether the connection may stay open afterwards.
-        expects: Whether the peer holds the body back until it is asked for it.
 
     Attributes:
-        keep_alive: The same.
-        expects: The same, until the peer is asked or sends the body.
+        keep_alive: True if the connection may stay open afterwards.
+        expects: True while the peer holds the body back until it is asked for it.
         is_answered: Whether its answer was sent, or is not wanted any more.
+        task: What serves it.
 
     Raises:
         httptools.HttpParserInvalidURLError: The target is none.
@@ -144,12 +143,12 @@ class HttpRequest(RestRequest):
 
     __slots__ = (
         *("_body", "_is_whole", "_source", "_waiter", "_wanted"),
-        *("expects", "is_answered", "keep_alive"),
+        *("expects", "is_answered", "keep_alive", "task"),
     )
 
-    def __init__(
-        self, source: BodySource, head: Head, *, keep_alive: bool, expects: bool
-    ) -> None:
+    task: asyncio.Task[None]
+
+    def __init__(self, source: BodySource, head: Head) -> None:
         url = httptools.parse_url(head.target)
         path, query = url.path.decode("ascii"), url.query
         super().__init__(
@@ -158,8 +157,7 @@ class HttpRequest(RestRequest):
             query.decode() if query else "",
             head.headers,
         )
-        self.keep_alive = keep_alive
-        self.expects = expects
+        self.keep_alive = self.expects = False
         self.is_answered = False
         self._source = source
         self._body = bytearray()

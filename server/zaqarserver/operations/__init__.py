@@ -91,7 +91,9 @@ async def run(
         Unavailable: The store cannot serve now, or the answer exceeds free memory.
     """
     operation.checker.check(arguments)
-    await allocation.take(operation.answer_size(arguments))
+    size = operation.answer_size(arguments)
+    if size:
+        await allocation.take(size)
     # ``wait`` of the arguments extends the time limit of the answer.
     wait = getattr(arguments, "wait", None) or 0
     with deadline.within(deadline.ANSWER_SECONDS + wait):

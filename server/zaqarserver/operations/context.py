@@ -126,7 +126,6 @@ class Context(msgspec.Struct, frozen=True, gc=False):
         listener: The connection of the request, if it can be subscribed itself.
         token: The caller's token, or empty; a secret, see ``identity/auth.py``.
         topics: True if the operation is about topics, not queues.
-        ahead: Seconds that the system's time is ahead of the server's.
     """
 
     server: Server
@@ -139,7 +138,11 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     listener: ConnectionListener | None = None
     token: str = ""
     topics: bool = False
-    ahead: float = 0.0
+
+    @property
+    def ahead(self) -> float:
+        """Seconds that the system's time is ahead of the server's."""
+        return self.server.clock.ahead()
 
     @property
     def wall(self) -> float:
@@ -152,7 +155,8 @@ class Context(msgspec.Struct, frozen=True, gc=False):
         A difference of less than a second is ignored: times that are shown to the
         second must not vary from one answer to the next.
         """
-        return moment + self.ahead if abs(self.ahead) >= 1 else moment
+        ahead = self.ahead
+        return moment + ahead if abs(ahead) >= 1 else moment
 
     @property
     def space(self) -> str:

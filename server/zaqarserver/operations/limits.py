@@ -7,6 +7,7 @@ Sockets and the rate are counted here, so they apply to one server process.
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from collections import Counter
@@ -72,7 +73,7 @@ class Limits:
         min=0,
     )
 
-    @property
+    @functools.cached_property
     def limit_stock(self) -> bool:
         """True if any quota of stored data is set."""
         return any(getattr(self, kind) != UNLIMITED for kind in STOCK)

@@ -285,6 +285,7 @@ class BoundOperation:
         self._record: int = _RECORD_OVERHEAD + getattr(settings, row.record)
         # A claim is shown with all its messages.
         self._records = settings.max_messages_per_claim_or_pop * row.shows_claim
+        self._counts = [one for one in _COUNTS if one in row.fields.__struct_fields__]
         self.measured = "size" in row.fields.__struct_fields__
         self.sized = _sized_member(row.fields)
         self._most_messages = settings.max_messages_per_post
@@ -301,8 +302,8 @@ class BoundOperation:
     def answer_size(self, arguments: Any) -> int:
         """Return an upper bound of the bytes of records in the answer."""
         records = self._records
-        for name in _COUNTS:
-            count = getattr(arguments, name, None) or 0
+        for name in self._counts:
+            count = getattr(arguments, name) or 0
             records += count if isinstance(count, int) else len(count)
         return self._record * records
 

@@ -356,5 +356,4 @@ class FrameEdge:
             ConnectionListener(connection, binary=request.binary),
             identity.token,
             operation.row.topics,
-            self._clock.ahead(),
         )
