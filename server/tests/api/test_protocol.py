@@ -4,10 +4,12 @@ import gzip
 import json
 import re
 import uuid
+from unittest.mock import Mock
 
 import pytest
 from rest_callers import AsgiCaller, ConnectionCaller
 from zaqarserver.errors import Forbidden, Unavailable
+from zaqarserver.storage.commands import MessagePost, QueueList, VolumeGet
 from zaqarserver.storage.sqlite import SQLiteStorage
 
 Q = "/v2/queues/orders"
@@ -542,17 +544,30 @@ def test_health_counts_the_messages_of_the_store(make_api):
     assert answer.json["message_volume"] == {"free": 2, "claimed": 1, "total": 3}
 
 
-@pytest.mark.parametrize("step", ["ping", "message_post", "volume"])
+def fail_at(monkeypatch, command, error):
+    """Let the store fail at one kind of command."""
+    perform = SQLiteStorage.do
+
+    async def do(self, asked):
+        if isinstance(asked, command):
+            raise error
+        return await perform(self, asked)
+
+    monkeypatch.setattr(SQLiteStorage, "do", do)
+
+
+@pytest.mark.parametrize("step", ["ping", MessagePost, VolumeGet])
 def test_health_is_503_with_the_same_document_when_something_fails(
     make_api, monkeypatch, step
 ):
     api = make_api(admin_mode=True)
     well = api.get("/v2/health", headers={"X-Roles": "admin"}).json
 
-    async def fail(*_args, **_named):
-        raise Unavailable("the disk is full")
-
-    monkeypatch.setattr(SQLiteStorage, step, fail)
+    error = Unavailable("the disk is full")
+    if step == "ping":
+        monkeypatch.setattr(SQLiteStorage, "ping", Mock(side_effect=error))
+    else:
+        fail_at(monkeypatch, step, error)
     answer = api.get("/v2/health", headers={"X-Roles": "admin"})
     assert answer.status == 503
     assert answer.json.keys() == well.keys()
@@ -569,10 +584,7 @@ def test_a_policy_that_says_no_is_obeyed_before_the_body_is_read(api, monkeypatc
 
 
 def test_an_error_inside_says_nothing_but_a_request_id(api, monkeypatch, caplog):
-    async def broken(*args, **kwargs):
-        raise RuntimeError("secret detail")
-
-    monkeypatch.setattr(type(api.storage), "queue_list", broken)
+    fail_at(monkeypatch, QueueList, RuntimeError("secret detail"))
     answer = api.get("/v2/queues")
     assert_error(answer, 500)
     assert b"secret" not in answer.content
@@ -581,10 +593,7 @@ def test_an_error_inside_says_nothing_but_a_request_id(api, monkeypatch, caplog)
 
 
 def test_a_store_that_cannot_serve_is_503_with_retry_after(api, monkeypatch):
-    async def unavailable(*args, **kwargs):
-        raise Unavailable("disk is full", retry_after=3)
-
-    monkeypatch.setattr(type(api.storage), "message_post", unavailable)
+    fail_at(monkeypatch, MessagePost, Unavailable("disk is full", retry_after=3))
     answer = api.post(Q + "/messages", {"messages": [{"body": 1}]})
     assert_error(answer, 503)
     assert answer.headers["retry-after"] == "3"
