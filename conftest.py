@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -49,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("thorough"):
         from hypothesis import settings  # noqa: PLC0415 - half a second
 
-        settings.register_profile("thorough", max_examples=1000)
+        settings.register_profile("thorough", max_examples=1000, deadline=None)
         settings.load_profile("thorough")
 
 
@@ -62,6 +63,12 @@ def pytest_collection_modifyitems(
         left_out = [item for item in items if item.get_closest_marker("thorough")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+    if "hypothesis" in sys.modules:
+        from hypothesis import settings  # noqa: PLC0415 - half a second
+
+        # A shared machine is slow at times: no example has a time limit.
+        settings.register_profile("patient", settings.default, deadline=None)
+        settings.load_profile("patient")
     counts = Counter(item.path for item in items)
 
     def rank(item: pytest.Item) -> tuple[bool, int]:
