@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin
 
@@ -67,10 +68,13 @@ class PlainConnection(base.Connection):
 
     def _send(self, method: str, url: str, sent: Mapping[str, Any]) -> http.Reply:
         LOG.debug("REQ: %s", _as_curl(method, url, sent))
+        began = time.monotonic()
         reply = self._client.request(method, url, **sent)
-        shown = " ".join(f"{name}: {value}" for name, value in reply.headers.items())
-        LOG.debug("RESP: [%s] %s\nRESP BODY: %s", reply.status_code, shown, reply.text)
-        self._on_answer((method, url, reply.elapsed.total_seconds()))
+        self._on_answer((method, url, time.monotonic() - began))
+        if LOG.isEnabledFor(logging.DEBUG):
+            lines = (f"{name}: {value}" for name, value in reply.headers.items())
+            LOG.debug("RESP: [%s] %s", reply.status_code, " ".join(lines))
+            LOG.debug("RESP BODY: %s", reply.text)
         return reply
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from zaqarclient.shell.connection import PlainConnection
 from zaqarclient.tests.http_stub import Answer, HttpStub, Seen
 
 Run = Callable[..., Any]
@@ -31,6 +32,17 @@ def test_a_redirect_is_followed_with_the_same_method_and_body(
     words = ("--os-queues-endpoint", stub.url, "message", "post", "q", "1")
     assert run(*words, "-f", "value").out == "m\n"
     assert (stub.last.method, stub.last.body) == ("POST", {"messages": [{"body": 1}]})
+
+
+def test_each_request_is_timed(stub: HttpStub) -> None:
+    stub.default = Answer(200, {})
+    seen: list[tuple[str, str, float]] = []
+    connection = PlainConnection(seen.append)
+    connection.request("GET", url=f"{stub.url}/v2/ping", headers={})
+    connection.close()
+    ((method, url, seconds),) = seen
+    assert (method, url) == ("GET", f"{stub.url}/v2/ping")
+    assert 0 < seconds < 60
 
 
 def test_redirects_in_a_circle_end_in_an_error(run: Run, stub: HttpStub) -> None:
