@@ -13,9 +13,11 @@ import re
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parent.parent
 _PR_SET_CHILD_SUBREAPER = 36
@@ -35,28 +37,39 @@ def used() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def wait_for_orphans() -> None:
-    """Wait half a minute for processes that outlive pytest, which come to this one."""
-    end = time.monotonic() + 30
+def run(command: list[str], output: IO[str]) -> int:
+    """Run a command and all that it leaves behind; return its exit status.
+
+    Processes that outlive it come to this one, and are waited for half a minute.
+    """
+    child = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
+    end, status = 0.0, None
     with contextlib.suppress(ChildProcessError):
-        while time.monotonic() < end:
-            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+        while status is None or time.monotonic() < end:
+            # Orphans that end meanwhile must not stay: a test may look for them.
+            pid, found = os.waitpid(-1, os.WNOHANG)
+            if pid == child.pid:
+                status = os.waitstatus_to_exitcode(found)
+                end = time.monotonic() + 30
+            elif pid == 0:
                 time.sleep(0.05)
+    child.returncode = status
+    return status or 0
 
 
 def measure(directory: str) -> tuple[str, float, float]:
     """Run a directory; return how many passed, CPU seconds and seconds."""
     began, before = time.monotonic(), used()
-    command = [sys.executable, "-m", "pytest", "-q", "-n0", directory]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    seconds = time.monotonic() - began
-    wait_for_orphans()
-    found = re.search(r"(\d+) passed", done.stdout)
+    with tempfile.TemporaryFile("w+") as output:
+        command = [sys.executable, "-m", "pytest", "-q", "-n0", directory]
+        status = run(command, output)
+        seconds = time.monotonic() - began
+        output.seek(0)
+        text = output.read()
+    found = re.search(r"(\d+) passed", text)
     passed = found[1] if found else "0"
-    if done.returncode:
-        print(done.stdout[-3000:], file=sys.stderr)
+    if status:
+        print(text[-3000:], file=sys.stderr)
         passed += " (some failed)"
     return passed, used() - before, seconds
 
