@@ -22,11 +22,14 @@ help:  ## list these targets
 demo: venv  ## see it work: a server, the commands and the SDK, in half a minute
 	@$(BIN)/python demo/demo.py $(ARGS)
 
+# The checks need one core. The other compiles the tests meanwhile, once for all workers.
 test: venv venv-keystone  ## every check and every test; the last line is pytest's
-	@failed=; \
+	@$(BIN)/pytest --collect-only -qq >/dev/null 2>&1 & \
+	failed=; \
 	for check in lint types layers docs; do \
 	    $(MAKE) --no-print-directory $$check || failed="$$failed $$check"; \
 	done; \
+	wait; \
 	test -z "$$failed" || echo "== failed so far:$$failed (the tests follow)"; \
 	echo "== tests"; \
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS) && test -z "$$failed"
