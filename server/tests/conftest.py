@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -31,6 +32,17 @@ OTHER_CLIENT = "11111111-2222-3333-4444-555555555555"
 PROJECT = "4f2a"
 
 
+@functools.cache
+def _default_conf() -> cfg.ConfigOpts:
+    """Return the configuration of an empty file: tests share it, for speed."""
+    return config.load([])
+
+
+@functools.cache
+def _default_policy() -> RulePolicy:
+    return RulePolicy(_default_conf())
+
+
 class Api:
     """A server in this process; ``now`` is its clock."""
 
@@ -48,7 +60,7 @@ class Api:
         self.server = Server(
             settings,
             self.storage,
-            RulePolicy(conf),
+            _default_policy() if conf is _default_conf() else RulePolicy(conf),
             stages=stages,
             signer=Signer(conf.signed_url.secret_key),
             quotas=quotas_of(conf),
@@ -151,9 +163,11 @@ def make_api(tmp_path: Path, caller: type[RestCaller]) -> Iterator[Callable[...,
     made: list[Api] = []
 
     def make(options: str = "", **settings: Any) -> Api:
-        path = tmp_path / "zaqarserver.conf"
-        path.write_text(options)
-        conf = config.load(["--config-file", str(path)])
+        conf = _default_conf()
+        if options:
+            path = tmp_path / "zaqarserver.conf"
+            path.write_text(options)
+            conf = config.load(["--config-file", str(path)])
         api = Api(conf, Settings(**settings), caller)
         made.append(api)
         return api
@@ -166,7 +180,7 @@ def make_api(tmp_path: Path, caller: type[RestCaller]) -> Iterator[Callable[...,
 @pytest.fixture(scope="module")
 def module_api() -> Iterator[Api]:
     """An in-process server that a module's tests share."""
-    api = Api(config.load([]), Settings())
+    api = Api(_default_conf(), Settings())
     yield api
     api.close()
 

@@ -10,6 +10,8 @@ An edge calls :func:`admit`, reads the arguments, and calls :func:`run`.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 from zaqarserver.common import deadline
@@ -50,7 +52,8 @@ OPERATIONS: tuple[Operation, ...] = (
 _RENDERERS = (rest, frames)
 
 
-def bind(settings: Settings) -> dict[str, BoundOperation]:
+@functools.lru_cache(maxsize=2)
+def bind(settings: Settings) -> Mapping[str, BoundOperation]:
     """Return the operations that these settings allow, by name."""
     return {
         row.name: BoundOperation(row, settings)
