@@ -11,7 +11,7 @@ import msgspec
 
 from zaqarserver.errors import ClaimNotFound, Unavailable
 from zaqarserver.operations.context import Context
-from zaqarserver.operations.fields import Fields, QueueName, body, count, path
+from zaqarserver.operations.fields import QueueArgs, body, count, path
 from zaqarserver.operations.messages import is_delayed, queue_metadata, readable
 from zaqarserver.operations.metadata import dead_letter
 from zaqarserver.operations.row import CLAIM, CLAIMS, Body, operation
@@ -32,13 +32,11 @@ ClaimGrace = Annotated[
         help="Seconds that claimed messages outlive the claim.",
     ),
 ]
-ClaimId = Annotated[str, path(help="Id of the claim.")]
 
 
-class ClaimCreateArgs(Fields):
+class ClaimCreateArgs(QueueArgs):
     """A new claim."""
 
-    queue_name: QueueName
     ttl: ClaimTtl = msgspec.UNSET
     grace: ClaimGrace = msgspec.UNSET
     limit: Annotated[
@@ -90,15 +88,14 @@ def _readable(ctx: Context, queue: str, claim: Claim) -> Claim:
     return msgspec.structs.replace(claim, messages=readable(ctx, queue, claim.messages))
 
 
-class ClaimArgs(Fields):
+class ClaimArgs(QueueArgs):
     """One claim."""
 
-    queue_name: QueueName
-    claim_id: ClaimId
+    claim_id: Annotated[str, path(help="Id of the claim.")]
 
 
 @contextlib.contextmanager
-def _named(ctx: Context, args: ClaimArgs | ClaimUpdateArgs) -> Iterator[None]:
+def _named(ctx: Context, args: ClaimArgs) -> Iterator[None]:
     """Add the claim's id to the error if it does not exist."""
     try:
         yield
@@ -118,11 +115,9 @@ async def claim_get(ctx: Context, args: ClaimArgs) -> Claim:
     return _readable(ctx, args.queue_name, claim)
 
 
-class ClaimUpdateArgs(Fields):
+class ClaimUpdateArgs(ClaimArgs):
     """A renewal of a claim."""
 
-    queue_name: QueueName
-    claim_id: ClaimId
     ttl: ClaimTtl = msgspec.UNSET
     grace: ClaimGrace = msgspec.UNSET
 

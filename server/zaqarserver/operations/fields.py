@@ -123,6 +123,12 @@ class Fields(msgspec.Struct, kw_only=True):
     sent: Annotated[frozenset[str], Spec(part=RequestPart.EDGE)] = frozenset()
 
 
+class QueueArgs(Fields):
+    """One queue."""
+
+    queue_name: QueueName
+
+
 class Member(msgspec.Struct, frozen=True):
     """A field of a struct with its parts.
 

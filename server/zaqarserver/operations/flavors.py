@@ -40,10 +40,6 @@ if TYPE_CHECKING:
 _CREATE_TITLE = "Unable to create"
 _UPDATE_TITLE = "Unable to update flavor"
 
-FlavorName = Annotated[
-    str, path(name="flavor", help="Name of the flavor: 1 to 64 of A-Z a-z 0-9 _ - .")
-]
-
 
 class ShownFlavor(msgspec.Struct, frozen=True):
     """A flavor and the capabilities of its pools.
@@ -125,10 +121,18 @@ def _unknown(refusal: RequestError, reason: str) -> BadRequest:
     return BadRequest(f"{refusal.description}, error:{reason}", title=refusal.title)
 
 
-class FlavorCreateArgs(Fields):
+class FlavorArgs(Fields):
+    """One flavor."""
+
+    flavor_name: Annotated[
+        str,
+        path(name="flavor", help="Name of the flavor: 1 to 64 of A-Z a-z 0-9 _ - ."),
+    ]
+
+
+class FlavorCreateArgs(FlavorArgs):
     """A new flavor."""
 
-    flavor_name: FlavorName
     flavor: Annotated[
         Any, spread("pool_list: the names of its pools, at least one.")
     ] = msgspec.UNSET
@@ -154,12 +158,6 @@ async def flavor_create(ctx: Context, args: FlavorCreateArgs) -> None:
     await _put(ctx, name, names, refusal)
 
 
-class FlavorArgs(Fields):
-    """One flavor."""
-
-    flavor_name: FlavorName
-
-
 async def _found(ctx: Context, name: str) -> Flavor:
     flavor = await registry(ctx).catalog.do(FlavorGet(ctx.project, name))
     if flavor is None:
@@ -173,10 +171,9 @@ async def flavor_get(ctx: Context, args: FlavorArgs) -> ShownFlavor:
     return await _shown(ctx, await _found(ctx, args.flavor_name))
 
 
-class FlavorUpdateArgs(Fields):
+class FlavorUpdateArgs(FlavorArgs):
     """A change of a flavor."""
 
-    flavor_name: FlavorName
     changes: Annotated[Any, spread("pool_list: the names of its pools.")] = (
         msgspec.UNSET
     )

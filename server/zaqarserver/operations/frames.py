@@ -19,6 +19,7 @@ from zaqarserver.operations import (
     subscriptions,
 )
 from zaqarserver.operations.context import Context
+from zaqarserver.operations.fields import QueueArgs
 from zaqarserver.operations.row import Reply, frame_answer
 from zaqarserver.storage.base import Claim, Message, Metadata, QueueStats
 
@@ -97,9 +98,7 @@ def queue_update(ctx: Context, _args: Any, stored: Metadata) -> Reply:
 
 
 @frame_answer(queues.queue_get_stats)
-def queue_get_stats(
-    ctx: Context, _args: queues.QueueArgs, stats: QueueStats | None
-) -> Reply:
+def queue_get_stats(ctx: Context, _args: QueueArgs, stats: QueueStats | None) -> Reply:
     """The counts; 404 with zeros for a missing queue."""
     found = rest.stats_shown(ctx, stats, lambda id_: {"id": id_})
     return Reply(404 if stats is None else 200, {"messages": found})

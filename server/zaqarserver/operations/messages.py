@@ -13,8 +13,7 @@ import msgspec
 from zaqarserver.errors import BadRequest, MessageNotFound
 from zaqarserver.operations.context import Context
 from zaqarserver.operations.fields import (
-    Fields,
-    QueueName,
+    QueueArgs,
     RequestPart,
     Spec,
     body,
@@ -67,10 +66,9 @@ class PostedMessage(msgspec.Struct, kw_only=True, gc=False):
     ] = msgspec.UNSET
 
 
-class MessagePostArgs(Fields):
+class MessagePostArgs(QueueArgs):
     """Messages to store."""
 
-    queue_name: QueueName
     messages: Annotated[
         list[PostedMessage],
         body(
@@ -151,10 +149,9 @@ def checksum(text: bytes | msgspec.Raw) -> str | None:
     return f"MD5:{digest.hexdigest()}"
 
 
-class MessageListArgs(Fields):
+class MessageListArgs(QueueArgs):
     """A page of a queue's messages."""
 
-    queue_name: QueueName
     marker: Annotated[str | None, query(help="Only messages after this one.")] = None
     limit: Annotated[int, count("max_messages_per_page", "Messages a page.")] = 10
     echo: Annotated[bool, query(help="Include messages posted by this client.")] = False
@@ -181,10 +178,9 @@ async def message_list(ctx: Context, args: MessageListArgs) -> list[Message]:
     return readable(ctx, args.queue_name, found)
 
 
-class MessageGetManyArgs(Fields):
+class MessageGetManyArgs(QueueArgs):
     """Several messages by id."""
 
-    queue_name: QueueName
     message_ids: Annotated[
         list[str],
         count("max_messages_per_page", "Ids of the messages.", rest_name="ids"),
@@ -206,10 +202,9 @@ def _needs_claims(ctx: Context) -> bool:
     return ctx.settings.message_delete_with_claim_id and not ctx.topics
 
 
-class MessageDeleteManyArgs(Fields):
+class MessageDeleteManyArgs(QueueArgs):
     """Messages to delete by id, or to pop."""
 
-    queue_name: QueueName
     message_ids: Annotated[
         list[str] | None,
         count("max_messages_per_page", "Ids to delete.", rest_name="ids"),
@@ -263,10 +258,9 @@ async def message_delete_many(
     return None
 
 
-class MessageGetArgs(Fields):
+class MessageGetArgs(QueueArgs):
     """One message."""
 
-    queue_name: QueueName
     message_id: Annotated[str, path(help="Id of the message.")]
 
 
@@ -284,11 +278,9 @@ async def message_get(ctx: Context, args: MessageGetArgs) -> Message:
     return readable(ctx, args.queue_name, found)[0]
 
 
-class MessageDeleteArgs(Fields):
+class MessageDeleteArgs(MessageGetArgs):
     """One message to delete."""
 
-    queue_name: QueueName
-    message_id: Annotated[str, path(help="Id of the message.")]
     claim_id: Annotated[str | None, query(help="The claim that holds it.")] = None
 
 

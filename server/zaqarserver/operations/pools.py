@@ -56,10 +56,6 @@ _UPDATE_TITLE = "Unable to update pool"
 
 pool_operation = functools.partial(operation, admin=True, pooled=True)
 
-PoolName = Annotated[
-    str, path(name="pool", help="Name of the pool: 1 to 64 of A-Z a-z 0-9 _ - .")
-]
-
 
 def registry(ctx: Context) -> Pools:
     """Return the pools; the rows that ask exist only with pooling."""
@@ -67,6 +63,14 @@ def registry(ctx: Context) -> Pools:
     if pools is None:
         raise Unavailable("the server has no pools")
     return pools
+
+
+class PoolArgs(Fields):
+    """One pool."""
+
+    pool_name: Annotated[
+        str, path(name="pool", help="Name of the pool: 1 to 64 of A-Z a-z 0-9 _ - .")
+    ]
 
 
 class PoolListArgs(Fields):
@@ -162,10 +166,9 @@ async def check_capabilities(
 # -- changing -------------------------------------------------------------------
 
 
-class PoolCreateArgs(Fields):
+class PoolCreateArgs(PoolArgs):
     """A new pool."""
 
-    pool_name: PoolName
     pool: Annotated[
         Any,
         spread("uri and weight; flavor (a name) and options (an object) if any."),
@@ -200,10 +203,9 @@ async def _put(ctx: Context, pool: Pool) -> None:
     await pools.refresh()
 
 
-class PoolGetArgs(Fields):
+class PoolGetArgs(PoolArgs):
     """One pool to show."""
 
-    pool_name: PoolName
     detailed: Annotated[bool, query(help="Include the options.")] = False
 
 
@@ -216,10 +218,9 @@ async def pool_get(ctx: Context, args: PoolGetArgs) -> Pool:
     return pool
 
 
-class PoolUpdateArgs(Fields):
+class PoolUpdateArgs(PoolArgs):
     """A change of a pool."""
 
-    pool_name: PoolName
     changes: Annotated[
         Any,
         spread("Any of uri, weight, flavor (empty: none) and options."),
@@ -256,10 +257,9 @@ async def pool_update(ctx: Context, args: PoolUpdateArgs) -> Pool:
     return new
 
 
-class PoolDeleteArgs(Fields):
+class PoolDeleteArgs(PoolArgs):
     """A pool to remove."""
 
-    pool_name: PoolName
     force: Annotated[
         bool,
         query(help="Remove it even if it has queues, which are then lost."),
@@ -277,10 +277,9 @@ async def pool_delete(ctx: Context, args: PoolDeleteArgs) -> None:
     await pools.refresh()
 
 
-class PoolDrainArgs(Fields):
+class PoolDrainArgs(PoolArgs):
     """A pool to empty."""
 
-    pool_name: PoolName
     wait: Annotated[
         int,
         query(minimum=0, maximum=20, help="Seconds to wait for the end."),

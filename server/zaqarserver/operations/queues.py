@@ -18,7 +18,7 @@ from zaqarserver.operations import metadata as attributes
 from zaqarserver.operations.context import Context
 from zaqarserver.operations.fields import (
     Fields,
-    QueueName,
+    QueueArgs,
     RequestPart,
     Spec,
     body,
@@ -99,16 +99,9 @@ def _filter_values(texts: list[str]) -> list[Any]:
     return values
 
 
-class QueueArgs(Fields):
-    """One queue."""
-
-    queue_name: QueueName
-
-
-class QueueCreateArgs(Fields):
+class QueueCreateArgs(QueueArgs):
     """A new queue."""
 
-    queue_name: QueueName
     metadata: Annotated[
         dict[str, Any] | None,
         document(help="Metadata: reserved attributes and any others."),
@@ -164,10 +157,9 @@ async def queue_get(ctx: Context, args: QueueArgs) -> Metadata | None:
     return None if queue is None else queue.metadata
 
 
-class QueueUpdateArgs(Fields):
+class QueueUpdateArgs(QueueArgs):
     """A change of a queue's metadata."""
 
-    queue_name: QueueName
     operations: Annotated[
         list[Any], document(help="A JSON patch on /metadata/<key>.")
     ] = msgspec.field(default_factory=list)
@@ -236,10 +228,9 @@ async def queue_get_stats(ctx: Context, args: QueueArgs) -> QueueStats | None:
     return await ctx.do(QueueStatsGet, args.queue_name, ctx.now)
 
 
-class QueuePurgeArgs(Fields):
+class QueuePurgeArgs(QueueArgs):
     """The parts of a queue to remove."""
 
-    queue_name: QueueName
     resource_types: Annotated[
         list[str] | None,
         body(required=True, help="Any of messages, subscriptions; both by default."),

@@ -24,6 +24,7 @@ from zaqarserver.operations import (
     subscriptions,
 )
 from zaqarserver.operations.context import Context
+from zaqarserver.operations.fields import QueueArgs
 from zaqarserver.operations.row import Reply, frame_answer, rest_answer
 from zaqarserver.operations.signed_urls import written
 from zaqarserver.spaces import path_of
@@ -194,9 +195,7 @@ def stats_shown(
 
 
 @rest_answer(queues.queue_get_stats)
-def queue_get_stats(
-    ctx: Context, args: queues.QueueArgs, stats: QueueStats | None
-) -> Reply:
+def queue_get_stats(ctx: Context, args: QueueArgs, stats: QueueStats | None) -> Reply:
     """The counts, and the paths of the oldest and newest messages."""
     path = f"{_path(ctx, args.queue_name)}/messages"
     found = stats_shown(ctx, stats, lambda id_: {"href": f"{path}/{id_}"})

@@ -17,14 +17,7 @@ import msgspec
 
 from zaqarserver.errors import BadRequest, Conflict, NotFound
 from zaqarserver.operations.context import Context, Server
-from zaqarserver.operations.fields import (
-    Fields,
-    QueueName,
-    count,
-    path,
-    query,
-    spread,
-)
+from zaqarserver.operations.fields import QueueArgs, count, path, query, spread
 from zaqarserver.operations.row import QUEUE, SIGNED_URL, SIGNED_URLS, operation
 from zaqarserver.spaces import space_of
 from zaqarserver.storage.accounts import (
@@ -205,10 +198,9 @@ _SIGNABLE = re.compile(
 # -- operations ----------------------------------------------------------------
 
 
-class SignedUrlCreateArgs(Fields):
+class SignedUrlCreateArgs(QueueArgs):
     """The access that a signature grants."""
 
-    queue_name: QueueName
     grant: Annotated[
         Any,
         spread("paths (of messages, claims, subscriptions), methods, expires."),
@@ -284,10 +276,9 @@ async def is_open(
     return not await server.storage.do(GrantCheck(space, match["name"], id_, now))
 
 
-class SignedUrlListArgs(Fields):
+class SignedUrlListArgs(QueueArgs):
     """The signed URLs of a queue."""
 
-    queue_name: QueueName
     marker: Annotated[str | None, query(help="Only those after this id.")] = None
     limit: Annotated[int, count("max_signed_urls_per_page", "Signed URLs a page.")] = 10
 
@@ -309,10 +300,9 @@ async def signed_url_list(ctx: Context, args: SignedUrlListArgs) -> list[Grant]:
     )
 
 
-class SignedUrlArgs(Fields):
+class SignedUrlArgs(QueueArgs):
     """One signed URL."""
 
-    queue_name: QueueName
     signed_url_id: Annotated[str, path(help="Id of the signed URL, as listed.")]
 
 

@@ -10,14 +10,7 @@ import msgspec
 
 from zaqarserver.errors import BadRequest, SubscriptionNotFound
 from zaqarserver.operations.context import Context
-from zaqarserver.operations.fields import (
-    Fields,
-    QueueName,
-    count,
-    path,
-    query,
-    spread,
-)
+from zaqarserver.operations.fields import QueueArgs, count, path, query, spread
 from zaqarserver.operations.metadata import check_size
 from zaqarserver.operations.quotas import Reservation
 from zaqarserver.operations.row import SUBSCRIPTION, SUBSCRIPTIONS, operation
@@ -39,9 +32,6 @@ _LAST_MOMENT = dt.datetime(9999, 12, 31, tzinfo=dt.UTC).timestamp()
 _UPDATE_TITLE = "Unable to update subscription"
 _KEPT = "Subscriber and options"
 _RESERVED = ("queue", "subscription_id", "project")
-
-SubscriptionId = Annotated[str, path(help="Id of the subscription.")]
-
 
 # -- checks ------------------------------------------------------------------
 
@@ -79,10 +69,9 @@ def _check_ttl(value: Any, now: float) -> int:
 # -- operations --------------------------------------------------------------
 
 
-class SubscriptionListArgs(Fields):
+class SubscriptionListArgs(QueueArgs):
     """The subscriptions of a queue."""
 
-    queue_name: QueueName
     marker: Annotated[str | None, query(help="Only those after this id.")] = None
     limit: Annotated[
         int, count("max_subscriptions_per_page", "Subscriptions a page.")
@@ -106,10 +95,9 @@ async def subscription_list(
     )
 
 
-class SubscriptionCreateArgs(Fields):
+class SubscriptionCreateArgs(QueueArgs):
     """A new subscription."""
 
-    queue_name: QueueName
     subscription: Annotated[
         Any,
         spread("subscriber (a URI), ttl (seconds), options (an object)."),
@@ -175,11 +163,10 @@ async def subscription_create(
     return SubscriptionResult(subscription, created)
 
 
-class SubscriptionArgs(Fields):
+class SubscriptionArgs(QueueArgs):
     """One subscription."""
 
-    queue_name: QueueName
-    subscription_id: SubscriptionId
+    subscription_id: Annotated[str, path(help="Id of the subscription.")]
 
 
 @operation("GET", SUBSCRIPTION, "subscription:get")
@@ -188,9 +175,7 @@ async def subscription_get(ctx: Context, args: SubscriptionArgs) -> Subscription
     return await _found(ctx, args)
 
 
-async def _found(
-    ctx: Context, args: SubscriptionArgs | SubscriptionUpdateArgs
-) -> Subscription:
+async def _found(ctx: Context, args: SubscriptionArgs) -> Subscription:
     found = await ctx.do(
         SubscriptionGet, args.queue_name, args.subscription_id, ctx.now
     )
@@ -203,11 +188,9 @@ async def _found(
     return found
 
 
-class SubscriptionUpdateArgs(Fields):
+class SubscriptionUpdateArgs(SubscriptionArgs):
     """A change of a subscription."""
 
-    queue_name: QueueName
-    subscription_id: SubscriptionId
     changes: Annotated[Any, spread("Any of subscriber, ttl and options.")] = (
         msgspec.UNSET
     )
@@ -283,11 +266,9 @@ async def subscription_delete(ctx: Context, args: SubscriptionArgs) -> None:
         remove_trusts(ctx, [trust])
 
 
-class SubscriptionConfirmArgs(Fields):
+class SubscriptionConfirmArgs(SubscriptionArgs):
     """A subscriber's answer to a request for confirmation."""
 
-    queue_name: QueueName
-    subscription_id: SubscriptionId
     answer: Annotated[Any, spread("confirmed: true, or false to be left alone.")] = (
         msgspec.UNSET
     )
