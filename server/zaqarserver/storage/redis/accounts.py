@@ -51,7 +51,7 @@ async def add_grant(store: Store, command: GrantAdd) -> Grant | None:
 
 @performs(GrantList)
 async def list_grants(store: Store, command: GrantList) -> list[Grant]:
-    """Walk over the ids."""
+    """Read a page of the ids that have not expired."""
     start = "-" if command.marker is None else f"({command.marker}"
     found = await store.run(
         "grant_list",
@@ -65,14 +65,14 @@ async def list_grants(store: Store, command: GrantList) -> list[Grant]:
 
 @performs(GrantRevoke)
 async def revoke_grant(store: Store, command: GrantRevoke) -> bool:
-    """Set the mark."""
+    """Set the last member of the grant."""
     grants = store.keys(command).grants
     return bool(await store.run("grant_revoke", grants, command.now, command.grant_id))
 
 
 @performs(GrantCheck)
 async def is_revoked(store: Store, command: GrantCheck) -> bool:
-    """Look it up in a hash."""
+    """Read the grant; an unknown one is not revoked."""
     grants = store.keys(command).grants
     packed = await store.client.do("HGET", grants[1], command.grant_id)
     return packed is not None and _read(packed).revoked
@@ -80,7 +80,7 @@ async def is_revoked(store: Store, command: GrantCheck) -> bool:
 
 @performs(UsageGet)
 async def usage(store: Store, command: UsageGet) -> Usage:
-    """Read the sums of the space."""
+    """Read the sums of the space, after what this server has gathered."""
     space = command.space
     await store.usage.flush(space)
     sums = ("messages", "bytes", "subscriptions")

@@ -93,7 +93,7 @@ async def _run(store: Store, script: str, *args: Word) -> Any:
 
 @performs(CatalogRevision)
 async def revision(store: Store, _command: CatalogRevision) -> int:
-    """Read a field."""
+    """Read the field; 0 before the first change."""
     head = store.keyspace.catalog[0]
     return int(await store.client.do("HGET", head, "revision") or 0)
 
@@ -115,7 +115,7 @@ async def put_pool(store: Store, command: PoolPut) -> None:
 
 @performs(PoolGet)
 async def get_pool(store: Store, command: PoolGet) -> Pool | None:
-    """Read a field."""
+    """Read one field of the hash of pools."""
     pools = store.keyspace.catalog[1]
     packed = await store.client.do("HGET", pools, command.name)
     return None if packed is None else _read_pool(command.name, packed)
@@ -123,7 +123,7 @@ async def get_pool(store: Store, command: PoolGet) -> Pool | None:
 
 @performs(PoolList)
 async def list_pools(store: Store, command: PoolList) -> list[Pool]:
-    """Read all of them: they are few."""
+    """Read all pools: they are few."""
     pools = _by_name(await store.client.do("HGETALL", store.keyspace.catalog[1]))
     marker = command.marker
     names = sorted(name for name in pools if marker is None or name > marker)
@@ -155,7 +155,7 @@ async def delete_pool(store: Store, command: PoolDelete) -> None:
 
 @performs(FlavorPut)
 async def put_flavor(store: Store, command: FlavorPut) -> None:
-    """Set the flavor of each pool."""
+    """Set the flavor in the fields of the pools."""
     name = command.name
     member = f"{command.project}{JOINT}{name}"
     missing = await _run(store, "flavor_put", member, name, *command.pools)
@@ -165,7 +165,7 @@ async def put_flavor(store: Store, command: FlavorPut) -> None:
 
 @performs(FlavorGet)
 async def get_flavor(store: Store, command: FlavorGet) -> Flavor | None:
-    """Look at the pools."""
+    """Find the name in the list, and its pools."""
     only = f"[{command.project}{JOINT}{command.name}"
     found = await _flavors(store, only, only, 1)
     return found[0] if found else None
@@ -173,7 +173,7 @@ async def get_flavor(store: Store, command: FlavorGet) -> Flavor | None:
 
 @performs(FlavorList)
 async def list_flavors(store: Store, command: FlavorList) -> list[Flavor]:
-    """Walk over the names; look at the pools."""
+    """Read a page of the list of names, and the pools."""
     start = f"({command.project}{JOINT}{command.marker or ''}"
     return await _flavors(store, start, f"({command.project}\0\1", command.limit)
 
@@ -193,7 +193,7 @@ async def _flavors(store: Store, start: str, end: str, limit: int) -> list[Flavo
 
 @performs(FlavorDelete)
 async def delete_flavor(store: Store, command: FlavorDelete) -> None:
-    """Remove the name, and the flavor of its pools."""
+    """Remove the name, and the flavor from its pools if it was the last one."""
     name = command.name
     await _run(store, "flavor_delete", f"{command.project}{JOINT}{name}", name)
 
@@ -214,7 +214,7 @@ async def get_placement(store: Store, command: PlacementGet) -> Placement | None
 
 @performs(PlacementAdd)
 async def add_placement(store: Store, command: PlacementAdd) -> Placement:
-    """Set the field if there is none."""
+    """Write the placement if the queue has none."""
     found = await _run(
         store, "placement_add", _place(command), command.pool, command.revision
     )
@@ -225,13 +225,13 @@ async def add_placement(store: Store, command: PlacementAdd) -> Placement:
 
 @performs(PlacementDrop)
 async def drop_placement(store: Store, command: PlacementDrop) -> bool:
-    """Delete the field."""
+    """Remove the placement if it has the epoch and no target."""
     return bool(await _run(store, "placement_drop", _place(command), command.epoch))
 
 
 @performs(PlacementMove)
 async def move(store: Store, command: PlacementMove) -> Placement | None:
-    """Change the field."""
+    """Write the target; the placement gets a new epoch."""
     lease, target = command.lease, command.target or ""
     found = await _run(
         store, "placement_move", _place(command), command.epoch, lease, target
@@ -241,20 +241,20 @@ async def move(store: Store, command: PlacementMove) -> Placement | None:
 
 @performs(PlacementRenew)
 async def renew_move(store: Store, command: PlacementRenew) -> bool:
-    """Change the field."""
+    """Write the lease."""
     epoch, lease = command.epoch, command.lease
     return bool(await _run(store, "placement_renew", _place(command), epoch, lease))
 
 
 @performs(PlacementArrive)
 async def end_move(store: Store, command: PlacementArrive) -> bool:
-    """Change the field."""
+    """Make the target the pool."""
     return bool(await _run(store, "placement_arrive", _place(command), command.epoch))
 
 
 @performs(PlacementList)
 async def list_placements(store: Store, command: PlacementList) -> list[PlacedQueue]:
-    """Walk over a set that is ordered by pool and place."""
+    """Read a range of the set by pool and queue."""
     pool = command.pool
     place = "" if command.marker is None else JOINT.join(command.marker)
     start = f"({pool}{JOINT}{place}"
@@ -263,21 +263,21 @@ async def list_placements(store: Store, command: PlacementList) -> list[PlacedQu
 
 @performs(PlacementMoves)
 async def list_moves(store: Store, command: PlacementMoves) -> list[PlacedQueue]:
-    """Walk over a set that is ordered by lease."""
+    """Read a range of the set by lease."""
     before = command.before
     return _read_placed(await _run(store, "placement_moves", before, command.limit))
 
 
 @performs(PlacementPools)
 async def pools_of(store: Store, command: PlacementPools) -> list[str]:
-    """Look for one place in each pool."""
+    """Look for one placement of the project in each pool."""
     found = await _run(store, "placement_pools", command.project)
     return sorted(pool.decode() for pool in found)
 
 
 @performs(PlacementCount)
 async def count_placed(store: Store, command: PlacementCount) -> int:
-    """Count a range of the sets."""
+    """Count ranges of two sets."""
     return int(await _run(store, "placement_count", command.pool))
 
 

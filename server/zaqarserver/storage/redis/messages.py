@@ -181,7 +181,7 @@ async def _arguments(command: MessagePost, secrets: Sequence[str]) -> list[Word]
 
 @performs(MessageList)
 async def list_messages(store: Store, command: MessageList) -> list[Message]:
-    """Walk over the wanted sets of ids, merged by id."""
+    """Read the wanted sets of ids, merged by id."""
     marker, client = command.marker, command.exclude_client
     if marker is not None and not is_id(marker):
         return []
@@ -205,7 +205,7 @@ async def list_messages(store: Store, command: MessageList) -> list[Message]:
 
 @performs(MessageGet)
 async def get(store: Store, command: MessageGet) -> list[Message]:
-    """Look the ids up in a hash."""
+    """Read the messages by their ids."""
     now, ids = command.now, dict.fromkeys(command.ids)
     page = await store.run("get", store.keys(command).messages, now, *ids)
     return MessagePage(*page).at(now)
@@ -213,7 +213,7 @@ async def get(store: Store, command: MessageGet) -> list[Message]:
 
 @performs(MessageDelete)
 async def delete(store: Store, command: MessageDelete) -> None:
-    """Check the claim, then delete."""
+    """Delete the message if the claim allows it."""
     keys, claim = store.keys(command), command.claim_id
     refused, held = await store.run(
         "delete",
@@ -231,7 +231,7 @@ async def delete(store: Store, command: MessageDelete) -> None:
 
 @performs(MessageDeleteMany)
 async def delete_many(store: Store, command: MessageDeleteMany) -> None:
-    """Check all, then delete."""
+    """Delete all messages, or none."""
     keys, claims = store.keys(command), command.claim_ids
     refused, held = await store.run(
         "delete_many",
@@ -247,7 +247,7 @@ async def delete_many(store: Store, command: MessageDeleteMany) -> None:
 
 @performs(MessagePop)
 async def pop(store: Store, command: MessagePop) -> list[Message]:
-    """Delete the first that can be claimed."""
+    """Delete the first messages that can be claimed, and return them."""
     keys, now = store.keys(command), command.now
     with_delayed = int(command.include_delayed)
     *page, held = await store.run(

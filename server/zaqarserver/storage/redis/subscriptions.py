@@ -127,7 +127,7 @@ async def create(
 async def list_subscriptions(
     store: Store, command: SubscriptionList
 ) -> list[Subscription]:
-    """Walk over the ids."""
+    """Read a page of the ids that have not expired."""
     marker, now = command.marker, command.now
     if marker is not None and not is_id(marker):
         return []
@@ -139,14 +139,14 @@ async def list_subscriptions(
 
 @performs(SubscriptionCount)
 async def count(store: Store, command: SubscriptionCount) -> int:
-    """Count by when they end."""
+    """Count those that end later, in two sets."""
     listeners = store.keys(command).listeners
     return int(await store.run("subscription_count", listeners, command.now))
 
 
 @performs(SubscriptionGet)
 async def get(store: Store, command: SubscriptionGet) -> Subscription | None:
-    """Look it up in a hash."""
+    """Read the subscription, unless it has expired."""
     keys, id_ = store.keys(command), command.subscription_id
     packed = await store.run("subscription", keys.listeners, id_)
     if packed is None or _decode(packed).expires <= command.now:
@@ -156,7 +156,7 @@ async def get(store: Store, command: SubscriptionGet) -> Subscription | None:
 
 @performs(SubscriptionUpdate)
 async def update(store: Store, command: SubscriptionUpdate) -> Subscription:
-    """Change what is given."""
+    """Change the members that are given."""
     keys, now, change = store.keys(command), command.now, command.change
     id_ = command.subscription_id
     given = zip(
