@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from zaqarserver.errors import ClaimNotLive
-from zaqarserver.storage.base import NewMessage
+from zaqarserver.storage.base import Claim, NewMessage
 from zaqarserver.storage.commands import (
     MessageDelete,
     MessagePop,
@@ -20,6 +20,7 @@ from zaqarserver.storage.testing.suite import (
     NOW,
     PROJECT,
     QUEUE,
+    claim,
     everything,
     post,
     post_one,
@@ -129,3 +130,39 @@ async def test_others_run_while_a_long_post_is_stored(storage: SQLiteStorage) ->
     await other()
     assert len(set(await long)) == 20_000
     assert turns > 10
+
+
+async def passing_claim(storage: SQLiteStorage) -> asyncio.Task[Claim | None]:
+    """Begin a claim of the one live message behind many that have expired."""
+    for messages in ([NewMessage(b"x", 60)] * 20_000, [NewMessage(b"y", 600)]):
+        await storage.do(MessagePost(PROJECT, QUEUE, "c", messages, NOW))
+    return asyncio.create_task(claim(storage, limit=2, now=NOW + 60))
+
+
+async def test_others_are_committed_while_a_claim_passes_expired_messages(
+    storage: SQLiteStorage,
+) -> None:
+    long = await passing_claim(storage)
+    posts = 0
+    while not long.done():
+        await storage.do(
+            MessagePost(PROJECT, "other", "c", [NewMessage(b"z", 600)], NOW)
+        )
+        posts += 1
+    taken = await long
+    assert taken is not None
+    assert [message.body for message in taken.messages] == [b"y"]
+    assert posts > 5
+
+
+async def test_a_claim_that_is_cancelled_while_it_passes_messages_takes_none(
+    storage: SQLiteStorage,
+) -> None:
+    long = await passing_claim(storage)
+    await storage.do(MessagePost(PROJECT, "other", "c", [NewMessage(b"z", 600)], NOW))
+    long.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await long
+    taken = await claim(storage, limit=2, now=NOW + 60)
+    assert taken is not None
+    assert [message.claim_count for message in taken.messages] == [1]

@@ -72,8 +72,8 @@ class writes(Generic[C_co]):  # noqa: N801 - a decorator
         """Register the function and return it."""
         grows = self._grows
 
-        async def perform(engine: Engine, command: Any) -> Any:
-            return await engine.writer.submit(function, command, grows=grows)
+        def perform(engine: Engine, command: Any) -> Any:
+            return engine.writer.submit(function, command, grows=grows)
 
         PERFORMERS[self._command] = perform
         return function

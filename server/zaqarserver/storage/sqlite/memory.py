@@ -325,7 +325,8 @@ class Memory:
             old.bytes + size,
             old.subscriptions + subscriptions,
         )
-        self.usage.pending[space] = None if new == _NOTHING else new
+        uses = new.queues or new.messages or new.subscriptions
+        self.usage.pending[space] = new if uses else None
 
     def due_of(self, backlog: int) -> float:
         """Return a time before which nothing in the backlog changes by itself."""
