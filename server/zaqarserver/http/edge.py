@@ -174,17 +174,8 @@ class RestEdge:
             )
         if route.source:
             _check_names(route.source, path[f"{route.source}_name"], identity.project)
-        return Context(
-            self._server,
-            identity.project,
-            client_id,
-            self._clock.now(),
-            request.id,
-            identity.roles,
-            identity.user_id,
-            None,
-            identity.token,
-            route.topics,
+        return self._server.context(
+            identity, client_id, request.id, topics=route.topics
         )
 
     async def _run(

@@ -21,6 +21,7 @@ from zaqarserver.storage.subscriptions import Subscription, ignore
 
 # A context is passed down from the edges, with parts that it only names.
 if TYPE_CHECKING:
+    from zaqarserver.identity.auth import Identity
     from zaqarserver.identity.policy import RulePolicy
     from zaqarserver.identity.trusts import KeystoneTrusts
     from zaqarserver.operations.signed_urls import Signer
@@ -109,6 +110,37 @@ class Server(msgspec.Struct, frozen=True):
     budget: Budget = msgspec.field(default_factory=Budget)
     clock: Clock = msgspec.field(default_factory=Clock)
     turns: Turns = msgspec.field(default_factory=Turns)
+
+    def context(
+        self,
+        identity: Identity,
+        client_id: str,
+        request_id: str,
+        *,
+        topics: bool,
+        listener: ConnectionListener | None = None,
+    ) -> Context:
+        """Return the context of a request that arrives now.
+
+        Args:
+            identity: The caller.
+            client_id: The client id in its normal form.
+            request_id: The request id for logs.
+            topics: Whether the operation is about topics.
+            listener: The connection that asks, if it can be subscribed itself.
+        """
+        return Context(
+            self,
+            identity.project,
+            client_id,
+            self.clock.now(),
+            request_id,
+            identity.roles,
+            identity.user_id,
+            listener,
+            identity.token,
+            topics,
+        )
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):

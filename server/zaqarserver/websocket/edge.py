@@ -345,15 +345,10 @@ class FrameEdge:
         connection.last_admitted = time.monotonic()
         if len(identity.project) > MAX_PROJECT:
             raise BadRequest(f"A project id has at most {MAX_PROJECT} characters.")
-        return Context(
-            self._server,
-            identity.project,
+        return self._server.context(
+            identity,
             client_id,
-            self._clock.now(),
             request.id,
-            identity.roles,
-            identity.user_id,
-            ConnectionListener(connection, binary=request.binary),
-            identity.token,
-            operation.row.topics,
+            topics=operation.row.topics,
+            listener=ConnectionListener(connection, binary=request.binary),
         )
