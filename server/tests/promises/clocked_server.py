@@ -34,8 +34,9 @@ def break_store(name: str) -> None:
     def load_broken(*args):
         storage = load(*args)
         fault = breaks.BREAKS[name]
-        storage.__class__ = type(name, (fault, storage.__class__), {})
-        return storage
+        broken = object.__new__(type(name, (fault, type(storage)), {}))
+        broken.__dict__ = storage.__dict__
+        return broken
 
     app.load_storage = load_broken
 
