@@ -95,7 +95,7 @@ class Listing(Generic[T]):
         if page is None:
             self._items, self._links = deque(), []
         elif isinstance(page, Mapping):
-            self._items = deque(page[self._iter_key])
+            self._items = deque(page[self._iter_key] or ())
             self._links = list(page.get("links") or [])
         else:
             self._items, self._links = deque(page), []

@@ -1,7 +1,7 @@
 """The shapes of answers: an answer of another shape is not the service's.
 
-A member that is missing or null fits; a member that is not named here is not
-checked.
+A member that is missing or null fits, but for the few that are never null; a member
+that is not named here is not checked.
 """
 
 from __future__ import annotations
@@ -76,6 +76,13 @@ QUOTAS: Final = {
     "rate": {"requests_per_second": _NUMBER, "burst": _NUMBER},
 }
 
+_NEVER_NULL: Final = (
+    *STATS.values(),
+    *POSTED.values(),
+    *QUOTAS.values(),
+)
+"""Shapes of members that may be missing, but not null."""
+
 
 def mismatch(document: Any, shape: Any) -> str | None:
     """Return how an answer differs from its shape, None if it fits.
@@ -104,9 +111,10 @@ def _differs(where: str, value: Any, shape: Any) -> str | None:
     elif isinstance(shape, dict):
         every = shape.get(None)
         inner = [
-            (f": {name}", one, shape.get(name, every))
+            (f": {name}", one, its_shape)
             for name, one in dict(value).items()
-            if one is not None and (every or name in shape)
+            if (its_shape := shape.get(name, every)) is not None
+            and (one is not None or any(its_shape is it for it in _NEVER_NULL))
         ]
     for place, one, its_shape in inner:
         if wrong := _differs(where + place, one, its_shape):

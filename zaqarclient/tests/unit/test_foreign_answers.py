@@ -228,3 +228,19 @@ def test_each_method_of_the_client_is_that_of_its_session(
     with mock.patch.object(session, method, return_value=Response(None, "")) as sent:
         getattr(transport.client, method)("http://h/x", headers={"a": "b"})
     assert sent.call_args.args == ("http://h/x",)
+
+
+@pytest.mark.parametrize(
+    ("call", "document"),
+    [
+        (lambda client: client.queue("q").stats, {"messages": None}),
+        (lambda client: client.queue("q").post({"body": 1}), {"resources": None}),
+        (lambda client: client.quotas(), {"quotas": None}),
+    ],
+)
+def test_a_null_in_place_of_what_was_asked_for_is_no_answer(
+    client: Client, stub: HttpStub, call: Any, document: Any
+) -> None:
+    stub.default = Answer(200, document)
+    with pytest.raises(errors.UnexpectedAnswer, match="should be"):
+        call(client)

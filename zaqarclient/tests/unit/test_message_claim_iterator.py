@@ -106,6 +106,13 @@ def test_an_empty_claim_is_empty_and_asks_nothing(queue: Any, stub: HttpStub) ->
     assert len(stub.seen) == 1
 
 
+def test_a_list_that_is_null_has_no_items(client: Client, stub: HttpStub) -> None:
+    stub.default = Answer(200, {"queues": None, "links": None})
+    assert list(client.queues()[0]) == []
+    assert list(client.iter_queues()) == []
+    assert client.queue("orders").is_created() is False
+
+
 def test_the_messages_of_a_claim_are_deleted_by_one_request(
     queue: Any, stub: HttpStub
 ) -> None:
