@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from zaqarclient.common.text import printable
 from zaqarclient.queues import cli
 from zaqarclient.queues.v2 import cli as commands
+from zaqarclient.queues.v2.cli.arguments import flag, one_of
 from zaqarclient.queues.v2.cli.commands import COMMANDS
 from zaqarclient.queues.v2.cli.output import discard_output, without_users
 from zaqarclient.shell import client_manager
@@ -54,6 +55,32 @@ _FORMATS: Final = {
     "cliff.formatter.list": ("csv", "json", "table", "value", "yaml"),
     "cliff.formatter.show": ("json", "shell", "table", "value", "yaml"),
 }
+
+
+_GENERAL_OPTIONS: Final = (
+    flag("-h", "Show this, or the help of a command", also=["--help"]),
+    flag("--version", "Show the version"),
+    one_of(
+        flag(
+            "-v",
+            "Print more; twice also prints each request",
+            also=["--verbose"],
+            action="count",
+            dest="verbose_level",
+            default=1,
+        ),
+        flag(
+            "-q",
+            "Print data and errors only",
+            also=["--quiet"],
+            action="store_const",
+            const=0,
+            dest="verbose_level",
+        ),
+    ),
+    flag("--debug", "Print each request, and where an error comes from"),
+    flag("--timing", "Print how long each request took"),
+)
 
 
 class LineFormatter(logging.Formatter):
@@ -207,35 +234,8 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     group = parser.add_argument_group("general")
-    group.add_argument(
-        "-h", "--help", action="store_true", help="Show this, or the help of a command"
-    )
-    group.add_argument("--version", action="store_true", help="Show the version")
-    loudness = group.add_mutually_exclusive_group()
-    loudness.add_argument(
-        "-v",
-        "--verbose",
-        action="count",
-        dest="verbose_level",
-        default=1,
-        help="Print more; twice also prints each request",
-    )
-    loudness.add_argument(
-        "-q",
-        "--quiet",
-        action="store_const",
-        const=0,
-        dest="verbose_level",
-        help="Print data and errors only",
-    )
-    group.add_argument(
-        "--debug",
-        action="store_true",
-        help="Print each request, and where an error comes from",
-    )
-    group.add_argument(
-        "--timing", action="store_true", help="Print how long each request took"
-    )
+    for option in _GENERAL_OPTIONS:
+        option.add_to(group)
     client_manager.add_options(parser)
     return parser
 

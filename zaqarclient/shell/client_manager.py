@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from zaqarclient.auth.base import is_true
 from zaqarclient.queues import cli
+from zaqarclient.queues.v2.cli.arguments import flag
 from zaqarclient.shell import credentials
 from zaqarclient.version import __version__
 
@@ -65,25 +66,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     cli.build_option_parser(service)
     _add(service, _CONNECTION_OPTIONS)
-    service.add_argument(
-        "--insecure",
-        action="store_true",
-        help="Do not check the certificate of the service",
-    )
+    flag("--insecure", "Do not check the certificate of the service").add_to(service)
     auth = parser.add_argument_group(
         "credentials",
         "A plugin's further options are taken too, as --os-trust-id ID for the "
         "plugin's option trust-id (Env: OS_TRUST_ID).",
     )
     _add(auth, _AUTH_OPTIONS)
-    auth.add_argument(
+    flag(
         "--os-token-cache",
-        action="store_true",
-        default=is_true(os.environ.get("ZAQAR_TOKEN_CACHE")),
-        help="Keep the token in your cache directory, readable by you alone, and use "
+        "Keep the token in your cache directory, readable by you alone, and use "
         "it until it expires: later commands ask no identity service. `zaqar "
         "logout` removes it (Env: ZAQAR_TOKEN_CACHE=1)",
-    )
+        default=is_true(os.environ.get("ZAQAR_TOKEN_CACHE")),
+    ).add_to(auth)
     parser.set_defaults(os_plugin={})
 
 

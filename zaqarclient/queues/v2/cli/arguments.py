@@ -62,13 +62,13 @@ class Group(NamedTuple):
     title: str | None = None
     required: bool = False
 
-    def add_to(self, parser: argparse.ArgumentParser, kind: str = "queue") -> None:
-        """Add them to a parser; see `Argument.add_to`."""
+    def add_to(self, container: _Container, kind: str = "queue") -> None:
+        """Add them to a parser or group; see `Argument.add_to`."""
         group: _Container
         if self.title is None:
-            group = parser.add_mutually_exclusive_group(required=self.required)
+            group = container.add_mutually_exclusive_group(required=self.required)
         else:
-            group = parser.add_argument_group(self.title.replace("queue", kind))
+            group = container.add_argument_group(self.title.replace("queue", kind))
         for argument in self.arguments:
             argument.add_to(group, kind)
 
