@@ -43,7 +43,7 @@ class Answer(msgspec.Struct, gc=False):
     Attributes:
         status: The HTTP status.
         headers: All but those of the connection, names in lower case.
-        body: The body; of HEAD none, whatever ``content-length`` is.
+        body: The body; empty for HEAD, where ``content-length`` is that of GET.
     """
 
     status: int
@@ -54,7 +54,7 @@ class Answer(msgspec.Struct, gc=False):
         """Return the status line and the headers.
 
         Args:
-            last: Whether the connection ends behind the answer.
+            last: True if the connection is closed after the answer.
         """
         lines = [_first_lines(self.status, int(wall()))]
         lines += [f"{name}: {value}\r\n" for name, value in self.headers.items()]
@@ -72,7 +72,7 @@ def _first_lines(status: int, now: int) -> str:
 
 
 def answer_of(reply: Reply, request_id: str) -> Answer:
-    """Return the answer that a reply makes; only 204 has no body.
+    """Convert a reply to an answer; only 204 has no body.
 
     Raises:
         ValueError: A header has control characters.
@@ -92,11 +92,11 @@ def answer_of(reply: Reply, request_id: str) -> Answer:
 
 
 class Refusal(Exception):
-    """What a connection answers before it closes.
+    """The request is refused, and the connection closed.
 
     Args:
         status: The HTTP status.
-        description: What is wrong, and what is expected.
+        description: What is wrong and what is expected.
         headers: More headers.
     """
 
@@ -123,26 +123,29 @@ class Refusal(Exception):
 
 
 class MethodNotAllowed(RequestError):
-    """The path knows no such method."""
+    """The path does not have the method.
+
+    Args:
+        allow: The methods that it has.
+    """
 
     status = 405
     title = "405 Method Not Allowed"
 
+    def __init__(self, allow: str) -> None:
+        super().__init__()
+        self.allow = allow
+
 
 class NotAcceptable(RequestError):
-    """The client takes no JSON."""
+    """The client does not accept JSON."""
 
     status = 406
     title = "406 Not Acceptable"
 
 
-def error_reply(error: Exception, allow: str = "") -> Reply:
-    """Turn an error into an answer; what was not raised on purpose is logged.
-
-    Args:
-        error: The error.
-        allow: The methods of the path, if they are known.
-    """
+def error_reply(error: Exception) -> Reply:
+    """Convert an error to a reply; an unexpected error is logged."""
     if isinstance(error, Unauthorized):
         return _unauthorized(error)
     headers = dict(VARY)
@@ -152,8 +155,8 @@ def error_reply(error: Exception, allow: str = "") -> Reply:
             body["description"] = error.description
         if isinstance(error, NotAcceptable):
             body["link"] = _HELP_406
-        elif isinstance(error, MethodNotAllowed) and allow:
-            headers["Allow"] = allow
+        elif isinstance(error, MethodNotAllowed):
+            headers["Allow"] = error.allow
         elif isinstance(error, UnsupportedMediaType):
             headers.update([error.accepted])
         elif isinstance(error, TooManyRequests):
@@ -178,7 +181,7 @@ def error_reply(error: Exception, allow: str = "") -> Reply:
 
 
 def _unauthorized(error: Unauthorized) -> Reply:
-    """Return what all OpenStack services answer where a token is needed."""
+    """Return the reply of all OpenStack services to a request without a valid token."""
     body = {"code": error.status, "title": error.title, "message": error.description}
     headers = {**VARY, "WWW-Authenticate": error.challenge}
     return Reply(error.status, {"error": body}, headers)
@@ -187,16 +190,16 @@ def _unauthorized(error: Unauthorized) -> Reply:
 # -- web pages ----------------------------------------------------------------
 
 _EXPOSED = "X-Auth-Token, X-Subject-Token, X-Service-Token, X-OpenStack-Request-ID"
-_MAX_AGE = "86400"  # seconds that a browser may keep what a preflight says
-_LONGEST = 1024  # bytes of the request's headers that an answer repeats
+_MAX_AGE = "86400"  # seconds that a browser caches the answer to a preflight
+_LONGEST = 1024  # bytes of the request's header names that an answer repeats
 
 
 class Cors:
-    """Lets web pages read answers, and tells caches that these differ by origin.
+    """Lets web pages read answers.
 
     Args:
-        origins: Where the pages come from; ``*`` for anywhere.
-        credentials: Whether they may send cookies and such.
+        origins: The origins of the pages; ``*`` for any.
+        credentials: True if the pages may send credentials.
     """
 
     def __init__(self, origins: Collection[str], *, credentials: bool = False) -> None:
@@ -205,7 +208,7 @@ class Cors:
         self._differs = "*" not in origins or credentials
 
     def apply(self, method: str, sent: Mapping[bytes, bytes], answer: Answer) -> None:
-        """Add to an answer what browsers look for.
+        """Add the headers that browsers and caches need to an answer.
 
         Args:
             method: The method of the request.
@@ -226,14 +229,14 @@ class Cors:
         if is_preflight(method, sent) and "allow" in headers:
             wanted = sent.get(b"access-control-request-headers", b"*").decode("latin-1")
             headers["access-control-allow-methods"] = headers.pop("allow")
-            # No head grows with a request.
+            # The head of an answer must not grow with the request.
             shown = wanted if len(wanted) <= _LONGEST else "*"
             headers["access-control-allow-headers"] = shown
             headers["access-control-max-age"] = _MAX_AGE
 
 
 def is_preflight(method: str, sent: Mapping[bytes, bytes]) -> bool:
-    """Whether a browser asks what a page may send; it sends no token with that."""
+    """Return True if a browser asks what a page may send; it sends no token then."""
     return (
         method == "OPTIONS"
         and b"origin" in sent

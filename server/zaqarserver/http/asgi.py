@@ -1,7 +1,7 @@
-"""The REST edge as an application of ASGI, for other servers than ours.
+"""The REST edge as an ASGI application, for other servers than our own.
 
-Such a server sets the limits of connections; what was done for a peer that went away
-is taken back if sending to it fails.
+Such a server bounds its connections itself. An operation is undone if sending its
+answer fails.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class AsgiRequest(RestRequest):
-    """A request whose body a server of ASGI receives."""
+    """A request whose body an ASGI server receives."""
 
     __slots__ = ("_receive",)
 
@@ -32,7 +32,7 @@ class AsgiRequest(RestRequest):
 
     @property
     def is_gone(self) -> bool:
-        """Whether the peer is known to read no answer any more."""
+        """True if the peer is known not to read the answer."""
         return self.is_cut
 
     async def read(self, most: int) -> bytes:
@@ -51,7 +51,7 @@ class AsgiApp:
     """Serves REST over ASGI.
 
     Args:
-        edge: What answers.
+        edge: Answers requests.
     """
 
     def __init__(self, edge: RestEdge) -> None:
@@ -63,7 +63,7 @@ class AsgiApp:
         """Serve one request.
 
         Raises:
-            NotImplementedError: It is of another protocol than HTTP.
+            NotImplementedError: The protocol is not HTTP.
         """
         if scope["type"] != "http":
             raise NotImplementedError(f"{scope['type']} is not served here")

@@ -1,9 +1,9 @@
-"""One HTTP/1.1 connection, as a machine of states with a time limit each.
+"""One HTTP/1.1 connection: a state machine with a time limit for each state.
 
-The table of the states is in the contributor documentation (``connections``).
+The states are listed in the contributor documentation (``connections``).
 A connection reads one request, exactly to its last byte, and the next one only
-when the answer to it was taken by the peer: so order is kept, and what a peer can
-make grow is one request and one answer.
+after the peer has taken the answer. This keeps the order, and bounds what a peer can
+make the server keep to one request and one answer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import struct
 from zaqarserver.common.budget import Account
 from zaqarserver.common.peers import has_unread, is_reset
 from zaqarserver.http.answers import BUSY, Answer, Refusal
-from zaqarserver.http.parsing import RequestParser, framing
+from zaqarserver.http.parsing import RequestParser, body_length
 from zaqarserver.http.reading import Head, HttpRequest, Undo
 from zaqarserver.http.service import Service
 
@@ -28,16 +28,16 @@ LOG = logging.getLogger(__name__)
 LINGER = 0.5
 #: Seconds that a peer has to close after the last answer.
 CLOSE_SECONDS = 2.0
-#: Connections beyond the limit that are told so at once; more are dropped.
+#: Connections beyond the limit that are answered 503; more are reset.
 MAX_REFUSED = 256
-_SMALL = 16384  # bytes that are copied to be sent with their head
+_SMALL = 16384  # bytes of a body that is copied, to be sent with its head
 _NO_LINGER = struct.pack("ii", 1, 0)
 _PROOF_SECONDS = 0.1
-_MAX_STEPS = 500  # of parsing before others have their turn
+_MAX_STEPS = 500  # of parsing before other connections have their turn
 
 
 class Phase(enum.Enum):
-    """What a connection waits for."""
+    """The states of a connection, by what it waits for."""
 
     FRESH = "the first byte"
     HEAD = "the rest of a head"
@@ -52,8 +52,8 @@ class HttpConnection(asyncio.Protocol):
     """One connection.
 
     Attributes:
-        phase: What it waits for.
-        deadline: Until when it waits, in the time of the loop.
+        phase: Its state.
+        deadline: When the state times out, in the time of the loop.
     """
 
     transport: asyncio.Transport
@@ -68,21 +68,20 @@ class HttpConnection(asyncio.Protocol):
         self._parser = RequestParser(self)
         self._inbox = self._parser.inbox
         self._is_reading = True
-        self._is_full = False  # the transport: the peer does not read
-        self._is_half = False  # closed by the peer, which may still read
-        self._is_broken = False  # reset, not closed
-        self._kept = self._sent_part = 0
-        self._body_bytes = 0
+        self._is_full = False  # the transport's buffer: the peer does not read
+        self._is_half = False  # the peer sends no more, and may still read
+        self._is_broken = False  # reset by the peer
+        self._kept = self._sent_part = self._body_bytes = 0
 
     # -- the transport's side ---------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a request, unless it is one connection too many."""
+        """Wait for a request, or refuse a connection beyond the limit."""
         service = self._service
         self.transport = transport
         self._socket = transport.get_extra_info("socket")
-        # Full whenever the peer does not take all at once: so it is known how much
-        # waits, and there is at most one answer in the transport.
+        # Full whenever the peer does not take all at once: then the size of the
+        # buffer is known, and it has at most one answer.
         transport.set_write_buffer_limits(0)
         self._account = service.budget.account(
             transport.get_write_buffer_size, self._drop
@@ -100,16 +99,16 @@ class HttpConnection(asyncio.Protocol):
             self.refuse(Refusal(503, "There are too many connections now.", BUSY))
 
     def data_received(self, data: bytes) -> None:
-        """Read on; after the last answer, only hear the peer out."""
+        """Parse what arrived; after the last answer, drop it."""
         if self.phase is not Phase.CLOSING:
             self._inbox.add(data)
             self._parse()
 
     def eof_received(self) -> bool:
-        """Know that the peer sends no more; it may still wait for an answer.
+        """Record that the peer sends no more; it may still wait for an answer.
 
         Returns:
-            Whether the connection stays open.
+            True if the connection stays open.
         """
         self._is_half = True
         if self.phase is Phase.BODY:
@@ -118,14 +117,14 @@ class HttpConnection(asyncio.Protocol):
         return self.phase is Phase.ANSWER
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give back what was kept."""
+        """Release what the connection keeps."""
         waits = self.phase is Phase.ANSWER or (
             self.phase is Phase.BODY and not self._request.is_answered
         )
         self._enter(Phase.GONE)
         self._is_broken = self._is_broken or exc is not None
         if waits:
-            LOG.debug("a peer went away before its answer: %s", exc)
+            LOG.debug("a peer disconnected before its answer: %s", exc)
             self._request.cut()
         self._leave()
 
@@ -136,17 +135,17 @@ class HttpConnection(asyncio.Protocol):
         self._parser.close()
 
     def _drop(self) -> None:
-        """Reset the connection, so that the system forgets what it has to send too."""
+        """Reset the connection, so that the system drops unsent bytes too."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.transport.abort()
 
     def pause_writing(self) -> None:
-        """Read nothing more from a peer that does not read."""
+        """Stop reading from a peer that does not read."""
         self._is_full = True
         self._account.measure()
 
     def resume_writing(self) -> None:
-        """Go on with a peer that has read all."""
+        """Continue with a peer that has read all."""
         self._is_full = False
         self._sent_part = 0
         self._account.measure()
@@ -159,10 +158,10 @@ class HttpConnection(asyncio.Protocol):
         self.deadline = self._loop.time() + seconds
 
     def expire(self) -> bool:
-        """End a wait that took too long.
+        """End a state that timed out.
 
         Returns:
-            Whether it was for a request.
+            True if the peer has not sent a whole request.
         """
         phase = self.phase
         if phase in (Phase.HEAD, Phase.BODY):
@@ -174,15 +173,15 @@ class HttpConnection(asyncio.Protocol):
             self._enter(Phase.CLOSING, CLOSE_SECONDS)
             self.transport.close()
         elif not self.transport.get_write_buffer_size():
-            # While there is something to read for the peer, another clock runs.
+            # While bytes wait for the peer, the time limit of the budget applies.
             self.transport.abort()
         return phase in (Phase.FRESH, Phase.HEAD, Phase.BODY)
 
     def shutdown(self) -> None:
-        """Give a peer that owes nothing a moment for one more request.
+        """Give an idle peer half a second for one more request.
 
-        It would see the connection break if it were just about to send it; so it
-        gets an answer with ``Connection: close``, like all that is under way.
+        A peer that is just sending one would see the connection break. It gets an
+        answer with ``Connection: close``, like all requests under way.
         """
         if self.phase in (Phase.FRESH, Phase.IDLE):
             self.deadline = min(self.deadline, self._loop.time() + LINGER)
@@ -197,7 +196,7 @@ class HttpConnection(asyncio.Protocol):
                 self._loop.call_soon(self._parse)
                 break
             if self.phase in (Phase.FRESH, Phase.IDLE):
-                # Also before the first byte of a head: line ends may never end.
+                # Also for empty lines before a head, which may never end.
                 self._enter(Phase.HEAD, self._service.request_timeout)
             try:
                 self._parser.step()
@@ -221,7 +220,7 @@ class HttpConnection(asyncio.Protocol):
                 self.transport.pause_reading()
 
     def _keep(self) -> None:
-        """Count what is kept of requests."""
+        """Count the bytes of requests and answers that the connection keeps."""
         kept = self._inbox.size + self._sent_part
         if self.phase in (Phase.BODY, Phase.ANSWER):
             kept += self._body_bytes
@@ -229,67 +228,70 @@ class HttpConnection(asyncio.Protocol):
             self._account.keep(kept - self._kept)
             self._kept = kept
 
-    def read_on(self) -> None:
-        """Take more of the body, now that there is room for it."""
+    def read_body(self) -> None:
+        """Read the body that the edge waits for; ask the peer if it holds it back."""
+        if self._request.expects and self.phase is Phase.BODY:
+            self._request.expects = False
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self._inbox.size:
             self._parse()
 
     # -- the parser's side ------------------------------------------------------
 
     def on_head(self, head: Head, *, keep_alive: bool) -> int:
-        """Begin a request; return the bytes of its body if they are known.
+        """Begin a request; return the bytes of its body, 0 if they are not known.
 
         Raises:
             Refusal: Its body cannot be read.
         """
         service = self._service
         request = HttpRequest(self, head)
-        body = framing(head, request.headers)
-        if body.has_body and service.budget.is_full:
-            raise Refusal(503, "The server has too much to do now.", BUSY)
-        request.keep_alive = keep_alive and head.version != "1.0"
-        request.expects = body.expects
+        length = body_length(head, request.headers)
+        if length and service.budget.is_full:
+            raise Refusal(503, "The server is overloaded.", BUSY)
+        is_new = head.version != "1.0"
+        request.keep_alive = keep_alive and is_new
+        expected = request.headers.get(b"expect", b"").lower()
+        request.expects = expected == b"100-continue" and is_new and length != 0
         self._request, self._body_bytes = request, 0
         self.phase = Phase.BODY  # within the time of the head
         request.task = self._loop.create_task(self._serve(request))
         service.tasks.add(request.task)
-        return body.length
+        return max(length, 0)
 
     def on_body(self, part: bytes) -> None:
-        """Take a part of the body, or drop it if it comes too late."""
+        """Add a part of the body, or drop it after the answer."""
         if not self._request.is_answered:
             self._body_bytes += len(part)
             self._request.feed(part)
 
     def on_end(self) -> None:
-        """Wait for the answer, unless the head decided it."""
+        """Wait for the answer, unless it was sent before the body ended."""
         self._enter(Phase.ANSWER)
         self._request.complete()
         if self._request.is_answered:
             self._next()
 
     def on_websocket(self, head: Head, rest: bytes) -> None:
-        """Hand over to the protocol that begins behind a proper handshake.
+        """Let the WebSocket protocol take over after a valid handshake.
 
         Raises:
-            Refusal: It would be ended at once.
+            Refusal: The server is stopping.
         """
         if self._service.draining:
-            raise Refusal(503, "The server is about to end.", BUSY)
+            raise Refusal(503, "The server is stopping.", BUSY)
         protocol = self._service.websocket()
         self._leave()
         self._enter(Phase.GONE)
         protocol.connection_made(self.transport)
         self.transport.set_protocol(protocol)
-        for data in (head.encode(), rest):
-            if data:
-                protocol.data_received(data)
+        protocol.data_received(head.encode() + rest)
 
     # -- answers ----------------------------------------------------------------
 
     @property
     def is_gone(self) -> bool:
-        """Whether the peer is known to read no answer any more."""
+        """True if the peer is known not to read the answer."""
         return (
             self.phase is Phase.GONE or self.transport.is_closing() or self._is_reset()
         )
@@ -300,33 +302,28 @@ class HttpConnection(asyncio.Protocol):
             self.transport.abort()
         return self._is_broken
 
-    def send_continue(self) -> None:
-        """Ask the peer for the body that it holds back."""
-        if self.phase is Phase.BODY:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
     async def _serve(self, request: HttpRequest) -> None:
-        """Have a request served, and send its answer."""
+        """Ask the edge for the answer to a request, and send it."""
         try:
             self._answer(request, await self._service.edge.respond(request))
         except Exception:
             LOG.exception("a request could not be answered")
-            self.refuse(Refusal(500, "The server met an error."))
+            if not request.is_answered:
+                self.refuse(Refusal(500, "Internal server error."))
         finally:
             request.close()
-            # Not by a callback of the task, which would cost a turn of the loop.
+            # Not in a callback of the task, which would cost another turn of the loop.
             self._service.tasks.discard(request.task)
 
     def _answer(self, request: HttpRequest, answer: Answer) -> None:
-        """Send the answer, and go on with the next request."""
+        """Send the answer, and continue with the next request."""
         undo = request.undo
-        if request.is_answered or (
-            self.phase is Phase.GONE or (undo is not None and self.is_gone)
-        ):
+        is_gone = self.phase is Phase.GONE or (undo is not None and self.is_gone)
+        if request.is_answered or is_gone:
             request.is_answered = True
             self._take_back(undo)
             return
-        # Whether the body comes that was held back, the peer alone knows.
+        # A body that is held back may follow or not: only the peer knows.
         last = (
             not request.keep_alive
             or request.expects
@@ -338,8 +335,8 @@ class HttpConnection(asyncio.Protocol):
         if len(body) < _SMALL:
             self.transport.write(head + body)
         else:
-            # What made it took more memory than it fills. And the transport holds all
-            # of it until its last byte is sent, though it counts what is unsent.
+            # The copy is trimmed to its size. It is counted here, because the transport
+            # keeps all of it until its last byte is sent, but reports what is unsent.
             self.transport.writelines((head, bytes(memoryview(body))))
             if self._is_full:
                 self._sent_part = len(body) - self.transport.get_write_buffer_size()
@@ -357,7 +354,7 @@ class HttpConnection(asyncio.Protocol):
         self._enter(Phase.IDLE, LINGER if service.draining else service.keep_alive)
 
     def _prove(self, undo: Undo) -> None:
-        """Take back what was done, if the answer turns out not to reach the peer."""
+        """Undo the operation if the answer does not reach the peer."""
         if self.phase is Phase.GONE or self._is_reset():
             if self._is_full or self._is_broken:
                 self._take_back(undo)
@@ -366,11 +363,11 @@ class HttpConnection(asyncio.Protocol):
 
     def _take_back(self, undo: Undo | None) -> None:
         if undo is not None:
-            LOG.debug("what was done for a peer that went away is taken back")
+            LOG.debug("an operation is undone: its peer disconnected")
             self._service.spawn(undo())
 
     def refuse(self, refusal: Refusal) -> None:
-        """Send this instead of an answer, and close."""
+        """Send a refusal instead of an answer, and close."""
         if self.phase in (Phase.GONE, Phase.CLOSING):
             return
         answered = False
@@ -384,9 +381,10 @@ class HttpConnection(asyncio.Protocol):
         self._close(at_once=self._is_half)
 
     def _close(self, *, at_once: bool) -> None:
-        """Send no more, and hear the peer out.
+        """Send no more, and drop what the peer sends until it closes.
 
-        What it sends to a closed connection would cost it the answer.
+        Closed at once, the connection would be reset by what the peer still sends, and
+        the peer would lose the answer.
         """
         owed = self.deadline - self._loop.time() if self.phase is Phase.BODY else 0
         self._enter(Phase.CLOSING, max(CLOSE_SECONDS, owed))

@@ -1,8 +1,8 @@
 """The REST edge: from a request to one operation and back (``rest-v2`` section 1).
 
-It finds out who asks, finds the row, checks what every request needs in the order of
-``rest-v2`` 1.9, lifts path, query and body into the row's fields, and maps errors to
-answers. It holds no rule of an operation, and knows nothing of connections.
+It authenticates the caller, finds the row, checks each request in the order of
+``rest-v2`` 1.9, reads path, query and body into the arguments of the row, and maps
+errors to answers. It knows no rule of an operation, and nothing of connections.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class RestEdge:
 
     Args:
         server: The parts of the server.
-        authenticator: Says who callers are.
+        authenticator: Identifies callers.
         metrics: Counts requests.
-        cors: Lets web pages in; without it browsers keep them out.
+        cors: Lets web pages read answers; without it browsers refuse them.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class RestEdge:
         self._pages = pages(metrics)
 
     async def respond(self, request: RestRequest) -> Answer:
-        """Serve a request, whatever it is."""
+        """Return the answer to a request; errors are answers too."""
         request_id_var.set(request.id)
         page = self._pages.get(request.path)
         reply = await self._serve(request) if page is None else show(page, request)
@@ -86,16 +86,15 @@ class RestEdge:
         return answer
 
     async def _serve(self, request: RestRequest) -> Reply:
-        """Serve all that is not a page."""
+        """Serve all requests that are not for a page."""
         started = time.perf_counter()
-        name, allow = "other", ""
+        name = "other"
         try:
             request.check_headers()
             identity = await self._authenticate(request)
             route, path = self._routes.find(request.path)
-            allow = route.allow
             if request.method == "OPTIONS":
-                return Reply(200, None, {"Allow": allow})
+                return Reply(200, None, {"Allow": route.allow})
             query = read_query(request.query)
             context = await self._admit(route, request, path, identity)
             operation = route.find(request.method, query)
@@ -104,23 +103,22 @@ class RestEdge:
             if reply.headers is not None and "Content-Location" in reply.headers:
                 reply.headers["Content-Location"] = _location(request)
         except Exception as error:  # noqa: BLE001 - the edge maps every error
-            reply = error_reply(error, allow)
+            reply = error_reply(error)
         self._metrics.count_request(
             "rest", name, reply.status, time.perf_counter() - started
         )
         return reply
 
-    # -- who asks ---------------------------------------------------------------
+    # -- the caller -------------------------------------------------------------
 
     async def _authenticate(self, request: RestRequest) -> Identity | None:
-        """Find out who asks; that comes before all else (``rest-v2`` 1.9, 6.1).
+        """Identify the caller before anything else is checked (``rest-v2`` 1.9, 6.1).
 
-        A request that brings a signature is decided by that alone. Any other has to
-        authenticate, if the server asks for it, whether or not its path exists.
+        A signature alone decides about a request that has one. Any other request must
+        authenticate if the server requires it, even if its path does not exist.
 
         Returns:
-            The caller; ``None`` where a server without authentication has yet to take
-            the request's word for it.
+            The caller; ``None`` if the headers of the request name it, unverified.
         """
         headers, method = request.headers, request.method
         if b"url-signature" in headers:
@@ -130,10 +128,11 @@ class RestEdge:
         return await self._authenticator.identify(headers, method, request.path)
 
     async def _identify_signed(self, request: RestRequest) -> Identity:
-        """Return the project of a signature that covers the request, no roles.
+        """Return an identity without roles: the project of a valid signature.
 
         Raises:
-            NotFound: It is not genuine, has ended, was revoked, or is for others.
+            NotFound: The signature is invalid, expired, revoked, or does not cover the
+                request.
         """
         paths, methods, *rest = (
             header_text(request.headers, name) for name in _SIGNED_PARTS
@@ -163,7 +162,7 @@ class RestEdge:
         path: Mapping[str, str],
         identity: Identity | None,
     ) -> Context:
-        """Check what every request needs, in the order of ``rest-v2`` 1.9."""
+        """Check headers and the name in the path, in the order of ``rest-v2`` 1.9."""
         headers = request.headers
         check_length(headers)
         check_accept(headers, *((_HOME,) if route.is_home else ()))
@@ -197,10 +196,10 @@ class RestEdge:
 
 
 def _check_names(source: str, name: str, project: str) -> None:
-    """Refuse the name of a queue or topic, or a project, that none can have.
+    """Refuse an invalid name of a queue or topic, or an invalid project.
 
     Raises:
-        BadRequest: One is malformed.
+        BadRequest: One is invalid.
     """
     title = f"Invalid {source} identification"
     if not name:
@@ -217,9 +216,9 @@ def _check_names(source: str, name: str, project: str) -> None:
 
 
 def _location(request: RestRequest) -> str:
-    """Return what was asked for, with the query as it was sent (``rest-v2`` 1.7).
+    """Return path and query of a request as they were sent (``rest-v2`` 1.7).
 
-    A query that is longer than the head of an answer may become is left out.
+    A long query is left out: the head of an answer must not grow with the request.
     """
     if not request.query or len(request.query) > MAX_SHOWN_QUERY:
         return request.path

@@ -23,72 +23,52 @@ _KEY_BYTES = 16
 _END = b"\r\n\r\n"  # of a head, and of a chunked body
 
 
-class Framing(msgspec.Struct, frozen=True, gc=False):
-    """How a body comes.
-
-    Attributes:
-        length: Its bytes, 0 if they are not known.
-        has_body: Whether there is one.
-        expects: Whether the peer holds it back until it is asked for it.
-    """
-
-    length: int = 0
-    has_body: bool = False
-    expects: bool = False
-
-
-_NO_BODY = Framing()
-
-
-def framing(head: Head, headers: Mapping[bytes, bytes]) -> Framing:
-    """Return how the body of a request arrives.
+def body_length(head: Head, headers: Mapping[bytes, bytes]) -> int:
+    """Return the bytes of the body of a request, -1 if it is chunked.
 
     Args:
         head: The head of the request.
         headers: Its headers by name.
 
     Raises:
-        Refusal: Two readers of this head could disagree about it.
+        Refusal: Two readers of this head could disagree about the length.
     """
     if head.version not in _VERSIONS:
         raise Refusal(400, "The version of HTTP must be 1.1 or 1.0.")
-    length = int(headers.get(b"content-length", 0))
-    if b"transfer-encoding" in headers:
-        codings = [value.lower() for value in head.values(b"transfer-encoding")]
-        if codings != [b"chunked"] or head.version == "1.0":
-            raise Refusal(
-                400, "Transfer-Encoding must be chunked, sent once, and with HTTP/1.1."
-            )
-    elif not length:
-        return _NO_BODY
-    expects = headers.get(b"expect", b"").lower() == b"100-continue"
-    return Framing(length, True, expects and head.version != "1.0")
+    if b"transfer-encoding" not in headers:
+        return int(headers.get(b"content-length", 0))
+    codings = [value.lower() for value in head.values(b"transfer-encoding")]
+    if codings != [b"chunked"] or head.version == "1.0":
+        raise Refusal(
+            400, "Transfer-Encoding must be chunked, sent once, and with HTTP/1.1."
+        )
+    return -1
 
 
 class Requests(Protocol):
-    """What becomes of that which the parser finds."""
+    """Receives what the parser finds."""
 
     def on_head(self, head: Head, *, keep_alive: bool) -> int:
-        """Begin a request; return the bytes of its body if they are known."""
+        """Begin a request; return the bytes of its body, 0 if they are not known."""
 
     def on_body(self, part: bytes) -> None:
-        """Take a part of the body."""
+        """Add a part of the body."""
 
     def on_end(self) -> None:
-        """Know that the request is whole."""
+        """End the request: it is whole."""
 
     def on_websocket(self, head: Head, rest: bytes) -> None:
-        """Hand over to the protocol that begins behind a proper handshake."""
+        """Let the WebSocket protocol take over after a valid handshake."""
 
 
 class Inbox:
     """Bytes that a connection received and has not parsed.
 
-    The parser takes whole pieces. One that ends behind each empty line, or with
-    the last byte of a body of known length, never reads into the next request.
+    The parser takes pieces that end after each empty line, or with the last byte of a
+    body of known length, so that it never reads into the next request.
 
     Attributes:
-        size: How many they are.
+        size: The number of bytes.
     """
 
     __slots__ = ("_at", "_data", "size")
@@ -97,12 +77,12 @@ class Inbox:
         self.clear()
 
     def clear(self) -> None:
-        """Forget all."""
+        """Drop all bytes."""
         self._data, self._at, self.size = b"", 0, 0
 
     def add(self, data: bytes) -> None:
         """Append what arrived."""
-        # An empty line may have begun in the three bytes before.
+        # An empty line may begin in the last three bytes that were taken.
         old = max(self._at - 3, 0)
         self._data = self._data[old:] + data
         self._at -= old
@@ -127,13 +107,13 @@ class Inbox:
 
 
 class RequestParser:
-    """Finds requests in what a peer sends, and stops behind each of them.
+    """Finds requests in what a peer sends, and stops after each of them.
 
     Args:
-        requests: Where they go.
+        requests: Receives them.
 
     Attributes:
-        inbox: What was not parsed yet.
+        inbox: The bytes that are not parsed yet.
     """
 
     def __init__(self, requests: Requests) -> None:
@@ -150,7 +130,7 @@ class RequestParser:
         """Parse the next piece.
 
         Raises:
-            Refusal: It is no HTTP, or not as it is served here.
+            Refusal: It is not HTTP, or not supported.
         """
         try:
             if self._feed(self._piece()):
@@ -159,14 +139,14 @@ class RequestParser:
             cause = error.__context__
             if isinstance(cause, Refusal):
                 raise cause from None
-            raise Refusal(400, "This is no HTTP request.") from None
+            raise Refusal(400, "The request is not valid HTTP.") from None
         if self._head_bytes >= MAX_HEAD and not self._is_in_body:
             raise Refusal(
                 431, f"The request line and headers may have {MAX_HEAD} bytes."
             )
 
     def close(self) -> None:
-        """Forget the connection, so that both are freed at once."""
+        """Drop the reference to the connection, so that both are freed at once."""
         self.inbox.clear()
         del self._parser, self._requests
 
@@ -180,7 +160,7 @@ class RequestParser:
         return piece
 
     def _feed(self, piece: bytes) -> bool:
-        """Parse bytes; return whether their head asks for another protocol."""
+        """Parse bytes; return True if their head asks for another protocol."""
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
@@ -188,16 +168,16 @@ class RequestParser:
         return False
 
     def _upgrade(self) -> None:
-        """Hand over to WebSocket; do without any other protocol (RFC 9110 7.8)."""
+        """Switch to WebSocket; ignore any other protocol (RFC 9110 7.8)."""
         head = self._head
         if head.method == "CONNECT":
-            raise Refusal(405, "This is no proxy.", {"Allow": "GET, OPTIONS"})
+            raise Refusal(405, "This server is not a proxy.", {"Allow": "GET, OPTIONS"})
         if wants_websocket(head):
             check_handshake(head)
             self._requests.on_websocket(head, self.inbox.take(self.inbox.size))
             return
-        # The parser takes what follows such a head for the other protocol. Without
-        # the header that asks for it, it reads the body.
+        # The parser treats what follows such a head as the other protocol. Without the
+        # header that asks for it, it reads the body.
         kept = [pair for pair in head.headers if pair[0] != b"upgrade"]
         self._parser = httptools.HttpRequestParser(self)
         self._feed(msgspec.structs.replace(head, headers=kept).encode())
@@ -205,11 +185,11 @@ class RequestParser:
     # -- what the library calls ---------------------------------------------------
 
     def on_url(self, part: bytes) -> None:
-        """Take a part of the target."""
+        """Add a part of the target."""
         self._target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; what follows a body decides nothing any more."""
+        """Add a header; those that follow a body are ignored."""
         if not self._is_in_body:
             self._headers.append((name.lower(), value))
 
@@ -217,7 +197,7 @@ class RequestParser:
         """Begin a request.
 
         Raises:
-            Refusal: Its head is refused as it stands.
+            Refusal: The head is refused.
         """
         parser = self._parser
         self._head = Head(
@@ -234,7 +214,7 @@ class RequestParser:
             self._is_in_body = True
 
     def on_body(self, part: bytes) -> None:
-        """Take a part of the body."""
+        """Add a part of the body."""
         if self._body_left:
             self._body_left -= len(part)
         self._requests.on_body(part)
@@ -251,15 +231,15 @@ class RequestParser:
 
 
 def wants_websocket(head: Head) -> bool:
-    """Whether a request that asks for another protocol asks for WebSocket alone."""
+    """Return True if a request to change the protocol names WebSocket alone."""
     return b",".join(head.values(b"upgrade")).strip().lower() == b"websocket"
 
 
 def check_handshake(head: Head) -> None:
-    """Refuse what is no handshake of a WebSocket (RFC 6455 4.2.1).
+    """Refuse an invalid WebSocket handshake (RFC 6455 4.2.1).
 
     Raises:
-        Refusal: It says what is wrong.
+        Refusal: It is invalid.
     """
     if head.method != "GET":
         raise Refusal(405, "A WebSocket is opened with GET.", {"Allow": "GET"})
@@ -274,7 +254,7 @@ def check_handshake(head: Head) -> None:
     if len(keys) != 1 or not _is_key(keys[0]):
         raise Refusal(400, "Sec-WebSocket-Key must be 16 bytes in base64, sent once.")
     lines = [head.target, *(name + value for name, value in head.headers)]
-    # More than that the library of WebSockets does not read, and does not answer.
+    # The WebSocket library closes the connection without an answer beyond that.
     if len(head.headers) > MAX_NUM_HEADERS or max(map(len, lines)) > _LONGEST:
         raise Refusal(
             431,

@@ -21,7 +21,7 @@ from zaqarserver.operations.fields import Fields
 
 Pairs = Sequence[tuple[bytes, bytes]]
 Undo = Callable[[], Awaitable[object]]
-#: Bytes of a body that wait for the operation before no more are read.
+#: Bytes of a body that are read before the edge asks for it.
 HIGH_WATER = 65536
 _FORM = b"application/x-www-form-urlencoded"
 
@@ -49,7 +49,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 
 
 class RestRequest(abc.ABC):
-    """A request; its body may still be on its way.
+    """A request; its body may not have arrived yet.
 
     Args:
         method: Its method.
@@ -58,13 +58,13 @@ class RestRequest(abc.ABC):
         pairs: Its headers, names in lower case.
 
     Attributes:
-        method: The same.
-        path: The same.
-        query: The same.
+        method: Its method.
+        path: Its path, decoded.
+        query: Its query as it was sent.
         id: Its id, as sent in ``X-OpenStack-Request-ID``.
-        headers: The headers by name; of those that were sent twice the last one.
-        is_cut: Whether it broke off before its end.
-        undo: Takes back what was done, if the answer does not reach the peer.
+        headers: The headers by name; the last value of one that was sent twice.
+        is_cut: True if it ended before its body was whole.
+        undo: Undoes the operation, if the answer does not reach the peer.
     """
 
     __slots__ = (
@@ -84,14 +84,14 @@ class RestRequest(abc.ABC):
     @property
     @abc.abstractmethod
     def is_gone(self) -> bool:
-        """Whether the peer is known to read no answer any more."""
+        """True if the peer is known not to read the answer."""
 
     @abc.abstractmethod
     async def read(self, most: int) -> bytes:
-        """Return the body, or as many bytes of it; less if it is cut."""
+        """Return the body once it is whole, is cut, or has so many bytes."""
 
     def check_headers(self) -> None:
-        """Make one list of all ``Accept``, which may be sent in parts.
+        """Join the parts of ``Accept``, which may be sent several times.
 
         Raises:
             BadRequest: A header that identifies the caller was sent twice.
@@ -111,17 +111,14 @@ class RestRequest(abc.ABC):
 
 
 class BodySource(Protocol):
-    """What a request needs of its connection."""
+    """The side of a connection that its request uses."""
 
     @property
     def is_gone(self) -> bool:
-        """Whether the peer is known to read no answer any more."""
+        """True if the peer is known not to read the answer."""
 
-    def send_continue(self) -> None:
-        """Ask the peer for the body that it holds back."""
-
-    def read_on(self) -> None:
-        """Take more of the body, now that there is room for it."""
+    def read_body(self) -> None:
+        """Read the body that the edge waits for; ask the peer if it holds it back."""
 
 
 class HttpRequest(RestRequest):
@@ -134,11 +131,11 @@ class HttpRequest(RestRequest):
     Attributes:
         keep_alive: True if the connection may stay open afterwards.
         expects: True while the peer holds the body back until it is asked for it.
-        is_answered: Whether its answer was sent, or is not wanted any more.
-        task: What serves it.
+        is_answered: True if its answer was sent, or is not needed any more.
+        task: The task that serves it.
 
     Raises:
-        httptools.HttpParserInvalidURLError: The target is none.
+        httptools.HttpParserInvalidURLError: The target is not a URL.
     """
 
     __slots__ = (
@@ -169,29 +166,29 @@ class HttpRequest(RestRequest):
 
     @property
     def takes_more(self) -> bool:
-        """Whether more of the body may be read; once answered, it is dropped."""
+        """True if more of the body may be read; after the answer it is dropped."""
         return self.is_answered or len(self._body) < self._wanted
 
     def feed(self, part: bytes) -> None:
-        """Take a part of the body."""
+        """Add a part of the body."""
         self.expects = False
         self._body += part
         if len(self._body) >= self._wanted:
             self._wake()
 
     def complete(self) -> None:
-        """Know that the body is whole."""
+        """End the body: it is whole."""
         self.expects = False
         self._is_whole = True
         self._wake()
 
     def cut(self) -> None:
-        """Know that no more of the body comes."""
+        """End the body, whole or not."""
         self.is_cut = not self._is_whole
         self._wake()
 
     def close(self) -> None:
-        """Forget the connection, which knows the request: a cycle."""
+        """Drop the reference to the connection, which refers to the request."""
         del self._source
 
     def _wake(self) -> None:
@@ -202,17 +199,14 @@ class HttpRequest(RestRequest):
 
     @property
     def is_gone(self) -> bool:
-        """Whether the peer is known to read no answer any more."""
+        """True if the peer is known not to read the answer."""
         return self._source.is_gone
 
     async def read(self, most: int) -> bytes:
         """Return the body once it is whole, is cut, or has so many bytes."""
-        if self.expects and not self.is_answered:
-            self.expects = False
-            self._source.send_continue()
         self._wanted = most
         if not self._is_whole:
-            self._source.read_on()
+            self._source.read_body()
         while not (self._is_whole or self.is_cut or len(self._body) >= most):
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter

@@ -1,4 +1,4 @@
-"""From paths to what serves them: operations, and a few pages of their own."""
+"""The paths of operations as a tree, and the pages that are open to all."""
 
 from __future__ import annotations
 
@@ -30,19 +30,18 @@ class Route:
 
     Args:
         path: The template of the path.
-        topics: Whether it is about topics.
+        topics: True for a path of topics.
 
     Attributes:
         names: The names of its variables, in their order.
         source: What the path names: ``queue``, ``topic``, or empty for neither.
-        is_home: Whether it is the path of the home document.
-        topics: The same.
+        is_home: True for the path of the home document.
+        topics: True for a path of topics.
         allow: The value of the ``Allow`` header.
     """
 
     def __init__(self, path: str, *, topics: bool) -> None:
-        parts = path[1:].split("/")
-        self.names = [part[1:-1] for part in parts if part.startswith("{")]
+        self.names = [one[1:-1] for one in _split(path)[1]]
         self.source = next((one for one in _SOURCES if f"{one}_name" in self.names), "")
         self.is_home = path == "/v2/"
         self.topics = topics
@@ -70,64 +69,49 @@ class Route:
         for name, operation in self._special.get(method, ()):
             if name in query:
                 return operation
-        try:
-            return self._rows[method]
-        except KeyError:
-            raise MethodNotAllowed from None
-
-
-class _Node:
-    """A place in the tree of paths: where it leads to, by the next part of a path."""
-
-    __slots__ = ("literals", "route", "variable")
-
-    def __init__(self) -> None:
-        self.literals: dict[str, _Node] = {}
-        self.variable: _Node | None = None
-        self.route: Route | None = None
-
-    def grow(self, part: str) -> _Node:
-        """Return the node behind a part of a template; make it if need be."""
-        if not part.startswith("{"):
-            return self.literals.setdefault(part, _Node())
-        self.variable = self.variable or _Node()
-        return self.variable
+        if method not in self._rows:
+            raise MethodNotAllowed(self.allow)
+        return self._rows[method]
 
 
 class Routes:
-    """The paths of some operations, as a tree."""
+    """The paths of some operations.
+
+    Behind ``/v2/`` words and variables alternate. So the words of a path, which are
+    found by their places, name its route in one look-up.
+
+    Raises:
+        ValueError: The path of an operation is not of that form.
+    """
 
     def __init__(self, operations: Iterable[BoundOperation]) -> None:
-        self._root = _Node()
+        self._routes: dict[tuple[object, ...], Route] = {}
         for operation in operations:
-            path, node = operation.row.path, self._root
-            for part in path[1:].split("/"):
-                node = node.grow(part)
-            node.route = node.route or Route(path, topics=operation.row.topics)
-            node.route.add(operation)
+            path = operation.row.path
+            words, variables = _split(path)
+            if path.count("{") != sum(one.startswith("{") for one in variables):
+                raise ValueError(f"words and variables of {path} do not alternate")
+            if words not in self._routes:
+                self._routes[words] = Route(path, topics=operation.row.topics)
+            self._routes[words].add(operation)
 
     def find(self, path: str) -> tuple[Route, dict[str, str]]:
-        """Return what a path leads to, and the values of its variables.
+        """Return the route of a path, and the values of its variables.
 
         Raises:
-            NotFound: There is no such path.
+            NotFound: The path does not exist.
         """
-        node, values = self._root, []
-        for part in path[1:].split("/"):
-            following = node.literals.get(part)
-            if following is None:
-                following = node.variable
-                if following is None:
-                    raise _not_found()
-                values.append(part)
-            node = following
-        if node.route is None:
-            raise _not_found()
-        return node.route, dict(zip(node.route.names, values, strict=True))
+        words, variables = _split(path)
+        route = self._routes.get(words)
+        if route is None:
+            raise NotFound(title="404 Not Found")
+        return route, dict(zip(route.names, variables, strict=True))
 
 
-def _not_found() -> NotFound:
-    return NotFound(title="404 Not Found")
+def _split(path: str) -> tuple[tuple[object, ...], list[str]]:
+    """Return the words of a path, with the number of its parts, and its variables."""
+    parts = path.split("/")
+    return (len(parts), *parts[:2], *parts[2::2]), parts[3::2]
 
 
 # -- pages --------------------------------------------------------------------
@@ -146,11 +130,11 @@ def pages(metrics: Metrics) -> dict[str, Page]:
 
 
 def show(page: Page, request: RestRequest) -> Reply:
-    """Return what a page answers to a request, or an error."""
+    """Return the reply of a page to a request, or an error."""
     if request.method == "OPTIONS":
         return Reply(200, None, {"Allow": _PAGE_METHODS})
     if request.method not in ("GET", "HEAD"):
-        return error_reply(MethodNotAllowed(), _PAGE_METHODS)
+        return error_reply(MethodNotAllowed(_PAGE_METHODS))
     try:
         return page(request)
     except Exception as error:  # noqa: BLE001 - every error is answered
