@@ -55,7 +55,10 @@ class WarmProcess:
         log.touch()
         texts = [str(argument) for argument in arguments]
         self._process = _CONTEXT.Process(
-            target=_run, args=(texts, str(log), _variables()), daemon=False
+            # What runs still when pytest ends is ended, not waited for.
+            target=_run,
+            args=(texts, str(log), _variables()),
+            daemon=True,
         )
         self._process.start()
         self.pid: int = self._process.pid or 0
