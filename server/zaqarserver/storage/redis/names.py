@@ -15,7 +15,7 @@ a secret of its own: the time that a wrong guess takes shows nothing.
 
 **Requests.** A post, a pop and a claim must not be done twice. If the outcome of one is
 unknown it is sent again under the same name, and the script replies as it did the first
-time (``lua/asked.lua``). The name is a key that no other request of this process to the
+time (``lua/once.lua``). The name is a key that no other request of this process to the
 queue has at the same time, and a number that rises. So a queue keeps one record for
 each request that is under way at a time, not for each that there was, and a late
 duplicate is recognized as well.

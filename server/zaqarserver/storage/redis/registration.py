@@ -153,5 +153,5 @@ class ServerRegistration:
         await self._client.do("SREM", self._keyspace.servers, uid)
 
     async def _unsubscribe(self, keys: QueueKeys, uid: str) -> None:
-        held = await self._client.run("orphans", keys.listeners, uid)
+        held = await self._client.run("unsubscribe_server", keys.listeners, uid)
         self._usage.subscriptions(keys, held)

@@ -9,7 +9,7 @@ two lines for this module::
 ``script`` names its flags. Each script has one of the first two:
 
 ``once``
-    It recognizes a request that is sent again (``lua/asked.lua``), changes nothing
+    It recognizes a request that is sent again (``lua/once.lua``), changes nothing
     then, and replies as it did the first time. The name of the request is its last key
     and its last argument.
 ``repeatable``
@@ -85,7 +85,7 @@ def _load() -> dict[str, Script]:
             raise ValueError(f"{name}.lua has to be one of once and repeatable")
         parts: dict[str, str] = {}
         if once:
-            _add_parts("asked", parts, sources)
+            _add_parts("once", parts, sources)
         _add_parts(name, parts, sources)
         script = Script(once=once, confirmed="unconfirmed" not in flags)
         found[name] = script.with_text("\n".join(parts.values()))

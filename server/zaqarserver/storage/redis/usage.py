@@ -68,7 +68,9 @@ class UsageSums:
             for field, held in some:
                 args += (*field, *held)
             try:
-                await self._client.run("use", (self._keyspace.usage(space),), *args)
+                await self._client.run(
+                    "usage_add", (self._keyspace.usage(space),), *args
+                )
             except Unavailable:
                 for field, held in (*some, *fields):
                     self._gather(space, field, held)
