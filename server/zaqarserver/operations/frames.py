@@ -34,14 +34,9 @@ class _FrameMessage(msgspec.Struct, gc=False):
     body: msgspec.Raw
 
 
-class _PoppedFrameMessage(msgspec.Struct, gc=False):
+class _PoppedFrameMessage(_FrameMessage, gc=False):
     """A popped message."""
 
-    id: str
-    claim_id: str | None
-    ttl: int
-    age: int
-    body: msgspec.Raw
     claim_count: int
 
 

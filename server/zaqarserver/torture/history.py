@@ -28,6 +28,9 @@ class Mark(msgspec.Struct, frozen=True, order=True):
     producer: int
     number: int
 
+    def __str__(self) -> str:
+        return f"{self.producer}/{self.number}"
+
 
 class Accepted(msgspec.Struct, frozen=True):
     """A message whose post was answered 201.
@@ -168,14 +171,8 @@ class History:
                 continue
             index = bisect.bisect_left(moments, one.at)
             window = moments[index] - one.at if index < len(moments) else None
-            yield Finding(
-                "lost",
-                one.queue,
-                one.id,
-                f"accepted ({one.mark.producer}/{one.mark.number}), never deleted, "
-                "and gone",
-                window,
-            )
+            text = f"accepted ({one.mark}), never deleted, and gone"
+            yield Finding("lost", one.queue, one.id, text, window)
 
     # -- a message that was posted once exists once -----------------------------
 
@@ -195,13 +192,8 @@ class History:
         for (queue, mark), found in ids.items():
             if len(found) > 1:
                 shown = ", ".join(sorted(found))
-                yield Finding(
-                    "duplicated",
-                    queue,
-                    min(found),
-                    f"{mark.producer}/{mark.number} was posted once and has the ids "
-                    f"{shown}",
-                )
+                text = f"{mark} was posted once and has the ids {shown}"
+                yield Finding("duplicated", queue, min(found), text)
 
     # -- order is the order of acceptance ---------------------------------------
 
@@ -214,12 +206,8 @@ class History:
             # without an answer is left out: it may have arrived late.
             for before, after in itertools.pairwise(sorted(numbered)):
                 if numbered[before] >= numbered[after]:
-                    yield Finding(
-                        "reordered",
-                        queue,
-                        numbered[after],
-                        f"number {after} sorts before number {before}",
-                    )
+                    text = f"number {after} sorts before number {before}"
+                    yield Finding("reordered", queue, numbered[after], text)
         yield from self._claims_out_of_order()
 
     def _claims_out_of_order(self) -> Iterator[Finding]:
@@ -229,9 +217,8 @@ class History:
         for (queue, claim), members in claims.items():
             ids = [one.id for one in members]
             if ids != sorted(ids):
-                yield Finding(
-                    "reordered", queue, ids[0], f"claim {claim} is not in order"
-                )
+                text = f"claim {claim} is not in order"
+                yield Finding("reordered", queue, ids[0], text)
 
     # -- deleted messages stay deleted ------------------------------------------
 
@@ -244,17 +231,12 @@ class History:
         for held in self.held:
             moment = done.get((held.queue, held.id))
             if moment is not None and held.asked > moment:
-                yield Finding(
-                    "resurrected",
-                    held.queue,
-                    held.id,
-                    f"claimed {held.asked - moment:.3f} s after its deletion",
-                )
+                text = f"claimed {held.asked - moment:.3f} s after its deletion"
+                yield Finding("resurrected", held.queue, held.id, text)
         for (queue, message_id), moment in done.items():
             if moment < self.looked and message_id in self.present.get(queue, {}):
-                yield Finding(
-                    "resurrected", queue, message_id, "there after its deletion"
-                )
+                text = "there after its deletion"
+                yield Finding("resurrected", queue, message_id, text)
 
     # -- a message has one live claim at most -----------------------------------
 
@@ -288,7 +270,7 @@ class History:
         for (queue, path), marks in self.heard.items():
             ids = self._ids(queue)
             for mark in ids.keys() - set(marks):
-                text = f"{path} never received {mark.producer}/{mark.number}"
+                text = f"{path} never received {mark}"
                 yield Finding("not_notified", queue, ids[mark], text)
 
     def _heard_out_of_order(self) -> Iterator[Finding]:
