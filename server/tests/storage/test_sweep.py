@@ -9,9 +9,9 @@ from zaqarserver.storage.commands import QueueDelete
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.sqlite.maintenance import SWEEP_ROWS
 from zaqarserver.storage.subscriptions import DeliveryTake, SubscriptionDelete
-from zaqarserver.storage.testing.accounts import subscribe
 from zaqarserver.storage.testing.life import sweep_all
 from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, post
+from zaqarserver.storage.testing.usage import subscribe
 
 pytestmark = pytest.mark.anyio
 

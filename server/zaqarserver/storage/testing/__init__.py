@@ -21,12 +21,12 @@ model ``hypothesis``: the extra ``test``. For readable failures call
 ``conftest.py``.
 """
 
-from zaqarserver.storage.testing.accounts import GrantContract, UsageContract
 from zaqarserver.storage.testing.catalog import CatalogContract
 from zaqarserver.storage.testing.claims import ClaimContract
 from zaqarserver.storage.testing.deadletters import DeadLetterContract
 from zaqarserver.storage.testing.deletes import DeleteContract
 from zaqarserver.storage.testing.deliveries import DeliveryContract
+from zaqarserver.storage.testing.grants import GrantContract
 from zaqarserver.storage.testing.life import LifeContract
 from zaqarserver.storage.testing.messages import MessageContract
 from zaqarserver.storage.testing.moving import MovingContract
@@ -36,6 +36,7 @@ from zaqarserver.storage.testing.queues import QueueContract
 from zaqarserver.storage.testing.stats import StatsContract
 from zaqarserver.storage.testing.subscriptions import SubscriptionContract
 from zaqarserver.storage.testing.tenancy import TenancyContract
+from zaqarserver.storage.testing.usage import UsageContract
 
 
 class StorageContract(

@@ -38,6 +38,7 @@ from zaqarserver.storage.commands import (
     ClaimDelete,
     ClaimGet,
     ClaimUpdate,
+    Command,
     MessageDelete,
     MessageDeleteMany,
     MessageGet,
@@ -53,8 +54,8 @@ from zaqarserver.storage.commands import (
     QueueStatsGet,
     QueueUpdate,
 )
-from zaqarserver.storage.testing.account_rules import KEYS, AccountRules, keys
-from zaqarserver.storage.testing.model import Held, Key, Model, Shelf
+from zaqarserver.storage.testing.account_rules import KEYS, SPACES, AccountRules, keys
+from zaqarserver.storage.testing.model import Key, Model
 
 T = TypeVar("T")
 
@@ -67,6 +68,7 @@ Found = tuple[Key, str]
 wrong_keys = st.sampled_from([None] * 9 + KEYS)
 clients = st.sampled_from(["me", "other"])
 ttls = st.sampled_from([60, 120, 240, 600, 600, 600])
+graces = st.sampled_from([0, 60])
 claim_ttls = st.sampled_from([1, 30, 60, 61, 90, 300])
 delays = st.sampled_from([0, 0, 0, 0, 1, 60, 90])
 limits = st.integers(1, 3)
@@ -113,21 +115,19 @@ class StorageMachine(AccountRules):
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(coroutine)
 
-    def _same(
-        self, expected: Callable[[], Any], coroutine: Coroutine[Any, Any, Any]
-    ) -> None:
-        """Compare what both return or raise."""
+    def _both(self, command: Command[Any]) -> None:
+        """Compare what the driver and the model return or raise."""
         wanted: Any = None
         error: ZaqarServerError | None = None
         try:
-            wanted = expected()
+            wanted = self.model.do(command)
         except ZaqarServerError as raised:
             error = raised
         if error is not None:
             with pytest.raises(type(error)):
-                self._run(coroutine)
+                self._run(self.storage.do(command))
         else:
-            assert self._run(coroutine) == wanted
+            assert self._run(self.storage.do(command)) == wanted
 
     # -- time ---------------------------------------------------------------
 
@@ -135,16 +135,12 @@ class StorageMachine(AccountRules):
     def time_passes(self, step: float) -> None:
         self.model.now += step
 
-    @rule(what=st.sampled_from(["sweep"] * 6 + ["purge", "delete"]), key=keys)
-    def remove(self, what: str, key: Key) -> None:
-        if what == "sweep":
+    @rule(what=st.sampled_from([None] * 6 + [MessagePurge, QueueDelete]), key=keys)
+    def remove(self, what: type[MessagePurge | QueueDelete] | None, key: Key) -> None:
+        if what is None:
             self._run(self.storage.sweep(self.model.now))
-        elif what == "purge":
-            self._run(self.storage.do(MessagePurge(*key)))
-            self.model.purge(key)
         else:
-            self._run(self.storage.do(QueueDelete(*key)))
-            self.model.queues.pop(key, None)
+            self._both(what(*key))
 
     @precondition(lambda self: self.storage.durability is not Durability.MEMORY)
     @rule()
@@ -156,10 +152,7 @@ class StorageMachine(AccountRules):
 
     @rule(key=keys, metadata=metadatas)
     def queue_create(self, key: Key, metadata: dict[str, int]) -> None:
-        made = self._run(self.storage.do(QueueCreate(*key, metadata)))
-        assert made is (key not in self.model.queues)
-        if made:
-            self.model.queues[key] = Shelf(metadata)
+        self._both(QueueCreate(*key, metadata))
 
     @rule(key=keys, metadata=metadatas, stale=st.booleans())
     def queue_update(self, key: Key, metadata: dict[str, int], stale: bool) -> None:
@@ -195,80 +188,49 @@ class StorageMachine(AccountRules):
         return self._post(key, "other", new)
 
     def _post(self, key: Key, client: str, new: list[NewMessage]) -> Any:
-        known = [one.id for one in self.model.shelf(key).messages]
-        ids = self._run(self.storage.do(MessagePost(*key, client, new, self.model.now)))
+        known = [one.id for one in self.model.queue(key).messages]
+        command = MessagePost(*key, client, new, self.model.now)
+        ids = self._run(self.storage.do(command))
         assert ids == sorted(set(ids))
         assert max(known, default="") < ids[0]
-        self.model.post(key, client, new, ids)
+        self.model.post(command, ids)
         return multiple(*((key, one) for one in ids))
 
     @rule(
         key=keys,
         after=st.none() | messages,
-        limit=limits,
-        client=st.none() | clients,
-        claimed=st.booleans(),
-        delayed=st.booleans(),
+        options=st.fixed_dictionaries(
+            {
+                "limit": limits,
+                "exclude_client": st.none() | clients,
+                "include_claimed": st.booleans(),
+                "include_delayed": st.booleans(),
+            }
+        ),
     )
     def message_list(
-        self,
-        key: Key,
-        after: Found | None,
-        limit: int,
-        client: str | None,
-        claimed: bool,
-        delayed: bool,
+        self, key: Key, after: Found | None, options: dict[str, Any]
     ) -> None:
         marker = after[1] if after else None
-        self._same(
-            lambda: self.model.page(
-                key,
-                marker,
-                limit,
-                client,
-                include_claimed=claimed,
-                include_delayed=delayed,
-            ),
-            self.storage.do(
-                MessageList(
-                    *key,
-                    marker=marker,
-                    limit=limit,
-                    now=self.model.now,
-                    exclude_client=client,
-                    include_claimed=claimed,
-                    include_delayed=delayed,
-                )
-            ),
-        )
+        self._both(MessageList(*key, marker=marker, now=self.model.now, **options))
 
     @rule(key=keys, some=st.lists(messages, max_size=4, unique=True))
     def message_get(self, key: Key, some: list[Found]) -> None:
-        ids = [one for _, one in some]
-        found = [self.model.find(key, one) for one in ids]
-        self._same(
-            lambda: [self.model.show(key, one) for one in found if one],
-            self.storage.do(MessageGet(*key, ids, self.model.now)),
-        )
+        self._both(MessageGet(*key, [one for _, one in some], self.model.now))
 
     @rule(one=messages, wrong_key=wrong_keys, claim=st.none() | claims)
     def message_delete(
         self, one: Found, wrong_key: Key | None, claim: Found | None
     ) -> None:
-        self._delete(wrong_key or one[0], one[1], claim[1] if claim else None)
+        key, claim_id = wrong_key or one[0], claim[1] if claim else None
+        self._both(MessageDelete(*key, one[1], claim_id, self.model.now))
 
     @rule(one=consumes(messages))
     def message_delete_by_holder(self, one: Found) -> None:
         key, message_id = one
         message = self.model.find(key, message_id)
         holder = self.model.holder(key, message) if message else None
-        self._delete(key, message_id, holder)
-
-    def _delete(self, key: Key, message_id: str, claim_id: str | None) -> None:
-        self._same(
-            lambda: self.model.delete(key, message_id, claim_id),
-            self.storage.do(MessageDelete(*key, message_id, claim_id, self.model.now)),
-        )
+        self._both(MessageDelete(*key, message_id, holder, self.model.now))
 
     @rule(
         key=keys,
@@ -280,123 +242,71 @@ class StorageMachine(AccountRules):
     ) -> None:
         ids = [one for _, one in some]
         claim_ids = None if named is None else [one for _, one in named]
-        self._same(
-            lambda: self.model.delete_many(key, ids, claim_ids),
-            self.storage.do(MessageDeleteMany(*key, ids, claim_ids, self.model.now)),
-        )
+        self._both(MessageDeleteMany(*key, ids, claim_ids, self.model.now))
 
     @rule(key=keys, limit=limits, delayed=st.booleans())
     def message_pop(self, key: Key, limit: int, delayed: bool) -> None:
-        self._same(
-            lambda: self.model.pop(key, limit, include_delayed=delayed),
-            self.storage.do(
-                MessagePop(*key, limit, self.model.now, include_delayed=delayed)
-            ),
-        )
+        self._both(MessagePop(*key, limit, self.model.now, include_delayed=delayed))
 
     # -- claims -------------------------------------------------------------
 
     @rule(
         target=claims,
         key=keys,
-        ttl=claim_ttls,
-        grace=st.sampled_from([0, 60]),
-        limit=limits,
-        delayed=st.booleans(),
-        dead_letter=dead_letters,
+        options=st.fixed_dictionaries(
+            {
+                "ttl": claim_ttls,
+                "grace": graces,
+                "limit": limits,
+                "include_delayed": st.booleans(),
+                "dead_letter": dead_letters,
+            }
+        ),
     )
-    def claim_create(
-        self,
-        key: Key,
-        ttl: int,
-        grace: int,
-        limit: int,
-        delayed: bool,
-        dead_letter: DeadLetter | None,
-    ) -> Any:
+    def claim_create(self, key: Key, options: dict[str, Any]) -> Any:
+        dead_letter = options["dead_letter"]
         if dead_letter is not None and dead_letter.queue == key[1]:
-            dead_letter = None
+            options |= {"dead_letter": None}
         if not self.model.live(key):
             self._post(key, "other", [NewMessage(b"1", 600), NewMessage(b"2", 120)])
-        claim = self._run(
-            self.storage.do(
-                ClaimCreate(
-                    *key,
-                    ttl=ttl,
-                    grace=grace,
-                    limit=limit,
-                    now=self.model.now,
-                    include_delayed=delayed,
-                    dead_letter=dead_letter,
-                )
-            )
-        )
+        command = ClaimCreate(*key, now=self.model.now, **options)
+        claim = self._run(self.storage.do(command))
         claim_id = claim.id if claim else None
-        held = Held(ttl, grace, self.model.now)
-        expected = self.model.claim(
-            key, held, limit, dead_letter, claim_id, include_delayed=delayed
-        )
-        assert claim == expected
+        assert claim == self.model.claim(command, claim_id)
         return multiple() if claim_id is None else (key, claim_id)
 
     @rule(claim=claims, wrong_key=wrong_keys)
     def claim_get(self, claim: Found, wrong_key: Key | None) -> None:
-        key = wrong_key or claim[0]
-        self._same(
-            lambda: self.model.claim_get(key, claim[1]),
-            self.storage.do(ClaimGet(*key, claim[1], self.model.now)),
-        )
+        self._both(ClaimGet(*(wrong_key or claim[0]), claim[1], self.model.now))
 
-    @rule(
-        claim=claims,
-        wrong_key=wrong_keys,
-        ttl=claim_ttls,
-        grace=st.sampled_from([0, 60]),
-    )
+    @rule(claim=claims, wrong_key=wrong_keys, ttl=claim_ttls, grace=graces)
     def claim_update(
         self, claim: Found, wrong_key: Key | None, ttl: int, grace: int
     ) -> None:
-        key = wrong_key or claim[0]
-        held = Held(ttl, grace, self.model.now)
-        self._same(
-            lambda: self.model.claim_update(key, claim[1], held),
-            self.storage.do(
-                ClaimUpdate(*key, claim[1], ttl=ttl, grace=grace, now=self.model.now)
-            ),
-        )
+        key, now = wrong_key or claim[0], self.model.now
+        self._both(ClaimUpdate(*key, claim[1], ttl=ttl, grace=grace, now=now))
 
     @rule(claim=claims, wrong_key=wrong_keys)
     def claim_delete(self, claim: Found, wrong_key: Key | None) -> None:
-        key = wrong_key or claim[0]
-        self._same(
-            lambda: self.model.claim_delete(key, claim[1]),
-            self.storage.do(ClaimDelete(*key, claim[1], self.model.now)),
-        )
+        self._both(ClaimDelete(*(wrong_key or claim[0]), claim[1], self.model.now))
 
     # -- after each step ----------------------------------------------------
 
     @invariant()
     def queues_agree(self) -> None:
-        for project in ("p", "q"):
-            expected = sorted(key[1] for key in self.model.queues if key[0] == project)
-            listed = self._run(
-                self.storage.do(QueueList(project, marker=None, limit=10))
-            )
+        for space in SPACES:
+            expected = sorted(key[1] for key in self.model.queues if key[0] == space)
+            listed = self._run(self.storage.do(QueueList(space, marker=None, limit=10)))
             assert [queue.name for queue in listed] == expected
-            assert self._run(self.storage.do(QueueCount(project))) == len(expected)
+            self._both(QueueCount(space))
             for queue in listed:
-                assert queue == self._run(
-                    self.storage.do(QueueGet(project, queue.name))
-                )
-                assert queue.metadata == self.model.queues[project, queue.name].metadata
+                assert queue == self._run(self.storage.do(QueueGet(space, queue.name)))
+                assert queue.metadata == self.model.queues[space, queue.name].metadata
 
     @invariant()
     def statistics_agree(self) -> None:
         for key in KEYS:
-            self._same(
-                lambda key=key: self.model.stats(key),  # type: ignore[misc]
-                self.storage.do(QueueStatsGet(*key, self.model.now)),
-            )
+            self._both(QueueStatsGet(*key, self.model.now))
 
 
 def state_machine(make: Callable[[Path], Storage]) -> type[StorageMachine]:

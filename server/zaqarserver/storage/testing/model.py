@@ -1,34 +1,55 @@
 """The storage contract as a small model in memory, for comparison.
 
-It keeps everything in plain lists and looks at all of it for each question, so
-that it can be read against :mod:`zaqarserver.storage.base` line by line. It
+It keeps everything in plain lists and looks at all of it for each command, so
+that it can be read against :mod:`zaqarserver.storage.commands` line by line. It
 makes no ids: they come from the driver's answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import msgspec
 
 from zaqarserver.errors import ClaimNotFound, ClaimNotLive, MessageClaimed
-from zaqarserver.storage.accounts import Grant, Usage
-from zaqarserver.storage.base import (
-    Claim,
-    DeadLetter,
-    Edge,
-    Message,
-    Metadata,
-    NewMessage,
-    QueueStats,
+from zaqarserver.storage.accounts import (
+    Grant,
+    GrantAdd,
+    GrantList,
+    GrantRevoke,
+    Usage,
+    UsageGet,
 )
+from zaqarserver.storage.base import Claim, Edge, Message, Metadata, QueueStats
+from zaqarserver.storage.commands import (
+    ClaimCreate,
+    ClaimDelete,
+    ClaimGet,
+    ClaimUpdate,
+    Command,
+    MessageDelete,
+    MessageDeleteMany,
+    MessageGet,
+    MessageList,
+    MessagePop,
+    MessagePost,
+    MessagePurge,
+    QueueCommand,
+    QueueCount,
+    QueueCreate,
+    QueueDelete,
+    QueueStatsGet,
+)
+from zaqarserver.storage.records import DeadLetter, NewMessage
 
+R = TypeVar("R")
 Key = tuple[str, str]
 
 
 @dataclass
-class Held:
+class ModelClaim:
     """A claim."""
 
     ttl: int
@@ -36,12 +57,12 @@ class Held:
     created: float
 
     def lives(self, now: float) -> bool:
-        """Tell whether it is live."""
+        """Return whether it is live."""
         return now < self.created + self.ttl
 
 
 @dataclass
-class Kept:
+class ModelMessage:
     """A message."""
 
     id: str
@@ -56,53 +77,82 @@ class Kept:
 
 
 @dataclass
-class Shelf:
+class ModelQueue:
     """A queue."""
 
     metadata: Metadata = field(default_factory=dict)
-    messages: list[Kept] = field(default_factory=list)
-    claims: dict[str, Held] = field(default_factory=dict)
+    messages: list[ModelMessage] = field(default_factory=list)
+    claims: dict[str, ModelClaim] = field(default_factory=dict)
+
+
+def key_of(command: QueueCommand[Any]) -> Key:
+    """Return the key of a command's queue."""
+    return (command.space, command.queue)
 
 
 class Model:
-    """The contract, method by method.
+    """The contract, command by command.
 
     Attributes:
-        queues: What there is.
-        grants: What is on record, by queue and id.
+        queues: The queues.
+        grants: The grants on record, by queue and id.
         subscriptions: Ids and ends, by queue and subscriber.
         now: The time.
     """
 
     def __init__(self, now: float) -> None:
-        self.queues: dict[Key, Shelf] = {}
+        self.queues: dict[Key, ModelQueue] = {}
         self.grants: dict[Key, dict[str, Grant]] = {}
         self.subscriptions: dict[Key, dict[str, tuple[str, float]]] = {}
         self.now = now
+        self._functions: dict[type, Callable[[Any], Any]] = {
+            ClaimDelete: self._claim_delete,
+            ClaimGet: self._claim_get,
+            ClaimUpdate: self._claim_update,
+            GrantAdd: self._grant_add,
+            GrantList: self._grant_list,
+            GrantRevoke: self._grant_revoke,
+            MessageDelete: self._message_delete,
+            MessageDeleteMany: self._message_delete_many,
+            MessageGet: self._message_get,
+            MessageList: self._message_list,
+            MessagePop: self._message_pop,
+            MessagePurge: self._message_purge,
+            QueueCount: self._queue_count,
+            QueueCreate: self._queue_create,
+            QueueDelete: self._queue_delete,
+            QueueStatsGet: self._queue_stats,
+            UsageGet: self._usage,
+        }
 
-    def shelf(self, key: Key) -> Shelf:
+    def do(self, command: Command[R]) -> R:
+        """Perform a command that makes no ids."""
+        result: R = self._functions[type(command)](command)
+        return result
+
+    def queue(self, key: Key) -> ModelQueue:
         """Return the queue, an empty one that is not kept if there is none."""
-        return self.queues.get(key) or Shelf()
+        return self.queues.get(key) or ModelQueue()
 
-    def made(self, key: Key) -> Shelf:
+    def made(self, key: Key) -> ModelQueue:
         """Return the queue, made if there is none."""
-        return self.queues.setdefault(key, Shelf())
+        return self.queues.setdefault(key, ModelQueue())
 
     # -- states -------------------------------------------------------------
 
-    def live(self, key: Key) -> list[Kept]:
+    def live(self, key: Key) -> list[ModelMessage]:
         """Return the live messages in order."""
-        messages = self.shelf(key).messages
+        messages = self.queue(key).messages
         return sorted(
             (one for one in messages if self.now < one.expires), key=lambda one: one.id
         )
 
-    def holder(self, key: Key, message: Kept) -> str | None:
+    def holder(self, key: Key, message: ModelMessage) -> str | None:
         """Return the live claim on a message."""
-        held = self.shelf(key).claims.get(message.claim_id or "")
+        held = self.queue(key).claims.get(message.claim_id or "")
         return message.claim_id if held and held.lives(self.now) else None
 
-    def free(self, key: Key, *, include_delayed: bool) -> list[Kept]:
+    def free(self, key: Key, *, include_delayed: bool) -> list[ModelMessage]:
         """Return what can be claimed."""
         return [
             one
@@ -111,8 +161,11 @@ class Model:
             and (include_delayed or one.visible <= self.now)
         ]
 
-    def show(self, key: Key, message: Kept) -> Message:
-        """Return a message as the driver should."""
+    def find(self, key: Key, message_id: str) -> ModelMessage | None:
+        """Find a live message."""
+        return next((one for one in self.live(key) if one.id == message_id), None)
+
+    def _show(self, key: Key, message: ModelMessage) -> Message:
         return Message(
             id=message.id,
             body=message.new.body,
@@ -123,91 +176,22 @@ class Model:
             checksum=message.new.checksum,
         )
 
-    # -- messages -----------------------------------------------------------
+    # -- queues -------------------------------------------------------------
 
-    def post(
-        self, key: Key, client: str, messages: Sequence[NewMessage], ids: Sequence[str]
-    ) -> None:
-        """Keep what was posted under the ids that the driver gave."""
-        for new, message_id in zip(messages, ids, strict=True):
-            self.made(key).messages.append(
-                Kept(
-                    id=message_id,
-                    new=new,
-                    client=client,
-                    created=self.now,
-                    ttl=new.ttl,
-                    expires=self.now + new.ttl,
-                    visible=self.now + new.delay,
-                )
-            )
+    def _queue_create(self, command: QueueCreate) -> bool:
+        if key_of(command) in self.queues:
+            return False
+        self.queues[key_of(command)] = ModelQueue(command.metadata)
+        return True
 
-    def page(
-        self,
-        key: Key,
-        marker: str | None,
-        limit: int,
-        exclude_client: str | None,
-        *,
-        include_claimed: bool,
-        include_delayed: bool,
-    ) -> list[Message]:
-        """List a page."""
-        return [
-            self.show(key, one)
-            for one in self.live(key)
-            if one.id > (marker or "")
-            and one.client != exclude_client
-            and (include_claimed or self.holder(key, one) is None)
-            # a claimed message is listed as claimed, whatever its delay was
-            and (include_delayed or one.visible <= self.now or self.holder(key, one))
-        ][:limit]
+    def _queue_delete(self, command: QueueDelete) -> None:
+        self.queues.pop(key_of(command), None)
 
-    def find(self, key: Key, message_id: str) -> Kept | None:
-        """Find a live message."""
-        return next((one for one in self.live(key) if one.id == message_id), None)
+    def _queue_count(self, command: QueueCount) -> int:
+        return sum(space == command.space for space, _ in self.queues)
 
-    def delete(self, key: Key, message_id: str, claim_id: str | None) -> None:
-        """Delete a message."""
-        message = self.find(key, message_id)
-        if message is None:
-            return
-        holder = self.holder(key, message)
-        if holder == claim_id:
-            self.shelf(key).messages.remove(message)
-            return
-        holders = {self.holder(key, one) for one in self.live(key)} - {None}
-        if claim_id is not None and (holder is None or claim_id not in holders):
-            raise ClaimNotLive
-        raise MessageClaimed
-
-    def delete_many(
-        self, key: Key, ids: Sequence[str], claim_ids: Sequence[str] | None
-    ) -> None:
-        """Delete messages."""
-        found = [one for one in self.live(key) if one.id in ids]
-        if claim_ids is not None and any(
-            self.holder(key, one) not in claim_ids for one in found
-        ):
-            raise MessageClaimed
-        for message in found:
-            self.shelf(key).messages.remove(message)
-
-    def pop(self, key: Key, limit: int, *, include_delayed: bool) -> list[Message]:
-        """Remove free messages."""
-        taken = self.free(key, include_delayed=include_delayed)[:limit]
-        shown = [self.show(key, one) for one in taken]
-        for message in taken:
-            self.shelf(key).messages.remove(message)
-        return shown
-
-    def purge(self, key: Key) -> None:
-        """Remove all messages and claims."""
-        self.shelf(key).messages.clear()
-        self.shelf(key).claims.clear()
-
-    def stats(self, key: Key) -> QueueStats:
-        """Count."""
+    def _queue_stats(self, command: QueueStatsGet) -> QueueStats:
+        key = key_of(command)
         live = self.live(key)
         if not live:
             return QueueStats()
@@ -218,20 +202,86 @@ class Model:
         )
         return QueueStats(len(live) - claimed, claimed, oldest, newest)
 
+    # -- messages -----------------------------------------------------------
+
+    def post(self, command: MessagePost, ids: Sequence[str]) -> None:
+        """Keep what was posted under the ids that the driver gave."""
+        for new, message_id in zip(command.messages, ids, strict=True):
+            self.made(key_of(command)).messages.append(
+                ModelMessage(
+                    id=message_id,
+                    new=new,
+                    client=command.client_id,
+                    created=self.now,
+                    ttl=new.ttl,
+                    expires=self.now + new.ttl,
+                    visible=self.now + new.delay,
+                )
+            )
+
+    def _message_list(self, command: MessageList) -> list[Message]:
+        key = key_of(command)
+        return [
+            self._show(key, one)
+            for one in self.live(key)
+            if one.id > (command.marker or "")
+            and one.client != command.exclude_client
+            and (command.include_claimed or self.holder(key, one) is None)
+            # a claimed message is listed as claimed, whatever its delay was
+            and (
+                command.include_delayed
+                or one.visible <= self.now
+                or self.holder(key, one)
+            )
+        ][: command.limit]
+
+    def _message_get(self, command: MessageGet) -> list[Message]:
+        key = key_of(command)
+        found = [self.find(key, one) for one in dict.fromkeys(command.ids)]
+        return [self._show(key, one) for one in found if one]
+
+    def _message_delete(self, command: MessageDelete) -> None:
+        key, claim_id = key_of(command), command.claim_id
+        message = self.find(key, command.message_id)
+        if message is None:
+            return
+        holder = self.holder(key, message)
+        if holder == claim_id:
+            self.queue(key).messages.remove(message)
+            return
+        holders = {self.holder(key, one) for one in self.live(key)} - {None}
+        if claim_id is not None and (holder is None or claim_id not in holders):
+            raise ClaimNotLive
+        raise MessageClaimed
+
+    def _message_delete_many(self, command: MessageDeleteMany) -> None:
+        key, claim_ids = key_of(command), command.claim_ids
+        found = [one for one in self.live(key) if one.id in command.ids]
+        if claim_ids is not None and any(
+            self.holder(key, one) not in claim_ids for one in found
+        ):
+            raise MessageClaimed
+        for message in found:
+            self.queue(key).messages.remove(message)
+
+    def _message_pop(self, command: MessagePop) -> list[Message]:
+        key = key_of(command)
+        taken = self.free(key, include_delayed=command.include_delayed)
+        shown = [self._show(key, one) for one in taken[: command.limit]]
+        for message in taken[: command.limit]:
+            self.queue(key).messages.remove(message)
+        return shown
+
+    def _message_purge(self, command: MessagePurge) -> None:
+        self.queue(key_of(command)).messages.clear()
+        self.queue(key_of(command)).claims.clear()
+
     # -- claims -------------------------------------------------------------
 
-    def claim(
-        self,
-        key: Key,
-        held: Held,
-        limit: int,
-        dead_letter: DeadLetter | None,
-        claim_id: str | None,
-        *,
-        include_delayed: bool,
-    ) -> Claim | None:
+    def claim(self, command: ClaimCreate, claim_id: str | None) -> Claim | None:
         """Claim messages, under the id that the driver gave."""
-        taken = self.free(key, include_delayed=include_delayed)[:limit]
+        key, dead_letter = key_of(command), command.dead_letter
+        taken = self.free(key, include_delayed=command.include_delayed)[: command.limit]
         if dead_letter is not None:
             for message in list(taken):
                 if message.claim_count >= dead_letter.max_claim_count:
@@ -239,15 +289,16 @@ class Model:
                     self._move(key, message, dead_letter)
         if not taken or claim_id is None:
             return None
-        self.shelf(key).claims[claim_id] = held
+        held = ModelClaim(command.ttl, command.grace, self.now)
+        self.queue(key).claims[claim_id] = held
         for message in taken:
             message.claim_id = claim_id
             message.claim_count += 1
             self._extend(message, held)
-        return self.claim_get(key, claim_id)
+        return self._read_claim(key, claim_id)
 
-    def _move(self, key: Key, message: Kept, dead_letter: DeadLetter) -> None:
-        self.shelf(key).messages.remove(message)
+    def _move(self, key: Key, message: ModelMessage, dead_letter: DeadLetter) -> None:
+        self.queue(key).messages.remove(message)
         self.made((key[0], dead_letter.queue)).messages.append(message)
         message.claim_id = None
         message.claim_count = 0
@@ -256,36 +307,38 @@ class Model:
             message.ttl = dead_letter.ttl
             message.expires = self.now + dead_letter.ttl
 
-    def _extend(self, message: Kept, held: Held) -> None:
+    def _extend(self, message: ModelMessage, held: ModelClaim) -> None:
         if message.expires < held.created + held.ttl:
             message.ttl = held.ttl + held.grace
             message.expires = held.created + held.ttl + held.grace
 
-    def _holds(self, key: Key, claim_id: str) -> list[Kept]:
+    def _holds(self, key: Key, claim_id: str) -> list[ModelMessage]:
         found = [one for one in self.live(key) if self.holder(key, one) == claim_id]
         if not found:
             raise ClaimNotFound
         return found
 
-    def claim_get(self, key: Key, claim_id: str) -> Claim:
-        """Read a claim."""
-        messages = [self.show(key, one) for one in self._holds(key, claim_id)]
-        held = self.shelf(key).claims[claim_id]
+    def _read_claim(self, key: Key, claim_id: str) -> Claim:
+        messages = [self._show(key, one) for one in self._holds(key, claim_id)]
+        held = self.queue(key).claims[claim_id]
         age = max(0, int(self.now - held.created))
         return Claim(claim_id, held.ttl, held.grace, age, messages)
 
-    def claim_update(self, key: Key, claim_id: str, held: Held) -> None:
-        """Renew a claim."""
-        messages = self._holds(key, claim_id)
-        self.shelf(key).claims[claim_id] = held
+    def _claim_get(self, command: ClaimGet) -> Claim:
+        return self._read_claim(key_of(command), command.claim_id)
+
+    def _claim_update(self, command: ClaimUpdate) -> None:
+        key, held = key_of(command), ModelClaim(command.ttl, command.grace, self.now)
+        messages = self._holds(key, command.claim_id)
+        self.queue(key).claims[command.claim_id] = held
         for message in messages:
             self._extend(message, held)
 
-    def claim_delete(self, key: Key, claim_id: str) -> None:
-        """Release a claim."""
-        held = self.shelf(key).claims.get(claim_id)
+    def _claim_delete(self, command: ClaimDelete) -> None:
+        claims = self.queue(key_of(command)).claims
+        held = claims.get(command.claim_id)
         if held is not None and held.lives(self.now):
-            del self.shelf(key).claims[claim_id]
+            del claims[command.claim_id]
 
     # -- grants, subscriptions, use -------------------------------------------
 
@@ -295,22 +348,25 @@ class Model:
         live = (one for one in grants if self.now < one.expires)
         return sorted(live, key=lambda one: one.id)
 
-    def grant_add(self, key: Key, grant: Grant, most: int) -> Grant | None:
-        """Put a grant on record."""
-        live = {one.id: one for one in self.live_grants(key)}
-        if grant.id in live:
-            return live[grant.id]
-        if len(live) >= most:
-            return None
-        self.grants.setdefault(key, {})[grant.id] = grant
-        return grant
+    def _grant_list(self, command: GrantList) -> list[Grant]:
+        live = self.live_grants(key_of(command))
+        found = [one for one in live if one.id > (command.marker or "")]
+        return found[: command.limit]
 
-    def grant_revoke(self, key: Key, grant_id: str) -> bool:
-        """Revoke a grant."""
-        for one in self.live_grants(key):
-            if one.id == grant_id:
+    def _grant_add(self, command: GrantAdd) -> Grant | None:
+        live = {one.id: one for one in self.live_grants(key_of(command))}
+        if command.grant.id in live:
+            return live[command.grant.id]
+        if len(live) >= command.most:
+            return None
+        self.grants.setdefault(key_of(command), {})[command.grant.id] = command.grant
+        return command.grant
+
+    def _grant_revoke(self, command: GrantRevoke) -> bool:
+        for one in self.live_grants(key_of(command)):
+            if one.id == command.grant_id:
                 revoked = msgspec.structs.replace(one, revoked=True)
-                self.grants[key][grant_id] = revoked
+                self.grants[key_of(command)][one.id] = revoked
                 return True
         return False
 
@@ -328,9 +384,8 @@ class Model:
         gone = self.subscriptions.get(key, {}).pop(subscriber, None)
         return None if gone is None else gone[0]
 
-    def usage(self, project: str) -> Usage:
-        """Count what is live."""
-        mine = [key for key in self.queues if key[0] == project]
+    def _usage(self, command: UsageGet) -> Usage:
+        mine = [key for key in self.queues if key[0] == command.space]
         messages = [one for key in mine for one in self.live(key)]
         return Usage(
             queues=len(mine),
@@ -339,7 +394,7 @@ class Model:
             subscriptions=sum(
                 self.now < end
                 for key, there in self.subscriptions.items()
-                if key[0] == project
+                if key[0] == command.space
                 for _, end in there.values()
             ),
         )

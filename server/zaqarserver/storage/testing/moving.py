@@ -6,11 +6,7 @@ import pytest
 
 from zaqarserver.errors import ClaimNotFound
 from zaqarserver.storage.accounts import UsageGet
-from zaqarserver.storage.base import (
-    Message,
-    NewMessage,
-    Storage,
-)
+from zaqarserver.storage.base import Message, NewMessage, Storage
 from zaqarserver.storage.commands import (
     ClaimCreate,
     ClaimGet,
@@ -44,7 +40,7 @@ from zaqarserver.storage.subscriptions import (
     SubscriptionUpdate,
 )
 from zaqarserver.storage.testing.deliveries import bodies as told
-from zaqarserver.storage.testing.deliveries import take
+from zaqarserver.storage.testing.deliveries import done, take
 from zaqarserver.storage.testing.subscriptions import listed, subscribe
 from zaqarserver.storage.testing.suite import (
     CLIENT,
@@ -100,10 +96,7 @@ async def received(store: Storage, records: list[Record], epoch: int = MOVED) ->
 
 
 async def moved(storage: Storage, epoch: int = MOVED) -> None:
-    """Move the queue of the suite into another project of the same store.
-
-    To a store, two queues of one store are as different as two of two stores.
-    """
+    """Move the queue into another project of the same store: another queue to it."""
     store = await sealed(storage, epoch)
     await received(store, await exported(store), epoch)
     assert await store.do(QueueOpen(AWAY, QUEUE, epoch, epoch))
@@ -151,11 +144,7 @@ async def hear(
                 )
                 continue
             heard.setdefault(subscriber, []).extend(told(delivery)[delivery.position :])
-            await storage.do(
-                DeliverySettle(
-                    delivery.key, position=len(delivery.messages), attempt=0, due=None
-                )
-            )
+            await done(storage, delivery)
     return heard
 
 
@@ -382,14 +371,7 @@ class MovingContract(Suite):
             assert delivery.subscription.project == AWAY
             heard += told(delivery)[delivery.position :]
             attempts.append(delivery.attempt)
-            await storage.do(
-                DeliverySettle(
-                    delivery.key,
-                    position=len(delivery.messages),
-                    attempt=0,
-                    due=None,
-                )
-            )
+            await done(storage, delivery)
         assert heard == [b"2", b"3", b"4"]
         assert attempts[0] == 2
         assert not any(attempts[1:])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from zaqarserver.errors import QueueChanged, QueueMoving
@@ -11,23 +9,12 @@ from zaqarserver.storage.accounts import UsageGet
 from zaqarserver.storage.base import DeadLetter, Durability, Storage
 from zaqarserver.storage.commands import (
     ClaimCreate,
-    ClaimDelete,
     ClaimGet,
-    ClaimUpdate,
     MessageDelete,
-    MessageDeleteMany,
-    MessageGet,
-    MessageList,
-    MessagePop,
-    MessagePost,
-    MessagePurge,
     QueueCount,
-    QueueCreate,
     QueueDelete,
     QueueGet,
     QueueList,
-    QueueStatsGet,
-    QueueUpdate,
 )
 from zaqarserver.storage.moving import (
     REMEMBERED_SECONDS,
@@ -45,13 +32,7 @@ from zaqarserver.storage.moving import (
     SealList,
 )
 from zaqarserver.storage.subscriptions import (
-    SubscriptionChange,
-    SubscriptionCreate,
     SubscriptionDelete,
-    SubscriptionGet,
-    SubscriptionList,
-    SubscriptionPurge,
-    SubscriptionUpdate,
 )
 from zaqarserver.storage.testing.deliveries import bodies as told
 from zaqarserver.storage.testing.deliveries import done, take
@@ -69,7 +50,6 @@ from zaqarserver.storage.testing.moving import (
 )
 from zaqarserver.storage.testing.subscriptions import listed, subscribe
 from zaqarserver.storage.testing.suite import (
-    CLIENT,
     NOW,
     PROJECT,
     QUEUE,
@@ -77,8 +57,8 @@ from zaqarserver.storage.testing.suite import (
     bodies,
     claim,
     everything,
+    examples,
     ids_of,
-    new,
     post,
 )
 
@@ -99,41 +79,10 @@ class MovingStepsContract(Suite):
 
     @staticmethod
     async def _refused(storage: Storage, project: str) -> None:
-        """See that every method that names the queue is refused."""
-        queue, now = QUEUE, NOW
-        calls: list[Any] = [
-            storage.do(QueueCreate(project, queue, {})),
-            storage.do(QueueGet(project, queue)),
-            storage.do(QueueUpdate(project, queue, {}, 1)),
-            storage.do(QueueDelete(project, queue)),
-            storage.do(QueueStatsGet(project, queue, now)),
-            storage.do(MessagePost(project, queue, CLIENT, new(b"x"), now)),
-            storage.do(MessageList(project, queue, marker=None, limit=1, now=now)),
-            storage.do(MessageGet(project, queue, ["x"], now)),
-            storage.do(MessageDelete(project, queue, "x", None, now)),
-            storage.do(MessageDeleteMany(project, queue, ["x"], None, now)),
-            storage.do(MessagePop(project, queue, 1, now)),
-            storage.do(MessagePurge(project, queue)),
-            storage.do(ClaimCreate(project, queue, ttl=1, grace=0, limit=1, now=now)),
-            storage.do(ClaimGet(project, queue, "x", now)),
-            storage.do(ClaimUpdate(project, queue, "x", ttl=1, grace=0, now=now)),
-            storage.do(ClaimDelete(project, queue, "x", now)),
-            storage.do(
-                SubscriptionCreate(
-                    project, queue, subscriber="http://h/", ttl=60, options={}, now=now
-                )
-            ),
-            storage.do(SubscriptionList(project, queue, marker=None, limit=1, now=now)),
-            storage.do(SubscriptionGet(project, queue, "x", now)),
-            storage.do(
-                SubscriptionUpdate(project, queue, "x", SubscriptionChange(ttl=60), now)
-            ),
-            storage.do(SubscriptionDelete(project, queue, "x")),
-            storage.do(SubscriptionPurge(project, queue)),
-        ]
-        for call in calls:
+        """See that each command about the queue is refused."""
+        for command in examples(project, QUEUE):
             with pytest.raises(QueueMoving):
-                await call
+                await storage.do(command)
 
     async def test_a_sealed_queue_is_refused_but_counted(
         self, storage: Storage

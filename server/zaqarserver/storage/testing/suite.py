@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from types import ModuleType
+from typing import Any
 
 import pytest
 
+from zaqarserver.storage import commands, subscriptions
 from zaqarserver.storage.base import Capability, Claim, Message, NewMessage, Storage
 from zaqarserver.storage.commands import (
     ClaimCreate,
     ClaimDelete,
+    Command,
     MessageList,
     MessagePost,
+    QueueCommand,
+    SpaceCommand,
 )
+from zaqarserver.storage.subscriptions import SubscriptionChange
 
 #: The time at which the tests begin.
 NOW = 1_700_000_000.0
@@ -35,6 +42,51 @@ class Suite:
         await driver.open()
         yield driver
         await driver.close()
+
+
+#: A value of each field that a command about a queue has beside space and queue.
+EXAMPLES: dict[str, Any] = {
+    "change": SubscriptionChange(ttl=60),
+    "claim_id": "x",
+    "claim_ids": None,
+    "client_id": CLIENT,
+    "grace": 0,
+    "ids": ["x"],
+    "limit": 1,
+    "marker": None,
+    "message_id": "x",
+    "messages": [NewMessage(b"x", 600)],
+    "metadata": {},
+    "now": NOW,
+    "options": {},
+    "revision": 1,
+    "subscriber": "http://h/",
+    "subscription_id": "x",
+    "ttl": 60,
+}
+
+
+def examples(space: str, queue: str) -> list[QueueCommand[Any]]:
+    """Return one of each command about a queue's content."""
+    return [
+        kind(space=space, queue=queue, **{name: EXAMPLES[name] for name in wanted})
+        for module in (commands, subscriptions)
+        for kind in commands_in(module)
+        if issubclass(kind, QueueCommand)
+        for wanted in [set(EXAMPLES) & set(kind.__struct_fields__)]
+    ]
+
+
+def commands_in(module: ModuleType) -> list[type[Command[Any]]]:
+    """Return the commands that a module of the contract defines."""
+    return [
+        kind
+        for kind in vars(module).values()
+        if isinstance(kind, type)
+        and issubclass(kind, Command)
+        and kind not in {Command, SpaceCommand, QueueCommand}
+        and kind.__module__ == module.__name__
+    ]
 
 
 def need(storage: Storage, capability: Capability) -> None:
