@@ -18,7 +18,7 @@ import msgspec
 
 from zaqarserver.storage.records import Message, Metadata
 from zaqarserver.storage.sqlite.database import Row, fetch
-from zaqarserver.storage.sqlite.ids import ById, decode_seq, encode_id
+from zaqarserver.storage.sqlite.ids import ById, OrderedRows, encode_id
 from zaqarserver.storage.sqlite.memory import Memory, QueueRow
 
 #: How many rows one statement looks at (well below a millisecond).
@@ -37,13 +37,8 @@ MESSAGE_GET = ById(f"""
       FROM message m LEFT JOIN claim c ON c.seq = m.claim AND c.expires > ?3
      WHERE m.{{number}} = ?1 AND m.backlog = ?2 AND m.expires > ?3
 """)  # noqa: S608 - constants only
-MESSAGE_PLACE = ById(
-    "SELECT seq, secret FROM message WHERE {number} = ? AND backlog = ?"
-)
-MESSAGE_BEFORE = """
-    SELECT seq FROM message WHERE backlog = ? AND alias <= ?
-     ORDER BY alias DESC LIMIT 1
-"""
+MESSAGE_ROWS = OrderedRows("message", "backlog = ?")
+
 QUEUE_INSERT = """
     INSERT INTO queue (project, name, backlog, revision, metadata)
     VALUES (?, ?, ?, ?, ?)
@@ -272,19 +267,3 @@ def choose_walk(*, claimed: bool, delayed: bool) -> Walk:
     if claimed:
         return WALK_ALL if delayed else WALK_FREE_CLAIMED
     return WALK_FREE_DELAYED if delayed else WALK_FREE
-
-
-def position_of(db: apsw.Connection, backlog: int, marker: str) -> int | None:
-    """Return where a walk goes on after a marker, ``None`` if that is malformed.
-
-    The message may be gone: then it is where it would be.
-    """
-    number = decode_seq(marker)
-    if number is None:
-        return None
-    found = MESSAGE_PLACE.find(db, marker, backlog)
-    if found is not None:
-        return int(found[0])
-    # What came from another store may have lower numbers in its ids than in its rows.
-    before = fetch(db, MESSAGE_BEFORE, (backlog, number))
-    return max(number, before[0][0]) if before else number

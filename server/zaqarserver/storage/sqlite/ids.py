@@ -116,3 +116,41 @@ class ById:
                 if same_id(id_, number, int(row[1])):
                     return row
         return None
+
+
+class OrderedRows(ById):
+    """Finds rows of a table by their ids, and where a page of them begins.
+
+    Args:
+        table: The table.
+        within: A condition, as for one queue; its values are the bindings.
+    """
+
+    def __init__(self, table: str, within: str) -> None:
+        super().__init__(
+            f"SELECT seq, secret FROM {table} WHERE {{number}} = ? AND {within}"  # noqa: S608 - constants only
+        )
+        self._before = f"""
+            SELECT seq FROM {table} WHERE {within} AND alias <= ?
+             ORDER BY alias DESC, seq DESC LIMIT 1
+        """  # noqa: S608 - constants only
+
+    def position(
+        self, db: apsw.Connection, marker: str | None, *bindings: Any
+    ) -> int | None:
+        """Return the row after which a page begins, ``None`` for a malformed marker.
+
+        The row of the marker may be gone: then it is where it would be.
+        """
+        if marker is None:
+            return 0
+        number = decode_seq(marker)
+        if number is None:
+            return None
+        found = self.find(db, marker, *bindings)
+        if found is not None:
+            return int(found[0])
+        # What came from another store may have lower numbers in its ids than in its
+        # rows.
+        before = fetch(db, self._before, (*bindings, number))
+        return max(number, before[0][0]) if before else number

@@ -21,9 +21,9 @@ from zaqarserver.storage.sqlite.backlogs import (
     DELAYED,
     FREE,
     MESSAGE_GET,
+    MESSAGE_ROWS,
     choose_walk,
     create_queue,
-    position_of,
     read_message,
 )
 from zaqarserver.storage.sqlite.claims import (
@@ -138,9 +138,7 @@ async def list_messages(engine: Engine, command: MessageList) -> list[Message]:
     queue = await settled(engine, command, command.now)
     if queue is None:
         return []
-    position: int | None = 0
-    if command.marker is not None:
-        position = position_of(engine.reader, queue.backlog, command.marker)
+    position = MESSAGE_ROWS.position(engine.reader, command.marker, queue.backlog)
     walk = choose_walk(claimed=command.include_claimed, delayed=command.include_delayed)
     found: list[Row] = []
     while position is not None:

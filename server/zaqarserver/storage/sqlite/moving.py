@@ -31,10 +31,10 @@ from zaqarserver.storage.sqlite.backlogs import (
 )
 from zaqarserver.storage.sqlite.database import fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
-from zaqarserver.storage.sqlite.ids import ById, decode_secret, decode_seq
+from zaqarserver.storage.sqlite.ids import decode_secret, decode_seq
 from zaqarserver.storage.sqlite.memory import Memory, QueueKey, Sealed
 from zaqarserver.storage.sqlite.seals import is_late, put_seal, remove_seal
-from zaqarserver.storage.sqlite.subscriptions import expire_all
+from zaqarserver.storage.sqlite.subscriptions import SUBSCRIPTION_ROWS, expire_all
 from zaqarserver.storage.sqlite.writer import Steps
 
 #: The project of what arrives: none that a caller can have.
@@ -112,10 +112,6 @@ SUBSCRIPTION_UPTO = """
     SELECT max(seq) FROM subscription
      WHERE project = ? AND source = ? AND expires > 0 AND coalesce(alias, seq) <= ?
 """
-SUBSCRIPTION_OF = ById("""
-    SELECT seq, secret FROM subscription
-     WHERE {number} = ? AND project = ? AND source = ? AND expires > 0
-""")
 ROW_TAKEN = {
     table: f"SELECT 1 FROM {table} WHERE seq = ?"  # noqa: S608 - constants only
     for table in ("message", "claim", "subscription")
@@ -327,7 +323,7 @@ def keep_subscription(
     memory: Memory, key: QueueKey, record: SubscriptionRecord
 ) -> None:
     """Keep a subscription of an arriving queue, unless it is there."""
-    if SUBSCRIPTION_OF.find(memory.db, record.id, *key):
+    if SUBSCRIPTION_ROWS.find(memory.db, record.id, *key):
         return
     last = _upto(memory, key, record.id)
     row, alias = free_row(memory, "subscription", record.id, last)
@@ -370,7 +366,7 @@ def _note(memory: Memory, key: QueueKey, record: NoticeRecord) -> None:
     found = [
         (there[0], pending)
         for pending in record.deliveries
-        if (there := SUBSCRIPTION_OF.find(memory.db, pending.subscription_id, *key))
+        if (there := SUBSCRIPTION_ROWS.find(memory.db, pending.subscription_id, *key))
     ]
     if reached is None and not found:
         return

@@ -27,10 +27,16 @@ from zaqarserver.storage.moving import (
     SealKind,
     SubscriptionRecord,
 )
-from zaqarserver.storage.sqlite.backlogs import CLAIMED, DELAYED, FREE, STATES
+from zaqarserver.storage.sqlite.backlogs import (
+    CLAIMED,
+    DELAYED,
+    FREE,
+    MESSAGE_ROWS,
+    STATES,
+)
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
-from zaqarserver.storage.sqlite.ids import ById, decode_secret, encode_id
+from zaqarserver.storage.sqlite.ids import OrderedRows, decode_secret, encode_id
 from zaqarserver.storage.sqlite.memory import Memory, QueueKey, load_queue
 from zaqarserver.storage.sqlite.moving import (
     ARRIVING,
@@ -108,11 +114,10 @@ MESSAGE_INSERT = """
                          visible, ttl, client, checksum, body, alias)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-MESSAGE_OF = ById("SELECT seq, secret FROM message WHERE {number} = ? AND backlog = ?")
 MESSAGE_LAST = """
     SELECT max(seq) FROM message WHERE backlog = ? AND state = ?
 """
-CLAIM_OF = ById("SELECT seq, secret FROM claim WHERE {number} = ? AND backlog = ?")
+CLAIM_ROWS = OrderedRows("claim", "backlog = ?")
 
 QUEUE_ARRIVED = "SELECT 1 FROM arrival WHERE seal = ? AND id = ?"
 COUNT_CLAIMS = """
@@ -298,7 +303,7 @@ def _last(memory: Memory, backlog: int) -> int:
 
 
 def _keep_claim(memory: Memory, backlog: int, record: ClaimRecord) -> None:
-    if CLAIM_OF.find(memory.db, record.id, backlog):
+    if CLAIM_ROWS.find(memory.db, record.id, backlog):
         return
     row, alias = free_row(memory, "claim", record.id, 0)
     expires = record.created + record.ttl
@@ -322,10 +327,10 @@ def _keep_message(
     memory: Memory, backlog: int, record: MessageRecord, last: int
 ) -> int:
     """Keep a message behind the row ``last``; return the last row then."""
-    if MESSAGE_OF.find(memory.db, record.id, backlog):
+    if MESSAGE_ROWS.find(memory.db, record.id, backlog):
         return last
     row, alias = free_row(memory, "message", record.id, last)
-    holder = record.claim_id and CLAIM_OF.find(memory.db, record.claim_id, backlog)
+    holder = record.claim_id and CLAIM_ROWS.find(memory.db, record.claim_id, backlog)
     claim = holder[0] if holder else None
     state = FREE if record.visible is None else DELAYED
     memory.db.execute(

@@ -11,7 +11,7 @@ from zaqarserver.errors import SubscriptionExists, SubscriptionNotFound
 from zaqarserver.storage.sqlite.backlogs import create_queue
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
-from zaqarserver.storage.sqlite.ids import ById, decode_seq, encode_id
+from zaqarserver.storage.sqlite.ids import ById, OrderedRows, encode_id
 from zaqarserver.storage.sqlite.memory import Listeners, Memory
 from zaqarserver.storage.sqlite.writer import Steps
 from zaqarserver.storage.subscriptions import (
@@ -36,15 +36,9 @@ FIND = ById(f"""
     SELECT {COLUMNS} FROM subscription
      WHERE {{number}} = ? AND project = ? AND source = ? AND expires > ?
 """)  # noqa: S608 - constants only
-FIND_ROW = ById("""
-    SELECT seq, secret FROM subscription
-     WHERE {number} = ? AND project = ? AND source = ? AND expires > 0
-""")
-BEFORE = """
-    SELECT seq FROM subscription
-     WHERE project = ? AND source = ? AND alias <= ? AND expires > 0
-     ORDER BY alias DESC, seq DESC LIMIT 1
-"""
+SUBSCRIPTION_ROWS = OrderedRows(
+    "subscription", "project = ? AND source = ? AND expires > 0"
+)
 FIND_SUBSCRIBER = f"""
     SELECT {COLUMNS}, expires FROM subscription
      WHERE project = ? AND source = ? AND subscriber = ? AND expires > 0
@@ -133,17 +127,11 @@ async def list_subscriptions(
     engine: Engine, command: SubscriptionList
 ) -> list[Subscription]:
     """Walk over an index."""
-    space, queue, marker = command.space, command.queue, command.marker
+    space, queue = command.space, command.queue
     engine.check_seal(command)
-    after = 0 if marker is None else decode_seq(marker)
+    after = SUBSCRIPTION_ROWS.position(engine.reader, command.marker, space, queue)
     if after is None:
         return []
-    found = FIND_ROW.find(engine.reader, marker or "", space, queue)
-    before = fetch(engine.reader, BEFORE, (space, queue, after))
-    if found is not None:  # as for messages: see backlogs.position_of
-        after = found[0]
-    elif before:
-        after = max(after, before[0][0])
     bindings = (space, queue, after, command.now, command.limit)
     rows = fetch(engine.reader, LIST, bindings)
     return [read_subscription(row, command.now) for row in rows]
