@@ -16,7 +16,6 @@ ANY_ROW = {
     "accounts.EXPIRED",
     "catalog.FLAVOR_ANYWHERE",
     "deliveries.DELIVERY_ANY",
-    "deliveries.DELIVERY_OF",
     "deliveries.EXPIRED",
     "deliveries.NOTICE_WAITS",
     "maintenance.CLAIM_ANY",
