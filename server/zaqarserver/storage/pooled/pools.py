@@ -164,6 +164,10 @@ class Pools:
         """Return the pools whose stores are open."""
         return list(self._open.values())
 
+    def stores(self) -> list[Storage]:
+        """Return the home and the stores that are open."""
+        return [self.home, *(one.storage for one in self._open.values())]
+
     async def storage_of(self, placement: Placement) -> Storage:
         """Return the open store of the pool that a placement names.
 

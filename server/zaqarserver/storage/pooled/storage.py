@@ -7,7 +7,6 @@ import logging
 import math
 import time
 from collections.abc import (
-    AsyncIterator,
     Awaitable,
     Callable,
     Collection,
@@ -20,8 +19,6 @@ from typing import Any, Self, TypeVar, cast
 import msgspec
 
 from zaqarserver.clock import wall
-from zaqarserver.common import deadline
-from zaqarserver.common.lru import LRU
 from zaqarserver.common.tasks import doubling
 from zaqarserver.errors import (
     QueueMoving,
@@ -35,15 +32,12 @@ from zaqarserver.storage.accounts import (
     GrantCheck,
     GrantList,
     GrantRevoke,
-    Usage,
     UsageGet,
 )
 from zaqarserver.storage.base import Storage
 from zaqarserver.storage.catalog import (
-    HOME,
     Placement,
     PlacementGet,
-    PlacementPools,
 )
 from zaqarserver.storage.commands import (
     ClaimCreate,
@@ -63,12 +57,11 @@ from zaqarserver.storage.pooled.mover import Mover
 from zaqarserver.storage.pooled.pairs import Pairs
 from zaqarserver.storage.pooled.pools import Load, PoolGone, Pools
 from zaqarserver.storage.pooled.routing import Router
+from zaqarserver.storage.pooled.totals import Totals
 from zaqarserver.storage.records import (
     Capability,
     Claim,
     Durability,
-    Queue,
-    Volume,
 )
 from zaqarserver.storage.subscriptions import (
     DeliveryDue,
@@ -88,9 +81,7 @@ PATIENCE = 2.0
 _FIRST_WAIT = 0.02
 
 _WEAKEST = (Durability.MEMORY, Durability.PROCESS_CRASH, Durability.POWER_LOSS)
-_REMEMBERED_USAGES = 10_000
 _TIDY_SECONDS = 20.0
-_USAGE_SECONDS = 1.0
 
 
 class PooledStorage(Storage):
@@ -130,9 +121,9 @@ class PooledStorage(Storage):
         self._pairs = Pairs(self._pools, self._router, self._mover)
         self._drains = Drains(self._pools, self._router, self._mover, project_of, self)
         self._deliveries = Deliveries(self._pools)
+        self._totals = Totals(self._pools, self._router)
         self._chore: asyncio.Task[None] | None = None
         self._tidy_at = 0.0
-        self._usages: LRU[tuple[str, str], Usage] = LRU(_REMEMBERED_USAGES)
         self._exceptions: dict[type, Callable[[Any], Coroutine[Any, Any, Any]]] = {
             # In the pool of their queue, with something before or after.
             QueueCreate: self._create,
@@ -140,10 +131,10 @@ class PooledStorage(Storage):
             QueueDelete: self._delete,
             ClaimCreate: self._claim,
             # In all pools.
-            QueueList: self._list,
-            QueueCount: self._count,
-            UsageGet: self._usage,
-            VolumeGet: self._volume,
+            QueueList: self._totals.queues,
+            QueueCount: self._totals.count,
+            UsageGet: self._totals.usage,
+            VolumeGet: self._totals.volume,
             DeliveryTake: self._deliveries.take,
             DeliverySettle: self._deliveries.settle,
             DeliveryDue: self._deliveries.due,
@@ -172,21 +163,20 @@ class PooledStorage(Storage):
         """What empties pools."""
         return self._drains
 
-    def _all(self) -> list[Storage]:
-        return [self._home, *(one.storage for one in self._pools.opened())]
-
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What the home and all pools that are open have in common."""
         common = frozenset(Capability)
-        for store in self._all():
+        for store in self._pools.stores():
             common &= store.capabilities
         return common
 
     @property
     def durability(self) -> Durability:
         """That of the weakest of the home and the pools that are open."""
-        return min((store.durability for store in self._all()), key=_WEAKEST.index)
+        return min(
+            (store.durability for store in self._pools.stores()), key=_WEAKEST.index
+        )
 
     @property
     def shareable(self) -> bool:
@@ -229,7 +219,7 @@ class PooledStorage(Storage):
 
         One that is away keeps the others waiting for a moment, but not from work.
         """
-        stores = [self._home, *(one.storage for one in self._pools.opened())]
+        stores = self._pools.stores()
         results = await asyncio.gather(
             self._pools.refresh(),
             *(store.sweep(now, wall) for store in stores),
@@ -368,87 +358,3 @@ class PooledStorage(Storage):
             return await self._router.find(*where)
 
         return await self._routed(command, find)
-
-    # -- over all pools -------------------------------------------------------
-
-    async def _volume(self, command: VolumeGet) -> Volume:
-        """Add up what is in the home and in the pools that are open."""
-        volumes = [await store.do(command) for store in self._all()]
-        return Volume(
-            sum(one.free for one in volumes), sum(one.claimed for one in volumes)
-        )
-
-    async def _pools_of(self, space: str) -> list[str]:
-        """Return where a space has queues, the home always among it."""
-        placed = await self._home.do(PlacementPools(space))
-        return [HOME, *(name for name in placed if name != HOME)]
-
-    async def _list(self, command: QueueList) -> list[Queue]:
-        """Merge the lists of the pools that have queues of the space."""
-        heads: list[tuple[str, Queue, AsyncIterator[Queue]]] = []
-
-        async def advance(pool: str, stream: AsyncIterator[Queue]) -> None:
-            # Only what the catalogue says is there: a queue that was moved is for a
-            # moment in two stores.
-            async for queue in stream:
-                placement = await self._router.find(command.space, queue.name)
-                if placement is not None and placement.pool == pool:
-                    heads.append((pool, queue, stream))
-                    return
-
-        for pool in await self._pools_of(command.space):
-            store = await self._pools.storage(pool)
-            await advance(pool, _queues(store, command))
-        found: list[Queue] = []
-        while heads and len(found) < command.limit:
-            first = min(heads, key=lambda head: head[1].name)
-            heads.remove(first)
-            pool, queue, stream = first
-            found.append(queue)
-            await advance(pool, stream)
-        return found
-
-    async def _count(self, command: QueueCount) -> int:
-        """Add up."""
-
-        async def ask(pool: str) -> int:
-            return await (await self._pools.storage(pool)).do(command)
-
-        return sum(await asyncio.gather(*map(ask, await self._pools_of(command.space))))
-
-    async def _usage(self, command: UsageGet) -> Usage:
-        """Add up; a pool that is away counts as it last did."""
-        total = Usage()
-        pools = await self._pools_of(command.space)
-        usages = (self._usage_in(pool, command) for pool in pools)
-        for one in await asyncio.gather(*usages):
-            total = Usage(
-                total.queues + one.queues,
-                total.messages + one.messages,
-                total.bytes + one.bytes,
-                total.subscriptions + one.subscriptions,
-            )
-        return total
-
-    async def _usage_in(self, pool: str, command: UsageGet) -> Usage:
-        key = pool, command.space
-        try:
-            # It must not take the time of the others, nor that of the request.
-            with deadline.within(_USAGE_SECONDS):
-                store = await self._pools.storage(pool)
-                usage = await store.do(command)
-        except Unavailable:
-            return self._usages.get(key, Usage())
-        self._usages[key] = usage
-        return usage
-
-
-async def _queues(store: Storage, command: QueueList) -> AsyncIterator[Queue]:
-    """Go through a store's list, a page at a time."""
-    while True:
-        page = await store.do(command)
-        for queue in page:
-            yield queue
-        if len(page) < command.limit:
-            return
-        command = msgspec.structs.replace(command, marker=page[-1].name)
