@@ -583,6 +583,32 @@ async def test_who_lost_its_lease_sends_nothing_more(
     assert deliverer.bodies() == [1]
 
 
+async def test_what_is_taken_again_while_it_is_sent_is_not_sent_twice(
+    notifiers, store, deliverer, clock
+):
+    """Its lease ended, as the store did not hear of it, and more has been posted."""
+    free = asyncio.Event()
+
+    async def wait(notification):
+        await free.wait()
+        return Delivered()
+
+    deliverer.behave = wait
+    await notifiers()
+    await store.subscribe("http://a/")
+    await store.post(b"1")
+    await turns()
+    store.away = True
+    await clock.advance(LEASE + 1)
+    store.away = False
+    await store.post(b"2")
+    await clock.advance(5)
+    free.set()
+    await clock.advance(1)
+    assert deliverer.bodies() == [1, 2]
+    assert await store.is_settled()
+
+
 async def test_a_crash_between_sending_and_settling_sends_again(
     notifiers, store, deliverer, clock
 ):

@@ -19,17 +19,15 @@ order.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from zaqarserver.clock import Clock
-from zaqarserver.common import deadline
 from zaqarserver.common.tasks import Turns, doubling
 from zaqarserver.errors import Unavailable
 from zaqarserver.notify.deliverer import Delivered, Failed, Gone, Retry
 from zaqarserver.notify.dispatch import Dispatcher, load_deliverers, log_defect, named
+from zaqarserver.notify.leases import LEASE, STORE_WAITS, LeasedDelivery, Leases
 from zaqarserver.notify.readable import ReadBody, SubscriptionFilter
 from zaqarserver.notify.sending import QueueMetadata, Sender
 from zaqarserver.notify.settings import NotifySettings
@@ -38,7 +36,6 @@ from zaqarserver.storage.base import Storage
 from zaqarserver.storage.subscriptions import (
     Delivery,
     DeliveryDue,
-    DeliverySettle,
     DeliveryTake,
     Noticed,
     Subscription,
@@ -47,51 +44,8 @@ from zaqarserver.storage.subscriptions import (
 
 LOG = logging.getLogger(__name__)
 
-LEASE: Final = 10.0  # seconds; deliveries of a dead process are free after it
-_TICK = LEASE / 3
 _BATCH = 100
-_PROGRESS = 0.1  # seconds between two records of how far a delivery got
-_STORE_WAITS = (0.5, 3.0)  # seconds between tries while the store is unavailable
-_STORE_SECONDS = 2.0  # time limit of a renewal, of a settle, and of all at the end
 _IDLE = 1.0  # seconds; the store reported due work but returned none
-
-
-class _LeasedDelivery:
-    """A delivery under a lease of this process: a job for the slots."""
-
-    __slots__ = (
-        "_notifier",
-        "attempt",
-        "delivery",
-        "gave_up",
-        "lease",
-        "lock",
-        "position",
-        "recorded",
-        "settled",
-        "settling",
-    )
-
-    def __init__(self, notifier: Notifier, delivery: Delivery, lease: float) -> None:
-        self._notifier = notifier
-        self.delivery = delivery
-        self.lease = lease
-        self.position = delivery.position
-        self.recorded = lease - LEASE
-        self.attempt = delivery.attempt
-        self.settled = False
-        self.settling = False
-        self.gave_up = False  # on some message
-        # One call of the store at a time: a renewal must not overtake the settle.
-        self.lock = asyncio.Lock()
-
-    async def run(self) -> bool:
-        """Send the messages that are left."""
-        return await self._notifier.send_all(self)
-
-    async def postpone(self, seconds: float) -> None:
-        """Return it to the store, due again after some seconds."""
-        await self._notifier.postpone(self, seconds)
 
 
 class Notifier:
@@ -135,8 +89,8 @@ class Notifier:
             self.clock,
             self.wake,
         )
-        self._held: dict[str, _LeasedDelivery] = {}
-        self._settling: set[asyncio.Task[None]] = set()
+        workers = settings.max_notifier_workers
+        self._leases = Leases(storage, self.clock, 2 * workers)
         self._wake = asyncio.Event()
         self._chores: list[asyncio.Task[None]] = []
 
@@ -156,7 +110,7 @@ class Notifier:
         await self.dispatcher.open()
         self._chores = [
             asyncio.create_task(self._forever(self._take_and_wait)),
-            asyncio.create_task(self._forever(self._renew)),
+            asyncio.create_task(self._forever(self._leases.renew)),
         ]
 
     async def stop(self) -> None:
@@ -169,18 +123,14 @@ class Notifier:
             chore.cancel()
         await asyncio.gather(*chores, return_exceptions=True)
         await self.slots.close(self._settings.drain_timeout)
-        for task in self._settling:
-            task.cancel()
-        with deadline.within(_STORE_SECONDS):
-            held = list(self._held.values())
-            await asyncio.gather(*(self.postpone(taken, 0) for taken in held))
+        await self._leases.close()
         await self.dispatcher.close()
 
     # -- taking -------------------------------------------------------------
 
     async def _forever(self, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat a step; with growing pauses while the store is unavailable."""
-        waits = doubling(*_STORE_WAITS)
+        waits = doubling(*STORE_WAITS)
         while True:
             try:
                 await step()
@@ -190,9 +140,9 @@ class Notifier:
             except Exception as error:  # noqa: BLE001
                 log_defect("notifications pause", error)
             else:
-                waits = doubling(*_STORE_WAITS)
+                waits = doubling(*STORE_WAITS)
                 continue
-            await self._sleep(next(waits))
+            await self._leases.sleep(next(waits))
 
     async def _take_and_wait(self) -> None:
         self._wake.clear()
@@ -222,26 +172,9 @@ class Notifier:
         return None  # a slot that becomes free wakes us
 
     def _offer(self, delivery: Delivery, lease: float) -> None:
-        held = self._held.get(delivery.key)
-        if held is not None and not held.settled:
-            held.lease = lease  # the lease had ended, and we took it again
-            return
-        taken = _LeasedDelivery(self, delivery, lease)
-        self._held[delivery.key] = taken
-        self.slots.offer(self.dispatcher.endpoint(delivery.subscription), taken)
-
-    def _drop(self, taken: _LeasedDelivery) -> None:
-        if self._held.get(taken.delivery.key) is taken:
-            del self._held[taken.delivery.key]
-
-    async def postpone(self, taken: _LeasedDelivery, seconds: float) -> None:
-        """Return a delivery to the store, due again after some seconds.
-
-        If the store is unavailable, it is due when its lease ends.
-        """
-        self._drop(taken)
-        with contextlib.suppress(Unavailable):
-            await self._record(taken, self.clock.now() + seconds, last=True)
+        taken = self._leases.add(delivery, lease, self._send_all)
+        if taken is not None:
+            self.slots.offer(self.dispatcher.endpoint(delivery.subscription), taken)
 
     async def _until(self, due: float | None) -> None:
         """Wait until :meth:`wake` is called, or until ``due``."""
@@ -254,38 +187,9 @@ class Notifier:
         finally:
             timer.cancel()
 
-    async def _sleep(self, seconds: float) -> None:
-        """Wait for so long, whatever is noticed."""
-        over = asyncio.Event()
-        end = self.clock.now() + seconds
-        while self.clock.now() < end:
-            over.clear()
-            timer = self.clock.call_at(end, over.set)
-            try:
-                await over.wait()
-            finally:
-                timer.cancel()
-
-    async def _renew(self) -> None:
-        """Wait for a tick, then renew the leases of all deliveries."""
-        await self._sleep(_TICK)
-        await asyncio.gather(*map(self._renew_one, list(self._held.values())))
-
-    async def _renew_one(self, taken: _LeasedDelivery) -> None:
-        """Renew a lease, within a time limit, so that none delays the others."""
-        lease = self.clock.now() + LEASE
-        if lease - taken.lease >= _TICK:
-            await self._extend(taken, lease)
-
-    async def _extend(self, taken: _LeasedDelivery, lease: float) -> None:
-        with contextlib.suppress(Unavailable, TimeoutError):
-            async with asyncio.timeout(_STORE_SECONDS):
-                await self._record(taken, lease)
-                taken.lease = lease
-
     # -- sending ------------------------------------------------------------
 
-    async def send_all(self, taken: _LeasedDelivery) -> bool:
+    async def _send_all(self, taken: LeasedDelivery) -> bool:
         """Send the messages of a delivery in order, in a slot.
 
         Returns:
@@ -298,11 +202,10 @@ class Notifier:
             log_defect(named(taken.delivery.subscription), error)
             healthy = False
         # Not reached when cancelled: stop() returns the rest to the store.
-        if not taken.settling:
-            self._drop(taken)
+        self._leases.drop(taken)
         return healthy
 
-    async def _deliver(self, taken: _LeasedDelivery) -> bool:
+    async def _deliver(self, taken: LeasedDelivery) -> bool:
         subscription = taken.delivery.subscription
         filter_ = SubscriptionFilter(subscription)
         healthy = True
@@ -310,7 +213,7 @@ class Notifier:
             if self.clock.now() >= taken.lease:
                 return True  # another server may have it by now
             if self._sender.drops(subscription, filter_, message):
-                self._advance(taken)
+                self._leases.advance(taken)
                 await self._turns.pause()
                 continue
             attempt = taken.attempt + 1
@@ -328,35 +231,20 @@ class Notifier:
                 if due is not None:
                     self._count("retried", subscription)
                     taken.attempt = attempt
-                    await self._settle(taken, due)
+                    await self._leases.settle(taken, due)
                     return False
             healthy = not isinstance(outcome, Retry)
             if isinstance(outcome, Retry | Failed):
                 self._give_up(taken, message, attempt, outcome.reason)
-            self._advance(taken)
-        await self._settle(taken, None)
+            self._leases.advance(taken)
+        await self._leases.settle(taken, None)
         return healthy
-
-    def _advance(self, taken: _LeasedDelivery) -> None:
-        """Go on to the next message, and have the progress recorded now and then.
-
-        Nothing waits for the record: a crash repeats what was sent since the last.
-        """
-        taken.position += 1
-        taken.attempt = 0
-        now = self.clock.now()
-        if now < taken.recorded + _PROGRESS or taken.lock.locked():
-            return
-        taken.recorded = now
-        task = asyncio.create_task(self._extend(taken, now + LEASE))
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
 
     def _count(self, event: str, subscription: Subscription) -> None:
         self.dispatcher.counts.add(event, self.dispatcher.kind(subscription))
 
     def _give_up(
-        self, taken: _LeasedDelivery, message: Noticed, attempt: int, reason: str
+        self, taken: LeasedDelivery, message: Noticed, attempt: int, reason: str
     ) -> None:
         subscription = taken.delivery.subscription
         self._count("failed", subscription)
@@ -375,7 +263,7 @@ class Notifier:
         """Delete a subscription whose subscriber is gone."""
         self._count("gone", subscription)
         LOG.info("%s: its subscriber is gone, it is removed", named(subscription))
-        await self._repeat(
+        await self._leases.repeat(
             lambda: self._storage.do(
                 SubscriptionDelete(
                     subscription.project, subscription.source, subscription.id
@@ -383,53 +271,3 @@ class Notifier:
             )
         )
         self.dispatcher.ended(subscription)
-
-    async def _settle(self, taken: _LeasedDelivery, due: float | None) -> None:
-        """Record in the store how far a delivery got; repeat until it succeeds.
-
-        Otherwise sent messages would be sent again. After a time limit this goes on
-        in the background, so that a store that hangs keeps no slots occupied.
-        """
-        with contextlib.suppress(Unavailable, TimeoutError):
-            async with asyncio.timeout(_STORE_SECONDS):
-                return await self._record(taken, due, last=True)
-        if len(self._settling) >= 2 * self._settings.max_notifier_workers:
-            return await self._repeat(lambda: self._record(taken, due, last=True))
-        taken.settling = True
-        task = asyncio.create_task(self._settle_and_drop(taken, due))
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
-        return None
-
-    async def _settle_and_drop(self, taken: _LeasedDelivery, due: float | None) -> None:
-        try:
-            await self._repeat(lambda: self._record(taken, due, last=True))
-        except Exception as error:  # noqa: BLE001 - the delivery is given out again
-            log_defect(named(taken.delivery.subscription), error)
-        self._drop(taken)
-
-    async def _record(
-        self, taken: _LeasedDelivery, due: float | None, *, last: bool = False
-    ) -> None:
-        async with taken.lock:
-            if taken.settled:
-                return
-            await self._storage.do(
-                DeliverySettle(
-                    taken.delivery.key,
-                    position=taken.position,
-                    attempt=taken.attempt,
-                    due=due,
-                )
-            )
-            taken.settled = last
-
-    async def _repeat(self, call: Callable[[], Awaitable[None]]) -> None:
-        for wait in doubling(*_STORE_WAITS):
-            try:
-                await call()
-            except Unavailable as error:
-                LOG.debug("a delivery is not settled yet: %s", error)
-                await self._sleep(wait)
-            else:
-                return
