@@ -613,7 +613,7 @@ async def test_a_crash_between_sending_and_settling_sends_again(
     notifiers, store, deliverer, clock
 ):
     first = await notifiers()
-    first._storage = Crashed(store)
+    use(first, Crashed(store))
     await store.subscribe("http://a/")
     await store.post(b"1", b"2")
     await turns()
@@ -623,6 +623,11 @@ async def test_a_crash_between_sending_and_settling_sends_again(
     await clock.advance(LEASE)
     assert deliverer.bodies() == [1, 2, 1, 2]
     assert await store.is_settled()
+
+
+def use(notifier, store):
+    """Let a notifier have another store from now on."""
+    notifier._storage = notifier._leases._storage = store
 
 
 class Crashed:
@@ -656,7 +661,7 @@ async def test_a_store_that_does_not_hear_of_deliveries_holds_no_slots(
 
     deaf, most = set(), 2
     notifier = await notifiers(max_notifier_workers=2)
-    notifier._storage = Deaf(store)
+    use(notifier, Deaf(store))
     for number in range(6):
         await store.subscribe(f"http://a{number}/")
     await store.post(b"1", ttl=HOURS)
