@@ -53,8 +53,8 @@ def subscription_of(subscriber, source=SOURCE, *, confirmed=True, **options):
     """Make a subscription that is in no store."""
     return Subscription(
         id=f"s{next(_NUMBERS)}",
-        project=PROJECT,
-        source=source,
+        space=PROJECT,
+        queue=source,
         subscriber=subscriber,
         ttl=3600,
         age=0,

@@ -9,7 +9,7 @@ import time
 import pytest
 from zaqarserver.notify import websocket
 from zaqarserver.notify.websocket import Hub
-from zaqarserver.storage.subscriptions import Noticed, Posted, Subscription
+from zaqarserver.storage.subscriptions import NoticeMessage, Post, Subscription
 
 pytestmark = pytest.mark.anyio
 
@@ -44,10 +44,10 @@ def listening(hub, name, project="p", **options):
 
 def post(hub, names, *bodies, project="p"):
     messages = [
-        Noticed(f"m{number}", json.dumps(body).encode(), 60, 0, 0.0)
+        NoticeMessage(f"m{number}", json.dumps(body).encode(), 60, 0, 0.0)
         for number, body in enumerate(bodies)
     ]
-    hub.on_post(Posted(project, "q", messages, names))
+    hub.on_post(Post(project, "q", messages, names))
 
 
 async def at_rest(hub):

@@ -82,7 +82,7 @@ async def test_a_pool_that_stands_still_holds_up_its_own_queues_only(
             taken = await storage.do(
                 DeliveryTake(NOW, limit=10, lease=0, confirmed_only=False)
             )
-            assert {one.subscription.source for one in taken} == {"well"}
+            assert {one.subscription.queue for one in taken} == {"well"}
             assert time.monotonic() - began < SOON
             await storage.do(
                 DeliverySettle(taken[0].key, position=0, attempt=0, due=NOW)

@@ -33,7 +33,7 @@ from zaqarserver.storage.moving import (
 )
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.subscriptions import (
-    Posted,
+    Post,
     SubscriptionCreate,
     SubscriptionDelete,
     SubscriptionList,
@@ -267,7 +267,7 @@ async def test_a_queue_with_many_subscriptions_is_opened_in_steps(two: Two) -> N
 
 async def test_a_websocket_hears_of_posts_wherever_its_queue_is(two: Two) -> None:
     one, other = two
-    heard: list[Posted] = []
+    heard: list[Post] = []
     other.watch(heard.append, lambda: None)
     await other.close()
     await other.open()
@@ -291,7 +291,7 @@ async def test_a_websocket_hears_of_posts_wherever_its_queue_is(two: Two) -> Non
         )
     )
     await post(other, b"2", queue="o")
-    assert (heard[0].project, heard[0].subscriptions) == (AWAY, [made.id])
+    assert (heard[0].space, heard[0].subscriptions) == (AWAY, [made.id])
     # Whoever moved it may end: the connection is not its.
     await one.close()
     await other.do(MessagePost(AWAY, QUEUE, "c", [NewMessage(b"3", 60)], NOW))

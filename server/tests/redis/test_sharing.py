@@ -18,7 +18,7 @@ from zaqarserver.storage.commands import (
 )
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.redis.registration import LOOKS, ServerRegistration
-from zaqarserver.storage.subscriptions import DeliveryDue, Posted, SubscriptionDelete
+from zaqarserver.storage.subscriptions import DeliveryDue, Post, SubscriptionDelete
 from zaqarserver.storage.testing.deliveries import done, take
 from zaqarserver.storage.testing.subscriptions import listed, subscribe
 from zaqarserver.storage.testing.suite import (
@@ -43,12 +43,12 @@ class Ears:
     """Whom a server tells of posts."""
 
     def __init__(self, storage: RedisStorage) -> None:
-        self.heard: list[Posted] = []
+        self.heard: list[Post] = []
         self.woken = asyncio.Event()
         self._changed = asyncio.Event()
         storage.watch(self._hear, self.woken.set)
 
-    def _hear(self, posted: Posted) -> None:
+    def _hear(self, posted: Post) -> None:
         self.heard.append(posted)
         self._changed.set()
 

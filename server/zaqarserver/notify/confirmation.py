@@ -142,7 +142,7 @@ class Confirmations:
             return
         signed = self._signed(self._sign, subscription, self._clock.wall() + ttl)
         found = payload.confirmation(
-            message_type, subscription.source, signed, self._settings.public_url
+            message_type, subscription.queue, signed, self._settings.public_url
         )
         request = _ConfirmationRequest(
             self, subscription, found, self._clock.now() + ttl
@@ -154,8 +154,8 @@ class Confirmations:
     def _signed(
         sign: Sign, subscription: Subscription, expires: float
     ) -> payload.SignedConfirmation:
-        space, source = subscription.project, subscription.source
-        path = f"{path_of(space)}/{source}/subscriptions/{subscription.id}/confirm"
+        space, queue = subscription.space, subscription.queue
+        path = f"{path_of(space)}/{queue}/subscriptions/{subscription.id}/confirm"
         project = project_of(space)
         until = dt.datetime.fromtimestamp(int(expires), dt.UTC)
         text = until.strftime("%Y-%m-%dT%H:%M:%S")

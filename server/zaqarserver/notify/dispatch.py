@@ -123,7 +123,7 @@ def named(subscription: Subscription) -> str:
 
     It does not contain the subscriber's URI, which may hold passwords or tokens.
     """
-    return f"subscription {subscription.id} of {subscription.source}"
+    return f"subscription {subscription.id} of {subscription.queue}"
 
 
 def log_defect(what: str, error: Exception) -> None:

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from zaqarserver.notify import payload
 from zaqarserver.spaces import project_of
-from zaqarserver.storage.subscriptions import Noticed, Subscription
+from zaqarserver.storage.subscriptions import NoticeMessage, Subscription
 from zaqarserver.subscribers.filters import Filter, compile_filter, decoded
 
-ReadBody = Callable[[str, str, Noticed], Awaitable[bytes | None]]
+ReadBody = Callable[[str, str, NoticeMessage], Awaitable[bytes | None]]
 
 #: Bounds of the cache: messages, and bytes of their bodies. Decoded bodies may take
 #: twenty times as many bytes.
@@ -30,7 +30,7 @@ class ReadableMessage:
 
     __slots__ = ("_content", "_document", "_message", "_source", "body")
 
-    def __init__(self, source: str, message: Noticed, body: bytes) -> None:
+    def __init__(self, source: str, message: NoticeMessage, body: bytes) -> None:
         self.body = body
         self._source = source
         self._message = message
@@ -68,12 +68,14 @@ class MessageCache:
         self._known: OrderedDict[tuple[str, str, str], ReadableMessage] = OrderedDict()
         self._bytes = 0
 
-    def seen(self, space: str, source: str, message: Noticed) -> ReadableMessage | None:
+    def seen(
+        self, space: str, source: str, message: NoticeMessage
+    ) -> ReadableMessage | None:
         """Return a message from the cache."""
         return self._known.get((space, source, message.id))
 
     async def of(
-        self, space: str, source: str, message: Noticed
+        self, space: str, source: str, message: NoticeMessage
     ) -> ReadableMessage | None:
         """Return a message, cached or read; ``None`` if a stage drops it."""
         known = self.seen(space, source, message)

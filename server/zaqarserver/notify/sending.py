@@ -12,7 +12,7 @@ from zaqarserver.errors import BadRequest, Unavailable
 from zaqarserver.notify.deliverer import Failed, Notification, Outcome, Retry
 from zaqarserver.notify.dispatch import Dispatcher, log_defect, named
 from zaqarserver.notify.readable import MessageCache, ReadBody, SubscriptionFilter
-from zaqarserver.storage.subscriptions import Noticed, Subscription
+from zaqarserver.storage.subscriptions import NoticeMessage, Subscription
 from zaqarserver.subscribers.retry import DEFAULT, choose, schedule
 
 QueueMetadata = Callable[[str, str], Awaitable[Mapping[str, Any] | None]]
@@ -45,7 +45,10 @@ class Sender:
         self._cache = MessageCache(readable)
 
     def drops(
-        self, subscription: Subscription, filter_: SubscriptionFilter, message: Noticed
+        self,
+        subscription: Subscription,
+        filter_: SubscriptionFilter,
+        message: NoticeMessage,
     ) -> bool:
         """Drop a message that has expired, or is cached and filtered out.
 
@@ -54,7 +57,7 @@ class Sender:
         if message.expires <= self._clock.now():
             self._drop("expired", subscription)
             return True
-        known = self._cache.seen(subscription.project, subscription.source, message)
+        known = self._cache.seen(subscription.space, subscription.queue, message)
         try:
             dropped = known is not None and not filter_.selects(known)
         except BadRequest:
@@ -67,7 +70,7 @@ class Sender:
         self,
         subscription: Subscription,
         filter_: SubscriptionFilter,
-        message: Noticed,
+        message: NoticeMessage,
         attempt: int,
     ) -> Outcome | Dropped:
         """Send a message unless it has expired or is filtered out.
@@ -82,7 +85,7 @@ class Sender:
             return self._drop("expired", subscription)
         try:
             known = await self._cache.of(
-                subscription.project, subscription.source, message
+                subscription.space, subscription.queue, message
             )
             if known is None or not filter_.selects(known):
                 return self._drop("filtered", subscription)
@@ -108,7 +111,11 @@ class Sender:
         return Dropped()
 
     async def next_attempt(
-        self, subscription: Subscription, message: Noticed, failures: int, asked: float
+        self,
+        subscription: Subscription,
+        message: NoticeMessage,
+        failures: int,
+        asked: float,
     ) -> float | None:
         """Return the time of the next attempt, or ``None`` to give up.
 
@@ -134,7 +141,7 @@ class Sender:
     async def _policy_of_queue(self, subscription: Subscription) -> Any:
         try:
             metadata = await self._queue_metadata(
-                subscription.project, subscription.source
+                subscription.space, subscription.queue
             )
         except Unavailable:
             return None

@@ -20,7 +20,7 @@ from zaqarserver.notify import payload
 from zaqarserver.notify.dispatch import log_defect
 from zaqarserver.notify.readable import ReadableMessage
 from zaqarserver.spaces import project_of
-from zaqarserver.storage.subscriptions import Posted, Subscription
+from zaqarserver.storage.subscriptions import Post, Subscription
 from zaqarserver.subscribers.filters import Filter, compile_filter
 
 if TYPE_CHECKING:
@@ -97,12 +97,12 @@ class Hub:
         """Stop pushing for a subscription."""
         self._targets.pop(subscription.id, None)
 
-    def forget(self, project: str, source: str, subscription_id: str) -> None:
+    def forget(self, space: str, queue: str, subscription_id: str) -> None:
         """Stop pushing for a subscription of this queue that was deleted."""
         target = self._targets.get(subscription_id)
         if target is not None:
             subscription = target.subscription
-            if (subscription.project, subscription.source) == (project, source):
+            if (subscription.space, subscription.queue) == (space, queue):
                 self.remove(subscription)
                 target.connection.forget(subscription)
 
@@ -125,13 +125,13 @@ class Hub:
     def __len__(self) -> int:
         return len(self._targets)
 
-    def on_post(self, post: Posted) -> None:
+    def on_post(self, post: Post) -> None:
         """Push a post to its connections; called after its commit."""
         ids = [id_ for id_ in post.subscriptions if id_ in self._targets]
         if not ids:
             return
         size = sum(len(message.body) + _OVERHEAD for message in post.messages)
-        project = project_of(post.project)
+        project = project_of(post.space)
         queue = self._queues.get(project)
         if queue is None:
             queue = _PostQueue()
@@ -158,19 +158,19 @@ class Hub:
             await self._turns.pause()
         del self._queues[project]
 
-    def _push(self, post: Posted, ids: Sequence[str]) -> Iterator[None]:
+    def _push(self, post: Post, ids: Sequence[str]) -> Iterator[None]:
         """Push a post, yielding between short steps."""
-        project = project_of(post.project)
+        project = project_of(post.space)
         groups = self._by_filter(ids)
         for message in post.messages:
             yield
             try:
-                body = self._readable(project, post.source, message.body)
-                known = ReadableMessage(post.source, message, body)
+                body = self._readable(project, post.queue, message.body)
+                known = ReadableMessage(post.queue, message, body)
                 yield from self._push_message(known, groups)
             # Stages may be third-party code; other messages must still be pushed.
             except Exception as error:  # noqa: BLE001
-                log_defect(f"a push of {post.source}", error)
+                log_defect(f"a push of {post.queue}", error)
 
     def _by_filter(self, ids: Sequence[str]) -> list[tuple[Filter | None, list[str]]]:
         """Group subscriptions by filter, to evaluate each filter once a message."""

@@ -37,7 +37,7 @@ from zaqarserver.storage.subscriptions import (
     Delivery,
     DeliveryDue,
     DeliveryTake,
-    Noticed,
+    NoticeMessage,
     Subscription,
     SubscriptionDelete,
 )
@@ -244,7 +244,7 @@ class Notifier:
         self.dispatcher.counts.add(event, self.dispatcher.kind(subscription))
 
     def _give_up(
-        self, taken: LeasedDelivery, message: Noticed, attempt: int, reason: str
+        self, taken: LeasedDelivery, message: NoticeMessage, attempt: int, reason: str
     ) -> None:
         subscription = taken.delivery.subscription
         self._count("failed", subscription)
@@ -266,7 +266,7 @@ class Notifier:
         await self._leases.repeat(
             lambda: self._storage.do(
                 SubscriptionDelete(
-                    subscription.project, subscription.source, subscription.id
+                    subscription.space, subscription.queue, subscription.id
                 )
             )
         )

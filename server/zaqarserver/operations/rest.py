@@ -310,8 +310,9 @@ def claim_get(ctx: Context, args: claims.ClaimArgs, claim: Claim) -> Reply:
 
 
 def _subscription(found: Subscription) -> dict[str, Any]:
-    names = ("id", "source", "subscriber", "ttl", "age", "options", "confirmed")
-    return {name: getattr(found, name) for name in names}
+    names = ("subscriber", "ttl", "age", "options", "confirmed")
+    shown = {name: getattr(found, name) for name in names}
+    return {"id": found.id, "source": found.queue, **shown}
 
 
 @rest_answer(subscriptions.subscription_create)

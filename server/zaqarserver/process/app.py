@@ -39,7 +39,7 @@ from zaqarserver.stages.pipeline import load_pipeline
 from zaqarserver.storage.base import Durability, Metadata, Storage
 from zaqarserver.storage.commands import QueueGet
 from zaqarserver.storage.pooled import PooledStorage
-from zaqarserver.storage.subscriptions import Noticed
+from zaqarserver.storage.subscriptions import NoticeMessage
 from zaqarserver.storage.uris import masked
 from zaqarserver.websocket import FrameEdge
 
@@ -279,7 +279,9 @@ class Application:
         found = await self.storage.do(QueueGet(project, queue))
         return None if found is None else found.metadata
 
-    async def _readable(self, project: str, queue: str, message: Noticed) -> bytes:
+    async def _readable(
+        self, project: str, queue: str, message: NoticeMessage
+    ) -> bytes:
         return self._stages.read(project, queue, message.body)
 
     async def run(

@@ -25,7 +25,7 @@ from zaqarserver.storage.records import (
     QueueStats,
     Volume,
 )
-from zaqarserver.storage.subscriptions import Posted, ignore
+from zaqarserver.storage.subscriptions import Post, ignore
 from zaqarserver.storage.timed import StoreTime
 
 __all__ = [
@@ -168,20 +168,20 @@ class Storage(abc.ABC):
     @abc.abstractmethod
     def watch(
         self,
-        posted: Callable[[Posted], None],
-        noticed: Callable[[], None],
-        forgotten: Callable[[], None] = ignore,
+        on_post: Callable[[Post], None],
+        on_due: Callable[[], None],
+        on_lapse: Callable[[], None] = ignore,
     ) -> None:
-        """Name who wants to know of posts; called once, before ``open``.
+        """Register callbacks; called once, before ``open``.
 
         Args:
-            posted: Called on the event loop after each committed post to a
+            on_post: Called on the event loop after each committed post to a
                 queue with live volatile subscriptions, in the order of commits.
                 It must not block or raise.
-            noticed: Called on the event loop when there may be a delivery
+            on_due: Called on the event loop when there may be a delivery
                 sooner than ``DeliveryDue`` last returned.
-            forgotten: Called on the event loop when volatile subscriptions of this
-                server may be gone: others took it for dead, since it stood still.
+            on_lapse: Called on the event loop when volatile subscriptions of this
+                server may be gone, because other servers took it for dead.
         """
 
     # -- commands -----------------------------------------------------------

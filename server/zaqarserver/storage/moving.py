@@ -41,7 +41,7 @@ import msgspec
 
 from zaqarserver.storage.commands import Command, QueueCommand
 from zaqarserver.storage.records import Metadata
-from zaqarserver.storage.subscriptions import Noticed
+from zaqarserver.storage.subscriptions import NoticeMessage
 
 #: How long a store remembers that a queue has left it, in seconds. Nobody may
 #: remember a placement for as long as that.
@@ -156,7 +156,7 @@ class NoticeRecord(msgspec.Struct, frozen=True, tag="notice"):
     """
 
     id: str
-    messages: list[Noticed]
+    messages: list[NoticeMessage]
     deliveries: list[PendingDelivery]
     after: str | None
     until: str

@@ -37,18 +37,18 @@ class Subscription(msgspec.Struct, frozen=True):
 
     Attributes:
         id: Opaque, URL-safe; sorts in the order of creation.
-        project: The project that it belongs to.
-        source: The queue (or topic) that it listens to.
+        space: The space of its queue.
+        queue: The queue or topic.
         subscriber: The URI as given.
         ttl: Seconds from creation, or from the last change of the ttl.
         age: Whole seconds since creation.
         options: As given.
-        confirmed: Whether the subscriber agreed.
+        confirmed: True if the subscriber confirmed.
     """
 
     id: str
-    project: str
-    source: str
+    space: str
+    queue: str
     subscriber: str
     ttl: int
     age: int
@@ -63,7 +63,7 @@ class SubscriptionChange(msgspec.Struct, frozen=True, kw_only=True):
         subscriber: The new URI.
         ttl: Seconds from now.
         options: Replaces the options as a whole.
-        confirmed: Whether the subscriber agreed.
+        confirmed: True if the subscriber confirmed.
     """
 
     subscriber: str | None = None
@@ -72,7 +72,7 @@ class SubscriptionChange(msgspec.Struct, frozen=True, kw_only=True):
     confirmed: bool | None = None
 
 
-class Noticed(msgspec.Struct, frozen=True, gc=False):
+class NoticeMessage(msgspec.Struct, frozen=True, gc=False):
     """A message as its notice keeps it.
 
     Attributes:
@@ -90,19 +90,19 @@ class Noticed(msgspec.Struct, frozen=True, gc=False):
     expires: float
 
 
-class Posted(msgspec.Struct, frozen=True, gc=False):
-    """A post that volatile subscriptions listen to.
+class Post(msgspec.Struct, frozen=True, gc=False):
+    """A committed post, for the volatile subscriptions of its queue.
 
     Attributes:
-        project: The project.
-        source: The queue.
-        messages: What was posted, in order.
+        space: The space.
+        queue: The queue.
+        messages: The posted messages, in order.
         subscriptions: The ids of the live volatile subscriptions of the queue.
     """
 
-    project: str
-    source: str
-    messages: Sequence[Noticed]
+    space: str
+    queue: str
+    messages: Sequence[NoticeMessage]
     subscriptions: Sequence[str]
 
 
@@ -121,7 +121,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
     key: str
     subscription: Subscription
-    messages: Sequence[Noticed]
+    messages: Sequence[NoticeMessage]
     position: int
     attempt: int
 

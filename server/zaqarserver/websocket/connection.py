@@ -247,7 +247,7 @@ class WebSocketConnection:
         others = [
             one
             for one in self.subscriptions.values()
-            if project_of(one.project) != project
+            if project_of(one.space) != project
         ]
         for subscription in others:
             self._hub.remove(subscription)

@@ -214,7 +214,7 @@ class FrameEdge:
             try:
                 await self._server.storage.do(
                     SubscriptionDelete(
-                        subscription.project, subscription.source, subscription.id
+                        subscription.space, subscription.queue, subscription.id
                     )
                 )
             except Unavailable as error:

@@ -11,7 +11,7 @@ from redis_service import RedisServer
 from zaqarserver.storage.base import NewMessage
 from zaqarserver.storage.commands import MessagePost
 from zaqarserver.storage.redis import RedisStorage
-from zaqarserver.storage.subscriptions import Posted, SubscriptionCreate
+from zaqarserver.storage.subscriptions import Post, SubscriptionCreate
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +37,7 @@ def fail_over_and_forget(cluster: RedisCluster, old: RedisServer) -> None:
 async def test_a_node_that_leaves_the_cluster_takes_no_ears_along(
     safe_cluster: RedisCluster,
 ) -> None:
-    heard: list[Posted] = []
+    heard: list[Post] = []
     storages = [RedisStorage.from_uri(safe_cluster.uri, {}) for _ in range(2)]
     ears, poster = storages
     ears.watch(heard.append, lambda: None)
@@ -72,7 +72,7 @@ async def test_a_node_that_leaves_the_cluster_takes_no_ears_along(
             for number in range(6):
                 await post(number)
             await asyncio.sleep(0.2)  # pushes are not waited for by anybody
-            if len({one.source for one in heard}) == 6:
+            if len({one.queue for one in heard}) == 6:
                 break
     slowest = max([await post(number % 6) for number in range(30)])
     assert slowest < 0.5, "a post waits in vain to be heard"

@@ -23,7 +23,7 @@ from zaqarserver.storage.catalog import (
     Pool,
     PoolList,
 )
-from zaqarserver.storage.subscriptions import Posted
+from zaqarserver.storage.subscriptions import Post
 from zaqarserver.storage.uris import masked
 
 LOG = logging.getLogger(__name__)
@@ -99,12 +99,12 @@ class Pools:
 
     def watch(
         self,
-        posted: Callable[[Posted], None],
-        noticed: Callable[[], None],
-        forgotten: Callable[[], None],
+        on_post: Callable[[Post], None],
+        on_due: Callable[[], None],
+        on_lapse: Callable[[], None],
     ) -> None:
         """Let the home, and each store that is opened, call these."""
-        self._watch = lambda storage: storage.watch(posted, noticed, forgotten)
+        self._watch = lambda storage: storage.watch(on_post, on_due, on_lapse)
         self._watch(self.home)
 
     @property

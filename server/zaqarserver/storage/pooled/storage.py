@@ -67,7 +67,7 @@ from zaqarserver.storage.subscriptions import (
     DeliveryDue,
     DeliverySettle,
     DeliveryTake,
-    Posted,
+    Post,
     ignore,
 )
 from zaqarserver.storage.timed import StoreTime
@@ -254,12 +254,12 @@ class PooledStorage(Storage):
 
     def watch(
         self,
-        posted: Callable[[Posted], None],
-        noticed: Callable[[], None],
-        forgotten: Callable[[], None] = ignore,
+        on_post: Callable[[Post], None],
+        on_due: Callable[[], None],
+        on_lapse: Callable[[], None] = ignore,
     ) -> None:
         """Let the stores of all pools call these."""
-        self._pools.watch(posted, noticed, forgotten)
+        self._pools.watch(on_post, on_due, on_lapse)
 
     # -- commands -------------------------------------------------------------
 

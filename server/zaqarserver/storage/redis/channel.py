@@ -29,7 +29,7 @@ from zaqarserver.storage.redis.client import RedisClient
 from zaqarserver.storage.redis.connection import RedisConnection, Unanswered, Unsent
 from zaqarserver.storage.redis.location import Address
 from zaqarserver.storage.redis.names import QueueKeys
-from zaqarserver.storage.subscriptions import Noticed, Posted
+from zaqarserver.storage.subscriptions import NoticeMessage, Post
 
 LOG = logging.getLogger(__name__)
 
@@ -52,17 +52,17 @@ _decode_ids = msgspec.msgpack.Decoder(list[str]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def read_notice(frame: bytes) -> list[Noticed]:
+def read_notice(frame: bytes) -> list[NoticeMessage]:
     """Read the messages of a post as ``lua/listeners.lua`` has put them together."""
     header, at = _part(frame, _LENGTH.size)
     messages = []
     for id_, ttl, delay, expires, size in _decode_header(header):
-        messages.append(Noticed(id_, frame[at : at + size], ttl, delay, expires))
+        messages.append(NoticeMessage(id_, frame[at : at + size], ttl, delay, expires))
         at += size
     return messages
 
 
-def make_notice(messages: Sequence[Noticed]) -> bytes:
+def make_notice(messages: Sequence[NoticeMessage]) -> bytes:
     """Put messages of a post together as ``lua/notices.lua`` does."""
     header = _encode(
         [(one.id, one.ttl, one.delay, one.expires, len(one.body)) for one in messages]
@@ -93,7 +93,7 @@ class Channel:
         client: RedisClient,
         name: str,
         uid: str,
-        on_post: Callable[[Posted], None],
+        on_post: Callable[[Post], None],
     ) -> None:
         self.uid = uid
         self._client = client
@@ -232,7 +232,7 @@ class Channel:
             return
         volatile, at = _part(frame, at)
         messages = read_notice(frame[at:])
-        self._on_post(Posted(space, queue, messages, _decode_ids(volatile)))
+        self._on_post(Post(space, queue, messages, _decode_ids(volatile)))
 
     def _expected(self, number: int) -> bool:
         """Take the echo of an own post; return False if that was delivered already."""
@@ -264,7 +264,7 @@ class Channel:
         finally:
             del self._waiting[number]
 
-    def deliver(self, number: int, posted: Posted) -> None:
+    def deliver(self, number: int, post: Post) -> None:
         """Deliver an own post on this server, and ignore its late echo."""
         self._received.add(number)
-        self._on_post(posted)
+        self._on_post(post)

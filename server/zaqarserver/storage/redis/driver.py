@@ -41,7 +41,7 @@ from zaqarserver.storage.redis.durability import Promise, inspect
 from zaqarserver.storage.redis.location import OPTIONS, RedisLocation, parse_location
 from zaqarserver.storage.redis.registration import RENEWAL
 from zaqarserver.storage.redis.store import TABLE, Store
-from zaqarserver.storage.subscriptions import Posted, ignore
+from zaqarserver.storage.subscriptions import Post, ignore
 from zaqarserver.storage.timed import StoreTime
 
 LOG = logging.getLogger(__name__)
@@ -116,13 +116,13 @@ class RedisStorage(Storage):
 
     def watch(
         self,
-        posted: Callable[[Posted], None],
-        noticed: Callable[[], None],
-        forgotten: Callable[[], None] = ignore,
+        on_post: Callable[[Post], None],
+        on_due: Callable[[], None],
+        on_lapse: Callable[[], None] = ignore,
     ) -> None:
         """Register the callbacks; they take effect when the store is opened."""
         store = self._store
-        store.on_post, store.on_due, store.on_lapse = posted, noticed, forgotten
+        store.on_post, store.on_due, store.on_lapse = on_post, on_due, on_lapse
 
     # -- life ---------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from zaqarserver.storage.redis.connection import Word
 from zaqarserver.storage.redis.names import encode_id, is_id, new_revision
 from zaqarserver.storage.redis.store import Store, performs
 from zaqarserver.storage.redis.usage import Held
-from zaqarserver.storage.subscriptions import NOTICE_MESSAGES, Noticed, Posted
+from zaqarserver.storage.subscriptions import NOTICE_MESSAGES, NoticeMessage, Post
 
 #: How many messages are packed between two turns of the event loop.
 POST_STEP = 500
@@ -154,13 +154,13 @@ async def post(store: Store, command: MessagePost) -> list[str]:
     if reply.lasting:
         store.on_due()
     if reply.volatile and not await store.channel.echo(published):
-        noticed = [
-            Noticed(id_, new.body, new.ttl, new.delay, now + new.ttl)
+        stored = [
+            NoticeMessage(id_, new.body, new.ttl, new.delay, now + new.ttl)
             for id_, new in zip(ids, messages, strict=True)
         ]
         to = [one.decode() for one in reply.volatile]
-        posted = Posted(command.space, command.queue, noticed, to)
-        store.channel.deliver(published, posted)
+        post = Post(command.space, command.queue, stored, to)
+        store.channel.deliver(published, post)
     return ids
 
 

@@ -41,7 +41,7 @@ from zaqarserver.storage.redis.names import (
 from zaqarserver.storage.redis.registration import ServerRegistration
 from zaqarserver.storage.redis.scripts import SCRIPTS
 from zaqarserver.storage.redis.usage import UsageSums
-from zaqarserver.storage.subscriptions import Posted, ignore
+from zaqarserver.storage.subscriptions import Post, ignore
 
 LOG = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ class Store:
         self.seals = Schedule(self.client, self.keyspace.seals)
         self.delivery_times: LRU[str, bytes] = LRU(MOST_TIMES)
         self.known_due: float | None = None
-        self.on_post: Callable[[Posted], None] = ignore
+        self.on_post: Callable[[Post], None] = ignore
         self.on_due: Callable[[], None] = ignore
         self.on_lapse: Callable[[], None] = ignore
         self._requests = RequestNames(location)

@@ -25,7 +25,7 @@ from zaqarserver.storage.subscriptions import (
     DeliveryDue,
     DeliverySettle,
     DeliveryTake,
-    Noticed,
+    NoticeMessage,
     Subscription,
     SubscriptionCount,
     SubscriptionCreate,
@@ -73,8 +73,8 @@ def _read(keys: QueueKeys, id_: bytes, packed: bytes, now: float) -> Subscriptio
     record = _decode(packed)
     return Subscription(
         id=id_.decode(),
-        project=keys.space,
-        source=keys.queue,
+        space=keys.space,
+        queue=keys.queue,
         subscriber=record.subscriber,
         ttl=record.ttl,
         age=max(0, int(now - record.created)),
@@ -229,7 +229,9 @@ class _TakenDelivery(NamedTuple):
     attempt: int
     notices: list[int]
 
-    def at(self, keys: QueueKeys, notices: list[list[Noticed]], now: float) -> Delivery:
+    def at(
+        self, keys: QueueKeys, notices: list[list[NoticeMessage]], now: float
+    ) -> Delivery:
         """Return the delivery.
 
         Its key says where it is, and how many messages each of its notices has.

@@ -37,8 +37,8 @@ from zaqarserver.storage.subscriptions import (
     DeliveryDue,
     DeliverySettle,
     DeliveryTake,
-    Noticed,
-    Posted,
+    NoticeMessage,
+    Post,
 )
 
 #: How many deliveries one call makes of notices at most.
@@ -103,7 +103,7 @@ EXPIRED = (
 SUBSCRIPTION_DELETE = "DELETE FROM subscription WHERE seq = ?"
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[Noticed]).decode
+_decode = msgspec.msgpack.Decoder(list[NoticeMessage]).decode
 
 
 #: No row of a delivery has a higher number.
@@ -118,7 +118,7 @@ def store_notices(memory: Memory, command: MessagePost, ids: Sequence[str]) -> N
     if known.until <= now and not volatile:
         return
     messages = [
-        Noticed(id_, new.body, new.ttl, new.delay, now + new.ttl)
+        NoticeMessage(id_, new.body, new.ttl, new.delay, now + new.ttl)
         for id_, new in zip(ids, command.messages, strict=True)
     ]
     if known.until > now:
@@ -127,9 +127,9 @@ def store_notices(memory: Memory, command: MessagePost, ids: Sequence[str]) -> N
             some = messages[start : start + NOTICE_MESSAGES]
             row = (command.space, command.queue, _encode(some), len(some), newest)
             memory.db.execute(NOTICE_INSERT, row)
-        memory.noticed = True
+        memory.has_due = True
     if volatile:
-        memory.posted.append(Posted(command.space, command.queue, messages, volatile))
+        memory.posts.append(Post(command.space, command.queue, messages, volatile))
 
 
 @writes(DeliveryTake)
@@ -151,10 +151,10 @@ class _SharedMessages:
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
-        self._decoded: dict[int, list[Noticed]] = {}
-        self._joined: dict[tuple[int, ...], Sequence[Noticed]] = {}
+        self._decoded: dict[int, list[NoticeMessage]] = {}
+        self._joined: dict[tuple[int, ...], Sequence[NoticeMessage]] = {}
 
-    def of(self, notices: tuple[int, ...]) -> Sequence[Noticed]:
+    def of(self, notices: tuple[int, ...]) -> Sequence[NoticeMessage]:
         """Return the messages of notices in order."""
         if notices not in self._joined:
             parts = [self._of_one(notice) for notice in notices]
@@ -162,7 +162,7 @@ class _SharedMessages:
             self._joined[notices] = parts[0] if len(parts) == 1 else whole
         return self._joined[notices]
 
-    def _of_one(self, notice: int) -> list[Noticed]:
+    def _of_one(self, notice: int) -> list[NoticeMessage]:
         if notice not in self._decoded:
             (text,) = fetch(self._db, NOTICE_MESSAGES_OF, (notice,))[0]
             self._decoded[notice] = _decode(text)
@@ -253,7 +253,7 @@ def settle(memory: Memory, command: DeliverySettle) -> None:
         more = fetch(memory.db, DELIVERY_ANY, (subscription,))
         due = 0.0 if more else None
     memory.db.execute(SUBSCRIPTION_DUE, (due, subscription))
-    memory.noticed = memory.noticed or due is not None
+    memory.has_due = memory.has_due or due is not None
 
 
 def _end(memory: Memory, subscription: int, last: int, limit: int) -> int:

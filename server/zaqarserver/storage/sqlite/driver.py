@@ -28,7 +28,7 @@ from zaqarserver.storage.sqlite import (
 from zaqarserver.storage.sqlite.database import failure
 from zaqarserver.storage.sqlite.engine import PERFORMERS, Engine
 from zaqarserver.storage.sqlite.files import SQLiteLocation, parse_location
-from zaqarserver.storage.subscriptions import Posted, ignore
+from zaqarserver.storage.subscriptions import Post, ignore
 
 R = TypeVar("R")
 
@@ -60,8 +60,8 @@ class SQLiteStorage(Storage):
         self._location = location
         self._engine: Engine | None = None
         self._damage: str | None = None
-        self._posted: Callable[[Posted], None] = ignore
-        self._noticed: Callable[[], None] = ignore
+        self._on_post: Callable[[Post], None] = ignore
+        self._on_due: Callable[[], None] = ignore
 
     @classmethod
     def from_uri(cls, uri: str, options: Mapping[str, str]) -> Self:
@@ -138,20 +138,20 @@ class SQLiteStorage(Storage):
 
     def watch(
         self,
-        posted: Callable[[Posted], None],
-        noticed: Callable[[], None],
-        forgotten: Callable[[], None] = ignore,
+        on_post: Callable[[Post], None],
+        on_due: Callable[[], None],
+        on_lapse: Callable[[], None] = ignore,
     ) -> None:
         """Register the callbacks; no other server can take this one for dead."""
-        del forgotten
-        self._posted = posted
-        self._noticed = noticed
+        del on_lapse
+        self._on_post = on_post
+        self._on_due = on_due
 
-    def _call_back(self, posted: list[Posted], noticed: bool) -> None:
-        for post in posted:
-            self._posted(post)
-        if noticed:
-            self._noticed()
+    def _call_back(self, posts: list[Post], has_due: bool) -> None:
+        for post in posts:
+            self._on_post(post)
+        if has_due:
+            self._on_due()
 
     # -- commands -----------------------------------------------------------
 

@@ -37,7 +37,7 @@ from zaqarserver.storage.sqlite.files import (
 )
 from zaqarserver.storage.sqlite.memory import Memory, QueueRow
 from zaqarserver.storage.sqlite.writer import GroupCommit, Steps
-from zaqarserver.storage.subscriptions import Posted
+from zaqarserver.storage.subscriptions import Post
 
 R = TypeVar("R")
 C_co = TypeVar("C_co", bound=Command[Any], covariant=True)
@@ -104,7 +104,7 @@ class Engine:
     def __init__(
         self,
         location: SQLiteLocation,
-        on_commit: Callable[[list[Posted], bool], None],
+        on_commit: Callable[[list[Post], bool], None],
     ) -> None:
         self._lock: FileLock | None = None
         self._files: Files | None = None

@@ -28,7 +28,7 @@ from zaqarserver.storage.moving import SealKind
 from zaqarserver.storage.records import Metadata
 from zaqarserver.storage.sqlite.database import fetch
 from zaqarserver.storage.sqlite.ids import RESERVED_TICKS, Sequence
-from zaqarserver.storage.subscriptions import Posted
+from zaqarserver.storage.subscriptions import Post
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -172,8 +172,8 @@ class Memory:
         queues: The rows of queues; ``None`` for one that does not exist.
         due: Before this time nothing in a backlog changes by itself.
         listeners: The subscriptions of a queue as the open transaction sees them.
-        posted: What the transaction posted to volatile subscriptions.
-        noticed: Whether it made something due for delivery.
+        posts: The posts of the transaction to volatile subscriptions.
+        has_due: True if it made a delivery due.
     """
 
     def __init__(self, db: apsw.Connection) -> None:
@@ -200,8 +200,8 @@ class Memory:
         self._floors: LRU[int, int] = LRU(REMEMBERED)
         self._counts: dict[int, tuple[int, int, int]] = {}
         self._unswept: Counter[int] = Counter()
-        self.posted: list[Posted] = []
-        self.noticed = False
+        self.posts: list[Post] = []
+        self.has_due = False
         for space, queues, messages, size in fetch(db, USED):
             self.use(space, queues, messages, size)
         for space, subscriptions in fetch(db, SUBSCRIBED):
@@ -245,11 +245,11 @@ class Memory:
         self.take_posts()
         self.sequence.reserved = 0
 
-    def take_posts(self) -> tuple[list[Posted], bool]:
+    def take_posts(self) -> tuple[list[Post], bool]:
         """Return what to call back with after the commit, once."""
-        posted, noticed = self.posted, self.noticed
-        self.posted, self.noticed = [], False
-        return posted, noticed
+        posts, has_due = self.posts, self.has_due
+        self.posts, self.has_due = [], False
+        return posts, has_due
 
     # -- queues -------------------------------------------------------------
 

@@ -254,7 +254,7 @@ def _open_queue(memory: Memory, command: QueueOpen) -> Steps[bool]:
         yield from _drop(memory, key, sealed)
     remove_seal(memory, key, sealed)
     memory.listeners.pop(key, None)
-    memory.noticed = True
+    memory.has_due = True
     return True
 
 

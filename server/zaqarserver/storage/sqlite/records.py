@@ -49,7 +49,7 @@ from zaqarserver.storage.sqlite.moving import (
 )
 from zaqarserver.storage.sqlite.queues import count_messages
 from zaqarserver.storage.sqlite.writer import Steps
-from zaqarserver.storage.subscriptions import Noticed
+from zaqarserver.storage.subscriptions import NoticeMessage
 
 #: About how many bytes of bodies a page has at most.
 PAGE_BYTES = 1_000_000
@@ -137,7 +137,7 @@ COUNT_NOTICES = """
 """
 
 _decode_options = msgspec.json.Decoder(dict[str, Any]).decode
-_decode_messages = msgspec.msgpack.Decoder(list[Noticed]).decode
+_decode_messages = msgspec.msgpack.Decoder(list[NoticeMessage]).decode
 
 
 # -- writing ----------------------------------------------------------------------

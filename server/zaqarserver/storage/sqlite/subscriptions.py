@@ -81,11 +81,11 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 def read_subscription(row: Row, now: float) -> Subscription:
     """Make a subscription of a row of :data:`COLUMNS`."""
-    secret, project, source, subscriber, ttl, created, options, confirmed = row[1:9]
+    secret, space, queue, subscriber, ttl, created, options, confirmed = row[1:9]
     return Subscription(
         id=encode_id(row[9], secret),
-        project=project,
-        source=source,
+        space=space,
+        queue=queue,
         subscriber=subscriber,
         ttl=ttl,
         age=max(0, int(now - created)),

@@ -42,7 +42,7 @@ from zaqarserver.errors import (
 from zaqarserver.storage.sqlite.database import failure, is_full, is_store_failure
 from zaqarserver.storage.sqlite.files import Files
 from zaqarserver.storage.sqlite.memory import Memory
-from zaqarserver.storage.subscriptions import Posted, ignore
+from zaqarserver.storage.subscriptions import Post, ignore
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -144,7 +144,7 @@ class GroupCommit:
         thread: ThreadPoolExecutor | None,
         between: Callable[[], object],
         files: Files | None = None,
-        on_commit: Callable[[list[Posted], bool], None] = ignore,
+        on_commit: Callable[[list[Post], bool], None] = ignore,
     ) -> None:
         self.wants_between = False
         self.damage: str | None = None

@@ -15,8 +15,8 @@ from zaqarserver.storage.subscriptions import (
     DeliveryDue,
     DeliverySettle,
     DeliveryTake,
-    Noticed,
-    Posted,
+    NoticeMessage,
+    Post,
     SubscriptionChange,
     SubscriptionDelete,
     SubscriptionList,
@@ -84,8 +84,8 @@ class DeliveryContract(Suite):
         for delivery in taken:
             assert (delivery.position, delivery.attempt) == (0, 0)
             assert list(delivery.messages) == [
-                Noticed(ids[0], b"1", 60, 0, NOW + 60),
-                Noticed(ids[1], b"2", 90, 5, NOW + 90),
+                NoticeMessage(ids[0], b"1", 60, 0, NOW + 60),
+                NoticeMessage(ids[1], b"2", 90, 5, NOW + 90),
             ]
 
     async def test_what_is_taken_is_not_given_out_again_before_its_lease_ends(
@@ -316,7 +316,7 @@ class DeliveryContract(Suite):
     async def test_volatile_subscriptions_are_told_after_the_commit(
         self, driver: Storage
     ) -> None:
-        heard: list[Posted] = []
+        heard: list[Post] = []
         driver.watch(heard.append, lambda: None)
         await driver.open()
         made: Any = await subscribe(driver, volatile=True, ttl=60)
@@ -324,7 +324,7 @@ class DeliveryContract(Suite):
         second = await post(driver, b"3", now=NOW + 1)
         assert [post.subscriptions for post in heard] == [[made.id], [made.id]]
         assert [m.id for post in heard for m in post.messages] == [*first, *second]
-        assert (heard[0].project, heard[0].source) == (PROJECT, QUEUE)
+        assert (heard[0].space, heard[0].queue) == (PROJECT, QUEUE)
         assert await take(driver) == []
         await post(driver, b"4", now=NOW + 60)
         await driver.do(SubscriptionDelete(PROJECT, QUEUE, made.id))

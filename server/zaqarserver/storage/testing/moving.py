@@ -368,7 +368,7 @@ class MovingContract(Suite):
         attempts = []
         while taken := await take(storage, now=NOW + 100):
             (delivery,) = taken
-            assert delivery.subscription.project == AWAY
+            assert delivery.subscription.space == AWAY
             heard += told(delivery)[delivery.position :]
             attempts.append(delivery.attempt)
             await done(storage, delivery)

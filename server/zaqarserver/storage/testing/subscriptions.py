@@ -212,7 +212,7 @@ class SubscriptionContract(Suite):
         assert await listed(storage) == []
         for other in others:
             found = await storage.do(
-                SubscriptionGet(other.project, other.source, other.id, NOW)
+                SubscriptionGet(other.space, other.queue, other.id, NOW)
             )
             assert found == other
 
