@@ -245,14 +245,10 @@ class HttpConnection(asyncio.Protocol):
             Refusal: Its body cannot be read.
         """
         service = self._service
-        request = HttpRequest(self, head)
+        request = HttpRequest(self, head, keep_alive=keep_alive)
         length = body_length(head, request.headers)
         if length and service.budget.is_full:
             raise Refusal(503, "The server is overloaded.", BUSY)
-        is_new = head.version != "1.0"
-        request.keep_alive = keep_alive and is_new
-        expected = request.headers.get(b"expect", b"").lower()
-        request.expects = expected == b"100-continue" and is_new and length != 0
         self._request, self._body_bytes = request, 0
         self.phase = Phase.BODY  # within the time of the head
         request.task = self._loop.create_task(self._serve(request))
@@ -347,7 +343,7 @@ class HttpConnection(asyncio.Protocol):
             self._close(at_once=self._is_half and undo is None)
         elif self.phase is Phase.ANSWER:
             self._next()
-            self._parse()
+            self._parse() if self._inbox.size else self._keep()
 
     def _next(self) -> None:
         service = self._service

@@ -127,9 +127,10 @@ class HttpRequest(RestRequest):
     Args:
         source: The connection.
         head: The head.
+        keep_alive: True if the peer wants to keep the connection open.
 
     Attributes:
-        keep_alive: True if the connection may stay open afterwards.
+        keep_alive: True if the connection may stay open after the answer.
         expects: True while the peer holds the body back until it is asked for it.
         is_answered: True if its answer was sent, or is not needed any more.
         task: The task that serves it.
@@ -145,7 +146,7 @@ class HttpRequest(RestRequest):
 
     task: asyncio.Task[None]
 
-    def __init__(self, source: BodySource, head: Head) -> None:
+    def __init__(self, source: BodySource, head: Head, *, keep_alive: bool) -> None:
         url = httptools.parse_url(head.target)
         path, query = url.path.decode("ascii"), url.query
         super().__init__(
@@ -154,7 +155,10 @@ class HttpRequest(RestRequest):
             query.decode() if query else "",
             head.headers,
         )
-        self.keep_alive = self.expects = False
+        is_new = head.version != "1.0"
+        expected = self.headers.get(b"expect", b"").lower()
+        self.keep_alive = keep_alive and is_new
+        self.expects = is_new and expected == b"100-continue"
         self.is_answered = False
         self._source = source
         self._body = bytearray()
