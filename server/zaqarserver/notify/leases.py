@@ -1,8 +1,8 @@
-"""The deliveries that this process has taken, and what the store is told of them.
+"""The deliveries under a lease of this process, and their records in the store.
 
-A lease is renewed while this process lives. How far a delivery got is recorded now and
-then while it is being sent, and for good when it is settled; the store is never told of
-one delivery twice at the same time, so that a renewal cannot overtake the settle.
+A lease is renewed while this process lives. The progress of a delivery is recorded now
+and then while it is being sent, and finally when it is settled. Only one call of the
+store for a delivery runs at a time, so that a renewal cannot overtake the settle.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from zaqarserver.storage.subscriptions import Delivery, DeliverySettle
 
 LOG = logging.getLogger(__name__)
 
-LEASE: Final = 10.0  # seconds; what a dead process holds is free after it
+LEASE: Final = 10.0  # seconds; deliveries of a dead process are free after it
 
 #: Seconds between tries while the store is unavailable.
 STORE_WAITS: Final = (0.5, 3.0)
@@ -43,11 +43,11 @@ class LeasedDelivery:
         lease: When the lease ends.
         position: How many of its messages are done.
         attempt: How many times sending the next one has failed.
-        gave_up: Whether it gave up on some message.
+        gave_up: True if it gave up on some message.
         recorded: When the position was recorded last.
-        settled: Whether the store has the last word of it.
-        settling: Whether a background task settles it.
-        lock: Held while the store is told.
+        settled: True if it is settled in the store.
+        settling: True while a background task settles it.
+        lock: Held during a call of the store.
     """
 
     __slots__ = (
