@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import sys
 
 import pytest  # noqa: F401 - the copies import the program of the tests' process
 import zaqarserver.__main__  # noqa: F401
@@ -12,5 +13,7 @@ for group in ("auth", "notify", "stages", "storage"):
         # Some need what is not installed here, or moved since the installation.
         with contextlib.suppress(ImportError, AttributeError):
             plugin.load()
+# It is run, not imported.
+del sys.modules["zaqarserver.__main__"]
 # So that collections in the copies leave alone, and share, what is here.
 gc.freeze()
