@@ -108,23 +108,18 @@ def create_backlog(memory: Memory, space: str) -> int:
 
 def delete_backlog(memory: Memory, space: str, backlog: int) -> None:
     """Leave a backlog to the sweeper; what is in it does not count any more."""
-    row = fetch(memory.db, BACKLOG_END, (backlog,))[0]
-    messages, size = _with_uncounted(memory, backlog, row)
+    messages, size = fetch(memory.db, BACKLOG_END, (backlog,))[0]
+    memory.counts.pop(backlog, None)
     memory.use(space, messages=-messages, size=-size)
     memory.due.pending[backlog] = -math.inf
 
 
 def hand_over(memory: Memory, backlog: int, old: str, new: str) -> None:
     """Give a backlog, with what is in it, from one space to another."""
-    row = fetch(memory.db, BACKLOG_HAND_OVER, (new, backlog))[0]
-    messages, size = _with_uncounted(memory, backlog, row)
+    messages, size = fetch(memory.db, BACKLOG_HAND_OVER, (new, backlog))[0]
     memory.use(old, messages=-messages, size=-size)
     memory.use(new, messages=messages, size=size)
-
-
-def _with_uncounted(memory: Memory, backlog: int, row: Row) -> tuple[int, int]:
-    messages, _, size = memory.uncounted(backlog)
-    return row[0] + messages, row[1] + size
+    memory.count(new, backlog, 0, 0)  # what is counted and not written is of it, too
 
 
 def find_due(memory: Memory, backlog: int) -> None:

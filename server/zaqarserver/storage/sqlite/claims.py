@@ -157,7 +157,7 @@ def release(memory: Memory, backlog: int, claim: int) -> None:
             memory.lower_floor(backlog, seq)
         else:
             memory.lower_due(backlog, visible)
-    memory.count(backlog, claimed=-len(rows))
+    memory.count_claimed(backlog, -len(rows))
 
 
 def take_free(
@@ -223,7 +223,7 @@ def _create(memory: Memory, command: ClaimCreate) -> Steps[Claim | None]:
         CLAIM_INSERT, (seq, backlog, secret, command.ttl, command.grace, now, expires)
     )
     memory.lower_due(backlog, expires)
-    memory.count(backlog, claimed=len(rows))
+    memory.count_claimed(backlog, len(rows))
     return Claim(encode_id(seq, secret), command.ttl, command.grace, 0, messages)
 
 
@@ -277,8 +277,8 @@ def _move_exhausted(
         memory.lower_due(target, expires)
         memory.lower_floor(target, row[0])
     size = sum(len(row[_BODY]) for row in exhausted)
-    memory.count(backlog, -len(exhausted), size=-size)
-    memory.count(target, len(exhausted), size=size)
+    memory.count(command.space, backlog, -len(exhausted), -size)
+    memory.count(command.space, target, len(exhausted), size)
     return [row for row in rows if row[_CLAIMS] < most]
 
 

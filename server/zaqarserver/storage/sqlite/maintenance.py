@@ -140,8 +140,7 @@ def _sweep_dead(memory: Memory, backlog: int, room: int) -> int:
 
 def _sweep_live(memory: Memory, space: str, backlog: int, now: float, room: int) -> int:
     gone, size = _remove(memory, MESSAGE_EXPIRED, (backlog, now), room)
-    memory.count(backlog, -gone, size=-size)
-    memory.use(space, messages=-gone, size=-size)
+    memory.count(space, backlog, -gone, -size)
     find_due(memory, backlog)
     return gone
 

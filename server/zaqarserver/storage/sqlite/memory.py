@@ -62,6 +62,7 @@ BACKLOG_DUE = "SELECT due FROM backlog WHERE id = ?"
 BACKLOG_SET_DUE = "UPDATE backlog SET due = ? WHERE id = ?"
 
 _NOTHING = Usage()
+_UNCHANGED = ("", 0, 0, 0)
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -172,6 +173,8 @@ class Memory:
         queues: The rows of queues; ``None`` for one that does not exist.
         due: Before this time nothing in a backlog changes by itself.
         listeners: The subscriptions of a queue as the open transaction sees them.
+        counts: By how much the transaction changes the counters of backlogs: their
+            space, and messages, claimed messages, bytes.
         posts: The posts of the transaction to volatile subscriptions.
         has_due: True if it made a delivery due.
     """
@@ -198,7 +201,7 @@ class Memory:
         ]
         self.listeners: LRU[tuple[str, str], Listeners] = LRU(REMEMBERED)
         self._floors: LRU[int, int] = LRU(REMEMBERED)
-        self._counts: dict[int, tuple[int, int, int]] = {}
+        self.counts: dict[int, tuple[str, int, int, int]] = {}
         self._unswept: Counter[int] = Counter()
         self.posts: list[Post] = []
         self.has_due = False
@@ -213,9 +216,11 @@ class Memory:
     def flush(self) -> None:
         """Write what is kept back until the end of the transaction."""
         self.write_due()
-        for backlog, counts in self._counts.items():
-            self.db.execute(BACKLOG_COUNT, (*counts, backlog))
-        self._counts.clear()
+        for backlog, (space, messages, claimed, size) in self.counts.items():
+            self.db.execute(BACKLOG_COUNT, (messages, claimed, size, backlog))
+            if messages or size:
+                self.use(space, messages=messages, size=size)
+        self.counts.clear()
         if self.sequence.last > self.sequence.reserved:
             self.sequence.reserved = self.sequence.last + RESERVED_TICKS
             self.db.execute(RESERVE, (self.sequence.reserved,))
@@ -239,7 +244,7 @@ class Memory:
         """
         for layered in self._layers:
             layered.pending.clear()
-        self._counts.clear()
+        self.counts.clear()
         self._floors.clear()
         self.listeners.clear()
         self.take_posts()
@@ -299,15 +304,17 @@ class Memory:
     # -- backlogs -----------------------------------------------------------
 
     def count(
-        self, backlog: int, messages: int = 0, claimed: int = 0, size: int = 0
+        self, space: str, backlog: int, messages: int, size: int, claimed: int = 0
     ) -> None:
-        """Count rows, and bytes of bodies, that came to a backlog or left it."""
-        old = self._counts.get(backlog, (0, 0, 0))
-        self._counts[backlog] = (old[0] + messages, old[1] + claimed, old[2] + size)
+        """Count messages, and bytes of their bodies, that came to a backlog or left."""
+        _, old, old_claimed, old_size = self.counts.get(backlog, _UNCHANGED)
+        counts = (space, old + messages, old_claimed + claimed, old_size + size)
+        self.counts[backlog] = counts
 
-    def uncounted(self, backlog: int) -> tuple[int, int, int]:
-        """Return what was counted in the open transaction."""
-        return self._counts.get(backlog, (0, 0, 0))
+    def count_claimed(self, backlog: int, claimed: int) -> None:
+        """Count messages of a backlog that are claimed now, or not any more."""
+        space, messages, old, size = self.counts.get(backlog, _UNCHANGED)
+        self.counts[backlog] = (space, messages, old + claimed, size)
 
     def use(
         self,

@@ -125,8 +125,7 @@ def _insert(
         due = min(due, expires if visible is None else min(expires, visible))
         ids.append(encode_id(seq, secret))
     memory.lower_due(backlog, due)
-    memory.count(backlog, len(messages), size=size)
-    memory.use(command.space, messages=len(messages), size=size)
+    memory.count(command.space, backlog, len(messages), size)
 
 
 # -- reading ----------------------------------------------------------------
@@ -194,8 +193,7 @@ def _remove(
         if not fetch(memory.db, CLAIM_HOLDS, (claim,)):
             memory.db.execute(CLAIM_DELETE, (claim,))
     size = sum(message.size for message in messages)
-    memory.count(backlog, -len(messages), -len(claims), -size)
-    memory.use(space, messages=-len(messages), size=-size)
+    memory.count(space, backlog, -len(messages), -size, -len(claims))
 
 
 @writes(MessageDelete)

@@ -356,8 +356,7 @@ def _keep_message(
     if record.visible is not None and claim is None:
         due = min(due, record.visible)
     memory.lower_due(backlog, due)
-    memory.count(backlog, 1, int(claim is not None), len(record.body))
-    memory.use(ARRIVING, messages=1, size=len(record.body))
+    memory.count(ARRIVING, backlog, 1, len(record.body), int(claim is not None))
     return row
 
 
