@@ -1,6 +1,6 @@
 """Deliveries of the contract, taken from the home and all pools.
 
-The key of a delivery is that of its store behind the slot of the store.
+The key of a delivery is the slot of its store, a colon, and the key in that store.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from zaqarserver.storage.subscriptions import (
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds after which deliveries of pools that are away are looked for again.
+#: Seconds after which pools that cannot be reached are asked for deliveries again.
 AWAY_SECONDS = 2.0
-#: Seconds for which the deliveries of other pools wait for one that may be away.
+#: Seconds for which the deliveries of other pools wait for one that may be unreachable.
 REACH_SECONDS = 0.5
 
 
 class Deliveries:
-    """Takes deliveries from all stores, and settles them where they came from.
+    """Takes deliveries from all stores, and settles each in its own store.
 
     Args:
         pools: The pools.
@@ -55,7 +55,7 @@ class Deliveries:
         return [(0, self._pools.home), *opened]
 
     async def take(self, wanted: DeliveryTake) -> list[Delivery]:
-        """Ask one store after the other, beginning with another one each time."""
+        """Take from one store after the other; each call begins at the next store."""
         stores = await self._stores()
         self._turn = (self._turn + 1) % len(stores)
         taken: list[Delivery] = []
@@ -75,7 +75,7 @@ class Deliveries:
         return taken
 
     async def settle(self, settled: DeliverySettle) -> None:
-        """Settle it in the store that gave it out, unless its pool was removed."""
+        """Settle a delivery in its store; do nothing if its pool was removed."""
         slot, _, key = settled.key.partition(":")
         own = msgspec.structs.replace(settled, key=key)
         if slot == "0":
@@ -85,7 +85,7 @@ class Deliveries:
                 await opened.storage.do(own)
 
     async def due(self, asked: DeliveryDue) -> float | None:
-        """Return the least of all stores; look again if one cannot be asked."""
+        """Return the earliest time of all stores; soon if one cannot be reached."""
         stores = await self._stores()
         times: list[float | None] = []
         if len(stores) <= len(self._pools.names):

@@ -1,4 +1,4 @@
-"""Empties pools: every queue goes to another one."""
+"""Empties pools: moves every queue to another pool."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from zaqarserver.storage.pooled.routing import Router
 LOG = logging.getLogger(__name__)
 
 _PAGE = 100
-#: How many passes over what is left a drain makes before it stops; queues are left
-#: while they are being moved by somebody else, or may be placed until all servers
-#: know the weight.
+#: How many passes over the remaining queues a drain makes before it stops. Queues
+#: remain while another server moves them, and other servers place new ones until they
+#: read the new weight.
 _PASSES = 5
 _BETWEEN = 1.0  # seconds
 #: How far a chain of dead letter queues is followed.
@@ -82,14 +82,14 @@ class Drains:
         self._drains: dict[str, _Drain] = {}
 
     async def drain(self, name: str, wait: float) -> DrainState:
-        """Take all weight from a pool and move its queues, or go on with it.
+        """Take all weight from a pool and move its queues, or continue that.
 
         Args:
             name: The pool.
-            wait: Seconds to wait for the end before the state is returned.
+            wait: Seconds to wait for the end of the drain before the state is returned.
 
         Raises:
-            PoolNotFound: There is no such pool.
+            PoolNotFound: The pool does not exist.
         """
         catalog = self._pools.home
         pool = await catalog.do(PoolGet(name))
@@ -112,7 +112,7 @@ class Drains:
         )
 
     async def close(self) -> None:
-        """Stop where they are; what is half moved is taken up later."""
+        """Stop all drains; moves under way are taken over later."""
         drains, self._drains = list(self._drains.values()), {}
         tasks = [drain.task for drain in drains if drain.task is not None]
         for task in tasks:
@@ -134,7 +134,7 @@ class Drains:
         LOG.info("pool %s: %d queues moved, %s", name, drain.moved, drain.error or "ok")
 
     async def _pass(self, name: str, drain: _Drain) -> None:
-        """Go once through what is in the pool."""
+        """Try once to move each queue of the pool."""
         marker: tuple[str, str] | None = None
         while page := await self._pools.home.do(
             PlacementList(name, marker=marker, limit=_PAGE)
@@ -148,7 +148,7 @@ class Drains:
             marker = (page[-1].project, page[-1].queue)
 
     async def _move(self, placed: PlacedQueue, drain: _Drain) -> None:
-        """Move a queue, and after it the dead letter queues that it needs beside it."""
+        """Move a queue and then its dead letter queues, which need the same pool."""
         project, queue, source = placed.project, placed.queue, placed.placement.pool
         if await self._router.retire(project, queue):
             drain.moved += 1
@@ -169,11 +169,12 @@ class Drains:
     async def _chain(
         self, project: str, queue: str, source: str
     ) -> tuple[list[str], str | None, str | None]:
-        """Follow the dead letter queues of a queue as far as the pool has them.
+        """Follow the dead letter queues of a queue within the pool.
 
         Returns:
-            The queue and those; the pool of the next one if that is another pool
-            that takes queues; and the name of the next one if it is nowhere yet.
+            The queue and those dead letter queues; the pool of the next one, if that is
+            another pool that takes queues; and the name of the next one, if it is not
+            placed yet.
         """
         chain = [queue]
         while len(chain) < _CHAIN:

@@ -1,8 +1,12 @@
 """Moves queues from pool to pool, by the steps of :mod:`zaqarserver.storage.moving`.
 
-The catalogue says at each moment which store has the queue, so a move that ends
-anywhere (its process was killed, a store went away) is taken up again by whoever
-sees that its lease has run out.
+A move is a placement with a target and a lease, and the mover renews the lease between
+pages. At each moment the catalogue names the store that serves the queue, so a move may
+stop at any step (its process is killed, a store cannot be reached): any server that
+finds the expired lease takes the move over, with a higher epoch. Stores refuse steps
+with a lower epoch than they have seen, so a mover that was only slow cannot interfere.
+:meth:`Mover.tidy` finishes what was stopped after the catalogue changed: it opens
+queues that arrived and drops copies that were left.
 """
 
 from __future__ import annotations
@@ -41,11 +45,11 @@ from zaqarserver.storage.pooled.routing import Router
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds that a mover may be silent before another one takes the move over.
+#: Seconds without a renewal after which another mover takes the move over.
 LEASE = 15.0
 #: How many records are moved at a time.
 PAGE = 500
-#: How many seals, and moves whose lease has ended, are looked at in one call.
+#: How many seals, and moves whose lease has ended, are read in one call.
 SEALS_PAGE = 500
 MOVES_PAGE = 100
 
@@ -56,10 +60,10 @@ class _Move(NamedTuple):
     Attributes:
         project: The project of the queue.
         queue: The queue.
-        epoch: The epoch that the move has.
-        source: The store that has it.
-        target: The store that gets it.
-        pool: The pool that gets it.
+        epoch: The epoch of the move.
+        source: The store that the queue leaves.
+        target: The store that receives it.
+        pool: The name of the pool that receives it.
     """
 
     project: str
@@ -71,7 +75,7 @@ class _Move(NamedTuple):
 
 
 class Mover:
-    """Moves queues, one at a time each.
+    """Moves queues; no queue twice at the same time.
 
     Args:
         pools: The pools.
@@ -106,12 +110,12 @@ class Mover:
         """Move a queue, beginning with the placement as it was read.
 
         Returns:
-            Whether it is in the target now; False if its placement was changed by
-            somebody else: look again.
+            True if the queue is in the target now; False if the placement changed
+            meanwhile: read it again.
 
         Raises:
-            Unavailable: A store cannot serve now. The queue stays where it is; if
-                that could not be said any more, the move is taken up later.
+            Unavailable: A store cannot serve now. The queue stays where it is; if that
+                could not be recorded, the move is taken over later.
         """
         key = (placed.project, placed.queue)
         if key in self._moving:
@@ -153,7 +157,7 @@ class Mover:
             raise Unavailable(f"queue {placed.queue} was not moved: {error}") from error
 
     async def _carry(self, move: _Move) -> bool:
-        """Take the steps; return whether the move was still ours at the end."""
+        """Do the steps of a move; return True if it still has its epoch at the end."""
         where = (move.project, move.queue)
         if not await move.source.do(QueueSeal(*where, move.epoch)):
             raise QueueChanged("its store has seen a later move")
@@ -184,10 +188,10 @@ class Mover:
         return True
 
     async def _compare(self, move: _Move) -> None:
-        """Refuse to go on unless all that was there is in its new place.
+        """Raise an error unless the target has all that the source has.
 
-        Servers whose clocks differ may sweep what ends in the one store and not in the
-        other: what ends within a lease is not counted.
+        Servers with different clocks may sweep what expires in one store and not in the
+        other, so what expires within a lease is not counted.
         """
         where = (move.project, move.queue, self._clock() + LEASE)
         there = await move.source.do(QueueContents(*where))
@@ -196,7 +200,7 @@ class Mover:
             raise QueueChanged(f"pool {move.pool} got {missing}")
 
     async def _finish(self, move: _Move) -> None:
-        """Open the queue and drop the old copy; both can be done later as well."""
+        """Open the queue and drop the old copy; :meth:`tidy` does what fails here."""
         where = (move.project, move.queue)
         try:
             await move.target.do(QueueOpen(*where, move.epoch, move.epoch))
@@ -205,7 +209,7 @@ class Mover:
             LOG.warning("queue %s: to be tidied later: %s", move.queue, error)
 
     async def _give_up(self, move: _Move) -> None:
-        """Let the queue go on where it was, if it can be said."""
+        """Serve the queue at its source again, if the catalogue can be changed."""
         where = (move.project, move.queue)
         try:
             back = await self._catalog.do(PlacementMove(*where, move.epoch, None, 0.0))
@@ -216,14 +220,14 @@ class Mover:
             LOG.warning("queue %s: to be tidied later: %s", move.queue, error)
 
     async def flavor_of(self, space: str, queue: str) -> str | None:
-        """Return the flavor that a queue asks for."""
+        """Return the flavor in the metadata of a queue, or ``None``."""
         found = await self._whole.do(QueueGet(space, queue))
         return None if found is None else found.metadata.get("_flavor")
 
     # -- what others began --------------------------------------------------------
 
     async def resume(self, before: float) -> None:
-        """Take up the moves whose lease ended before a time, one after the other."""
+        """Take over the moves whose leases ended before a time, one after the other."""
         for placed in await self._catalog.do(PlacementMoves(before, MOVES_PAGE)):
             target = placed.placement.target
             if target is None or (placed.project, placed.queue) in self._moving:
@@ -235,20 +239,20 @@ class Mover:
                 await self._send_back(placed, error)
 
     async def _send_back(self, placed: PlacedQueue, reason: Unavailable) -> None:
-        """End a move whose stores could not both be reached when it was taken up."""
+        """Cancel a move of which a store could not be reached at the takeover."""
         current = await self._catalog.do(PlacementGet(placed.project, placed.queue))
         if current is None or current.epoch != placed.placement.epoch:
-            return  # it was begun, and given up by that
+            return  # the takeover succeeded and cancelled the move
         LOG.warning("queue %s: its move waits: %s", placed.queue, reason)
         back = await self._catalog.do(
             PlacementMove(placed.project, placed.queue, current.epoch, None, 0.0)
         )
         if back is not None:
-            # Its store may be the one that is away: whoever asks for it opens it.
+            # Its store may be the unreachable one: the next request for it opens it.
             self._router.forget(placed.project, placed.queue)
 
     async def tidy(self) -> None:
-        """Drop old copies, and open what has arrived, where somebody was stopped."""
+        """Drop the copies, and open the queues, that stopped moves have left."""
         for pool in [HOME, *self._pools.names]:
             try:
                 storage = await self._movable(pool)

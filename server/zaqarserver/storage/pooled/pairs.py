@@ -1,6 +1,7 @@
 """Keeps a queue and its dead letter queue in one pool.
 
-A claim moves what was claimed too often to the dead letter queue within one store.
+A claim moves messages that were claimed too often to the dead letter queue, in one
+transaction of one store.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ LOG = logging.getLogger(__name__)
 
 
 class Pairs:
-    """Places queues by their metadata, and brings pairs together.
+    """Places queues by their metadata, with their dead letter queue in the same pool.
 
     Args:
         pools: The pools.
-        router: Knows where queues are.
+        router: Finds the placements of queues.
         mover: Moves queues.
     """
 
@@ -33,13 +34,14 @@ class Pairs:
         self._mover = mover
 
     async def place(self, space: str, queue: str, metadata: Metadata) -> Placement:
-        """Return where a queue with this metadata is or is to be made.
+        """Return the placement of a queue with this metadata; place it if it is new.
 
-        It is placed where its dead letter queue is, or takes that one along.
+        A new queue gets the pool of its dead letter queue, or the dead letter queue
+        gets the pool of the queue.
 
         Raises:
             BadRequest: The dead letter queue is in a pool that the queue cannot be in.
-            FlavorNotFound: The project has no such flavor.
+            FlavorNotFound: The project does not have the flavor.
             Unavailable: No pool takes it.
         """
         flavor, target = metadata.get("_flavor"), metadata.get("_dead_letter_queue")
@@ -47,7 +49,7 @@ class Pairs:
         if (
             placement is not None
             and not self._suits(placement.pool, flavor)
-            # It was deleted, or never made where it was to be.
+            # It was deleted, or was placed and never created.
             and await self._router.retire(space, queue)
         ):
             placement = None
@@ -66,10 +68,10 @@ class Pairs:
     async def find(
         self, space: str, queue: str, metadata: Metadata
     ) -> Placement | None:
-        """Return where a queue is that gets this metadata; its pair is there as well.
+        """Return the placement of a queue that gets this metadata, after pairing it.
 
         Raises:
-            BadRequest: The two cannot be brought together.
+            BadRequest: The queue and its dead letter queue cannot have one pool.
         """
         target = metadata.get("_dead_letter_queue")
         placement = await self._router.find(space, queue)
@@ -95,7 +97,7 @@ class Pairs:
     async def reachable(
         self, space: str, queue: str, dead_letter: DeadLetter
     ) -> DeadLetter | None:
-        """Return the dead letter settings if messages can be moved so, or ``None``."""
+        """Return the dead letter settings if both queues share a pool, or ``None``."""
         placement = await self._router.find(space, queue)
         if placement is None:
             return dead_letter
@@ -106,8 +108,8 @@ class Pairs:
             space, queue, dead_letter.queue
         ):
             return dead_letter
-        # While a pool is drained, one of them may have arrived before the other. The
-        # message is claimed once more than it should be rather than not at all.
+        # While a pool is drained, one of the two may arrive before the other. Then a
+        # message is claimed once more than it should be, rather than not at all.
         LOG.warning(
             "queue %s and its dead letter queue %s are in different pools, nothing is "
             "moved there",
@@ -117,10 +119,10 @@ class Pairs:
         return None
 
     async def _join(self, space: str, queue: str, other: str) -> bool:
-        """Bring two queues into one pool; return whether they are in one.
+        """Move a queue to the pool of another one; return True if they share it.
 
-        The first goes to the other where its flavor and the weights allow it: others
-        may share that one.
+        The first moves if its flavor and the weights allow it, because other queues may
+        use the second as their dead letter queue, too.
         """
         mine = await self._router.look_up(space, queue)
         theirs = await self._router.look_up(space, other)
@@ -137,7 +139,7 @@ class Pairs:
         return False
 
     async def _takes(self, name: str, space: str, queue: str) -> bool:
-        """Whether a queue may be moved to a pool."""
+        """Return True if a queue may be moved to a pool."""
         pool = self._pools.known(name)
         if name == HOME or pool is None or pool.weight == 0:
             return False

@@ -1,4 +1,4 @@
-"""The stores of the pools: which there are, opening them, choosing one."""
+"""The stores of the pools: opens and closes them, and chooses one for a queue."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOG = logging.getLogger(__name__)
 
 #: Seconds during which a store that could not be opened is not tried again.
 RETRY_SECONDS = 1.0
-#: Seconds that opening a store may take.
+#: Time limit for opening a store, in seconds.
 OPEN_SECONDS = 10.0
 
 _PAGE = 1000
@@ -44,12 +44,12 @@ class PoolGone(Unavailable):
 
 
 class OpenPool(msgspec.Struct):
-    """A pool whose store is open.
+    """A pool with an open store.
 
     Attributes:
         pool: The pool.
         storage: Its store.
-        slot: A number of its own in this process, the same when it is opened again.
+        slot: A number that is unique in this process and stays when it is opened again.
     """
 
     pool: Pool
@@ -58,16 +58,16 @@ class OpenPool(msgspec.Struct):
 
 
 class Pools:
-    """The pools as this server knows them.
+    """The pools that this server has read, and their stores.
 
-    Stores are opened when they are first needed and closed when their pool is
-    removed; there are never more than pools.
+    A store is opened when it is first needed and closed when its pool is removed, so
+    there are at most as many open stores as pools.
 
     Args:
-        home: The store of the catalogue; it may have queues as well.
+        home: The store of the catalogue; it may also have queues.
         load: Makes the drivers of pools.
         home_uri: The URI of the home, which no pool can have.
-        virtual: Whether the home takes new queues while there is no pool.
+        virtual: Whether the home takes new queues while no pool is registered.
         chance: Chooses among pools.
     """
 
@@ -85,7 +85,7 @@ class Pools:
         self._watch: Callable[[Storage], None] = lambda _: None
         self._home_uri = home_uri
         self._virtual = virtual
-        # Not for secrets: spreads queues.
+        # Spreads queues; needs no secrecy.
         self._chance = chance or random.Random()  # noqa: S311
         self._known: dict[str, Pool] = {}
         self._revision = 0
@@ -103,20 +103,20 @@ class Pools:
         on_due: Callable[[], None],
         on_lapse: Callable[[], None],
     ) -> None:
-        """Let the home, and each store that is opened, call these."""
+        """Register callbacks with the home and with each store that is opened."""
         self._watch = lambda storage: storage.watch(on_post, on_due, on_lapse)
         self._watch(self.home)
 
     @property
     def catalog(self) -> Storage:
-        """The home, as what keeps pools, flavors and placements."""
+        """The home, as the store of pools, flavors and placements."""
         return self.home
 
     # -- what there is --------------------------------------------------------
 
     @property
     def names(self) -> list[str]:
-        """The registered pools as last read, by name."""
+        """The registered pools at the last refresh, by name."""
         return list(self._known)
 
     def holder(self, uri: str) -> str | None:
@@ -127,17 +127,17 @@ class Pools:
         return next(having, None)
 
     def known(self, name: str) -> Pool | None:
-        """Return a pool as last read."""
+        """Return a pool as of the last refresh, or ``None``."""
         return self._known.get(name)
 
     async def refresh(self) -> None:
-        """Read the pools again if they changed; close what is no pool any more."""
+        """Read the pools if the catalogue changed; close stores of removed pools."""
         if await self.home.do(CatalogRevision()) != self._revision:
             await self._read()
 
     async def _read(self) -> None:
         async with self._turn:
-            # The revision first: what changes while we read is read again.
+            # The revision first: what changes during the reading is read again.
             revision = await self.home.do(CatalogRevision())
             known: dict[str, Pool] = {}
             page = await self.home.do(PoolList(marker=None, limit=_PAGE))
@@ -152,7 +152,7 @@ class Pools:
                     self._close_later(opened)
 
     def _close_later(self, opened: OpenPool) -> None:
-        """Close a store once what is under way has ended."""
+        """Close a store after a while, so that commands under way can end."""
         LOG.info("pool %s: closing %s", opened.pool.name, masked(opened.pool.uri))
         task = asyncio.get_running_loop().create_task(opened.storage.close())
         self._closing.add(task)
@@ -161,7 +161,7 @@ class Pools:
     # -- stores -----------------------------------------------------------------
 
     def opened(self) -> list[OpenPool]:
-        """Return the pools whose stores are open."""
+        """Return the pools that have an open store."""
         return list(self._open.values())
 
     def stores(self) -> list[Storage]:
@@ -172,7 +172,7 @@ class Pools:
         """Return the open store of the pool that a placement names.
 
         Raises:
-            PoolGone: It is not registered; the placement is old.
+            PoolGone: It is not registered any more; the placement is old.
             Unavailable: It cannot be opened now.
         """
         if placement.pool == HOME:
@@ -190,7 +190,7 @@ class Pools:
             revision: The revision that it must have; any if not given.
 
         Raises:
-            PoolGone: There is no such pool.
+            PoolGone: The pool does not exist, or has another revision.
             Unavailable: It cannot be opened now.
         """
         if name == HOME:
@@ -200,7 +200,7 @@ class Pools:
             await self._read()
             pool = self._known.get(name)
         if pool is None or (revision is not None and pool.revision != revision):
-            # It may have been removed and made again: the placement says which.
+            # It may have been removed and made again: the placement names the revision.
             raise PoolGone(f"pool {name} is not registered")
         return (await self._opened(pool)).storage
 
@@ -252,7 +252,7 @@ class Pools:
         return storage
 
     def admit(self, pool: Pool, storage: Storage) -> OpenPool:
-        """Use an open store for a pool from now on."""
+        """Register an open store as that of a pool."""
         old = self._open.pop(pool.name, None)
         if old is not None:
             self._close_later(old)
@@ -263,7 +263,7 @@ class Pools:
         return opened
 
     async def start(self) -> None:
-        """Open the stores of all pools; those that cannot be are tried later."""
+        """Open the stores of all pools; those that fail are tried again later."""
         self._closed = False
         await self.refresh()
 
@@ -291,8 +291,8 @@ class Pools:
     ) -> tuple[str, int]:
         """Choose a pool for a queue by weight.
 
-        Without a flavor a pool that belongs to none is preferred: those with a
-        flavor are for who asks.
+        Without a flavor, a pool without a flavor is preferred: the others are for
+        queues that name their flavor.
 
         Args:
             project: The project, for its flavors.
@@ -303,7 +303,7 @@ class Pools:
             The pool and the revision of the catalogue that it was chosen from.
 
         Raises:
-            FlavorNotFound: The project has no such flavor.
+            FlavorNotFound: The project does not have the flavor.
             Unavailable: No pool takes the queue.
         """
         await self.refresh()
@@ -329,7 +329,7 @@ class Pools:
     # -- new ones -----------------------------------------------------------------
 
     async def try_out(self, pool: Pool) -> frozenset[Capability]:
-        """Reach the store that a pool describes; return what it promises.
+        """Open the store of a pool description and close it; return its capabilities.
 
         Raises:
             StartupError: The URI or an option is not usable, or the store refuses.

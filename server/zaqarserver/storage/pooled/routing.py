@@ -30,10 +30,11 @@ _TRIES = 20
 
 
 class Router:
-    """Knows which store has a queue.
+    """Finds the store of a queue.
 
-    A cached placement may be old. That shows when its store refuses the queue
-    (:class:`~zaqarserver.errors.QueueMoving`): then the catalogue is asked.
+    A cached placement may be old: then its store refuses the queue
+    (:class:`~zaqarserver.errors.QueueMoving`), and the placement is read from the
+    catalogue again.
 
     Args:
         pools: The pools.
@@ -56,14 +57,14 @@ class Router:
         )
 
     async def find(self, space: str, queue: str) -> Placement | None:
-        """Return where a queue is, ``None`` if it is placed nowhere."""
+        """Return the placement of a queue, ``None`` if it does not have one."""
         known = self._remembered.get((space, queue))
         if known is not None and time.monotonic() < known[1]:
             return known[0]
         return await self.look_up(space, queue)
 
     async def look_up(self, space: str, queue: str) -> Placement | None:
-        """Ask the catalogue where a queue is."""
+        """Read the placement of a queue from the catalogue."""
         placement = await self._catalog.do(PlacementGet(space, queue))
         if placement is None:
             placement = await self._adopt(space, queue)
@@ -78,7 +79,7 @@ class Router:
         self._remembered[space, queue] = (placement, until)
 
     def forget(self, space: str, queue: str) -> None:
-        """Ask the catalogue the next time."""
+        """Remove a queue from the cache, so that the catalogue is read next time."""
         self._remembered.pop((space, queue), None)
 
     async def _adopt(self, space: str, queue: str) -> Placement | None:
@@ -93,7 +94,7 @@ class Router:
         return await self._add(space, queue, HOME) if there else None
 
     async def _add(self, space: str, queue: str, pool: str) -> Placement:
-        """Place a queue in a given pool, if it is placed nowhere yet."""
+        """Place a queue in a given pool, if it is not placed yet."""
 
         async def given() -> tuple[str, int]:
             return pool, await self._catalog.do(CatalogRevision())
@@ -123,16 +124,16 @@ class Router:
         flavor: str | None = None,
         beside: str | None = None,
     ) -> Placement:
-        """Return where a queue is, after placing it if it is placed nowhere.
+        """Return the placement of a queue; place it if it does not have one.
 
         Args:
             space: The space.
             queue: The queue.
             flavor: The flavor that its pool must have.
-            beside: A pool to take rather than to choose.
+            beside: The pool to use; without it one is chosen.
 
         Raises:
-            FlavorNotFound: The project has no such flavor.
+            FlavorNotFound: The project does not have the flavor.
             Unavailable: No pool takes it.
         """
         placement = await self.find(space, queue)
@@ -146,10 +147,10 @@ class Router:
         )
 
     async def retire(self, space: str, queue: str) -> bool:
-        """Forget where a queue was that does not exist and has no subscriptions.
+        """Remove the placement of a queue that has neither data nor subscriptions.
 
         Returns:
-            Whether it is placed nowhere now.
+            True if the queue does not have a placement now.
         """
         placement = await self.look_up(space, queue)
         if placement is None:
@@ -167,14 +168,14 @@ class Router:
     async def follow(
         self, space: str, queue: str, old: Placement, storage: Storage
     ) -> bool:
-        """Find out why a store refuses a queue; return whether to ask again at once."""
+        """Find out why a store refuses a queue; return True to try again at once."""
         self.forget(space, queue)
         placement = await self.look_up(space, queue)
         if placement is None or placement.pool != old.pool:
             return True
         if placement.target is not None or QueueSeal not in storage.commands:
             return False
-        # It is there, and not being moved: the server that placed or moved it there
-        # has not told the store so; or the one that retired it, not the catalogue.
+        # It is there and is not being moved. Either a server placed or moved it and did
+        # not open it there, or a server retired it and did not change the catalogue.
         opened = QueueOpen(space, queue, placement.epoch, placement.since)
         return await storage.do(opened) or await self.retire(space, queue)

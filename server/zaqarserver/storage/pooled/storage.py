@@ -1,4 +1,4 @@
-"""A store over several: the home keeps the catalogue, the pools keep queues."""
+"""A store over several: the home has the catalogue, the pools have queues."""
 
 from __future__ import annotations
 
@@ -87,18 +87,18 @@ _TIDY_SECONDS = 20.0
 class PooledStorage(Storage):
     """The whole contract over a home and its pools.
 
-    A pool that cannot be reached makes only what needs its queues unavailable.
+    If a pool cannot be reached, only commands that need its queues fail.
 
     Args:
         home: The store of the catalogue; not opened yet.
         load: Makes the drivers of pools.
         project_of: Returns the project of a space; flavors belong to projects.
         home_uri: The URI of the home, which no pool can have.
-        virtual: Whether the home takes new queues while there is no pool.
+        virtual: Whether the home takes new queues while no pool is registered.
         clock: Seconds since the epoch, for what callers pass no time for.
 
     Raises:
-        SettingsError: The home's driver keeps no catalogue.
+        SettingsError: The home's driver does not support the catalogue.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class PooledStorage(Storage):
         self._chore: asyncio.Task[None] | None = None
         self._tidy_at = 0.0
         self._exceptions: dict[type, Callable[[Any], Coroutine[Any, Any, Any]]] = {
-            # In the pool of their queue, with something before or after.
+            # In the pool of their queue, with a step before or after.
             QueueCreate: self._create,
             QueueUpdate: self._update,
             QueueDelete: self._delete,
@@ -138,13 +138,13 @@ class PooledStorage(Storage):
             DeliveryTake: self._deliveries.take,
             DeliverySettle: self._deliveries.settle,
             DeliveryDue: self._deliveries.due,
-            # In the home: a grant is about a name, not about a queue's content.
+            # In the home: a grant concerns a name, not a queue's content.
             **dict.fromkeys((GrantAdd, GrantList, GrantRevoke, GrantCheck), home.do),
         }
 
     @classmethod
     def from_uri(cls, uri: str, options: Mapping[str, str]) -> Self:
-        """Refuse: pools come from the catalogue, not from a URI."""
+        """Raise ``SettingsError``: pools come from the catalogue, not from a URI."""
         del options
         raise SettingsError(f"{uri!r}: pooling is a setting, not a store's URI")
 
@@ -155,17 +155,17 @@ class PooledStorage(Storage):
 
     @property
     def mover(self) -> Mover:
-        """What moves queues."""
+        """The mover of queues."""
         return self._mover
 
     @property
     def drains(self) -> Drains:
-        """What empties pools."""
+        """The drains of pools."""
         return self._drains
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What the home and all pools that are open have in common."""
+        """The capabilities that the home and all open pools share."""
         common = frozenset(Capability)
         for store in self._pools.stores():
             common &= store.capabilities
@@ -173,27 +173,27 @@ class PooledStorage(Storage):
 
     @property
     def durability(self) -> Durability:
-        """That of the weakest of the home and the pools that are open."""
+        """The weakest durability of the home and the open pools."""
         return min(
             (store.durability for store in self._pools.stores()), key=_WEAKEST.index
         )
 
     @property
     def shareable(self) -> bool:
-        """As the home is."""
+        """True if several processes may share the home."""
         return self._home.shareable
 
     # -- life ---------------------------------------------------------------
 
     def find_damage(self) -> Iterator[str]:
-        """Look at the home; pools are named by their URI."""
+        """Check the home; pools are checked by their own URI."""
         return self._home.find_damage()
 
     async def open(self) -> None:
         """Open the home, and the pools that can be reached."""
         await self._home.open()
         await self._pools.start()
-        # What another process has begun may go on; what ours began may not.
+        # Other processes may still run the moves that they began; ours do not.
         before = self._clock() if self.shareable else math.inf
         self._look_after(before)
 
@@ -207,17 +207,17 @@ class PooledStorage(Storage):
         await self._home.close()
 
     async def ping(self) -> None:
-        """Ask the home: without it no queue is found."""
+        """Check that the home can be read: without it no queue is found."""
         await self._home.ping()
 
     async def store_time(self, now: float | None = None) -> StoreTime:
-        """Go by the home's time."""
+        """Return the home's time and store the server's time there."""
         return await self._home.store_time(now)
 
     async def sweep(self, now: float, wall: float | None = None) -> int:
-        """Sweep all that are open, and see whether the pools were changed.
+        """Sweep the open stores, and read the pools if they changed.
 
-        One that is away keeps the others waiting for a moment, but not from work.
+        A store that cannot be reached delays the others for a moment only.
         """
         stores = self._pools.stores()
         results = await asyncio.gather(
@@ -239,7 +239,7 @@ class PooledStorage(Storage):
         return swept
 
     def _look_after(self, before: float) -> None:
-        """Take up moves that somebody left, and tidy now and then."""
+        """Take over expired moves in the background, and tidy now and then."""
         if self._chore is None or self._chore.done():
             self._chore = asyncio.create_task(self._mend(before))
 
@@ -258,14 +258,14 @@ class PooledStorage(Storage):
         on_due: Callable[[], None],
         on_lapse: Callable[[], None] = ignore,
     ) -> None:
-        """Let the stores of all pools call these."""
+        """Register callbacks with the home and the stores of all pools."""
         self._pools.watch(on_post, on_due, on_lapse)
 
     # -- commands -------------------------------------------------------------
 
     @property
     def commands(self) -> Collection[type[Command[Any]]]:
-        """Those of the home, without pools in pools."""
+        """The commands of the home without those of the catalogue and of moves."""
         return [
             kind
             for kind in self._home.commands
@@ -273,7 +273,7 @@ class PooledStorage(Storage):
         ]
 
     def do(self, command: Command[R]) -> Coroutine[Any, Any, R]:
-        """Perform a command in the pool of its queue, but for the exceptions."""
+        """Execute a command in the pool of its queue, apart from the exceptions."""
         exception = self._exceptions.get(type(command))
         if exception is not None:
             return exception(command)
@@ -286,7 +286,7 @@ class PooledStorage(Storage):
         command: QueueCommand[R],
         find: Callable[[], Awaitable[Placement | None]],
     ) -> R:
-        """Perform a command in the store that has its queue; again if it moves away.
+        """Execute a command in the store of its queue; again if the queue moves.
 
         Raises:
             QueueMoving: The queue is being moved, for longer than a moment.
@@ -324,22 +324,22 @@ class PooledStorage(Storage):
         )
 
     async def _update(self, command: QueueUpdate) -> None:
-        """See that its dead letter queue has the same pool."""
+        """Pair the queue with its new dead letter queue, then update it."""
         space, queue, metadata = command.space, command.queue, command.metadata
         await self._routed(command, lambda: self._pairs.find(space, queue, metadata))
 
     async def _delete(self, command: QueueDelete) -> None:
-        """Forget the placement if nothing is left there."""
+        """Delete the queue, and its placement if no subscription is left."""
         where = command.space, command.queue
         await self._routed(command, lambda: self._router.find(*where))
         try:
             await self._router.retire(*where)
         except Unavailable as error:
-            # It is deleted; its placement goes with the next one who asks.
+            # The queue is deleted; a later request removes its placement.
             LOG.debug("queue %s is not forgotten yet: %s", command.queue, error)
 
     async def _claim(self, command: ClaimCreate) -> Claim | None:
-        """See first that the dead letter queue is in the same pool."""
+        """Pair the queue with its dead letter queue, then claim."""
         where, dead_letter = (command.space, command.queue), command.dead_letter
         if dead_letter is not None:
             with nothing_done():
@@ -351,8 +351,8 @@ class PooledStorage(Storage):
         async def find() -> Placement | None:
             nonlocal refused
             if refused and dead_letter is not None:
-                # The store may have refused the dead letter queue: asking for that
-                # one opens it where it has arrived.
+                # The store may have refused the dead letter queue: reading that one
+                # opens it where it has arrived.
                 await self.do(QueueGet(command.space, dead_letter.queue))
             refused = True
             return await self._router.find(*where)

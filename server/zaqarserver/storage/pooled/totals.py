@@ -1,4 +1,4 @@
-"""Commands about all queues of a space, or of the store: all pools are asked."""
+"""Commands about all queues of a space or of the store, over all pools."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _USAGE_SECONDS = 1.0
 
 
 class Totals:
-    """Merges lists, and adds up counts.
+    """Merges the lists and adds up the counts of all pools.
 
     Args:
         pools: The pools.
-        router: Knows where queues are.
+        router: Finds the placements of queues.
     """
 
     def __init__(self, pools: Pools, router: Router) -> None:
@@ -43,7 +43,7 @@ class Totals:
         )
 
     async def _pools_of(self, space: str) -> list[str]:
-        """Return where a space has queues, the home always among it."""
+        """Return the names of the pools with queues of a space, and the home."""
         placed = await self._pools.catalog.do(PlacementPools(space))
         return [HOME, *(name for name in placed if name != HOME)]
 
@@ -52,8 +52,8 @@ class Totals:
         heads: list[tuple[str, Queue, AsyncIterator[Queue]]] = []
 
         async def advance(pool: str, stream: AsyncIterator[Queue]) -> None:
-            # Only what the catalogue says is there: a queue that was moved is for a
-            # moment in two stores.
+            # Only queues that the catalogue places here: a queue that was moved is for
+            # a moment in two stores.
             async for queue in stream:
                 placement = await self._router.find(command.space, queue.name)
                 if placement is not None and placement.pool == pool:
@@ -73,7 +73,7 @@ class Totals:
         return found
 
     async def count(self, command: QueueCount) -> int:
-        """Add up."""
+        """Return the number of queues of a space in all pools."""
 
         async def ask(pool: str) -> int:
             return await (await self._pools.storage(pool)).do(command)
@@ -81,7 +81,7 @@ class Totals:
         return sum(await asyncio.gather(*map(ask, await self._pools_of(command.space))))
 
     async def usage(self, command: UsageGet) -> Usage:
-        """Add up; a pool that is away counts as it last did."""
+        """Return the usage in all pools; an unreachable pool counts as last read."""
         total = Usage()
         pools = await self._pools_of(command.space)
         usages = (self._usage_in(pool, command) for pool in pools)
@@ -97,7 +97,7 @@ class Totals:
     async def _usage_in(self, pool: str, command: UsageGet) -> Usage:
         key = pool, command.space
         try:
-            # It must not take the time of the others, nor that of the request.
+            # One slow pool must not use up the time limit of the request.
             with deadline.within(_USAGE_SECONDS):
                 store = await self._pools.storage(pool)
                 usage = await store.do(command)
@@ -108,7 +108,7 @@ class Totals:
 
 
 async def _queues(store: Storage, command: QueueList) -> AsyncIterator[Queue]:
-    """Go through a store's list, a page at a time."""
+    """Yield the queues of a store in order, reading a page at a time."""
     while True:
         page = await store.do(command)
         for queue in page:
