@@ -195,7 +195,7 @@ _LONGEST = 1024  # bytes of the request's header names that an answer repeats
 
 
 class Cors:
-    """Lets web pages read answers.
+    """Allows web pages to read answers.
 
     Args:
         origins: The origins of the pages; ``*`` for any.

@@ -269,7 +269,7 @@ class HttpConnection(asyncio.Protocol):
             self._next()
 
     def on_websocket(self, head: Head, rest: bytes) -> None:
-        """Let the WebSocket protocol take over after a valid handshake.
+        """Hand the connection to the WebSocket protocol after a valid handshake.
 
         Raises:
             Refusal: The server is stopping.

@@ -58,7 +58,7 @@ class Requests(Protocol):
         """End the request: it is whole."""
 
     def on_websocket(self, head: Head, rest: bytes) -> None:
-        """Let the WebSocket protocol take over after a valid handshake."""
+        """Hand the connection to the WebSocket protocol after a valid handshake."""
 
 
 class Inbox:

@@ -152,7 +152,7 @@ def _confirm_page() -> Reply:
     """Return the page behind the link of a confirmation mail.
 
     It decides nothing by being opened: programs that follow the links of mails
-    must not subscribe anybody.
+    must not subscribe an address.
     """
     page = resources.files(__package__).joinpath("confirm.html").read_text()
     policy = "default-src 'none'; connect-src 'self'; frame-ancestors 'none'"

@@ -1,11 +1,10 @@
 """The part of the storage contract about accounts: what projects share and use.
 
-A *grant* is the record of a pre-signed URL. Signatures stand by themselves
-(``rest-v2`` 2.8): a grant need not be on record to be valid. The record lets its
-owner see what is out, and a revoked grant is refused although its signature is
-genuine.
+A *grant* is the record of a pre-signed URL. A signature is valid without a record
+(``rest-v2`` 2.8). The record shows the owner which grants exist, and a revoked grant is
+refused although its signature is genuine.
 
-The rules of :mod:`zaqarserver.storage.base` hold here as well.
+The rules of :mod:`zaqarserver.storage.commands` hold here, too.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ class Grant(msgspec.Struct, frozen=True):
 
     Attributes:
         id: Made of the signature, which it does not reveal.
-        paths: What it opens, sorted.
-        methods: The methods, sorted.
+        paths: The paths that it allows, sorted.
+        methods: The methods that it allows, sorted.
         created: When it was first made, seconds since the epoch.
         expires: When it ends, seconds since the epoch.
-        revoked: Whether its owner ended it early.
+        revoked: True if its owner ended it early.
     """
 
     id: str
@@ -38,15 +37,15 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """What a project keeps in the store.
+    """The data of a project in the store, counted.
 
-    What is dead but not yet swept may count for a second or so.
+    Expired or deleted data that is not swept yet may count for about a second.
 
     Attributes:
         queues: Queues.
         messages: Messages in them.
         bytes: Bytes of the messages' bodies, as stored.
-        subscriptions: Subscriptions of them.
+        subscriptions: Subscriptions of its queues.
     """
 
     queues: int = 0
@@ -56,20 +55,19 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
 
 class GrantAdd(QueueCommand[Grant | None], frozen=True):
-    """Put a grant on record until it expires.
+    """Record a grant until it expires.
 
-    A grant that is on record already stays as it is, revoked or not. The queue
-    need not exist and is not made.
+    If the grant is on record already, it stays as it is, revoked or not. The queue need
+    not exist and is not made.
 
     Attributes:
-        grant: The grant; what it says of revocation counts for nothing.
-        most: How many grants that have not expired the queue may have, revoked
-            ones included.
+        grant: The grant; its ``revoked`` is ignored.
+        most: How many unexpired grants the queue may have, including revoked ones.
         now: The time.
 
     Returns:
-        The grant as it is on record; ``None``, having changed nothing, if it is
-        not and the queue has ``most`` already.
+        The grant as it is on record; ``None``, with nothing changed, if it is not on
+        record and the queue has ``most`` already.
     """
 
     grant: Grant
@@ -78,7 +76,7 @@ class GrantAdd(QueueCommand[Grant | None], frozen=True):
 
 
 class GrantList(QueueCommand[list[Grant]], frozen=True, kw_only=True):
-    """Return up to ``limit`` grants that have not expired, by id.
+    """Return up to ``limit`` unexpired grants, by id.
 
     Attributes:
         marker: Only ids after this one, which need not exist.
@@ -94,8 +92,7 @@ class GrantList(QueueCommand[list[Grant]], frozen=True, kw_only=True):
 class GrantRevoke(QueueCommand[bool], frozen=True):
     """Revoke a grant; return False if no live one has this id.
 
-    From the answer on :class:`GrantCheck` says so on every server of the
-    store.
+    After the answer, :class:`GrantCheck` returns True on every server of the store.
     """
 
     grant_id: str
@@ -103,9 +100,9 @@ class GrantRevoke(QueueCommand[bool], frozen=True):
 
 
 class GrantCheck(QueueCommand[bool], frozen=True):
-    """Say whether a grant was revoked.
+    """Return True if a grant was revoked.
 
-    Asked for each request that comes with a signature: a driver makes it cheap.
+    Executed for each request with a signature, so a driver makes it cheap.
     """
 
     grant_id: str

@@ -1,7 +1,7 @@
 """The storage contract: what a driver is.
 
-What a store is asked to do are the commands of :mod:`zaqarserver.storage.commands` and
-the modules beside it; a driver performs them with one method, :meth:`Storage.do`.
+Callers send a store the commands of :mod:`zaqarserver.storage.commands` and the modules
+beside it; a driver executes them with one method, :meth:`Storage.do`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Storage(abc.ABC):
     point group ``zaqarserver.storage``.
     """
 
-    #: The options that :meth:`from_uri` knows; no others are given to it.
+    #: The options that :meth:`from_uri` knows; it is never given others.
     option_names: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
@@ -65,7 +65,7 @@ class Storage(abc.ABC):
 
         Args:
             uri: The value of ``[storage] uri``.
-            options: Settings of the driver's own, by name; see the driver.
+            options: Settings of this driver, by name; see the driver.
 
         Raises:
             SettingsError: The URI or an option is not usable.
@@ -74,36 +74,36 @@ class Storage(abc.ABC):
     @property
     @abc.abstractmethod
     def capabilities(self) -> frozenset[Capability]:
-        """What this store promises, for its URI and options.
+        """The promises of this store, for its URI and options.
 
-        The conformance suite tests each of these and reports each missing one.
+        The conformance suite tests each capability and reports each missing one.
         """
 
     @property
     @abc.abstractmethod
     def durability(self) -> Durability:
-        """What a successful return means; known once the store is open."""
+        """What acknowledged data survives; known once the store is open."""
 
     @property
     def shareable(self) -> bool:
-        """Whether several server processes may have the store open at once."""
+        """True if several server processes may have the store open at once."""
         return False
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """How what was acknowledged could be lost nevertheless, in sentences."""
+        """The ways in which acknowledged data could still be lost, in sentences."""
         return ()
 
     # -- life ---------------------------------------------------------------
 
     def find_damage(self) -> Iterator[str]:
-        """Look at a store that is not open; tell what is wrong, a line each.
+        """Check a store that is not open; yield each problem as a line.
 
         Raises:
-            SettingsError: There is nothing to look at, or not in this way.
+            SettingsError: The store does not exist, or cannot be checked in this way.
             StoreRefused: A server has it open.
         """
-        raise SettingsError("this store has tools of its own to check it")
+        raise SettingsError("this store has its own tools to check it")
 
     @abc.abstractmethod
     async def open(self) -> None:
@@ -125,23 +125,23 @@ class Storage(abc.ABC):
 
     @abc.abstractmethod
     async def ping(self) -> None:
-        """Return if the store can be read now, or what can be of several servers.
+        """Return if the store, or a part of its servers, can be read now.
 
         Raises:
-            Unavailable: It cannot; the text says why.
+            Unavailable: It cannot be read; the text says why.
         """
 
     @property
     def trouble(self) -> str | None:
-        """What an operator has to see to although the store serves, or ``None``."""
+        """A problem that needs an operator although the store serves, or ``None``."""
         return None
 
     @abc.abstractmethod
     async def sweep(self, now: float, wall: float | None = None) -> int:
-        """Remove some of what is dead at ``now`` and return how many rows.
+        """Remove some rows that are dead at ``now`` and return how many.
 
-        Called again and again by the server: each call is short (a few
-        milliseconds of the store's time); 0 says that nothing is left to do.
+        The server calls it repeatedly. Each call is short (a few milliseconds of the
+        store's time); 0 means that nothing is left to do.
 
         Args:
             now: The time.
@@ -150,18 +150,18 @@ class Storage(abc.ABC):
         """
 
     async def store_time(self, _now: float | None = None) -> StoreTime:
-        """Say what the store knows of the time, and leave a server's time with it.
+        """Return what the store knows of the time, and store a server's time in it.
 
-        So that the servers of a store, one after the other or together, go by one
-        time, whatever their machines' clocks show. A driver that knows nothing lets
-        each begin with the system's time.
+        With it the servers of a store, at the same time or one after the other, share
+        one time, whatever their machines' clocks show. If a driver knows nothing, each
+        server begins with the system's time.
 
         Args:
-            _now: The server's time; ``None`` before it has one. A driver may keep it
-                now and then only, and never keeps an earlier one than it has.
+            _now: The server's time; ``None`` before it has one. A driver may store it
+                only now and then, and never stores an earlier one than it has.
 
         Raises:
-            Unavailable: It cannot be read or kept now.
+            Unavailable: It cannot be read or stored now.
         """
         return StoreTime()
 
@@ -181,7 +181,7 @@ class Storage(abc.ABC):
             on_due: Called on the event loop when there may be a delivery
                 sooner than ``DeliveryDue`` last returned.
             on_lapse: Called on the event loop when volatile subscriptions of this
-                server may be gone, because other servers took it for dead.
+                server may be gone, because other servers considered it dead.
         """
 
     # -- commands -----------------------------------------------------------
@@ -189,7 +189,7 @@ class Storage(abc.ABC):
     @property
     @abc.abstractmethod
     def commands(self) -> Collection[type[Command[Any]]]:
-        """The commands that the driver performs.
+        """The commands that the driver executes.
 
         At least those of ``commands``, ``subscriptions`` and ``accounts``. With those
         of ``catalog`` the store can be the home of pools, with those of ``moving``
@@ -198,4 +198,4 @@ class Storage(abc.ABC):
 
     @abc.abstractmethod
     async def do(self, command: Command[R]) -> R:
-        """Perform a command; its docstring is the promise."""
+        """Execute a command; its docstring is the promise."""

@@ -1,17 +1,17 @@
 """The part of the storage contract about pools, flavors and placements.
 
-A *pool* is another store that takes queues. A *flavor* is a name for some of the
-pools that a project may ask for. A *placement* says in which pool a queue is. All
-of them are kept in the store of ``[storage] uri``, the *catalogue*; a driver
-without this part of the contract serves everything but pooling.
+A *pool* is another store that takes queues. A *flavor* is a name for some of the pools,
+which the metadata of a project's queues may contain. A *placement* names the pool of a
+queue. All of them are in the store of ``[storage] uri``, the *catalogue*; a driver
+without this part of the contract supports everything but pooling.
 
 A placement is made when a queue is first needed and then stays until the queue is
-moved or deleted. Servers remember placements: what keeps one of them from using an
-old one is the pool, which refuses what has left it (``queue_seal`` in
-:mod:`zaqarserver.storage.moving`). For this each placement has an *epoch*, a number
-that is higher than that of every placement made or changed before it.
+moved or deleted. Servers cache placements; a server cannot use an old one, because the
+pool refuses queues that have left it (:class:`~zaqarserver.storage.moving.QueueSeal`).
+For this each placement has an *epoch*, a number that is higher than that of every
+placement made or changed before it.
 
-The rules of :mod:`zaqarserver.storage.base` hold here as well.
+The rules of :mod:`zaqarserver.storage.commands` hold here, too.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import msgspec
 
 from zaqarserver.storage.commands import Command, QueueCommand
 
-#: The name, which no pool can have, of the store that holds the catalogue: queues
-#: may be placed there as well, as if it were a pool.
+#: The name of the store that holds the catalogue, which a pool cannot have. Queues may
+#: be placed there, too, as if it were a pool.
 HOME = ""
 
 
@@ -36,9 +36,9 @@ class Pool(msgspec.Struct, frozen=True):
         weight: Its share of new queues; 0 for none.
         flavor: The one flavor that it belongs to, ``None`` for none.
         options: Settings of its driver, by name.
-        revision: Given by the catalogue, ignored in what is put: changes whenever
-            ``uri`` or ``options`` do, and never comes back, not even when the pool
-            is removed and made again. Never 0.
+        revision: Given by the catalogue and ignored in what is put. It changes whenever
+            ``uri`` or ``options`` change, and a value is never used again, not even
+            when the pool is removed and made again. Never 0.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Pool(msgspec.Struct, frozen=True):
 
 
 class Flavor(msgspec.Struct, frozen=True):
-    """A kind of pools that a project's queues may ask for (``rest-v2`` 2.13).
+    """A kind of pools that a project's queues may require (``rest-v2`` 2.13).
 
     Attributes:
         name: Its name. It means the same pools in every project that has it.
@@ -62,7 +62,7 @@ class Flavor(msgspec.Struct, frozen=True):
 
 
 class Placement(msgspec.Struct, frozen=True):
-    """Where a queue is.
+    """The pool of a queue.
 
     Attributes:
         pool: The pool that has it; :data:`HOME` for the store of the catalogue.
@@ -70,7 +70,7 @@ class Placement(msgspec.Struct, frozen=True):
         since: The epoch with which it came to that pool.
         revision: The revision of that pool, 0 for :data:`HOME`.
         target: The pool that it is being moved to, ``None`` if it is not moved.
-        lease: Until when the mover is taken to be alive, seconds since the epoch;
+        lease: Until when the mover counts as alive, seconds since the epoch;
             0 if it is not moved.
     """
 
@@ -102,7 +102,7 @@ class DrainState(msgspec.Struct, frozen=True):
     Attributes:
         queues: How many queues are in the pool, or on their way to it.
         moved: How many this server moved since it began.
-        running: Whether this server is at it.
+        running: True while this server is draining the pool.
         error: Why some could not be moved, the last of the reasons; ``None`` if all
             could.
     """
@@ -128,7 +128,7 @@ class PoolPut(Command[None], frozen=True):
 
 
 class PoolGet(Command[Pool | None], frozen=True):
-    """Return a pool, or ``None`` if there is none."""
+    """Return a pool, or ``None`` if it does not exist."""
 
     name: str
 
@@ -145,15 +145,13 @@ class PoolDelete(Command[None], frozen=True):
 
     Attributes:
         name: The pool.
-        forget: Forget the placements of the queues that are in it as well, for
-            a store that is lost. Those queues do not exist any more then;
-            moves to it end where they began, with a new epoch, since when
-            they were there before.
+        forget: Also remove the placements of the queues that are in it, for a store
+            that is lost. These queues do not exist any more then; moves to it end at
+            their source, with a new epoch and the ``since`` that they had there.
 
     Raises:
-        PoolInUse: It is the last pool of a flavor that some project has; or
-            queues are in it or on their way to it, and they are not to be
-            forgotten.
+        PoolInUse: It is the last pool of a flavor that some project has; or queues are
+            in it or on their way to it, and ``forget`` is false.
     """
 
     name: str
@@ -161,12 +159,12 @@ class PoolDelete(Command[None], frozen=True):
 
 
 class FlavorPut(Command[None], frozen=True):
-    """Give a project a flavor, and let exactly these pools belong to it.
+    """Give a project a flavor to which exactly these pools belong.
 
     A pool that belonged to another flavor leaves that one.
 
     Raises:
-        PoolNotFound: One of the pools does not exist; nothing was changed.
+        PoolNotFound: One of the pools does not exist; nothing is changed.
     """
 
     project: str
@@ -175,7 +173,7 @@ class FlavorPut(Command[None], frozen=True):
 
 
 class FlavorGet(Command[Flavor | None], frozen=True):
-    """Return a flavor of a project, or ``None`` if it has none of this name."""
+    """Return a flavor of a project, or ``None`` if it does not have it."""
 
     project: str
     name: str
@@ -200,19 +198,19 @@ class FlavorDelete(Command[None], frozen=True):
 
 
 class PlacementGet(QueueCommand[Placement | None], frozen=True):
-    """Return where a queue is, or ``None`` if it is nowhere."""
+    """Return the placement of a queue, or ``None`` if it is not placed."""
 
 
 class PlacementAdd(QueueCommand[Placement], frozen=True):
-    """Place a queue, unless it is placed already; return where it is.
+    """Place a queue, unless it is placed already; return its placement.
 
     Attributes:
-        pool: Where, or :data:`HOME`.
+        pool: The pool to place it in, or :data:`HOME`.
         revision: The :class:`CatalogRevision` that the pool was chosen from.
 
     Raises:
-        CatalogChanged: The revision is another one by now, and the queue was
-            not placed; choose again.
+        CatalogChanged: The revision has changed meanwhile, and the queue was not
+            placed; choose again.
     """
 
     pool: str
@@ -220,7 +218,7 @@ class PlacementAdd(QueueCommand[Placement], frozen=True):
 
 
 class PlacementDrop(QueueCommand[bool], frozen=True):
-    """Forget a placement that still has this epoch and is not being moved.
+    """Remove a placement that still has this epoch and is not being moved.
 
     Returns:
         Whether it had.
@@ -236,9 +234,9 @@ class PlacementMove(QueueCommand[Placement | None], frozen=True):
 
     Attributes:
         epoch: The epoch that the caller has read.
-        target: The pool to move to; of a move that is taken over it may be
-            another one than before. ``None`` gives a move up.
-        lease: Until when the mover may be silent, seconds since the epoch.
+        target: The pool to move to; a move that is taken over may get another target.
+            ``None`` gives a move up.
+        lease: Until when the mover counts as alive, seconds since the epoch.
 
     Returns:
         The placement with its new epoch; ``None``, with nothing changed, if the
@@ -251,7 +249,7 @@ class PlacementMove(QueueCommand[Placement | None], frozen=True):
 
 
 class PlacementRenew(QueueCommand[bool], frozen=True):
-    """Set the lease of a move that still has this epoch, which stays.
+    """Set the lease of a move that still has this epoch, and keep the epoch.
 
     Returns:
         Whether it had.
@@ -262,7 +260,7 @@ class PlacementRenew(QueueCommand[bool], frozen=True):
 
 
 class PlacementArrive(QueueCommand[bool], frozen=True):
-    """End a move that still has this epoch: the target is the pool, since then.
+    """End a move that still has this epoch: its target is the pool since this epoch.
 
     Returns:
         Whether it had.
@@ -286,7 +284,7 @@ class PlacementList(Command[list[PlacedQueue]], frozen=True):
 
 
 class PlacementMoves(Command[list[PlacedQueue]], frozen=True):
-    """Return up to ``limit`` queues whose move has a lease earlier than that.
+    """Return up to ``limit`` queues whose move has a lease before ``before``.
 
     The earliest come first.
     """
@@ -298,7 +296,7 @@ class PlacementMoves(Command[list[PlacedQueue]], frozen=True):
 class PlacementPools(Command[list[str]], frozen=True):
     """Return the pools that have queues of a project, or that some are moved to.
 
-    Asked for each list of queues: a driver makes it cheap.
+    Executed for each list of queues, so a driver makes it cheap.
     """
 
     project: str

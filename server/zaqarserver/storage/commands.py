@@ -1,32 +1,32 @@
-"""The storage contract: what a store is asked to do, one struct a verb.
+"""The commands of the storage contract, one struct for each verb.
 
-A store finds and keeps. It knows no roles, no JSON shapes, no HTTP and no
-configuration: limits and defaults are applied before it is asked, and a
-message body is bytes that it gives back unchanged.
+A store finds and keeps data. It does not know roles, JSON shapes, HTTP or
+configuration: limits and defaults are applied before a command reaches it, and a
+message body is bytes that it returns unchanged.
 
 Each command's docstring is the promise, its type parameter the type of the result
 of :meth:`~zaqarserver.storage.base.Storage.do`. Rules that hold for every command:
 
 * **Scope.** Everything is looked up by space *and* queue. An id of another
   queue or space does not exist.
-* **Time** is passed in as ``now`` (seconds since the epoch, float); a driver
-  never reads a clock for a decision. A message is live while
-  ``now < created + ttl`` and a claim while ``now < created + ttl``; what is not
-  live is never returned, counted or claimable, whether or not it was swept yet.
-* **Order** is acceptance order: of two messages of a queue the one whose post
-  was answered first comes first, also after a restart. Ids sort as text in that
-  order, so an id is a marker.
-* **Atomic and durable.** A command did either all or nothing, and returns after
-  the change is as durable as :attr:`Storage.durability` says.
-* **Missing queues** are empty, not errors, unless a command says otherwise
+* **Time** is passed in as ``now`` (seconds since the epoch, float); a driver never
+  reads a clock for a decision. A message is live while ``now < created + ttl`` and a
+  claim while ``now < created + ttl``; what is not live is never returned, counted or
+  claimable, swept or not.
+* **Order** is acceptance order: of two messages of a queue, the one that was
+  acknowledged first comes first, also after a restart. Ids sort as text in that order,
+  so an id is a marker.
+* **Atomic and durable.** A command does either all or nothing, and returns when the
+  change is as durable as :attr:`Storage.durability` says.
+* **Missing queues** count as empty, not as errors, unless a command says otherwise
   (:meth:`QueueCommand.missing`).
 * **Malformed ids** are ids of things that do not exist.
 * **Errors**: a driver raises the errors named in each docstring, and
   :class:`~zaqarserver.errors.Unavailable` for every failure of its store;
-  ``StoreDamaged`` where what it reads is not what it wrote, which it never
-  gives back. It translates at its own edge; nothing else leaves it.
-* **Cancellation.** A cancelled command either happened or did not; it never
-  half-happened and never blocks later ones.
+  ``StoreDamaged`` if it reads other data than it wrote, and it never returns such data.
+  It translates all other exceptions before they leave it.
+* **Cancellation.** A cancelled command is executed completely or not at all, and never
+  blocks later ones.
 
 Subscriptions and deliveries are in :mod:`zaqarserver.storage.subscriptions`, grants
 and usage in :mod:`~zaqarserver.storage.accounts`; pools in
@@ -56,7 +56,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Command(msgspec.Struct, Generic[R_co], frozen=True):
-    """What a store is asked to do; the type parameter is that of the result."""
+    """A command to a store; the type parameter is the type of its result."""
 
 
 class SpaceCommand(Command[R_co], frozen=True):
@@ -86,7 +86,7 @@ class QueueCommand(SpaceCommand[R_co], frozen=True):
 
 
 class VolumeGet(Command[Volume], frozen=True):
-    """Return how many messages there are; from counters, not by looking."""
+    """Return how many messages the store has, from counters without counting."""
 
 
 class QueueCreate(QueueCommand[bool], frozen=True):
@@ -97,9 +97,9 @@ class QueueCreate(QueueCommand[bool], frozen=True):
 
 
 class QueueGet(QueueCommand[Queue | None], frozen=True):
-    """Return the queue, or ``None`` if there is none.
+    """Return the queue, or ``None`` if it does not exist.
 
-    Asked before nearly every operation: a driver should make it cheap.
+    Executed before nearly every operation, so a driver should make it cheap.
     """
 
     def missing(self) -> Queue | None:
@@ -110,7 +110,7 @@ class QueueUpdate(QueueCommand[None], frozen=True):
     """Replace the metadata if the queue still has ``revision``.
 
     Raises:
-        QueueChanged: It has another one by now, or is gone.
+        QueueChanged: It has another revision now, or does not exist.
     """
 
     metadata: Metadata
@@ -123,7 +123,7 @@ class QueueUpdate(QueueCommand[None], frozen=True):
 class QueueDelete(QueueCommand[None], frozen=True):
     """Remove the queue with its messages and claims, if it exists.
 
-    From the answer on nothing of it can be seen, however much there was.
+    After the answer none of its data is visible, however much there was.
     """
 
     def missing(self) -> None:
@@ -137,8 +137,8 @@ class QueueList(SpaceCommand[list[Queue]], frozen=True, kw_only=True):
         marker: Only names after this one (which need not exist).
         limit: At most so many, at least 1.
         name: Only names that contain this text, literally.
-        metadata: Only queues whose stored metadata has, for each key, one
-            of the values (compared by JSON type and value).
+        metadata: Only queues that have, for each key of it, one of the given values in
+            their stored metadata (compared by JSON type and value).
     """
 
     marker: str | None
@@ -175,18 +175,18 @@ class MessagePost(QueueCommand[list[str]], frozen=True):
 class MessageList(QueueCommand[list[Message]], frozen=True, kw_only=True):
     """Return up to ``limit`` messages after ``marker``, oldest first.
 
-    The page is full whenever enough matching messages follow, however many
-    others lie between. A reader that follows the last id of each page
-    misses nothing that was visible before it moved on.
+    The page is full whenever enough matching messages follow, however many others are
+    between them. A reader that continues after the last id of each page misses nothing
+    that was visible before.
 
     Attributes:
-        marker: A message id (the message may be gone by now); a malformed
-            one gives an empty list.
+        marker: A message id (the message need not exist any more); a malformed one
+            gives an empty list.
         limit: At most so many, at least 1.
         now: The time.
-        exclude_client: Leave out what was posted under this client id.
-        include_claimed: With messages under a live claim.
-        include_delayed: With messages that are still hidden.
+        exclude_client: Leave out messages that were posted under this client id.
+        include_claimed: Also return messages under a live claim.
+        include_delayed: Also return delayed messages that are still hidden.
     """
 
     marker: str | None
@@ -203,8 +203,8 @@ class MessageList(QueueCommand[list[Message]], frozen=True, kw_only=True):
 class MessageGet(QueueCommand[list[Message]], frozen=True):
     """Return the live messages with these ids, in the order of ``ids``.
 
-    Claimed and delayed ones too; unknown ids are skipped, and an id named
-    twice is returned once.
+    Claimed and delayed ones are returned, too. Unknown ids are skipped, and a message
+    that is named twice is returned once.
     """
 
     ids: Sequence[str]
@@ -215,13 +215,13 @@ class MessageGet(QueueCommand[list[Message]], frozen=True):
 
 
 class MessageDelete(QueueCommand[None], frozen=True):
-    """Delete a message; nothing happens if it does not exist.
+    """Delete a message; do nothing if it does not exist.
 
     Raises:
-        MessageClaimed: It is under a live claim, and ``claim_id`` is not
-            given or is another live claim of the queue.
-        ClaimNotLive: ``claim_id`` is given and is no live claim of the
-            queue, or the message is under none.
+        MessageClaimed: It is under a live claim, and ``claim_id`` is not given or is
+            another live claim of the queue.
+        ClaimNotLive: ``claim_id`` is given and is not a live claim of the queue, or the
+            message is not under a claim.
     """
 
     message_id: str
@@ -236,14 +236,14 @@ class MessageDeleteMany(QueueCommand[None], frozen=True):
     """Delete the messages, whether or not they are claimed.
 
     Attributes:
-        ids: Unknown ones are skipped.
-        claim_ids: If given, each existing message must be under a live
-            claim out of these.
+        ids: The messages; unknown ids are skipped.
+        claim_ids: If given, each existing message must be under one of these claims,
+            and that claim live.
         now: The time.
 
     Raises:
-        MessageClaimed: A message is not under one of ``claim_ids``; then
-            nothing was deleted.
+        MessageClaimed: A message is not under one of ``claim_ids``; then nothing is
+            deleted.
     """
 
     ids: Sequence[str]
@@ -268,7 +268,7 @@ class MessagePop(QueueCommand[list[Message]], frozen=True):
 class MessagePurge(QueueCommand[None], frozen=True):
     """Remove all messages and claims of the queue; keep it and its metadata.
 
-    From the answer on none can be seen, however many there were.
+    After the answer none of them is visible, however many there were.
     """
 
     def missing(self) -> None:
@@ -278,20 +278,20 @@ class MessagePurge(QueueCommand[None], frozen=True):
 class ClaimCreate(QueueCommand[Claim | None], frozen=True, kw_only=True):
     """Claim up to ``limit`` free, visible messages, oldest first.
 
-    Each message's ``claim_count`` goes up by one. A message that would
+    Each message's ``claim_count`` rises by one. A message that would
     expire before ``now + ttl`` has its expiry set to ``now + ttl + grace``
     and its ttl shown as ``ttl + grace`` (``rest-v2`` 5.4); others keep
     theirs. A message belongs to at most one live claim at any time.
 
-    With ``dead_letter``, a message that was claimed ``max_claim_count``
-    times already is moved to the dead letter queue instead of being
-    claimed: same id, body, checksum and age, free there at once, with a
-    claim count of 0. It takes part in the ``limit`` like a claimed one.
+    With ``dead_letter``, a message that was already claimed ``max_claim_count`` times
+    is moved to the dead letter queue instead of being claimed. It keeps its id, body,
+    checksum and age, is free there at once, and has a claim count of 0. It counts
+    against the ``limit`` like a claimed one.
 
     The cost does not grow with the number of messages in the queue.
 
     Returns:
-        The claim, or ``None`` if there was nothing to claim.
+        The claim, or ``None`` if nothing could be claimed.
     """
 
     ttl: int
@@ -309,7 +309,7 @@ class ClaimGet(QueueCommand[Claim], frozen=True):
     """Return a live claim that still holds messages.
 
     Raises:
-        ClaimNotFound: There is none.
+        ClaimNotFound: The claim is not live, or holds nothing.
     """
 
     claim_id: str
@@ -320,13 +320,12 @@ class ClaimGet(QueueCommand[Claim], frozen=True):
 
 
 class ClaimUpdate(QueueCommand[None], frozen=True):
-    """Renew a live claim: its clock starts again with this ttl and grace.
+    """Renew a live claim: its time starts again, with this ttl and grace.
 
-    The messages' expiry is extended as in :class:`ClaimCreate`; claim
-    counts stay.
+    The messages' expiry is extended as by :class:`ClaimCreate`; claim counts stay.
 
     Raises:
-        ClaimNotFound: There is no such live claim.
+        ClaimNotFound: The claim is not live.
     """
 
     claim_id: str
@@ -339,7 +338,7 @@ class ClaimUpdate(QueueCommand[None], frozen=True):
 
 
 class ClaimDelete(QueueCommand[None], frozen=True):
-    """Release a claim; its messages are free at once, their counts stay."""
+    """Release a claim; its messages are free at once, and keep their counts."""
 
     claim_id: str
     now: float

@@ -2,8 +2,8 @@
 
 A queue moves with its metadata, messages, claims, subscriptions and notices, under
 the ids that clients know. It is always in one store only: the old one is *sealed*,
-which freezes what it has, the new one *receives*, and says nothing of what it got
-until it is *opened*; then the old one lets go of its copy (*leaves*)::
+which freezes its data; the new one *receives* the data, and does not serve it until it
+is *opened*; then the old one drops its copy (*leaves*)::
 
     source.queue_seal     target.queue_receive
     source.queue_export → target.queue_import     page by page
@@ -13,22 +13,23 @@ until it is *opened*; then the old one lets go of its copy (*leaves*)::
     source.queue_leave
 
 Each step may be repeated and may come late: it carries the epoch of the placement
-(:mod:`zaqarserver.storage.catalog`), and a store refuses a step of an older epoch
-than the last that it has seen of this queue.
+(:mod:`zaqarserver.storage.catalog`), and a store refuses a step with a lower epoch than
+the highest that it has seen for this queue. So a mover that was stopped and continues
+after another one took over changes nothing.
 
-While a queue is sealed, being received, or gone by :meth:`~Storage.queue_leave`
-or :meth:`~Storage.queue_retire`, every method of the contract that names it
-raises :class:`~zaqarserver.errors.QueueMoving`, also those that read, and its
-deliveries are not given out (one that was may be settled). That is what keeps a
-server that remembers an old placement from using it. ``queue_list``, ``queue_count``
-and ``usage`` count a sealed queue, and not one that is being received or gone.
+While a queue is sealed, being received, or gone by :class:`QueueLeave` or
+:class:`QueueRetire`, every command of the contract that names it raises
+:class:`~zaqarserver.errors.QueueMoving`, also those that read, and its deliveries
+cannot be taken (those that are taken already may be settled). So a server with an old
+placement in its cache cannot use it. ``QueueList``, ``QueueCount`` and ``UsageGet``
+count a sealed queue, but not one that is being received or gone.
 
 **Ids.** Stores that exchange queues have ids of one form: 30 lower-case hexadecimal
-digits, of which the first 14 are a number that orders, in practice the microsecond of
-acceptance, and the others are random. After an import all new ids of the queue sort
-behind the imported ones.
+digits, of which the first 14 are a number that gives the order, in practice the
+microsecond of acceptance, and the others are random. After an import all new ids of the
+queue sort after the imported ones.
 
-The rules of :mod:`zaqarserver.storage.base` hold here as well.
+The rules of :mod:`zaqarserver.storage.commands` hold here, too.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ from zaqarserver.storage.commands import Command, QueueCommand
 from zaqarserver.storage.records import Metadata
 from zaqarserver.storage.subscriptions import NoticeMessage
 
-#: How long a store remembers that a queue has left it, in seconds. Nobody may
-#: remember a placement for as long as that.
+#: How long a store remembers that a queue has left it, in seconds. Caches of placements
+#: must be shorter.
 REMEMBERED_SECONDS = 3600.0
 
 
@@ -84,7 +85,7 @@ class MessageRecord(msgspec.Struct, frozen=True, tag="message"):
         created: When it was posted, seconds since the epoch.
         expires: When it ends.
         visible: Until when it is hidden, ``None`` if it is not delayed.
-        client_id: Who posted it.
+        client_id: The client id of its post.
         checksum: As posted, or ``None``.
         claim_count: How many claims have taken it.
         claim_id: The claim that holds it, or ``None``.
@@ -114,7 +115,7 @@ class SubscriptionRecord(msgspec.Struct, frozen=True, tag="subscription"):
         options: As given.
         confirmed: Whether the subscriber agreed.
         volatile: Whether it belongs to a connection.
-        due: When to look at its oldest delivery, ``None`` if it has none.
+        due: When its oldest delivery is due, ``None`` without deliveries.
     """
 
     id: str
@@ -129,7 +130,7 @@ class SubscriptionRecord(msgspec.Struct, frozen=True, tag="subscription"):
 
 
 class PendingDelivery(msgspec.Struct, frozen=True, array_like=True):
-    """How far the notice of a post got with one subscription.
+    """The progress of one subscription in the notice of a post.
 
     Attributes:
         subscription_id: The subscription.
@@ -143,16 +144,16 @@ class PendingDelivery(msgspec.Struct, frozen=True, array_like=True):
 
 
 class NoticeRecord(msgspec.Struct, frozen=True, tag="notice"):
-    """The notice of a post; they come in the order of the posts, at last.
+    """The notice of a post; notices come last, in the order of the posts.
 
     Attributes:
-        id: Names it among those of the queue, so that it is imported once.
+        id: Unique among the notices of the queue, so that it is imported once.
         messages: All messages of the post.
-        deliveries: The deliveries made of it that are not ended.
-        after: The id of the last subscription that it was made a delivery for, empty
-            if there was none yet; ``None`` if all are made.
-        until: The id of the last subscription that was there when the post came;
-            those later are not to be told of it.
+        deliveries: Its deliveries that have not ended.
+        after: The id of the last subscription for which its delivery was made, empty
+            before the first one; ``None`` if all are made.
+        until: The id of the last subscription that existed at the post; later ones do
+            not get a delivery of it.
     """
 
     id: str
@@ -178,16 +179,16 @@ class ExportPage(msgspec.Struct, frozen=True):
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """How much a queue has, of what does not end before some time.
+    """The number of records of a queue that do not expire before some time.
 
     Attributes:
         queues: 1, or 0 if only subscriptions of it are left.
         messages: Messages.
-        claims: Claims that hold some.
-        claimed: Messages under those.
+        claims: Claims that hold messages.
+        claimed: Messages under these claims.
         subscriptions: Subscriptions that are not volatile.
-        waiting: Those of them that are to be told something.
-        deliveries: What they are to be told: each notice, once for each of them.
+        waiting: Those of them that have deliveries.
+        deliveries: Their notices: each notice counts once for each of them.
     """
 
     queues: int
@@ -199,10 +200,10 @@ class Contents(msgspec.Struct, frozen=True):
     deliveries: int
 
     def missing_from(self, other: Contents) -> str:
-        """Say what another store has of it that differs, empty if nothing does.
+        """Return how another store's counts differ, as a text; empty if they agree.
 
-        It may have more deliveries: where a store remembers of a subscription only
-        the first notice that it waits for, it waits for all later ones, too.
+        The other store may have more deliveries: a store that records only the first
+        notice that a subscription waits for makes it wait for all later ones, too.
         """
         return ", ".join(
             f"{there} {name} of {here}"
@@ -213,7 +214,7 @@ class Contents(msgspec.Struct, frozen=True):
 
 
 class SealKind(enum.StrEnum):
-    """Why a store refuses a queue."""
+    """The reasons why a store refuses a queue."""
 
     LEAVING = "leaving"
     ARRIVING = "arriving"
@@ -239,42 +240,42 @@ class Seal(msgspec.Struct, frozen=True):
 class QueueSeal(QueueCommand[bool], frozen=True):
     """Freeze a queue, or what is left of it, to be exported.
 
-    From the answer on no other command changes anything of it but the sweeper,
-    which removes what has expired.
+    After the answer no other command changes anything of it. Only the sweeper removes
+    what has expired.
 
-    Refused if a step of a higher epoch was seen, if the queue is being received,
-    or if it is gone by a step of this epoch. Sealing a sealed queue raises its
-    epoch; a gone one is sealed with nothing in it.
+    Refused if a step with a higher epoch was seen, if the queue is being received, or
+    if it is gone by a step with this epoch. Sealing a sealed queue raises its epoch; a
+    queue that is gone is sealed empty.
     """
 
     epoch: int
 
 
 class QueueReceive(QueueCommand[bool], frozen=True):
-    """Get ready for a queue, dropping what the store has of it.
+    """Prepare the store for a queue, and drop what it has of that queue.
 
-    The store may have some if an earlier move did not come to its end. Refused
-    if a step of a higher epoch was seen, or the queue is in service here.
-    Repeated with the same epoch it keeps what was imported.
+    The store may have data of it if an earlier move was not finished. Refused if a step
+    with a higher epoch was seen, or the queue is in service here. A repetition with the
+    same epoch keeps what was imported.
     """
 
     epoch: int
 
 
 class QueueOpen(QueueCommand[bool], frozen=True):
-    """Put a queue into service that the catalogue says is here and is not moved.
+    """Put a queue into service that the catalogue places here without a move.
 
-    What the store has of it is the queue if it came with ``since`` or was sealed
-    after it. If it is older than that, something between has not come to its end:
-    it is dropped, and the queue is empty. With nothing to open nothing is done.
+    The data that the store has is the queue's if it came with ``since`` or was sealed
+    after it. Older data is left from a move that was not finished: it is dropped, and
+    the queue is empty. If there is nothing to open, nothing is done.
 
-    Refused if a step of a higher epoch than ``epoch`` was seen; and if the queue
-    is gone, or being received, by a step of ``since`` or later, but for one
+    Refused if a step with a higher epoch than ``epoch`` was seen; and if the queue is
+    gone, or being received, by a step with the epoch ``since`` or later, except one
     received with ``since`` itself.
 
     Attributes:
         epoch: The epoch of its placement.
-        since: The epoch with which it came here, as the placement says.
+        since: The epoch with which it came here, from the placement.
     """
 
     epoch: int
@@ -282,10 +283,10 @@ class QueueOpen(QueueCommand[bool], frozen=True):
 
 
 class QueueLeave(QueueCommand[bool], frozen=True):
-    """Drop what a sealed queue has, or what was received so far of one.
+    """Drop a sealed queue, or what was received of one so far.
 
-    The store remembers for :data:`REMEMBERED_SECONDS` that it is gone. Refused
-    if it is neither, or was sealed or received for another epoch.
+    The store remembers for :data:`REMEMBERED_SECONDS` that the queue is gone. Refused
+    if the queue is not sealed or being received, or is for another epoch.
     """
 
     epoch: int
@@ -293,9 +294,9 @@ class QueueLeave(QueueCommand[bool], frozen=True):
 
 
 class QueueRetire(QueueCommand[bool], frozen=True):
-    """Make a queue gone that does not exist and has no live subscriptions.
+    """Mark a queue as gone that does not exist and has no live subscriptions.
 
-    Refused otherwise, and if it is sealed or being received, or a step of a higher
+    Refused otherwise, and if it is sealed or being received, or a step with a higher
     epoch was seen. May be repeated.
     """
 
@@ -304,13 +305,13 @@ class QueueRetire(QueueCommand[bool], frozen=True):
 
 
 class QueueExport(QueueCommand[ExportPage], frozen=True):
-    """Return what a sealed queue has, some at a time.
+    """Return a page of the records of a sealed queue.
 
-    Messages that are not live may be left out. A call is short: a page may be
-    smaller than ``limit``, or empty, before the last.
+    Messages that are not live may be left out. A call is short: a page may be smaller
+    than ``limit``, or empty, before the last page.
 
     Attributes:
-        following: Where to go on, ``None`` at the beginning.
+        following: Where the page begins, ``None`` for the first.
         limit: At most about so many records.
 
     Raises:
@@ -322,10 +323,10 @@ class QueueExport(QueueCommand[ExportPage], frozen=True):
 
 
 class QueueImport(QueueCommand[None], frozen=True):
-    """Keep the records of an exported page.
+    """Store the records of an exported page.
 
-    What is there already is left alone, so that a page may be imported again.
-    Claim counts, ages, expiry and all else stay as they are in the records.
+    Records that are there already stay as they are, so a page may be imported again.
+    Claim counts, ages, expiry and all else are stored as in the records.
 
     Raises:
         QueueChanged: The queue is not being received for this epoch.
@@ -336,12 +337,12 @@ class QueueImport(QueueCommand[None], frozen=True):
 
 
 class QueueContents(QueueCommand[Contents], frozen=True):
-    """Count what the store has of a queue that leaves, or arrived so far.
+    """Count the records of a queue that leaves, or of one that arrives, so far.
 
-    It is counted where it is kept, not told from what was imported or exported.
+    They are counted in the store, not derived from what was imported or exported.
 
     Attributes:
-        now: What ends until then is left out.
+        now: Records that expire until then are left out.
 
     Raises:
         QueueChanged: The queue neither leaves nor arrives.
@@ -353,7 +354,7 @@ class QueueContents(QueueCommand[Contents], frozen=True):
 class SealList(Command[list[Seal]], frozen=True, kw_only=True):
     """Return up to ``limit`` queues that leave or arrive, by project and name.
 
-    Those that are gone are not among them.
+    Queues that are gone are not among them.
 
     Attributes:
         marker: Only those after this project and queue.

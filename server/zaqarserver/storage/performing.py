@@ -1,6 +1,6 @@
 """Tables of a driver's functions, one for each command of the contract.
 
-A driver makes one table, and registers each function where it is defined::
+A driver makes one table and registers each function where it is defined::
 
     performs = CommandTable[Store]().performs
 
@@ -41,9 +41,8 @@ class CommandTable(dict[type[Command[Any]], Performer[S, Any, Any]], Generic[S])
 class _Performs(Generic[S, C, C_co]):
     """Registers a function.
 
-    Both ``C`` and ``C_co`` are the type of the command: one is matched as it is with
-    the type of the function's argument, the other one, as a ``Command[R]``, with that
-    of its result.
+    Both ``C`` and ``C_co`` are the type of the command. ``C`` must match the type of
+    the function's argument; ``C_co``, as a ``Command[R]``, that of its result.
     """
 
     def __init__(self, table: CommandTable[S], kind: type[C]) -> None:

@@ -1,4 +1,4 @@
-"""What drivers store and give back; the words of the storage contract."""
+"""The records of the storage contract, which drivers store and return."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Metadata = dict[str, Any]
 
 
 class Capability(enum.StrEnum):
-    """What a store can promise (``rest-v2`` 2.13)."""
+    """A promise that a store can make (``rest-v2`` 2.13)."""
 
     FIFO = "FIFO"
     CLAIMS = "CLAIMS"
@@ -22,7 +22,7 @@ class Capability(enum.StrEnum):
 
 
 class Durability(enum.StrEnum):
-    """What a successful return means for the data.
+    """The failures that acknowledged data survives.
 
     ``POWER_LOSS``: it survives the machine losing power. ``PROCESS_CRASH``: it
     survives the server being killed, but the last moments may be lost with the
@@ -41,8 +41,8 @@ class Queue(msgspec.Struct, frozen=True):
         name: The queue's name.
         metadata: The stored metadata only, without defaults. Nested values may
             be shared with the driver: copy before changing them.
-        revision: Changes with every change of the metadata; never comes back,
-            not even when the queue is deleted and made again.
+        revision: Changes with every change of the metadata. A value is never used
+            again, not even when the queue is deleted and made again.
     """
 
     name: str
@@ -54,11 +54,11 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     """A message to store.
 
     Attributes:
-        body: The body's bytes, given back unchanged.
+        body: The body's bytes, returned unchanged.
         ttl: Seconds to live from ``now``.
         delay: Seconds from ``now`` during which the message is hidden on a
             delayed queue; 0 is not delayed.
-        checksum: Kept with the message and given back, or ``None``.
+        checksum: Stored with the message and returned, or ``None``.
     """
 
     body: bytes
@@ -73,7 +73,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         id: Opaque, URL-safe, unguessable, sorts in acceptance order.
         body: As posted.
-        ttl: Seconds; raised by claims, see :meth:`Storage.claim_create`.
+        ttl: Seconds; claims may raise it, see
+            :class:`~zaqarserver.storage.commands.ClaimCreate`.
         age: Whole seconds since posting, never negative.
         claim_id: The live claim that holds the message, or ``None``.
         claim_count: How many claims have taken the message so far.
@@ -138,9 +139,9 @@ class QueueStats(msgspec.Struct, frozen=True, gc=False):
 
 
 class Volume(msgspec.Struct, frozen=True, gc=False):
-    """How many messages a store holds in all.
+    """The number of messages in a whole store.
 
-    What is dead but not yet swept may count for a second or so.
+    Expired or deleted messages that are not swept yet may count for about a second.
 
     Attributes:
         free: Not under a claim.
@@ -152,7 +153,7 @@ class Volume(msgspec.Struct, frozen=True, gc=False):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, gc=False):
-    """What happens to messages that were claimed too often (``rest-v2`` 5.6).
+    """The treatment of messages that were claimed too often (``rest-v2`` 5.6).
 
     Attributes:
         queue: The queue, of the same project, that takes them; made on demand.

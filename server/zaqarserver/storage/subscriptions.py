@@ -2,16 +2,16 @@
 
 A post to a queue with subscriptions stores, in the same transaction, a *notice*
 of its messages, or several if it has more than :data:`NOTICE_MESSAGES`. The driver
-keeps for each subscription how far it got in the notices of its queue; the notifier
-takes as *deliveries* the next messages of the subscriptions that are due, sends them,
+records for each subscription its progress in the notices of its queue; the notifier
+takes the next messages of the subscriptions that are due as *deliveries*, sends them,
 and settles them. So a notification survives whatever the messages survive, and is sent
 at least once.
 
-A *volatile* subscription belongs to a connection, not to the store: it has no
-deliveries. Its posts are told to whoever watches (:meth:`watch`) right after
-the commit, and it is gone when the store is opened again.
+A *volatile* subscription belongs to a connection, not to the store, and does not have
+deliveries. The store calls ``on_post`` for it (:meth:`Storage.watch`) right after the
+commit of a post, and it is gone when the store is opened again.
 
-The rules of :mod:`zaqarserver.storage.base` hold here as well.
+The rules of :mod:`zaqarserver.storage.commands` hold here, too.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Subscription(msgspec.Struct, frozen=True):
 
 
 class SubscriptionChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What to change; ``None`` leaves a member alone.
+    """A change of a subscription; ``None`` keeps a member as it is.
 
     Attributes:
         subscriber: The new URI.
@@ -80,7 +80,7 @@ class NoticeMessage(msgspec.Struct, frozen=True, gc=False):
         body: The body's bytes, as stored.
         ttl: Seconds, as posted.
         delay: Seconds, as posted; 0 is not delayed.
-        expires: When the message ends; it is not worth delivering after that.
+        expires: When the message expires; after that it is not delivered.
     """
 
     id: str
@@ -110,9 +110,9 @@ class Delivery(msgspec.Struct, frozen=True):
     """Messages on their way to one subscription.
 
     Attributes:
-        key: Opaque text; hand it back in :class:`DeliverySettle`.
-        subscription: Where it goes, as it is now.
-        messages: Those of the next notice, and of as many that follow as make up to
+        key: Opaque text for :class:`DeliverySettle`.
+        subscription: The subscription to send it to, as it is now.
+        messages: Those of the next notice, and of as many following ones as make up to
             :data:`DELIVERY_MESSAGES` and about :data:`DELIVERY_BYTES`. Deliveries of
             the same notices that are taken together share them.
         position: How many of them are settled already.
@@ -135,8 +135,8 @@ class SubscriptionCreate(
 ):
     """Make a subscription, and the queue if it does not exist.
 
-    Project, source and subscriber together are unique: if there is a live
-    one already it is returned, unchanged, with False.
+    Space, queue and subscriber together are unique: if a live one exists already, it is
+    returned unchanged, with False.
     """
 
     makes_queue: ClassVar[bool] = True
@@ -160,7 +160,7 @@ class SubscriptionList(QueueCommand[list[Subscription]], frozen=True, kw_only=Tr
 
 
 class SubscriptionCount(QueueCommand[int], frozen=True):
-    """Return how many live subscriptions a source has."""
+    """Return how many live subscriptions a queue has."""
 
     now: float
 
@@ -169,7 +169,7 @@ class SubscriptionCount(QueueCommand[int], frozen=True):
 
 
 class SubscriptionGet(QueueCommand[Subscription | None], frozen=True):
-    """Return a live subscription of this source, or ``None``."""
+    """Return a live subscription of this queue, or ``None``."""
 
     subscription_id: str
     now: float
@@ -181,12 +181,12 @@ class SubscriptionGet(QueueCommand[Subscription | None], frozen=True):
 class SubscriptionUpdate(QueueCommand[Subscription], frozen=True):
     """Change a live subscription and return it.
 
-    A new subscriber takes effect for deliveries under way as well, and ends
-    being volatile.
+    A new subscriber also applies to deliveries under way, and the subscription is not
+    volatile any more.
 
     Raises:
-        SubscriptionNotFound: There is no such live subscription.
-        SubscriptionExists: The source has the new subscriber already.
+        SubscriptionNotFound: The subscription does not exist or has expired.
+        SubscriptionExists: The queue has the new subscriber already.
     """
 
     subscription_id: str
@@ -210,7 +210,7 @@ class SubscriptionDelete(QueueCommand[None], frozen=True):
 
 
 class SubscriptionPurge(QueueCommand[None], frozen=True):
-    """Remove all subscriptions of a source and their deliveries."""
+    """Remove all subscriptions of a queue and their deliveries."""
 
     def missing(self) -> None:
         return None
@@ -219,16 +219,16 @@ class SubscriptionPurge(QueueCommand[None], frozen=True):
 class DeliveryTake(Command[list[Delivery]], frozen=True):
     """Take deliveries that are due, the longest due first.
 
-    What was taken is not given out again before ``now + lease`` (then its taker
-    is taken for dead) or before it is settled. Of one subscription only one
-    delivery, with its oldest messages, is ever out: what comes later waits, so
-    that a subscriber gets messages in order.
+    A delivery that was taken is not returned again before ``now + lease`` (then its
+    taker counts as dead) or before it is settled. Only one delivery of a subscription,
+    with its oldest messages, is taken at a time: later messages wait, so that a
+    subscriber gets messages in order.
 
     Attributes:
         now: The time.
         limit: At most so many.
-        lease: Seconds after which another call may give it out again.
-        confirmed_only: Drop what is for subscriptions that are unconfirmed now.
+        lease: Seconds after which another call may return them again.
+        confirmed_only: Drop the deliveries of subscriptions that are unconfirmed now.
     """
 
     now: float
@@ -240,15 +240,15 @@ class DeliveryTake(Command[list[Delivery]], frozen=True):
 class DeliverySettle(Command[None], frozen=True):
     """Record how far a taken delivery got; may be repeated while it is being sent.
 
-    Nothing happens if its subscription was deleted meanwhile, or if it got further
-    already.
+    Nothing happens if its subscription was deleted meanwhile, or if a later position is
+    recorded already.
 
     Attributes:
         key: The key of the delivery.
         position: How many of its messages are settled now; all of them
             ends the delivery.
         attempt: Failures so far of the one at ``position``.
-        due: When to give it out again; ``None`` together with the last position.
+        due: When it may be taken again; ``None`` together with the last position.
     """
 
     key: str
@@ -258,6 +258,6 @@ class DeliverySettle(Command[None], frozen=True):
 
 
 class DeliveryDue(Command[float | None], frozen=True):
-    """Return when the next delivery is due (maybe past), ``None`` for never."""
+    """Return when the next delivery is due (maybe past), ``None`` without one."""
 
     now: float

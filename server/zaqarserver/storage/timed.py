@@ -6,14 +6,14 @@ import msgspec
 
 
 class StoreTime(msgspec.Struct, frozen=True):
-    """What a store knows of the time.
+    """The time as a store knows it.
 
     Attributes:
-        latest: The latest time that a server has left; ``None`` if none ever has.
-        passed: Seconds since then, by a clock that has most likely not been set
-            meanwhile; 0 where that cannot be known.
-        reference: What a clock shows that all servers of the store can see, for all
-            to go by; ``None`` if each goes by the system's.
+        latest: The latest time that a server has stored; ``None`` before the first.
+        passed: Seconds since ``latest``, by a clock that was most likely not set
+            meanwhile; 0 if they cannot be known.
+        reference: The reading of a clock that all servers of the store share and
+            follow; ``None`` if each follows its system's clock.
     """
 
     latest: float | None = None

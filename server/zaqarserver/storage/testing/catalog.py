@@ -34,18 +34,18 @@ async def names(kept: Storage) -> list[str]:
 
 
 class CatalogSuite(Suite):
-    """Gives the store as a catalogue."""
+    """Opens the store as a catalogue."""
 
     @pytest.fixture
     def kept(self, storage: Storage) -> Storage:
-        """Give the store as a catalogue; skip if it is none."""
+        """Return the store as a catalogue; skip if the driver does not support it."""
         if PlacementGet not in storage.commands:
             pytest.skip("the driver keeps no pools")
         return storage
 
 
 class CatalogContract(CatalogSuite):
-    """What a store keeps for a server with pools."""
+    """Pools, flavors and placements in a store."""
 
     # -- pools ------------------------------------------------------------------
 

@@ -57,7 +57,7 @@ async def attempt(
 
 
 class DeadLetterContract(Suite):
-    """What happens to messages that were claimed too often."""
+    """Moving messages that were claimed too often to another queue."""
 
     async def test_a_message_is_moved_by_the_attempt_after_the_last(
         self, storage: Storage

@@ -36,7 +36,7 @@ from zaqarserver.storage.testing.suite import (
 
 
 class DeleteContract(Suite):
-    """The ways in which messages go."""
+    """Deleting, popping and purging messages."""
 
     # -- one ----------------------------------------------------------------
 

@@ -56,12 +56,12 @@ async def done(storage: Storage, delivery: Delivery) -> None:
 
 
 def bodies(delivery: Delivery) -> list[bytes]:
-    """Return what a delivery carries."""
+    """Return the message bodies of a delivery."""
     return [message.body for message in delivery.messages]
 
 
 class DeliveryContract(Suite):
-    """What a post leaves for the subscriptions of its queue."""
+    """Deliveries of posts to the subscriptions of a queue."""
 
     async def test_a_post_without_subscriptions_leaves_nothing(
         self, storage: Storage

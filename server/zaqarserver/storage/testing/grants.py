@@ -49,7 +49,7 @@ async def listed(storage: Storage, now: float = NOW) -> list[Grant]:
 
 
 async def is_revoked(storage: Storage, id_: str, now: float = NOW) -> bool:
-    """Ask what every request with a signature asks."""
+    """Return True if a grant is revoked, as each request with a signature asks."""
     return await storage.do(GrantCheck(PROJECT, QUEUE, id_, now))
 
 

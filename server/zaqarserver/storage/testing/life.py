@@ -44,7 +44,7 @@ async def reopen(storage: Storage) -> None:
 
 
 async def sweep_all(storage: Storage, now: float) -> int:
-    """Sweep until nothing is left; return how many rows went."""
+    """Sweep until nothing is left; return how many rows were removed."""
     total = 0
     while removed := await storage.sweep(now):
         total += removed
@@ -72,7 +72,7 @@ class LifeContract(Suite):
     async def test_a_time_that_was_left_is_told_to_the_next_server(
         self, storage: Storage
     ) -> None:
-        """A driver that keeps none has nothing to tell."""
+        """A driver that does not store the time passes, too."""
         await storage.store_time(NOW)
         await reopen(storage)
         found = await storage.store_time()
@@ -164,7 +164,7 @@ class LifeContract(Suite):
         await post(storage, b"alive", ttl=600)
         await post(storage, *[b"x"] * 700, queue="other")
         await storage.do(QueueDelete(PROJECT, "other"))
-        # A store may let go of a deleted queue at once: only the expired ones count.
+        # A store may remove a deleted queue at once: only the expired ones count.
         assert await sweep_all(storage, NOW + 60) >= 1500
         stats = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW + 60))
         assert (stats.free, stats.claimed) == (1, 0)

@@ -93,7 +93,7 @@ sent = st.lists(
 class StorageMachine(AccountRules):
     """The steps; each compares the answer, and after each all is compared."""
 
-    #: Makes a closed driver whose files, if any, are in the directory.
+    #: Makes a closed driver with its files, if any, in the directory.
     make: Callable[[Path], Storage]
 
     messages = Bundle("messages")
@@ -116,7 +116,7 @@ class StorageMachine(AccountRules):
         return self._runner.run(coroutine)
 
     def _both(self, command: Command[Any]) -> None:
-        """Compare what the driver and the model return or raise."""
+        """Execute a command on both; compare what they return or raise."""
         wanted: Any = None
         error: ZaqarServerError | None = None
         try:

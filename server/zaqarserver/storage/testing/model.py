@@ -1,6 +1,6 @@
 """The storage contract as a small model in memory, for comparison.
 
-It keeps everything in plain lists and looks at all of it for each command, so
+It stores everything in plain lists and reads all of it for each command, so
 that it can be read against :mod:`zaqarserver.storage.commands` line by line. It
 makes no ids: they come from the driver's answers.
 """
@@ -126,16 +126,16 @@ class Model:
         }
 
     def do(self, command: Command[R]) -> R:
-        """Perform a command that makes no ids."""
+        """Execute a command that does not make ids."""
         result: R = self._functions[type(command)](command)
         return result
 
     def queue(self, key: Key) -> ModelQueue:
-        """Return the queue, an empty one that is not kept if there is none."""
+        """Return the queue; if it does not exist, an empty one that is not stored."""
         return self.queues.get(key) or ModelQueue()
 
     def made(self, key: Key) -> ModelQueue:
-        """Return the queue, made if there is none."""
+        """Return the queue; make it if it does not exist."""
         return self.queues.setdefault(key, ModelQueue())
 
     # -- states -------------------------------------------------------------
@@ -205,7 +205,7 @@ class Model:
     # -- messages -----------------------------------------------------------
 
     def post(self, command: MessagePost, ids: Sequence[str]) -> None:
-        """Keep what was posted under the ids that the driver gave."""
+        """Store posted messages under the ids that the driver returned."""
         for new, message_id in zip(command.messages, ids, strict=True):
             self.made(key_of(command)).messages.append(
                 ModelMessage(
@@ -279,7 +279,7 @@ class Model:
     # -- claims -------------------------------------------------------------
 
     def claim(self, command: ClaimCreate, claim_id: str | None) -> Claim | None:
-        """Claim messages, under the id that the driver gave."""
+        """Claim messages, under the id that the driver returned."""
         key, dead_letter = key_of(command), command.dead_letter
         taken = self.free(key, include_delayed=command.include_delayed)[: command.limit]
         if dead_letter is not None:
@@ -343,7 +343,7 @@ class Model:
     # -- grants, subscriptions, use -------------------------------------------
 
     def live_grants(self, key: Key) -> list[Grant]:
-        """Return the grants that have not expired, by id."""
+        """Return the unexpired grants, by id."""
         grants = self.grants.get(key, {}).values()
         live = (one for one in grants if self.now < one.expires)
         return sorted(live, key=lambda one: one.id)
@@ -371,7 +371,7 @@ class Model:
         return False
 
     def subscribe(self, key: Key, subscriber: str, id_: str, ttl: int) -> bool:
-        """Subscribe, under the id that the driver gave if that is new."""
+        """Subscribe, under the id that the driver returned if that is new."""
         there = self.subscriptions.setdefault(key, {})
         if subscriber in there and self.now < there[subscriber][1]:
             return False
@@ -380,7 +380,7 @@ class Model:
         return True
 
     def unsubscribe(self, key: Key, subscriber: str) -> str | None:
-        """Forget a subscription; return its id."""
+        """Remove a subscription; return its id."""
         gone = self.subscriptions.get(key, {}).pop(subscriber, None)
         return None if gone is None else gone[0]
 

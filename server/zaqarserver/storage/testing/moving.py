@@ -90,13 +90,13 @@ async def exported(
 
 
 async def received(store: Storage, records: list[Record], epoch: int = MOVED) -> None:
-    """Take a queue in, in the project :data:`AWAY`."""
+    """Receive a queue in the project :data:`AWAY`."""
     assert await store.do(QueueReceive(AWAY, QUEUE, epoch))
     await store.do(QueueImport(AWAY, QUEUE, epoch, records))
 
 
 async def moved(storage: Storage, epoch: int = MOVED) -> None:
-    """Move the queue into another project of the same store: another queue to it."""
+    """Move the queue to another project of the store: to the store another queue."""
     store = await sealed(storage, epoch)
     await received(store, await exported(store), epoch)
     assert await store.do(QueueOpen(AWAY, QUEUE, epoch, epoch))
@@ -111,8 +111,8 @@ async def found_there(storage: Storage, now: float = NOW) -> list[Message]:
 async def fill(storage: Storage, *, posts: int = 40, listeners: int = 12) -> None:
     """Give the queue of the suite many of each kind.
 
-    Messages, a claim for each third post, subscriptions of which the first hears
-    nothing, and the notices of all posts for it and of the last posts for all.
+    Messages, a claim for each third post, subscriptions of which the first has not got
+    any delivery, and the notices of all posts for it and of the last posts for all.
     """
     for number in range(listeners):
         await subscribe(storage, f"http://h{number:02}/")
@@ -127,11 +127,11 @@ async def fill(storage: Storage, *, posts: int = 40, listeners: int = 12) -> Non
 async def hear(
     storage: Storage, *, but: str = "", now: float = NOW
 ) -> dict[str, list[bytes]]:
-    """Settle all that is to be told; return what each subscriber heard, in order.
+    """Settle all deliveries; return the bodies for each subscriber, in order.
 
     Args:
         storage: The store.
-        but: A subscriber that does not answer: told again ten seconds later.
+        but: A subscriber that does not answer: its delivery is due again after 10 s.
         now: The time.
     """
     heard: dict[str, list[bytes]] = {}
@@ -275,7 +275,7 @@ class MovingContract(Suite):
     async def test_subscriptions_of_a_queue_that_came_back_are_listed_once(
         self, storage: Storage
     ) -> None:
-        """What the store had of them before is not swept yet."""
+        """The subscriptions that the store had before are not swept yet."""
         made = [await subscribe(storage, f"http://h{n}/") for n in range(4)]
         await moved(storage)
         store = movable(storage)

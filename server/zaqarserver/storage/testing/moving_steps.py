@@ -73,13 +73,13 @@ async def survives(storage: Storage) -> bool:
 
 
 class MovingStepsContract(Suite):
-    """Moves a queue into another project of the same store, and is disturbed."""
+    """Steps of a move that come late, come twice, or are refused."""
 
     # -- refusing ---------------------------------------------------------------
 
     @staticmethod
     async def _refused(storage: Storage, project: str) -> None:
-        """See that each command about the queue is refused."""
+        """Assert that each command about the queue is refused."""
         for command in examples(project, QUEUE):
             with pytest.raises(QueueMoving):
                 await storage.do(command)
@@ -310,7 +310,7 @@ class MovingStepsContract(Suite):
     async def test_a_copy_that_was_left_behind_is_not_served_again(
         self, storage: Storage
     ) -> None:
-        """The queue came back, or was made anew, under a later placement."""
+        """The queue came back, or was made again, under a later placement."""
         await subscribe(storage)
         await post(storage, b"old")
         store = await sealed(storage)

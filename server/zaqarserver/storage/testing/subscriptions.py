@@ -54,7 +54,7 @@ async def get(
 
 
 class SubscriptionContract(Suite):
-    """Who listens to a queue."""
+    """Subscriptions of a queue."""
 
     async def test_a_subscription_is_kept_as_given_and_makes_its_queue(
         self, storage: Storage

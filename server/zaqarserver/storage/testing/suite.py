@@ -1,4 +1,4 @@
-"""What the parts of the suite share."""
+"""The fixtures and helpers that the parts of the suite share."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Suite:
 
     @pytest.fixture
     async def storage(self, driver: Storage) -> AsyncIterator[Storage]:
-        """Give an open, empty store."""
+        """Return an open, empty store."""
         await driver.open()
         yield driver
         await driver.close()
@@ -90,7 +90,7 @@ def commands_in(module: ModuleType) -> list[type[Command[Any]]]:
 
 
 def need(storage: Storage, capability: Capability) -> None:
-    """Skip a test of something that the driver does not declare."""
+    """Skip a test of a capability that the driver does not declare."""
     if capability not in storage.capabilities:
         pytest.skip(f"the driver does not declare {capability}")
 

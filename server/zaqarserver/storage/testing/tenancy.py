@@ -39,9 +39,9 @@ from zaqarserver.storage.testing.suite import (
 )
 
 #: Neighbours of the queue that the tests work in: another project with a queue
-#: of the same name, another queue of the same project, names whose parts
-#: would run together if they were only joined, and the project's topics, which
-#: differ by a NUL and more.
+#: of the same name, another queue of the same project, names with parts that would run
+#: together if they were only joined, and the project's topics, which differ by a NUL
+#: and more.
 ELSEWHERE = [
     ("other", QUEUE),
     (PROJECT, "other"),

@@ -73,7 +73,7 @@ async def subscribe(
 
 
 class UsageContract(Suite):
-    """What a project uses."""
+    """The usage of a project."""
 
     async def test_nothing_is_used_at_first(self, storage: Storage) -> None:
         assert await usage(storage) == Usage()
