@@ -20,7 +20,7 @@ _DAMAGE = {apsw.SQLITE_IOERR_DATA, apsw.SQLITE_IOERR_CORRUPTFS}
 #: The version after all steps, kept in ``PRAGMA user_version``.
 VERSION = 5
 
-#: Kept in ``PRAGMA application_id``: tells our files from other programs'.
+#: Kept in ``PRAGMA application_id``: distinguishes our files from other programs'.
 APPLICATION_ID = 0x5A617172  # "Zaqr"
 
 #: What turns a file of one version into the next: SQL by the version it leaves.

@@ -352,10 +352,8 @@ def _keep_message(
             alias,
         ),
     )
-    due = record.expires
-    if record.visible is not None and claim is None:
-        due = min(due, record.visible)
-    memory.lower_due(backlog, due)
+    shown = math.inf if record.visible is None or claim else record.visible
+    memory.lower_due(backlog, min(record.expires, shown))
     memory.count(ARRIVING, backlog, 1, len(record.body), int(claim is not None))
     return row
 
@@ -391,7 +389,7 @@ async def contents(engine: Engine, command: QueueContents) -> Contents:
 
 
 def _waiting(db: apsw.Connection, key: QueueKey, now: float) -> list[int]:
-    """Return how many notices each subscription is to be told of."""
+    """Return how many notices wait for each subscription."""
     rows = fetch(db, COUNT_SUBSCRIPTIONS, (*key, now))
     listening = [seq for seq, _ in rows]
     # Where notices that are not spread yet begin and end to wait for subscriptions.
