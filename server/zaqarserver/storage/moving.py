@@ -5,12 +5,13 @@ the ids that clients know. It is always in one store only: the old one is *seale
 which freezes its data; the new one *receives* the data, and does not serve it until it
 is *opened*; then the old one drops its copy (*leaves*)::
 
-    source.queue_seal     target.queue_receive
-    source.queue_export → target.queue_import     page by page
-    source.queue_contents = target.queue_contents
-                 (the catalogue: the queue is in the target now)
-                          target.queue_open
-    source.queue_leave
+    at the source      at the target
+    QueueSeal          QueueReceive
+    QueueExport     →  QueueImport       page by page
+    QueueContents   =  QueueContents
+    PlacementArrive: the catalogue places the queue in the target
+                       QueueOpen
+    QueueLeave
 
 Each step may be repeated and may come late: it carries the epoch of the placement
 (:mod:`zaqarserver.storage.catalog`), and a store refuses a step with a lower epoch than

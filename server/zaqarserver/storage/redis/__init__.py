@@ -1,12 +1,13 @@
 """The store on Redis or Valkey, which many servers can share.
 
-``driver`` is the contract's face. The functions that perform commands are in
+``driver`` implements the contract. The functions that execute commands are in
 ``messages``, ``claims``, ``queues``, ``subscriptions``, ``accounts``, ``catalog`` and
 ``moving`` (with ``transfer``), each beside the call of its script; scripts are in the
-folder ``lua``. They get a ``store``, whose parts know only what is named before them:
+folder ``lua``. They get a ``store``. Each of its parts uses only those named before it:
 ``location`` (the URI), ``connection``, ``names`` (keys and ids), ``topology`` (which
-server has what), ``scripts``, ``client`` (requests until their outcome is known),
-``durability``, ``usage`` (sums), ``registration`` and ``channel`` (other servers).
+server has which slots), ``scripts``, ``client`` (requests until their outcome is
+known), ``durability``, ``usage`` (sums), ``registration`` and ``channel`` (other
+servers).
 """
 
 from zaqarserver.storage.redis.driver import RedisStorage

@@ -33,7 +33,7 @@ def _read(packed: bytes) -> Grant:
 
 @performs(GrantAdd)
 async def add_grant(store: Store, command: GrantAdd) -> Grant | None:
-    """Keep it beside the queue, which need not exist."""
+    """Store the grant beside the queue, which need not exist."""
     keys = store.keys(command)
     grant = msgspec.structs.replace(command.grant, revoked=False)
     packed = await store.run_prepared(
@@ -51,7 +51,7 @@ async def add_grant(store: Store, command: GrantAdd) -> Grant | None:
 
 @performs(GrantList)
 async def list_grants(store: Store, command: GrantList) -> list[Grant]:
-    """Read a page of the ids that have not expired."""
+    """Read a page of the unexpired ids."""
     start = "-" if command.marker is None else f"({command.marker}"
     found = await store.run(
         "grant_list",
@@ -80,7 +80,7 @@ async def is_revoked(store: Store, command: GrantCheck) -> bool:
 
 @performs(UsageGet)
 async def usage(store: Store, command: UsageGet) -> Usage:
-    """Read the sums of the space, after what this server has gathered."""
+    """Flush what this server has gathered, then read the sums of the space."""
     space = command.space
     await store.usage.flush(space)
     sums = ("messages", "bytes", "subscriptions")
@@ -95,7 +95,7 @@ async def usage(store: Store, command: UsageGet) -> Usage:
 async def volume(store: Store, _command: VolumeGet) -> Volume:
     """Add up the lengths of the queues' sets.
 
-    They are found by walking over the names of all keys: about half a second for a
+    A scan over the names of all keys finds them: about half a second for a
     hundred thousand queues, in small steps.
     """
     sums = {":expiry": 0, ":held": 0}

@@ -1,6 +1,6 @@
 """Pools, flavors and placements.
 
-All of the catalogue is in one slot, so each step is one script. Servers keep
+All of the catalogue is in one slot, so each step is one script. Servers cache
 placements, so it is read seldom.
 """
 
@@ -46,7 +46,7 @@ JOINT = "\0\0"
 
 
 class PackedPool(msgspec.Struct, frozen=True, array_like=True):
-    """What is kept of a pool; in the order of ``lua/catalog.lua``.
+    """The stored members of a pool, in the order of ``lua/catalog.lua``.
 
     Attributes:
         uri: Where it is.
@@ -64,14 +64,14 @@ class PackedPool(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PackedPlacement(msgspec.Struct, frozen=True, array_like=True):
-    """What is kept of a placement; in the order of ``lua/catalog.lua``.
+    """The stored members of a placement, in the order of ``lua/catalog.lua``.
 
     Attributes:
         pool: The pool.
         epoch: The epoch.
         since: The epoch with which the queue came.
         target: Where it is moved to, or ``False``.
-        lease: Until when its mover is taken to live.
+        lease: Until when its mover counts as alive.
     """
 
     pool: str
@@ -103,7 +103,7 @@ async def revision(store: Store, _command: CatalogRevision) -> int:
 
 @performs(PoolPut)
 async def put_pool(store: Store, command: PoolPut) -> None:
-    """Look at the others, then set the field."""
+    """Set the field, unless another pool has the URI."""
     pool = command.pool
     options = _encode_options(pool.options)
     holder = await _run(
@@ -134,8 +134,8 @@ async def list_pools(store: Store, command: PoolList) -> list[Pool]:
 async def delete_pool(store: Store, command: PoolDelete) -> None:
     """Delete the field.
 
-    Placements are forgotten some at a time, after the pool's weight was set to 0; if
-    that is interrupted, a repetition does the rest.
+    Placements are removed some at a time, after the pool's weight was set to 0; if that
+    is interrupted, a repetition does the rest.
     """
     name = command.name
     refused = await _run(store, "pool_delete", name, int(command.forget))
@@ -214,7 +214,7 @@ async def get_placement(store: Store, command: PlacementGet) -> Placement | None
 
 @performs(PlacementAdd)
 async def add_placement(store: Store, command: PlacementAdd) -> Placement:
-    """Write the placement if the queue has none."""
+    """Write the placement if the queue does not have one."""
     found = await _run(
         store, "placement_add", _place(command), command.pool, command.revision
     )

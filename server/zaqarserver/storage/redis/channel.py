@@ -1,16 +1,16 @@
-"""The channel: posts as they reach the connections that listen to a queue.
+"""The channel that brings posts to the connections that listen to a queue.
 
-The script that stores a post publishes it, to all servers, its own included: so all of
-them receive posts in the order in which they were stored. A post waits until its server
-has received it (its *echo*), unless the channel is known to be broken: then the server
-pushes it to its own connections directly, and those of other servers miss it. Pushes
-are at most once in any case.
+The script that stores a post publishes it to all servers, including the one that posted
+it. So all of them receive posts in the order in which they are stored. A post waits
+until its server has received it (its *echo*), unless the channel is known to be broken:
+then the server pushes it to its own connections directly, and those of other servers
+miss it. Pushes are at most once in any case.
 
-That a connection to Redis lives does not show that it receives: a node that left the
-cluster, or a master that was replaced, is sent nothing any more. So each server has
-every master publish a beat each second. A beat that does not come back shows that the
-channel is broken, and the server listens at another node; until all masters are heard
-again no post waits.
+A connection to Redis may be open and yet receive nothing: a node that left the cluster,
+or a master that was replaced, does not get posts any more. So each server makes every
+master publish a beat each second. If a beat does not arrive, the channel is broken, and
+the server listens at another node. Posts do not wait until the beats of all masters
+arrive again.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def read_notice(frame: bytes) -> list[NoticeMessage]:
-    """Read the messages of a post as ``lua/listeners.lua`` has put them together."""
+    """Read the messages of a post from the notice that ``lua/notices.lua`` made."""
     header, at = _part(frame, _LENGTH.size)
     messages = []
     for id_, ttl, delay, expires, size in _decode_header(header):
@@ -63,7 +63,7 @@ def read_notice(frame: bytes) -> list[NoticeMessage]:
 
 
 def make_notice(messages: Sequence[NoticeMessage]) -> bytes:
-    """Put messages of a post together as ``lua/notices.lua`` does."""
+    """Make a notice of the messages of a post, as ``lua/notices.lua`` does."""
     header = _encode(
         [(one.id, one.ttl, one.delay, one.expires, len(one.body)) for one in messages]
     )
@@ -72,7 +72,7 @@ def make_notice(messages: Sequence[NoticeMessage]) -> bytes:
 
 
 def _part(frame: bytes, at: int) -> tuple[bytes, int]:
-    """Return what has its length in front of it, and where it ends."""
+    """Return a part that begins with its length, and the position of its end."""
     (length,) = _LENGTH.unpack_from(frame, at)
     begin = at + _LENGTH.size
     return frame[begin : begin + length], begin + length
@@ -111,7 +111,7 @@ class Channel:
         self._waiting: dict[int, asyncio.Future[bool]] = {}
 
     async def open(self) -> None:
-        """Listen from now on, or as soon as a node can be reached."""
+        """Start listening now, or as soon as a node can be reached."""
         await self._step()
         self._task = asyncio.create_task(self._keep_listening())
 
@@ -132,20 +132,20 @@ class Channel:
             await self._step()
 
     async def _end(self) -> None:
-        """Wait for the end of the connection; for ever if there is none."""
+        """Wait for the end of the connection; for ever without a connection."""
         if self._connection is None:
             await asyncio.Event().wait()
         else:
             await self._connection.ended.wait()
 
     async def _step(self) -> None:
-        """Connect if there is no connection, and prove that all posts are received."""
+        """Connect if needed, and prove that all posts are received."""
         if self._connection is not None and self._connection.closed:
             self._lose("the connection has ended")
         try:
             masters = await self._client.topology.masters()
             if self._connection is None:
-                # Another one each time: the last one may be sent nothing.
+                # Another node each time: the last one may not get posts.
                 await self._listen(masters[self._attempts % len(masters)])
             await self._prove(masters)
         except TimeoutError:
@@ -194,7 +194,7 @@ class Channel:
         """Have each master publish a beat, and wait for those of all that answer.
 
         Raises:
-            TimeoutError: One did not come back.
+            TimeoutError: A beat did not arrive.
         """
         self._number += 1
         number, name = self._number, self._names[1]
@@ -205,7 +205,7 @@ class Channel:
         )
         missing = sum(isinstance(answer, int) for answer in answers.values())
         if not missing:
-            self._break()  # no master can say so
+            self._break()  # without a master there is no proof
             return
         async with asyncio.timeout(BEAT_SECONDS):
             while missing:
@@ -235,7 +235,7 @@ class Channel:
         self._on_post(Post(space, queue, messages, _decode_ids(volatile)))
 
     def _expected(self, number: int) -> bool:
-        """Take the echo of an own post; return False if that was delivered already."""
+        """Take the echo of an own post; return False if it was delivered already."""
         waiting = self._waiting.get(number)
         if waiting is not None and not waiting.done():
             waiting.set_result(True)

@@ -1,10 +1,10 @@
 """Claims, and dead letters.
 
 **Dead letters** cross queues. The claim moves an exhausted message to a hash beside its
-queue, in the same slot, and sees to it that the sweeper visits the queue. The dead
-letter queue takes an id once, however often it comes within an hour; only then the
-source removes it. So whichever process dies in between, the message arrives, and
-arrives once. If the dead letter queue is sealed, the message returns to its queue.
+queue, in the same slot, and schedules a visit of the sweeper. The dead letter queue
+accepts an id once, however often it comes within an hour; after that the source removes
+it. So the message arrives exactly once, whichever process dies in between. If the dead
+letter queue is sealed, the message returns to its queue.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _ClaimReply(NamedTuple):
 
     Attributes:
         ids: See :class:`MessagePage`; ``None`` if it was executed before and its reply
-            got lost.
+            was lost.
         packed: See :class:`MessagePage`.
         bodies: See :class:`MessagePage`.
         moving: Whether messages are on their way to the dead letter queue.
@@ -98,7 +98,7 @@ async def create(store: Store, command: ClaimCreate) -> Claim | None:
 async def _find_claim(
     store: Store, command: ClaimCreate, claim_id: str
 ) -> Claim | None:
-    """Read a claim whose reply got lost; return ``None`` if it holds nothing."""
+    """Read a claim after its reply was lost; return ``None`` if it holds nothing."""
     try:
         return await get(
             store, ClaimGet(command.space, command.queue, claim_id, command.now)
@@ -149,9 +149,9 @@ async def release(store: Store, command: ClaimDelete) -> None:
 async def _move_exhausted(
     store: Store, keys: QueueKeys, now: float, *, claimed: bool
 ) -> None:
-    """Move what a claim has put aside to its dead letter queue.
+    """Move the exhausted messages of a claim to its dead letter queue.
 
-    The sweeper does it if it cannot be done now: a claim must be returned.
+    If that fails now, the sweeper does it: the claim must be returned.
 
     Raises:
         QueueMoving: The dead letter queue is sealed, and nothing was claimed.
@@ -166,10 +166,10 @@ async def _move_exhausted(
 
 
 async def finish_dead_letters(store: Store, keys: QueueKeys, now: float) -> bool:
-    """Put what has left a queue into its dead letter queues.
+    """Put the messages that have left a queue into their dead letter queues.
 
     Returns:
-        Whether all have arrived; the others are in the queue again.
+        True if all have arrived; the others are in the queue again.
     """
     arrived = True
     while True:
@@ -193,7 +193,7 @@ async def finish_dead_letters(store: Store, keys: QueueKeys, now: float) -> bool
 async def _put(
     store: Store, space: str, queue: str, messages: list[Word], now: float
 ) -> list[bytes]:
-    """Put messages into a queue; return the ids that it refuses as it is sealed."""
+    """Put messages into a queue; return the ids it refuses because it is sealed."""
     keys = store.keyspace.queue(space, queue)
     refused, held = await store.run_prepared(
         "put", keys, keys.messages, now, new_revision(), *messages

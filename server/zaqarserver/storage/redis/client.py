@@ -1,10 +1,11 @@
 """Sends scripts and commands to the right server until their outcome is known.
 
-What a server refused, or never got, is sent again for a while: there may be a failover,
-a slot that moves, a script that the server does not know. What may have been executed
-is sent again as well, since that makes no difference: scripts either change nothing the
-second time, or recognize the name of the request (:mod:`.scripts`). At the end of the
-time the error says which it is: certainly not executed, or unknown.
+A request that a server refused or never got is sent again for a while: the reason may
+be a failover, a slot that moves, or a script that the server does not have. A request
+that may have been executed is also sent again, which is safe: scripts either change
+nothing the second time, or recognize the name of the request (:mod:`.scripts`). At the
+end of the time the error distinguishes requests that were certainly not executed from
+those with an unknown outcome.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ from zaqarserver.storage.redis.topology import TOPOLOGIES, Topology
 
 LOG = logging.getLogger(__name__)
 
-#: Errors after which nothing was done, and that end without help.
+#: Errors that mean that nothing was done, and that are temporary.
 _PASSING = frozenset(
     {"LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY"}
 )
-#: Errors that an operator has to end; to send the request again at once is useless.
+#: Errors that need an operator; sending the request again at once is useless.
 _PERSISTENT = {
     "OOM": "is out of memory",
     "MISCONF": "cannot write to its disk",
@@ -51,7 +52,7 @@ _DETOURS = 5  # redirections, or scripts loaded, in a row without a pause
 EACH_SECONDS = 2.0  # that a server gets where all are asked
 _TROUBLE_SECONDS = 5  # after which clients should try again if memory or disk are full
 
-#: Redis 6 wraps what a command in a script met; none of these errors comes after a
+#: Redis 6 wraps the error of a command in a script; none of these errors comes after a
 #: change, so the script has done nothing.
 _IN_SCRIPT = re.compile(r"^ERR Error running script .*: -(?=[A-Z]+ )(.*)$")
 
@@ -59,7 +60,7 @@ _ASKING = pack("ASKING")
 
 
 class _Refused(Exception):
-    """Not executed; to be sent again, to a server that was named or after a pause."""
+    """The request was not executed: send it again, to the named server or later."""
 
     def __init__(self, why: str, *, at_once: bool, ask: Address | None = None) -> None:
         super().__init__(why)
@@ -68,7 +69,7 @@ class _Refused(Exception):
 
 
 class _Request:
-    """A command on its way."""
+    """A command under way."""
 
     __slots__ = ("ask", "name", "packed", "script", "sent", "slot", "words")
 
@@ -108,7 +109,7 @@ class RedisClient:
         self._open: Topology | None = None
 
     def open(self) -> None:
-        """Make it usable; connections are made when they are needed."""
+        """Make the client usable; connections are made when they are needed."""
         self._open = TOPOLOGIES[self._location.kind](self._location)
 
     def close(self) -> None:
@@ -119,7 +120,7 @@ class RedisClient:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is open."""
+        """True while it is open."""
         return self._open is not None
 
     @property
@@ -270,7 +271,7 @@ class RedisClient:
     # -- all servers --------------------------------------------------------
 
     async def check(self) -> None:
-        """Find out whether what is known of the servers is still true.
+        """Check that what is known of the servers is still true.
 
         Raises:
             Unavailable: None of them answers.
@@ -281,7 +282,7 @@ class RedisClient:
     async def load(self) -> None:
         """Load the scripts into all servers that can be reached, in one go.
 
-        A server that does not get one now gets it when it has to run it.
+        A server that does not get a script now gets it when it has to run it.
         """
         texts = [script.text for script in SCRIPTS.values()]
 
@@ -344,7 +345,7 @@ class RedisClient:
         ask: Callable[[RedisConnection], Awaitable[Any]],
         seconds: float = EACH_SECONDS,
     ) -> dict[Address, Any]:
-        """Ask servers at once; return the answer of each, or why there is none."""
+        """Ask servers in parallel; return the answer or the error of each."""
 
         async def reach(address: Address) -> Any:
             try:

@@ -1,13 +1,13 @@
-"""One connection to a server: requests go out together, replies come in their order.
+"""One connection to a server: requests are sent together, replies come in order.
 
-What is asked in one turn of the event loop is one write, and so one packet for the
-server to read. Nothing is sent twice here, and nothing waits for the reply to what was
-sent before it.
+The requests of one turn of the event loop are one write, and so one packet for the
+server to read. Nothing is sent twice here, and a request does not wait for the reply to
+an earlier one.
 
-Replies have no names, only their order shows whose they are. Each write therefore ends
-with a ``PING`` of a word of its own, and its replies are handed out when that word has
-come back where it belongs. If one is missing, or comes twice, the connection ends, and
-the outcome of what was not answered on it is unknown.
+Replies do not have names: only their order shows to which request they belong. Each
+write therefore ends with a ``PING`` with a unique word, its mark, and its replies are
+handed out when the mark has arrived at its position. If a reply is missing, or comes
+twice, the connection ends, and the outcome of its unanswered requests is unknown.
 """
 
 from __future__ import annotations
@@ -83,12 +83,13 @@ class _Call(NamedTuple):
 
 
 class _Batch:
-    """What went out in one write.
+    """The requests of one write.
 
     Args:
         calls: The requests.
-        replicas: How many replicas a ``WAIT`` behind them asks for; 0 if there is none.
-        mark: The word of the ``PING`` at the end; empty if there is none.
+        replicas: How many replicas a ``WAIT`` after them asks for; 0 without a
+            ``WAIT``.
+        mark: The word of the ``PING`` at the end; empty without a ``PING``.
     """
 
     __slots__ = ("_awaited", "_calls", "_mark", "_replicas", "_replies", "sent")
@@ -102,7 +103,7 @@ class _Batch:
         self.sent = time.monotonic()
 
     def take(self, reply: Any) -> bool:
-        """Take the next reply; return whether it was the last.
+        """Take the next reply; return True if it was the last.
 
         Raises:
             OutOfStep: The last one is not the mark.
@@ -115,7 +116,7 @@ class _Batch:
         replicas = self._replies[len(self._calls)] if self._replicas else 0
         missing = not isinstance(replicas, int) or replicas < self._replicas
         for call, answer in zip(self._calls, self._replies, strict=False):
-            # Of what was refused there is nothing to confirm.
+            # A refused request has nothing to confirm.
             refused = isinstance(answer, hiredis.ReplyError)
             if missing and call.confirmed and not refused:
                 call.fail(Unanswered(f"replicas did not confirm in time: {replicas}"))
@@ -130,7 +131,7 @@ class _Batch:
 
     @property
     def is_question(self) -> bool:
-        """True if it only asks for a sign of life."""
+        """True if it only checks that the server answers."""
         return not self._calls
 
     def _is_refused(self, mark: Any) -> bool:
@@ -152,7 +153,7 @@ class RedisConnection(asyncio.Protocol):
         listener: Called with each message on a channel, if it listens to one.
 
     Attributes:
-        closed: Whether it has ended.
+        closed: True if it has ended.
         ended: Set when it has.
     """
 
@@ -198,7 +199,7 @@ class RedisConnection(asyncio.Protocol):
     # -- sending ------------------------------------------------------------
 
     def call(self, packed: bytes, *, confirmed: bool = False) -> asyncio.Future[Any]:
-        """Send a packed command with what else is sent in this turn.
+        """Send a packed command together with the others of this turn.
 
         Args:
             packed: The command.
@@ -254,7 +255,7 @@ class RedisConnection(asyncio.Protocol):
     # -- receiving ----------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Store the transport."""
         # uvloop's transports do not derive from asyncio's classes.
         self._transport = cast("asyncio.Transport", transport)
 
@@ -279,7 +280,7 @@ class RedisConnection(asyncio.Protocol):
     # -- ending -------------------------------------------------------------
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Fail what was not answered."""
+        """Fail the requests that were not answered."""
         self._end(f"the connection was lost: {error}" if error else "it was closed")
 
     def close(self) -> None:
@@ -312,7 +313,7 @@ class RedisConnection(asyncio.Protocol):
             return
         asked = self._awaited[-1].is_question or self._listener is not None
         if self.silent and not asked and self._transport is not None:
-            # If a reply got lost, the one to this shows it.
+            # If a reply was lost, the reply to this request shows it.
             self._write(self._transport, [], [])
         self._watch(min(left, SILENCE))
 
@@ -338,7 +339,7 @@ async def connect(
     """Connect, authenticate, and choose the database.
 
     Raises:
-        Unsent: One of these failed.
+        Unsent: One of these steps failed.
     """
     connection = RedisConnection(location, listener)
     try:

@@ -1,10 +1,10 @@
 """The storage contract on Redis or Valkey.
 
-Each command is performed by a function that is registered in ``TABLE``, and most are
-one script on the keys of one queue: so it happens whole or not at all, in the order in
-which the server takes requests, whichever process asks. What crosses queues is
-explained in :mod:`zaqarserver.storage.redis.store`, what is sent twice and what is not
-in :mod:`zaqarserver.storage.redis.client`.
+Each command is executed by a function that is registered in ``TABLE``. Most are one
+script on the keys of one queue, so a command happens whole or not at all, in the order
+in which the server receives requests, whichever process sends them.
+:mod:`zaqarserver.storage.redis.store` explains commands that cross queues, and
+:mod:`zaqarserver.storage.redis.client` which requests are sent twice.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ LOG = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-#: Seconds between two looks for deliveries that other servers have left.
+#: Seconds between two searches for deliveries that other servers have left.
 POLL = 0.5
 
-#: Seconds between two looks at which server has what.
+#: Seconds between two checks of which server has what.
 CHECK = 1.0
 
 #: Seconds in which Redis has to return the time, or its answer is too imprecise.
@@ -60,7 +60,7 @@ _TIMELY = 0.5
 #: Seconds for which changes of usage are gathered.
 FLUSH = 0.2
 
-#: Seconds between two looks at how the servers keep data.
+#: Seconds between two checks of the servers' durability.
 INSPECT = 10.0
 
 
@@ -85,7 +85,7 @@ class RedisStorage(Storage):
 
     @property
     def commands(self) -> Collection[type[Command[Any]]]:
-        """Those of the whole contract."""
+        """The commands of the whole contract."""
         return TABLE.keys()
 
     def do(self, command: Command[R]) -> Coroutine[Any, Any, R]:
@@ -94,24 +94,24 @@ class RedisStorage(Storage):
 
     @property
     def durability(self) -> Durability:
-        """What the servers are configured for, as found when the store was opened."""
+        """The durability of the servers' configuration, as last read."""
         return self._promise.durability
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """How the servers, and those that may replace them, could lose data."""
+        """The ways in which the servers, and their replacements, could lose data."""
         return self._promise.gaps
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """All of them; durability if the servers keep a log."""
+        """All capabilities; durability only if the servers keep a log."""
         if self._promise.durability is Durability.MEMORY:
             return frozenset(Capability) - {Capability.DURABILITY}
         return frozenset(Capability)
 
     @property
     def shareable(self) -> bool:
-        """Any number of servers may have it open."""
+        """True: any number of servers may have the store open."""
         return True
 
     def watch(
@@ -127,7 +127,7 @@ class RedisStorage(Storage):
     # -- life ---------------------------------------------------------------
 
     async def open(self) -> None:
-        """Connect, load the scripts, see how data is kept, register this server."""
+        """Connect, load the scripts, check the durability, register this server."""
         store = self._store
         if store.client.is_open:
             return
@@ -174,7 +174,7 @@ class RedisStorage(Storage):
             store.client.close()
 
     async def ping(self) -> None:
-        """Read something: of a cluster, at one master at least."""
+        """Read from the server; in a cluster, from at least one master."""
         read = ("EXISTS", self._store.keyspace.servers)
         answers = await self._store.client.everywhere(
             lambda connection: connection.ask(*read)
@@ -188,7 +188,7 @@ class RedisStorage(Storage):
         return await queues.sweep(self._store, now, now if wall is None else wall)
 
     async def store_time(self, now: float | None = None) -> StoreTime:
-        """Ask the server that keeps it, by its own clock, and leave ours there."""
+        """Read the stored time and the clock of its server, and store ours."""
         loop = asyncio.get_running_loop()
         asked = loop.time()
         reply = await self._store.client.run(
@@ -198,7 +198,7 @@ class RedisStorage(Storage):
         if now is not None and took > _TIMELY:
             raise Unavailable(f"the store took {took:.1f} s to return the time")
         latest, seen, here = (float(text) if text else None for text in reply)
-        # The answer is as old as half of the way there and back.
+        # The answer is as old as half of the round trip.
         reference = (here or 0.0) + took / 2
         if latest is None or seen is None:
             return StoreTime(reference=reference)
@@ -211,7 +211,7 @@ class RedisStorage(Storage):
         await self._store.registration.remove_dead()
 
     async def _inspect(self) -> None:
-        """See whether data are kept as before: servers and their settings change."""
+        """Check the durability again: servers and their settings change."""
         try:
             promise = await inspect(self._store.client, self._store.location)
         except StoreRefused as error:

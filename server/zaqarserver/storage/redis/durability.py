@@ -1,4 +1,4 @@
-"""Durability: what the data of a store survives, as its servers are configured."""
+"""Durability: the failures that data survives, by the servers' configuration."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _OLDEST = (6, 2)
 
 
 class Promise(msgspec.Struct, frozen=True):
-    """What an acknowledged change survives.
+    """The failures that an acknowledged change survives.
 
     Attributes:
         durability: As the contract names it.
-        gaps: How it could be lost nevertheless, in whole sentences.
+        gaps: The ways in which it could still be lost, in whole sentences.
     """
 
     durability: Durability
@@ -32,7 +32,7 @@ class Promise(msgspec.Struct, frozen=True):
 
 
 class _Settings(msgspec.Struct, frozen=True):
-    """How a server keeps data.
+    """The settings of a server that decide what survives.
 
     Attributes:
         info: Its ``INFO``.
@@ -46,7 +46,7 @@ class _Settings(msgspec.Struct, frozen=True):
 async def inspect(client: RedisClient, location: RedisLocation) -> Promise:
     """Ask all servers how they keep data; the weakest one counts.
 
-    Those that do not answer now are looked at the next time.
+    Servers that do not answer now are checked the next time.
 
     Raises:
         StoreRefused: One is too old, or may throw data away when memory is short.
@@ -114,7 +114,7 @@ def _read_info(reply: Any) -> dict[str, str]:
 
 
 def _setting(reply: Any) -> str | None:
-    """Return a setting; ``None`` where the server does not say."""
+    """Return a setting; ``None`` if the server does not reveal it."""
     return reply[1].decode() if isinstance(reply, list) and reply else None
 
 

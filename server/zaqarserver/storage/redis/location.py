@@ -55,14 +55,14 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class RedisCredentials(msgspec.Struct, frozen=True):
-    """A user and a password, either empty if there is none."""
+    """A user and a password; each may be empty."""
 
     username: str = ""
     password: str = ""
 
 
 class RedisLocation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a URI says.
+    """The settings in a URI and its options.
 
     Attributes:
         kind: How the servers are found.
@@ -231,7 +231,7 @@ def parse_location(uri: str, options: Mapping[str, str]) -> RedisLocation:
 
     Args:
         uri: One of the forms named above; ``%40`` and the like are decoded.
-        options: Further options, as if they stood in the URI.
+        options: Further options, as if they were in the URI.
 
     Raises:
         SettingsError: The URI or an option is not usable.
@@ -274,9 +274,9 @@ def _look_up(host: str) -> list[str]:
 
 
 class Resolver:
-    """Looks up hosts, each in a thread of its own and once at a time.
+    """Looks up hosts, each in its own thread and once at a time.
 
-    The threads of the event loop would be used up by a name server that hangs.
+    A name server that hangs would use up the threads of the event loop.
     """
 
     def __init__(self) -> None:
@@ -287,7 +287,7 @@ class Resolver:
         """Return the addresses of a host, those found before if it takes long.
 
         Raises:
-            OSError: There are none.
+            OSError: The host does not have addresses.
         """
         with contextlib.suppress(ValueError):
             ipaddress.ip_address(host)

@@ -30,7 +30,7 @@ POST_STEP = 500
 
 
 class PackedMessage(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What is kept of a message beside its body.
+    """The stored members of a message, without its body.
 
     The order of the members is that of ``lua/queue.lua``; nothing may be ``None``
     there, for Lua's lists end at it.
@@ -181,7 +181,7 @@ async def _arguments(command: MessagePost, secrets: Sequence[str]) -> list[Word]
 
 @performs(MessageList)
 async def list_messages(store: Store, command: MessageList) -> list[Message]:
-    """Read the wanted sets of ids, merged by id."""
+    """Read the sets of ids that are asked for, merged by id."""
     marker, client = command.marker, command.exclude_client
     if marker is not None and not is_id(marker):
         return []

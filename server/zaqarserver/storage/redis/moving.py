@@ -1,11 +1,11 @@
 """Queues that move between stores.
 
-The seal is a field of the queue's head: every script looks at it. What arrives is put
-where it will be, and nothing shows it before the seal is taken off. So sealing, opening
-and leaving take the same time however much a queue has.
+The seal is a field of the queue's head, and every script reads it. Arriving records are
+stored in their final place, and no command returns them before the seal is removed. So
+sealing, opening and leaving take the same time however much a queue has.
 
-Seals are listed in another slot, like queues that are to be swept: before they are
-made, and taken from the list after they are gone
+Seals are listed in another slot, like queues that are to be swept. The entry is added
+before a seal is made, and removed after the seal is removed
 (:mod:`zaqarserver.storage.redis.store`).
 """
 
@@ -78,7 +78,7 @@ async def _step(
 
 
 def _gather(store: Store, keys: QueueKeys, held: Sequence[Held]) -> None:
-    """Gather what is left of a queue, or what it has now."""
+    """Report to the usage sums what a queue holds now."""
     messages, subscriptions = held
     store.usage.messages(keys, messages)
     store.usage.subscriptions(keys, subscriptions)
@@ -89,7 +89,7 @@ def _gather(store: Store, keys: QueueKeys, held: Sequence[Held]) -> None:
 
 @performs(QueueSeal)
 async def seal(store: Store, command: QueueSeal) -> bool:
-    """Seal it; then nothing may be on its way to a dead letter queue."""
+    """Seal the queue, then finish its moves to dead letter queues."""
     keys = store.keys(command)
     sent = await _step(store, "seal", keys, command.epoch)
     if sent is None:
@@ -117,7 +117,7 @@ async def _leave(store: Store, keys: QueueKeys, epoch: int, until: float) -> boo
 
 @performs(QueueRetire)
 async def retire(store: Store, command: QueueRetire) -> bool:
-    """Seal it as gone if there is nothing."""
+    """Seal the queue as gone if it has nothing."""
     keys, epoch, now = store.keys(command), command.epoch, command.now
     until = now + REMEMBERED_SECONDS
     return await _step(store, "retire", keys, epoch, until, now=now) is not None
@@ -128,7 +128,7 @@ async def retire(store: Store, command: QueueRetire) -> bool:
 
 @performs(QueueReceive)
 async def receive(store: Store, command: QueueReceive) -> bool:
-    """Drop what is there, and seal it."""
+    """Drop what the store has of the queue, and seal it."""
     keys = store.keys(command)
     held = await _step(store, "receive", keys, command.epoch, removing=True)
     if held is None:
@@ -139,7 +139,7 @@ async def receive(store: Store, command: QueueReceive) -> bool:
 
 @performs(QueueOpen)
 async def open_queue(store: Store, command: QueueOpen) -> bool:
-    """Take the seal off, after dropping what is too old."""
+    """Remove the seal, after dropping data that is too old."""
     keys, epoch, since = store.keys(command), command.epoch, command.since
     while True:
         opened = await _step(store, "open", keys, epoch, since, new_revision())
@@ -156,7 +156,7 @@ async def open_queue(store: Store, command: QueueOpen) -> bool:
 
 @performs(QueueImport)
 async def import_records(store: Store, command: QueueImport) -> None:
-    """Put the records in their places, by kind."""
+    """Store the records in their final places, by kind."""
     keys, records = store.keys(command), command.records
 
     async def arrive(script: str, *args: Word) -> None:
@@ -183,7 +183,7 @@ async def import_records(store: Store, command: QueueImport) -> None:
 
 @performs(QueueExport)
 async def export(store: Store, command: QueueExport) -> ExportPage:
-    """Go on within, or after, the kind of record that is named."""
+    """Read a page of the kind of record that ``following`` names, or of the next."""
     keys, limit = store.keys(command), command.limit
     kind, _, position = (command.following or "head:").partition(":")
     if kind == "head":
@@ -214,7 +214,7 @@ async def export(store: Store, command: QueueExport) -> ExportPage:
 
 @performs(QueueContents)
 async def contents(store: Store, command: QueueContents) -> Contents:
-    """Count the sets, and how far behind each subscription is."""
+    """Count the members of sets, and the notices that each subscription awaits."""
     keys, now = store.keys(command), command.now
     reply = await store.run("contents", keys.moving, now)
     if reply == _CHANGED:
@@ -234,7 +234,7 @@ async def _depart(store: Store, script: str, keys: QueueKeys, *args: Word) -> An
 
 @performs(SealList)
 async def list_seals(store: Store, command: SealList) -> list[Seal]:
-    """Read the list, which is short, and look at each queue."""
+    """Read the list, which is short, and the seal of each queue."""
     marker = command.marker
     listed = await store.client.do("ZRANGE", store.seals.key, 0, -1)
     queues = (store.keyspace.by_tag(tag.decode()) for tag in listed)
@@ -252,7 +252,7 @@ async def list_seals(store: Store, command: SealList) -> list[Seal]:
 
 
 async def _unlist(store: Store, keys: QueueKeys) -> tuple[SealKind, int] | None:
-    """Take a queue from the list of seals unless it is sealed; return how it is."""
+    """Remove a queue from the list of seals unless it is sealed; return its seal."""
     read = await store.client.do("ZSCORE", store.seals.key, keys.tag)
     sealed = await store.client.run("sealed", (keys.head,))
     if sealed is not None:

@@ -2,23 +2,23 @@
 
 **Keys.** All keys of a queue and of its subscriptions carry one hash tag, made of the
 space and the queue: they are in one slot of a cluster, so that one script changes them
-at once. What belongs to a space has a tag of its own, and so have the schedules that
-cross spaces. Names are percent-encoded in tags: none can end a tag early, and ``:``,
-``@`` and ``!`` keep the three kinds apart.
+at once. Keys of a space have their own tag, and so have the schedules that cross
+spaces. Names are percent-encoded in tags, so that a name cannot end a tag early, and
+``:``, ``@`` and ``!`` distinguish the three kinds.
 
 **Ids** are 30 lower-case hexadecimal digits: 14 of a number and 16 of random bits. The
 number is the microsecond of acceptance, or one more than the last one of the queue if
 that is later: the script that stores decides, this module proposes. It shows when a
 message was posted, which its reader knows anyway, and not how many others were. The
 random half is looked up as a part of the whole id, in a hash table that Redis keys with
-a secret of its own: the time that a wrong guess takes shows nothing.
+its own secret: the time that a wrong guess takes reveals nothing.
 
 **Requests.** A post, a pop and a claim must not be done twice. If the outcome of one is
 unknown it is sent again under the same name, and the script replies as it did the first
 time (``lua/once.lua``). The name is a key that no other request of this process to the
 queue has at the same time, and a number that rises. So a queue keeps one record for
-each request that is under way at a time, not for each that there was, and a late
-duplicate is recognized as well.
+each request that is under way at a time, not for each that there ever was, and a late
+duplicate is recognized, too.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ _CATALOG: Final = (
 _GRANTS: Final = (":grants", ":grants:order", ":grants:expiry")
 
 
-#: How many queues' keys are kept made: some kilobytes each, some microseconds to make.
+#: For how many queues the keys are cached: some kilobytes each, some microseconds to
+#: make.
 MOST_KEPT = 2_000
 
 
@@ -200,7 +201,7 @@ def new_claim_id() -> str:
 
 
 def new_revision() -> int:
-    """Return a revision of a queue: 63 random bits, which never come back."""
+    """Return a revision of a queue: 63 random bits, never used again."""
     return int.from_bytes(os.urandom(8), "big") >> 1
 
 
@@ -222,7 +223,7 @@ class IdNumbers:
         return first
 
     def learn(self, last: int) -> None:
-        """Propose nothing up to a number that the store has given out."""
+        """Propose only numbers above one that the store has assigned."""
         self.last = max(self.last, last)
 
     def secret(self) -> str:
@@ -299,7 +300,7 @@ class RequestNames:
         self._places: dict[str, _Places] = {}
 
     def take(self, head: str) -> RequestName:
-        """Name a request to a queue; the caller gives the name back at its end."""
+        """Name a request to a queue; the caller releases the name at its end."""
         places = self._places.get(head)
         if places is None:
             places = self._places[head] = _Places()

@@ -82,7 +82,7 @@ async def delete(store: Store, command: QueueDelete) -> None:
 
 @performs(QueueList)
 async def list_queues(store: Store, command: QueueList) -> list[Queue]:
-    """Walk over the space's list; each queue is looked up."""
+    """Walk over the space's list, and read each queue."""
     space, limit, marker = command.space, command.limit, command.marker
     name, metadata = command.name, command.metadata or {}
     found: list[Queue] = []
@@ -106,14 +106,14 @@ async def _names(store: Store, space: str, start: str, limit: int) -> list[str]:
 
 
 async def _look(store: Store, space: str, queue: str) -> Queue | None:
-    """Read a queue that may be sealed: until it has left it is listed."""
+    """Read a queue that may be sealed: it is listed until it has left."""
     head = store.keyspace.queue(space, queue).head
     return _read(queue, await store.client.do("HMGET", head, "rev", "metadata"))
 
 
 @performs(QueueCount)
 async def count(store: Store, command: QueueCount) -> int:
-    """Count the list; look up what is being made or removed."""
+    """Count the list; look up the queues that are being made or removed."""
     index, pending = store.keyspace.index(command.space)
     total, unsure = await asyncio.gather(
         store.client.do("ZCARD", index), store.client.do("HKEYS", pending)
@@ -127,7 +127,7 @@ async def count(store: Store, command: QueueCount) -> int:
 
 @performs(QueueStatsGet)
 async def stats(store: Store, command: QueueStatsGet) -> QueueStats:
-    """Count sets; the ends of three sets are the edges."""
+    """Count the sets; the ends of three sets are the edges."""
     now = command.now
     found = await store.run("stats", store.keys(command).messages, now)
     free, claimed, *edges = found
@@ -174,7 +174,7 @@ class _SweepReply(NamedTuple):
         exists: Whether the queue exists.
         moving: Whether messages are on their way to a dead letter queue.
         held: What the queue holds now.
-        subscribed: What listens to it now.
+        subscribed: The number of its subscriptions now.
     """
 
     removed: int
@@ -190,14 +190,14 @@ async def sweep(store: Store, now: float, wall: float) -> int:
     due = await store.sweeps.due(now, SWEEP_VISITS)
     visit = functools.partial(_visit, store, now=now, wall=wall)
     removed = sum(await store.sweeps.visit_each(due, now, visit))
-    # There may be more to do where nothing was found so far.
+    # There may be more to do although nothing was found so far.
     return removed or (1 if len(due) == SWEEP_VISITS else 0)
 
 
 async def _visit(
     store: Store, tag: str, read: bytes, *, now: float, wall: float
 ) -> int:
-    """Sweep a queue, correct whether it is listed, set its next time."""
+    """Sweep a queue, correct its entry in the list, set its next time."""
     keys = store.keyspace.by_tag(tag)
     _, pending = store.keyspace.index(keys.space)
     token = await store.client.do("HGET", pending, keys.queue)

@@ -1,12 +1,12 @@
-"""Registrations of servers: what belongs to connections ends with their server.
+"""Registrations of servers: subscriptions of connections end with their server.
 
-A server shows that it lives by a key that Redis removes if it is not renewed. (That is
-the one use of Redis' clock: whether a process lives does not depend on the time of
-messages.) The queues that its connections listen to are recorded before they do; the
-server that finds another one gone removes its subscriptions there. It looks several
-times first: after an outage of Redis all liveness keys have ended, and come back one
-by one. A server that cannot write to the store, full or not, does not count others as
-gone.
+A server is alive as long as it renews its liveness key, which Redis removes otherwise.
+(That is the only use of Redis' clock: the life of a process does not depend on the time
+of messages.) A queue is recorded before the first connection of the server subscribes
+to it; a server that finds another one gone removes that one's subscriptions from the
+recorded queues. It checks several times first: after an outage of Redis all liveness
+keys have ended, and are written again one by one. A server that cannot write to the
+store, full or not, does not count others as gone.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class ServerRegistration:
     Args:
         client: The servers of the store.
         keyspace: Makes keys.
-        usage: Gathers what is left after removals.
-        on_lapse: Called when others removed this server, so that what its connections
-            were subscribed to is gone.
+        usage: Gathers what queues hold after removals.
+        on_lapse: Called when others removed this server, so that the subscriptions of
+            its connections are gone.
 
     Attributes:
         uid: Names this server, from :meth:`open` to :meth:`close`.
@@ -77,7 +77,7 @@ class ServerRegistration:
         """
         self._silent, silent = Counter(), self._silent
         alive, _ = self._keyspace.server(self.uid)
-        # Once all of it is there, it can be renewed where memory is full.
+        # Once all of it is stored, it can be renewed although memory is full.
         if not await self._client.do("PEXPIRE", alive, LIFE_MILLISECONDS):
             await self._client.do("SET", alive, 1, "PX", LIFE_MILLISECONDS)
         listed = await self._client.do("SISMEMBER", self._keyspace.servers, self.uid)
@@ -102,7 +102,7 @@ class ServerRegistration:
         await self._client.do("SADD", queues, keys.tag, confirmed=True)
 
     async def drop_queue(self, keys: QueueKeys) -> None:
-        """Note that a connection does not listen to a queue any more."""
+        """Record that a connection does not listen to a queue any more."""
         self._queues[keys.tag] -= 1
         if self._queues[keys.tag] > 0:
             return
@@ -113,7 +113,7 @@ class ServerRegistration:
     # -- others -------------------------------------------------------------
 
     async def remove_dead(self) -> None:
-        """Remove what servers have left that ended without removing it."""
+        """Remove the subscriptions of servers that ended without removing them."""
         members = await self._client.do("SMEMBERS", self._keyspace.servers)
         others = [uid for raw in members if (uid := raw.decode()) != self.uid]
         alive = await asyncio.gather(*map(self._is_alive, others))
@@ -131,7 +131,7 @@ class ServerRegistration:
                 await self._remove(uid)
 
     async def _is_alive(self, uid: str) -> bool:
-        """Return whether a server has its liveness key, or it cannot be read."""
+        """Return True if a server has its liveness key, or if that cannot be read."""
         alive, _ = self._keyspace.server(uid)
         try:
             return bool(await self._client.do("EXISTS", alive))

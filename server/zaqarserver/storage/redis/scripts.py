@@ -1,7 +1,7 @@
 """The scripts, by the names of their files in ``lua``.
 
-A script is one file. Its head says what it does, its arguments and its reply, and has
-two lines for this module::
+A script is one file. Its head describes what it does, its arguments and its reply, and
+has two lines for this module::
 
     -- script: once, unconfirmed
     -- with: promise, read
@@ -17,8 +17,9 @@ two lines for this module::
 ``unconfirmed``
     Its reply promises nothing that is stored: replicas need not confirm it.
 
-``with`` names the files whose text comes before, with what they name themselves; files
-without the line ``script`` are such parts. A script is sent by the hash of its text.
+``with`` names the files with the text that comes before, including what these files
+name; files without the line ``script`` are such parts. A script is sent by the hash of
+its text.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def _words(source: str, key: str) -> list[str] | None:
 
 
 def _add_parts(name: str, parts: dict[str, str], sources: dict[str, str]) -> None:
-    """Add a file behind those that it needs."""
+    """Add a file after the files that it needs."""
     for part in _words(sources[name], "with") or []:
         if part not in parts:
             _add_parts(part, parts, sources)

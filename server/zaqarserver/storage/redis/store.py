@@ -1,15 +1,15 @@
-"""The open store: its parts, and how a script runs that needs something elsewhere.
+"""The open store: its parts, and running scripts that need entries in other slots.
 
-A script works in one slot. What lies in others, the list of a space's queues and the
-schedules of what is to be swept and delivered, is written *before* the script changes
-anything (``lua/promise.lua``): the script asks for it, with the epoch of its queue, and
-is sent again. Before an entry is taken away again the epoch in the queue's slot is
-raised, and the entry is removed only if its score, or token, is still the one that was
-there before. So at every moment, whichever process dies, a list may name a queue that
-has nothing to do or does not exist; the next reader finds out, and the sweeper removes
-the entry. It never misses one.
+A script works in one slot. Entries in other slots (the list of a space's queues, the
+schedules of sweeps and deliveries) are written *before* the script changes anything
+(``lua/promise.lua``): the script asks for the entry, with the epoch of its queue, and
+is sent again after the entry was written. Before an entry is removed, the epoch in the
+queue's slot is raised, and the entry is removed only if its score, or token, did not
+change meanwhile. So a list may at any moment, whichever process dies, name a queue that
+does not exist or has nothing to do; the next reader finds that out, and the sweeper
+removes the entry. But it never lacks an entry that is needed.
 
-A :class:`Schedule` is such a list that crosses spaces, in a slot of its own: queues to
+A :class:`Schedule` is such a list that crosses spaces, in its own slot: queues to
 sweep, queues with deliveries, and queues that leave or arrive, by the time of their
 next visit.
 """
@@ -52,15 +52,15 @@ _AGAIN = b"again"
 _SEALED = b"sealed"
 _LIST_QUEUE, _SWEEP, _NOTIFY, _LIST_SEAL = b"qdns"
 
-#: The reply of a script that has changed nothing, since it came too late.
+#: The reply of a script that changed nothing because it came too late.
 REFUSED = b"refused"
 
-#: How many queues' next times of deliveries are kept.
+#: For how many queues the next time of deliveries is cached.
 MOST_TIMES = 10_000
 
 
-#: Seconds that one visit may take, since many others wait for it; and seconds after
-#: which it is tried again.
+#: Time limit of one visit in seconds, since many others wait for it; and the seconds
+#: after which it is tried again.
 VISIT_SECONDS = 0.5
 RETRY_SECONDS = 2.0
 
@@ -89,11 +89,11 @@ class Schedule:
 
         Args:
             tag: The queue.
-            read: The score that was there before its slot was asked.
+            read: The score that was read before the queue's slot was asked.
             due: The next time; empty for none.
 
         Returns:
-            Whether the queue is there at that time now.
+            True if the queue is there at that time now.
         """
         moved = await self._client.run("schedule_move", (self.key,), tag, read, due)
         return bool(moved)
@@ -109,7 +109,7 @@ class Schedule:
         ]
 
     async def next_due(self) -> float | None:
-        """Return the first time, ``None`` if there is no entry."""
+        """Return the first time, ``None`` without an entry."""
         first = await self._client.do("ZRANGE", self.key, 0, 0, "WITHSCORES")
         return float(first[1]) if first else None
 
@@ -121,8 +121,8 @@ class Schedule:
     ) -> list[T]:
         """Visit queues that are due, all at once.
 
-        A queue whose server does not answer soon is due again a moment later, so that
-        the others do not wait for it.
+        If the server of a queue does not answer soon, the queue is due again a moment
+        later, so that the others do not wait for it.
         """
 
         async def attempt(tag: str, read: bytes) -> list[T]:
@@ -156,7 +156,7 @@ class Store:
         registration: This server among others; another one each time it is opened.
         channel: Posts of all servers; another one each time it is opened.
         delivery_times: By the tag of a queue: its last known score in ``deliveries``.
-        known_due: When the notifier knows the next delivery to be due.
+        known_due: The time of the next delivery that the notifier knows.
         on_post: The callbacks of :meth:`~zaqarserver.storage.base.Storage.watch`.
         on_due: See ``on_post``.
         on_lapse: See ``on_post``.
@@ -181,7 +181,7 @@ class Store:
         self.join()
 
     def join(self) -> None:
-        """Become a server of the store that no other one knows yet."""
+        """Create a new registration and channel for this server."""
         self.registration = ServerRegistration(
             self.client, self.keyspace, self.usage, self.on_lapse
         )
@@ -196,7 +196,7 @@ class Store:
     # -- running scripts ----------------------------------------------------
 
     async def run(self, script: str, keys: tuple[str, ...], *args: Word) -> Any:
-        """Run a script until it has done all of its work; others run in between.
+        """Run a script until it has done all of its work; others may run in between.
 
         Raises:
             QueueMoving: The queue is sealed.
@@ -228,7 +228,7 @@ class Store:
         *args: Word,
         removing: bool = False,
     ) -> Any:
-        """Run a script that may need something to be written elsewhere first.
+        """Run a script that may need entries in other slots first.
 
         Args:
             script: The script.
@@ -254,7 +254,7 @@ class Store:
             if name is not None:
                 self._requests.release(name)
         if reply == REFUSED:
-            return reply  # the sweeper finds out what is true
+            return reply  # the sweeper corrects it
         if _LIST_QUEUE in letters:
             self.later(self.end_index(queue, token, exists=not removing))
         return reply
@@ -271,7 +271,7 @@ class Store:
     ) -> None:
         steps: list[Awaitable[Any]] = []
         if _LIST_QUEUE in letters:
-            # The sweeper looks after it at once, in case that this server dies.
+            # The sweeper visits it at once, in case this server dies.
             await self.sweeps.add(queue, 0)
             index, making = self.keyspace.index(queue.space), int(not removing)
             steps.append(
@@ -287,14 +287,14 @@ class Store:
             await asyncio.gather(*steps)
 
     async def end_index(self, queue: QueueKeys, token: str, *, exists: bool) -> None:
-        """Note whether a queue exists, unless its token is another one by now."""
+        """Record whether a queue exists, unless its token has changed meanwhile."""
         index = self.keyspace.index(queue.space)
         await self.client.run("index_end", index, queue.queue, token, int(exists))
 
     # -- work in the background ---------------------------------------------
 
     def later(self, work: Awaitable[Any]) -> None:
-        """Do what need not be done: the sweeper would do it."""
+        """Run a task in the background that the sweeper would do otherwise."""
         task = asyncio.ensure_future(work)
         self._leftovers.add(task)
         task.add_done_callback(self._finished)
@@ -308,7 +308,7 @@ class Store:
             LOG.error("left to the sweeper", exc_info=error)
 
     async def finish_leftovers(self) -> None:
-        """Wait for what is done in the background."""
+        """Wait for the tasks in the background."""
         while self._leftovers:
             await asyncio.gather(*self._leftovers, return_exceptions=True)
 

@@ -1,7 +1,7 @@
 """Subscriptions, and the outbox of their deliveries.
 
 A post stores one notice, however many subscriptions there are; ``lua/listeners.lua``
-explains how deliveries are kept. Queues with deliveries are in a schedule: a take asks
+explains how deliveries are kept. Queues with deliveries are in a schedule: a take reads
 those that are due, and each take and settlement sets the next time of its queue. If the
 server dies before it does, the queue is due when the lease would have ended.
 """
@@ -36,13 +36,13 @@ from zaqarserver.storage.subscriptions import (
     SubscriptionUpdate,
 )
 
-#: How many queues are asked for deliveries at a time, and how often in one call.
+#: From how many queues deliveries are taken at a time, and how often in one call.
 TAKE_VISITS = 10
 TAKE_ROUNDS = 20
 
 
 class PackedSubscription(msgspec.Struct, frozen=True, array_like=True):
-    """What is kept of a subscription; in the order of ``lua/listeners.lua``.
+    """The stored members of a subscription, in the order of ``lua/listeners.lua``.
 
     Attributes:
         subscriber: The URI.
@@ -51,7 +51,7 @@ class PackedSubscription(msgspec.Struct, frozen=True, array_like=True):
         expires: When it ends.
         options: The options as JSON text.
         confirmed: Whether the subscriber agreed.
-        owner: The server whose connection it belongs to, or empty.
+        owner: The server of the connection that it belongs to, or empty.
     """
 
     subscriber: str
@@ -90,7 +90,7 @@ def _read(keys: QueueKeys, id_: bytes, packed: bytes, now: float) -> Subscriptio
 async def create(
     store: Store, command: SubscriptionCreate
 ) -> tuple[Subscription, bool]:
-    """Record one of a connection with its server first, for when that dies."""
+    """Make the subscription; for a volatile one, first record its queue and server."""
     keys, now, owner = store.keys(command), command.now, ""
     if command.volatile:
         owner = store.registration.uid
@@ -127,7 +127,7 @@ async def create(
 async def list_subscriptions(
     store: Store, command: SubscriptionList
 ) -> list[Subscription]:
-    """Read a page of the ids that have not expired."""
+    """Read a page of the unexpired ids."""
     marker, now = command.marker, command.now
     if marker is not None and not is_id(marker):
         return []
@@ -139,7 +139,7 @@ async def list_subscriptions(
 
 @performs(SubscriptionCount)
 async def count(store: Store, command: SubscriptionCount) -> int:
-    """Count those that end later, in two sets."""
+    """Count the unexpired ones in two sets."""
     listeners = store.keys(command).listeners
     return int(await store.run("subscription_count", listeners, command.now))
 
@@ -189,7 +189,7 @@ async def update(store: Store, command: SubscriptionUpdate) -> Subscription:
 
 @performs(SubscriptionDelete)
 async def delete(store: Store, command: SubscriptionDelete) -> None:
-    """Remove it; its notices are removed when no subscription needs them."""
+    """Remove the subscription; notices that no other one needs are removed later."""
     keys = store.keys(command)
     owner, held = await store.run(
         "unsubscribe", keys.listeners, command.subscription_id
@@ -234,7 +234,7 @@ class _TakenDelivery(NamedTuple):
     ) -> Delivery:
         """Return the delivery.
 
-        Its key says where it is, and how many messages each of its notices has.
+        Its key names its place, and how many messages each of its notices has.
         """
         own = [notices[place - 1] for place in self.notices]
         counts = ",".join(str(len(messages)) for messages in own)
@@ -249,9 +249,9 @@ class _TakenDelivery(NamedTuple):
 
 @performs(DeliveryTake)
 async def take(store: Store, command: DeliveryTake) -> list[Delivery]:
-    """Ask the queues that are due, the longest due first.
+    """Take from the queues that are due, the longest due first.
 
-    Among those of one call the order is that of their queues.
+    The deliveries of one call are in the order of their queues.
     """
     taken: list[Delivery] = []
     for _ in range(TAKE_ROUNDS):
@@ -294,7 +294,7 @@ async def _take_from(
 
 
 async def _set_next(store: Store, tag: str, read: bytes, due: bytes) -> None:
-    """Set when a queue has the next delivery, and keep that time."""
+    """Set the time of a queue's next delivery, and cache it."""
     if await store.deliveries.move(tag, read, due):
         store.delivery_times[tag] = due
     else:
@@ -319,7 +319,7 @@ def _place(number: int, counts: str, position: int) -> tuple[int, int]:
 
 @performs(DeliverySettle)
 async def settle(store: Store, command: DeliverySettle) -> None:
-    """Record the progress, then when the queue has the next delivery."""
+    """Record the progress, then the time of the queue's next delivery."""
     tag, subscription, first, counts = command.key.split(" ")
     number, position = _place(int(first), counts, command.position)
     read = store.delivery_times.get(tag, b"")

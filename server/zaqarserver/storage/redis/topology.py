@@ -1,9 +1,10 @@
-"""Which server has what: standalone, behind sentinels, in a cluster.
+"""The servers of a store: standalone, known by sentinels, or in a cluster.
 
-What is known is used while it is trusted, and looked at again in the background: no
-request waits for a question about the servers unless nothing is known, and then all
-wait for the same one. A question goes to several servers at once, has a limit of its
-own, and the first answer on which most agree counts: nothing waits for one that hangs.
+What is known is used while it is trusted, and checked again in the background: a
+request waits for a question about the servers only if nothing is known, and then all
+requests wait for the same one. A question is sent to several servers at once and has
+its own time limit, and the first answer on which most agree counts: a server that hangs
+delays nothing.
 """
 
 from __future__ import annotations
@@ -38,20 +39,20 @@ _REFRESH = 0.2
 #: How many nodes of a cluster are asked for its shape at once.
 _ASKED = 5
 
-#: Seconds for which what the sentinels say is trusted.
+#: Seconds for which an answer of the sentinels is trusted.
 _TRUSTED = 2.0
 
-#: A connection that is kept: to which server, and what for.
+#: The key of a kept connection: its server and its purpose.
 _Key = tuple[Address, str]
 
 
 async def majority(
     questions: Iterable[Coroutine[Any, Any, A | None]], seconds: float
 ) -> A | None:
-    """Ask at once; return the first answer that more than half of those asked give.
+    """Ask in parallel; return the first answer that more than half of them give.
 
-    If there is none when all have answered or the time is over, return the most
-    frequent one; ``None`` if none gave an answer.
+    If all have answered or the time is over without one, return the most frequent
+    answer; ``None`` without any answer.
     """
     tasks = [asyncio.ensure_future(question) for question in questions]
     votes: Counter[A] = Counter()
@@ -73,9 +74,9 @@ async def majority(
 
 
 class Topology:
-    """Knows the servers, and keeps connections to them.
+    """Finds the servers, and keeps connections to them.
 
-    Here there is one server, always the same.
+    This class is for one server, always the same.
 
     Args:
         location: The settings.
@@ -117,8 +118,9 @@ class Topology:
 
         Args:
             address: The server.
-            confirmed: It is for changes that replicas have to confirm: what is behind
-                those waits as well, so they have a connection of their own.
+            confirmed: It is for changes that replicas have to confirm. Requests after
+                such a change wait for it, too, so these changes have their own
+                connection.
 
         Raises:
             Unsent: It cannot be reached.
@@ -131,7 +133,7 @@ class Topology:
     async def _kept(
         self, key: _Key, make: Callable[[], Coroutine[Any, Any, RedisConnection]]
     ) -> RedisConnection:
-        """Return a connection that is kept; callers share one attempt to make it."""
+        """Return a kept connection; callers share one attempt to make it."""
         connection = self._connections.get(key)
         if connection is not None and not connection.closed:
             return connection
@@ -178,9 +180,9 @@ class Topology:
 
 
 class Sentinels(Topology):
-    """One server at a time, which the sentinels name.
+    """One server at a time, named by sentinels.
 
-    What they have said is trusted for :data:`_TRUSTED` seconds only: a master that was
+    Their answer is trusted for :data:`_TRUSTED` seconds only: a master that was
     silent for a while may have been replaced without knowing it yet; the changes that
     it accepts then are lost.
     """
@@ -205,18 +207,18 @@ class Sentinels(Topology):
         return [await self.address_of(0)]
 
     def doubt(self) -> None:
-        """Ask the sentinels the next time."""
+        """Mark the answer of the sentinels as outdated."""
         self._asked = -math.inf
 
     async def check(self) -> None:
-        """Ask the sentinels, so that requests need not."""
+        """Ask the sentinels, so that requests do not wait for it."""
         await self._asking.join("master", self._find)
 
     async def _find(self) -> None:
-        """Adopt what most sentinels say; keep what is known if none answers.
+        """Adopt the answer of most sentinels; keep the last one if none answers.
 
-        It counts from before they were asked, and only when the master itself has
-        said since that it is one.
+        The answer is trusted from the moment before they were asked, and only if the
+        master has confirmed since then that it is a master.
         """
         asked = time.monotonic()
         sentinels = self._location.addresses
@@ -241,7 +243,7 @@ class Sentinels(Topology):
             raise Unsent(f"{master} is not a master yet")
 
     async def _ask(self, sentinel: Address) -> Address | None:
-        """Return the master that a sentinel names, if it names one."""
+        """Return the master that a sentinel names, or ``None``."""
         service = self._location.service
         try:
             connection = await self._kept(
@@ -280,12 +282,12 @@ class Sentinels(Topology):
         super()._drop()
 
 
-#: Which slots, from the first to the last, have which master.
+#: Ranges of slots, from the first to the last, with their master.
 _Shape = tuple[tuple[int, int, Address], ...]
 
 
 class Cluster(Topology):
-    """Servers that have some slots each."""
+    """The servers of a cluster, each with some slots."""
 
     def __init__(self, location: RedisLocation) -> None:
         super().__init__(location)
@@ -316,16 +318,16 @@ class Cluster(Topology):
         return sorted({address for *_, address in self._shape}, key=str)
 
     def moved(self, slot: int, address: Address) -> None:
-        """Follow at once, and look at all of it soon."""
+        """Follow the redirect at once, and read the whole shape soon."""
         self._slots[slot] = address
         self._stale = True
 
     def doubt(self) -> None:
-        """Ask soon; what is known is used meanwhile."""
+        """Ask the nodes soon; what is known is used meanwhile."""
         self._stale = True
 
     async def check(self) -> None:
-        """Ask again."""
+        """Read the shape of the cluster again."""
         self._refreshed = -math.inf
         await self._refresh()
 
@@ -338,7 +340,7 @@ class Cluster(Topology):
             await self._asking.join("shape", self._learn)
 
     async def _learn(self) -> None:
-        """Ask some nodes for the shape of the cluster; adopt what most of them say."""
+        """Ask some nodes for the shape of the cluster; adopt the majority's answer."""
         nodes: dict[_Shape, list[Address]] = {}
         asked = random.sample(self._known, min(_ASKED, len(self._known)))
         self._stale = False  # what is doubted from now on is asked again
@@ -360,7 +362,7 @@ class Cluster(Topology):
         self._slots, self._shape = slots, shape
         masters = {master for *_, master in shape}
         for (address, _), connection in self._connections.items():
-            # What waits for a server that was replaced turns to the other one.
+            # Requests that wait for a replaced server turn to the new one.
             if connection.silent and address not in masters:
                 connection.close()
 

@@ -1,6 +1,6 @@
-"""What a queue is made of, as records: read from scripts, written for scripts.
+"""Records of queues: read from the replies of scripts, written as arguments.
 
-Scripts do not see records, and records know nothing of how Redis keeps them.
+Scripts do not see records, and records do not depend on how Redis stores them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _decode_options = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def read_claims(ids: Sequence[bytes], terms: Sequence[bytes]) -> list[ClaimRecord]:
-    """Make records of ids and what is packed of each: ttl, grace, creation."""
+    """Make claim records of ids and packed members: ttl, grace, creation."""
     return [
         ClaimRecord(id_.decode(), *_decode_terms(packed))
         for id_, packed in zip(ids, terms, strict=True)
@@ -47,7 +47,7 @@ def read_claims(ids: Sequence[bytes], terms: Sequence[bytes]) -> list[ClaimRecor
 
 
 def read_messages(page: Sequence[Sequence[bytes]]) -> list[MessageRecord]:
-    """Make records of ids, what is packed of each message, and bodies."""
+    """Make message records of ids, packed members and bodies."""
     return [
         _read_message(id_, _decode_message(packed), body)
         for id_, packed, body in zip(*page, strict=True)
@@ -71,7 +71,7 @@ def _read_message(id_: bytes, packed: PackedMessage, body: bytes) -> MessageReco
 
 
 def read_subscriptions(page: Sequence[Sequence[bytes]]) -> list[SubscriptionRecord]:
-    """Make records of ids, what is packed of each, and when it has a delivery."""
+    """Make subscription records of ids, packed members and due times."""
     return [
         _read_subscription(id_, _decode_subscription(packed), due)
         for id_, packed, due in zip(*page, strict=True)
@@ -95,7 +95,7 @@ def _read_subscription(
 
 
 def read_notices(page: Sequence[Sequence[Any]]) -> list[NoticeRecord]:
-    """Make records of numbers, notices, and the packed deliveries of each."""
+    """Make notice records of numbers, notices and packed deliveries."""
     return [
         NoticeRecord(
             id=str(number),

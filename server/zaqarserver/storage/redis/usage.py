@@ -1,9 +1,9 @@
-"""What projects keep, added up without touching each queue.
+"""The usage of spaces, as sums that are kept up to date.
 
-Each script that changes a queue returns what the queue holds after it, behind a number
-that rises with each change. That is gathered here, of each queue the latest only, and
-then added to the sums of the space: under load a few times a second, whatever the
-number of posts. Reading the sums on this server flushes first.
+Each script that changes a queue returns what the queue holds after the change, with a
+number that rises with each change. :class:`UsageSums` gathers the latest values of each
+queue and then adds them to the sums of the space: under load a few times a second,
+whatever the number of posts. Reading the sums on this server flushes first.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from zaqarserver.storage.redis.names import Keyspace, QueueKeys
 #: How many queues' changes one script adds.
 STEP = 500
 
-#: What a queue holds: number of the change, messages, bytes of bodies; or number of the
-#: change, subscriptions. Empty if nothing changed.
+#: The contents of a queue: number of the change, messages, bytes of bodies; or number
+#: of the change, subscriptions. Empty if nothing changed.
 Held = Sequence[int]
 
 #: The kind, messages (m) or subscriptions (s), and the queue.
@@ -56,10 +56,10 @@ class UsageSums:
             fields[field] = held
 
     async def flush(self, space: str) -> None:
-        """Add what has changed in a space.
+        """Add the changes of a space.
 
         Raises:
-            Unavailable: It is added later.
+            Unavailable: The changes are added later.
         """
         fields = list(self._gathered.pop(space, {}).items())
         while fields:
@@ -77,10 +77,10 @@ class UsageSums:
                 raise
 
     async def flush_all(self) -> None:
-        """Add what has changed anywhere.
+        """Add the changes of all spaces.
 
         Raises:
-            Unavailable: Some of it is added later.
+            Unavailable: Some changes are added later.
         """
         flushed = await asyncio.gather(
             *map(self.flush, list(self._gathered)), return_exceptions=True

@@ -1,4 +1,4 @@
--- Keeps the metadata and claims of an arriving queue. A claim waits for its first message.
+-- Stores the metadata and claims of an arriving queue. A claim waits for its first message.
 -- script: repeatable
 -- with: arriving, queue
 -- ARGV: epoch of the move, metadata or an empty text, then for each claim: id, packed

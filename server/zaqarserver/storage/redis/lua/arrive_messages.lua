@@ -1,4 +1,4 @@
--- Keeps messages of an arriving queue; those that are there are left alone.
+-- Stores messages of an arriving queue; messages that are there already stay as they are.
 -- script: repeatable
 -- with: arriving, volume
 -- ARGV: epoch of the move, then for each: id, packed, body
@@ -58,7 +58,7 @@ for id, claim in pairs(claims) do
     call('ZADD', ENDS, claim.terms[C_EXPIRES], id)
   end
 end
--- What is posted later sorts behind what came.
+-- Later posts sort after the messages that arrived.
 call('HSET', HEAD, 'last', last)
 count(#ids, bytes)
 return 1

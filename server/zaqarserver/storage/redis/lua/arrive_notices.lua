@@ -1,9 +1,9 @@
--- Keeps notices of an arriving queue, in their order. Who is waited for by one is by all later
--- ones: the first one counts.
+-- Stores notices of an arriving queue, in their order. A subscription that gets one notice also
+-- gets all later ones, so only its first notice counts.
 -- script: repeatable
 -- with: arriving, listeners
--- ARGV: epoch of the move, then for each: id, notice, packed deliveries, and if it was not made
---   known to all: after whom, or a minus sign if it was; and until whom
+-- ARGV: epoch of the move, then for each: id, notice, packed deliveries, and if not all deliveries
+--   were made: after which subscription, or a minus sign if all were; and up to which subscription
 local function wait_for(id, number, position, attempt, count)
   if call('ZSCORE', IDLE, id) ~= 'inf' then return end
   call('ZREM', IDLE, id)

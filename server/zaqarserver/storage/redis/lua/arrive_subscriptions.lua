@@ -1,8 +1,8 @@
--- Keeps subscriptions of an arriving queue. Until a notice comes that waits for one, it stands in
--- IDLE behind all notices.
+-- Stores subscriptions of an arriving queue. Until a notice for it arrives, a subscription is in
+-- IDLE after all notices.
 -- script: repeatable
 -- with: arriving, listeners
--- ARGV: epoch of the move, then for each: id, packed, when to look at its delivery or an empty text
+-- ARGV: epoch of the move, then for each: id, packed, when its delivery is due or an empty text
 local last = tonumber(call('HGET', SUB, 'last') or 0)
 for at = 2, #ARGV, 3 do
   local id, raw, due = unpack(ARGV, at, at + 2)

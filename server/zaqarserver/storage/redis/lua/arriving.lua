@@ -1,4 +1,4 @@
--- Refuses what is imported if the queue does not arrive by this move.
+-- Refuses imported records unless the queue arrives by this move.
 -- ARGV: epoch of the move
 local arriving, arriving_by = unpack(redis.call('HMGET', KEYS[1], 'seal', 'sealed'))
 if arriving ~= 'arriving' or tonumber(arriving_by) ~= tonumber(ARGV[1]) then return 'changed' end

@@ -1,7 +1,6 @@
--- What the scripts of the catalogue share: the keys, and how placements are kept.
---
--- Names are joined by two NULs, which no name has in a row: so members sort by project, then by
--- queue, also where a project's name ends in a NUL and more.
+-- Shared by the scripts of the catalogue: the keys, and how placements are stored.
+-- Names are joined by two NULs, which a name cannot contain in a row. So members sort by project,
+-- then by queue, even if a project's name ends in a NUL and more.
 local HEAD, POOLS, FLAVORS, NAMED, PLACED, AT, TOWARDS, MOVES = unpack(KEYS, 1, 8)
 local call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack
 local JOINT, AFTER = '\0\0', '\0\1'
@@ -13,14 +12,14 @@ local L_POOL, L_EPOCH, L_SINCE, L_TARGET, L_LEASE = 1, 2, 3, 4, 5
 local function next_epoch() return call('HINCRBY', HEAD, 'epoch', 1) end
 local function next_revision() return call('HINCRBY', HEAD, 'revision', 1) end
 
--- Returns a kept placement, if it has the epoch that the caller has read.
+-- Returns the stored placement, if it has the epoch that the caller has read.
 local function placement_of(place, epoch)
   local raw = call('HGET', PLACED, place)
   local found = raw and unpacked(raw)
   return found and found[L_EPOCH] == tonumber(epoch) and found or nil
 end
 
--- Puts a placement instead of another one; either may be nil. Begins with removals: those pass
+-- Replaces a placement by another one; either may be nil. Begins with removals, which Redis allows
 -- when memory is short.
 local function replace(place, old, new)
   if old then

@@ -20,7 +20,7 @@ for _, message in ipairs(messages) do
   if message[COUNT] >= (most or math.huge) then exhausted = exhausted + 1 end
 end
 if exhausted > 0 then
-  -- Whatever becomes of us: the sweeper finds what is on its way.
+  -- If the server dies now, the sweeper finds the messages that are on their way.
   local due, epoch = unpack(call('HMGET', HEAD, 'due', 'epoch'))
   local wait = not promised(due, now) and unprepared(epoch or '', 'd', now)
   if wait then return wait end

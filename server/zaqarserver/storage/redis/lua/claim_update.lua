@@ -1,4 +1,4 @@
--- Renews a live claim; 0 if there is none.
+-- Renews a live claim; 0 if it does not exist.
 -- script: repeatable
 -- with: served, read, lives
 -- ARGV: now, claim id, ttl, grace

@@ -1,9 +1,9 @@
--- Dropping what the store has of a queue that is sealed, or is to arrive.
+-- Dropping the data of a queue that is sealed, or is to arrive.
 -- with: volume, endings
 local ARRIVED = KEYS[#KEYS]
 
--- Drops all but grants, last numbers, and what goes to and came from other queues. The promises
--- stay: whoever visits for their sake finds nothing.
+-- Drops all but grants, last numbers, and the messages that go to and came from other queues. The
+-- promises stay: a visit because of them finds nothing to do.
 local function clear()
   call('UNLINK', META, BODY, FREE, HIDDEN, LATE, HELD, EXPIRY, CLAIMS, ENDS, ARRIVED)
   call('UNLINK', SUB_EXPIRY, SUB_VOLATILE, NOTICES, RECORDS, ORDER, URIS, IDLE, BUSY, DUE, STATE)

@@ -1,7 +1,7 @@
--- Counts what a queue has that leaves, or arrived so far.
+-- Counts the records of a queue that leaves, or arrived so far.
 -- script: repeatable, unconfirmed
 -- with: queue, listeners
--- ARGV: until when to leave out what ends
+-- ARGV: records that expire until then are left out
 -- Returns 1 if the queue exists, messages, claims, messages under them, subscriptions, those of them that wait for a
 -- notice, and for how many in all.
 local seal, since = call('HGET', HEAD, 'seal'), '(' .. ARGV[1]

@@ -2,7 +2,7 @@
 -- script: repeatable
 -- with: served, read, drop
 -- ARGV: now, message id, claim id (absent: none given)
--- Returns 0, or why not: 1 claimed, 2 the claim is not live; and the volume.
+-- Returns 0 if done, 1 if the message is claimed, 2 if the claim is not live; and the volume.
 local now, id, claim = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local message = read(id)
 if not message or message[EXPIRES] <= now then return { 0, known_volume() } end

@@ -2,7 +2,7 @@
 -- script: repeatable
 -- with: served, read, drop
 -- ARGV: now, number of claims or -1 for any or none, claim ids, message ids
--- Returns 0, or 1 if one is not under the claims named; and the volume.
+-- Returns 0, or 1 if a message is not under the named claims; and the volume.
 local now, named = tonumber(ARGV[1]), tonumber(ARGV[2])
 local claims, ids, messages = {}, {}, {}
 for i = 3, 2 + math.max(named, 0) do claims[ARGV[i]] = true end

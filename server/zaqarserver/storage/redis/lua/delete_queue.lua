@@ -6,11 +6,11 @@ local revision, epoch = unpack(call('HMGET', HEAD, 'rev', 'epoch'))
 if not revision then return remember_nothing(volume) end
 local wait = unprepared(epoch or '', 'q', 0)
 if wait then return wait end
--- Freed in the background, whatever the size. What is on its way to a dead letter queue
--- has left this one already; OUT and IN stay.
+-- Freed in the background, whatever the size. Messages on their way to a dead letter queue have
+-- left this one already; OUT and IN stay.
 call('UNLINK', META, BODY, FREE, HIDDEN, LATE, HELD, EXPIRY, CLAIMS, ENDS)
--- The last number stays for a day after the next sweep: ids go on behind it if the queue is made
--- again.
+-- The last number stays for a day after the next sweep: if the queue is made again, its ids
+-- continue after it.
 call('HDEL', HEAD, 'rev', 'metadata', 'bytes', 'count')
 count(0, 0)
 raise_promise(HEAD, 'due')

@@ -2,8 +2,8 @@
 -- script: repeatable, unconfirmed
 -- with: leaving, read, walk
 -- ARGV: where to begin, limit, about how many bytes of bodies
--- Returns where to go on or an empty text; ids, messages, bodies; and claims, and packed: ttl,
--- grace, creation.
+-- Returns where the next page begins or an empty text; ids, messages, bodies; claims, and packed:
+-- ttl, grace, creation.
 local ids, raws, bodies, size, claims, terms, known = {}, {}, {}, 0, {}, {}, {}
 local following = walk({ FREE, HIDDEN, HELD }, ARGV[1], PAGE)
 local id = following()

@@ -1,4 +1,4 @@
--- Reads notices of a sealed queue, with those whom they wait for.
+-- Reads notices of a sealed queue, with their pending deliveries.
 -- script: repeatable, unconfirmed
 -- with: leaving, listeners
 -- ARGV: number to begin with, about how many bytes, about how many deliveries

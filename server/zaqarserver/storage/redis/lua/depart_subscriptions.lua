@@ -2,7 +2,8 @@
 -- script: repeatable, unconfirmed
 -- with: leaving, listeners
 -- ARGV: where to begin, limit
--- Returns where to go on or an empty text; ids, packed, and when to look at their deliveries.
+-- Returns where the next page begins or an empty text; ids, packed, and when their deliveries are
+-- due.
 local ids, raws, dues = call('ZRANGEBYLEX', ORDER, ARGV[1], '+', 'LIMIT', 0, ARGV[2]), {}, {}
 local newest = tonumber(call('HGET', SUB, 'newest') or 0)
 for i, id in ipairs(ids) do

@@ -1,7 +1,7 @@
 -- Removing messages.
 -- with: queue, lives, leave, volume
 
--- Removes messages altogether, and the claims that hold nothing any more.
+-- Removes messages completely, and the claims that hold nothing any more.
 local function drop(ids, messages)
   local held, claims, others, hidden, bytes = {}, {}, {}, false, 0
   for i, id in ipairs(ids) do

@@ -1,7 +1,8 @@
--- What time does to messages.
+-- Changes of messages because of the time.
 -- with: queue, release
 
--- Ends claims and shows what was delayed, up to `now`. Returns false if some is left to do.
+-- Ends claims and shows delayed messages that are due at `now`. Returns false if more is left to
+-- do.
 local function settle(now)
   local room = ROOM
   local ended = call('ZRANGEBYSCORE', ENDS, '-inf', now, 'LIMIT', 0, PAGE)

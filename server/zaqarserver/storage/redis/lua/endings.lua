@@ -1,7 +1,7 @@
--- How subscriptions and notices end.
+-- The end of subscriptions and notices.
 -- with: listeners
 
--- Removes notices that all subscriptions are done with, a bounded number at a time.
+-- Removes notices that all subscriptions have finished, a bounded number at a time.
 local function dispose()
   local newest, first = unpack(call('HMGET', SUB, 'newest', 'first'))
   local done = tonumber(newest or 0)
@@ -18,7 +18,7 @@ local function dispose()
   call('HSET', SUB, 'first', done + 1)
 end
 
--- Puts a subscription behind the newest notice: it gets later posts only.
+-- Puts a subscription after the newest notice: it gets later posts only.
 local function catch_up(id)
   call('ZREM', BUSY, id)
   call('ZREM', DUE, id)
@@ -50,7 +50,7 @@ local function sweep_listeners(now, room)
   return gone
 end
 
--- Returns how many subscriptions there are, behind a number that rises with each change.
+-- Returns a number that rises with each change, and how many subscriptions there are.
 local function subscribed()
   return { call('HINCRBY', KEYS[1], 'turn', 1), call('ZCARD', ORDER) }
 end

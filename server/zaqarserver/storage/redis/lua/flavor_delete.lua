@@ -1,4 +1,4 @@
--- Takes a flavor from a project; its pools lose it when no project has it any more.
+-- Takes a flavor from a project; its pools lose it when the last project has lost it.
 -- script: repeatable
 -- with: catalog
 -- ARGV: project and flavor, flavor

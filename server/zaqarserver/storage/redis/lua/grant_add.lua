@@ -1,8 +1,8 @@
--- Puts a grant on record unless it is, or there are too many.
+-- Records a grant unless it is recorded already, or there are too many.
 -- script: repeatable
 -- with: promise, grants
 -- ARGV: now, epoch, prepared, id, expires, most, packed
--- Returns what is on record; nothing if there are too many.
+-- Returns the recorded grant; nothing if there are too many.
 local call, now, id, expires = redis.call, tonumber(ARGV[1]), ARGV[4], tonumber(ARGV[5])
 local ends = call('ZSCORE', GRANT_EXPIRY, id)
 if ends and tonumber(ends) > now then return call('HGET', GRANTS, id) end

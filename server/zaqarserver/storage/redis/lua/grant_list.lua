@@ -1,4 +1,4 @@
--- Lists a page of grants that have not ended.
+-- Lists a page of unexpired grants.
 -- script: repeatable, unconfirmed
 -- with: sizes, grants
 -- ARGV: now, where to begin, limit

@@ -1,4 +1,4 @@
--- Revokes a grant; 0 if no live one has the id.
+-- Revokes a grant; 0 if a live grant with the id does not exist.
 -- script: repeatable
 -- with: grants
 -- ARGV: now, id

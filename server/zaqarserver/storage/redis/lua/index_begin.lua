@@ -1,4 +1,4 @@
--- Notes that a queue is being made or removed; it is listed, and to be verified.
+-- Records that a queue is being made or removed; it is listed, and has to be verified.
 -- Begins with a removal: a queue can be removed when memory is short.
 -- script: repeatable
 -- ARGV: name, token, 1 if it is being made

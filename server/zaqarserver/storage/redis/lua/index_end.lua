@@ -1,4 +1,4 @@
--- Notes whether a queue exists, unless another request has begun with it meanwhile.
+-- Records whether a queue exists, unless another request for it has begun meanwhile.
 -- script: repeatable
 -- ARGV: name, token, 1 if it exists
 if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 0 end

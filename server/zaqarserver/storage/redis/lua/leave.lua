@@ -1,7 +1,8 @@
--- Leaving the places of what can be claimed.
+-- Removing ids from the sets of messages that can be claimed.
 -- with: queue
 
--- Takes ids out of the places of what can be claimed; they are left to the sweeper, or moved.
+-- Removes ids from the sets of messages that can be claimed; they are left to the sweeper, or
+-- moved.
 local function leave(ids, hidden_too)
   each('ZREM', FREE, ids)
   if hidden_too then

@@ -1,10 +1,9 @@
--- What the scripts of subscriptions share: the keys, and how deliveries are kept.
---
--- A post leaves one notice, numbered. Each subscription keeps the number of the last notice
--- that it is done with: as its score in IDLE while it waits for the next one, in BUSY while it
--- has a delivery, whose progress is in STATE and whose next time is in DUE. So a post costs the
--- same however many listen, and of one subscription only one delivery can be out. A notice is
--- removed when all are done with it.
+-- Shared by the scripts of subscriptions: the keys, and how deliveries are stored.
+-- A post stores one notice with a number. The number of the last notice that a subscription has
+-- finished is its score in IDLE while it waits for the next notice, and in BUSY while it has a
+-- delivery; the progress of the delivery is in STATE, and its next time in DUE. So a post costs the
+-- same for any number of subscriptions, and only one delivery of a subscription is taken at a time.
+-- A notice is removed when all subscriptions have finished it.
 -- with: sizes
 
 local AT = #KEYS > 13 and 12 or 1

@@ -1,7 +1,7 @@
--- Claims that are live, and their end.
+-- Live claims, and their end.
 -- with: queue
 
--- Returns whether a claim is live; a live claim always holds a live message.
+-- Returns true if a claim is live; a live claim always holds a live message.
 local function lives(claim, now)
   local ends = call('ZSCORE', ENDS, claim)
   return ends and tonumber(ends) > now

@@ -1,7 +1,7 @@
--- How a post reaches subscriptions.
+-- Making notices of posts, and publishing posts.
 -- with: listeners
 
--- Returns whether the post has deliveries, and the subscriptions of connections.
+-- Returns true if the post has deliveries, and the volatile subscriptions.
 local function audience(now)
   if call('EXISTS', SUB_EXPIRY, SUB_VOLATILE) == 0 then return false, {} end
   local volatile = call('ZRANGEBYSCORE', SUB_VOLATILE, '(' .. now, '+inf')
@@ -13,8 +13,8 @@ local function framed(text)
   return struct.pack('>I4', #text) .. text
 end
 
--- Makes a notice of some messages: their number, what is known of each, and the bodies. Ids
--- alternate with the bodies in the list of those.
+-- Makes a notice of some messages: their number, the members of each, and the bodies. In the list
+-- of bodies each follows the id of its message.
 local function notice(known, bodies, first, last)
   local header, texts = {}, {}
   for i = first, last do

@@ -1,7 +1,7 @@
--- What can be claimed.
+-- Finding messages that can be claimed.
 -- with: queue, read, walk, leave
 
--- Finds the oldest messages that can be claimed; those that have expired leave on the way.
+-- Finds the oldest messages that can be claimed; expired ones that it meets leave the sets.
 -- Returns ids and messages, and whether the search ended early.
 local function oldest_free(now, limit, hidden_too)
   local sets = hidden_too and { FREE, HIDDEN } or { FREE }

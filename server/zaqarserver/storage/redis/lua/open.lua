@@ -2,7 +2,7 @@
 -- script: repeatable
 -- with: clear, promise, deliveries
 -- ARGV: (none), epoch, prepared, epoch of the placement, epoch with which it came, revision
--- Returns the volume, and that of subscriptions; or 'drop' and the epoch of its seal, if what is
+-- Returns the volume, and that of subscriptions; or 'drop' and the epoch of its seal, if the data
 -- here has to be dropped first.
 local kind, last, metadata, due, epoch =
   unpack(call('HMGET', HEAD, 'seal', 'sealed', 'arrived', 'due', 'epoch'))
@@ -17,7 +17,7 @@ if not arrived and not (kind == 'leaving' and last > since) then
 end
 
 if arrived then
-  -- Those that no notice waits for hear of what is posted from now on.
+  -- Subscriptions without a pending notice get the posts from now on.
   local waiting, newest = call('ZRANGEBYSCORE', IDLE, '+inf', '+inf', 'LIMIT', 0, ROOM), call('HGET', SUB, 'newest')
   for _, id in ipairs(waiting) do
     call('ZADD', IDLE, newest or 0, id)

@@ -1,5 +1,5 @@
 -- Places a queue that is not placed, if the catalogue has the revision that the pool was chosen
--- from; returns where it is, as placement_get does, or nothing.
+-- from; returns its placement, as placement_get does, or nothing.
 -- script: repeatable
 -- with: catalog
 -- ARGV: project and queue, pool, revision

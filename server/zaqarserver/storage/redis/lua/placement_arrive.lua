@@ -1,4 +1,4 @@
--- Ends a move of this epoch; 0 if there is none.
+-- Ends a move of this epoch; 0 if it does not exist.
 -- script: once
 -- with: catalog
 -- ARGV: project and queue, epoch

@@ -1,4 +1,4 @@
--- Forgets a placement of this epoch that is not being moved; 0 if there is none.
+-- Removes a placement of this epoch that is not being moved; 0 if it does not exist.
 -- script: once
 -- with: catalog
 -- ARGV: project and queue, epoch

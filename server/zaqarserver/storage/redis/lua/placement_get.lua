@@ -1,4 +1,4 @@
--- Reads where a queue is: the placement, and the revision of its pool; or nothing.
+-- Reads the placement of a queue and the revision of its pool; or nothing.
 -- script: repeatable, unconfirmed
 -- with: catalog
 -- ARGV: project and queue

@@ -1,4 +1,4 @@
--- Lists what is in a pool; returns places, and for each what placement_get does.
+-- Lists the queues in a pool; returns their members, and for each what placement_get returns.
 -- script: repeatable, unconfirmed
 -- with: catalog
 -- ARGV: pool, where to begin, limit

@@ -1,4 +1,4 @@
--- Begins a move, takes it over, or gives it up; returns the placement then, or nothing.
+-- Begins a move, takes it over, or gives it up; returns the new placement, or nothing.
 -- script: once
 -- with: catalog
 -- ARGV: project and queue, epoch, lease, target (empty: none)

@@ -1,4 +1,4 @@
--- Lists moves by their lease; returns what placement_list does.
+-- Lists moves by their lease; returns the same as placement_list.
 -- script: repeatable, unconfirmed
 -- with: catalog
 -- ARGV: before, limit

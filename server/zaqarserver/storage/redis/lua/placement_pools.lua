@@ -1,4 +1,4 @@
--- Finds the pools that have queues of a project, or that some are moved to. Each pool is looked at.
+-- Finds the pools that have queues of a project, or that some are moved to, by checking each pool.
 -- script: repeatable, unconfirmed
 -- with: catalog
 -- ARGV: project

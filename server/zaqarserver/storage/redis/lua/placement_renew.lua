@@ -1,4 +1,4 @@
--- Sets the lease of a move of this epoch; 0 if there is none.
+-- Sets the lease of a move of this epoch; 0 if it does not exist.
 -- script: repeatable
 -- with: catalog
 -- ARGV: project and queue, epoch, lease

@@ -1,8 +1,9 @@
--- Removes a pool, and forgets what is in it if told to: some at a time, nothing new comes then.
+-- Removes a pool, and with the argument 1 its placements: some at a time; new ones cannot come
+-- then.
 -- script: repeatable
 -- with: sizes, catalog
 -- ARGV: name, 1 to forget placements
--- Returns nothing, or why not: the flavor that it is the last pool of, or the number of queues.
+-- Returns nothing, or the reason: the flavor that it is the last pool of, or the number of queues.
 local name = ARGV[1]
 local raw = call('HGET', POOLS, name)
 if not raw then return false end

@@ -1,4 +1,4 @@
--- Makes a pool or replaces it; returns the name of another one that has the URI, if there is one.
+-- Makes a pool or replaces it; returns the name of another one that has the URI, if any.
 -- script: repeatable
 -- with: catalog
 -- ARGV: name, URI, weight, flavor or an empty text, options

@@ -1,10 +1,9 @@
--- What has to stand in another slot before a script may change something here.
---
--- A script that needs it and does not know that it is there changes nothing and replies
--- 'prepare', the epoch of the queue, letters for what it needs, and a time. Its caller writes
--- that, and calls again with the epoch and the letters. What may take it away raises the
--- epoch first, and then the script asks once more. So whatever dies, and when: the other slots
--- may name something that is not here, and never miss something that is.
+-- Entries that must be in other slots before a script may change something here.
+-- A script that needs an entry and does not know that it is there changes nothing and replies
+-- 'prepare', the epoch of the queue, letters for the entries, and a time. Its caller writes the
+-- entries, and calls again with the epoch and the letters. Whatever may remove an entry raises the
+-- epoch first, so that the script asks once more. So at any moment, whichever process dies, the
+-- other slots may name a queue that is not here, but never lack one that is.
 --
 --   q  the name of the queue in the list of its project
 --   d  the queue in the list of those to be swept, at the time or earlier
@@ -22,13 +21,13 @@ local function unprepared(epoch, needs, due)
   if not covered then return { 'prepare', epoch, needs, string.format('%.17g', due) } end
 end
 
--- Returns whether a time that is kept in a hash promises an entry at `due` or earlier.
+-- Returns true if a time that is stored in a hash promises an entry at `due` or earlier.
 local function promised(time, due)
   return time and tonumber(time) <= due
 end
 
--- Raises the epoch, and a promise to `due` if there is one, or ends it with nil: without a
--- promise the next script that needs one asks for it.
+-- Raises the epoch, and an existing promise to `due`; nil ends the promise: then the next script
+-- that needs one asks for it.
 local function raise_promise(hash, field, due)
   redis.call('HINCRBY', KEYS[1], 'epoch', 1)
   if not due then

@@ -1,4 +1,4 @@
--- Takes messages that come from another queue; one that came before is not taken again.
+-- Stores messages that come from another queue; one that came before is not stored again.
 -- script: repeatable
 -- with: volume, promise
 -- ARGV: now, epoch, prepared, revision, then for each message: id, packed, body
@@ -12,7 +12,7 @@ if seal then
   end
   return { refused, {} }
 end
--- What remembers arrivals is swept as well: it makes the queue due.
+-- The record of arrivals is swept, too: it makes the queue due.
 local first_due = now + REMEMBERED
 for at = FIRST, #ARGV, WIDTH do first_due = math.min(first_due, unpacked(ARGV[at + 1])[EXPIRES]) end
 local needs = (revision and '' or 'q') .. (promised(due, first_due) and '' or 'd')
@@ -33,7 +33,7 @@ for at = FIRST, #ARGV, WIDTH do
     call('ZADD', FREE, 0, id)
     call('ZADD', EXPIRY, message[EXPIRES], id)
     count(1, #ARGV[at + 2])
-    -- What is posted later sorts behind what came.
+    -- Later posts sort after the messages that arrived.
     last = math.max(last, tonumber(id:sub(1, 14), 16))
   end
   call('ZADD', IN, 'NX', now, id)

@@ -1,13 +1,12 @@
--- What the scripts of queues share: the keys, and commands for many members.
---
--- A message is in one of four places: FREE, HIDDEN (and LATE, the same by time), HELD, or,
--- if it expired and was met on the way, in none; META, BODY and EXPIRY know all of them.
--- Places are as of the last call of settle(); nothing else moves messages because of the
--- time. Redis' own clock is never asked: `now` is an argument of each script.
---
--- Redis that is out of memory refuses a script at the first command that may need more, and lets
--- one go on that has changed something before. What frees memory, and claims, therefore begin
--- with a removal; what grows begins with what is refused, not with PERSIST or EXPIRE.
+-- Shared by the scripts of queues: the keys, and commands for many members.
+-- A message is in FREE, in HIDDEN (and in LATE, the same by time), in HELD, or in none of them once
+-- a script found that it has expired; META, BODY and EXPIRY have all messages. The sets are as of
+-- the last call of settle(); nothing else moves messages because of the time. Redis' own clock is
+-- never read: `now` is an argument of each script.
+-- When Redis is out of memory, it refuses a script at the first command that may need more, but not
+-- one that has already changed something. Scripts that free memory, and claims, therefore begin
+-- with a removal; scripts that grow begin with a command that is refused, not with PERSIST or
+-- EXPIRE.
 --
 -- A script pays for each function that it includes, used or not: they are in small files.
 -- with: sizes

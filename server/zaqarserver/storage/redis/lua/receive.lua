@@ -1,4 +1,4 @@
--- Gets ready for a queue.
+-- Prepares the store for a queue, and drops what it has of that queue.
 -- script: repeatable
 -- with: clear, promise
 -- ARGV: (none), epoch, prepared, epoch of the move

@@ -1,7 +1,7 @@
--- Freeing what a claim holds.
+-- Freeing the messages of a claim.
 -- with: queue, read, lives
 
--- Ends a claim and frees its messages; returns how many those were.
+-- Ends a claim and frees its messages; returns how many it held.
 local function release(claim, now)
   local ids, free, hidden, late, changed = {}, {}, {}, {}, {}
   for _, id in ipairs(unpacked(call('HGET', CLAIMS, claim))[C_IDS]) do

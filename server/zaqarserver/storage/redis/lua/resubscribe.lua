@@ -2,8 +2,8 @@
 -- script: once
 -- with: served, promise, endings
 -- ARGV: now, epoch, prepared, id, what is given (u, t, o, c), subscriber, ttl, options, confirmed
--- Returns what is packed now, and the volume of subscriptions; 0 if there is no such
--- subscription, 1 if another one has the subscriber.
+-- Returns the packed members now, and the volume of subscriptions; 0 if the subscription does not
+-- exist, 1 if another one has the subscriber.
 local HEAD, now, id, given = KEYS[1], tonumber(ARGV[1]), ARGV[4], ARGV[5]
 local raw = call('HGET', RECORDS, id)
 local record = raw and unpacked(raw)

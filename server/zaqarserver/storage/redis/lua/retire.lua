@@ -1,4 +1,4 @@
--- Notes that a queue that has nothing is gone.
+-- Records that an empty queue is gone.
 -- script: repeatable
 -- with: queue, listeners, promise
 -- ARGV: now, epoch, prepared, epoch of the placement, until when to remember it

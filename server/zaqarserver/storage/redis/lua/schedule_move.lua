@@ -1,6 +1,6 @@
 -- Moves an entry of a schedule to its next time, or removes it, if its score is still the one that was read;
--- brings it forward in any case. Returns whether the entry is at that time now. Begins with a
--- removal: what expires and what is delivered frees memory.
+-- an earlier time is set in any case. Returns true if the entry is at that time now. Begins with a
+-- removal, since expiry and deliveries free memory.
 -- script: repeatable, unconfirmed
 -- ARGV: entry, score that was read or an empty text, time or an empty text
 local old, read, due = redis.call('ZSCORE', KEYS[1], ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])

@@ -2,7 +2,7 @@
 -- script: repeatable
 -- with: queue, promise
 -- ARGV: (none), epoch, prepared, epoch of the move
--- Returns when something was last sent to a dead letter queue, or an empty text.
+-- Returns when a message was last sent to a dead letter queue, or an empty text.
 local kind, last, epoch = unpack(call('HMGET', HEAD, 'seal', 'sealed', 'epoch'))
 local move = tonumber(ARGV[4])
 last = tonumber(last or 0)

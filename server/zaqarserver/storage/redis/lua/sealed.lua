@@ -1,5 +1,5 @@
--- Tells whether a queue leaves or arrives: how and its epoch. If not, it raises the epoch, so that
--- the queue may be taken from the list of seals.
+-- Returns the kind and epoch of the seal if a queue leaves or arrives. If not, it raises the epoch,
+-- so that the queue may be removed from the list of seals.
 -- script: repeatable
 local kind, last = unpack(redis.call('HMGET', KEYS[1], 'seal', 'sealed'))
 if kind == 'leaving' or kind == 'arriving' then return { kind, tonumber(last) } end

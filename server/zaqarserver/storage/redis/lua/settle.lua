@@ -2,7 +2,8 @@
 -- script: once
 -- with: promise, endings, deliveries
 -- ARGV: subscription id, number of the notice, (none), position in it, attempt, when to go on
--- Returns nothing if the delivery has ended, or got further already, else when the next one is due, or an empty text.
+-- Returns nothing if the delivery has ended, or a later position is recorded already; else when the
+-- next one is due, or an empty text.
 local id, number, position = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
 local state = call('HGET', STATE, id)
 state = state and unpacked(state)
@@ -24,7 +25,7 @@ else
   call('ZADD', IDLE, number, id)
 end
 dispose()
--- Of a queue that is sealed nothing is given out.
+-- Deliveries of a sealed queue cannot be taken.
 local due = call('HEXISTS', KEYS[1], 'seal') == 0 and next_delivery() or nil
 raise_promise(SUB, 'due', due)
 return remember(due and string.format('%.17g', due) or '')

@@ -6,7 +6,7 @@
 local now = tonumber(ARGV[1])
 if not settle(now) then return AGAIN end
 
--- Expired ones at the end of the line leave it, so that they are looked at once.
+-- Expired messages at the ends leave the sets, so that each is read only once.
 local function edge(backwards)
   local following, dead, found, message = walk({ FREE, HIDDEN, HELD }, nil, 10, backwards), {}, nil, nil
   repeat

@@ -1,4 +1,4 @@
--- Makes a subscription unless there is one, and its queue.
+-- Makes a subscription, and its queue, unless they exist.
 -- script: once
 -- with: served, promise, endings
 -- ARGV: now, epoch, prepared, revision, number, random half of the id, subscriber, expires,

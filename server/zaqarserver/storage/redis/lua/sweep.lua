@@ -1,8 +1,8 @@
--- Removes some of what is dead; returns the time of the next visit. What arrives is left alone.
+-- Removes some dead rows; returns the time of the next visit. Arriving queues are left alone.
 -- script: once, unconfirmed
 -- with: promise, read, drop, endings, grants
 -- ARGV: now, the time for grants, (none), at most how many rows
--- Returns how many rows went, the next time or an empty text, 1 if the queue exists, 1 if
+-- Returns how many rows were removed, the next time or an empty text, 1 if the queue exists, 1 if
 -- messages are on their way to a dead letter queue, the volume, and that of subscriptions.
 local now, wall, room, due = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4]), math.huge
 local exists, seal, remembered = unpack(call('HMGET', HEAD, 'rev', 'seal', 'until'))

@@ -1,4 +1,4 @@
--- Gives out deliveries that are due.
+-- Takes deliveries that are due.
 -- script: once, unconfirmed
 -- with: promise, endings, deliveries
 -- ARGV: now, (none), (none), at most how many, seconds of the lease, 1 for confirmed ones only,
@@ -7,7 +7,7 @@
 -- of the notices), the notices, and when the next one is due, or an empty text.
 local now, room, lease, confirmed = tonumber(ARGV[1]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
 local most, most_bytes = tonumber(ARGV[7]), tonumber(ARGV[8])
-call('HDEL', STATE, '') -- a removal, of nothing: deliveries end when memory is full, too
+call('HDEL', STATE, '') -- a removal, of nothing: deliveries can also end when memory is full
 if call('HEXISTS', KEYS[1], 'seal') == 1 then
   raise_promise(SUB, 'due')
   return { {}, {}, '' }
@@ -24,7 +24,7 @@ local function count_of(number)
   return (struct.unpack('>I4', frame_of(number)))
 end
 
--- Returns where a notice is in the answer: once for all deliveries of it.
+-- Returns the position of a notice in the answer, where all its deliveries share it.
 local function place(number)
   if not places[number] then
     frames[#frames + 1] = frame_of(number)
@@ -33,7 +33,7 @@ local function place(number)
   return places[number]
 end
 
--- Returns where the notice of a number is, and those that follow it in the same delivery.
+-- Returns the position of the notice with a number, and of those that follow in the same delivery.
 local function batch(number)
   local found, messages, bytes = { place(number) }, count_of(number), #frame_of(number)
   while number < newest do
@@ -70,7 +70,8 @@ local function give(id)
   taken[#taken + 1] = { id, raw, state[D_NUMBER], state[D_POSITION], state[D_ATTEMPT], batch(state[D_NUMBER]) }
 end
 
--- Those that were tried before have waited longest; then come those that are the most notices behind.
+-- First the deliveries that were tried before, then the subscriptions with the most unfinished
+-- notices.
 while #taken < room and looked < ROOM do
   local ids = call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, room - #taken)
   if #ids == 0 then ids = call('ZRANGEBYSCORE', IDLE, '-inf', '(' .. newest, 'LIMIT', 0, room - #taken) end

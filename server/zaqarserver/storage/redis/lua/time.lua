@@ -1,8 +1,8 @@
--- Keeps a server's time in the store, and returns the time here.
+-- Stores a server's time, and returns the time of the store.
 -- script: repeatable, unconfirmed
--- ARGV: the server's time, or an empty text: it only asks
--- Returns the latest time that was left, Redis' time then, and Redis' time now; empty texts
--- for what there is not. Begins with a removal, of nothing: time goes on when memory is short.
+-- ARGV: the server's time, or an empty text to read only
+-- Returns the latest stored time, Redis' time then, and Redis' time now; empty texts for missing
+-- values. Begins with a removal, of nothing, so that it also works when memory is short.
 local KEY, now = KEYS[1], tonumber(ARGV[1])
 local time = redis.call('TIME')
 local here = string.format('%d.%06d', time[1], time[2])

@@ -1,4 +1,4 @@
--- Removes a subscription with its deliveries; returns the server that had its connection,
+-- Removes a subscription with its deliveries; returns the server of its connection,
 -- and the volume of subscriptions.
 -- script: once
 -- with: served, endings

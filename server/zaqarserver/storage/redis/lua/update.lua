@@ -1,4 +1,4 @@
--- Replaces the metadata of a revision; 0 if the queue has another one or is gone.
+-- Replaces the metadata of a revision; 0 if the queue has another revision or does not exist.
 -- script: once
 -- with: served
 -- ARGV: old revision, new revision, metadata

@@ -1,9 +1,9 @@
--- Adds up what the queues of a project hold. Each value is whole, not a difference, and has the
--- number of the change that it is of: late ones change nothing, and what got lost is corrected by the
--- next one, at the latest when the sweeper visits the queue.
+-- Adds up what the queues of a project hold. Each value is a total, not a difference, with the
+-- number of its change: late values change nothing, and a lost value is corrected by the next one,
+-- at the latest when the sweeper visits the queue.
 -- script: repeatable, unconfirmed
 -- ARGV: for each: kind (m: messages, s: subscriptions), name, number, count, bytes
--- Begins with a removal, of nothing: removals are counted also when memory is short.
+-- Begins with a removal, of nothing, so that removals are also counted when memory is short.
 local USE = KEYS[1]
 redis.call('HDEL', USE, '')
 

@@ -1,7 +1,7 @@
--- Going through messages in their order.
+-- Walking through messages in their order.
 -- with: queue
 
--- Returns a function that gives the ids of several sets in order, nil at the end.
+-- Returns a function that returns the ids of several sets in order, nil at the end.
 local function walk(sets, after, page, backwards)
   local command = backwards and 'ZREVRANGEBYLEX' or 'ZRANGEBYLEX'
   local start, stop = after or (backwards and '+' or '-'), backwards and '-' or '+'
