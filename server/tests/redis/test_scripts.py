@@ -52,7 +52,7 @@ def test_a_script_has_the_parts_that_it_names_and_each_once() -> None:
     text = SCRIPTS["claim"].text
     heads = [
         "-- Recognizes a request",
-        "-- What the scripts of queues share",
+        "-- Shared by the scripts of queues",
         "-- Claims the oldest messages",
     ]
     found = [text.index(head) for head in heads]
