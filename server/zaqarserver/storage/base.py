@@ -82,7 +82,7 @@ class Storage(abc.ABC):
     @property
     @abc.abstractmethod
     def durability(self) -> Durability:
-        """What acknowledged data survives; known once the store is open."""
+        """The failures that acknowledged data survives; known after ``open``."""
 
     @property
     def shareable(self) -> bool:

@@ -1,4 +1,4 @@
-"""What projects share and use: grants of signed URLs, and usage."""
+"""Grants of signed URLs, and the usage of projects."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LIST = f"""
      WHERE project = ? AND queue = ? AND id > ? AND expires > ?
      ORDER BY id LIMIT ?
 """  # noqa: S608 - constants only
-# One that has ended, and was not swept, makes room for one of the same id.
+# An expired grant that is not swept yet is replaced by one with the same id.
 INSERT = f"""
     INSERT OR REPLACE INTO signed_url (project, queue, {COLUMNS})
     VALUES (?, ?, ?, ?, ?, ?, ?, 0)
@@ -67,7 +67,7 @@ def _encode(texts: Sequence[str]) -> str:
 
 @writes(GrantAdd, grows=True)
 def add(memory: Memory, command: GrantAdd) -> Grant | None:
-    """Insert a row unless it is there, or there are too many."""
+    """Insert a row unless it exists, or there are too many."""
     space, queue, grant, now = command.space, command.queue, command.grant, command.now
     rows = fetch(memory.db, FIND, (space, queue, grant.id, now))
     if rows:

@@ -2,10 +2,10 @@
 
 Messages belong to a backlog, not to a queue. Deleting or purging a queue gives its name
 another backlog or none, and leaves the old one, marked dead, to the sweeper. So both
-take the same time whatever the queue holds.
+take the same time, whatever the queue holds.
 
-A walk goes through the rows of some states in their order. One statement looks at a
-bounded number of rows, so that a long run of expired ones blocks nothing else.
+A walk reads the rows of some states in their order. One statement reads a bounded
+number of rows, so that a long run of expired ones does not block other requests.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.ids import ById, OrderedRows, encode_id
 from zaqarserver.storage.sqlite.memory import Memory, QueueRow
 
-#: How many rows one statement looks at (well below a millisecond).
+#: How many rows one statement reads (much less than a millisecond).
 STEP = 1000
 
 STATES = FREE, DELAYED, CLAIMED = 0, 1, 2
@@ -107,7 +107,7 @@ def create_backlog(memory: Memory, space: str) -> int:
 
 
 def delete_backlog(memory: Memory, space: str, backlog: int) -> None:
-    """Leave a backlog to the sweeper; what is in it does not count any more."""
+    """Leave a backlog to the sweeper; its messages do not count any more."""
     messages, size = fetch(memory.db, BACKLOG_END, (backlog,))[0]
     memory.counts.pop(backlog, None)
     memory.use(space, messages=-messages, size=-size)
@@ -119,11 +119,11 @@ def hand_over(memory: Memory, backlog: int, old: str, new: str) -> None:
     messages, size = fetch(memory.db, BACKLOG_HAND_OVER, (new, backlog))[0]
     memory.use(old, messages=-messages, size=-size)
     memory.use(new, messages=messages, size=size)
-    memory.count(new, backlog, 0, 0)  # what is counted and not written is of it, too
+    memory.count(new, backlog, 0, 0)  # also the counts that are not written yet
 
 
 def find_due(memory: Memory, backlog: int) -> None:
-    """Find the time again, after what was due has been done."""
+    """Return the next time, after what was due has been done."""
     rows = fetch(memory.db, BACKLOG_FIND_DUE, (backlog,))
     due = min((time for time in rows[0] if time is not None), default=math.inf)
     if due != memory.due_of(backlog):
@@ -155,7 +155,7 @@ def _walk(states: Iterable[int], newest_first: bool) -> str:
     order = "DESC" if newest_first else "ASC"
     beyond = "<" if newest_first else ">"
     # The legs are merged lazily, each straight from its index range. Delayed
-    # rows have a start of their own: see claims.take_free.
+    # rows have their own start: see claims.take_free.
     legs = " UNION ALL ".join(
         f"SELECT seq, expires, client FROM message"  # noqa: S608 - constants only
         f" WHERE backlog = ?1 AND state = {state}"
@@ -196,12 +196,12 @@ def _scan_end(states: Iterable[int], *, newest_first: bool = False) -> str:
     """  # noqa: S608 - constants only
 
 
-#: What a step of a walk gives: rows, and where to go on, ``None`` at its end.
+#: The result of a step of a walk: rows, and where the next begins, ``None`` at the end.
 Step = tuple[list[Row], int | None]
 
 
 class Walk:
-    """A way through the messages of a backlog, some states of it.
+    """Reads the messages of a backlog that are in some states, step by step.
 
     Args:
         states: Which states.
@@ -238,8 +238,8 @@ class Walk:
             exclude_client: Leave out what this client has posted.
 
         Returns:
-            The rows, and where to go on, ``None`` if they are as many as asked
-            for or nothing is left.
+            The rows, and where the next step begins, ``None`` if ``limit`` rows were
+            found or nothing is left.
         """
         bindings = (backlog, *after, now, exclude_client, limit, max(STEP, limit))
         rows = fetch(db, self._scan, bindings)

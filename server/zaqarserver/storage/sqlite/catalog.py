@@ -165,7 +165,7 @@ def put_pool(memory: Memory, command: PoolPut) -> None:
 
 @writes(PoolDelete)
 def delete_pool(memory: Memory, command: PoolDelete) -> None:
-    """Delete the row, and the placements that are forgotten."""
+    """Delete the row, and the placements if they are to be removed."""
     name = command.name
     pool = _find_pool(memory.db, name)
     if pool is None:
@@ -190,7 +190,7 @@ def delete_pool(memory: Memory, command: PoolDelete) -> None:
 
 
 def _forget(memory: Memory, pool: str) -> None:
-    """Forget the placements in a pool, and end the moves to it."""
+    """Remove the placements in a pool, and end the moves to it."""
     for row in fetch(memory.db, PLACEMENT_TOWARDS, (pool,)):
         key = QueueKey(*row)
         found = _find_placement(memory.db, key)

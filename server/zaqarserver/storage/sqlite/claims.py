@@ -1,17 +1,17 @@
-"""Claims, and what claims and time do to the states of messages.
+"""Claims, and the changes of messages' states by claims and time.
 
-A row says whether its message is free, delayed or claimed. That is what was last
-written: :func:`settle` brings the rows of a backlog up to date before anything that
-depends on their states is done. ``Memory.due`` says without a look at the file whether
-there is something to bring up to date.
+A row records whether its message is free, delayed or claimed, as of the last write:
+:func:`settle` brings the rows of a backlog up to date before anything that depends on
+their states. ``Memory.due`` shows without reading the file whether something has to be
+brought up to date.
 
 **The claim walk.** :func:`take_free` reads the free rows of a backlog in their order,
-so its cost depends on what it takes. What could be in the way are rows that have
-expired and are not swept yet. They are passed a thousand at a time, each thousand in
-another transaction, and only once: the *floor* of a backlog is a row up to which no
-free row is live. A row that becomes free again lowers it. Delayed rows are not covered
-by it, since they become visible in another order; for those a walk starts at the
-beginning.
+so its cost depends on what it takes. Before the live rows there may be rows that have
+expired and are not swept yet. The walk skips them a thousand at a time, each thousand
+in another transaction, and only once: the *floor* of a backlog is a row up to which all
+free rows have expired. A row that becomes free again lowers it. The floor does not
+apply to delayed rows, since they become visible in another order: for them a walk
+starts at the beginning.
 """
 
 from __future__ import annotations
@@ -127,9 +127,9 @@ async def settled(
 
 
 def settle(memory: Memory, backlog: int, now: float) -> bool:
-    """Free the messages of expired claims and show those that were delayed.
+    """Free the messages of expired claims, and show delayed ones that are due.
 
-    After it, a row's state is the message's state at ``now``.
+    Afterwards a row's state is the message's state at ``now``.
 
     Returns:
         True if it is done, False if some is left.
@@ -163,10 +163,10 @@ def release(memory: Memory, backlog: int, claim: int) -> None:
 def take_free(
     memory: Memory, command: ClaimCreate | MessagePop, dead_letters: str | None = None
 ) -> Steps[tuple[int, list[Row]]]:
-    """Find the oldest free rows; the caller must take every one of them away.
+    """Find the oldest free rows; the caller must claim or remove all of them.
 
-    A run of more than ``backlogs.STEP`` expired rows may make them fewer than the
-    limit, but never none.
+    After a run of more than ``backlogs.STEP`` expired rows they may be fewer than the
+    limit, but never none if there are free rows.
 
     Args:
         memory: The memory.
@@ -262,7 +262,7 @@ def _move_exhausted(
     rows: list[Row],
     dead_letter: DeadLetter,
 ) -> list[Row]:
-    """Move what was claimed too often; return the other rows."""
+    """Move messages that were claimed too often; return the other rows."""
     most = dead_letter.max_claim_count
     exhausted = [row for row in rows if row[_CLAIMS] >= most]
     if not exhausted:

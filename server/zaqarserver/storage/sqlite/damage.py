@@ -1,16 +1,16 @@
-"""How damage is found: in the log, in the pages, and in a store that is closed.
+"""Finding damage: in the log, in the pages, and in a store that is closed.
 
-**The log.** SQLite reads the log up to the last transaction whose checksums are right
-and forgets the rest silently. That is right for what was being written when the machine
-went down, and wrong for a bit that has flipped: all that was acknowledged behind it
+**The log.** SQLite reads the log up to the last transaction with right checksums and
+ignores the rest silently. That is right for a transaction that was being written when
+the machine stopped, and wrong for a flipped bit: all acknowledged transactions after it
 would be gone. The headers of frames (sqlite.org/fileformat2.html, "the WAL file
-format") distinguish the two: a run of the log has salts of its own, and each
+format") distinguish the two: each run of the log has its own salts, and each
 transaction was flushed before the next one began, so only one can be incomplete.
 
 **Pages.** SQLite's extension ``cksumvfs`` keeps a checksum in the last bytes of a page,
-and verifies it whenever the page is read, so it covers all: bodies, metadata, claims,
-indexes. It is loaded with this module, for the whole process; files without checksums
-are not touched by it.
+and verifies it whenever the page is read, so it covers everything: bodies, metadata,
+claims, indexes. It is loaded with this module, for the whole process; files without
+checksums are not touched by it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _HEADER = struct.Struct(">8I")
 _FRAME = struct.Struct(">6I")
 _MAGIC = {0x377F0682: "<", 0x377F0683: ">"}
 
-#: How many problems of one kind are named one by one.
+#: How many problems of one kind are listed singly.
 _MOST = 20
 
 _QUEUES = "SELECT project, name, backlog FROM queue"
@@ -68,7 +68,7 @@ _WRONG_COUNTERS = """
 
 
 class Log(NamedTuple):
-    """What the headers say.
+    """The content of the log's headers.
 
     Attributes:
         path: The log.
@@ -83,7 +83,7 @@ class Log(NamedTuple):
     ends: list[int]
 
     def offset(self, frames: int) -> int:
-        """Return where in the file so many frames end."""
+        """Return the offset in the file at which so many frames end."""
         return _HEADER.size + frames * self.frame
 
 
@@ -104,7 +104,7 @@ def scan_log(main: Path) -> Log | None:
         if len(head) < _HEADER.size:
             return None
         if not any(head) and not any(file.read(_FRAME.size)):
-            return None  # room that was never used
+            return None  # reserved space that was never used
         magic, _, page, _, *salts, first, second = _HEADER.unpack(head)
         order = _MAGIC.get(magic)
         if order is None or _checksum(head[:24], order) != (first, second):
@@ -151,10 +151,10 @@ def _way_out(path: Path, offset: int) -> str:
 
 
 def damage_of(log: Log, read: int, *, flushed: bool) -> str | None:
-    """Return what is wrong with a log, ``None`` if nothing is; log what is left out.
+    """Return the damage of a log, or ``None``; report an incomplete transaction.
 
     Args:
-        log: What the headers say.
+        log: The content of its headers.
         read: The last frame that SQLite reads.
         flushed: Whether each transaction was flushed before the next one.
     """
@@ -189,10 +189,10 @@ def damage_of(log: Log, read: int, *, flushed: bool) -> str | None:
 
 
 def bad_pages(path: Path) -> Iterator[tuple[int, bool]]:
-    """Find the pages of a file whose checksums are wrong.
+    """Find the pages of a file that have wrong checksums.
 
     Yields:
-        The number of the page, and whether it has a checksum at all.
+        The number of the page, and True if it has a checksum at all.
     """
     with path.open("rb") as file:
         number = 0
@@ -203,11 +203,11 @@ def bad_pages(path: Path) -> Iterator[tuple[int, bool]]:
 
 
 def look_at(path: Path) -> bool:
-    """Look at the first page of a file before SQLite opens it.
+    """Check the first page of a file before SQLite opens it.
 
     Returns:
-        True if the checksums have to be made again: a copy made by another program
-        has none, or a wrong one on the first page.
+        True if the checksums have to be made again: a copy by another program lacks
+        them, or has a wrong one on the first page.
 
     Raises:
         StoreRefused: The page is damaged, or checksums cannot be kept.
@@ -221,7 +221,7 @@ def look_at(path: Path) -> bool:
     if head[20] != SUM:
         if int.from_bytes(head[60:64]) >= SINCE:
             raise StoreRefused(
-                f"{path} is damaged: its header says that it has no sums"
+                f"{path} is damaged: according to its header it has no sums"
             )
         return False
     if fetch(_memory, "SELECT verify_checksum(?)", (head,))[0][0]:
@@ -230,18 +230,18 @@ def look_at(path: Path) -> bool:
     if damaged:
         raise StoreRefused(
             f"{path} is damaged: the checksums of {len(damaged) + 1} pages are wrong."
-            " Restore a backup; zaqarserver check says what is in them"
+            " Restore a backup; zaqarserver check shows what is in them"
         )
     return True
 
 
 def keep_sums(db: apsw.Connection, name: str, *, again: bool) -> None:
-    """Have each page carry its checksum.
+    """Make each page contain its checksum.
 
     Args:
         db: A connection that may write.
-        name: What to call the store.
-        again: Whether those that are there are to be made again.
+        name: The name of the store in errors.
+        again: Whether existing checksums are to be made again.
 
     Raises:
         StoreRefused: The file is damaged.
@@ -251,7 +251,7 @@ def keep_sums(db: apsw.Connection, name: str, *, again: bool) -> None:
     db.execute("PRAGMA checksum_verification = OFF")
     filled = fetch(db, "PRAGMA page_count")[0][0] > 0
     if filled and fetch(db, "PRAGMA application_id")[0][0] != APPLICATION_ID:
-        return  # it is refused elsewhere, and nothing of it changed
+        return  # the caller refuses the file, and nothing of it changed
     if again:
         found = fetch(db, "PRAGMA integrity_check(1)")[0][0]
         if found != "ok":
@@ -269,13 +269,13 @@ def keep_sums(db: apsw.Connection, name: str, *, again: bool) -> None:
 
 
 def find_damage(path: Path) -> Iterator[str]:
-    """Find what is wrong, a line each.
+    """Find the damage of a closed store; yield each problem as a line.
 
     Args:
         path: The main file.
 
     Raises:
-        SettingsError: There is no such file.
+        SettingsError: The file does not exist.
         StoreRefused: A server has it open.
     """
     if not path.is_file():
@@ -302,7 +302,7 @@ def _look(path: Path) -> Iterator[str]:
     db = _connect(path)
     try:
         if log is not None:
-            db.execute("PRAGMA schema_version")  # has SQLite read the log
+            db.execute("PRAGMA schema_version")  # makes SQLite read the log
             read, _ = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
             lost = [end for end in log.ends if end > read]
             if lost:
@@ -350,7 +350,7 @@ def _pages(db: apsw.Connection, bad: list[int]) -> Iterator[str]:
 
 
 def _unreadable(path: Path) -> Iterator[str]:
-    """Find what cannot be read, queue by queue."""
+    """Find the messages that cannot be read, queue by queue."""
     db = _connect(path, verify=True)
     try:
         for project, name, backlog in fetch(db, _QUEUES):

@@ -1,4 +1,4 @@
-"""The database: statements and what SQLite's errors mean, its library, its schema."""
+"""The database: statements, the meaning of SQLite's errors, library, schema."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VERSION = 5
 #: Kept in ``PRAGMA application_id``: distinguishes our files from other programs'.
 APPLICATION_ID = 0x5A617172  # "Zaqr"
 
-#: What turns a file of one version into the next: SQL by the version it leaves.
+#: The SQL that turns a file of a version into the next, by the older version.
 STEPS: Mapping[int, str] = {
     version: resources.files(__package__).joinpath(name).read_text()
     for version, name in (
@@ -34,8 +34,8 @@ STEPS: Mapping[int, str] = {
     )
 }
 
-#: What ends with the process that had the file open: volatile subscriptions, and the
-#: leases of deliveries that it had taken.
+#: Ends what belonged to the process that had the file open: volatile subscriptions, and
+#: the leases of deliveries that it had taken.
 END_OF_LAST_RUN = """
     UPDATE subscription SET expires = 0, due = NULL WHERE volatile = 1;
     UPDATE subscription SET due = iif(parked IS NULL, 0, NULL),
@@ -58,7 +58,7 @@ def fetch(
 
 
 class Snapshot:
-    """Several reads that see one moment, on a connection with no transaction.
+    """Several reads of one moment, on a connection without a transaction.
 
     Where reads use the writer's own connection (a store in memory) no
     transaction is ever left open, so the same holds there.
@@ -78,13 +78,13 @@ class Snapshot:
 
 
 def is_damage(error: BaseException) -> bool:
-    """Return True if what was read is not what was written."""
+    """Return True if SQLite read other data than was written."""
     code = getattr(error, "extendedresult", None)
     return isinstance(error, apsw.CorruptError | apsw.NotADBError) or code in _DAMAGE
 
 
 def is_full(error: BaseException) -> bool:
-    """Return True if there was no room: the transaction's end is not in the log."""
+    """Return True if the disk was full: the transaction's end is not in the log."""
     code = getattr(error, "extendedresult", None)
     return isinstance(error, apsw.FullError) or code == apsw.SQLITE_IOERR_WRITE
 
@@ -141,7 +141,7 @@ def prepare_schema(
 
     Args:
         db: A connection that may write.
-        name: What to call the store in errors.
+        name: The name of the store in errors.
         steps: See :data:`STEPS`.
         version: The version to reach.
 
@@ -169,7 +169,7 @@ def _bring_up(
     found = _pragma(db, "user_version")
     empty = not fetch(db, "SELECT count(*) FROM sqlite_schema")[0][0]
     if empty and found == 0:
-        # A new file takes the way that an old one has gone.
+        # A new file gets the same steps as an old one.
         db.execute(resources.files(__package__).joinpath("schema.sql").read_text())
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute("PRAGMA user_version = 1")

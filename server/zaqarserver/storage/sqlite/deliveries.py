@@ -1,15 +1,15 @@
-"""Notices, and the deliveries that are made of them.
+"""Notices, and the deliveries made of them.
 
 A post stores one notice, whatever the number of subscriptions. Taking deliveries first
 spreads notices over the subscriptions, a row each, a bounded number at a time; then it
-takes the oldest rows of each subscription that is due, as one delivery of some hundred
-messages at most: a subscriber keeps up with posts of single messages although each
+takes the oldest rows of each subscription that is due, as one delivery of at most some
+hundred messages. So a subscriber keeps up with posts of single messages although each
 take and settle waits for a commit. The ``due`` of a subscription is also its lease: it
 is set forward when a delivery is taken, so that the subscription is due again if its
 taker dies.
 
-The key of a delivery names its subscription and its rows with their messages, so
-that a settle can say how far it got, and be repeated, whatever was settled since.
+The key of a delivery names its subscription and its rows with their messages, so that a
+settle can record its progress, and be repeated, whatever was settled since.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from zaqarserver.storage.subscriptions import (
     Post,
 )
 
-#: How many deliveries one call makes of notices at most.
+#: How many deliveries one call makes at most.
 SPREAD = 500
-#: How many of them between two looks at the clock.
+#: After how many of them the clock is read.
 STEP = 100
 
 NOTICE_INSERT = """
@@ -89,7 +89,7 @@ DELIVERY_END = """
     RETURNING notice
 """
 DELIVERY_ANY = "SELECT 1 FROM delivery WHERE subscription = ? LIMIT 1"
-# What belongs to a sealed queue is not due: the time is parked.
+# Subscriptions of a sealed queue are not due: their time is parked.
 SUBSCRIPTION_DUE = """
     UPDATE subscription SET due = iif(parked IS NULL, ?1, NULL),
                             parked = iif(parked IS NULL, NULL, ?1), leased = 0
@@ -106,7 +106,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[NoticeMessage]).decode
 
 
-#: No row of a delivery has a higher number.
+#: A number above those of all rows of deliveries.
 _LAST = 2**63 - 1
 
 
@@ -232,7 +232,7 @@ def _next(db: apsw.Connection, subscription: int) -> list[Row]:
 
 @writes(DeliverySettle)
 def settle(memory: Memory, command: DeliverySettle) -> None:
-    """Delete the rows that are done, and record the position in the next one."""
+    """Delete the finished rows, and record the position in the next one."""
     text, _, places = command.key.partition(":")
     subscription, left, done, current = int(text), command.position, 0, 0
     for place in places.split(","):
@@ -246,7 +246,7 @@ def settle(memory: Memory, command: DeliverySettle) -> None:
     if current:
         progress = (left, command.attempt, current, subscription)
         if not fetch(memory.db, DELIVERY_PROGRESS, progress):
-            return  # it got further already, or is gone
+            return  # a later position is recorded already, or the row is gone
     elif not ended:
         return
     else:

@@ -32,7 +32,7 @@ from zaqarserver.storage.subscriptions import Post, ignore
 
 R = TypeVar("R")
 
-#: The modules with the functions that perform commands: importing them fills the table.
+#: The modules with the functions that execute commands: importing them fills the table.
 PARTS = (
     accounts,
     catalog,
@@ -70,7 +70,7 @@ class SQLiteStorage(Storage):
 
     @property
     def durability(self) -> Durability:
-        """Power loss with ``synchronous`` full, a crash with normal."""
+        """Power loss with ``synchronous`` full, a crash of the process with normal."""
         if self._location.path is None:
             return Durability.MEMORY
         if self._location.synchronous == "FULL":
@@ -79,7 +79,7 @@ class SQLiteStorage(Storage):
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """All of them; in memory all but durability."""
+        """All capabilities; in memory all but durability."""
         if self._location.path is None:
             return frozenset(Capability) - {Capability.DURABILITY}
         return frozenset(Capability)
@@ -87,7 +87,7 @@ class SQLiteStorage(Storage):
     # -- life ---------------------------------------------------------------
 
     def find_damage(self) -> Iterator[str]:
-        """Look at the log, each page, the structure and the counters."""
+        """Check the log, each page, the structure and the counters."""
         if self._location.path is None:
             raise SettingsError("a store in memory cannot be checked")
         return damage.find_damage(self._location.path)
@@ -114,7 +114,7 @@ class SQLiteStorage(Storage):
 
     @property
     def trouble(self) -> str | None:
-        """Damage that was found since the store was opened."""
+        """The damage that was found since the store was opened, or ``None``."""
         return self._damage or self._opened.writer.damage
 
     async def ping(self) -> None:
@@ -142,7 +142,7 @@ class SQLiteStorage(Storage):
         on_due: Callable[[], None],
         on_lapse: Callable[[], None] = ignore,
     ) -> None:
-        """Register the callbacks; no other server can take this one for dead."""
+        """Register the callbacks; without other servers ``on_lapse`` is not called."""
         del on_lapse
         self._on_post = on_post
         self._on_due = on_due
@@ -157,11 +157,11 @@ class SQLiteStorage(Storage):
 
     @property
     def commands(self) -> Collection[type[Command[Any]]]:
-        """All of the contract."""
+        """The commands of the whole contract."""
         return PERFORMERS.keys()
 
     async def do(self, command: Command[R]) -> R:
-        """Call the function that performs the command."""
+        """Call the function of the command."""
         performer = PERFORMERS[type(command)]
         try:
             result: R = await performer(self._opened, command)

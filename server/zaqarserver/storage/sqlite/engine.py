@@ -1,8 +1,8 @@
-"""The open store, and the table of the functions that perform commands on it.
+"""The open store, and the table of the functions that execute commands on it.
 
-A function stands beside its SQL and names the command that it performs. One that
-``reads`` takes the open store and is a coroutine function, one that ``writes`` takes
-the memory of the writer and runs in its transaction.
+A function is beside its SQL, and its decorator names the command that it executes. One
+that ``reads`` takes the open store and is a coroutine function; one that ``writes``
+takes the memory of the writer and runs in its transaction.
 """
 
 from __future__ import annotations
@@ -46,20 +46,21 @@ C_co = TypeVar("C_co", bound=Command[Any], covariant=True)
 #: The functions by their commands.
 PERFORMERS: CommandTable[Engine] = CommandTable()
 
-#: Registers a coroutine function that performs a command on what is committed; before
-#: or after that it may have the writer do something.
+#: Registers a coroutine function that executes a command on committed data; before or
+#: after that it may submit writes to the writer.
 reads = PERFORMERS.performs
 
 
 class writes(Generic[C_co]):  # noqa: N801 - a decorator
-    """Registers a function that performs a command in a transaction of the writer.
+    """Registers a function that executes a command in a transaction of the writer.
 
-    A generator function does so in :data:`~zaqarserver.storage.sqlite.writer.Steps`.
+    A generator function executes it in
+    :data:`~zaqarserver.storage.sqlite.writer.Steps`.
 
     Args:
         command: The command.
-        grows: Whether it makes the store larger: it is refused first when there is no
-            room.
+        grows: Whether it makes the store larger: such commands are refused first when
+            the disk is full.
     """
 
     def __init__(self, command: type[C_co], *, grows: bool = False) -> None:
@@ -98,7 +99,7 @@ class Engine:
         writer: Takes writes.
         reader: For reads: sees what is committed. In memory it is the writer's
             own connection, which never has a transaction open when a read runs.
-        log_pages: How long the log was after the last commit.
+        log_pages: The length of the log after the last commit, in pages.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class Engine:
             if is_damage(error):
                 raise StoreRefused(
                     f"{location.path} is damaged ({error}): restore it from a backup or"
-                    " move it away; zaqarserver check says more"
+                    " move it away; zaqarserver check shows more"
                 ) from error
             raise Unavailable(f"cannot open the store: {error}") from error
         except OSError as error:
@@ -158,15 +159,15 @@ class Engine:
         damage.keep_sums(db, str(path), again=stale)
         prepare_schema(db, str(path))
         db.execute("PRAGMA journal_mode = WAL")
-        # What a killed server left is copied first, so that the log has room.
+        # The log of a killed server is copied first, so that it can begin again.
         copy_log(db, self._files)
         self._files.watch()
         db.execute(END_OF_LAST_RUN)
         db.execute(f"PRAGMA synchronous = {synchronous}")
         db.execute(f"PRAGMA cache_size = -{_CACHE}")
-        # A log that has begun again gives back what it needed beyond the limit.
+        # A log that has begun again is shortened to the limit.
         db.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT * 4096}")
-        # In the place of SQLite's own, which would copy the log in a commit.
+        # Replaces SQLite's own hook, which would copy the log in a commit.
         db.set_wal_hook(self._log_grew)
         self.reader = self._connect(str(path), apsw.SQLITE_OPEN_READONLY)
         self.reader.execute(f"PRAGMA cache_size = -{_CACHE}")
@@ -174,7 +175,7 @@ class Engine:
         keeper.execute(f"PRAGMA synchronous = {synchronous}")
         self._checkpointer = Checkpointer(keeper, self._files)
         self._checkpointer.start()
-        db.set_busy_timeout(0)  # from here on the loop waits, see GroupCommit
+        db.set_busy_timeout(0)  # from here on the loop's thread writes, see GroupCommit
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-commit")
         return db
 
@@ -203,9 +204,9 @@ class Engine:
     def _take_part(self) -> None:
         """Copy the log while nothing is added; called between two batches.
 
-        If the checkpointer is still at work, the next batch tries again, and
-        waits for it in the end; if a long reader is in the way, it tries again
-        after some more growth.
+        While the checkpointer is still copying, the next batch tries again, and finally
+        waits for it. If a long read prevents the copy, it tries again after some more
+        growth.
         """
         if self.log_pages >= LOG_MAXIMUM and self._checkpointer is not None:
             self._checkpointer.wait()
@@ -222,10 +223,10 @@ class Engine:
         return self.memory.committed_queue(self.reader, command.space, command.queue)
 
     def check_seal(self, command: QueueCommand[Any]) -> None:
-        """Refuse a queue that is sealed as committed.
+        """Raise an error if the queue is sealed as committed.
 
         Raises:
-            QueueMoving: It is.
+            QueueMoving: The queue is sealed.
         """
         seals = self.memory.seals.committed
         if seals and (sealed := seals.get((command.space, command.queue))):
@@ -246,7 +247,7 @@ class Engine:
 
 
 def _read_log(db: apsw.Connection, log: damage.Log, *, flushed: bool) -> None:
-    """Have SQLite read the log, and refuse it if that leaves out too much.
+    """Make SQLite read the log, and refuse it if that leaves out too much.
 
     Raises:
         StoreRefused: It is damaged; it stays as it is.

@@ -1,12 +1,12 @@
-"""The files of a store: where they are, who has them open, and room for them.
+"""The files of a store: their paths, their lock, and space reserved for them.
 
-A store must be able to shrink when its disk is full, and shrinking takes room as
-well: every change is written to the log first, and then copied to the main file. So
-both keep room in advance. The log is made :attr:`Files.log_room` long when the store
-is opened, and begins again within that length whenever it was copied. The main file is
-always as long as what the log is going to write to it, and what grows has to leave
-some pages of it unused for what does not. While the store is closed, and has no log,
-a file beside it keeps the log's room.
+A store must be able to shrink when its disk is full, but shrinking needs space, too:
+every change is written to the log first, and then copied to the main file. So both
+reserve space. The log is made :attr:`Files.log_room` bytes long when the store is
+opened, and begins again within that length whenever it was copied. The main file is
+always at least as long as what the log will write to it, and writes that grow must
+leave some of its pages unused for those that do not. While the store is closed, and
+does not have a log, a file beside it reserves the log's space.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _log = logging.getLogger(__name__)
 
 PAGE = 4096
 
-#: Bytes that the log keeps at most; on a small file system it is a sixteenth of that.
+#: Bytes that the log reserves at most; on a small file system a sixteenth of its size.
 LOG_ROOM = 4 * 1024 * 1024
 
 #: Pages in the log (4 KiB each) from which on they are copied to the file.
 LOG_PAGES = 2_000
 
 #: Pages in the log from which on the writer takes part, between two batches:
-#: under constant load only then the whole log is copied, and begins again.
+#: under constant load the whole log is copied, and begins again, only then.
 LOG_LIMIT = 16_000
 
 #: Pages in the log from which on the writer even waits for a checkpoint under
@@ -50,7 +50,7 @@ _FORMS = "sqlite:///ABSOLUTE/PATH, sqlite://RELATIVE/PATH or sqlite://:memory:"
 
 
 class SQLiteLocation(msgspec.Struct, frozen=True):
-    """What a URI and the options say.
+    """The settings in a URI and the options.
 
     Attributes:
         path: The file, absolute; ``None`` for a store in memory.
@@ -96,15 +96,15 @@ def _parse_path(uri: str) -> Path | None:
 
 
 #: The main files that this process has open, by device and number. Opening one a
-#: second time would, when closed, drop the locks of SQLite (POSIX has it so).
+#: second time would, when closed, drop the locks of SQLite (POSIX defines that).
 _open_here: set[tuple[int, int]] = set()
 
 
 class FileLock:
-    """Keeps a second server from the same store.
+    """Prevents a second server from opening the same store.
 
-    A lock of the operating system on the main file itself, whatever its names; it ends
-    with the process, however that ends. The file beside it names the process, and
+    It is a lock of the operating system on the main file itself, by whatever path; it
+    ends with the process, however that ends. The file beside it names the process, and
     keeps out servers of earlier releases.
 
     Args:
@@ -138,7 +138,7 @@ class FileLock:
         self._identity = _identity(os.fstat(main))
         _open_here.add(self._identity)
         os.ftruncate(beside_it, 0)
-        with contextlib.suppress(OSError):  # a server starts with a full disk, too
+        with contextlib.suppress(OSError):  # a server must also start with a full disk
             os.pwrite(beside_it, f"{os.getpid()}\n".encode(), 0)
         return main
 
@@ -205,14 +205,14 @@ def beside(path: Path, suffix: str) -> Path:
 
 
 class Files:
-    """Looks after the files while the store is open.
+    """Reserves space for the files, and checks them, while the store is open.
 
     Args:
         path: The main file.
         main: A descriptor of it, open as long as this is used.
 
     Attributes:
-        log_room: Bytes that the log has at least.
+        log_room: Bytes that are reserved for the log.
     """
 
     def __init__(self, path: Path, main: int) -> None:
@@ -228,16 +228,16 @@ class Files:
     # -- room -----------------------------------------------------------------
 
     def begin(self) -> None:
-        """Release the room that was reserved while the store was closed."""
+        """Release the space that was reserved while the store was closed."""
         self._reserve.unlink(missing_ok=True)
 
     def end(self) -> None:
-        """Reserve room for the next log, as far as there is any."""
+        """Reserve space for the next log, as far as the disk has any."""
         if self._path.exists():
             self._lengthen(self._reserve, os.O_CREAT)
 
     def watch(self) -> None:
-        """Lengthen the log that was made, and remember which files these are."""
+        """Lengthen the log that was made, and record the identity of both files."""
         self._lengthen(self._log_path)
         for path in (self._path, self._log_path):
             found = path.stat()
@@ -251,17 +251,17 @@ class Files:
             finally:
                 os.close(file)
         except OSError as error:
-            _log.warning("%s gets no room in advance: %s", path, error.strerror)
+            _log.warning("%s: cannot reserve space: %s", path, error.strerror)
 
     def require(self, db: apsw.Connection, growing: bool) -> None:
         """Make sure that the open transaction can be copied to the main file.
 
         Args:
             db: The connection of the transaction.
-            growing: Whether it has to leave room for what makes room.
+            growing: Whether it must leave the reserve for writes that free space.
 
         Raises:
-            apsw.FullError: There is no room.
+            apsw.FullError: The disk is full.
         """
         pages: int = fetch(db, "PRAGMA page_count")[0][0]
         spare = self.log_room // PAGE // 4
@@ -280,7 +280,7 @@ class Files:
                 raise apsw.FullError(f"cannot grow: {error.strerror}") from error
 
     def keep_room(self, db: apsw.Connection) -> None:
-        """Give the main file the room again that copying the log has cut off."""
+        """Reserve again the space of the main file that copying the log has cut off."""
         try:
             self.require(db, growing=True)
         except apsw.Error as error:
@@ -308,8 +308,8 @@ def copy_log(db: apsw.Connection, files: Files) -> bool:
     """Copy what can be copied without waiting for a reader.
 
     Another checkpoint under way is normal: it does the same work. Other errors
-    are logged only; the data is safe in the log, and a commit that cannot be
-    made durable fails by itself.
+    are logged only: the data is safe in the log, and a commit that cannot be made
+    durable reports its own error.
 
     Returns:
         False if another checkpoint is under way.
@@ -328,7 +328,7 @@ class Checkpointer(threading.Thread):
     """Copies the log to the file whenever :meth:`wake` is called.
 
     Args:
-        db: A connection of its own; closed at the end.
+        db: Its own connection; closed at the end.
         files: The store's files.
     """
 

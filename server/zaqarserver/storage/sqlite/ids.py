@@ -1,4 +1,4 @@
-"""Ids of messages and claims: ordered, unguessable, and silent about others.
+"""Ids of messages and claims: ordered and unguessable, without revealing others.
 
 An id is 30 lower-case hexadecimal digits: 14 of a sequence number and 16 of
 random bits. The sequence number is the primary key; the random part is compared
@@ -10,11 +10,11 @@ acceptance, or one more than the last number if that is later. So
 * the ids of a queue sort as text in acceptance order, and a message that is
   moved to a dead letter queue keeps a number that is unique and sorts there by
   its age;
-* a number says when, which its reader knows anyway, and not how many messages
-  other projects have posted in between, which a plain counter would.
+* a number reveals when a message was posted, which its reader knows anyway, and not how
+  many messages other projects have posted in between, as a plain counter would.
 
-After a clock that was set back the numbers go on one by one until the clock has
-caught up; they never go back.
+If the clock is set back, the numbers rise one by one until the clock has caught up;
+they never fall.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ def same_id(text: str, seq: int, secret: int) -> bool:
 
 
 class Sequence:
-    """Gives out sequence numbers and random bits.
+    """Assigns sequence numbers and random bits.
 
     Attributes:
-        last: The last number given out.
-        reserved: What the file says: after a restart all numbers are above.
+        last: The last assigned number.
+        reserved: The number in the file: after a restart all numbers are above it.
     """
 
     def __init__(self, reserved: int) -> None:
@@ -91,10 +91,10 @@ class Sequence:
 
 
 class ById:
-    """The two statements that find a row by what its id says.
+    """The two statements that find a row by its id.
 
-    A row that came from another store has a number of its own here: what its id
-    says is its alias.
+    A row that came from another store has another number here: the number in its id is
+    its alias.
 
     Args:
         statement: With ``{number}`` for the column; the first binding is the number
@@ -107,7 +107,7 @@ class ById:
         ]
 
     def find(self, db: apsw.Connection, id_: str, *bindings: Any) -> Row | None:
-        """Return the row of an id, ``None`` if there is none or it is malformed."""
+        """Return the row of an id, ``None`` if it is unknown or malformed."""
         number = decode_seq(id_)
         if number is None:
             return None
@@ -140,7 +140,7 @@ class OrderedRows(ById):
     ) -> int | None:
         """Return the row after which a page begins, ``None`` for a malformed marker.
 
-        The row of the marker may be gone: then it is where it would be.
+        If the row of the marker is gone, the page begins where it would be.
         """
         if marker is None:
             return 0

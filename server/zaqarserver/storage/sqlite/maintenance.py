@@ -1,8 +1,9 @@
-"""What a server does regularly: sweep, record its time, look whether the store works.
+"""The regular work of a server: sweep, record the time, check the store.
 
-**The time.** A row says what the server's time was at a moment of the machine's steady
-clock and at one of the system's clock. As long as the machine runs, the former says how
-much time has passed since; after that the latter has to.
+**The time.** A row contains the server's time with the readings of the machine's steady
+clock and of the system's clock at the same moment. While the machine runs, the steady
+clock measures how much time has passed since; after a restart of the machine, the
+system's clock does.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ SWEEP_VISITS = 20
 SWEEP_ROWS = 200
 SWEEP_BYTES = 1_000_000
 
-#: Seconds after which the row is written again; so much may pass twice if the machine
-#: stops at once and its clock is lost.
+#: Seconds after which the row is written again; up to so much time may pass twice if
+#: the machine stops suddenly and its clock is lost.
 KEPT_SECONDS: Final = 60.0
-#: Seconds by which the time may differ from what the row says it is.
+#: Seconds by which the time may differ from the time according to the row.
 _TOLERANCE: Final = 0.1
 
 PULSE = "UPDATE store SET pulse = pulse + 1"
@@ -53,7 +54,7 @@ MESSAGE_EXPIRED = """
 MESSAGE_ANY = "SELECT seq, length(body) FROM message WHERE backlog = ? LIMIT ?"
 CLAIM_ANY = "SELECT seq FROM claim WHERE backlog = ? LIMIT ?"
 
-# Made when it is needed: an older server is not troubled by it.
+# Made when it is needed, and ignored by older servers.
 TABLE = """
     CREATE TABLE IF NOT EXISTS time (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -91,7 +92,7 @@ async def sweep(engine: Engine, now: float, grants_now: float) -> int:
     try:
         return await engine.writer.submit(_sweep, now, grants_now)
     except StoreDamaged:
-        # What cannot be removed must not keep the sweeper from the rest.
+        # A row that cannot be removed must not stop the sweeper from removing others.
         return int(await engine.writer.submit(_skip, now))
 
 
@@ -120,7 +121,7 @@ def _sweep(memory: Memory, now: float, grants_now: float) -> Steps[int]:
 
 
 def _skip(memory: Memory, now: float) -> bool:
-    """Leave the backlog that is due first alone until it changes."""
+    """Skip the backlog that is due first until it changes."""
     rows = fetch(memory.db, BACKLOG_DUE, (now,))
     if rows:
         memory.due.pending[rows[0][0]] = math.inf
@@ -151,7 +152,7 @@ def _remove(
     """Delete the first rows that ``find`` gives, up to so many rows and bytes.
 
     Returns:
-        How many rows, and bytes of bodies, are gone.
+        How many rows, and bytes of bodies, were removed.
     """
     chosen: list[tuple[int]] = []
     size = 0
@@ -178,7 +179,7 @@ async def store_time(engine: Engine, now: float | None) -> StoreTime:
 
 
 class TimeRow(NamedTuple):
-    """The row.
+    """The row of the table ``time``.
 
     Attributes:
         latest: The server's time.

@@ -1,10 +1,11 @@
-"""What the writer keeps in memory, in two layers.
+"""The writer's memory, in two layers.
 
-Writes run one after the other in one open transaction (see ``writer``). What they
-change in memory has to become visible to readers when that is committed, and to vanish
-if it is rolled back. So what both use is kept in :class:`Layered` mappings: a write
-sees what the transaction has changed before it, a read only what is committed.
-:meth:`Memory.commit` and :meth:`Memory.roll_back` are the two ends of a transaction.
+Writes run one after the other in one open transaction (see ``writer``). Their changes
+in memory must become visible to readers when the transaction is committed, and vanish
+if it is rolled back. So what writes and reads share is in :class:`Layered` mappings:
+the lower layer is committed, the upper one has the changes of the open transaction. A
+write reads through both layers, a read only the lower one. :meth:`Memory.commit` merges
+the upper layer into the lower one, and :meth:`Memory.roll_back` drops it.
 
 Counters and times of a backlog change with nearly every write; they are written
 once a transaction, in :meth:`Memory.flush`.
@@ -33,7 +34,7 @@ from zaqarserver.storage.subscriptions import Post
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-#: How many queues (also missing ones) and backlogs are remembered.
+#: How many queues (also missing ones) and backlogs are cached.
 REMEMBERED = 10_000
 
 RESERVED = "SELECT reserved FROM store"
@@ -94,7 +95,7 @@ class Sealed(NamedTuple):
         id: Its number; what has arrived refers to it.
         epoch: Of the step that sealed.
         kind: Why the queue is refused.
-        backlog: Where the messages of an arriving one are gathered.
+        backlog: The backlog of the messages of an arriving queue.
     """
 
     id: int
@@ -108,10 +109,10 @@ class Sealed(NamedTuple):
 
 
 class Listeners(NamedTuple):
-    """The subscriptions of a queue, as far as a post needs them.
+    """The members of a queue's subscriptions that a post needs.
 
     Attributes:
-        until: When the last subscription that is not volatile ends; 0 for none.
+        until: When the last subscription that is not volatile expires; 0 for none.
         volatile: Ids and ends of the volatile ones.
     """
 
@@ -123,11 +124,11 @@ class Layered(Generic[K, V]):
     """A mapping in two layers. A missing item and ``None`` are the same.
 
     Args:
-        committed: The lower layer: all items, or an LRU of those read lately.
+        committed: The lower layer: all items, or an LRU of those read recently.
 
     Attributes:
-        committed: What readers see.
-        pending: What the open transaction has changed; ``None`` for what it removed.
+        committed: The items that readers see.
+        pending: The changes of the open transaction; ``None`` for a removed item.
     """
 
     __slots__ = ("committed", "pending")
@@ -143,7 +144,7 @@ class Layered(Generic[K, V]):
         return self.committed.get(key)
 
     def commit(self) -> None:
-        """Make what the transaction changed visible to readers."""
+        """Make the changes of the transaction visible to readers."""
         for key, value in self.pending.items():
             if value is None:
                 self.committed.pop(key, None)
@@ -160,21 +161,21 @@ class Memory:
 
     Attributes:
         db: The writer's connection.
-        sequence: Gives out ids.
-        usage: What each space uses; written nowhere, since the backlogs have it. One
-            pass over them at the start costs less than one more row changed by every
-            transaction.
-        revoked: True for each revoked grant that has not ended. Every request with a
-            signature asks for its own; nearly always there is none.
-        seals: The queues that the store refuses: every command asks.
+        sequence: Assigns the numbers of ids.
+        usage: The usage of each space. It is not written, since the backlogs have it:
+            one pass over them at the start costs less than one more row changed by
+            every transaction.
+        revoked: True for each revoked grant that has not expired. Every request with a
+            signature looks its grant up; nearly always it is not here.
+        seals: The queues that the store refuses; every command checks them.
         opened: The epochs with which queues came into service. In memory is enough:
             only this process moves the queues of its file, so no step of a move that
             is over comes after a restart.
         queues: The rows of queues; ``None`` for one that does not exist.
-        due: Before this time nothing in a backlog changes by itself.
+        due: Before this time the passing of time changes nothing in a backlog.
         listeners: The subscriptions of a queue as the open transaction sees them.
-        counts: By how much the transaction changes the counters of backlogs: their
-            space, and messages, claimed messages, bytes.
+        counts: The changes of the counters of backlogs by the transaction: their space,
+            and messages, claimed messages, bytes.
         posts: The posts of the transaction to volatile subscriptions.
         has_due: True if it made a delivery due.
     """
@@ -214,7 +215,7 @@ class Memory:
     # -- the transaction ----------------------------------------------------
 
     def flush(self) -> None:
-        """Write what is kept back until the end of the transaction."""
+        """Write the changes that are held until the end of the transaction."""
         self.write_due()
         for backlog, (space, messages, claimed, size) in self.counts.items():
             self.db.execute(BACKLOG_COUNT, (messages, claimed, size, backlog))
@@ -232,15 +233,15 @@ class Memory:
             self.db.execute(BACKLOG_SET_DUE, (stored, backlog))
 
     def commit(self) -> None:
-        """Let readers see what the transaction changed."""
+        """Make the changes of the transaction visible to readers."""
         for layered in self._layers:
             layered.commit()
 
     def roll_back(self) -> None:
-        """Forget what the transaction changed.
+        """Drop the changes of the transaction.
 
-        Numbers that were given out are not given out again: the next transaction
-        reserves more.
+        Numbers that were assigned are not assigned again: the next transaction reserves
+        more.
         """
         for layered in self._layers:
             layered.pending.clear()
@@ -251,7 +252,7 @@ class Memory:
         self.sequence.reserved = 0
 
     def take_posts(self) -> tuple[list[Post], bool]:
-        """Return what to call back with after the commit, once."""
+        """Return the arguments of the callbacks after the commit, and reset them."""
         posts, has_due = self.posts, self.has_due
         self.posts, self.has_due = [], False
         return posts, has_due
@@ -263,7 +264,7 @@ class Memory:
     ) -> QueueRow | None:
         """Return a queue as committed, also one that the store refuses.
 
-        It is read through ``db`` if it is not remembered; missing ones are, too.
+        It is read through ``db`` if it is not cached; missing queues are cached, too.
         """
         key = (space, queue)
         try:
@@ -284,17 +285,17 @@ class Memory:
         return self.sealed_queue(space, queue)
 
     def sealed_queue(self, space: str, queue: str) -> QueueRow | None:
-        """Return the same, also of a queue that the store refuses."""
+        """Return the same, also for a queue that the store refuses."""
         key = (space, queue)
         if key in self.queues.pending:
             return self.queues.pending[key]
         return self.committed_queue(self.db, space, queue)
 
     def check_seal(self, space: str, queue: str) -> None:
-        """Refuse a queue that is sealed in the open transaction.
+        """Raise an error if the queue is sealed in the open transaction.
 
         Raises:
-            QueueMoving: It is.
+            QueueMoving: The queue is sealed.
         """
         if self.seals.pending or self.seals.committed:
             sealed = self.seals.get((space, queue))
@@ -306,13 +307,13 @@ class Memory:
     def count(
         self, space: str, backlog: int, messages: int, size: int, claimed: int = 0
     ) -> None:
-        """Count messages, and bytes of their bodies, that came to a backlog or left."""
+        """Count messages, and bytes of their bodies, added to a backlog or removed."""
         _, old, old_claimed, old_size = self.counts.get(backlog, _UNCHANGED)
         counts = (space, old + messages, old_claimed + claimed, old_size + size)
         self.counts[backlog] = counts
 
     def count_claimed(self, backlog: int, claimed: int) -> None:
-        """Count messages of a backlog that are claimed now, or not any more."""
+        """Count messages of a backlog that are claimed now, or not any longer."""
         space, messages, old, size = self.counts.get(backlog, _UNCHANGED)
         self.counts[backlog] = (space, messages, old + claimed, size)
 
@@ -324,7 +325,7 @@ class Memory:
         size: int = 0,
         subscriptions: int = 0,
     ) -> None:
-        """Count what a space uses more than before, or less."""
+        """Add to the usage of a space, or subtract from it."""
         old = self.usage.get(space) or _NOTHING
         new = Usage(
             old.queues + queues,
@@ -336,12 +337,12 @@ class Memory:
         self.usage.pending[space] = new if uses else None
 
     def due_of(self, backlog: int) -> float:
-        """Return a time before which nothing in the backlog changes by itself."""
+        """Return a time before which time changes nothing in the backlog."""
         changed = self.due.pending.get(backlog)
         return self.committed_due(self.db, backlog) if changed is None else changed
 
     def committed_due(self, db: apsw.Connection, backlog: int) -> float:
-        """Return the same as committed, read through ``db`` if not remembered."""
+        """Return the same as committed, read through ``db`` if it is not cached."""
         due = self.due.committed.get(backlog)
         if due is None:
             rows = fetch(db, BACKLOG_DUE, (backlog,))
@@ -350,13 +351,13 @@ class Memory:
         return due
 
     def lower_due(self, backlog: int, time: float) -> None:
-        """Record that something in the backlog changes by itself at ``time``."""
+        """Record that time changes something in the backlog at ``time``."""
         if time < self.due_of(backlog):
             self.due.pending[backlog] = time
 
     @contextmanager
     def no_sweep(self, backlog: int) -> Iterator[None]:
-        """Keep the sweeper away while expired rows are counted in steps."""
+        """Stop the sweeper while expired rows are counted in steps."""
         self._unswept[backlog] += 1
         try:
             yield
@@ -365,17 +366,17 @@ class Memory:
             self._unswept += Counter()  # drops those at zero
 
     def is_sweepable(self, backlog: int) -> bool:
-        """Return False if the sweeper has to stay away."""
+        """Return False if the sweeper must not remove rows now."""
         return backlog not in self._unswept
 
     # -- where free messages begin ------------------------------------------
 
     def floor(self, backlog: int) -> int:
-        """Return a number up to which no free row is live; see ``claims.take_free``."""
+        """Return a number up to which all free rows have expired; see ``claims``."""
         return self._floors.get(backlog, 0)
 
     def raise_floor(self, backlog: int, seq: int) -> None:
-        """Record that no free row up to ``seq`` is live."""
+        """Record that all free rows up to ``seq`` have expired."""
         self._floors[backlog] = max(seq, self._floors.get(backlog, 0))
 
     def lower_floor(self, backlog: int, seq: int) -> None:

@@ -39,7 +39,7 @@ from zaqarserver.storage.sqlite.ids import ById, decode_seq, encode_id
 from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.sqlite.writer import Steps
 
-#: How many rows are inserted between two looks at the clock.
+#: After how many inserted rows the clock is read.
 POST_STEP = 200
 
 MESSAGE_INSERT = """
@@ -62,7 +62,7 @@ class MessageRow(NamedTuple):
     Attributes:
         seq: Its row.
         size: Bytes of its body.
-        claim: The claim named in its row, live or not.
+        claim: The claim in its row, live or not.
         claim_id: The id of the live claim that holds it, or ``None``.
     """
 
@@ -133,7 +133,7 @@ def _insert(
 
 @reads(MessageList)
 async def list_messages(engine: Engine, command: MessageList) -> list[Message]:
-    """Walk over the states that are asked for, a thousand rows at a time."""
+    """Walk over the requested states, a thousand rows at a time."""
     queue = await settled(engine, command, command.now)
     if queue is None:
         return []
@@ -218,7 +218,7 @@ def delete(memory: Memory, command: MessageDelete) -> None:
 
 @writes(MessageDeleteMany)
 def delete_many(memory: Memory, command: MessageDeleteMany) -> None:
-    """Check all, then delete by primary key."""
+    """Check all messages, then delete by primary key."""
     queue = memory.queue(command.space, command.queue)
     if queue is None:
         return

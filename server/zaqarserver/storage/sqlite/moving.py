@@ -1,9 +1,9 @@
-"""Queues that leave for another store, or come from one: the steps.
+"""The steps of queues that leave for another store, or come from one.
 
-What arrives is put where it will be, so that it can be counted before the queue is
-anybody's: messages and claims in a backlog of their own, subscriptions and notices
-under a name of their own, parked and not to be spread, as those of a queue that
-leaves. Opening the queue gives them its name. Only its metadata waits as a record.
+Arriving records are stored in their final tables, so that they can be counted before
+the queue is opened: messages and claims in a separate backlog, subscriptions and
+notices under a separate name, parked and not spread, like those of a queue that leaves.
+Opening the queue gives them its name. Only its metadata is kept as a record until then.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from zaqarserver.storage.sqlite.seals import is_late, put_seal, remove_seal
 from zaqarserver.storage.sqlite.subscriptions import SUBSCRIPTION_ROWS, expire_all
 from zaqarserver.storage.sqlite.writer import Steps
 
-#: The project of what arrives: none that a caller can have.
+#: The project of arriving records; callers cannot have it.
 ARRIVING = "\0arriving"
 
-#: What the record of the queue itself is called among those that arrived.
+#: The name of the record of the queue itself among those that arrived.
 QUEUE_RECORD = "queue"
 
 #: How many rows one step changes at most.
@@ -79,7 +79,7 @@ NOTICES_NAME = """
     UPDATE notice SET project = ?1, source = ?2, reached = -1 - reached
      WHERE reached < 0 AND project = ?3 AND source = ?4
 """
-# Deliveries that were made of them end with their subscriptions.
+# Their deliveries end with their subscriptions.
 DROP_NOTICES = (
     "DELETE FROM notice WHERE reached < 0 AND project = ? AND source = ? AND open = 0"
 )
@@ -155,7 +155,7 @@ def seal(memory: Memory, command: QueueSeal) -> Steps[bool]:
 
 @writes(QueueRetire)
 def retire(memory: Memory, command: QueueRetire) -> bool:
-    """Record that a queue that has nothing is gone."""
+    """Record that an empty queue is gone."""
     key, epoch = QueueKey(command.space, command.queue), command.epoch
     sealed = memory.seals.get(key)
     if sealed is not None and (
@@ -172,7 +172,7 @@ def retire(memory: Memory, command: QueueRetire) -> bool:
 
 @writes(QueueLeave)
 def leave(memory: Memory, command: QueueLeave) -> Steps[bool]:
-    """Drop a queue that is sealed, or has not arrived."""
+    """Drop a queue that is sealed, or still arriving."""
     key, epoch = QueueKey(command.space, command.queue), command.epoch
     sealed = memory.seals.get(key)
     if sealed is None or sealed.kind is SealKind.GONE or sealed.epoch != epoch:
@@ -183,7 +183,7 @@ def leave(memory: Memory, command: QueueLeave) -> Steps[bool]:
 
 
 def _drop(memory: Memory, key: QueueKey, sealed: Sealed) -> Steps[None]:
-    """Leave to the sweeper what the store has of a sealed queue."""
+    """Leave the data of a sealed queue to the sweeper."""
     if sealed.kind is SealKind.GONE:
         return
     if sealed.kind is SealKind.ARRIVING:
@@ -203,13 +203,13 @@ def _drop(memory: Memory, key: QueueKey, sealed: Sealed) -> Steps[None]:
 
 
 def arriving(sealed: Sealed) -> QueueKey:
-    """Return the name for what arrives with a queue until that is opened."""
+    """Return the name of a queue's arriving records until the queue is opened."""
     return QueueKey(ARRIVING, str(sealed.id))
 
 
 @writes(QueueReceive, grows=True)
 def receive(memory: Memory, command: QueueReceive) -> Steps[bool]:
-    """Get ready for a queue."""
+    """Seal the queue as arriving, and drop what the store has of it."""
     key, epoch = QueueKey(command.space, command.queue), command.epoch
     if is_late(memory, key, epoch):
         return False
@@ -230,14 +230,14 @@ def receive(memory: Memory, command: QueueReceive) -> Steps[bool]:
 
 @reads(QueueOpen)
 async def open_queue(engine: Engine, command: QueueOpen) -> bool:
-    """Return without a transaction if the queue has no seal."""
+    """Return without a transaction if the queue is not sealed."""
     if (command.space, command.queue) not in engine.memory.seals.committed:
         return True
     return await engine.writer.submit(_open_queue, command)
 
 
 def _open_queue(memory: Memory, command: QueueOpen) -> Steps[bool]:
-    """Remove the seal, and put into service what has arrived."""
+    """Remove the seal, and put the arrived records into service."""
     key, epoch = QueueKey(command.space, command.queue), command.epoch
     sealed = memory.seals.get(key)
     if sealed is None:
@@ -266,8 +266,8 @@ def _resume(memory: Memory, key: QueueKey) -> Steps[None]:
 
 
 def _settle_in(memory: Memory, key: QueueKey, sealed: Sealed) -> Steps[None]:
-    """Give what has arrived its name."""
-    yield from expire_all(memory, *key)  # what a queue of this name once left here
+    """Give the arrived records the name of the queue."""
+    yield from expire_all(memory, *key)  # what an earlier queue of this name left here
     backlog = sealed.backlog or 0
     there = False
     last = 0
@@ -298,13 +298,13 @@ def _settle_in(memory: Memory, key: QueueKey, sealed: Sealed) -> Steps[None]:
 
 
 def free_row(memory: Memory, table: str, id_: str, last: int) -> tuple[int, int | None]:
-    """Choose a row for what comes from another store.
+    """Choose the row number of a record from another store.
 
     It is the number of its id, so that it sorts by its age among others, or the next
-    one that is free and behind ``last``. New ids will sort behind it.
+    one that is free and above ``last``. New ids will sort after it.
 
     Returns:
-        The row, and the number of the id if that is another one.
+        The row, and the number of the id if it differs.
     """
     number = decode_seq(id_) or 0
     row = max(number, last + 1)
@@ -315,14 +315,14 @@ def free_row(memory: Memory, table: str, id_: str, last: int) -> tuple[int, int 
 
 
 def keep_queue(memory: Memory, sealed: Sealed, record: QueueRecord) -> None:
-    """Keep the metadata of an arriving queue."""
+    """Store the metadata of an arriving queue."""
     memory.db.execute(ARRIVAL_INSERT, (sealed.id, QUEUE_RECORD, encode(record)))
 
 
 def keep_subscription(
     memory: Memory, key: QueueKey, record: SubscriptionRecord
 ) -> None:
-    """Keep a subscription of an arriving queue, unless it is there."""
+    """Store a subscription of an arriving queue, unless it exists."""
     if SUBSCRIPTION_ROWS.find(memory.db, record.id, *key):
         return
     last = _upto(memory, key, record.id)
@@ -348,7 +348,7 @@ def keep_subscription(
 
 
 def keep_notice(memory: Memory, sealed: Sealed, record: NoticeRecord) -> None:
-    """Keep a notice of an arriving queue, unless it has come before."""
+    """Store a notice of an arriving queue, unless it was stored before."""
     name = f"notice {record.id}"
     if fetch(memory.db, ARRIVAL_INSERT, (sealed.id, name, b"")):
         _note(memory, arriving(sealed), record)

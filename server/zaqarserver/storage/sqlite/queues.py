@@ -42,8 +42,8 @@ from zaqarserver.storage.sqlite.memory import Memory, QueueRow
 #: How many expired rows are counted in one statement (half a millisecond).
 COUNT_STEP = 10_000
 
-#: How many queues, and about how many bytes of metadata, a list looks at
-#: before it lets others run.
+#: How many queues, and about how many bytes of metadata, a list reads before other
+#: requests may run.
 LIST_STEP = 500
 LIST_BYTES = 262_144
 
@@ -130,7 +130,7 @@ def purge(memory: Memory, command: MessagePurge) -> None:
 
 @reads(QueueGet)
 async def get(engine: Engine, command: QueueGet) -> Queue | None:
-    """Read from memory mostly, also for a queue that does not exist."""
+    """Read from memory mostly, also about a queue that does not exist."""
     row = engine.queue(command)
     if row is None:
         return None
@@ -146,7 +146,7 @@ async def count(engine: Engine, command: QueueCount) -> int:
 
 @reads(QueueList)
 async def list_queues(engine: Engine, command: QueueList) -> list[Queue]:
-    """Walk over the primary key, letting others run between steps."""
+    """Walk over the primary key; other requests may run between steps."""
     found: list[Queue] = []
     last: str | None = command.marker or ""
     while last is not None:
@@ -159,7 +159,7 @@ async def list_queues(engine: Engine, command: QueueList) -> list[Queue]:
 def _list_step(
     db: apsw.Connection, command: QueueList, after: str, found: list[Queue]
 ) -> str | None:
-    """Look at some queues; return where to go on, ``None`` when done."""
+    """Read some queues; return where the next step begins, ``None`` at the end."""
     seen = size = 0
     bindings = (command.space, after, command.name or "", LIST_STEP)
     rows = db.execute(QUEUE_LIST, bindings)
@@ -203,14 +203,14 @@ async def volume(engine: Engine, _command: VolumeGet) -> Volume:
 
 
 class _View(NamedTuple):
-    """What one look at a backlog gives.
+    """The result of one read of a backlog.
 
     Attributes:
         messages: Rows.
         claimed: Rows under a claim.
         expired: Rows that have expired, :data:`COUNT_STEP` if there may be more.
-        oldest: What the walk from the oldest end gave.
-        newest: What the walk from the newest end gave.
+        oldest: The first step of the walk from the oldest end.
+        newest: The first step of the walk from the newest end.
     """
 
     messages: int
@@ -222,10 +222,10 @@ class _View(NamedTuple):
 
 @reads(QueueStatsGet)
 async def stats(engine: Engine, command: QueueStatsGet) -> QueueStats:
-    """Read the maintained counters and take off what has expired.
+    """Read the maintained counters and subtract the expired messages.
 
-    They include expired rows that were not swept. Usually there are few and one look
-    counts them.
+    The counters include expired rows that are not swept yet. Usually there are few, and
+    one read counts them.
     """
     now, db = command.now, engine.reader
     queue = await settled(engine, command, now)
@@ -234,8 +234,8 @@ async def stats(engine: Engine, command: QueueStatsGet) -> QueueStats:
     backlog = queue.backlog
     view = _look(db, backlog, now, -math.inf)
     if view.expired == COUNT_STEP:
-        # The sweeper must not take rows away while we count them in steps; all
-        # else leaves expired rows alone.
+        # The sweeper must not remove rows while they are counted in steps; nothing else
+        # removes expired rows.
         with engine.memory.no_sweep(backlog):
             expired = await count_messages(db, backlog, -math.inf, now)
             view = _look(db, backlog, now, now)._replace(expired=expired)
@@ -264,7 +264,7 @@ def _look(db: apsw.Connection, backlog: int, now: float, since: float) -> _View:
 async def count_messages(
     db: apsw.Connection, backlog: int, since: float, now: float
 ) -> int:
-    """Count all rows that expire after ``since`` and up to ``now``, some at a time."""
+    """Count all rows that expire after ``since`` and up to ``now``, in steps."""
     total = 0
     while True:
         bindings = (backlog, since, now, COUNT_STEP)

@@ -1,4 +1,4 @@
-"""What a queue is made of, as records: written for another store, read from one."""
+"""The records of a queue: read for another store, and stored from one."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ SUBSCRIPTIONS = """
      WHERE project = ? AND source = ? AND expires > 0 AND seq > ?
      ORDER BY seq LIMIT ?
 """
-# Those whose deliveries are not ended, and those that were not spread.
+# Notices with deliveries that have not ended, and notices that are not spread yet.
 NOTICES = """
     SELECT id, messages, newest, reached FROM notice
      WHERE id IN (SELECT d.notice FROM subscription s
@@ -145,7 +145,7 @@ _decode_messages = msgspec.msgpack.Decoder(list[NoticeMessage]).decode
 
 @reads(QueueExport)
 async def export(engine: Engine, command: QueueExport) -> ExportPage:
-    """Read a page; it goes on within, or after, the kind of record that it names."""
+    """Read a page of the kind of record that ``following`` names, or of the next."""
     key, db, limit = (
         QueueKey(command.space, command.queue),
         engine.reader,
@@ -189,7 +189,7 @@ def _page(
 
 
 def _bounded(rows: Iterator[Row]) -> list[Row]:
-    """Read rows until their blobs are a page."""
+    """Read rows until their blobs fill a page."""
     found: list[Row] = []
     size = 0
     for row in rows:
@@ -243,7 +243,7 @@ def _notices(
 ) -> list[NoticeRecord]:
     pending: dict[int, list[PendingDelivery]] = {row[0]: [] for row in rows}
     ends = (rows[0][0], rows[-1][0]) if rows else (0, 0)
-    # One look for all: which are of a notice is known by their subscriptions only.
+    # One query for all: only their subscriptions show to which notice they belong.
     found = fetch(db, DELIVERIES, (*key, *ends))
     for notice, number, secret, position, attempt in found:
         delivery = PendingDelivery(encode_id(number, secret), position, attempt)
@@ -297,7 +297,7 @@ def receive_page(memory: Memory, command: QueueImport) -> Steps[None]:
 
 
 def _last(memory: Memory, backlog: int) -> int:
-    """Return the last row of a backlog, 0 if it has none."""
+    """Return the last row of a backlog, 0 if it is empty."""
     ends = [fetch(memory.db, MESSAGE_LAST, (backlog, state))[0][0] for state in STATES]
     return max((end for end in ends if end is not None), default=0)
 
@@ -326,7 +326,7 @@ def _keep_claim(memory: Memory, backlog: int, record: ClaimRecord) -> None:
 def _keep_message(
     memory: Memory, backlog: int, record: MessageRecord, last: int
 ) -> int:
-    """Keep a message behind the row ``last``; return the last row then."""
+    """Store a message after the row ``last``; return its row, the new last one."""
     if MESSAGE_ROWS.find(memory.db, record.id, backlog):
         return last
     row, alias = free_row(memory, "message", record.id, last)
@@ -392,7 +392,7 @@ def _waiting(db: apsw.Connection, key: QueueKey, now: float) -> list[int]:
     """Return how many notices wait for each subscription."""
     rows = fetch(db, COUNT_SUBSCRIPTIONS, (*key, now))
     listening = [seq for seq, _ in rows]
-    # Where notices that are not spread yet begin and end to wait for subscriptions.
+    # The ranges of subscriptions that notices still have to be spread over.
     steps = [0] * (len(listening) + 1)
     for reached, newest in fetch(db, COUNT_NOTICES, key):
         steps[bisect_right(listening, reached)] += 1

@@ -1,4 +1,4 @@
-"""Seals: the queues that this store refuses. They are in memory, see ``memory``."""
+"""Seals: the queues that this store refuses. Reads use their copy in ``memory``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def put_seal(
     backlog: int | None = None,
     until: float | None = None,
 ) -> None:
-    """Seal a queue, or seal it otherwise than before."""
+    """Seal a queue, or change its seal."""
     row = (*key, epoch, kind.value, backlog, until)
     id_ = fetch(memory.db, SEAL_PUT, row)[0][0]
     memory.seals.pending[key] = Sealed(id_, epoch, kind, backlog)
@@ -58,12 +58,12 @@ def remove_seal(memory: Memory, key: QueueKey, sealed: Sealed) -> None:
 
 
 def expired_seal(db: apsw.Connection, now: float) -> bool:
-    """Return True if there is a seal to sweep."""
+    """Return True if a seal has expired."""
     return bool(fetch(db, SEAL_OVER, (now,)))
 
 
 def sweep_seals(memory: Memory, now: float, limit: int) -> int:
-    """Remove some that are over; return how many."""
+    """Remove some expired seals; return how many."""
     rows = fetch(memory.db, SEAL_SWEEP, (now, limit))
     for space, queue, epoch in rows:
         memory.seals.pending[space, queue] = None

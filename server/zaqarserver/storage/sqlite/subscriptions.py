@@ -279,7 +279,7 @@ def purge(memory: Memory, command: SubscriptionPurge) -> Steps[None]:
 
 
 def expire_all(memory: Memory, space: str, queue: str) -> Steps[None]:
-    """Leave all subscriptions of a queue, also a sealed one, to the sweeper."""
+    """Leave all subscriptions of a queue, also of a sealed one, to the sweeper."""
     while gone := fetch(memory.db, EXPIRE_SOURCE, (space, queue, STEP)):
         memory.use(space, subscriptions=-len(gone))
         yield None

@@ -8,15 +8,15 @@ thread::
                 ^                                                               |
                 +------------ the next batch: what came meanwhile --------------+
 
-There is no timer, so a lone write is committed at once, and under load the disk decides
-how large a batch grows. (A writer thread that also executes the statements competes
-with the loop for the interpreter: more than ten times the latency at 64 connections in
-our measurements.) A long batch is executed in slices, so that the loop serves others in
-between.
+A batch does not wait for a timer: a lone write is committed at once, and under load the
+speed of the disk decides how large a batch grows. (A writer thread that also executes
+the statements competes with the loop for the interpreter: more than ten times the
+latency at 64 connections in our measurements.) A long batch is executed in slices, so
+that the loop serves other requests in between.
 
-When there is no room, what does not grow is tried once more after the log was copied,
-which lets it begin again: so consumers can always make room. What grows is refused for
-a while.
+When the disk is full, writes that do not grow are tried once more after the log was
+copied and can begin again, so that consumers can always free space. Writes that grow
+are refused for a while.
 """
 
 from __future__ import annotations
@@ -47,23 +47,23 @@ from zaqarserver.storage.subscriptions import Post, ignore
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-#: What a write of several steps yields to go on in another transaction, after the
-#: writes that wait; what it has done so far is committed and has to be right by itself.
+#: A write of several steps yields this to continue in another transaction, after the
+#: writes that wait; what it has done so far is committed and must be consistent.
 POSTPONE: Final = True
 
-#: A write of several steps. It yields ``None`` where the loop may serve others: no
-#: other write runs in between. Or it yields :data:`POSTPONE`.
+#: A write of several steps. It yields ``None`` where the loop may serve other requests:
+#: no other write runs in between. Or it yields :data:`POSTPONE`.
 Steps = Generator[bool | None, None, T]
 
 #: Seconds that a batch may hold the loop at a time.
 SLICE = 0.003
 
-#: Seconds for which nothing that grows is tried when there was no room for it, and
-#: how many writes a batch has then: the log has room for those.
+#: Seconds for which writes that grow are not tried after the disk was full, and how
+#: many writes a batch has then: the log has space for those.
 SHORT_SECONDS = 1.0
 SHORT_BATCH = 16
 
-#: Seconds to wait for a program that has locked the store, and between two tries.
+#: Seconds to wait for a program that has locked the store, and between attempts.
 BUSY_SECONDS = 5.0
 BUSY_PAUSE = 0.02
 
@@ -79,8 +79,8 @@ class _Job(msgspec.Struct, eq=False):
             :data:`Steps`.
         args: What it takes after the memory.
         grows: Whether it makes the store larger.
-        tried: Whether it has failed once because there was no room.
-        started: Whether it has to end in this transaction.
+        tried: Whether it has failed once because the disk was full.
+        started: Whether it must end in this transaction.
     """
 
     function: Callable[..., Any]
@@ -94,7 +94,7 @@ class _Job(msgspec.Struct, eq=False):
     error: BaseException | None = None
 
     def reset(self) -> None:
-        """Forget what was done: it was rolled back."""
+        """Begin again: what was done was rolled back."""
         self.steps = self.result = self.error = None
         self.started = False
 
@@ -129,8 +129,8 @@ class GroupCommit:
 
     Args:
         memory: The writer's memory and connection.
-        thread: Where commits run, one thread; ``None`` if they cost nothing
-            (a store in memory), then nothing is sliced either.
+        thread: The one thread of commits; ``None`` if they cost nothing (a store in
+            memory): then batches are not sliced.
         between: Called in the thread between two batches while nothing else
             uses the connection, if :attr:`wants_between` is set: it copies the log.
         files: The files, ``None`` for a store in memory.
@@ -185,10 +185,10 @@ class GroupCommit:
     ) -> asyncio.Future[Any]:
         """Queue a write; the future is done when it is committed.
 
-        The future fails with what the function raised, or with
-        ``Unavailable`` if the transaction could not be committed, ``OutcomeUnknown``
-        if it may come back after a crash. Cancelling it before the function has run
-        means that it never runs.
+        The future fails with what the function raised, or with ``Unavailable`` if the
+        transaction could not be committed, or with ``OutcomeUnknown`` if it may
+        reappear after a crash. Cancelling it before the function has run means that it
+        never runs.
 
         The arguments are described at :class:`_Job`.
         """
@@ -230,7 +230,7 @@ class GroupCommit:
         self._execute(batch)
 
     def _choose(self) -> deque[_Job]:
-        """Take what is to run next: what does not grow, some of it, without room."""
+        """Choose the next batch; if the disk is full, a few writes that do not grow."""
         batch, self._waiting = self._waiting, deque()
         if time.monotonic() >= self._short_until:
             return batch
@@ -242,7 +242,7 @@ class GroupCommit:
         return deque(rest[:SHORT_BATCH])
 
     def _wait(self, batch: deque[_Job], error: apsw.BusyError) -> None:
-        """Try again soon: another program has locked the store."""
+        """Schedule another attempt: another program has locked the store."""
         now = time.monotonic()
         self._busy_since = self._busy_since or now
         if now - self._busy_since > BUSY_SECONDS:
@@ -310,11 +310,11 @@ class GroupCommit:
     # -- when it goes wrong -------------------------------------------------
 
     def _cover(self, error: BaseException) -> None:
-        """Write over what a failed commit has left in the log.
+        """Overwrite what a failed commit has left in the log.
 
-        If all of it was written and only the flush failed, the log reads as committed
-        after a crash. Once another change stands in its place it is certain that
-        nothing was done; if that cannot be written, the outcome is unknown.
+        If all of it was written and only the flush failed, SQLite would read it as
+        committed after a crash. Once another change has overwritten it, it is certain
+        that nothing was done; if that change cannot be written, the outcome is unknown.
         """
         self._roll_back()
         no_room = is_full(error)
@@ -322,7 +322,7 @@ class GroupCommit:
         def covered(failure: BaseException | None) -> None:
             unknown = failure is not None and not no_room
             failed = OutcomeUnknown(f"the store failed: {error}") if unknown else error
-            # What is not covered must not look like damage: begin the log again.
+            # The rest of it must not look like damage: begin the log again.
             self.wants_between = failure is None or self.wants_between
             self._give_up(self._executed, failed)
 
@@ -334,9 +334,9 @@ class GroupCommit:
     def _abandon(self, rest: deque[_Job], error: Exception) -> None:
         """Undo the batch because of its first unfinished write.
 
-        If the store failed, it failed for all. Otherwise only that write is
-        to blame (a value too big for the store, a defect): the others run again,
-        which is safe because nothing of them is left.
+        If the store failed, all writes fail. Otherwise only that write failed (a value
+        too big for the store, a defect), and the others run again, which is safe
+        because they were rolled back.
         """
         if is_store_failure(error):
             self._give_up([*self._executed, *rest], error)
@@ -362,14 +362,14 @@ class GroupCommit:
             failed = self._make_room(failed, str(error))
         for job in failed:
             job.fail(error)
-        # Not at once: what has just failed would fail again in a tight loop.
+        # Not at once: it would fail again in a tight loop.
         asyncio.get_running_loop().call_soon(self._begin)
 
     def _make_room(self, jobs: list[_Job], reason: str) -> list[_Job]:
-        """Have the log copied, and what does not grow tried once more after it.
+        """Copy the log; then try writes that do not grow once more.
 
         Returns:
-            Those that fail.
+            The writes that fail.
         """
         self._short_until = time.monotonic() + SHORT_SECONDS
         self._short_of = reason
@@ -384,8 +384,8 @@ class GroupCommit:
     def _roll_back(self) -> None:
         self._memory.roll_back()
         if self._db.in_transaction:
-            # If even that fails, the callers get their errors all the same; the next
-            # batch cannot begin then, and fails with the store's reason.
+            # If even that fails, the callers still get their errors; the next batch
+            # cannot begin then, and fails with the store's reason.
             with contextlib.suppress(apsw.Error):
                 self._db.execute("ROLLBACK")
 
