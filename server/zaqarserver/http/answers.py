@@ -72,7 +72,7 @@ def _first_lines(status: int, now: int) -> str:
 
 
 def answer_of(reply: Reply, request_id: str) -> Answer:
-    """Convert a reply to an answer; only 204 has no body.
+    """Convert a reply to an answer; only a 204 is without a body.
 
     Raises:
         ValueError: A header has control characters.

@@ -161,7 +161,7 @@ class HttpConnection(asyncio.Protocol):
         """End a state that timed out.
 
         Returns:
-            True if the peer has not sent a whole request.
+            True while the request of the peer is incomplete.
         """
         phase = self.phase
         if phase in (Phase.HEAD, Phase.BODY):

@@ -2,7 +2,7 @@
 
 It authenticates the caller, finds the row, checks each request in the order of
 ``rest-v2`` 1.9, reads path, query and body into the arguments of the row, and maps
-errors to answers. It knows no rule of an operation, and nothing of connections.
+errors to answers. It does not know rules of operations or connections.
 """
 
 from __future__ import annotations

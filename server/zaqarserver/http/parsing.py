@@ -62,7 +62,7 @@ class Requests(Protocol):
 
 
 class Inbox:
-    """Bytes that a connection received and has not parsed.
+    """Bytes that a connection received and did not parse yet.
 
     The parser takes pieces that end after each empty line, or with the last byte of a
     body of known length, so that it never reads into the next request.

@@ -329,7 +329,7 @@ async def read_values(
 
 
 async def _read_body(operation: BoundOperation, request: RestRequest) -> bytes:
-    """Read a request's body within its limit; empty if there is none.
+    """Read a request's body within its limit; empty without a body.
 
     Raises:
         BadRequest: It is too large, or broke off.

@@ -26,7 +26,7 @@ _SOURCES = ("queue", "topic")
 
 
 class Route:
-    """One path with the operations behind its methods.
+    """One path with an operation for each of its methods.
 
     Args:
         path: The template of the path.
@@ -50,7 +50,7 @@ class Route:
         self._special: dict[str, list[tuple[str, BoundOperation]]] = {}
 
     def add(self, operation: BoundOperation) -> None:
-        """Put an operation behind its method."""
+        """Register an operation for its method."""
         row = operation.row
         # HEAD asks for what GET answers, without its body.
         for method in ("GET", "HEAD") if row.method == "GET" else (row.method,):
@@ -64,7 +64,7 @@ class Route:
         """Return the operation of a request.
 
         Raises:
-            MethodNotAllowed: The path has none for this method.
+            MethodNotAllowed: The path does not support this method.
         """
         for name, operation in self._special.get(method, ()):
             if name in query:
@@ -77,7 +77,7 @@ class Route:
 class Routes:
     """The paths of some operations.
 
-    Behind ``/v2/`` words and variables alternate. So the words of a path, which are
+    After ``/v2/`` words and variables alternate. So the words of a path, which are
     found by their places, name its route in one look-up.
 
     Raises:
@@ -149,7 +149,7 @@ def _versions(request: RestRequest) -> Reply:
 
 
 def _confirm_page() -> Reply:
-    """Return the page behind the link of a confirmation mail.
+    """Return the page that the link of a confirmation mail opens.
 
     It decides nothing by being opened: programs that follow the links of mails
     must not subscribe an address.

@@ -53,13 +53,13 @@ class Service:
             now: The time of the loop.
 
         Returns:
-            The number of peers that have not sent a whole request.
+            The number of peers with an incomplete request.
         """
         over = [
             one
             for some in (self.connections, self.refused)
             for one in some
-            # WebSockets have time limits of their own.
+            # WebSockets have their own time limits.
             if getattr(one, "deadline", now) < now
         ]
         return sum(connection.expire() for connection in over)

@@ -150,7 +150,7 @@ class NoticeRecord(msgspec.Struct, frozen=True, tag="notice"):
     Attributes:
         id: Unique among the notices of the queue, so that it is imported once.
         messages: All messages of the post.
-        deliveries: Its deliveries that have not ended.
+        deliveries: Its pending deliveries.
         after: The id of the last subscription for which its delivery was made, empty
             before the first one; ``None`` if all are made.
         until: The id of the last subscription that existed at the post; later ones do
@@ -295,7 +295,7 @@ class QueueLeave(QueueCommand[bool], frozen=True):
 
 
 class QueueRetire(QueueCommand[bool], frozen=True):
-    """Mark a queue as gone that does not exist and has no live subscriptions.
+    """Mark a queue as gone that neither exists nor has live subscriptions.
 
     Refused otherwise, and if it is sealed or being received, or a step with a higher
     epoch was seen. May be repeated.

@@ -94,7 +94,7 @@ class Drains:
         catalog = self._pools.home
         pool = await catalog.do(PoolGet(name))
         if pool is None:
-            raise PoolNotFound(f"There is no pool {name}.")
+            raise PoolNotFound(f"Pool {name} does not exist.")
         if pool.weight:
             await catalog.do(PoolPut(msgspec.structs.replace(pool, weight=0)))
         await self._pools.refresh()

@@ -150,13 +150,13 @@ class Mover:
             target,
         )
         try:
-            return await self._carry(move)
+            return await self._run(move)
         except (QueueChanged, Unavailable) as error:
             LOG.warning("queue %s stays in its pool: %s", placed.queue, error)
             await self._give_up(move)
             raise Unavailable(f"queue {placed.queue} was not moved: {error}") from error
 
-    async def _carry(self, move: _Move) -> bool:
+    async def _run(self, move: _Move) -> bool:
         """Do the steps of a move; return True if it still has its epoch at the end."""
         where = (move.project, move.queue)
         if not await move.source.do(QueueSeal(*where, move.epoch)):
@@ -232,13 +232,13 @@ class Mover:
             target = placed.placement.target
             if target is None or (placed.project, placed.queue) in self._moving:
                 continue
-            LOG.info("queue %s: a move to %s is taken up", placed.queue, target)
+            LOG.info("queue %s: a move to %s is taken over", placed.queue, target)
             try:
                 await self.move(placed, target)
             except Unavailable as error:
-                await self._send_back(placed, error)
+                await self._cancel(placed, error)
 
-    async def _send_back(self, placed: PlacedQueue, reason: Unavailable) -> None:
+    async def _cancel(self, placed: PlacedQueue, reason: Unavailable) -> None:
         """Cancel a move of which a store could not be reached at the takeover."""
         current = await self._catalog.do(PlacementGet(placed.project, placed.queue))
         if current is None or current.epoch != placed.placement.epoch:

@@ -309,7 +309,7 @@ class Pools:
         await self.refresh()
         revision = self._revision
         if flavor is not None and not await self.home.do(FlavorGet(project, flavor)):
-            raise FlavorNotFound(f"There is no flavor {flavor}.")
+            raise FlavorNotFound(f"Flavor {flavor} does not exist.")
         taking = [
             pool
             for pool in self._known.values()

@@ -147,7 +147,7 @@ class Router:
         )
 
     async def retire(self, space: str, queue: str) -> bool:
-        """Remove the placement of a queue that has neither data nor subscriptions.
+        """Remove the placement of a queue that neither exists nor has subscriptions.
 
         Returns:
             True if the queue does not have a placement now.

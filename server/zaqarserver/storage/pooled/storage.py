@@ -122,7 +122,7 @@ class PooledStorage(Storage):
         self._drains = Drains(self._pools, self._router, self._mover, project_of, self)
         self._deliveries = Deliveries(self._pools)
         self._totals = Totals(self._pools, self._router)
-        self._chore: asyncio.Task[None] | None = None
+        self._upkeep: asyncio.Task[None] | None = None
         self._tidy_at = 0.0
         self._exceptions: dict[type, Callable[[Any], Coroutine[Any, Any, Any]]] = {
             # In the pool of their queue, with a step before or after.
@@ -195,14 +195,14 @@ class PooledStorage(Storage):
         await self._pools.start()
         # Other processes may still run the moves that they began; ours do not.
         before = self._clock() if self.shareable else math.inf
-        self._look_after(before)
+        self._start_upkeep(before)
 
     async def close(self) -> None:
         """Close the pools, then the home."""
         await self._drains.close()
-        if self._chore is not None:
-            self._chore.cancel()
-            await asyncio.gather(self._chore, return_exceptions=True)
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+            await asyncio.gather(self._upkeep, return_exceptions=True)
         await self._pools.close()
         await self._home.close()
 
@@ -225,7 +225,7 @@ class PooledStorage(Storage):
             *(store.sweep(now, wall) for store in stores),
             return_exceptions=True,
         )
-        self._look_after(self._clock())
+        self._start_upkeep(self._clock())
         swept = 0
         for result in results[1:]:
             if isinstance(result, int):
@@ -238,12 +238,12 @@ class PooledStorage(Storage):
             raise results[0]
         return swept
 
-    def _look_after(self, before: float) -> None:
+    def _start_upkeep(self, before: float) -> None:
         """Take over expired moves in the background, and tidy now and then."""
-        if self._chore is None or self._chore.done():
-            self._chore = asyncio.create_task(self._mend(before))
+        if self._upkeep is None or self._upkeep.done():
+            self._upkeep = asyncio.create_task(self._run_upkeep(before))
 
-    async def _mend(self, before: float) -> None:
+    async def _run_upkeep(self, before: float) -> None:
         try:
             await self._mover.resume(before)
             if time.monotonic() >= self._tidy_at:

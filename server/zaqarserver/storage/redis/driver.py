@@ -65,7 +65,7 @@ INSPECT = 10.0
 
 
 class RedisStorage(Storage):
-    """A store on a Redis server, behind Sentinels, or in a cluster.
+    """A store on one Redis server, on one named by Sentinels, or on a cluster.
 
     Args:
         location: Where it is.

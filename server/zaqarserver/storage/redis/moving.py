@@ -117,7 +117,7 @@ async def _leave(store: Store, keys: QueueKeys, epoch: int, until: float) -> boo
 
 @performs(QueueRetire)
 async def retire(store: Store, command: QueueRetire) -> bool:
-    """Seal the queue as gone if it has nothing."""
+    """Seal as gone a queue that neither exists nor has live subscriptions."""
     keys, epoch, now = store.keys(command), command.epoch, command.now
     until = now + REMEMBERED_SECONDS
     return await _step(store, "retire", keys, epoch, until, now=now) is not None

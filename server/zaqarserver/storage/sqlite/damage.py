@@ -110,7 +110,7 @@ def scan_log(main: Path) -> Log | None:
         if order is None or _checksum(head[:24], order) != (first, second):
             raise StoreRefused(
                 f"the header of the log {path} is damaged: nothing in it can be read."
-                f" Nothing was changed. {_way_out(path, 0)}"
+                f" Nothing was changed. {_advice(path, 0)}"
             )
         log = _read_frames(file.fileno(), path, page, salts)
     if log.ends and not main.stat().st_size:
@@ -143,7 +143,7 @@ def _checksum(data: bytes, order: str) -> tuple[int, int]:
     return first, second
 
 
-def _way_out(path: Path, offset: int) -> str:
+def _advice(path: Path, offset: int) -> str:
     return (
         "Restore a backup, or give up what is behind the damage: copy the log away,"
         f" then run: truncate -s {offset} {path}"
@@ -166,7 +166,7 @@ def damage_of(log: Log, read: int, *, flushed: bool) -> str | None:
         return (
             f"the log {log.path} is damaged behind byte {log.offset(read)} (frame"
             f" {read + 1} of {log.last}): {count} behind it cannot be read."
-            f" Nothing was changed. {_way_out(log.path, log.offset(read))}"
+            f" Nothing was changed. {_advice(log.path, log.offset(read))}"
         )
     copy = log.path.with_name(log.path.name + ".lost")
     with log.path.open("rb") as source, copy.open("wb") as target:

@@ -151,7 +151,7 @@ def prepare_schema(
     """
     try:
         with db:
-            _bring_up(db, name, steps, version)
+            _migrate(db, name, steps, version)
     except apsw.SQLError as error:
         raise StoreRefused(f"{name} lacks tables it should have: {error}") from error
     except apsw.Error as error:
@@ -163,7 +163,7 @@ def prepare_schema(
         raise Unavailable(f"cannot use {name}: {error}") from error
 
 
-def _bring_up(
+def _migrate(
     db: apsw.Connection, name: str, steps: Mapping[int, str], version: int
 ) -> None:
     found = _pragma(db, "user_version")

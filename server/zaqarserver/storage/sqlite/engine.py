@@ -136,7 +136,7 @@ class Engine:
             self.release()
             raise
         self.writer = GroupCommit(
-            self.memory, self._thread, self._take_part, self._files, on_commit
+            self.memory, self._thread, self._copy_log, self._files, on_commit
         )
 
     def _open_memory(self) -> apsw.Connection:
@@ -201,7 +201,7 @@ class Engine:
                 self._checkpointer.wake()
         return apsw.SQLITE_OK
 
-    def _take_part(self) -> None:
+    def _copy_log(self) -> None:
         """Copy the log while nothing is added; called between two batches.
 
         While the checkpointer is still copying, the next batch tries again, and finally

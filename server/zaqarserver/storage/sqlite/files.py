@@ -225,7 +225,7 @@ class Files:
         share = disk.f_blocks * disk.f_frsize // 16 // PAGE * PAGE
         self.log_room = min(LOG_ROOM, share)
 
-    # -- room -----------------------------------------------------------------
+    # -- space ----------------------------------------------------------------
 
     def begin(self) -> None:
         """Release the space that was reserved while the store was closed."""
@@ -284,9 +284,9 @@ class Files:
         try:
             self.require(db, growing=True)
         except apsw.Error as error:
-            _log.debug("no room in advance: %s", error)
+            _log.debug("cannot reserve space: %s", error)
 
-    # -- presence ---------------------------------------------------------------
+    # -- identity ---------------------------------------------------------------
 
     def check(self) -> None:
         """Return if the files are still those that were opened.

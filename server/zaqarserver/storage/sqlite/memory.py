@@ -165,7 +165,7 @@ class Memory:
         usage: The usage of each space. It is not written, since the backlogs have it:
             one pass over them at the start costs less than one more row changed by
             every transaction.
-        revoked: True for each revoked grant that has not expired. Every request with a
+        revoked: True for each revoked, unexpired grant. Every request with a
             signature looks its grant up; nearly always it is not here.
         seals: The queues that the store refuses; every command checks them.
         opened: The epochs with which queues came into service. In memory is enough:

@@ -155,7 +155,7 @@ def seal(memory: Memory, command: QueueSeal) -> Steps[bool]:
 
 @writes(QueueRetire)
 def retire(memory: Memory, command: QueueRetire) -> bool:
-    """Record that an empty queue is gone."""
+    """Record as gone a queue that neither exists nor has live subscriptions."""
     key, epoch = QueueKey(command.space, command.queue), command.epoch
     sealed = memory.seals.get(key)
     if sealed is not None and (
@@ -247,7 +247,7 @@ def _open_queue(memory: Memory, command: QueueOpen) -> Steps[bool]:
     if sealed.kind is SealKind.LEAVING and sealed.epoch > command.since:
         yield from _resume(memory, key)
     elif sealed.kind is SealKind.ARRIVING and sealed.epoch == command.since:
-        yield from _settle_in(memory, key, sealed)
+        yield from _assign_name(memory, key, sealed)
     elif sealed.epoch >= command.since:
         return False
     else:
@@ -265,7 +265,7 @@ def _resume(memory: Memory, key: QueueKey) -> Steps[None]:
     memory.db.execute(FREE_NOTICES, key)
 
 
-def _settle_in(memory: Memory, key: QueueKey, sealed: Sealed) -> Steps[None]:
+def _assign_name(memory: Memory, key: QueueKey, sealed: Sealed) -> Steps[None]:
     """Give the arrived records the name of the queue."""
     yield from expire_all(memory, *key)  # what an earlier queue of this name left here
     backlog = sealed.backlog or 0

@@ -81,7 +81,7 @@ SUBSCRIPTIONS = """
      WHERE project = ? AND source = ? AND expires > 0 AND seq > ?
      ORDER BY seq LIMIT ?
 """
-# Notices with deliveries that have not ended, and notices that are not spread yet.
+# Notices with pending deliveries, and notices that are not spread yet.
 NOTICES = """
     SELECT id, messages, newest, reached FROM notice
      WHERE id IN (SELECT d.notice FROM subscription s

@@ -170,7 +170,7 @@ def create(memory: Memory, command: SubscriptionCreate) -> tuple[Subscription, b
     """Insert a row, and the queue's."""
     space, queue, now = command.space, command.queue, command.now
     memory.check_seal(space, queue)
-    old = _make_way(memory, command, command.subscriber)
+    old = _find_live(memory, command, command.subscriber)
     if old is not None:
         return read_subscription(old, now), False
     if memory.queue(space, queue) is None:
@@ -207,7 +207,7 @@ def create(memory: Memory, command: SubscriptionCreate) -> tuple[Subscription, b
     return made, True
 
 
-def _make_way(
+def _find_live(
     memory: Memory, command: SubscriptionCreate | SubscriptionUpdate, subscriber: str
 ) -> Row | None:
     """Return the live subscription of a subscriber; remove one that has expired."""
@@ -231,7 +231,7 @@ def update(memory: Memory, command: SubscriptionUpdate) -> Subscription:
         )
     old = read_subscription(row, command.now)
     subscriber = change.subscriber
-    if subscriber not in (None, old.subscriber) and _make_way(
+    if subscriber not in (None, old.subscriber) and _find_live(
         memory, command, subscriber
     ):
         raise SubscriptionExists("Such subscription already exists.")

@@ -67,7 +67,7 @@ SHORT_BATCH = 16
 BUSY_SECONDS = 5.0
 BUSY_PAUSE = 0.02
 
-_COVER = "BEGIN IMMEDIATE; UPDATE store SET pulse = pulse + 1; COMMIT"
+_OVERWRITE = "BEGIN IMMEDIATE; UPDATE store SET pulse = pulse + 1; COMMIT"
 
 
 class _Job(msgspec.Struct, eq=False):
@@ -295,7 +295,7 @@ class GroupCommit:
 
     def _committed(self, error: BaseException | None) -> None:
         if error is not None:
-            self._cover(error)
+            self._overwrite(error)
             return
         self._memory.commit()
         executed, self._executed = self._executed, []
@@ -307,9 +307,9 @@ class GroupCommit:
         else:
             self._begin()
 
-    # -- when it goes wrong -------------------------------------------------
+    # -- failures ------------------------------------------------------------
 
-    def _cover(self, error: BaseException) -> None:
+    def _overwrite(self, error: BaseException) -> None:
         """Overwrite what a failed commit has left in the log.
 
         If all of it was written and only the flush failed, SQLite would read it as
@@ -319,7 +319,7 @@ class GroupCommit:
         self._roll_back()
         no_room = is_full(error)
 
-        def covered(failure: BaseException | None) -> None:
+        def overwritten(failure: BaseException | None) -> None:
             unknown = failure is not None and not no_room
             failed = OutcomeUnknown(f"the store failed: {error}") if unknown else error
             # The rest of it must not look like damage: begin the log again.
@@ -327,9 +327,9 @@ class GroupCommit:
             self._give_up(self._executed, failed)
 
         if no_room:
-            covered(None)
+            overwritten(None)
         else:
-            self._in_thread(self._db.execute, covered, _COVER)
+            self._in_thread(self._db.execute, overwritten, _OVERWRITE)
 
     def _abandon(self, rest: deque[_Job], error: Exception) -> None:
         """Undo the batch because of its first unfinished write.
@@ -341,12 +341,12 @@ class GroupCommit:
         if is_store_failure(error):
             self._give_up([*self._executed, *rest], error)
             return
-        guilty = rest.popleft()
+        failed = rest.popleft()
         others = [*self._executed, *rest]
         for job in others:
             job.reset()
         self._waiting.extendleft(reversed(others))
-        self._give_up([guilty], error)
+        self._give_up([failed], error)
 
     def _give_up(self, jobs: Iterable[_Job], error: BaseException) -> None:
         failed = list(jobs)

@@ -111,8 +111,9 @@ async def found_there(storage: Storage, now: float = NOW) -> list[Message]:
 async def fill(storage: Storage, *, posts: int = 40, listeners: int = 12) -> None:
     """Give the queue of the suite many of each kind.
 
-    Messages, a claim for each third post, subscriptions of which the first has not got
-    any delivery, and the notices of all posts for it and of the last posts for all.
+    Messages, a claim for each third post, subscriptions of which the first did not
+    settle any delivery, and the notices of all posts for it and of the last posts for
+    all.
     """
     for number in range(listeners):
         await subscribe(storage, f"http://h{number:02}/")

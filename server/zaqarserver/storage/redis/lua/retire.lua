@@ -1,4 +1,4 @@
--- Records that an empty queue is gone.
+-- Records as gone a queue that neither exists nor has live subscriptions.
 -- script: repeatable
 -- with: queue, listeners, promise
 -- ARGV: now, epoch, prepared, epoch of the placement, until when to remember it
