@@ -221,7 +221,7 @@ class MessageDelete(QueueCommand[None], frozen=True):
         MessageClaimed: It is under a live claim, and ``claim_id`` is not given or is
             another live claim of the queue.
         ClaimNotLive: ``claim_id`` is given and is not a live claim of the queue, or the
-            message is not under a claim.
+            message is not under a live claim.
     """
 
     message_id: str
