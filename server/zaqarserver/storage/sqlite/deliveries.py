@@ -234,13 +234,8 @@ def _next(db: apsw.Connection, subscription: int) -> list[Row]:
 def settle(memory: Memory, command: DeliverySettle) -> None:
     """Delete the finished rows, and record the position in the next one."""
     text, _, places = command.key.partition(":")
-    subscription, left, done, current = int(text), command.position, 0, 0
-    for place in places.split(","):
-        number, count = map(int, place.split("."))
-        if left < count:
-            current = number
-            break
-        left, done = left - count, number
+    subscription = int(text)
+    done, current, left = _reached(places, command.position)
     ended = _end(memory, subscription, done, DELIVERY_MESSAGES) if done else 0
     due = command.due
     if current:
@@ -254,6 +249,22 @@ def settle(memory: Memory, command: DeliverySettle) -> None:
         due = 0.0 if more else None
     memory.db.execute(SUBSCRIPTION_DUE, (due, subscription))
     memory.has_due = memory.has_due or due is not None
+
+
+def _reached(places: str, position: int) -> tuple[int, int, int]:
+    """Find a position in the rows that a key names.
+
+    Returns:
+        The last row that is finished, 0 for none; the next one, 0 if all are; and the
+        position in that.
+    """
+    done = 0
+    for place in places.split(","):
+        number, count = map(int, place.split("."))
+        if position < count:
+            return done, number, position
+        done, position = number, position - count
+    return done, 0, 0
 
 
 def _end(memory: Memory, subscription: int, last: int, limit: int) -> int:
