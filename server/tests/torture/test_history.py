@@ -151,12 +151,20 @@ def test_a_webhook_may_hear_what_nobody_was_told_is_stored(history: History) -> 
     assert promises(history) == []
 
 
-@pytest.mark.parametrize(("faults", "found"), [(1, []), (0, ["notified_too_often"])])
-def test_a_webhook_hears_again_only_what_was_in_flight_at_a_fault(
-    history: History, faults: int, found: list[str]
+@pytest.mark.parametrize(
+    ("faults", "again", "found"),
+    [
+        (1, 100, []),
+        (1, 101, ["notified_too_often"]),
+        (2, 200, []),
+        (0, 1, ["notified_too_often"]),
+    ],
+)
+def test_a_webhook_hears_again_only_one_delivery_a_fault(
+    history: History, faults: int, again: int, found: list[str]
 ) -> None:
     history.faults += [Fault("kill", 1.0)] * faults
     history.accepted.append(accepted(0, "a"))
     history.present[QUEUE] = {"a": mark(0)}
-    history.heard[HOOK] = [mark(0), mark(0)]
+    history.heard[HOOK] = [mark(0)] * (again + 1)
     assert promises(history) == found

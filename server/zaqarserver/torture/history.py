@@ -14,6 +14,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from zaqarserver.storage.subscriptions import DELIVERY_MESSAGES
+
 
 class Mark(msgspec.Struct, frozen=True, order=True):
     """The body of a message: its producer and number.
@@ -130,8 +132,7 @@ class History:
     """Everything that clients observed in one run.
 
     Args:
-        batch: The messages of a post: that many are in flight to a webhook at a
-            time, and may be sent again after a fault.
+        batch: The messages of a post.
     """
 
     def __init__(self, batch: int = 1) -> None:
@@ -284,7 +285,9 @@ class History:
                     yield Finding("notified_out_of_order", queue, after, text)
 
     def _heard_too_often(self) -> Iterator[Finding]:
-        in_flight = self._batch * len(self.faults)
+        # A delivery has one post, or several up to so many messages; after a fault it
+        # is sent again from where it was recorded last.
+        in_flight = max(self._batch, DELIVERY_MESSAGES) * len(self.faults)
         for (queue, path), marks in self.heard.items():
             again = len(marks) - len(set(marks))
             if again > in_flight:
