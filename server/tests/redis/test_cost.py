@@ -11,16 +11,21 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from redis_service import RedisServer
+from store_actions import (
+    claim_ten,
+    delete,
+    first_page,
+    get,
+    middle_page,
+    pop,
+    purge,
+    stats,
+)
 from zaqarserver.storage.accounts import UsageGet
 from zaqarserver.storage.base import NewMessage
 from zaqarserver.storage.commands import (
-    MessageDelete,
-    MessageGet,
-    MessageList,
-    MessagePop,
     MessagePost,
     MessagePurge,
-    QueueStatsGet,
 )
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, claim, new
@@ -37,52 +42,8 @@ async def post_one(storage: RedisStorage, _ids: list[str]) -> object:
     return await storage.do(MessagePost(PROJECT, QUEUE, "c", new(b"x"), NOW))
 
 
-async def stats(storage: RedisStorage, _ids: list[str]) -> object:
-    return await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
-
-
-async def claim_ten(storage: RedisStorage, _ids: list[str]) -> object:
-    return await claim(storage, limit=10)
-
-
-async def pop(storage: RedisStorage, _ids: list[str]) -> object:
-    return await storage.do(MessagePop(PROJECT, QUEUE, 10, NOW))
-
-
-async def first_page(storage: RedisStorage, _ids: list[str]) -> object:
-    return await storage.do(MessageList(PROJECT, QUEUE, marker=None, limit=10, now=NOW))
-
-
-async def middle_page(storage: RedisStorage, ids: list[str]) -> object:
-    return await storage.do(
-        MessageList(
-            PROJECT,
-            QUEUE,
-            marker=ids[len(ids) // 2],
-            limit=10,
-            now=NOW,
-            include_claimed=True,
-            include_delayed=True,
-        )
-    )
-
-
-async def get(storage: RedisStorage, ids: list[str]) -> object:
-    return await storage.do(MessageGet(PROJECT, QUEUE, [ids[0], ids[-1]], NOW))
-
-
-async def delete(storage: RedisStorage, ids: list[str]) -> object:
-    return await storage.do(
-        MessageDelete(PROJECT, QUEUE, ids[len(ids) // 2], None, NOW)
-    )
-
-
 async def usage(storage: RedisStorage, _ids: list[str]) -> object:
     return await storage.do(UsageGet(PROJECT, NOW))
-
-
-async def purge(storage: RedisStorage, _ids: list[str]) -> object:
-    return await storage.do(MessagePurge(PROJECT, QUEUE))
 
 
 async def fill(

@@ -9,6 +9,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from store_actions import (
+    claim_ten,
+    delete,
+    first_page,
+    get,
+    middle_page,
+    pop,
+    purge,
+    stats,
+)
 from zaqarserver.storage.accounts import (
     Grant,
     GrantAdd,
@@ -18,17 +28,11 @@ from zaqarserver.storage.accounts import (
 )
 from zaqarserver.storage.base import NewMessage
 from zaqarserver.storage.commands import (
-    MessageDelete,
-    MessageGet,
-    MessageList,
-    MessagePop,
     MessagePost,
-    MessagePurge,
     QueueCount,
     QueueCreate,
     QueueDelete,
     QueueGet,
-    QueueStatsGet,
 )
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, claim
@@ -41,50 +45,6 @@ SMALL, LARGE = 1_000, 100_000
 GRAIN = 10
 
 Action = Callable[[SQLiteStorage, list[str]], Awaitable[object]]
-
-
-async def stats(storage: SQLiteStorage, _ids: list[str]) -> object:
-    return await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
-
-
-async def claim_ten(storage: SQLiteStorage, _ids: list[str]) -> object:
-    return await claim(storage, limit=10)
-
-
-async def pop(storage: SQLiteStorage, _ids: list[str]) -> object:
-    return await storage.do(MessagePop(PROJECT, QUEUE, 10, NOW))
-
-
-async def first_page(storage: SQLiteStorage, _ids: list[str]) -> object:
-    return await storage.do(MessageList(PROJECT, QUEUE, marker=None, limit=10, now=NOW))
-
-
-async def middle_page(storage: SQLiteStorage, ids: list[str]) -> object:
-    return await storage.do(
-        MessageList(
-            PROJECT,
-            QUEUE,
-            marker=ids[len(ids) // 2],
-            limit=10,
-            now=NOW,
-            include_claimed=True,
-            include_delayed=True,
-        )
-    )
-
-
-async def get(storage: SQLiteStorage, ids: list[str]) -> object:
-    return await storage.do(MessageGet(PROJECT, QUEUE, [ids[0], ids[-1]], NOW))
-
-
-async def delete(storage: SQLiteStorage, ids: list[str]) -> object:
-    return await storage.do(
-        MessageDelete(PROJECT, QUEUE, ids[len(ids) // 2], None, NOW)
-    )
-
-
-async def purge(storage: SQLiteStorage, _ids: list[str]) -> object:
-    return await storage.do(MessagePurge(PROJECT, QUEUE))
 
 
 async def queue_delete(storage: SQLiteStorage, _ids: list[str]) -> object:

@@ -81,7 +81,10 @@ class QueueCommand(SpaceCommand[R_co], frozen=True):
     makes_queue: ClassVar[bool] = False
 
     def missing(self) -> R_co:
-        """Return the result for a queue that does not exist, or raise its error."""
+        """Return the result, or raise the error, where the queue does not exist.
+
+        Also where the claim or subscription that the command names does not.
+        """
         raise NotImplementedError
 
 

@@ -331,6 +331,9 @@ class PooledStorage(Storage):
     async def _delete(self, command: QueueDelete) -> None:
         """Delete the queue, and its placement if no subscription is left."""
         where = command.space, command.queue
+        with nothing_done():
+            if await self._router.find(*where) is None:
+                return
         await self._routed(command, lambda: self._router.find(*where))
         try:
             await self._router.retire(*where)

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from zaqarserver.errors import SubscriptionExists, SubscriptionNotFound, nothing_done
+from zaqarserver.errors import SubscriptionExists, nothing_done
+from zaqarserver.storage.outbox import SharedMessages, locate
 from zaqarserver.storage.redis.channel import read_notice
 from zaqarserver.storage.redis.names import QueueKeys, is_id, new_revision
 from zaqarserver.storage.redis.store import Store, performs
@@ -25,7 +26,6 @@ from zaqarserver.storage.subscriptions import (
     DeliveryDue,
     DeliverySettle,
     DeliveryTake,
-    NoticeMessage,
     Subscription,
     SubscriptionCount,
     SubscriptionCreate,
@@ -177,9 +177,7 @@ async def update(store: Store, command: SubscriptionUpdate) -> Subscription:
         int(change.confirmed or False),
     )
     if found == 0:
-        raise SubscriptionNotFound(
-            f"Subscription {id_} for queue {command.queue} does not exist."
-        )
+        return command.missing()
     if found == 1:
         raise SubscriptionExists("Such subscription already exists.")
     packed, held = found
@@ -230,18 +228,17 @@ class _TakenDelivery(NamedTuple):
     notices: list[int]
 
     def at(
-        self, keys: QueueKeys, notices: list[list[NoticeMessage]], now: float
+        self, keys: QueueKeys, counts: list[int], shared: SharedMessages, now: float
     ) -> Delivery:
         """Return the delivery.
 
         Its key names its place, and how many messages each of its notices has.
         """
-        own = [notices[place - 1] for place in self.notices]
-        counts = ",".join(str(len(messages)) for messages in own)
+        own = ",".join(str(counts[place - 1]) for place in self.notices)
         return Delivery(
-            key=f"{keys.tag} {self.id.decode()} {self.number} {counts}",
+            key=f"{keys.tag} {self.id.decode()} {self.number} {own}",
             subscription=_read(keys, self.id, self.packed, now),
-            messages=own[0] if len(own) == 1 else [one for part in own for one in part],
+            messages=shared.of(tuple(self.notices)),
             position=self.position,
             attempt=self.attempt,
         )
@@ -290,7 +287,9 @@ async def _take_from(
     for notice in notices:
         decoded.append(read_notice(notice))
         await asyncio.sleep(0)
-    return [_TakenDelivery(*one).at(keys, decoded, command.now) for one in taken]
+    counts = [len(messages) for messages in decoded]
+    shared = SharedMessages(lambda place: decoded[place - 1])
+    return [_TakenDelivery(*one).at(keys, counts, shared, command.now) for one in taken]
 
 
 async def _set_next(store: Store, tag: str, read: bytes, due: bytes) -> None:
@@ -301,33 +300,19 @@ async def _set_next(store: Store, tag: str, read: bytes, due: bytes) -> None:
         store.delivery_times.pop(tag, None)
 
 
-def _place(number: int, counts: str, position: int) -> tuple[int, int]:
-    """Return the number of the notice, and the position in it.
-
-    Args:
-        number: The number of the first notice of a delivery.
-        counts: How many messages each of them has.
-        position: The position in all of them.
-    """
-    parts = [int(count) for count in counts.split(",")]
-    for count in parts[:-1]:
-        if position < count:
-            break
-        number, position = number + 1, position - count
-    return number, position
-
-
 @performs(DeliverySettle)
 async def settle(store: Store, command: DeliverySettle) -> None:
     """Record the progress, then the time of the queue's next delivery."""
-    tag, subscription, first, counts = command.key.split(" ")
-    number, position = _place(int(first), counts, command.position)
+    tag, subscription, first, text = command.key.split(" ")
+    # The end of the last notice is a position in that one: there may be no next.
+    *counts, _ = map(int, text.split(","))
+    whole, position = locate(counts, command.position)
     read = store.delivery_times.get(tag, b"")
     following = await store.run(
         "settle",
         store.keyspace.by_tag(tag).listeners,
         subscription,
-        number,
+        int(first) + whole,
         "",
         position,
         command.attempt,

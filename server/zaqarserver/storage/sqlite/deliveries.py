@@ -14,12 +14,14 @@ settle can record its progress, and be repeated, whatever was settled since.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import apsw
 import msgspec
 
 from zaqarserver.storage.commands import MessagePost
+from zaqarserver.storage.outbox import SharedMessages, locate
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.memory import Memory
@@ -137,7 +139,7 @@ def take(memory: Memory, command: DeliveryTake) -> Steps[list[Delivery]]:
     """Spread notices, then take what is due."""
     yield from _spread(memory, command)
     found: list[Delivery] = []
-    shared = _SharedMessages(memory.db)
+    shared = SharedMessages(functools.partial(_messages_of, memory))
     for row in fetch(memory.db, DELIVERY_DUE, (command.now, command.limit)):
         delivery = _take_oldest(memory, row, command, shared)
         if delivery is not None:
@@ -146,27 +148,9 @@ def take(memory: Memory, command: DeliveryTake) -> Steps[list[Delivery]]:
     return found
 
 
-class _SharedMessages:
-    """The messages of notices, decoded once a take."""
-
-    def __init__(self, db: apsw.Connection) -> None:
-        self._db = db
-        self._decoded: dict[int, list[NoticeMessage]] = {}
-        self._joined: dict[tuple[int, ...], Sequence[NoticeMessage]] = {}
-
-    def of(self, notices: tuple[int, ...]) -> Sequence[NoticeMessage]:
-        """Return the messages of notices in order."""
-        if notices not in self._joined:
-            parts = [self._of_one(notice) for notice in notices]
-            whole = [message for part in parts for message in part]
-            self._joined[notices] = parts[0] if len(parts) == 1 else whole
-        return self._joined[notices]
-
-    def _of_one(self, notice: int) -> list[NoticeMessage]:
-        if notice not in self._decoded:
-            (text,) = fetch(self._db, NOTICE_MESSAGES_OF, (notice,))[0]
-            self._decoded[notice] = _decode(text)
-        return self._decoded[notice]
+def _messages_of(memory: Memory, notice: int) -> list[NoticeMessage]:
+    (text,) = fetch(memory.db, NOTICE_MESSAGES_OF, (notice,))[0]
+    return _decode(text)
 
 
 def _spread(memory: Memory, command: DeliveryTake) -> Steps[None]:
@@ -194,7 +178,7 @@ def _spread(memory: Memory, command: DeliveryTake) -> Steps[None]:
 
 
 def _take_oldest(
-    memory: Memory, row: Row, command: DeliveryTake, shared: _SharedMessages
+    memory: Memory, row: Row, command: DeliveryTake, shared: SharedMessages
 ) -> Delivery | None:
     subscription, confirmed, expires = row[0], row[8], row[-1]
     if command.confirmed_only and not confirmed:
@@ -235,11 +219,13 @@ def settle(memory: Memory, command: DeliverySettle) -> None:
     """Delete the finished rows, and record the position in the next one."""
     text, _, places = command.key.partition(":")
     subscription = int(text)
-    done, current, left = _reached(places, command.position)
+    rows = [[int(part) for part in place.split(".")] for place in places.split(",")]
+    whole, position = locate((count for _, count in rows), command.position)
+    done = rows[whole - 1][0] if whole else 0
     ended = _end(memory, subscription, done, DELIVERY_MESSAGES) if done else 0
     due = command.due
-    if current:
-        progress = (left, command.attempt, current, subscription)
+    if whole < len(rows):
+        progress = (position, command.attempt, rows[whole][0], subscription)
         if not fetch(memory.db, DELIVERY_PROGRESS, progress):
             return  # a later position is recorded already, or the row is gone
     elif not ended:
@@ -249,22 +235,6 @@ def settle(memory: Memory, command: DeliverySettle) -> None:
         due = 0.0 if more else None
     memory.db.execute(SUBSCRIPTION_DUE, (due, subscription))
     memory.has_due = memory.has_due or due is not None
-
-
-def _reached(places: str, position: int) -> tuple[int, int, int]:
-    """Find a position in the rows that a key names.
-
-    Returns:
-        The last row that is finished, 0 for none; the next one, 0 if all are; and the
-        position in that.
-    """
-    done = 0
-    for place in places.split(","):
-        number, count = map(int, place.split("."))
-        if position < count:
-            return done, number, position
-        done, position = number, position - count
-    return done, 0, 0
 
 
 def _end(memory: Memory, subscription: int, last: int, limit: int) -> int:

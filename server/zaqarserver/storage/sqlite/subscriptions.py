@@ -7,7 +7,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from zaqarserver.errors import SubscriptionExists, SubscriptionNotFound
+from zaqarserver.errors import SubscriptionExists
 from zaqarserver.storage.sqlite.backlogs import create_queue
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
@@ -226,9 +226,7 @@ def update(memory: Memory, command: SubscriptionUpdate) -> Subscription:
     memory.check_seal(space, queue)
     row = _find(memory.db, command, command.now)
     if row is None:
-        raise SubscriptionNotFound(
-            f"Subscription {command.subscription_id} for queue {queue} does not exist."
-        )
+        return command.missing()
     old = read_subscription(row, command.now)
     subscriber = change.subscriber
     if subscriber not in (None, old.subscriber) and _find_live(
