@@ -100,3 +100,16 @@ class Clock:
         """
         seconds = min(max(0.0, when - self.now()), _LONGEST)
         return asyncio.get_running_loop().call_later(seconds, callback)
+
+
+async def sleep(clock: Clock, seconds: float) -> None:
+    """Wait for so long, by the server's time."""
+    over = asyncio.Event()
+    end = clock.now() + seconds
+    while clock.now() < end:
+        over.clear()
+        timer = clock.call_at(end, over.set)
+        try:
+            await over.wait()
+        finally:
+            timer.cancel()

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
-from zaqarserver.clock import Clock
+from zaqarserver.clock import Clock, sleep
 from zaqarserver.common import deadline
 from zaqarserver.common.tasks import doubling
 from zaqarserver.errors import Unavailable
@@ -145,7 +145,7 @@ class Leases:
 
     async def renew(self) -> None:
         """Wait for a tick, then renew the leases of all deliveries."""
-        await self.sleep(_TICK)
+        await sleep(self._clock, _TICK)
         await asyncio.gather(*map(self._renew_one, list(self._held.values())))
 
     async def _renew_one(self, taken: LeasedDelivery) -> None:
@@ -226,18 +226,6 @@ class Leases:
                 await call()
             except Unavailable as error:
                 LOG.debug("a delivery is not settled yet: %s", error)
-                await self.sleep(wait)
+                await sleep(self._clock, wait)
             else:
                 return
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait for so long, by the clock."""
-        over = asyncio.Event()
-        end = self._clock.now() + seconds
-        while self._clock.now() < end:
-            over.clear()
-            timer = self._clock.call_at(end, over.set)
-            try:
-                await over.wait()
-            finally:
-                timer.cancel()

@@ -22,7 +22,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from zaqarserver.clock import Clock
+from zaqarserver.clock import Clock, sleep
 from zaqarserver.common.tasks import Turns, doubling
 from zaqarserver.errors import Unavailable
 from zaqarserver.notify.deliverer import Delivered, Failed, Gone, Retry
@@ -142,7 +142,7 @@ class Notifier:
             else:
                 waits = doubling(*STORE_WAITS)
                 continue
-            await self._leases.sleep(next(waits))
+            await sleep(self.clock, next(waits))
 
     async def _take_and_wait(self) -> None:
         self._wake.clear()
