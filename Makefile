@@ -53,7 +53,8 @@ torture: venv  ## break whole deployments for ten minutes and check every promis
 
 serve: venv  ## run a server that keeps its messages (under $XDG_STATE_HOME)
 	@echo "Try it in another terminal: .venv/bin/zaqar message post orders '{\"body\": 1}'"
-	@$(BIN)/zaqarserver $(ARGS)
+	@OS_TRANSPORT__MIN_MESSAGE_TTL=1 OS_TRANSPORT__MIN_CLAIM_TTL=1 OS_TRANSPORT__MIN_CLAIM_GRACE=1 \
+	    $(BIN)/zaqarserver $(ARGS)
 
 lint: venv  ## ruff: rules and format
 	@echo "== lint"

@@ -224,6 +224,11 @@ port = {_free_port()}
 [storage]
 uri = sqlite:///{home}/zaqar.db
 
+[transport]
+min_message_ttl = 1
+min_claim_ttl = 1
+min_claim_grace = 1
+
 [notification]
 webhook_signing_key = {SIGNING_KEY}
 smtp_mode = self_local

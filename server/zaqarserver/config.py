@@ -245,8 +245,11 @@ def _check(conf: cfg.ConfigOpts) -> None:
             _ = conf[option.dest] if group == "DEFAULT" else conf[group][option.dest]
     transport = conf.transport
     for low, high in (
+        ("min_message_ttl", "default_message_ttl"),
         ("default_message_ttl", "max_message_ttl"),
+        ("min_claim_ttl", "default_claim_ttl"),
         ("default_claim_ttl", "max_claim_ttl"),
+        ("min_claim_grace", "default_claim_grace"),
         ("default_claim_grace", "max_claim_grace"),
         ("min_length_client_id", "max_length_client_id"),
     ):

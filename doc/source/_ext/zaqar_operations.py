@@ -36,6 +36,7 @@ TITLES = {
     "homedoc": "Service",
     "ping": "Service",
     "health": "Service",
+    "limits": "Service",
     "queue": "Queues",
     "message": "Messages",
     "claim": "Claims",
@@ -89,12 +90,12 @@ def bounds(member: Member) -> str:
     spec = member.spec
     if spec.minimum is None:
         return ""
-    top = spec.maximum
-    text = setting(top) if isinstance(top, str) else top
-    unit = " items" if type_name(member.type).startswith("list") else ""
-    return (
-        f"{spec.minimum} to {text}{unit}" if top else f"at least {spec.minimum}{unit}"
+    low, high = (
+        setting(bound) if isinstance(bound, str) else bound
+        for bound in (spec.minimum, spec.maximum)
     )
+    unit = " items" if type_name(member.type).startswith("list") else ""
+    return f"{low} to {high}{unit}" if high else f"at least {low}{unit}"
 
 
 def default(struct: type[msgspec.Struct], member: Member) -> str:

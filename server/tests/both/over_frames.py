@@ -177,6 +177,9 @@ class OverFrames(Service):
             "signed_url_revoke", queue_name=queue, signed_url_id=signed_url_id
         )
 
+    def limits_get(self) -> Answer:
+        return self._ask("limits_get", lambda shown: shown)
+
     def quota_show(self) -> Answer:
         return self._ask("quota_show", lambda shown: shown)
 

@@ -194,6 +194,9 @@ class OverRest(Service):
         target = self._path(queue, "signed_urls", signed_url_id)
         return self._answer(self._ask("DELETE", target))
 
+    def limits_get(self) -> Answer:
+        return self._answer(self._ask("GET", "/v2/limits"), lambda shown: shown)
+
     def quota_show(self) -> Answer:
         return self._answer(self._ask("GET", "/v2/quotas"), lambda shown: shown)
 

@@ -273,6 +273,10 @@ class Service(abc.ABC):
     def signed_url_revoke(self, queue: str, signed_url_id: str) -> Answer: ...
 
     @abc.abstractmethod
+    def limits_get(self) -> Answer:
+        """Give extensions and limits."""
+
+    @abc.abstractmethod
     def quota_show(self) -> Answer:
         """Give limits and use."""
 

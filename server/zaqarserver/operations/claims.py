@@ -22,12 +22,16 @@ LOG = logging.getLogger(__name__)
 
 ClaimTtl = Annotated[
     int | msgspec.UnsetType,
-    body(minimum=60, maximum="max_claim_ttl", help="Seconds that the claim holds."),
+    body(
+        minimum="min_claim_ttl",
+        maximum="max_claim_ttl",
+        help="Seconds that the claim holds.",
+    ),
 ]
 ClaimGrace = Annotated[
     int | msgspec.UnsetType,
     body(
-        minimum=60,
+        minimum="min_claim_grace",
         maximum="max_claim_grace",
         help="Seconds that claimed messages outlive the claim.",
     ),

@@ -45,8 +45,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         part: Where REST carries it.
-        minimum: The minimum of an integer, or of the number of list items.
-        maximum: The maximum; a text is the name of a setting.
+        minimum: The minimum of an integer, or of the number of list items; a text is
+            the name of a setting.
+        maximum: The maximum, likewise.
         name: For names: the kind of resource, ``queue`` or ``topic``.
         required: True if a REST body, if sent, must have it.
         rest_name: Its name in a REST query, if different.
@@ -56,7 +57,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     part: RequestPart = RequestPart.BODY
-    minimum: int | None = None
+    minimum: int | str | None = None
     maximum: int | str | None = None
     name: str = ""
     required: bool = False
@@ -217,10 +218,11 @@ class Checker:
             self._names.append((member.name, spec.name))
         if spec.minimum is None:
             return
-        maximum = spec.maximum
-        if isinstance(maximum, str):
-            maximum = int(getattr(settings, maximum))
-        bounds = (member.name, spec.minimum, 2**63 - 1 if maximum is None else maximum)
+        low, high = (
+            int(getattr(settings, bound)) if isinstance(bound, str) else bound
+            for bound in (spec.minimum, spec.maximum)
+        )
+        bounds = (member.name, low or 0, 2**63 - 1 if high is None else high)
         (self._lists if is_list(member.type) else self._integers).append(bounds)
 
     @property

@@ -59,7 +59,11 @@ class PostedMessage(msgspec.Struct, kw_only=True, gc=False):
     body: msgspec.Raw
     ttl: Annotated[
         int | msgspec.UnsetType,
-        Spec(minimum=60, maximum="max_message_ttl", help="Seconds to live."),
+        Spec(
+            minimum="min_message_ttl",
+            maximum="max_message_ttl",
+            help="Seconds to live.",
+        ),
     ] = msgspec.UNSET
     delay: Annotated[
         Any, Spec(help="Seconds to stay hidden, on delayed queues only.")

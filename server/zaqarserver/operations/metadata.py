@@ -51,12 +51,12 @@ def check_reserved(metadata: Mapping[str, Any], settings: Settings, queue: str) 
     Raises:
         BadRequest: A value is invalid; the text names the attribute.
     """
-    top = settings.max_message_ttl
+    ttl = settings.min_message_ttl, settings.max_message_ttl
     bounds = {
         "_max_messages_post_size": (1, settings.max_messages_post_size),
-        "_default_message_ttl": (60, top),
+        "_default_message_ttl": ttl,
         "_default_message_delay": (0, settings.max_message_delay),
-        "_dead_letter_queue_messages_ttl": (60, top),
+        "_dead_letter_queue_messages_ttl": ttl,
         "_max_claim_count": (1, 2**31 - 1),
     }
     for key, (low, high) in bounds.items():

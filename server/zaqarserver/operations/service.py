@@ -7,7 +7,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zaqarserver.errors import Unavailable, ZaqarServerError
@@ -69,6 +69,27 @@ async def homedoc_get(ctx: Context, _args: NoArgs) -> dict[str, Any]:
 async def ping(ctx: Context, _args: NoArgs) -> None:
     """Check that the service and its store respond."""
     await ctx.storage.ping()
+
+
+#: The settings that clients may see.
+_SHOWN_LIMITS = (
+    *("max_messages_per_page", "max_messages_per_claim_or_pop"),
+    *("max_queues_per_page", "max_subscriptions_per_page"),
+    *("max_messages_post_size", "max_queue_metadata"),
+    *("max_message_ttl", "max_message_delay", "max_claim_ttl", "max_claim_grace"),
+    *("min_message_ttl", "min_claim_ttl", "min_claim_grace"),
+)
+#: The extensions of the API, with a test of whether a server has one switched on.
+_FEATURES: dict[str, Callable[[Context], bool]] = {}
+
+
+@operation("GET", "/v2/limits", "limits:get", frame_body=Body.OPTIONAL)
+async def limits_get(ctx: Context, _args: NoArgs) -> dict[str, Any]:
+    """Show the extensions of the API that the server has, and its limits."""
+    return {
+        "features": [name for name, is_on in _FEATURES.items() if is_on(ctx)],
+        "limits": {name: getattr(ctx.settings, name) for name in _SHOWN_LIMITS},
+    }
 
 
 class _Probe:

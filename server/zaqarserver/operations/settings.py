@@ -45,18 +45,25 @@ class CommonSettings:
     )
 
 
+def _least(what: str) -> int:
+    return setting(60, f"The shortest {what}, seconds.", min=1, max=60)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings(CommonSettings):
     """The groups ``[DEFAULT]`` and ``[transport]``."""
 
-    default_message_ttl: int = setting(3600, "Seconds that a message lives.", min=60)
+    default_message_ttl: int = setting(3600, "Seconds that a message lives.", min=1)
     default_message_delay: int = setting(
         0, "The delay shown for queues without one.", min=0
     )
-    default_claim_ttl: int = setting(300, "Seconds that a claim lives.", min=60)
+    default_claim_ttl: int = setting(300, "Seconds that a claim lives.", min=1)
     default_claim_grace: int = setting(
-        60, "Seconds that messages outlive a claim.", min=60
+        60, "Seconds that messages outlive a claim.", min=1
     )
+    min_message_ttl: int = _least("life of a message")
+    min_claim_ttl: int = _least("claim")
+    min_claim_grace: int = _least("grace")
     max_queues_per_page: int = setting(20, "The largest page of queues.", min=1)
     max_messages_per_page: int = setting(20, "The largest page of messages.", min=1)
     max_messages_per_claim_or_pop: int = setting(

@@ -174,6 +174,7 @@ class AsyncClient(Resource[sync_client.Client]):
     health = awaited(sync_client.Client.health)
     homedoc = awaited(sync_client.Client.homedoc)
     quotas = awaited(sync_client.Client.quotas)
+    limits = awaited(sync_client.Client.limits)
     follow = awaited(sync_client.Client.follow)
     subscription = awaited_as(AsyncSubscription, sync_client.Client.subscription)
     subscriptions = listed(AsyncSubscription, sync_client.Client.subscriptions)

@@ -281,6 +281,20 @@ class Client(base.BaseClient):
         found: Document = self.calls(operation, project_id=project_id)
         return found
 
+    def limits(self) -> Document:
+        """Return what the service offers beyond the API of old, and its limits.
+
+        Returns:
+            ``features``, the names of extensions that are switched on, and
+            ``limits``, numbers by the names of settings.
+
+        Raises:
+            zaqarclient.transport.errors.ResourceNotFound: The service has no
+                extensions.
+        """
+        found: Document = self.calls("limits_get")
+        return found
+
     def homedoc(self) -> Document:
         """Return the home document: ``resources`` with their paths."""
         document: Document = self.calls("homedoc")

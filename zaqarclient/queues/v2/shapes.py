@@ -75,11 +75,13 @@ QUOTAS: Final = {
     "quotas": {None: {"limit": _NUMBER, "used": _NUMBER}},
     "rate": {"requests_per_second": _NUMBER, "burst": _NUMBER},
 }
+LIMITS: Final = {"features": [str], "limits": {None: _NUMBER}}
 
 _NEVER_NULL: Final = (
     *STATS.values(),
     *POSTED.values(),
     *QUOTAS.values(),
+    *LIMITS.values(),
 )
 """Shapes of members that may be missing, but not null."""
 

@@ -361,6 +361,7 @@ _ROWS = (
     *_admin_rows("flavor", _FLAVOR, shapes.FLAVOR, shapes.FLAVORS),
     Operation("quota_show", "GET quotas", reply=shapes.QUOTAS),
     Operation("quota_show_project", "GET quotas/{project_id}", reply=shapes.QUOTAS),
+    Operation("limits_get", "GET limits", reply=shapes.LIMITS),
     Operation("ping", "GET ping", retry=Retry.NEVER),
     Operation("health", "GET health", retry=Retry.NEVER, reply=dict),
     Operation("homedoc", "GET ", reply=dict, frame=FrameSide("homedoc_get")),

@@ -53,6 +53,12 @@ def test_a_project_is_shown_what_it_may_use_and_uses(client: Client) -> None:
     assert shown["rate"]["burst"] == 5
 
 
+def test_a_client_is_shown_extensions_and_limits(client: Client) -> None:
+    shown = client.limits()
+    assert shown["limits"]["max_claim_ttl"] == 43200
+    assert isinstance(shown["features"], list)
+
+
 def test_the_asyncio_client_shows_quotas(endpoint: str, conf: dict[str, Any]) -> None:
     async def shown() -> Any:
         async with AsyncClient(endpoint, conf=conf) as client:

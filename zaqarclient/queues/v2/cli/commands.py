@@ -74,6 +74,7 @@ COMMANDS: Final[dict[str, Row]] = {
     "flavor delete": Row("pool", "DeleteFlavor"),
     "flavor list": Row("pool", "ListFlavors"),
     "quota show": Row("service", "ShowQuotas"),
+    "limits": Row("service", "ShowLimits"),
     "ping": Row("service", "Ping"),
     "health": Row("service", "Health"),
     "homedoc": Row("service", "HomeDoc"),
@@ -99,6 +100,7 @@ PREFIXED_ONLY: Final = frozenset(
         "ping",
         "health",
         "homedoc",
+        "limits",
         "quota show",
         *(name for name in COMMANDS if name.startswith("flavor ")),
     }

@@ -91,6 +91,18 @@ class ShowQuotas(Lister):
         return ("Resource", "Limit", "Used"), rows
 
 
+class ShowLimits(Lister):
+    """Show the extensions of the API that the service has, and its limits."""
+
+    example = "-f json"
+
+    def take_action(self, _parsed_args: argparse.Namespace) -> Shown:
+        """Read them."""
+        document = self.client.limits()
+        rows = [(name, True) for name in document["features"]]
+        return ("Name", "Value"), [*rows, *document["limits"].items()]
+
+
 def _limit(number: float) -> float | None:
     return None if number < 0 else number
 

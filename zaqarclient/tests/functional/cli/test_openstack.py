@@ -59,6 +59,7 @@ STORY: list[tuple[str, list[str]]] = [
     ("pool delete", ["ssd"]),
     ("messaging quota show", []),
     ("messaging health", []),
+    ("messaging limits", []),
     ("messaging ping", []),
     ("messaging homedoc", []),
 ]

@@ -24,3 +24,8 @@ def test_another_project_is_for_administrators(zaqar: Run) -> None:
     assert "The service does not allow this." in done.err
     words = ["--os-queues-roles", "admin", "quota", "show", "elsewhere", "-f", "json"]
     assert {row["Used"] for row in zaqar(*words).data} == {0, None}
+
+
+def test_the_limits_of_the_service_are_shown_by_name(zaqar: Run) -> None:
+    shown = {row["Name"]: row["Value"] for row in zaqar("limits", "-f", "json").data}
+    assert shown["max_messages_per_page"] == 20

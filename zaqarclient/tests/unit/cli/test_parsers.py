@@ -266,6 +266,7 @@ ACCEPTED = [
     ),
     ("flavor delete", ["f"], {"flavor_name": "f"}),
     ("flavor list", [], {"marker": None, "limit": None, "detailed": False}),
+    ("limits", [], {"columns": []}),
     ("ping", [], {"columns": []}),
     ("health", [], {"formatter": "json"}),
     ("homedoc", [], {"formatter": "json"}),
@@ -388,7 +389,7 @@ def test_every_command_takes_a_client_id(parse: Callable[..., Any], name: str) -
     like = name.removeprefix("topic ")  # a topic takes what a queue does
     if like != name and like.partition(" ")[0] not in {"message", "subscription"}:
         like = f"queue {like}"
-    few = [] if like in {"ping", "health", "homedoc", "queue list"} else ["q"]
+    few = [] if like in {"ping", "health", "homedoc", "limits", "queue list"} else ["q"]
     few = [] if name in {"pool list", "flavor list"} else few
     arguments = [*words.get(like, few), "--client-id", "some"]
     assert parse(name, *arguments).client_id == "some"
