@@ -14,12 +14,20 @@ version = release = __version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
     "zaqar_benchmarks",
     "zaqar_commands",
+    "zaqar_documents",
     "zaqar_operations",
     "zaqar_release_notes",
     "zaqar_settings",
 ]
+
+# The copy button leaves out prompts and what a command prints.
+copybutton_prompt_text = r"\$ |>>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+copybutton_here_doc_delimiter = "EOF"
 
 html_theme = "furo"
 html_title = "Zaqar"

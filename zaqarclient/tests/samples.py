@@ -18,6 +18,12 @@ _QUEUES = {
 }
 
 
+def find_sample(operation: str) -> dict[str, Any] | None:
+    """Return the sample of one of the server's operations, ``None`` if it has none."""
+    name = operation.removesuffix("_get") if "homedoc" in operation else operation
+    return sample(name) if name in OPERATIONS else None
+
+
 def sample(operation: str) -> dict[str, Any]:
     """Return the request and the reply of an operation, on both wires."""
     document: dict[str, Any]

@@ -8,14 +8,17 @@ table of rules, ``.. zaqar-policy-sample::`` a sample of the file with them.
 from __future__ import annotations
 
 import itertools
+import json
 import subprocess
 import sys
 import tempfile
 import types
 import typing
 from collections.abc import Iterable, Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 from docutils import nodes
@@ -24,6 +27,10 @@ from sphinx.util.docutils import SphinxDirective
 from zaqarserver.operations import OPERATIONS, Body, Operation, fields
 from zaqarserver.operations.fields import Member, RequestPart, members
 
+from zaqarclient.tests.samples import GOLDEN, find_sample
+
+JSON = "application/json"
+CLIENT_ID = "3381af92-2b9e-11e3-b191-71861300734c"
 TYPES = {str: "string", int: "integer", bool: "boolean", float: "number", Any: "any"}
 PLACES = {
     RequestPart.PATH: "path",
@@ -175,6 +182,68 @@ def entry(row: Operation) -> Iterator[str]:
     if rows:
         head = ["REST", "Frame", "Type", "Bounds", "Default", "Meaning"]
         yield from list_table([head, *rows], "20 16 11 18 10 25")
+    yield from refusals(row)
+    yield from example(row)
+
+
+def refusals(row: Operation) -> Iterator[str]:
+    """Yield the errors of an operation's own."""
+    for error in row.errors:
+        text = (error.__doc__ or "").partition("\n")[0]
+        yield f"* {error.status}: {text[0].lower()}{text[1:].rstrip('.')}"
+    yield ""
+
+
+def example(row: Operation) -> Iterator[str]:
+    """Yield a request and its answer on both wires, in tabs."""
+    sample = find_sample(row.name)
+    if sample is None:
+        return
+    yield from (".. tab-set::", "   :sync-group: wire", "")
+    yield from _tab("REST", "rest", "http", _http(sample["rest"]))
+    if row.name != "homedoc_get":
+        yield from _tab("WebSocket", "frame", "json", _frames(sample["websocket"]))
+
+
+def _tab(title: str, key: str, language: str, blocks: Iterable[str]) -> Iterator[str]:
+    yield from (f"   .. tab-item:: {title}", f"      :sync: {key}", "")
+    for block in blocks:
+        yield from (f"      .. code-block:: {language}", "")
+        yield from (f"         {line}" for line in block.splitlines())
+        yield ""
+
+
+def _http(wire: dict[str, Any]) -> Iterator[str]:
+    """Yield a request and its answer as HTTP/1.1 shows them."""
+    asked, reply = wire["request"], wire["reply"]
+    query = urlencode(asked["query"], doseq=True, safe=",")
+    target = f"{asked['path']}?{query}" if query else asked["path"]
+    headers = {"Client-ID": CLIENT_ID, "X-Project-ID": "demo"}
+    if asked["body"] is not None:
+        headers["Content-Type"] = asked["headers"].get("content-type", JSON)
+    yield _message(f"{asked['method']} {target} HTTP/1.1", headers, asked["body"])
+    headers = dict(reply["headers"])
+    if reply["body"] is not None:
+        headers.setdefault("Content-Type", JSON)
+    status = HTTPStatus(reply["status"])
+    yield _message(f"HTTP/1.1 {status.value} {status.phrase}", headers, reply["body"])
+
+
+def _message(first: str, headers: dict[str, str], body: Any) -> str:
+    lines = [first, *(f"{name}: {value}" for name, value in headers.items())]
+    if body is not None:
+        lines += ["", json.dumps(body, indent=2)]
+    return "\n".join(lines)
+
+
+def _frames(wire: dict[str, Any]) -> Iterator[str]:
+    """Yield the frames of a request and of its answer."""
+    headers = {"Client-ID": CLIENT_ID, "X-Project-ID": "demo"}
+    asked = wire["request"]
+    yield json.dumps({**asked, "headers": headers}, indent=2)
+    yield json.dumps(
+        {"request": {"action": asked["action"]}, **wire["reply"]}, indent=2
+    )
 
 
 class _Generated(SphinxDirective):
@@ -184,7 +253,7 @@ class _Generated(SphinxDirective):
         """Have the page written anew when the table, or this file, changes."""
         server = Path(fields.__file__).parent
         tables = (*server.glob("*.py"), *server.glob("operations/**/*.py"))
-        for source in (__file__, *tables):
+        for source in (__file__, *tables, *GOLDEN.glob("*.json")):
             self.env.note_dependency(str(source))
 
 

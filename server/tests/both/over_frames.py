@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+from zaqarserver.operations import OPERATIONS
 
 from .bench import Bench
 from .service import (
     CLASSES,
+    CONFLICT,
     NO_STATS,
+    NOT_FOUND,
     OK,
     TOO_MANY,
     Answer,
@@ -23,6 +26,8 @@ from .service import (
     plain_metadata,
 )
 
+#: The operations by name.
+ROWS = {row.name: row for row in OPERATIONS}
 #: A request about as large as this may be echoed without its body.
 LARGE = 250_000
 #: How a request is repeated that could not be decoded.
@@ -59,7 +64,14 @@ class OverFrames(Service):
         shown = {**frame, "api": "v2"}
         if answer["request"] != shown:
             self._check_short_echo(answer, shown, len(sent))
+        self._check_documented(action, answer["headers"]["status"])
         return answer["headers"]["status"], answer["body"]
+
+    @staticmethod
+    def _check_documented(action: str, status: int) -> None:
+        """Check that the row of an operation names what it is refused with."""
+        if CLASSES.get(status) in (NOT_FOUND, CONFLICT) and action in ROWS:
+            assert status in {error.status for error in ROWS[action].errors}, action
 
     @staticmethod
     def _check_short_echo(answer: Any, shown: Any, size: int) -> None:

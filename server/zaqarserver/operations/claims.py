@@ -110,7 +110,12 @@ def _named(ctx: Context, args: ClaimArgs) -> Iterator[None]:
 
 
 @operation(
-    "GET", CLAIM, "claims:get", record="max_messages_post_size", shows_claim=True
+    "GET",
+    CLAIM,
+    "claims:get",
+    record="max_messages_post_size",
+    shows_claim=True,
+    errors=(ClaimNotFound,),
 )
 async def claim_get(ctx: Context, args: ClaimArgs) -> Claim:
     """Show a claim and the messages it still holds."""
@@ -127,7 +132,12 @@ class ClaimUpdateArgs(ClaimArgs):
 
 
 @operation(
-    "PATCH", CLAIM, "claims:update", status=204, done="Claim {.claim_id} updated."
+    "PATCH",
+    CLAIM,
+    "claims:update",
+    status=204,
+    done="Claim {.claim_id} updated.",
+    errors=(ClaimNotFound,),
 )
 async def claim_update(ctx: Context, args: ClaimUpdateArgs) -> None:
     """Renew a claim.

@@ -165,7 +165,7 @@ async def _found(ctx: Context, name: str) -> Flavor:
     return flavor
 
 
-@pool_operation("GET", FLAVOR, "flavors:get", check_str="")
+@pool_operation("GET", FLAVOR, "flavors:get", check_str="", errors=(FlavorNotFound,))
 async def flavor_get(ctx: Context, args: FlavorArgs) -> ShownFlavor:
     """Show a flavor and the capabilities of its pools."""
     return await _shown(ctx, await _found(ctx, args.flavor_name))
@@ -179,7 +179,7 @@ class FlavorUpdateArgs(FlavorArgs):
     )
 
 
-@pool_operation("PATCH", FLAVOR, "flavors:update")
+@pool_operation("PATCH", FLAVOR, "flavors:update", errors=(FlavorNotFound,))
 async def flavor_update(ctx: Context, args: FlavorUpdateArgs) -> ShownFlavor:
     """Change the pools of a flavor.
 

@@ -10,7 +10,13 @@ from typing import Annotated, Any
 
 import msgspec
 
-from zaqarserver.errors import BadRequest, MessageNotFound
+from zaqarserver.errors import (
+    BadRequest,
+    ClaimNotLive,
+    MessageClaimed,
+    MessageNotFound,
+    QuotaExceeded,
+)
 from zaqarserver.operations.context import Context
 from zaqarserver.operations.fields import (
     QueueArgs,
@@ -83,7 +89,12 @@ class MessagePostArgs(QueueArgs):
 
 
 @message_operation(
-    "POST", MESSAGES, "messages:create", status=201, limit="max_messages_post_size"
+    "POST",
+    MESSAGES,
+    "messages:create",
+    status=201,
+    limit="max_messages_post_size",
+    errors=(QuotaExceeded,),
 )
 async def message_post(ctx: Context, args: MessagePostArgs) -> list[str]:
     """Store messages, all or none.
@@ -191,7 +202,9 @@ class MessageGetManyArgs(QueueArgs):
     ]
 
 
-@message_operation("GET", MESSAGES, "messages:get_all", when="ids")
+@message_operation(
+    "GET", MESSAGES, "messages:get_all", when="ids", errors=(MessageNotFound,)
+)
 async def message_get_many(ctx: Context, args: MessageGetManyArgs) -> list[Message]:
     """Show several messages by id.
 
@@ -223,7 +236,9 @@ class MessageDeleteManyArgs(QueueArgs):
     ] = None
 
 
-@message_operation("DELETE", MESSAGES, "messages:delete_all", status=204)
+@message_operation(
+    "DELETE", MESSAGES, "messages:delete_all", status=204, errors=(MessageClaimed,)
+)
 async def message_delete_many(
     ctx: Context, args: MessageDeleteManyArgs
 ) -> list[Message] | None:
@@ -268,7 +283,7 @@ class MessageGetArgs(QueueArgs):
     message_id: Annotated[str, path(help="Id of the message.")]
 
 
-@message_operation("GET", MESSAGE, "messages:get")
+@message_operation("GET", MESSAGE, "messages:get", errors=(MessageNotFound,))
 async def message_get(ctx: Context, args: MessageGetArgs) -> Message:
     """Show one message.
 
@@ -288,7 +303,13 @@ class MessageDeleteArgs(MessageGetArgs):
     claim_id: Annotated[str | None, query(help="The claim that holds it.")] = None
 
 
-@message_operation("DELETE", MESSAGE, "messages:delete", status=204)
+@message_operation(
+    "DELETE",
+    MESSAGE,
+    "messages:delete",
+    status=204,
+    errors=(ClaimNotLive, MessageClaimed),
+)
 async def message_delete(ctx: Context, args: MessageDeleteArgs) -> None:
     """Delete one message; a claimed one only with its claim."""
     if _needs_claims(ctx) and args.claim_id is None and not ctx.is_admin:

@@ -11,6 +11,7 @@ import msgspec
 from zaqarserver.errors import (
     BadRequest,
     PoolExists,
+    PoolInUse,
     PoolNotFound,
     StartupError,
     Unavailable,
@@ -175,7 +176,9 @@ class PoolCreateArgs(PoolArgs):
     ] = msgspec.UNSET
 
 
-@pool_operation("PUT", POOL, "pools:create", status=201, located=True)
+@pool_operation(
+    "PUT", POOL, "pools:create", status=201, located=True, errors=(PoolExists,)
+)
 async def pool_create(ctx: Context, args: PoolCreateArgs) -> None:
     """Register a store that takes queues, or replace one."""
     given = _check_document(args.pool, _CREATE_TITLE)
@@ -209,7 +212,7 @@ class PoolGetArgs(PoolArgs):
     detailed: Annotated[bool, query(help="Include the options.")] = False
 
 
-@pool_operation("GET", POOL, "pools:get")
+@pool_operation("GET", POOL, "pools:get", errors=(PoolNotFound,))
 async def pool_get(ctx: Context, args: PoolGetArgs) -> Pool:
     """Show a pool."""
     pool = await registry(ctx).catalog.do(PoolGet(args.pool_name))
@@ -227,7 +230,7 @@ class PoolUpdateArgs(PoolArgs):
     ] = msgspec.UNSET
 
 
-@pool_operation("PATCH", POOL, "pools:update")
+@pool_operation("PATCH", POOL, "pools:update", errors=(PoolNotFound, PoolExists))
 async def pool_update(ctx: Context, args: PoolUpdateArgs) -> Pool:
     """Change a pool's weight, uri, flavor or options.
 
@@ -266,7 +269,7 @@ class PoolDeleteArgs(PoolArgs):
     ] = False
 
 
-@pool_operation("DELETE", POOL, "pools:delete", status=204)
+@pool_operation("DELETE", POOL, "pools:delete", status=204, errors=(PoolInUse,))
 async def pool_delete(ctx: Context, args: PoolDeleteArgs) -> None:
     """Remove a pool that has no queues.
 
@@ -286,7 +289,7 @@ class PoolDrainArgs(PoolArgs):
     ] = 5
 
 
-@pool_operation("POST", POOL + "/drain", "pools:drain")
+@pool_operation("POST", POOL + "/drain", "pools:drain", errors=(PoolNotFound,))
 async def pool_drain(ctx: Context, args: PoolDrainArgs) -> DrainState:
     """Move the queues of a pool to others; repeat until none is left.
 

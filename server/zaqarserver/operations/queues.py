@@ -8,10 +8,12 @@ import msgspec
 
 from zaqarserver.errors import (
     BadRequest,
+    Conflict,
     FlavorNotFound,
     OutcomeUnknown,
     QueueChanged,
     QueueNotFound,
+    QuotaExceeded,
     Unavailable,
 )
 from zaqarserver.operations import metadata as attributes
@@ -108,7 +110,14 @@ class QueueCreateArgs(QueueArgs):
     ] = None
 
 
-@operation("PUT", QUEUE, "queues:create", status=201, body=Body.OPTIONAL)
+@operation(
+    "PUT",
+    QUEUE,
+    "queues:create",
+    status=201,
+    body=Body.OPTIONAL,
+    errors=(QuotaExceeded,),
+)
 async def queue_create(ctx: Context, args: QueueCreateArgs) -> bool:
     """Create a queue, if it does not exist.
 
@@ -172,6 +181,7 @@ class QueueUpdateArgs(QueueArgs):
     content_type=PATCH_TYPE,
     # A patch operation can be ten times as long as the member that it sets.
     times=16,
+    errors=(QueueNotFound, FlavorNotFound, Conflict),
 )
 async def queue_update(ctx: Context, args: QueueUpdateArgs) -> Metadata:
     """Change a queue's metadata.
@@ -217,7 +227,7 @@ async def queue_delete(ctx: Context, args: QueueArgs) -> None:
     await ctx.do(QueueDelete, args.queue_name)
 
 
-@operation("GET", QUEUE + "/stats", "queues:stats")
+@operation("GET", QUEUE + "/stats", "queues:stats", errors=(QueueNotFound,))
 async def queue_get_stats(ctx: Context, args: QueueArgs) -> QueueStats | None:
     """Count a queue's messages.
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 
+from zaqarserver.errors import RequestError
 from zaqarserver.operations.context import Context
 from zaqarserver.operations.fields import (
     Checker,
@@ -132,6 +133,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         signable: Whether a pre-signed URL for the messages of a queue opens it on
             the WebSocket.
         undo: Reverses the operation if its answer cannot reach the caller.
+        errors: The errors of its own, beside those that many operations have.
         topics: Whether it is about topics: the handler of queues then gets the space
             of topics.
     """
@@ -161,6 +163,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     located: bool = False
     signable: bool = False
     undo: Callable[[Context, Any, Any], Awaitable[None]] | None = None
+    errors: tuple[type[RequestError], ...] = ()
     topics: bool = False
 
     def path_of(self, arguments: Fields) -> str:

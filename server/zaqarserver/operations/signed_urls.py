@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from zaqarserver.errors import BadRequest, Conflict, NotFound
+from zaqarserver.errors import BadRequest, Conflict, NotFound, QuotaExceeded
 from zaqarserver.operations.context import Context, Server
 from zaqarserver.operations.fields import QueueArgs, count, path, query, spread
 from zaqarserver.operations.row import QUEUE, SIGNED_URL, SIGNED_URLS, operation
@@ -207,7 +207,7 @@ class SignedUrlCreateArgs(QueueArgs):
     ] = msgspec.UNSET
 
 
-@operation("POST", QUEUE + "/share", "queues:share")
+@operation("POST", QUEUE + "/share", "queues:share", errors=(Conflict, QuotaExceeded))
 async def signed_url_create(ctx: Context, args: SignedUrlCreateArgs) -> Signature:
     """Sign access to a queue for a client without credentials."""
     given = args.grant
@@ -306,7 +306,7 @@ class SignedUrlArgs(QueueArgs):
     signed_url_id: Annotated[str, path(help="Id of the signed URL, as listed.")]
 
 
-@operation("DELETE", SIGNED_URL, "queues:share", status=204)
+@operation("DELETE", SIGNED_URL, "queues:share", status=204, errors=(NotFound,))
 async def signed_url_revoke(ctx: Context, args: SignedUrlArgs) -> None:
     """Revoke a signed URL."""
     found = await ctx.storage.do(

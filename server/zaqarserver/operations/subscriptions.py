@@ -8,7 +8,12 @@ from typing import Annotated, Any
 
 import msgspec
 
-from zaqarserver.errors import BadRequest, SubscriptionNotFound
+from zaqarserver.errors import (
+    BadRequest,
+    QuotaExceeded,
+    SubscriptionExists,
+    SubscriptionNotFound,
+)
 from zaqarserver.operations.context import Context
 from zaqarserver.operations.fields import QueueArgs, count, path, query, spread
 from zaqarserver.operations.metadata import check_size
@@ -116,7 +121,13 @@ class SubscriptionResult(msgspec.Struct, frozen=True):
     created: bool
 
 
-@operation("POST", SUBSCRIPTIONS, "subscription:create", status=201)
+@operation(
+    "POST",
+    SUBSCRIPTIONS,
+    "subscription:create",
+    status=201,
+    errors=(SubscriptionExists, QuotaExceeded),
+)
 async def subscription_create(
     ctx: Context, args: SubscriptionCreateArgs
 ) -> SubscriptionResult:
@@ -169,7 +180,7 @@ class SubscriptionArgs(QueueArgs):
     subscription_id: Annotated[str, path(help="Id of the subscription.")]
 
 
-@operation("GET", SUBSCRIPTION, "subscription:get")
+@operation("GET", SUBSCRIPTION, "subscription:get", errors=(SubscriptionNotFound,))
 async def subscription_get(ctx: Context, args: SubscriptionArgs) -> Subscription:
     """Show a subscription."""
     return await _found(ctx, args)
@@ -196,7 +207,14 @@ class SubscriptionUpdateArgs(SubscriptionArgs):
     )
 
 
-@operation("PATCH", SUBSCRIPTION, "subscription:update", status=204, located=True)
+@operation(
+    "PATCH",
+    SUBSCRIPTION,
+    "subscription:update",
+    status=204,
+    located=True,
+    errors=(SubscriptionNotFound, SubscriptionExists),
+)
 async def subscription_update(ctx: Context, args: SubscriptionUpdateArgs) -> None:
     """Change a subscription's subscriber, ttl or options."""
     given = args.changes
@@ -280,6 +298,7 @@ class SubscriptionConfirmArgs(SubscriptionArgs):
     "subscription:confirm",
     status=204,
     located=True,
+    errors=(SubscriptionNotFound,),
 )
 async def subscription_confirm(ctx: Context, args: SubscriptionConfirmArgs) -> None:
     """Record a subscriber's answer to a request for confirmation."""
