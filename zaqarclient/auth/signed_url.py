@@ -10,6 +10,12 @@ It has where the service is, what may be done there and until when, and the
 signature: everyone who knows the line may do that. After ``zaqar+`` comes any
 scheme of the service, also ``wss``; the part before ``/v2/`` in its path
 belongs to the endpoint. ``paths`` are named below the queue.
+
+The same as a link, which any HTTP client can use where the service has the feature
+``signed_https``::
+
+    https://HOST:PORT/v2/queues/QUEUE/messages?project=…&methods=POST
+        &paths=%2Fv2%2Fqueues%2FQUEUE%2Fmessages&expires=…&signature=…
 """
 
 from __future__ import annotations
@@ -135,7 +141,10 @@ def signature_headers(options: Mapping[str, Any]) -> dict[str, str]:
 
 def is_signed_url(text: str | None) -> bool:
     """Return whether a text is meant as a signed URL, right or wrong."""
-    return bool(text) and str(text).lstrip().lower().startswith(_PREFIX)
+    text = (text or "").lstrip()
+    target, _, query = text.partition("?")
+    is_link = _QUEUES in target and "signature=" in query
+    return text.lower().startswith(_PREFIX) or is_link
 
 
 def format_signed_url(signed: SignedURL) -> str:
@@ -163,24 +172,48 @@ def format_signed_url(signed: SignedURL) -> str:
     return f"{_PREFIX}{signed.endpoint.rstrip('/')}{_QUEUES}{queue}?{query}"
 
 
+def format_link(signed: SignedURL) -> str:
+    """Return a signed URL as a link for any HTTP client; `parse_signed_url` reads it.
+
+    It is that of the messages, or of the first path that was signed.
+
+    Raises:
+        ValueError: The endpoint is that of a WebSocket.
+    """
+    if not signed.endpoint.startswith(("http://", "https://")):
+        raise ValueError(f"{signed.endpoint!r} is not the HTTP endpoint of a service")
+    messages = f"{_QUEUES}{signed.queue}/messages"
+    path = messages if messages in signed.paths else signed.paths[0]
+    members = {
+        "project": signed.project,
+        "methods": ",".join(signed.methods),
+        "paths": ",".join(signed.paths),
+        "expires": signed.expires,
+        "signature": signed.signature,
+    }
+    query = urlencode(members, quote_via=quote, safe=",:")
+    return f"{signed.endpoint}{quote(path)}?{query}"
+
+
 def parse_signed_url(text: str) -> SignedURL:
     """Return what a signed URL in one line says.
 
     Args:
-        text: As `format_signed_url` writes it; blanks and line ends around it
-            do not count.
+        text: As `format_signed_url` or `format_link` writes it; blanks and line
+            ends around it do not count.
 
     Raises:
         ValueError: A part is missing, twice there or of the wrong form; the
             text names the part, but never the signature.
     """
     parts = _split(text)
+    is_link = not parts.scheme.startswith(_PREFIX)
     prefix, found, queue = parts.path.rpartition(_QUEUES)
-    queue = unquote(queue.removesuffix("/"))
+    queue = unquote(queue.partition("/")[0] if is_link else queue.removesuffix("/"))
     if not found or not queue or "/" in queue:
         raise ValueError(f"a signed URL names one queue, as in {_EXAMPLE}")
     members = _members(parts.query)
-    root = f"{_QUEUES}{queue}/"
+    root = "" if is_link else f"{_QUEUES}{queue}/"
     scheme = parts.scheme.removeprefix(_PREFIX)
     document: dict[str, Any] = {
         **members,
@@ -206,10 +239,9 @@ def _split(text: str) -> SplitResult:
         _ = parts.port
     except ValueError:
         raise ValueError(f"a signed URL has a host and port as in {_EXAMPLE}") from None
-    scheme = parts.scheme.removeprefix(_PREFIX)
-    if not parts.scheme.startswith(_PREFIX) or scheme not in _SCHEMES:
-        known = ", ".join(f"{_PREFIX}{scheme}://" for scheme in _SCHEMES)
-        raise ValueError(f"a signed URL begins with one of {known}")
+    known = (*(f"{_PREFIX}{one}" for one in _SCHEMES), "https", "http")
+    if parts.scheme not in known:
+        raise ValueError(f"a signed URL begins with one of {', '.join(known)}")
     if not named or parts.fragment:
         raise ValueError(f"a signed URL has a host and no #, as in {_EXAMPLE}")
     if re.search(r"[^\x21-\x7e]", text):

@@ -106,8 +106,8 @@ def build_option_parser(parser: _Parser) -> _Parser:
         "signed-url",
         "ZAQAR_SIGNED_URL",
         "Work on one queue with nothing but what `queue signed url --output url` "
-        "printed: the line itself, @FILE, or - for the first line of the standard "
-        "input. All other endpoints and credentials are ignored",
+        "(or https) printed: the line itself, @FILE, or - for the first line of the "
+        "standard input. All other endpoints and credentials are ignored",
         Secret,
     )
     return parser

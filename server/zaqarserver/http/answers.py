@@ -91,6 +91,11 @@ def answer_of(reply: Reply, request_id: str) -> Answer:
     return Answer(reply.status, headers, body)
 
 
+def with_headers(reply: Reply, headers: Mapping[str, str]) -> Reply:
+    """Return a reply with more headers."""
+    return msgspec.structs.replace(reply, headers={**(reply.headers or {}), **headers})
+
+
 class Refusal(Exception):
     """The request is refused, and the connection closed.
 

@@ -13,8 +13,15 @@ from typing import Any
 
 from zaqarserver.common.log import request_id_var
 from zaqarserver.common.metrics import Metrics
-from zaqarserver.errors import BadRequest, NotFound
-from zaqarserver.http.answers import Answer, Cors, answer_of, error_reply, is_preflight
+from zaqarserver.errors import BadRequest
+from zaqarserver.http.answers import (
+    Answer,
+    Cors,
+    answer_of,
+    error_reply,
+    is_preflight,
+    with_headers,
+)
 from zaqarserver.http.reading import (
     RestRequest,
     check_accept,
@@ -23,28 +30,28 @@ from zaqarserver.http.reading import (
     read_values,
 )
 from zaqarserver.http.routes import Route, Routes, pages, show
+from zaqarserver.http.signatures import (
+    PRIVATE,
+    client_of,
+    is_link,
+    is_signed,
+    not_covered,
+    signature_of,
+)
 from zaqarserver.identity.auth import (
     MAX_PROJECT,
     Authenticator,
     ClientIds,
     Identity,
-    header_text,
 )
 from zaqarserver.operations import BoundOperation, Reply, admit, bind, run
 from zaqarserver.operations.context import Context, Server
 from zaqarserver.operations.fields import check_name
-from zaqarserver.operations.signed_urls import Signature, is_open
+from zaqarserver.operations.signed_urls import is_open
 
 #: Bytes of the query that the head of an answer shows at most.
 MAX_SHOWN_QUERY = 1024
 _HOME = b"application/json-home"
-_SIGNED_PARTS = (
-    b"url-paths",
-    b"url-methods",
-    b"x-project-id",
-    b"url-expires",
-    b"url-signature",
-)
 
 
 class RestEdge:
@@ -76,8 +83,11 @@ class RestEdge:
     async def respond(self, request: RestRequest) -> Answer:
         """Return the answer to a request; errors are answers too."""
         request_id_var.set(request.id)
+        request.is_link = is_link(request)
         page = self._pages.get(request.path)
         reply = await self._serve(request) if page is None else show(page, request)
+        if request.is_link:
+            reply = with_headers(reply, PRIVATE)
         answer = answer_of(reply, request.id)
         if request.method == "HEAD":
             answer.body = b""
@@ -121,9 +131,11 @@ class RestEdge:
             The caller; ``None`` if the headers of the request name it, unverified.
         """
         headers, method = request.headers, request.method
-        if b"url-signature" in headers:
+        if is_preflight(method, headers):
+            return None
+        if is_signed(request):
             return await self._identify_signed(request)
-        if not self._authenticator.required or is_preflight(method, headers):
+        if not self._authenticator.required:
             return None
         return await self._authenticator.identify(headers, method, request.path)
 
@@ -134,24 +146,15 @@ class RestEdge:
             NotFound: The signature is invalid, expired, revoked, or does not cover the
                 request.
         """
-        paths, methods, *rest = (
-            header_text(request.headers, name) for name in _SIGNED_PARTS
-        )
-        presented = Signature(paths.split(","), methods.split(","), *rest)
-        if (
-            paths
-            and methods
-            and all(rest)
-            and await is_open(
-                self._server,
-                presented,
-                request.method,
-                request.path,
-                self._clock.wall(),
-            )
-        ):
-            return Identity(presented.project)
-        raise NotFound(title="404 Not Found")
+        presented, now = signature_of(request), self._clock.wall()
+        method, path = request.method, request.path
+        if not await is_open(self._server, presented, method, path, now):
+            raise not_covered()
+        if request.is_link:
+            # Nothing else identifies the caller, and the id is optional.
+            client = client_of(presented).encode()
+            request.headers.setdefault(b"client-id", client)
+        return Identity(presented.project)
 
     # -- one operation ------------------------------------------------------------
 
@@ -164,7 +167,7 @@ class RestEdge:
     ) -> Context:
         """Check headers and the name in the path, in the order of ``rest-v2`` 1.9."""
         headers = request.headers
-        check_length(headers)
+        check_length(request)
         check_accept(headers, *((_HOME,) if route.is_home else ()))
         client_id = self._client_ids.read(headers)
         if identity is None:
@@ -219,7 +222,8 @@ def _location(request: RestRequest) -> str:
     """Return path and query of a request as they were sent (``rest-v2`` 1.7).
 
     A long query is left out: the head of an answer must not grow with the request.
+    So is one with a signature, which is a secret.
     """
-    if not request.query or len(request.query) > MAX_SHOWN_QUERY:
+    if not request.query or request.is_link or len(request.query) > MAX_SHOWN_QUERY:
         return request.path
     return f"{request.path}?{request.query}"

@@ -64,11 +64,13 @@ class RestRequest(abc.ABC):
         id: Its id, as sent in ``X-OpenStack-Request-ID``.
         headers: The headers by name; the last value of one that was sent twice.
         is_cut: True if it ended before its body was whole.
+        is_link: True if its query presents a signature.
         undo: Undoes the operation, if the answer does not reach the peer.
     """
 
     __slots__ = (
-        *("_pairs", "headers", "id", "is_cut", "method", "path", "query", "undo"),
+        *("_pairs", "headers", "id", "is_cut", "is_link"),
+        *("method", "path", "query", "undo"),
     )
 
     def __init__(self, method: str, path: str, query: str, pairs: Pairs) -> None:
@@ -78,8 +80,16 @@ class RestRequest(abc.ABC):
         self.query = query
         self.headers = dict(pairs)
         self.is_cut = False
+        self.is_link = False
         self.undo: Undo | None = None
         self._pairs = pairs
+
+    @property
+    def takes_text(self) -> bool:
+        """True if its body may be any text: a message that is posted with a link."""
+        return (
+            self.is_link and self.method == "POST" and self.path.endswith("/messages")
+        )
 
     @property
     @abc.abstractmethod
@@ -272,12 +282,13 @@ def read_query(text: str) -> dict[str, Any]:
     return {name: one if len(one) > 1 else one[0] for name, one in found.items()}
 
 
-def check_length(headers: Headers) -> None:
+def check_length(request: RestRequest) -> None:
     """Refuse a malformed Content-Length and form-encoded bodies (``rest-v2`` 1.6).
 
     Raises:
         BadRequest: The request has one.
     """
+    headers = request.headers
     length = headers.get(b"content-length")
     if length is None:
         return
@@ -285,8 +296,8 @@ def check_length(headers: Headers) -> None:
         raise BadRequest(
             "Content-Length must be a number of bytes.", title="Invalid header value"
         )
-    content_type = headers.get(b"content-type")
-    if content_type is not None and content_type.lower() == _FORM:
+    content_type = headers.get(b"content-type", b"").lower()
+    if content_type == _FORM and not request.takes_text:
         raise BadRequest(
             "Send JSON: form-encoded bodies are not read.",
             title="Invalid Content-Type",
@@ -310,6 +321,8 @@ async def read_values(
     if operation.body is not None:
         document = await _read_body(operation, request)
         if document:
+            if request.takes_text:
+                document = message_of(document, operation.max_body)
             operation.check_count(document)
             values.update(operation.body.read(document))
         elif operation.row.body is Body.REQUIRED:
@@ -354,6 +367,49 @@ async def _read_body(operation: BoundOperation, request: RestRequest) -> bytes:
     if request.is_cut:
         raise BadRequest("The request body broke off.", title="Invalid request body")
     return data
+
+
+class _PostDocument(msgspec.Struct):
+    messages: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+def message_of(data: bytes, most: int) -> bytes:
+    """Return the JSON document of a post whose body may be one bare message.
+
+    An object with ``messages`` is that document. Another JSON value is the body of
+    one message, and so is everything else, as a text.
+
+    Args:
+        data: What was sent.
+        most: Bytes of JSON that the message may have.
+
+    Raises:
+        BadRequest: It is not UTF-8, or too long as JSON.
+    """
+    try:
+        body = bytes(msgspec.json.decode(data, type=msgspec.Raw))
+        document = msgspec.json.decode(body, type=_PostDocument)
+        if document.messages is not msgspec.UNSET:
+            return data
+    except msgspec.ValidationError:
+        pass  # JSON, but not an object
+    except RecursionError:
+        return data  # the decoder of the operation reports it
+    except msgspec.DecodeError:
+        body = _as_text(data)
+    if len(body) > most:
+        raise _too_large(most)
+    return b'{"messages":[{"body":%b}]}' % body
+
+
+def _as_text(data: bytes) -> bytes:
+    try:
+        return msgspec.json.encode(data.decode())
+    except UnicodeDecodeError as error:
+        raise BadRequest(
+            f"The request body is not UTF-8 at byte {error.start}.",
+            title="Invalid request body",
+        ) from None
 
 
 def _too_large(limit: int) -> BadRequest:

@@ -80,7 +80,9 @@ _SHOWN_LIMITS = (
     *("min_message_ttl", "min_claim_ttl", "min_claim_grace"),
 )
 #: The extensions of the API, with a test of whether a server has one switched on.
-_FEATURES: dict[str, Callable[[Context], bool]] = {}
+_FEATURES: dict[str, Callable[[Context], bool]] = {
+    "signed_https": lambda ctx: ctx.server.signer.can_sign,
+}
 
 
 @operation("GET", "/v2/limits", "limits:get", frame_body=Body.OPTIONAL)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from zaqarclient.auth.signed_url import (
     SignedURL,
+    format_link,
     format_signed_url,
     is_signed_url,
     parse_signed_url,
@@ -35,7 +36,12 @@ LINE = (
     "&paths=claims,messages&methods=DELETE,GET&expires=2031-03-03T09:00:00"
     f"&signature={SIGNATURE}"
 )
-
+LINK = (
+    "https://mq.example.org:8888/v2/queues/orders/messages?project=4f2a"
+    "&methods=DELETE,GET"
+    "&paths=%2Fv2%2Fqueues%2Forders%2Fclaims,%2Fv2%2Fqueues%2Forders%2Fmessages"
+    f"&expires=2031-03-03T09:00:00&signature={SIGNATURE}"
+)
 
 SIGNED_HEADERS = {
     "URL-Signature": SIGNATURE,
@@ -49,10 +55,12 @@ SIGNED_HEADERS = {
 def test_what_the_service_signed_is_one_readable_line() -> None:
     signed = SignedURL.of("https://mq.example.org:8888/", DOCUMENT)
     assert format_signed_url(signed) == LINE
+    assert format_link(signed) == LINK
 
 
-def test_a_line_says_where_the_service_is_and_what_may_be_done() -> None:
-    signed = parse_signed_url(f"  {LINE}\n")
+@pytest.mark.parametrize("line", [LINE, LINK, LINK + "&echo=true"])
+def test_a_line_says_where_the_service_is_and_what_may_be_done(line: str) -> None:
+    signed = parse_signed_url(f"  {line}\n")
     assert signed.endpoint == "https://mq.example.org:8888"
     assert signed.queue == "orders"
     assert signed.ends == dt.datetime(2031, 3, 3, 9, tzinfo=dt.UTC)
@@ -102,11 +110,26 @@ def test_every_signed_url_comes_back_as_it_was(
     line = format_signed_url(signed)
     assert parse_signed_url(line) == signed
     assert " " not in line
+    if scheme.startswith("http"):
+        link = format_link(signed)
+        assert parse_signed_url(link) == signed
+        assert " " not in link
+    else:
+        with pytest.raises(ValueError, match="not the HTTP endpoint"):
+            format_link(signed)
 
 
 @pytest.mark.parametrize(
     ("text", "meant"),
-    [(LINE, True), (" ZAQAR+http://x", True), ("https://x", False), (None, False)],
+    [
+        (LINE, True),
+        (LINK, True),
+        (" ZAQAR+http://x", True),
+        ("https://x", False),
+        ("https://x/v2/queues/?signature=y", True),
+        ("https://x/?signature=y", False),
+        (None, False),
+    ],
 )
 def test_a_signed_url_is_known_by_its_scheme(text: str | None, meant: bool) -> None:
     assert is_signed_url(text) is meant
@@ -115,8 +138,12 @@ def test_a_signed_url_is_known_by_its_scheme(text: str | None, meant: bool) -> N
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (LINE.replace("zaqar+https", "https"), r"begins with one of zaqar\+https://"),
-        (LINE.replace("+https", "+ftp"), r"begins with one of zaqar\+https://"),
+        (LINE.replace("zaqar+https", "https"), "QUEUE/messages, not 'claims'"),
+        (LINE.replace("+https", "+ftp"), r"begins with one of zaqar\+https, "),
+        (LINK.replace("https", "wss"), r"begins with one of zaqar\+https, "),
+        (LINK.partition("&")[0], "lacks paths, methods, expires, signature; was it"),
+        (LINK + "&project=x", "has project more than once"),
+        (LINK.replace("orders%2Fclaims", "bills%2Fclaims"), "must be of one queue"),
         (LINE.replace("mq.example.org:8888", ""), "has a host"),
         (LINE.replace("8888", "x"), "has a host"),
         (LINE.replace("https://mq", "https://[mq"), "has a host"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, integer, paging
 from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne, is_terminal
 from zaqarclient.queues.v2.cli.output import CommandError
+from zaqarclient.transport import errors
 
 if TYPE_CHECKING:
     from zaqarclient.auth.signed_url import SignedURL
@@ -37,16 +38,17 @@ class CreateSignedUrl(ShowOne):
     """Sign a URL that gives access to a queue without a token, for a time.
 
     With --output it is printed ready to be used: "url" is one line, for the
-    option --signed-url; "env" the same as a variable of a shell; "curl" a
-    command that needs no program of this service. Everyone who has it may do what it
-    allows: keep it like a password. Its id, by which it can be revoked, is shown on
-    a terminal, and by -c ID.
+    option --signed-url; "env" the same as a variable of a shell; "https" a link that
+    any HTTP client can use; "curl" a command that does. Everyone who has it may do
+    what it allows: keep it like a password. Its id, by which it can be revoked, is
+    shown on a terminal, and by -c ID.
 
     A queue named "list" or "revoke" is written behind "--".
     """
 
     example = """orders --methods GET,POST --ttl-seconds 600
   eval "$(zaqar queue signed url orders --methods POST --output env)"
+  curl "$(zaqar queue signed url orders --methods POST --output https)" -d hello
   zaqar queue signed url -- list"""
     arguments = (
         QUEUE,
@@ -72,7 +74,7 @@ class CreateSignedUrl(ShowOne):
         arg(
             "--output",
             "Print it ready to be used, in place of its parts",
-            choices=("curl", "env", "url"),
+            choices=("curl", "env", "https", "url"),
         ),
     )
 
@@ -99,7 +101,10 @@ class CreateSignedUrl(ShowOne):
         elif "id" in (column.strip().lower() for column in parsed_args.columns):
             return (*shown, "ID"), (*shown.values(), signed.id)
         if is_terminal(self.app.stderr):
-            self.hint(f'"queue signed url revoke {name} {signed.id}" revokes it.')
+            self.hint(
+                f"It is valid until {signed.expires} UTC; "
+                f'"queue signed url revoke {name} {signed.id}" revokes it.'
+            )
         return tuple(shown), tuple(shown.values())
 
     def produce_output(
@@ -114,10 +119,43 @@ class CreateSignedUrl(ShowOne):
     def _line(self, output: str, signed: SignedURL) -> str:
         from zaqarclient.auth import signed_url  # noqa: PLC0415 - only when needed
 
-        if output == "curl":
-            return _curl(signed, self.client.client_uuid)
+        if output in ("curl", "https"):
+            return self._link(output, signed)
         line = signed_url.format_signed_url(signed)
         return line if output == "url" else _export(line)
+
+    def _link(self, output: str, signed: SignedURL) -> str:
+        """Return a link, or a command that uses it; else one with headers.
+
+        Raises:
+            CommandError: The endpoint is one of WebSocket, or the service has no
+                such links.
+        """
+        if not signed.endpoint.startswith("http"):
+            raise CommandError(
+                f"--output {output} needs the HTTP endpoint of the service, not its "
+                "WebSocket: name it with --os-queues-endpoint"
+            )
+        if not self._has_links():
+            if output == "curl":
+                return _curl(signed, self.client.client_uuid)
+            raise CommandError(
+                "this service has no links for any HTTP client (the feature "
+                "signed_https); --output curl works with every service"
+            )
+        from zaqarclient.auth import signed_url  # noqa: PLC0415 - only when needed
+
+        link = signed_url.format_link(signed)
+        if output == "https":
+            return link
+        data = ["-d", "hello"] if "POST" in signed.methods else []
+        return shlex.join(["curl", "--fail-with-body", "-sS", link, *data])
+
+    def _has_links(self) -> bool:
+        try:
+            return "signed_https" in self.client.limits()["features"]
+        except (errors.ResourceNotFound, errors.ForbiddenError):
+            return False
 
 
 class ListSignedUrls(Lister):
@@ -161,16 +199,7 @@ def _export(line: str) -> str:
 
 
 def _curl(signed: SignedURL, client_id: str) -> str:
-    """Return a command that does one thing of what a signed URL allows.
-
-    Raises:
-        CommandError: The endpoint is one of WebSocket, which curl cannot use.
-    """
-    if not signed.endpoint.startswith("http"):
-        raise CommandError(
-            "curl needs the HTTP endpoint of the service, not its WebSocket: name it "
-            "with --os-queues-endpoint"
-        )
+    """Return a command that does one thing of what a signed URL allows."""
     method = "POST" if "POST" in signed.methods else signed.methods[0]
     path = signed.paths[0]
     for wanted in signed.paths:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from zaqarclient.auth.signed_url import SignedURL, format_signed_url, parse_signed_url
+from zaqarclient.queues.v2.client import Client
 from zaqarclient.tests.functional.cli.conftest import Run
 
 SECRET = "s3cret"
@@ -26,6 +27,8 @@ STRAY = {
     "OS_QUEUES_ENDPOINT": "http://127.0.0.1:1",
     "OS_QUEUES_PROJECT_ID": "elsewhere",
 }
+
+LINK = ["queue", "signed", "url", "orders", "--methods", "POST", "--output", "https"]
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +102,41 @@ def test_the_printed_curl_command_posts_a_message(
     bodies = zaqar("message", "list", "orders", "--echo", "-f", "value", "-c", "Body")
     assert bodies.out == "hello\n"
     assert environment["OS_QUEUES_PROJECT_ID"] in line
+
+
+@pytest.mark.parametrize("body", ["build 12 is green", '{"build": 12}', "a=1&b=2"])
+def test_plain_curl_posts_whatever_it_is_given(zaqar: Run, body: str) -> None:
+    link = zaqar(*LINK).out
+    done = subprocess.run(
+        ["curl", "-sS", link.strip(), "-d", body], capture_output=True, check=True
+    )
+    assert b'"resources"' in done.stdout
+    (row,) = zaqar("message", "list", "orders", "--echo", "-f", "json").data
+    assert row["Body"] == ({"build": 12} if body.startswith("{") else body)
+
+
+@pytest.mark.parametrize("program", ["zaqar", "openstack"])
+def test_a_link_is_all_that_a_program_needs(
+    zaqar: Run, process: Run, program: str
+) -> None:
+    link = zaqar(*LINK).out
+    variables = STRAY | {"ZAQAR_SIGNED_URL": link}
+    posted = process(program, "message", "post", "orders", "7", **variables)
+    assert (posted.status, posted.err) == (0, "")
+
+
+def test_a_service_without_links_is_given_the_signature_in_headers(
+    zaqar: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Client, "limits", lambda _: {"features": []})
+    words = ["queue", "signed", "url", "orders", "--methods", "POST", "--output"]
+    line = zaqar(*words, "curl").out
+    assert "URL-Signature: " in line
+    done = subprocess.run(line, shell=True, capture_output=True, check=True)  # noqa: S602 - it is to be typed into a shell
+    assert b'"resources"' in done.stdout
+    refused = zaqar(*words, "https")
+    assert (refused.status, refused.out) == (1, "")
+    assert "signed_https" in refused.err
 
 
 def test_the_printed_curl_command_reads_where_it_may_not_post(zaqar: Run) -> None:

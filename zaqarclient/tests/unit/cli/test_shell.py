@@ -269,6 +269,9 @@ def test_the_id_of_a_signed_url_is_told_on_a_terminal(
         run = program("--os-queues-endpoint", stub.url, stderr=stderr)
         assert run.run(["queue", "signed", "url", "orders", "--output", "env"]) == 0
         identity = hashlib.sha256(b"5f").hexdigest()[:32]
-        line = f'"queue signed url revoke orders {identity}" revokes it.\n'
+        line = (
+            "It is valid until 2031-03-03T09:00:00 UTC; "
+            f'"queue signed url revoke orders {identity}" revokes it.\n'
+        )
         assert stderr.getvalue() == (line if stderr.isatty() else "")
         run.client_manager.close()
