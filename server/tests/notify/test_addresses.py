@@ -58,7 +58,7 @@ class Names(CheckedResolver):
         self.answers = list(answers)
         self.asked = 0
 
-    async def lookup(self, host, port, family):
+    async def lookup(self, host, port):
         self.asked += 1
         addresses = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return [
@@ -276,8 +276,8 @@ async def test_a_lookup_that_is_asked_twice_is_made_once(monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     resolver = CheckedResolver(AddressPolicy(networks("x", ["127.0.0.0/8"])))
-    first = resolver.lookup("127.0.0.1", 80, 0)
-    second = resolver.lookup("127.0.0.1", 80, 0)
+    first = resolver.lookup("127.0.0.1", 80)
+    second = resolver.lookup("127.0.0.1", 80)
     one, two = await asyncio.gather(first, second)
     await resolver.close()
     assert one == two

@@ -42,7 +42,7 @@ async def running(tmp_path):
         queue = await storage_of[-1].do(QueueGet(project, source))
         return None if queue is None else queue.metadata
 
-    async def readable(project, source, message):
+    def readable(project, source, message):
         return message.body
 
     storage_of = []

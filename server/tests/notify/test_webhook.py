@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
 
+import msgspec
 import pytest
 from receivers import cut, endless, never, receiving, slam, status
 from zaqarserver.errors import SettingsError
@@ -196,7 +198,7 @@ async def test_nobody_listening_is_tried_again(webhooks, notification):
     async with receiving() as receiver:
         pass
     outcome = await deliverer.deliver(notification(receiver.url()))
-    assert outcome == Retry("no answer: ClientConnectorError")
+    assert outcome == Retry("no answer: ConnectionRefusedError")
 
 
 async def test_https_needs_a_certificate_that_somebody_vouches_for(
@@ -209,7 +211,7 @@ async def test_https_needs_a_certificate_that_somebody_vouches_for(
         assert await trusting.deliver(made) == Delivered()
         wary = await webhooks()
         outcome = await wary.deliver(made)
-    assert outcome == Retry("no answer: ClientConnectorCertificateError")
+    assert outcome == Retry("no answer: SSLCertVerificationError")
     assert len(receiver.requests) == 1
 
 
@@ -271,6 +273,108 @@ async def test_a_connection_is_used_again_and_cookies_are_forgotten(
             await deliverer.deliver(notification(receiver.url()))
     assert receiver.connections == 1
     assert not any("cookie" in request.headers for request in receiver.requests)
+
+
+def raw(text, *, close=False):
+    """Answer with these bytes."""
+
+    async def answer(_reader, writer):
+        writer.write(text)
+        await writer.drain()
+        if close:
+            writer.close()
+
+    return answer
+
+
+def run_of(made, number):
+    """Return the first of some notifications, and what returns the others."""
+    rest = iter([msgspec.structs.replace(made, id=f"m{n}") for n in range(2, number)])
+    return msgspec.structs.replace(made, id="m1"), lambda: next(rest, None)
+
+
+CLOSING = status(200, "Connection: close")
+NO_LENGTH = raw(b"HTTP/1.1 200 X\r\n\r\nto the end", close=True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "connections"),
+    [(status(200), 1), (CLOSING, 4), (NO_LENGTH, 4)],
+    ids=["kept", "closed", "without a length"],
+)
+async def test_a_run_is_sent_in_order_over_as_many_connections_as_it_takes(
+    webhooks, notification, answer, connections
+):
+    deliverer = await webhooks()
+    async with receiving(answer) as receiver:
+        run = run_of(notification(receiver.url()), 5)
+        assert await deliverer.deliver_all(*run) == Delivered()
+    assert [one.headers["webhook-id"] for one in receiver.requests] == [
+        *("m1", "m2", "m3", "m4"),
+    ]
+    assert receiver.connections == connections
+
+
+async def test_a_run_ends_at_the_first_message_that_is_not_taken(
+    webhooks, notification
+):
+    deliverer = await webhooks()
+    async with receiving(status(200), status(500)) as receiver:
+        run = run_of(notification(receiver.url()), 5)
+        assert await deliverer.deliver_all(*run) == Retry("status 500")
+    assert len(receiver.requests) == 2
+
+
+async def test_answers_that_are_still_to_come_are_waited_for(webhooks, notification):
+    deliverer = await webhooks()
+    early = b"HTTP/1.1 103 Early Hints\r\nRetry-After: 9\r\n\r\n"
+    late = b"HTTP/1.1 429 X\r\nContent-Length: 0\r\n\r\n"
+    async with receiving(raw(early + late)) as receiver:
+        made = notification(receiver.url())
+        assert await deliverer.deliver(made) == Retry("status 429", 0.0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"HTTP/1.1 200 X\r\nA: " + b"x" * 70_000,
+        b"SSH-2.0-server\r\n",
+        b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+    ids=["long head", "another protocol", "broken chunk"],
+)
+async def test_an_answer_that_is_not_http_is_tried_again(webhooks, notification, text):
+    deliverer = await webhooks()
+    async with receiving(raw(text)) as receiver:
+        outcome = await deliverer.deliver(notification(receiver.url()))
+    assert outcome == Retry("no answer: BrokenAnswer")
+
+
+async def test_what_comes_after_an_answer_is_not_taken_for_the_next_one(
+    webhooks, notification
+):
+    deliverer = await webhooks()
+    gone = b"HTTP/1.1 410 X\r\nContent-Length: 0\r\n\r\n"
+    two = b"HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n" + gone
+    async with receiving(raw(two), status(200)) as receiver:
+        for _ in range(2):
+            assert await deliverer.deliver(notification(receiver.url())) == Delivered()
+    assert receiver.connections == 2
+
+
+async def test_a_connection_that_the_receiver_closed_meanwhile_is_not_used(
+    webhooks, notification
+):
+    deliverer = await webhooks()
+    done = raw(b"HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n", close=True)
+    async with receiving(done) as receiver:
+        for _ in range(3):
+            assert await deliverer.deliver(notification(receiver.url())) == Delivered()
+            (idle,) = deliverer._connections._idle.values()
+            async with asyncio.timeout(10):
+                while any(one.is_usable for one in idle):  # noqa: ASYNC110 - no event
+                    await asyncio.sleep(0.001)
+    assert receiver.connections == 3
 
 
 async def test_proxies_of_the_environment_are_not_used(

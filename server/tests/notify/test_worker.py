@@ -49,7 +49,7 @@ async def notifiers(clock, store, deliverer):
     async def queue_metadata(project, source):
         return None
 
-    async def readable(project, source, message):
+    def readable(project, source, message):
         return message.body
 
     async def make(
@@ -293,7 +293,7 @@ async def test_a_stored_filter_that_is_wrong_sends_nothing(notifiers, store, del
 async def test_messages_are_made_readable_and_stages_may_drop_them(
     notifiers, store, deliverer
 ):
-    async def readable(project, source, message):
+    def readable(project, source, message):
         return None if message.body == b"secret" else b'"plain"'
 
     notifier = await notifiers(readable=readable)
@@ -309,7 +309,7 @@ async def test_a_message_that_cannot_be_read_is_tried_again(
 ):
     keys = []
 
-    async def readable(project, source, message):
+    def readable(project, source, message):
         if not keys:
             raise LookupError("no key for s3cret")
         return b"1"
@@ -747,7 +747,7 @@ async def test_a_message_is_read_once_for_all_its_subscribers(
 ):
     read = []
 
-    async def readable(project, source, message):
+    def readable(project, source, message):
         read.append(message.id)
         return message.body
 

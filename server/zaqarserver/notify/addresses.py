@@ -20,8 +20,6 @@ from ipaddress import (
 )
 from typing import Any
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-
 from zaqarserver.common.tasks import SingleFlight, Threads
 from zaqarserver.errors import SettingsError
 
@@ -162,7 +160,7 @@ def _is_public(address: Address) -> bool:
     )
 
 
-class CheckedResolver(AbstractResolver):
+class CheckedResolver:
     """Resolves names to the addresses that a policy allows.
 
     Lookups run in separate threads, so that slow name servers delay no other part of
@@ -172,35 +170,33 @@ class CheckedResolver(AbstractResolver):
     def __init__(self, policy: AddressPolicy) -> None:
         self._policy = policy
         self._threads = Threads("notify-lookup", _LOOKUP_THREADS)
-        self._lookups: SingleFlight[tuple[str, int, int], list[Any]] = SingleFlight()
+        self._lookups: SingleFlight[tuple[str, int], list[Any]] = SingleFlight()
 
-    async def lookup(self, host: str, port: int, family: int) -> list[Any]:
+    async def lookup(self, host: str, port: int) -> list[Any]:
         """Return the system's answer for a name, as :func:`socket.getaddrinfo`."""
 
         def look_up() -> list[Any]:
-            kind = socket.SOCK_STREAM
-            return list(socket.getaddrinfo(host, port, family=family, type=kind))
+            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
         return await self._lookups.join(
-            (host, port, family), lambda: self._threads.run(look_up)
+            (host, port), lambda: self._threads.run(look_up)
         )
 
-    async def resolve(
-        self,
-        host: str,
-        port: int = 0,
-        family: socket.AddressFamily = socket.AF_UNSPEC,
-    ) -> list[ResolveResult]:
-        """Return the allowed addresses of a name.
+    async def resolve(self, host: str, port: int) -> list[Any]:
+        """Return the allowed addresses of a name, as :func:`socket.getaddrinfo`.
 
         Raises:
             AddressRefused: It has addresses, but no allowed one.
             OSError: It cannot be resolved.
         """
-        found = await self.lookup(host, port, family)
-        allowed = [
-            _result(host, info) for info in found if self._policy.allows(info[4][0])
-        ]
+        try:  # an address needs no lookup, which may have to wait for others
+            numeric = socket.AI_NUMERICHOST
+            found: list[Any] = socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=numeric
+            )
+        except socket.gaierror:
+            found = await self.lookup(host, port)
+        allowed = [info for info in found if self._policy.allows(info[4][0])]
         if found and not allowed:
             raise AddressRefused("the name resolves to no address that may be notified")
         return allowed
@@ -208,18 +204,3 @@ class CheckedResolver(AbstractResolver):
     async def close(self) -> None:
         """Stop waiting for lookups."""
         self._lookups.close()
-
-
-def _result(host: str, info: Any) -> ResolveResult:
-    family, _, protocol, _, address = info
-    numeric = address[0]
-    if family == socket.AF_INET6 and address[3] and "%" not in numeric:
-        numeric = f"{numeric}%{address[3]}"
-    return ResolveResult(
-        hostname=host,
-        host=numeric,
-        port=address[1],
-        family=family,
-        proto=protocol,
-        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-    )

@@ -7,6 +7,7 @@ A deliverer is found by the scheme of the subscriber's URI in the entry point gr
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -67,6 +68,9 @@ class Retry(msgspec.Struct, frozen=True):
 
 Outcome = Delivered | Failed | Gone | Retry
 
+#: Called after a notification was delivered; returns the next one, ``None`` for none.
+Following = Callable[[], Notification | None]
+
 
 class Deliverer(abc.ABC):
     """Sends to the subscribers of one kind.
@@ -108,3 +112,24 @@ class Deliverer(abc.ABC):
     @abc.abstractmethod
     async def deliver(self, notification: Notification) -> Outcome:
         """Send a notification, in bounded time; return the outcome."""
+
+    async def deliver_all(
+        self, notification: Notification, following: Following
+    ) -> Outcome:
+        """Send a notification, and after each that was delivered the next one.
+
+        They are for the same subscription. Override it where one connection serves for
+        several; the order must stay.
+
+        Args:
+            notification: The first.
+            following: Returns the next one. It is called once after each that was
+                delivered, and must not be called after another outcome.
+
+        Returns:
+            The outcome of the last one.
+        """
+        outcome = await self.deliver(notification)
+        while isinstance(outcome, Delivered) and (after := following()) is not None:
+            outcome = await self.deliver(after)
+        return outcome

@@ -9,9 +9,9 @@ from typing import Final
 
 from zaqarserver.common.plugins import installed
 from zaqarserver.notify.deliverer import (
-    Delivered,
     Deliverer,
     Failed,
+    Following,
     Notification,
     Outcome,
     Retry,
@@ -86,20 +86,35 @@ class Dispatcher:
         deliverer = self.deliverer(subscription)
         return "unknown" if deliverer is None else deliverer.endpoint(subscription)
 
-    async def send(self, notification: Notification) -> Outcome:
-        """Send a notification; an exception becomes an outcome."""
-        deliverer = self.deliverer(notification.subscription)
+    async def send(
+        self, notification: Notification, following: Following = lambda: None
+    ) -> Outcome:
+        """Send a notification, and after each that was delivered the next one.
+
+        An exception becomes an outcome.
+
+        Args:
+            notification: The first.
+            following: Returns the next one, for the same subscription.
+
+        Returns:
+            The outcome of the last one.
+        """
+        kind = self.kind(notification.subscription)
+        deliverer = self._deliverers.get(kind)
         if deliverer is None:
             return Failed("no deliverer is installed for this kind of subscriber")
+
+        def count_and_follow() -> Notification | None:
+            self.counts.add("sent", kind)
+            return following()
+
         try:
-            outcome = await deliverer.deliver(notification)
+            return await deliverer.deliver_all(notification, count_and_follow)
         # Deliverers may be third-party code: a defect must not stop the others.
         except Exception as error:  # noqa: BLE001
             log_defect(named(notification.subscription), error)
             return Retry("internal error")
-        if isinstance(outcome, Delivered):
-            self.counts.add("sent", self.kind(notification.subscription))
-        return outcome
 
     def ended(self, subscription: Subscription) -> None:
         """Release a subscription that was deleted because its subscriber is gone."""

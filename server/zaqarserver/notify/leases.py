@@ -18,8 +18,9 @@ from zaqarserver.common import deadline
 from zaqarserver.common.tasks import doubling
 from zaqarserver.errors import Unavailable
 from zaqarserver.notify.dispatch import log_defect, named
+from zaqarserver.notify.readable import SubscriptionFilter
 from zaqarserver.storage.base import Storage
-from zaqarserver.storage.subscriptions import Delivery, DeliverySettle
+from zaqarserver.storage.subscriptions import Delivery, DeliverySettle, NoticeMessage
 
 LOG = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class LeasedDelivery:
 
     Attributes:
         delivery: The delivery.
+        filter: The filter of its subscription.
         lease: When the lease ends.
         position: How many of its messages are done.
         attempt: How many times sending the next one has failed.
@@ -55,6 +57,7 @@ class LeasedDelivery:
         "_send",
         "attempt",
         "delivery",
+        "filter",
         "gave_up",
         "lease",
         "lock",
@@ -70,6 +73,7 @@ class LeasedDelivery:
         self._leases = leases
         self._send = send
         self.delivery = delivery
+        self.filter = SubscriptionFilter(delivery.subscription)
         self.lease = lease
         self.position = delivery.position
         self.attempt = delivery.attempt
@@ -78,6 +82,16 @@ class LeasedDelivery:
         self.settled = False
         self.settling = False
         self.lock = asyncio.Lock()
+
+    @property
+    def is_done(self) -> bool:
+        """True if all of its messages are done."""
+        return self.position >= len(self.delivery.messages)
+
+    @property
+    def message(self) -> NoticeMessage:
+        """The next message."""
+        return self.delivery.messages[self.position]
 
     async def run(self) -> bool:
         """Send the messages that are left."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
 from zaqarserver.notify import payload
@@ -11,7 +11,7 @@ from zaqarserver.spaces import project_of
 from zaqarserver.storage.subscriptions import NoticeMessage, Subscription
 from zaqarserver.subscribers.filters import Filter, compile_filter, decoded
 
-ReadBody = Callable[[str, str, NoticeMessage], Awaitable[bytes | None]]
+ReadBody = Callable[[str, str, NoticeMessage], bytes | None]
 
 #: Bounds of the cache: messages, and bytes of their bodies. Decoded bodies may take
 #: twenty times as many bytes.
@@ -68,26 +68,20 @@ class MessageCache:
         self._known: OrderedDict[tuple[str, str, str], ReadableMessage] = OrderedDict()
         self._bytes = 0
 
-    def seen(
-        self, space: str, source: str, message: NoticeMessage
-    ) -> ReadableMessage | None:
-        """Return a message from the cache."""
-        return self._known.get((space, source, message.id))
-
-    async def of(
+    def of(
         self, space: str, source: str, message: NoticeMessage
     ) -> ReadableMessage | None:
         """Return a message, cached or read; ``None`` if a stage drops it."""
-        known = self.seen(space, source, message)
+        key = (space, source, message.id)
+        known = self._known.get(key)
         if known is not None:
             return known
-        body = await self._readable(project_of(space), source, message)
+        body = self._readable(project_of(space), source, message)
         if body is None:
             return None
-        known, key = ReadableMessage(source, message, body), (space, source, message.id)
-        if key not in self._known:
-            self._known[key] = known
-            self._bytes += len(body)
+        known = ReadableMessage(source, message, body)
+        self._known[key] = known
+        self._bytes += len(body)
         while len(self._known) > MOST or self._bytes > MOST_BYTES:
             self._bytes -= len(self._known.popitem(last=False)[1].body)
         return known

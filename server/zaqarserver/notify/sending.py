@@ -1,4 +1,4 @@
-"""Sending one message to one subscription: filter, payload, next attempt."""
+"""What is sent of a message to a subscription, and when it is sent again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from zaqarserver.clock import Clock
 from zaqarserver.errors import BadRequest, Unavailable
-from zaqarserver.notify.deliverer import Failed, Notification, Outcome, Retry
+from zaqarserver.notify.deliverer import Failed, Notification, Retry
 from zaqarserver.notify.dispatch import Dispatcher, log_defect, named
 from zaqarserver.notify.readable import MessageCache, ReadBody, SubscriptionFilter
 from zaqarserver.storage.subscriptions import NoticeMessage, Subscription
@@ -19,11 +19,17 @@ QueueMetadata = Callable[[str, str], Awaitable[Mapping[str, Any] | None]]
 
 
 class Dropped(msgspec.Struct, frozen=True):
-    """The message was not sent: it has expired or is filtered out."""
+    """A message that is not to be sent.
+
+    Attributes:
+        event: ``expired`` or ``filtered``.
+    """
+
+    event: str
 
 
 class Sender:
-    """Sends single messages.
+    """Prepares notifications of messages, and plans their next attempts.
 
     Args:
         dispatcher: The deliverers.
@@ -44,36 +50,14 @@ class Sender:
         self._queue_metadata = queue_metadata
         self._cache = MessageCache(readable)
 
-    def drops(
-        self,
-        subscription: Subscription,
-        filter_: SubscriptionFilter,
-        message: NoticeMessage,
-    ) -> bool:
-        """Drop a message that has expired, or is cached and filtered out.
-
-        :meth:`send` does the same; this needs no turn of the loop for each message.
-        """
-        if message.expires <= self._clock.now():
-            self._drop("expired", subscription)
-            return True
-        known = self._cache.seen(subscription.space, subscription.queue, message)
-        try:
-            dropped = known is not None and not filter_.selects(known)
-        except BadRequest:
-            return False
-        if dropped:
-            self._drop("filtered", subscription)
-        return dropped
-
-    async def send(
+    def prepare(
         self,
         subscription: Subscription,
         filter_: SubscriptionFilter,
         message: NoticeMessage,
         attempt: int,
-    ) -> Outcome | Dropped:
-        """Send a message unless it has expired or is filtered out.
+    ) -> Notification | Dropped | Failed | Retry:
+        """Return the notification of a message, or why there is none.
 
         Args:
             subscription: The subscription.
@@ -82,13 +66,11 @@ class Sender:
             attempt: The number of the attempt, from 1.
         """
         if message.expires <= self._clock.now():
-            return self._drop("expired", subscription)
+            return Dropped("expired")
         try:
-            known = await self._cache.of(
-                subscription.space, subscription.queue, message
-            )
+            known = self._cache.of(subscription.space, subscription.queue, message)
             if known is None or not filter_.selects(known):
-                return self._drop("filtered", subscription)
+                return Dropped("filtered")
             content = known.content
         except BadRequest as error:
             return Failed(error.description)
@@ -96,19 +78,13 @@ class Sender:
         except Exception as error:  # noqa: BLE001
             log_defect(f"{named(subscription)}: unreadable message", error)
             return Retry("the message cannot be read")
-        return await self._dispatcher.send(
-            Notification(
-                subscription=subscription,
-                id=message.id,
-                payload=content,
-                attempt=attempt,
-                now=self._clock.wall(),
-            )
+        return Notification(
+            subscription=subscription,
+            id=message.id,
+            payload=content,
+            attempt=attempt,
+            now=self._clock.wall(),
         )
-
-    def _drop(self, event: str, subscription: Subscription) -> Dropped:
-        self._dispatcher.counts.add(event, self._dispatcher.kind(subscription))
-        return Dropped()
 
     async def next_attempt(
         self,

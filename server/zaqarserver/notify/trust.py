@@ -8,7 +8,7 @@ import msgspec
 
 from zaqarserver.errors import BadRequest, TrustGone, Unavailable
 from zaqarserver.identity.trusts import KeystoneTrusts
-from zaqarserver.notify.deliverer import Failed, Notification, Outcome, Retry
+from zaqarserver.notify.deliverer import Failed, Following, Notification, Outcome, Retry
 from zaqarserver.notify.webhook import Target, WebhookDeliverer
 from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.subscribers.options import PREFIX, own_trust_of, trust_of
@@ -46,10 +46,12 @@ class TrustDeliverer(WebhookDeliverer):
             raise BadRequest("[trustee] is not configured here")
         return self.settings.trusts
 
-    async def deliver(self, notification: Notification) -> Outcome:
-        """Send one request with a token of the trust."""
+    async def deliver_all(
+        self, notification: Notification, following: Following
+    ) -> Outcome:
+        """Send requests with a token of the trust."""
         try:
-            return await super().deliver(notification)
+            return await super().deliver_all(notification, following)
         except TrustGone:
             return Failed("its trust is gone")
         except Unavailable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import email.utils
@@ -11,8 +12,8 @@ import ssl
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
+from yarl import URL
 
 from zaqarserver import __version__
 from zaqarserver.errors import BadRequest, SettingsError
@@ -22,10 +23,16 @@ from zaqarserver.notify.addresses import (
     CheckedResolver,
     networks,
 )
+from zaqarserver.notify.connections import (
+    Origin,
+    WebhookAnswer,
+    WebhookConnections,
+)
 from zaqarserver.notify.deliverer import (
     Delivered,
     Deliverer,
     Failed,
+    Following,
     Gone,
     Notification,
     Outcome,
@@ -39,8 +46,6 @@ from zaqarserver.subscribers.uris import webhook_url
 
 _WAIT_STATUSES = frozenset((429, 503))
 _UNUSABLE = "the subscriber's URL or headers cannot be used"
-_CHUNK = 16384
-_KEEP_ALIVE = 15.0  # seconds
 
 
 def signing_key(text: str) -> bytes:
@@ -99,35 +104,20 @@ class WebhookDeliverer(Deliverer):
         self._tls = _tls_context(settings.webhook_ca_file)
         key = settings.webhook_signing_key
         self._key = signing_key(key) if key else None
-        self._session: aiohttp.ClientSession | None = None
+        self._connections: WebhookConnections | None = None
 
     async def open(self) -> None:
-        """Make the one session that all requests share."""
-        settings = self.settings
+        """Prepare for connections."""
         self.resolver = self.resolver or CheckedResolver(self._policy)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                resolver=self.resolver,
-                socket_factory=self._policy.socket,
-                use_dns_cache=False,
-                ssl=self._tls,
-                limit=0,  # the slots are the limit
-                keepalive_timeout=_KEEP_ALIVE,
-            ),
-            timeout=aiohttp.ClientTimeout(
-                total=settings.request_timeout, sock_connect=settings.connect_timeout
-            ),
-            headers={"User-Agent": f"zaqarserver/{__version__}"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
+        self._connections = WebhookConnections(
+            self.settings, self._policy, self.resolver, self._tls
         )
 
     async def close(self) -> None:
         """Close the connections and lookups."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._connections is not None:
+            self._connections.close()
+            self._connections = None
         if self.resolver is not None:
             await self.resolver.close()
             self.resolver = None
@@ -151,32 +141,39 @@ class WebhookDeliverer(Deliverer):
 
     async def deliver(self, notification: Notification) -> Outcome:
         """Send one request; :func:`outcome_of` maps its status to an outcome."""
+        return await self.deliver_all(notification, lambda: None)
+
+    async def deliver_all(
+        self, notification: Notification, following: Following
+    ) -> Outcome:
+        """Send a request for each notification, over one connection where it lasts."""
         try:
-            return await self._send(notification, await self.target(notification))
+            run = _Run(self, notification, await self.target(notification), following)
+            return await self._send_all(run)
         except BadRequest as error:
             return Failed(error.description)
         except TimeoutError:
             return Retry("timeout")
+        except AddressRefused:
+            return Failed("the address is not one that may be notified")
         # Before ValueError: the error of an untrusted certificate is one, too.
-        except aiohttp.ClientError as error:
-            return _outcome_of_error(error)
+        except OSError as error:
+            return Retry(f"no answer: {type(error).__name__}")
         except ValueError:
             return Failed(_UNUSABLE)
 
-    async def _send(self, notification: Notification, target: Target) -> Outcome:
-        if self._session is None:
+    async def _send_all(self, run: _Run) -> Outcome:
+        if self._connections is None:
             raise RuntimeError("the deliverer is not open")
-        content = _content(notification)
-        async with self._session.post(
-            webhook_url(target.url),
-            data=content,
-            headers=self._headers(notification, target, content),
-            allow_redirects=False,
-        ) as answer:
-            await self._discard(answer)
-        asked = retry_after(answer.headers.get("Retry-After"), notification.now)
-        asked = min(asked, self.settings.max_retry_after)
-        return self.judge(target, notification, answer.status, asked)
+        seconds = self.settings.request_timeout
+        while run.notification is not None:
+            request = run.request(run.notification)
+            deadline = asyncio.get_running_loop().time() + seconds
+            async with asyncio.timeout_at(deadline):
+                connection = await self._connections.take(run.origin)
+            await connection.send(request, deadline, seconds, run.take_answer)
+            self._connections.keep(run.origin, connection)
+        return run.outcome
 
     def judge(
         self, _target: Target, _notification: Notification, status: int, asked: float
@@ -184,40 +181,99 @@ class WebhookDeliverer(Deliverer):
         """Return the outcome of an answer; subclasses override it."""
         return outcome_of(status, asked)
 
-    async def _discard(self, answer: aiohttp.ClientResponse) -> None:
-        """Read the answer's body, so that the connection can be used again.
-
-        Close the connection if the body is longer than allowed.
-        """
-        left = self.settings.max_response_size
-        async for chunk in answer.content.iter_chunked(_CHUNK):
-            left -= len(chunk)
-            if left < 0:
-                answer.close()
-                return
-
-    def _headers(
-        self, notification: Notification, target: Target, content: bytes
-    ) -> dict[str, str]:
+    def signed(self, notification: Notification, content: bytes) -> str:
+        """Return the headers that are about a notification, as lines."""
         timestamp = int(notification.now)
-        wanted = {
-            "Content-Type": "application/json",
-            **target.headers,
-            **check_post_headers(
-                notification.subscription.options.get("post_headers") or {}
-            ),
-        }
-        # Names are compared without case: a header of the options replaces a default.
-        named = {name.lower(): (name, value) for name, value in wanted.items()}
-        headers = dict(named.values())
-        headers["webhook-id"] = notification.id
-        headers["webhook-timestamp"] = str(timestamp)
-        if self._key is not None:
-            headers["webhook-signature"] = signature(
-                self._key, notification.id, timestamp, content
-            )
-        headers["Zaqar-Delivery-Attempt"] = str(notification.attempt)
-        return headers
+        lines = (
+            f"webhook-id: {notification.id}\r\n"
+            f"webhook-timestamp: {timestamp}\r\n"
+            f"Zaqar-Delivery-Attempt: {notification.attempt}\r\n"
+            f"Content-Length: {len(content)}\r\n\r\n"
+        )
+        if self._key is None:
+            return lines
+        signed = signature(self._key, notification.id, timestamp, content)
+        return f"webhook-signature: {signed}\r\n{lines}"
+
+
+class _Run:
+    """The requests of one subscription, one after the other.
+
+    Args:
+        deliverer: The deliverer.
+        first: The first notification.
+        target: The target of all.
+        following: Returns the next notification.
+
+    Attributes:
+        notification: What is being sent; ``None`` at the end.
+        outcome: That of the last answer.
+        origin: The receiver.
+    """
+
+    outcome: Outcome
+
+    def __init__(
+        self,
+        deliverer: WebhookDeliverer,
+        first: Notification,
+        target: Target,
+        following: Following,
+    ) -> None:
+        self.notification: Notification | None = first
+        self._deliverer = deliverer
+        self._target = target
+        self._following = following
+        url = webhook_url(target.url)
+        self.origin = Origin(url.scheme, url.raw_host or "", url.port or 0)
+        self._head = _head(url, target, first.subscription)
+
+    def request(self, notification: Notification) -> bytes:
+        """Return the request for a notification.
+
+        Raises:
+            BadRequest: ``post_data`` cannot be used.
+        """
+        content = _content(notification)
+        lines = self._deliverer.signed(notification, content)
+        return self._head + lines.encode() + content
+
+    def take_answer(self, answer: WebhookAnswer) -> bytes | None:
+        """Judge an answer, and return the request for the next notification."""
+        sent = self.notification
+        if sent is None:
+            raise RuntimeError("an answer to nothing")
+        asked = min(
+            retry_after(answer.retry_after, sent.now),
+            self._deliverer.settings.max_retry_after,
+        )
+        self.outcome = self._deliverer.judge(self._target, sent, answer.status, asked)
+        after = self._following() if isinstance(self.outcome, Delivered) else None
+        self.notification = after
+        return None if after is None else self.request(after)
+
+
+def _head(url: URL, target: Target, subscription: Subscription) -> bytes:
+    """Return the part of a request's head that is the same for all notifications.
+
+    Raises:
+        BadRequest: The subscription's headers cannot be sent.
+    """
+    wanted = {
+        "Accept": "*/*",
+        "Content-Type": "application/json",
+        "User-Agent": f"zaqarserver/{__version__}",
+        **target.headers,
+    }
+    if url.user is not None or url.password is not None:
+        user = f"{url.user or ''}:{url.password or ''}".encode("latin-1")
+        wanted["Authorization"] = f"Basic {base64.b64encode(user).decode()}"
+    wanted |= check_post_headers(subscription.options.get("post_headers") or {})
+    # Names are compared without case: a header of the options replaces a default.
+    named = {name.lower(): f"{name}: {value}" for name, value in wanted.items()}
+    first = f"POST {url.raw_path_qs} HTTP/1.1"
+    host = f"Host: {url.host_port_subcomponent}"
+    return "\r\n".join([first, host, *named.values(), ""]).encode()
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext:
@@ -235,14 +291,6 @@ def _content(notification: Notification) -> bytes:
     return substituted(
         notification.payload, post_data, keep=notification.confirmation is not None
     )
-
-
-def _outcome_of_error(error: aiohttp.ClientError) -> Outcome:
-    if isinstance(error, aiohttp.InvalidURL):
-        return Failed(_UNUSABLE)
-    if isinstance(getattr(error, "os_error", error), AddressRefused):
-        return Failed("the address is not one that may be notified")
-    return Retry(f"no answer: {type(error).__name__}")
 
 
 def outcome_of(status: int, asked: float = 0.0) -> Outcome:

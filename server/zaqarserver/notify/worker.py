@@ -25,11 +25,18 @@ from collections.abc import Awaitable, Callable
 from zaqarserver.clock import Clock, sleep
 from zaqarserver.common.tasks import Turns, doubling
 from zaqarserver.errors import Unavailable
-from zaqarserver.notify.deliverer import Delivered, Failed, Gone, Retry
+from zaqarserver.notify.deliverer import (
+    Delivered,
+    Failed,
+    Gone,
+    Notification,
+    Outcome,
+    Retry,
+)
 from zaqarserver.notify.dispatch import Dispatcher, load_deliverers, log_defect, named
 from zaqarserver.notify.leases import LEASE, STORE_WAITS, LeasedDelivery, Leases
-from zaqarserver.notify.readable import ReadBody, SubscriptionFilter
-from zaqarserver.notify.sending import QueueMetadata, Sender
+from zaqarserver.notify.readable import ReadBody
+from zaqarserver.notify.sending import Dropped, QueueMetadata, Sender
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.slots import Slots
 from zaqarserver.storage.base import Storage
@@ -37,7 +44,6 @@ from zaqarserver.storage.subscriptions import (
     Delivery,
     DeliveryDue,
     DeliveryTake,
-    NoticeMessage,
     Subscription,
     SubscriptionDelete,
 )
@@ -206,53 +212,80 @@ class Notifier:
         return healthy
 
     async def _deliver(self, taken: LeasedDelivery) -> bool:
-        subscription = taken.delivery.subscription
-        filter_ = SubscriptionFilter(subscription)
         healthy = True
-        for message in taken.delivery.messages[taken.position :]:
-            if self.clock.now() >= taken.lease:
-                return True  # another server may have it by now
-            if self._sender.drops(subscription, filter_, message):
+        while (found := self._prepare(taken)) is not None:
+            if isinstance(found, Dropped):
+                self._count(found.event, taken.delivery.subscription)
                 self._leases.advance(taken)
                 await self._turns.pause()
                 continue
-            attempt = taken.attempt + 1
-            outcome = await self._sender.send(subscription, filter_, message, attempt)
+            outcome = await self._send(taken, found)
+            healthy = not isinstance(outcome, Retry)
             if not isinstance(outcome, Delivered):
                 # Such an outcome may have come without waiting for the network.
                 await self._turns.pause()
-            if isinstance(outcome, Gone):
-                await self._remove(subscription)
-                return True
-            if isinstance(outcome, Retry):
-                due = await self._sender.next_attempt(
-                    subscription, message, attempt, outcome.after
-                )
-                if due is not None:
-                    self._count("retried", subscription)
-                    taken.attempt = attempt
-                    await self._leases.settle(taken, due)
-                    return False
-            healthy = not isinstance(outcome, Retry)
-            if isinstance(outcome, Retry | Failed):
-                self._give_up(taken, message, attempt, outcome.reason)
-            self._leases.advance(taken)
-        await self._leases.settle(taken, None)
+                if await self._is_over(taken, outcome):
+                    return healthy
+        if taken.is_done:
+            await self._leases.settle(taken, None)
         return healthy
+
+    def _prepare(
+        self, taken: LeasedDelivery
+    ) -> Notification | Dropped | Failed | Retry | None:
+        """Prepare the next message; ``None`` at the end, or without a lease."""
+        if taken.is_done or self.clock.now() >= taken.lease:
+            return None  # another server may have it by now
+        return self._sender.prepare(
+            taken.delivery.subscription, taken.filter, taken.message, taken.attempt + 1
+        )
+
+    async def _send(
+        self, taken: LeasedDelivery, found: Notification | Failed | Retry
+    ) -> Outcome:
+        """Send the next message, and those after it as long as all goes well."""
+        if not isinstance(found, Notification):
+            return found
+
+        def following() -> Notification | None:
+            self._leases.advance(taken)
+            after = self._prepare(taken)
+            return after if isinstance(after, Notification) else None
+
+        return await self.dispatcher.send(found, following)
+
+    async def _is_over(
+        self, taken: LeasedDelivery, outcome: Failed | Gone | Retry
+    ) -> bool:
+        """Plan the next attempt, or give up; return True if the delivery is over."""
+        subscription, attempt = taken.delivery.subscription, taken.attempt + 1
+        if isinstance(outcome, Gone):
+            await self._remove(subscription)
+            return True
+        if isinstance(outcome, Retry):
+            due = await self._sender.next_attempt(
+                subscription, taken.message, attempt, outcome.after
+            )
+            if due is not None:
+                self._count("retried", subscription)
+                taken.attempt = attempt
+                await self._leases.settle(taken, due)
+                return True
+        self._give_up(taken, attempt, outcome.reason)
+        self._leases.advance(taken)
+        return False
 
     def _count(self, event: str, subscription: Subscription) -> None:
         self.dispatcher.counts.add(event, self.dispatcher.kind(subscription))
 
-    def _give_up(
-        self, taken: LeasedDelivery, message: NoticeMessage, attempt: int, reason: str
-    ) -> None:
+    def _give_up(self, taken: LeasedDelivery, attempt: int, reason: str) -> None:
         subscription = taken.delivery.subscription
         self._count("failed", subscription)
         # One warning for the many messages of a subscriber that takes none.
         LOG.log(
             logging.DEBUG if taken.gave_up else logging.WARNING,
             "gave up on message %s for %s after attempt %d: %s",
-            message.id,
+            taken.message.id,
             named(subscription),
             attempt,
             reason,

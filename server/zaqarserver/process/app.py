@@ -279,9 +279,7 @@ class Application:
         found = await self.storage.do(QueueGet(project, queue))
         return None if found is None else found.metadata
 
-    async def _readable(
-        self, project: str, queue: str, message: NoticeMessage
-    ) -> bytes:
+    def _readable(self, project: str, queue: str, message: NoticeMessage) -> bytes:
         return self._stages.read(project, queue, message.body)
 
     async def run(
