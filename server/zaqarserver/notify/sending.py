@@ -1,4 +1,4 @@
-"""What is sent of a message to a subscription, and when it is sent again."""
+"""Notifications of messages: what they contain, and when they are sent again."""
 
 from __future__ import annotations
 
