@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import os
 import signal
@@ -15,9 +16,8 @@ from oslo_config import cfg
 from zaqarserver import config
 from zaqarserver.common import log
 from zaqarserver.errors import SettingsError, StartupError
-from zaqarserver.process import listening
+from zaqarserver.process import listening, serving
 from zaqarserver.process.app import Application, load_driver, load_storage
-from zaqarserver.process.serving import Reload
 from zaqarserver.process.workers import Supervisor
 
 _DESCRIPTION = """\
@@ -40,8 +40,16 @@ async def _serve(conf: cfg.ConfigOpts, arguments: Sequence[str]) -> None:
     sockets = listening.listen_all(
         conf, listening.inherited(os.environ), listening.worker_number(os.environ)
     )
-    reload = Reload(conf, arguments, application.policy)
-    await application.run(sockets, reload, listening.lifeline(os.environ))
+    reload = serving.Reload(conf, arguments, application.policy)
+    lifeline = listening.lifeline(os.environ)
+
+    def control(web: serving.Web) -> None:
+        serving.tune_collector()
+        serving.tune_allocator()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+        serving.obey_signals(web, lifeline)
+
+    await application.run(sockets, control)
 
 
 async def _supervise(conf: cfg.ConfigOpts, arguments: Sequence[str]) -> None:

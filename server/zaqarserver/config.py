@@ -8,9 +8,10 @@ few on the command line.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from oslo_config import cfg
@@ -218,10 +219,7 @@ def load(arguments: Sequence[str]) -> cfg.ConfigOpts:
     Raises:
         SettingsError: A file or value is invalid; the text names it.
     """
-    conf = cfg.ConfigOpts()
-    conf.register_cli_opts(options.options(CommonSettings, cli=True))
-    for group, found in GROUPS.items():
-        conf.register_opts(found, group=None if group == "DEFAULT" else group)
+    conf = _register()
     try:
         conf(
             list(arguments),
@@ -235,6 +233,32 @@ def load(arguments: Sequence[str]) -> cfg.ConfigOpts:
         _check(conf)
     except cfg.Error as error:
         raise SettingsError(str(error)) from error
+    return conf
+
+
+def of_values(values: Mapping[str, Mapping[str, Any]]) -> cfg.ConfigOpts:
+    """Return a configuration of these values, by group; no file or variable counts.
+
+    Raises:
+        SettingsError: A value is invalid; the text names it.
+    """
+    conf = _register()
+    conf([], default_config_files=[], default_config_dirs=[], use_env=False)
+    for group, some in values.items():
+        for name, value in some.items():
+            try:
+                conf.set_override(name, value, None if group == "DEFAULT" else group)
+            except (cfg.Error, ValueError) as error:
+                raise SettingsError(f"[{group}] {name}: {error}") from error
+    _check(conf)
+    return conf
+
+
+def _register() -> cfg.ConfigOpts:
+    conf = cfg.ConfigOpts()
+    conf.register_cli_opts(options.options(CommonSettings, cli=True))
+    for group, found in GROUPS.items():
+        conf.register_opts(found, group=None if group == "DEFAULT" else group)
     return conf
 
 

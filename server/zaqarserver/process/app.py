@@ -6,7 +6,6 @@ import asyncio
 import functools
 import logging
 import os
-import signal
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -176,12 +175,17 @@ def _push_base(conf: cfg.ConfigOpts) -> str:
 
 
 class Application:
-    """A server from its start to its end."""
+    """A server from its start to its end.
 
-    def __init__(self, conf: cfg.ConfigOpts) -> None:
+    Args:
+        conf: The settings.
+        clock: Its clock; by default the real one.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, clock: Clock | None = None) -> None:
         check_exposure(conf)
         self._conf = conf
-        self.clock = Clock()
+        self.clock = clock or Clock()
         authenticator = load_authenticator(conf, self.clock)
         self.storage = load_storage(conf, self.clock)
         self._timekeeper = Timekeeper(self.clock, self.storage)
@@ -285,15 +289,13 @@ class Application:
     async def run(
         self,
         sockets: Mapping[str, socket.socket],
-        reload: Callable[[], None],
-        lifeline: int | None = None,
+        control: Callable[[serving.Web], None],
     ) -> None:
-        """Open the store, serve until a signal ends it, close the store.
+        """Open the store, serve until ``control`` ends it, close the store.
 
         Args:
             sockets: Bound sockets by group: ``server``, ``websocket``, ``metrics``.
-            reload: Called on SIGHUP.
-            lifeline: A pipe; the server stops when its other end is closed.
+            control: Gets what serves once the store is open, to stop it later.
 
         Raises:
             StartupError: The store cannot be used.
@@ -303,9 +305,6 @@ class Application:
             await self._timekeeper.begin()
         except Unavailable as error:
             raise StartupError(f"the store cannot be reached: {error}") from error
-        serving.tune_collector()
-        serving.tune_allocator()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
         try:
             await self.notifier.start()
             await serving.serve(
@@ -315,7 +314,7 @@ class Application:
                 self.server.budget,
                 list(sockets.values()),
                 ready=lambda: self._announce(listening.places(sockets)),
-                lifeline=lifeline,
+                control=control,
                 chores=[self._timekeeper.keep(), self._sweep()],
             )
         finally:

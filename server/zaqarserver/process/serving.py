@@ -189,6 +189,20 @@ def _web(
     return Web(service, server.graceful_timeout)
 
 
+def obey_signals(web: Web, lifeline: int | None) -> None:
+    """Begin the drain on SIGTERM and SIGINT; do not wait on the second.
+
+    Args:
+        web: What to stop.
+        lifeline: A pipe; the drain also begins when its other end is closed.
+    """
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, web, number)
+    if lifeline is not None:
+        loop.add_reader(lifeline, _abandoned, loop, web, lifeline)
+
+
 def _stop(web: Web, number: int) -> None:
     if web.stopping.is_set():
         LOG.warning("second signal: not waiting for requests under way")
@@ -236,10 +250,10 @@ async def serve(
     listeners: list[socket.socket],
     *,
     ready: Callable[[], None],
-    lifeline: int | None = None,
+    control: Callable[[Web], None],
     chores: Sequence[Coroutine[Any, Any, None]] = (),
 ) -> None:
-    """Serve both transports until a signal ends it and requests are done.
+    """Serve both transports until ``control`` ends it and requests are done.
 
     Args:
         conf: The settings.
@@ -248,15 +262,11 @@ async def serve(
         budget: The memory budget of connections.
         listeners: Bound sockets.
         ready: Called once connections are accepted.
-        lifeline: A pipe; the server stops when its other end is closed.
+        control: Gets what serves, to set ``stopping`` when it should end.
         chores: Background tasks; cancelled at the end.
     """
     web = _web(conf, rest, frames, budget)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop, web, number)
-    if lifeline is not None:
-        loop.add_reader(lifeline, _abandoned, loop, web, lifeline)
+    control(web)
     running = [
         asyncio.create_task(chore)
         for chore in (*chores, _close_slow(conf, web, frames, budget))
