@@ -112,7 +112,7 @@ HEADERS = st.dictionaries(
     max_size=4,
 )
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-PATHS = sorted({row.path for row in OPERATIONS} | {"/", "/v2", "/metrics"})
+PATHS = sorted({row.path for row in OPERATIONS} | {"/", "/v2", "/metrics", "/readyz"})
 
 
 @pytest.fixture(scope="module")

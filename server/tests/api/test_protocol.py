@@ -246,7 +246,7 @@ def test_an_accept_header_that_admits_json_is_fine(api, accept):
 @pytest.mark.parametrize(
     "accept",
     [
-        "text/html",
+        "text/plain",
         "application/xml",
         "application/json;q=0",
         "application/vnd.openstack.messaging-v2+json",

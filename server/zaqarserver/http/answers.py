@@ -194,7 +194,10 @@ def _unauthorized(error: Unauthorized) -> Reply:
 
 # -- web pages ----------------------------------------------------------------
 
-_EXPOSED = "X-Auth-Token, X-Subject-Token, X-Service-Token, X-OpenStack-Request-ID"
+_EXPOSED = (
+    "X-Auth-Token, X-Subject-Token, X-Service-Token, X-OpenStack-Request-ID, "
+    "Retry-After, Location, Content-Location"
+)
 _MAX_AGE = "86400"  # seconds that a browser caches the answer to a preflight
 _LONGEST = 1024  # bytes of the request's header names that an answer repeats
 

@@ -22,6 +22,7 @@ from zaqarserver.http.answers import (
     is_preflight,
     with_headers,
 )
+from zaqarserver.http.pages import pages, show
 from zaqarserver.http.reading import (
     RestRequest,
     check_accept,
@@ -29,7 +30,7 @@ from zaqarserver.http.reading import (
     read_query,
     read_values,
 )
-from zaqarserver.http.routes import Route, Routes, pages, show
+from zaqarserver.http.routes import Route, Routes
 from zaqarserver.http.signatures import (
     PRIVATE,
     client_of,
@@ -52,6 +53,7 @@ from zaqarserver.operations.signed_urls import is_open
 #: Bytes of the query that the head of an answer shows at most.
 MAX_SHOWN_QUERY = 1024
 _HOME = b"application/json-home"
+_ANY_METHOD = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
 class RestEdge:
@@ -78,14 +80,14 @@ class RestEdge:
         self._cors = cors
         self._clock = server.clock
         self._routes = Routes(bind(server.settings).values())
-        self._pages = pages(metrics)
+        self._pages = pages(metrics, server.storage.ping)
 
     async def respond(self, request: RestRequest) -> Answer:
         """Return the answer to a request; errors are answers too."""
         request_id_var.set(request.id)
         request.is_link = is_link(request)
         page = self._pages.get(request.path)
-        reply = await self._serve(request) if page is None else show(page, request)
+        reply = await (self._serve(request) if page is None else show(page, request))
         if request.is_link:
             reply = with_headers(reply, PRIVATE)
         answer = answer_of(reply, request.id)
@@ -102,6 +104,11 @@ class RestEdge:
         try:
             request.check_headers()
             identity = await self._authenticate(request)
+            if request.path not in self._routes and is_preflight(
+                request.method, request.headers
+            ):
+                # Else the page that asks cannot tell a 404 from a broken network.
+                return Reply(200, None, {"Allow": _ANY_METHOD})
             route, path = self._routes.find(request.path)
             if request.method == "OPTIONS":
                 return Reply(200, None, {"Allow": route.allow})

@@ -238,12 +238,16 @@ class UnsupportedCoding(UnsupportedMediaType):
     accepted = ("Accept-Encoding", "identity")
 
 
-@functools.lru_cache(maxsize=512)
 def accepts_json(accept: bytes, *extra: bytes) -> bool:
     """Return True if an ``Accept`` header admits JSON (``rest-v2`` 1.5)."""
-    if not accept.strip():
-        return True
-    admitted = (b"*/*", b"application/*", b"application/json", *extra)
+    return not accept.strip() or names_media(
+        accept, b"*/*", b"application/*", b"application/json", *extra
+    )
+
+
+@functools.lru_cache(maxsize=512)
+def names_media(accept: bytes, *admitted: bytes) -> bool:
+    """Return True if an ``Accept`` header admits one of these ranges by its name."""
     for item in accept.lower().split(b","):
         media, *parameters = (part.strip() for part in item.split(b";"))
         if media in admitted and not any(_is_zero(text) for text in parameters):

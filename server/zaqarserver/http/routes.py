@@ -1,27 +1,14 @@
-"""The paths of operations as a tree, and the pages that are open to all."""
+"""The paths of operations as a tree."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from importlib import resources
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
-
-from zaqarserver.common.metrics import CONTENT_TYPE, Metrics
-from zaqarserver.config import CONFIRM_PAGE
 from zaqarserver.errors import NotFound
-from zaqarserver.http.answers import MethodNotAllowed, error_reply
-from zaqarserver.http.reading import RestRequest, check_accept
-from zaqarserver.operations import BoundOperation, Reply
-from zaqarserver.operations.service import VERSIONS
+from zaqarserver.http.answers import MethodNotAllowed
+from zaqarserver.operations import BoundOperation
 
-Page = Callable[[RestRequest], Reply]
-
-METRICS_PAGE = "/metrics"
-_PAGE_METHODS = "GET, HEAD, OPTIONS"
 _SOURCES = ("queue", "topic")
 
 
@@ -95,6 +82,9 @@ class Routes:
                 self._routes[words] = Route(path, topics=operation.row.topics)
             self._routes[words].add(operation)
 
+    def __contains__(self, path: str) -> bool:
+        return _split(path)[0] in self._routes
+
     def find(self, path: str) -> tuple[Route, dict[str, str]]:
         """Return the route of a path, and the values of its variables.
 
@@ -112,57 +102,3 @@ def _split(path: str) -> tuple[tuple[object, ...], list[str]]:
     """Return the words of a path, with the number of its parts, and its variables."""
     parts = path.split("/")
     return (len(parts), *parts[:2], *parts[2::2]), parts[3::2]
-
-
-# -- pages --------------------------------------------------------------------
-
-
-def pages(metrics: Metrics) -> dict[str, Page]:
-    """Return the pages that are open to all, by path."""
-    confirm = _confirm_page()
-    return {
-        "/": _versions,
-        METRICS_PAGE: lambda _request: Reply(
-            200, msgspec.Raw(metrics.page()), None, CONTENT_TYPE
-        ),
-        CONFIRM_PAGE: lambda _request: confirm,
-    }
-
-
-def show(page: Page, request: RestRequest) -> Reply:
-    """Return the reply of a page to a request, or an error."""
-    if request.method == "OPTIONS":
-        return Reply(200, None, {"Allow": _PAGE_METHODS})
-    if request.method not in ("GET", "HEAD"):
-        return error_reply(MethodNotAllowed(_PAGE_METHODS))
-    try:
-        return page(request)
-    except Exception as error:  # noqa: BLE001 - every error is answered
-        return error_reply(error)
-
-
-def _versions(request: RestRequest) -> Reply:
-    """Show which versions there are (``rest-v2`` 1.2)."""
-    request.check_headers()
-    check_accept(request.headers)
-    return Reply(300, VERSIONS)
-
-
-def _confirm_page() -> Reply:
-    """Return the page that the link of a confirmation mail opens.
-
-    It decides nothing by being opened: programs that follow the links of mails
-    must not subscribe an address.
-    """
-    page = resources.files(__package__).joinpath("confirm.html").read_text()
-    policy = "default-src 'none'; connect-src 'self'; frame-ancestors 'none'"
-    for tag in ("script", "style"):
-        content = page.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
-        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
-        policy += f"; {tag}-src 'sha256-{digest}'"
-    headers = {
-        "Content-Security-Policy": policy,
-        "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-store",
-    }
-    return Reply(200, msgspec.Raw(page.encode()), headers, "text/html; charset=utf-8")
