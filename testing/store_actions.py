@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zaqarserver.storage.base import Storage
 from zaqarserver.storage.commands import (
+    ClaimDelete,
     MessageDelete,
     MessageGet,
     MessageList,
@@ -52,6 +53,14 @@ async def middle_page(storage: Storage, ids: list[str]) -> object:
 async def get(storage: Storage, ids: list[str]) -> object:
     """Read the first and the last message."""
     return await storage.do(MessageGet(PROJECT, QUEUE, [ids[0], ids[-1]], NOW))
+
+
+async def missing(storage: Storage, _ids: list[str]) -> object:
+    """Read and delete a message, and a claim, that do not exist."""
+    unknown = "0" * 30
+    await storage.do(MessageDelete(PROJECT, QUEUE, unknown, None, NOW))
+    await storage.do(ClaimDelete(PROJECT, QUEUE, unknown, NOW))
+    return await storage.do(MessageGet(PROJECT, QUEUE, [unknown], NOW))
 
 
 async def delete(storage: Storage, ids: list[str]) -> object:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import apsw
 import pytest
 from store_actions import (
     claim_ten,
@@ -15,6 +16,7 @@ from store_actions import (
     first_page,
     get,
     middle_page,
+    missing,
     pop,
     purge,
     stats,
@@ -105,6 +107,7 @@ def assert_alike(small: int, large: int) -> None:
         first_page,
         middle_page,
         get,
+        missing,
         delete,
         purge,
         queue_delete,
@@ -139,6 +142,29 @@ async def test_the_cost_does_not_grow_with_what_cannot_be_taken(
         cost.append(await steps(storage, lambda ids=ids: action(storage, ids)))
         await storage.do(QueueDelete(PROJECT, QUEUE))
     assert_alike(*cost)
+
+
+async def test_no_statement_is_planned_again_for_other_values(
+    storage: SQLiteStorage,
+) -> None:
+    ids = await fill(storage, SMALL)
+    planned = 0
+
+    def ask(*_what: object) -> int:  # asked for each table that a plan reads or changes
+        nonlocal planned
+        planned += 1
+        return apsw.SQLITE_OK
+
+    assert storage._engine is not None
+    storage._engine.memory.db.set_authorizer(ask)
+    actions = [stats, get, delete, first_page, middle_page, claim_ten, pop]
+    for action in actions * 2:  # the second time some find claims
+        await action(storage, ids)
+    first, planned = planned, 0
+    for action in actions:
+        await action(storage, ids[1:])
+    assert first > 20
+    assert planned == 0
 
 
 async def test_claims_pay_once_for_what_expired_before_them(

@@ -35,7 +35,7 @@ EDGE_COLUMNS = "coalesce(m.alias, m.seq), m.secret, m.created"
 MESSAGE_GET = ById(f"""
     SELECT {MESSAGE_COLUMNS}
       FROM message m LEFT JOIN claim c ON c.seq = m.claim AND c.expires > ?3
-     WHERE m.{{number}} = ?1 AND m.backlog = ?2 AND m.expires > ?3
+     WHERE m.{{number}} = ?1 AND m.backlog = ?2 AND +m.expires > ?3
 """)  # noqa: S608 - constants only
 MESSAGE_ROWS = OrderedRows("message", "backlog = ?")
 

@@ -54,7 +54,7 @@ CLAIM_INSERT = """
 """
 CLAIM_FIND = ById("""
     SELECT seq, secret, ttl, grace, created FROM claim
-     WHERE {number} = ?1 AND backlog = ?2 AND expires > ?3
+     WHERE {number} = ?1 AND backlog = ?2 AND +expires > ?3
 """)
 CLAIM_RENEW = """
     UPDATE claim SET ttl = ?2, grace = ?3, created = ?4, expires = ?5 WHERE seq = ?1

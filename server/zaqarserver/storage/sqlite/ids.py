@@ -98,7 +98,9 @@ class ById:
 
     Args:
         statement: With ``{number}`` for the column; the first binding is the number
-            and the second column of the result the random part of the id.
+            and the second column of the result the random part of the id. A ``+``
+            before ``expires`` keeps SQLite from walking over all unexpired rows
+            instead.
     """
 
     def __init__(self, statement: str) -> None:

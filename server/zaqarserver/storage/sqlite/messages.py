@@ -50,7 +50,7 @@ MESSAGE_INSERT = """
 MESSAGE_HOLDER = ById("""
     SELECT m.seq, m.secret, length(m.body), m.claim, coalesce(c.alias, c.seq), c.secret
       FROM message m LEFT JOIN claim c ON c.seq = m.claim AND c.expires > ?3
-     WHERE m.{number} = ?1 AND m.backlog = ?2 AND m.expires > ?3
+     WHERE m.{number} = ?1 AND m.backlog = ?2 AND +m.expires > ?3
 """)
 MESSAGE_DELETE = "DELETE FROM message WHERE seq = ?"
 CLAIM_HOLDS = "SELECT 1 FROM message WHERE claim = ? LIMIT 1"

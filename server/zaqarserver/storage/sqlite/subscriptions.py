@@ -34,7 +34,7 @@ COLUMNS = (
 )
 FIND = ById(f"""
     SELECT {COLUMNS} FROM subscription
-     WHERE {{number}} = ? AND project = ? AND source = ? AND expires > ?
+     WHERE {{number}} = ? AND project = ? AND source = ? AND +expires > ?
 """)  # noqa: S608 - constants only
 SUBSCRIPTION_ROWS = OrderedRows(
     "subscription", "project = ? AND source = ? AND expires > 0"
