@@ -1,9 +1,9 @@
 """A server that is killed at a step of moving a queue.
 
 Run as ``mortal_server.py FILE ARGUMENTS...``: when ``FILE`` is there, it names a
-command of the stores, when, and at which of its calls: ``QueueImport:after:2``. It is
-removed before the server is killed. With ``SMALL_PAGES`` in the environment pages are
-small.
+command of the stores, when, and at which of its calls: ``QueueImport:after:2`` or
+``QueueSeal leaving:after:1``. It is removed before the server is killed. With
+``SMALL_PAGES`` in the environment pages are small.
 """
 
 from __future__ import annotations
@@ -48,9 +48,10 @@ class Fate:
         async def do_or_die(storage: Any, command: Any) -> Any:
             if not isinstance(command, STEPS):
                 return await do(storage, command)
-            self.meet(type(command).__name__, "before")
+            name = f"{type(command).__name__} {getattr(command, 'kind', '')}".rstrip()
+            self.meet(name, "before")
             result = await do(storage, command)
-            self.meet(type(command).__name__, "after")
+            self.meet(name, "after")
             return result
 
         return do_or_die

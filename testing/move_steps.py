@@ -3,11 +3,10 @@
 from zaqarserver.storage.catalog import PlacementArrive, PlacementMove
 from zaqarserver.storage.moving import (
     QueueContents,
+    QueueDrop,
     QueueExport,
     QueueImport,
-    QueueLeave,
     QueueOpen,
-    QueueReceive,
     QueueSeal,
 )
 
@@ -16,10 +15,9 @@ STEPS = (
     PlacementMove,
     PlacementArrive,
     QueueSeal,
-    QueueReceive,
     QueueExport,
     QueueImport,
     QueueContents,
     QueueOpen,
-    QueueLeave,
+    QueueDrop,
 )

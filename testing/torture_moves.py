@@ -45,8 +45,8 @@ PAIRS = {
 #: Where the server is killed; each step once in each direction.
 STEPS = (
     "PlacementMove:after:1",
-    "QueueSeal:after:1",
-    "QueueReceive:after:1",
+    "QueueSeal leaving:after:1",
+    "QueueSeal arriving:after:1",
     "QueueImport:before:1",
     "QueueImport:after:2",
     "QueueImport:after:6",
@@ -55,8 +55,8 @@ STEPS = (
     "PlacementArrive:before:1",
     "PlacementArrive:after:1",
     "QueueOpen:after:1",
-    "QueueLeave:before:1",
-    "QueueLeave:after:1",
+    "QueueDrop:before:1",
+    "QueueDrop:after:1",
 )
 _SLOW = 0.5  # seconds that the slow subscriber takes
 _LIMIT = 600.0  # seconds that anything may take

@@ -38,7 +38,7 @@ from zaqarserver.storage.commands import (
     QueueStatsGet,
     QueueUpdate,
 )
-from zaqarserver.storage.moving import QueueImport, QueueSeal, SealList
+from zaqarserver.storage.moving import QueueImport, QueueSeal, SealKind, SealList
 from zaqarserver.storage.pooled import PooledStorage
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.subscriptions import (
@@ -373,7 +373,7 @@ async def test_a_queue_that_is_moved_for_long_is_refused_for_now(
     assert moving is not None
     source = await store.pools.storage(placed.placement.pool)
     assert isinstance(source, SQLiteStorage)
-    await source.do(QueueSeal(PROJECT, QUEUE, moving.epoch))
+    await source.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, moving.epoch, NOW))
     with pytest.raises(QueueMoving) as caught:
         await post(store, b"2")
     assert caught.value.retry_after >= 1

@@ -30,6 +30,7 @@ from zaqarserver.storage.moving import (
     QueueImport,
     QueueRecord,
     QueueSeal,
+    SealKind,
     SubscriptionRecord,
 )
 from zaqarserver.storage.pooled import PooledStorage
@@ -175,7 +176,9 @@ async def test_a_pool_with_many_queues_is_drained(
             assert moving is not None
             source = await store.pools.storage("p00")
             assert QueueSeal in source.commands
-            await source.do(QueueSeal(PROJECT, queue, moving.epoch))
+            await source.do(
+                QueueSeal(PROJECT, queue, SealKind.LEAVING, moving.epoch, NOW)
+            )
     for _ in range(3):
         await store.mover.resume(NOW)
         await store.mover.tidy()

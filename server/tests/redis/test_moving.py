@@ -19,10 +19,9 @@ from zaqarserver.storage.commands import (
 )
 from zaqarserver.storage.moving import (
     REMEMBERED_SECONDS,
+    QueueDrop,
     QueueImport,
-    QueueLeave,
     QueueOpen,
-    QueueReceive,
     QueueRecord,
     QueueSeal,
     Record,
@@ -99,7 +98,7 @@ async def test_a_seal_is_listed_whoever_tidies_the_list_meanwhile(two: Two) -> N
 
     await post(slow, b"1")
     before(slow, "seal", tidy, times=3)
-    assert await slow.do(QueueSeal(PROJECT, QUEUE, MOVED))
+    assert await slow.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, MOVED, NOW))
     sealed = [Seal(PROJECT, QUEUE, MOVED, SealKind.LEAVING)]
     assert await other.do(SealList(marker=None, limit=10)) == sealed
     assert await slow.do(QueueOpen(PROJECT, QUEUE, 3, 1))
@@ -112,13 +111,13 @@ async def test_a_late_step_cannot_take_a_queue_that_came_back(two: Two) -> None:
     one, _ = two
     ids = await post(one, b"1")
     await moved(one, 5)
-    assert await one.do(QueueSeal(AWAY, QUEUE, 6))
+    assert await one.do(QueueSeal(AWAY, QUEUE, SealKind.LEAVING, 6, NOW))
     records = await exported(one, AWAY)
-    assert await one.do(QueueReceive(PROJECT, QUEUE, 6))
+    assert await one.do(QueueSeal(PROJECT, QUEUE, SealKind.ARRIVING, 6, NOW))
     await one.do(QueueImport(PROJECT, QUEUE, 6, records))
     assert await one.do(QueueOpen(PROJECT, QUEUE, 6, 6))
-    assert not await one.do(QueueSeal(PROJECT, QUEUE, 4))
-    assert not await one.do(QueueReceive(PROJECT, QUEUE, 6))
+    assert not await one.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, 4, NOW))
+    assert not await one.do(QueueSeal(PROJECT, QUEUE, SealKind.ARRIVING, 6, NOW))
     assert await one.do(QueueOpen(PROJECT, QUEUE, 6, 6))
     assert ids_of(await everything(one)) == ids
 
@@ -147,13 +146,13 @@ async def test_what_arrives_is_swept_when_it_is_there(two: Two) -> None:
     one, other = two
     await post(one, b"short", ttl=60)
     await post(one, b"long")
-    assert await one.do(QueueSeal(PROJECT, QUEUE, MOVED))
+    assert await one.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, MOVED, NOW))
     records = await exported(one)
-    assert await one.do(QueueReceive(AWAY, QUEUE, MOVED))
+    assert await one.do(QueueSeal(AWAY, QUEUE, SealKind.ARRIVING, MOVED, NOW))
     await one.do(QueueImport(AWAY, QUEUE, MOVED, records))
     assert await sweep_all(other, NOW + 60) == 1  # of the old copy
     assert await one.do(QueueOpen(AWAY, QUEUE, MOVED, MOVED))
-    assert await one.do(QueueLeave(PROJECT, QUEUE, MOVED, NOW))
+    assert await one.do(QueueDrop(PROJECT, QUEUE, MOVED, NOW))
     assert await sweep_all(other, NOW + 60) == 1
     assert (await other.do(UsageGet(AWAY, NOW + 60))).messages == 1
     assert bodies(await everything(other, project=AWAY, now=NOW + 60)) == [b"long"]
@@ -186,7 +185,7 @@ async def test_what_is_on_its_way_arrives_before_its_queue_is_exported(
 
     before(dying, "moves", die)
     await send_two(dying)
-    assert await other.do(QueueSeal(PROJECT, QUEUE, MOVED))
+    assert await other.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, MOVED, NOW))
     assert [type(one) for one in await exported(other)] == [QueueRecord]
     assert bodies(await everything(other, queue="dead")) == [b"1", b"2"]
 
@@ -196,7 +195,7 @@ async def test_what_cannot_arrive_goes_back_and_is_counted_as_before(
 ) -> None:
     one, _ = two
     await post(one, b"old", queue="dead")
-    assert await one.do(QueueSeal(PROJECT, "dead", MOVED))
+    assert await one.do(QueueSeal(PROJECT, "dead", SealKind.LEAVING, MOVED, NOW))
     with pytest.raises(QueueMoving):
         await send_two(one)
     found = await everything(one)
@@ -223,7 +222,7 @@ async def test_who_is_late_with_a_dead_letter_does_not_double_it(two: Two) -> No
 
     async def overtake() -> None:
         await sweep_all(other, NOW)
-        assert await other.do(QueueSeal(PROJECT, "dead", MOVED))
+        assert await other.do(QueueSeal(PROJECT, "dead", SealKind.LEAVING, MOVED, NOW))
 
     before(slow, "put", overtake)
     await send_two(slow)
@@ -245,15 +244,15 @@ async def test_a_queue_with_many_subscriptions_is_opened_in_steps(two: Two) -> N
             ttl=600,
             created=NOW,
             expires=NOW + 600,
-            options={},
+            options="{}",
             confirmed=True,
             volatile=False,
             due=None,
         )
         for number in range(many)
     ]
-    assert await one.do(QueueReceive(PROJECT, QUEUE, MOVED))
-    await one.do(QueueImport(PROJECT, QUEUE, MOVED, [QueueRecord({}), *records]))
+    assert await one.do(QueueSeal(PROJECT, QUEUE, SealKind.ARRIVING, MOVED, NOW))
+    await one.do(QueueImport(PROJECT, QUEUE, MOVED, [QueueRecord("{}"), *records]))
     assert (await one.do(UsageGet(PROJECT, NOW))).subscriptions == 0
     assert await one.do(QueueOpen(PROJECT, QUEUE, MOVED, MOVED))
     assert (await one.do(UsageGet(PROJECT, NOW))).subscriptions == many
@@ -314,12 +313,12 @@ async def test_a_queue_can_leave_a_store_that_is_full(
     own_server.ask("CONFIG", "SET", "maxmemory", "100000")
     with pytest.raises(Unavailable):
         await post(full, b"y")
-    assert await full.do(QueueSeal(PROJECT, QUEUE, MOVED))
-    assert await target.do(QueueReceive(PROJECT, QUEUE, MOVED))
+    assert await full.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, MOVED, NOW))
+    assert await target.do(QueueSeal(PROJECT, QUEUE, SealKind.ARRIVING, MOVED, NOW))
     records = await exported(full, PROJECT, limit=100)
     await target.do(QueueImport(PROJECT, QUEUE, MOVED, records))
     assert await target.do(QueueOpen(PROJECT, QUEUE, MOVED, MOVED))
-    assert await full.do(QueueLeave(PROJECT, QUEUE, MOVED, NOW))
+    assert await full.do(QueueDrop(PROJECT, QUEUE, MOVED, NOW))
     assert ids_of(await everything(target)) == ids
     await full._store.finish_leftovers()
     assert await full.do(QueueCount(PROJECT)) == 0

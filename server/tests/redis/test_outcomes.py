@@ -29,7 +29,7 @@ from zaqarserver.storage.commands import (
     QueueStatsGet,
     QueueUpdate,
 )
-from zaqarserver.storage.moving import MessageRecord, QueueExport, QueueSeal
+from zaqarserver.storage.moving import MessageRecord, QueueExport, QueueSeal, SealKind
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.redis.scripts import SCRIPTS
 from zaqarserver.storage.subscriptions import (
@@ -271,7 +271,7 @@ async def test_a_post_that_was_executed_is_told_though_its_queue_leaves_meanwhil
         posting = asyncio.create_task(post(storage, b"1"))
         while not await everything(other):
             pass
-        assert await other.do(QueueSeal(PROJECT, QUEUE, 5))
+        assert await other.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, 5, NOW))
         (message_id,) = await posting
         moved: list[str] = []
         following: str | None = ""

@@ -22,7 +22,8 @@ from zaqarserver.storage.commands import (
     VolumeGet,
 )
 from zaqarserver.storage.sqlite import SQLiteStorage
-from zaqarserver.storage.sqlite.database import VERSION, prepare_schema
+from zaqarserver.storage.sqlite.damage import SINCE
+from zaqarserver.storage.sqlite.database import prepare_schema
 from zaqarserver.storage.sqlite.files import PAGE
 from zaqarserver.storage.testing.life import sweep_all
 from zaqarserver.storage.testing.suite import (
@@ -260,7 +261,7 @@ async def test_who_shares_a_batch_with_a_damaged_one_is_served(tmp_path: Path) -
 async def test_an_older_file_gets_its_checksums(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     db = apsw.Connection(str(path))
-    prepare_schema(db, "old", version=VERSION - 1)
+    prepare_schema(db, "old", version=SINCE - 1)
     db.execute("PRAGMA journal_mode = WAL")
     db.close()
     before = path.read_bytes()

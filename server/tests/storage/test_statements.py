@@ -23,7 +23,7 @@ ANY_ROW = {
     "messages.CLAIM_HOLDS",
     "moving.ARRIVED_DROP",
     "moving.LIVE_SUBSCRIPTION",
-    "seals.SEAL_OVER",
+    "moving.SEAL_OVER",
 }
 #: Built in functions: what they limit are the rows of an ordered walk, which SQLite
 #: gives in its order because that has a limit, too. An order outside would read the

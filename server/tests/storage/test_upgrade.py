@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 from zaqarserver.storage.accounts import (
     Grant,
@@ -14,7 +15,14 @@ from zaqarserver.storage.accounts import (
     Usage,
     UsageGet,
 )
-from zaqarserver.storage.commands import MessagePop, QueueCount, QueueDelete, QueueList
+from zaqarserver.storage.commands import (
+    MessagePop,
+    QueueCount,
+    QueueDelete,
+    QueueGet,
+    QueueList,
+)
+from zaqarserver.storage.moving import QueueOpen
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.sqlite.database import VERSION, prepare_schema
 from zaqarserver.storage.subscriptions import SubscriptionList
@@ -54,6 +62,24 @@ SECOND = f"""
 """  # noqa: S608 - constants only
 
 STEPS = {1: [FIRST], 2: [FIRST, SECOND]}
+
+#: Two queues that were arriving: one with a message and a subscription, one with only
+#: a subscription. The records of queues were kept apart.
+FOURTH = f"""
+    INSERT INTO backlog (id, project, messages, bytes) VALUES
+        (5, char(0) || 'arriving', 1, 2), (6, char(0) || 'arriving', 0, 0);
+    INSERT INTO message (seq, backlog, state, claims, claim, secret, created, expires,
+                         visible, ttl, client, checksum, body) VALUES
+        (10, 5, 0, 0, NULL, 1, {NOW - 10}, {NOW + 590}, NULL, 600, 'c', NULL, x'3131');
+    INSERT INTO seal (id, project, queue, epoch, kind, backlog) VALUES
+        (1, 'p', 'a', 7, 'arriving', 5), (2, 'p', 'b', 8, 'arriving', 6);
+    INSERT INTO subscription (seq, secret, project, source, subscriber, ttl, created,
+                              expires, options, confirmed, volatile) VALUES
+        (200, 6, char(0) || 'arriving', '1', 'http://a/', 600, {NOW - 10}, {NOW + 590},
+         '{{}}', 1, 0),
+        (201, 6, char(0) || 'arriving', '2', 'http://a/', 600, {NOW - 10}, {NOW + 590},
+         '{{}}', 1, 0);
+"""  # noqa: S608 - constants only
 
 
 @pytest.fixture
@@ -140,3 +166,28 @@ async def test_an_upgrade_leaves_nothing_of_a_purge_behind(old_file: Path) -> No
         (3,),
     ]
     db.close()
+
+
+async def test_a_queue_that_was_arriving_is_opened_by_a_later_version(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "store.db"
+    db = apsw.Connection(str(path))
+    prepare_schema(db, "old", version=4)
+    db.execute(FOURTH)
+    record = msgspec.msgpack.encode({"type": "queue", "metadata": {"team": "x"}})
+    db.execute("INSERT INTO arrival VALUES (1, 1, 'queue', ?)", (record,))
+    db.close()
+    storage = SQLiteStorage.from_uri(f"sqlite://{path}", {})
+    await storage.open()
+    assert await storage.do(UsageGet("p", NOW)) == Usage()
+    assert await storage.do(QueueOpen("p", "a", 7, 7))
+    assert await storage.do(QueueOpen("p", "b", 8, 8))
+    queue = await storage.do(QueueGet("p", "a"))
+    assert queue is not None
+    assert queue.metadata == {"team": "x"}
+    found = await everything(storage, project="p", queue="a", now=NOW)
+    assert bodies(found) == [b"11"]
+    assert await storage.do(QueueGet("p", "b")) is None
+    assert await storage.do(UsageGet("p", NOW)) == Usage(1, 1, 2, 2)
+    await storage.close()

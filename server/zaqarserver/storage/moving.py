@@ -1,29 +1,28 @@
 """The part of the storage contract about moving a queue from store to store.
 
 A queue moves with its metadata, messages, claims, subscriptions and notices, under
-the ids that clients know. It is always in one store only: the old one is *sealed*,
-which freezes its data; the new one *receives* the data, and does not serve it until it
-is *opened*; then the old one drops its copy (*leaves*)::
+the ids that clients know. It is always in one store only. A store that is not to serve
+it has a *seal* of one of three kinds: the queue is leaving, arriving or gone. A move
+is::
 
-    at the source      at the target
-    QueueSeal          QueueReceive
-    QueueExport     →  QueueImport       page by page
-    QueueContents   =  QueueContents
+    at the source       at the target
+    QueueSeal leaving   QueueSeal arriving
+    QueueExport      →  QueueImport        page by page
+    QueueContents    =  QueueContents
     PlacementArrive: the catalogue places the queue in the target
-                       QueueOpen
-    QueueLeave
+                        QueueOpen
+    QueueDrop
 
 Each step may be repeated and may come late: it carries the epoch of the placement
 (:mod:`zaqarserver.storage.catalog`), and a store refuses a step with a lower epoch than
 the highest that it has seen for this queue. So a mover that was stopped and continues
 after another one took over changes nothing.
 
-While a queue is sealed, being received, or gone by :class:`QueueLeave` or
-:class:`QueueRetire`, every command of the contract that names it raises
+While a queue is sealed, every command of the contract that names it raises
 :class:`~zaqarserver.errors.QueueMoving`, also those that read, and its deliveries
 cannot be taken (those that are taken already may be settled). So a server with an old
 placement in its cache cannot use it. ``QueueList``, ``QueueCount`` and ``UsageGet``
-count a sealed queue, but not one that is being received or gone.
+count a queue that leaves, but not one that arrives or is gone.
 
 **Ids.** Stores that exchange queues have ids of one form: 30 lower-case hexadecimal
 digits, of which the first 14 are a number that gives the order, in practice the
@@ -37,12 +36,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from zaqarserver.storage.commands import Command, QueueCommand
-from zaqarserver.storage.records import Metadata
 from zaqarserver.storage.subscriptions import NoticeMessage
 
 #: How long a store remembers that a queue has left it, in seconds. Caches of placements
@@ -50,17 +47,17 @@ from zaqarserver.storage.subscriptions import NoticeMessage
 REMEMBERED_SECONDS = 3600.0
 
 
-class QueueRecord(msgspec.Struct, frozen=True, tag="queue"):
+class QueueRecord(msgspec.Struct, frozen=True, array_like=True):
     """The queue itself; missing if it was deleted and only subscriptions are left.
 
     Attributes:
-        metadata: As stored.
+        metadata: As stored, as JSON text.
     """
 
-    metadata: Metadata
+    metadata: str
 
 
-class ClaimRecord(msgspec.Struct, frozen=True, tag="claim"):
+class ClaimRecord(msgspec.Struct, frozen=True, array_like=True):
     """A claim; comes before the messages that it holds.
 
     Attributes:
@@ -76,7 +73,7 @@ class ClaimRecord(msgspec.Struct, frozen=True, tag="claim"):
     created: float
 
 
-class MessageRecord(msgspec.Struct, frozen=True, tag="message"):
+class MessageRecord(msgspec.Struct, frozen=True, array_like=True):
     """A message; they come in their order.
 
     Attributes:
@@ -104,7 +101,7 @@ class MessageRecord(msgspec.Struct, frozen=True, tag="message"):
     claim_id: str | None
 
 
-class SubscriptionRecord(msgspec.Struct, frozen=True, tag="subscription"):
+class SubscriptionRecord(msgspec.Struct, frozen=True, array_like=True):
     """A subscription; they come in their order, after the messages.
 
     Attributes:
@@ -113,7 +110,7 @@ class SubscriptionRecord(msgspec.Struct, frozen=True, tag="subscription"):
         ttl: Seconds.
         created: When it was made.
         expires: When it ends.
-        options: As given.
+        options: As given, as JSON text.
         confirmed: Whether the subscriber agreed.
         volatile: Whether it belongs to a connection.
         due: When its oldest delivery is due, ``None`` without deliveries.
@@ -124,7 +121,7 @@ class SubscriptionRecord(msgspec.Struct, frozen=True, tag="subscription"):
     ttl: int
     created: float
     expires: float
-    options: dict[str, Any]
+    options: str
     confirmed: bool
     volatile: bool
     due: float | None
@@ -144,7 +141,7 @@ class PendingDelivery(msgspec.Struct, frozen=True, array_like=True):
     attempt: int
 
 
-class NoticeRecord(msgspec.Struct, frozen=True, tag="notice"):
+class NoticeRecord(msgspec.Struct, frozen=True, array_like=True):
     """The notice of a post; notices come last, in the order of the posts.
 
     Attributes:
@@ -222,53 +219,73 @@ class SealKind(enum.StrEnum):
     GONE = "gone"
 
 
-class Seal(msgspec.Struct, frozen=True):
+class Seal(msgspec.Struct, frozen=True, array_like=True):
     """A queue that a store refuses.
 
     Attributes:
-        project: The project.
+        space: The space.
         queue: The queue.
-        epoch: Of the placement that it was sealed, received or left for.
+        epoch: Of the placement that it was sealed for.
         kind: Why it is refused.
     """
 
-    project: str
+    space: str
     queue: str
     epoch: int
     kind: SealKind
 
+    def allows(self, kind: SealKind, epoch: int) -> bool:
+        """Return True if a :class:`QueueSeal` may replace this seal, or repeat it."""
+        if self.epoch == epoch:
+            return kind is self.kind
+        replaces = self.kind is SealKind.GONE or kind in (self.kind, SealKind.ARRIVING)
+        return self.epoch < epoch and replaces
+
 
 class QueueSeal(QueueCommand[bool], frozen=True):
-    """Freeze a queue, or what is left of it, to be exported.
+    """Seal a queue, or replace its seal; return whether that was done.
 
-    After the answer no other command changes anything of it. Only the sweeper removes
-    what has expired.
+    ``LEAVING`` freezes the queue, or what is left of it, to be exported. Only the
+    sweeper removes what has expired. A queue that was gone leaves empty.
 
-    Refused if a step with a higher epoch was seen, if the queue is being received, or
-    if it is gone by a step with this epoch. Sealing a sealed queue raises its epoch; a
-    queue that is gone is sealed empty.
+    ``ARRIVING`` prepares the store for :class:`QueueImport`. What it has of the queue
+    is dropped: an earlier move may not have been finished. Refused if the queue is in
+    service here. A repetition keeps what was imported.
+
+    ``GONE`` marks a queue that neither exists nor has live subscriptions. Refused
+    otherwise. The store remembers it for :data:`REMEMBERED_SECONDS`.
+
+    Refused if a step with a higher epoch was seen, and by :meth:`Seal.allows`: a seal
+    of the same epoch is only repeated; what leaves or arrives is not gone, and what
+    arrives by an earlier epoch may not be complete, so it does not leave.
+
+    Attributes:
+        kind: The seal.
+        epoch: The epoch of the queue's placement.
+        now: The time.
+    """
+
+    kind: SealKind
+    epoch: int
+    now: float
+
+
+class QueueDrop(QueueCommand[bool], frozen=True):
+    """Drop a queue that leaves, or what has arrived of one so far; it is ``GONE`` then.
+
+    Refused if the queue does not leave or arrive by this epoch.
     """
 
     epoch: int
-
-
-class QueueReceive(QueueCommand[bool], frozen=True):
-    """Prepare the store for a queue, and drop what it has of that queue.
-
-    The store may have data of it if an earlier move was not finished. Refused if a step
-    with a higher epoch was seen, or the queue is in service here. A repetition with the
-    same epoch keeps what was imported.
-    """
-
-    epoch: int
+    now: float
 
 
 class QueueOpen(QueueCommand[bool], frozen=True):
-    """Put a queue into service that the catalogue places here without a move.
+    """Remove the seal of a queue that the catalogue places here, not to be moved.
 
     The data that the store has is the queue's if it came with ``since`` or was sealed
     after it. Older data is left from a move that was not finished: it is dropped, and
-    the queue is empty. If there is nothing to open, nothing is done.
+    the queue is empty. If there is no seal, nothing is done.
 
     Refused if a step with a higher epoch than ``epoch`` was seen; and if the queue is
     gone, or being received, by a step with the epoch ``since`` or later, except one
@@ -283,28 +300,6 @@ class QueueOpen(QueueCommand[bool], frozen=True):
     since: int
 
 
-class QueueLeave(QueueCommand[bool], frozen=True):
-    """Drop a sealed queue, or what was received of one so far.
-
-    The store remembers for :data:`REMEMBERED_SECONDS` that the queue is gone. Refused
-    if the queue is not sealed or being received, or is for another epoch.
-    """
-
-    epoch: int
-    now: float
-
-
-class QueueRetire(QueueCommand[bool], frozen=True):
-    """Mark a queue as gone that neither exists nor has live subscriptions.
-
-    Refused otherwise, and if it is sealed or being received, or a step with a higher
-    epoch was seen. May be repeated.
-    """
-
-    epoch: int
-    now: float
-
-
 class QueueExport(QueueCommand[ExportPage], frozen=True):
     """Return a page of the records of a sealed queue.
 
@@ -316,7 +311,7 @@ class QueueExport(QueueCommand[ExportPage], frozen=True):
         limit: At most about so many records.
 
     Raises:
-        QueueChanged: The queue is not sealed for leaving.
+        QueueChanged: The queue does not leave.
     """
 
     following: str | None
@@ -330,7 +325,7 @@ class QueueImport(QueueCommand[None], frozen=True):
     Claim counts, ages, expiry and all else are stored as in the records.
 
     Raises:
-        QueueChanged: The queue is not being received for this epoch.
+        QueueChanged: The queue does not arrive by this epoch.
     """
 
     epoch: int
@@ -353,12 +348,12 @@ class QueueContents(QueueCommand[Contents], frozen=True):
 
 
 class SealList(Command[list[Seal]], frozen=True, kw_only=True):
-    """Return up to ``limit`` queues that leave or arrive, by project and name.
+    """Return up to ``limit`` queues that leave or arrive, by space and name.
 
     Queues that are gone are not among them.
 
     Attributes:
-        marker: Only those after this project and queue.
+        marker: Only those after this space and queue.
         limit: At most so many, at least 1.
     """
 

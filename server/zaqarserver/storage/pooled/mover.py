@@ -1,19 +1,24 @@
 """Moves queues from pool to pool, by the steps of :mod:`zaqarserver.storage.moving`.
 
-A move is a placement with a target and a lease, and the mover renews the lease between
-pages. At each moment the catalogue names the store that serves the queue, so a move may
-stop at any step (its process is killed, a store cannot be reached): any server that
-finds the expired lease takes the move over, with a higher epoch. Stores refuse steps
-with a lower epoch than they have seen, so a mover that was only slow cannot interfere.
-:meth:`Mover.tidy` finishes what was stopped after the catalogue changed: it opens
-queues that arrived and drops copies that were left.
+A move is a placement with a target and a lease: seal the queue at its source, copy it,
+compare, let the catalogue place it in the target, and make both stores follow the
+catalogue: one opens the queue, the other drops it. A move that fails is cancelled in
+the catalogue, and then the stores follow in the same way.
+
+At each moment the catalogue names the store that serves the queue, so a move may stop
+at any step (its process is killed, a store cannot be reached): any server that finds
+the expired lease takes the move over, with a higher epoch. Stores refuse steps with a
+lower epoch than they have seen, so a mover that was only slow cannot interfere.
+:meth:`Mover.tidy` lets stores follow the catalogue where a move was stopped after it
+had changed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from zaqarserver.errors import QueueChanged, Unavailable
@@ -21,6 +26,7 @@ from zaqarserver.storage.base import Storage
 from zaqarserver.storage.catalog import (
     HOME,
     PlacedQueue,
+    Placement,
     PlacementArrive,
     PlacementGet,
     PlacementMove,
@@ -30,13 +36,11 @@ from zaqarserver.storage.catalog import (
 from zaqarserver.storage.commands import QueueGet
 from zaqarserver.storage.moving import (
     QueueContents,
+    QueueDrop,
     QueueExport,
     QueueImport,
-    QueueLeave,
     QueueOpen,
-    QueueReceive,
     QueueSeal,
-    Seal,
     SealKind,
     SealList,
 )
@@ -58,20 +62,14 @@ class _Move(NamedTuple):
     """A move under way.
 
     Attributes:
-        project: The project of the queue.
-        queue: The queue.
+        where: The space and the queue.
         epoch: The epoch of the move.
-        source: The store that the queue leaves.
-        target: The store that receives it.
-        pool: The name of the pool that receives it.
+        pools: The names of the pools that the queue leaves and goes to.
     """
 
-    project: str
-    queue: str
+    where: tuple[str, str]
     epoch: int
-    source: Storage
-    target: Storage
-    pool: str
+    pools: tuple[str, str]
 
 
 class Mover:
@@ -117,107 +115,113 @@ class Mover:
             Unavailable: A store cannot serve now. The queue stays where it is; if that
                 could not be recorded, the move is taken over later.
         """
-        key = (placed.project, placed.queue)
-        if key in self._moving:
+        where = (placed.project, placed.queue)
+        if where in self._moving:
             return False
-        self._moving.add(key)
+        self._moving.add(where)
         try:
-            return await self._begin(placed, target)
+            return await self._begin(where, placed.placement, target)
         finally:
-            self._moving.discard(key)
-            self._router.forget(*key)
+            self._moving.discard(where)
+            self._router.forget(*where)
 
-    async def _begin(self, placed: PlacedQueue, target: str) -> bool:
-        source = await self._movable(placed.placement.pool)
-        destination = await self._movable(target)
-        placement = await self._catalog.do(
-            PlacementMove(
-                placed.project,
-                placed.queue,
-                placed.placement.epoch,
-                target,
-                self._clock() + LEASE,
-            )
+    async def _begin(
+        self, where: tuple[str, str], placement: Placement, target: str
+    ) -> bool:
+        pools = (placement.pool, target)
+        if placement.target is None:  # a pool that fails now fails before the move
+            await asyncio.gather(*map(self._movable, pools))
+        lease = self._clock() + LEASE
+        begun = await self._catalog.do(
+            PlacementMove(*where, placement.epoch, target, lease)
         )
-        if placement is None:
+        if begun is None:
             return False
-        move = _Move(
-            placed.project,
-            placed.queue,
-            placement.epoch,
-            source,
-            destination,
-            target,
-        )
+        move = _Move(where, begun.epoch, pools)
         try:
-            return await self._run(move)
+            arrived = await self._run(move)
         except (QueueChanged, Unavailable) as error:
-            LOG.warning("queue %s stays in its pool: %s", placed.queue, error)
-            await self._give_up(move)
-            raise Unavailable(f"queue {placed.queue} was not moved: {error}") from error
+            LOG.warning("queue %s stays in its pool: %s", where[1], error)
+            await self._cancel(move)
+            raise Unavailable(f"queue {where[1]} was not moved: {error}") from error
+        if arrived:
+            await self._follow(where, move.epoch, pools[::-1])
+        return arrived
 
     async def _run(self, move: _Move) -> bool:
         """Do the steps of a move; return True if it still has its epoch at the end."""
-        where = (move.project, move.queue)
-        if not await move.source.do(QueueSeal(*where, move.epoch)):
+        where, epoch = move.where, move.epoch
+        source, target = [await self._movable(pool) for pool in move.pools]
+        if not await source.do(
+            QueueSeal(*where, SealKind.LEAVING, epoch, self._clock())
+        ):
             raise QueueChanged("its store has seen a later move")
-        if not await move.target.do(QueueReceive(*where, move.epoch)):
-            raise QueueChanged(f"pool {move.pool} has a queue of this name")
+        if not await target.do(
+            QueueSeal(*where, SealKind.ARRIVING, epoch, self._clock())
+        ):
+            raise QueueChanged(f"pool {move.pools[1]} has a queue of this name")
+        if not await self._copy(move, source, target):
+            return False
+        # Servers with different clocks may sweep what expires in one store and not in
+        # the other, so what expires within a lease is not counted.
+        counted = QueueContents(*where, self._clock() + LEASE)
+        there = await source.do(counted)
+        missing = there.missing_from(await target.do(counted))
+        if missing:
+            raise QueueChanged(f"pool {move.pools[1]} got {missing}")
+        return await self._catalog.do(PlacementArrive(*where, epoch))
+
+    async def _copy(self, move: _Move, source: Storage, target: Storage) -> bool:
+        """Copy all records; return False if the lease was lost meanwhile."""
+        where, epoch = move.where, move.epoch
         renewed = self._clock()
         following: str | None = None
-        count = 0
         while True:
-            page = await move.source.do(QueueExport(*where, following, limit=PAGE))
-            await move.target.do(QueueImport(*where, move.epoch, page.records))
-            count += len(page.records)
+            page = await source.do(QueueExport(*where, following, limit=PAGE))
+            if page.records:
+                await target.do(QueueImport(*where, epoch, page.records))
             following = page.following
             if following is None:
-                break
+                return True
             now = self._clock()
             if now - renewed > LEASE / 3:
                 renewed = now
                 if not await self._catalog.do(
-                    PlacementRenew(*where, move.epoch, now + LEASE)
+                    PlacementRenew(*where, epoch, now + LEASE)
                 ):
                     return False
-        await self._compare(move)
-        if not await self._catalog.do(PlacementArrive(*where, move.epoch)):
-            return False
-        LOG.info("queue %s: %d records moved to %s", move.queue, count, move.pool)
-        await self._finish(move)
-        return True
 
-    async def _compare(self, move: _Move) -> None:
-        """Raise an error unless the target has all that the source has.
+    async def _cancel(self, move: _Move) -> None:
+        """Place the queue at its source again, if the catalogue can be changed."""
+        try:
+            stays = PlacementMove(*move.where, move.epoch, None, 0.0)
+            if await self._catalog.do(stays) is not None:
+                await self._follow(move.where, move.epoch, move.pools)
+        except Unavailable as error:
+            LOG.warning("queue %s: to be cancelled later: %s", move.where[1], error)
 
-        Servers with different clocks may sweep what expires in one store and not in the
-        other, so what expires within a lease is not counted.
+    async def _follow(
+        self, where: tuple[str, str], epoch: int, pools: Iterable[str]
+    ) -> None:
+        """Make stores follow the catalogue; :meth:`tidy` does what fails here.
+
+        A queue that was sealed with an epoch is opened where the catalogue places it,
+        and dropped elsewhere.
         """
-        where = (move.project, move.queue, self._clock() + LEASE)
-        there = await move.source.do(QueueContents(*where))
-        missing = there.missing_from(await move.target.do(QueueContents(*where)))
-        if missing:
-            raise QueueChanged(f"pool {move.pool} got {missing}")
-
-    async def _finish(self, move: _Move) -> None:
-        """Open the queue and drop the old copy; :meth:`tidy` does what fails here."""
-        where = (move.project, move.queue)
         try:
-            await move.target.do(QueueOpen(*where, move.epoch, move.epoch))
-            await move.source.do(QueueLeave(*where, move.epoch, self._clock()))
+            for pool in pools:
+                storage = await self._movable(pool)
+                placement = await self._catalog.do(PlacementGet(*where))
+                if placement is None:
+                    # Never on its own: the catalogue may be an old one.
+                    LOG.warning("pool %s: queue %s is placed nowhere", pool, where[1])
+                elif pool not in (placement.pool, placement.target):
+                    await storage.do(QueueDrop(*where, epoch, self._clock()))
+                elif placement.target is None:
+                    opened = QueueOpen(*where, placement.epoch, placement.since)
+                    await storage.do(opened)
         except Unavailable as error:
-            LOG.warning("queue %s: to be tidied later: %s", move.queue, error)
-
-    async def _give_up(self, move: _Move) -> None:
-        """Serve the queue at its source again, if the catalogue can be changed."""
-        where = (move.project, move.queue)
-        try:
-            back = await self._catalog.do(PlacementMove(*where, move.epoch, None, 0.0))
-            if back is not None:
-                await move.source.do(QueueOpen(*where, back.epoch, back.since))
-                await move.target.do(QueueLeave(*where, move.epoch, self._clock()))
-        except Unavailable as error:
-            LOG.warning("queue %s: to be tidied later: %s", move.queue, error)
+            LOG.warning("queue %s: to be tidied later: %s", where[1], error)
 
     async def flavor_of(self, space: str, queue: str) -> str | None:
         """Return the flavor in the metadata of a queue, or ``None``."""
@@ -230,33 +234,16 @@ class Mover:
         """Take over the moves whose leases ended before a time, one after the other."""
         for placed in await self._catalog.do(PlacementMoves(before, MOVES_PAGE)):
             target = placed.placement.target
-            if target is None or (placed.project, placed.queue) in self._moving:
-                continue
-            LOG.info("queue %s: a move to %s is taken over", placed.queue, target)
-            try:
-                await self.move(placed, target)
-            except Unavailable as error:
-                await self._cancel(placed, error)
-
-    async def _cancel(self, placed: PlacedQueue, reason: Unavailable) -> None:
-        """Cancel a move of which a store could not be reached at the takeover."""
-        current = await self._catalog.do(PlacementGet(placed.project, placed.queue))
-        if current is None or current.epoch != placed.placement.epoch:
-            return  # the takeover succeeded and cancelled the move
-        LOG.warning("queue %s: its move waits: %s", placed.queue, reason)
-        back = await self._catalog.do(
-            PlacementMove(placed.project, placed.queue, current.epoch, None, 0.0)
-        )
-        if back is not None:
-            # Its store may be the unreachable one: the next request for it opens it.
-            self._router.forget(placed.project, placed.queue)
+            if target is not None:
+                LOG.info("queue %s: a move to %s is taken over", placed.queue, target)
+                with contextlib.suppress(Unavailable):  # the move is cancelled
+                    await self.move(placed, target)
 
     async def tidy(self) -> None:
-        """Drop the copies, and open the queues, that stopped moves have left."""
+        """Open the queues, and drop the copies, that stopped moves have left."""
         for pool in [HOME, *self._pools.names]:
             try:
-                storage = await self._movable(pool)
-                await self._tidy(pool, storage)
+                await self._tidy(pool, await self._movable(pool))
             except Unavailable as error:
                 LOG.debug("pool %s is tidied later: %s", pool, error)
 
@@ -264,22 +251,6 @@ class Mover:
         marker: tuple[str, str] | None = None
         while seals := await storage.do(SealList(marker=marker, limit=SEALS_PAGE)):
             for seal in seals:
-                if (seal.project, seal.queue) not in self._moving:
-                    await self._tidy_one(pool, storage, seal)
-            marker = (seals[-1].project, seals[-1].queue)
+                marker = (seal.space, seal.queue)
+                await self._follow(marker, seal.epoch, [pool])
             await asyncio.sleep(0)
-
-    async def _tidy_one(self, pool: str, storage: Storage, seal: Seal) -> None:
-        where = (seal.project, seal.queue)
-        placement = await self._catalog.do(PlacementGet(*where))
-        if placement is None:
-            # Never on its own: the catalogue may be an old one.
-            LOG.warning("pool %s: queue %s is placed nowhere", pool, seal.queue)
-            return
-        if pool in (placement.pool, placement.target):
-            if placement.pool == pool and placement.target is None:
-                await storage.do(QueueOpen(*where, placement.epoch, placement.since))
-            return
-        if seal.kind is not SealKind.GONE:
-            LOG.info("pool %s: an old copy of queue %s is dropped", pool, seal.queue)
-            await storage.do(QueueLeave(*where, seal.epoch, self._clock()))

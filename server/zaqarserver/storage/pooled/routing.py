@@ -17,7 +17,7 @@ from zaqarserver.storage.catalog import (
     PlacementGet,
 )
 from zaqarserver.storage.commands import QueueGet
-from zaqarserver.storage.moving import QueueOpen, QueueRetire, QueueSeal
+from zaqarserver.storage.moving import QueueOpen, QueueSeal, SealKind
 from zaqarserver.storage.pooled.pools import Pools
 from zaqarserver.storage.subscriptions import SubscriptionList
 
@@ -158,9 +158,8 @@ class Router:
         storage = await self._pools.storage_of(placement)
         if placement.target is not None or QueueSeal not in storage.commands:
             return False
-        if not await storage.do(
-            QueueRetire(space, queue, placement.epoch, self._clock())
-        ):
+        epoch, now = placement.epoch, self._clock()
+        if not await storage.do(QueueSeal(space, queue, SealKind.GONE, epoch, now)):
             return False
         self.forget(space, queue)
         return await self._catalog.do(PlacementDrop(space, queue, placement.epoch))

@@ -2,7 +2,7 @@
 
 ``driver`` implements the contract. The functions that execute commands are in
 ``messages``, ``claims``, ``queues``, ``subscriptions``, ``accounts``, ``catalog`` and
-``moving`` (with ``transfer``), each beside the call of its script; scripts are in the
+``moving``, each beside the call of its script; scripts are in the
 folder ``lua``. They get a ``store``. Each of its parts uses only those named before it:
 ``location`` (the URI), ``connection``, ``names`` (keys and ids), ``topology`` (which
 server has which slots), ``scripts``, ``client`` (requests until their outcome is

@@ -2,7 +2,7 @@
 
 The seal is a field of the queue's head, and every script reads it. Arriving records are
 stored in their final place, and no command returns them before the seal is removed. So
-sealing, opening and leaving take the same time however much a queue has.
+sealing, opening and dropping take the same time however much a queue has.
 
 Seals are listed in another slot, like queues that are to be swept. The entry is added
 before a seal is made, and removed after the seal is removed
@@ -12,7 +12,7 @@ before a seal is made, and removed after the seal is removed
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -24,14 +24,13 @@ from zaqarserver.storage.moving import (
     ExportPage,
     MessageRecord,
     NoticeRecord,
+    PendingDelivery,
     QueueContents,
+    QueueDrop,
     QueueExport,
     QueueImport,
-    QueueLeave,
     QueueOpen,
-    QueueReceive,
     QueueRecord,
-    QueueRetire,
     QueueSeal,
     Record,
     Seal,
@@ -39,11 +38,13 @@ from zaqarserver.storage.moving import (
     SealList,
     SubscriptionRecord,
 )
-from zaqarserver.storage.redis import transfer
+from zaqarserver.storage.redis.channel import make_notice, read_notice
 from zaqarserver.storage.redis.claims import finish_dead_letters
 from zaqarserver.storage.redis.connection import Word
+from zaqarserver.storage.redis.messages import PackedMessage
 from zaqarserver.storage.redis.names import QueueKeys, new_revision
 from zaqarserver.storage.redis.store import REFUSED, Store, performs
+from zaqarserver.storage.redis.subscriptions import PackedSubscription
 from zaqarserver.storage.redis.usage import Held
 
 #: About how many bytes of bodies a page has at most, and how many deliveries.
@@ -53,28 +54,70 @@ PAGE_DELIVERIES = 5_000
 #: How many records one script keeps.
 STEP = 500
 
+#: The owner of volatile subscriptions that came from another store: which server has
+#: their connection is not known. They end with their connection, or their ttl.
+MOVED_OWNER = "moved"
+
 _CHANGED = b"changed"
 _DROP = b"drop"
 
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.msgpack.Encoder().encode
+_decode_message = msgspec.msgpack.Decoder(PackedMessage).decode
+_decode_subscription = msgspec.msgpack.Decoder(PackedSubscription).decode
+_decode_terms = msgspec.msgpack.Decoder(tuple[int, int, float]).decode
+_decode_pending = msgspec.msgpack.Decoder(list[PendingDelivery]).decode
 
-T = TypeVar("T")
+
+# -- seals ----------------------------------------------------------------------
 
 
-async def _step(
-    store: Store,
-    script: str,
-    keys: QueueKeys,
-    *args: Word,
-    now: float = 0.0,
-    removing: bool = False,
-) -> Any:
-    """Run a script that changes a seal; return ``None`` if it refuses."""
+@performs(QueueSeal)
+async def seal(store: Store, command: QueueSeal) -> bool:
+    """Seal the queue, then finish its moves to dead letter queues."""
+    return await _seal(store, command, command.kind, "seal")
+
+
+@performs(QueueDrop)
+async def drop(store: Store, command: QueueDrop) -> bool:
+    """Drop a handful of keys, which Redis frees in the background."""
+    return await _seal(store, command, SealKind.GONE, "drop")
+
+
+async def _seal(
+    store: Store, command: QueueSeal | QueueDrop, kind: SealKind, way: str
+) -> bool:
+    keys, now, epoch = store.keys(command), command.now, command.epoch
+    args = kind, epoch, now + REMEMBERED_SECONDS, way
     reply = await store.run_prepared(
-        script, keys, keys.moving, now, *args, removing=removing
+        "seal", keys, keys.moving, now, *args, removing=True
     )
-    return None if reply == REFUSED else reply
+    if reply == REFUSED:
+        return False
+    *held, sent = reply
+    _gather(store, keys, held)
+    if sent:
+        await finish_dead_letters(store, keys, float(sent))
+    if kind is SealKind.GONE:
+        store.later(_unlist(store, keys))
+    return True
+
+
+@performs(QueueOpen)
+async def open_queue(store: Store, command: QueueOpen) -> bool:
+    """Remove the seal, after dropping data that is too old."""
+    keys, where = store.keys(command), (command.space, command.queue)
+    args = command.epoch, command.since, new_revision()
+    while True:
+        reply = await store.run_prepared("open", keys, keys.moving, 0.0, *args)
+        if reply == REFUSED:
+            return False
+        if reply[0] != _DROP:
+            break
+        await drop(store, QueueDrop(*where, reply[1], 0.0))
+    _gather(store, keys, reply)
+    store.later(_unlist(store, keys))
+    store.on_due()
+    return True
 
 
 def _gather(store: Store, keys: QueueKeys, held: Sequence[Held]) -> None:
@@ -82,154 +125,6 @@ def _gather(store: Store, keys: QueueKeys, held: Sequence[Held]) -> None:
     messages, subscriptions = held
     store.usage.messages(keys, messages)
     store.usage.subscriptions(keys, subscriptions)
-
-
-# -- leaving --------------------------------------------------------------------
-
-
-@performs(QueueSeal)
-async def seal(store: Store, command: QueueSeal) -> bool:
-    """Seal the queue, then finish its moves to dead letter queues."""
-    keys = store.keys(command)
-    sent = await _step(store, "seal", keys, command.epoch)
-    if sent is None:
-        return False
-    if sent:
-        await finish_dead_letters(store, keys, float(sent))
-    return True
-
-
-@performs(QueueLeave)
-async def leave(store: Store, command: QueueLeave) -> bool:
-    """Unlink a handful of keys; Redis frees them in the background."""
-    until = command.now + REMEMBERED_SECONDS
-    return await _leave(store, store.keys(command), command.epoch, until)
-
-
-async def _leave(store: Store, keys: QueueKeys, epoch: int, until: float) -> bool:
-    held = await _step(store, "leave_store", keys, epoch, until, removing=True)
-    if held is None:
-        return False
-    _gather(store, keys, held)
-    store.later(_unlist(store, keys))
-    return True
-
-
-@performs(QueueRetire)
-async def retire(store: Store, command: QueueRetire) -> bool:
-    """Seal as gone a queue that neither exists nor has live subscriptions."""
-    keys, epoch, now = store.keys(command), command.epoch, command.now
-    until = now + REMEMBERED_SECONDS
-    return await _step(store, "retire", keys, epoch, until, now=now) is not None
-
-
-# -- arriving -------------------------------------------------------------------
-
-
-@performs(QueueReceive)
-async def receive(store: Store, command: QueueReceive) -> bool:
-    """Drop what the store has of the queue, and seal it."""
-    keys = store.keys(command)
-    held = await _step(store, "receive", keys, command.epoch, removing=True)
-    if held is None:
-        return False
-    _gather(store, keys, held)
-    return True
-
-
-@performs(QueueOpen)
-async def open_queue(store: Store, command: QueueOpen) -> bool:
-    """Remove the seal, after dropping data that is too old."""
-    keys, epoch, since = store.keys(command), command.epoch, command.since
-    while True:
-        opened = await _step(store, "open", keys, epoch, since, new_revision())
-        if opened is None:
-            return False
-        if opened[0] != _DROP:
-            break
-        await _leave(store, keys, opened[1], 0.0)
-    _gather(store, keys, opened)
-    store.later(_unlist(store, keys))
-    store.on_due()
-    return True
-
-
-@performs(QueueImport)
-async def import_records(store: Store, command: QueueImport) -> None:
-    """Store the records in their final places, by kind."""
-    keys, records = store.keys(command), command.records
-
-    async def arrive(script: str, *args: Word) -> None:
-        reply = await store.run(script, keys.moving, command.epoch, *args)
-        if reply == _CHANGED:
-            raise QueueChanged(f"queue {command.queue!r} does not arrive")
-
-    heads = [_encode(one.metadata) for one in _of(QueueRecord, records)]
-    claims = transfer.claim_args(_of(ClaimRecord, records))
-    await arrive("arrive", heads[0] if heads else "", *claims)
-    kinds: list[tuple[type[Any], str, Callable[[Any], list[Word]]]] = [
-        (MessageRecord, "arrive_messages", transfer.message_args),
-        (SubscriptionRecord, "arrive_subscriptions", transfer.subscription_args),
-        (NoticeRecord, "arrive_notices", transfer.notice_args),
-    ]
-    for kind, script, args_of in kinds:
-        wanted = _of(kind, records)
-        for at in range(0, len(wanted), STEP):
-            await arrive(script, *args_of(wanted[at : at + STEP]))
-
-
-# -- exporting ------------------------------------------------------------------
-
-
-@performs(QueueExport)
-async def export(store: Store, command: QueueExport) -> ExportPage:
-    """Read a page of the kind of record that ``following`` names, or of the next."""
-    keys, limit = store.keys(command), command.limit
-    kind, _, position = (command.following or "head:").partition(":")
-    if kind == "head":
-        metadata = await _depart(store, "depart", keys)
-        head = [QueueRecord(_decode(metadata))] if metadata else []
-        return ExportPage(head, "message:-")
-    if kind == "message":
-        start, *page = await _depart(
-            store, "depart_messages", keys, position, limit, PAGE_BYTES
-        )
-        claims = transfer.read_claims(*page[3:])
-        messages = transfer.read_messages(page[:3])
-        return ExportPage(
-            [*claims, *messages], _after("message", start, "subscription:-")
-        )
-    if kind == "subscription":
-        start, *page = await _depart(
-            store, "depart_subscriptions", keys, position, limit
-        )
-        subscriptions = transfer.read_subscriptions(page)
-        return ExportPage(subscriptions, _after("subscription", start, "notice:0"))
-    number, *page = await _depart(
-        store, "depart_notices", keys, position, PAGE_BYTES, PAGE_DELIVERIES
-    )
-    notices = transfer.read_notices(page)
-    return ExportPage(notices, f"notice:{number}" if number else None)
-
-
-@performs(QueueContents)
-async def contents(store: Store, command: QueueContents) -> Contents:
-    """Count the members of sets, and the notices that each subscription awaits."""
-    keys, now = store.keys(command), command.now
-    reply = await store.run("contents", keys.moving, now)
-    if reply == _CHANGED:
-        raise QueueChanged(f"queue {command.queue!r} neither leaves nor arrives")
-    return Contents(*reply)
-
-
-async def _depart(store: Store, script: str, keys: QueueKeys, *args: Word) -> Any:
-    reply = await store.run(script, keys.moving, *args)
-    if reply == _CHANGED:
-        raise QueueChanged(f"queue {keys.queue!r} is not sealed")
-    return reply
-
-
-# -- the list of seals ----------------------------------------------------------
 
 
 @performs(SealList)
@@ -262,10 +157,153 @@ async def _unlist(store: Store, keys: QueueKeys) -> tuple[SealKind, int] | None:
     return None
 
 
-def _of(kind: type[T], records: Iterable[Record]) -> list[T]:
-    return [record for record in records if isinstance(record, kind)]
+# -- exporting ------------------------------------------------------------------
 
 
-def _after(kind: str, start: bytes, following: str) -> str:
-    """Return where the next page begins: within this kind, or with what follows."""
-    return f"{kind}:{start.decode()}" if start else following
+async def _run(store: Store, script: str, keys: QueueKeys, *args: Word) -> Any:
+    """Run a script that needs a seal.
+
+    Raises:
+        QueueChanged: The queue does not have it.
+    """
+    reply = await store.run(script, keys.moving, *args)
+    if reply == _CHANGED:
+        raise QueueChanged(f"queue {keys.queue!r} is not sealed for this")
+    return reply
+
+
+@performs(QueueExport)
+async def export(store: Store, command: QueueExport) -> ExportPage:
+    """Read a page of the kind of record that ``following`` names, or of the next."""
+    kind, _, position = (command.following or "queue:-").partition(":")
+    script, read, later = _EXPORTS[kind]
+    limits = command.limit, PAGE_BYTES, PAGE_DELIVERIES
+    reply = await _run(store, script, store.keys(command), position, *limits)
+    start, *columns = reply
+    records = [one for row in zip(*columns, strict=True) for one in read(*row)]
+    if start:
+        later = f"{kind}:{start if isinstance(start, int) else start.decode()}"
+    return ExportPage(records, later)
+
+
+def _read_queue(metadata: bytes | None) -> list[QueueRecord]:
+    return [QueueRecord(metadata.decode())] if metadata else []
+
+
+def _read_message(
+    id_: bytes, members: bytes, body: bytes, terms: bytes
+) -> list[ClaimRecord | MessageRecord]:
+    """Return a message, after its claim if that comes with it."""
+    packed = _decode_message(members)
+    checksum = packed.checksum
+    message = MessageRecord(
+        id=id_.decode(),
+        body=body,
+        ttl=packed.ttl,
+        created=packed.created,
+        expires=packed.expires,
+        visible=packed.visible or None,
+        client_id=packed.client,
+        checksum=checksum if isinstance(checksum, str) else None,
+        claim_count=packed.count,
+        claim_id=packed.claim or None,
+    )
+    return (
+        [ClaimRecord(packed.claim, *_decode_terms(terms)), message]
+        if terms
+        else [message]
+    )
+
+
+def _read_subscription(
+    id_: bytes, members: bytes, due: bytes
+) -> list[SubscriptionRecord]:
+    *shared, owner = msgspec.structs.astuple(_decode_subscription(members))
+    first = float(due) if due else None
+    row = (id_.decode(), *shared, bool(owner), first)
+    return [msgspec.convert(row, SubscriptionRecord)]
+
+
+def _read_notice(number: int, frame: bytes, pending: bytes) -> list[NoticeRecord]:
+    deliveries = _decode_pending(pending)
+    return [NoticeRecord(str(number), read_notice(frame), deliveries, None, "")]
+
+
+#: By kind: the script that reads a page, the function that makes records of a row of
+#: its reply, and what follows the kind.
+_EXPORTS: dict[str, tuple[str, Callable[..., Sequence[Record]], str | None]] = {
+    "queue": ("export_queue", _read_queue, "message:-"),
+    "message": ("export_messages", _read_message, "subscription:-"),
+    "subscription": ("export_subscriptions", _read_subscription, "notice:0"),
+    "notice": ("export_notices", _read_notice, None),
+}
+
+
+# -- importing ------------------------------------------------------------------
+
+
+@performs(QueueImport)
+async def import_records(store: Store, command: QueueImport) -> None:
+    """Store the records in their final places, by kind."""
+    keys, epoch = store.keys(command), command.epoch
+    await _run(store, "import_queue", keys, epoch)
+    for kind, (script, words) in _IMPORTS.items():
+        records = [one for one in command.records if isinstance(one, kind)]
+        for at in range(0, len(records), STEP):
+            args = [word for one in records[at : at + STEP] for word in words(one)]
+            await _run(store, script, keys, epoch, *args)
+
+
+def _queue_words(record: QueueRecord) -> Iterable[Word]:
+    return (record.metadata,)
+
+
+def _claim_words(record: ClaimRecord) -> Iterable[Word]:
+    ends = record.created + record.ttl
+    claim = (record.ttl, record.grace, record.created, ends, ())
+    return record.id, _encode(claim)
+
+
+def _message_words(record: MessageRecord) -> Iterable[Word]:
+    packed = PackedMessage(
+        created=record.created,
+        expires=record.expires,
+        ttl=record.ttl,
+        visible=record.visible or 0,
+        count=record.claim_count,
+        claim=record.claim_id or "",
+        client=record.client_id,
+        checksum=False if record.checksum is None else record.checksum,
+    )
+    return record.id, _encode(packed), record.body
+
+
+def _subscription_words(record: SubscriptionRecord) -> Iterable[Word]:
+    id_, *shared, volatile, due = msgspec.structs.astuple(record)
+    members = (*shared, MOVED_OWNER if volatile else "")
+    return id_, _encode(members), "" if due is None else due
+
+
+def _notice_words(record: NoticeRecord) -> Iterable[Word]:
+    after = "-" if record.after is None else record.after
+    frame, deliveries = make_notice(record.messages), _encode(record.deliveries)
+    return record.id, frame, deliveries, after, record.until
+
+
+#: By kind: the script that stores records, and the function that makes its arguments.
+_IMPORTS: dict[type[Record], tuple[str, Callable[[Any], Iterable[Word]]]] = {
+    QueueRecord: ("import_queue", _queue_words),
+    ClaimRecord: ("import_claims", _claim_words),
+    MessageRecord: ("import_messages", _message_words),
+    SubscriptionRecord: ("import_subscriptions", _subscription_words),
+    NoticeRecord: ("import_notices", _notice_words),
+}
+
+
+# -- counting -------------------------------------------------------------------
+
+
+@performs(QueueContents)
+async def contents(store: Store, command: QueueContents) -> Contents:
+    """Count the members of sets, and the notices that each subscription awaits."""
+    return Contents(*await _run(store, "contents", store.keys(command), command.now))

@@ -19,7 +19,7 @@ import msgspec
 from zaqarserver.storage.records import Message, Metadata
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.ids import ById, OrderedRows, encode_id
-from zaqarserver.storage.sqlite.memory import Memory, QueueRow
+from zaqarserver.storage.sqlite.memory import Memory, QueueKey, QueueRow
 
 #: How many rows one statement reads (much less than a millisecond).
 STEP = 1000
@@ -114,12 +114,16 @@ def delete_backlog(memory: Memory, space: str, backlog: int) -> None:
     memory.due.pending[backlog] = -math.inf
 
 
-def hand_over(memory: Memory, backlog: int, old: str, new: str) -> None:
-    """Give a backlog, with what is in it, from one space to another."""
-    messages, size = fetch(memory.db, BACKLOG_HAND_OVER, (new, backlog))[0]
-    memory.use(old, messages=-messages, size=-size)
-    memory.use(new, messages=messages, size=size)
-    memory.count(new, backlog, 0, 0)  # also the counts that are not written yet
+def rename_queue(memory: Memory, old: QueueKey, new: QueueKey, row: QueueRow) -> None:
+    """Give a queue, with its messages, another space and name."""
+    backlog = row.backlog
+    memory.db.execute(QUEUE_DELETE, old)
+    memory.queues.pending[old] = None
+    messages, size = fetch(memory.db, BACKLOG_HAND_OVER, (new.space, backlog))[0]
+    memory.use(old.space, queues=-1, messages=-messages, size=-size)
+    memory.use(new.space, messages=messages, size=size)
+    memory.count(new.space, backlog, 0, 0)  # also the counts that are not written yet
+    create_queue(memory, *new, row.metadata, backlog)
 
 
 def find_due(memory: Memory, backlog: int) -> None:

@@ -8,6 +8,7 @@ from importlib import resources
 from typing import Any
 
 import apsw
+import msgspec
 
 from zaqarserver.errors import StoreDamaged, StoreRefused, Unavailable
 
@@ -18,7 +19,7 @@ Row = tuple[Any, ...]
 _DAMAGE = {apsw.SQLITE_IOERR_DATA, apsw.SQLITE_IOERR_CORRUPTFS}
 
 #: The version after all steps, kept in ``PRAGMA user_version``.
-VERSION = 5
+VERSION = 6
 
 #: Kept in ``PRAGMA application_id``: distinguishes our files from other programs'.
 APPLICATION_ID = 0x5A617172  # "Zaqr"
@@ -31,6 +32,7 @@ STEPS: Mapping[int, str] = {
         (2, "migrate_2_3.sql"),
         (3, "migrate_3_4.sql"),
         (4, "migrate_4_5.sql"),
+        (5, "migrate_5_6.sql"),
     )
 }
 
@@ -181,11 +183,17 @@ def _migrate(
             f"{name} has schema version {found}, this server knows {version}:"
             " it was used by a newer server; upgrade this one"
         )
+    db.create_scalar_function("metadata_of", _metadata_of, 1)
     while found < version:
         db.execute(steps[found])
         found += 1
         db.execute(f"PRAGMA user_version = {found}")
     fetch(db, "SELECT reserved FROM store")
+
+
+def _metadata_of(*record: Any) -> str:
+    """Return the metadata of a queue in a record of version 5, as JSON text."""
+    return msgspec.json.encode(msgspec.msgpack.decode(record[0])["metadata"]).decode()
 
 
 def _pragma(db: apsw.Connection, name: str) -> int:

@@ -22,7 +22,6 @@ from zaqarserver.storage.sqlite import (
     moving,
     queues,
     records,
-    seals,
     subscriptions,
 )
 from zaqarserver.storage.sqlite.database import failure
@@ -42,7 +41,6 @@ PARTS = (
     moving,
     queues,
     records,
-    seals,
     subscriptions,
 )
 

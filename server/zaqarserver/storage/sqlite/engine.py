@@ -233,8 +233,8 @@ class Engine:
             QueueMoving: The queue is sealed.
         """
         seals = self.memory.seals.committed
-        if seals and (sealed := seals.get((command.space, command.queue))):
-            sealed.refuse(command.queue)
+        if seals and (seal := seals.get((command.space, command.queue))):
+            seal.refuse()
 
     def release(self) -> None:
         """Close everything; the last connection to close empties the log."""

@@ -24,7 +24,7 @@ from zaqarserver.storage.sqlite.database import fetch
 from zaqarserver.storage.sqlite.engine import Engine
 from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.sqlite.messages import MESSAGE_DELETE
-from zaqarserver.storage.sqlite.seals import expired_seal, sweep_seals
+from zaqarserver.storage.sqlite.moving import expired_seal, sweep_seals
 from zaqarserver.storage.sqlite.writer import Steps
 from zaqarserver.storage.timed import StoreTime
 

@@ -25,7 +25,7 @@ import msgspec
 from zaqarserver.common.lru import LRU
 from zaqarserver.errors import QueueMoving
 from zaqarserver.storage.accounts import Usage
-from zaqarserver.storage.moving import SealKind
+from zaqarserver.storage.moving import Seal
 from zaqarserver.storage.records import Metadata
 from zaqarserver.storage.sqlite.database import fetch
 from zaqarserver.storage.sqlite.ids import RESERVED_TICKS, Sequence
@@ -49,7 +49,7 @@ SUBSCRIBED = """
     SELECT project, count(*) FROM subscription WHERE expires > 0 GROUP BY project
 """
 REVOKED = "SELECT project, queue, id FROM signed_url WHERE revoked = 1"
-SEALS = "SELECT project, queue, id, epoch, kind, backlog FROM seal"
+SEALS = "SELECT project, queue, epoch, kind, id FROM seal"
 
 QUEUE_FIND = (
     "SELECT backlog, revision, metadata FROM queue WHERE project = ? AND name = ?"
@@ -88,24 +88,18 @@ class QueueRow(msgspec.Struct, frozen=True, gc=False):
     metadata: Metadata
 
 
-class Sealed(NamedTuple):
+class NumberedSeal(Seal, frozen=True):
     """A row of the seal table.
 
     Attributes:
-        id: Its number; what has arrived refers to it.
-        epoch: Of the step that sealed.
-        kind: Why the queue is refused.
-        backlog: The backlog of the messages of an arriving queue.
+        number: Its number; names what has arrived.
     """
 
-    id: int
-    epoch: int
-    kind: SealKind
-    backlog: int | None
+    number: int
 
-    def refuse(self, queue: str) -> NoReturn:
+    def refuse(self) -> NoReturn:
         """Raise QueueMoving for a command that names the queue."""
-        raise QueueMoving(f"queue {queue} is {self.kind.value}")
+        raise QueueMoving(f"queue {self.queue} is {self.kind.value}")
 
 
 class Listeners(NamedTuple):
@@ -187,11 +181,8 @@ class Memory:
         self.revoked: Layered[tuple[str, str, str], bool] = Layered(
             dict.fromkeys(fetch(db, REVOKED), True)
         )
-        self.seals: Layered[tuple[str, str], Sealed] = Layered(
-            {
-                (space, queue): Sealed(id_, epoch, SealKind(kind), backlog)
-                for space, queue, id_, epoch, kind, backlog in fetch(db, SEALS)
-            }
+        self.seals: Layered[tuple[str, str], NumberedSeal] = Layered(
+            {row[:2]: msgspec.convert(row, NumberedSeal) for row in fetch(db, SEALS)}
         )
         self.opened: Layered[tuple[str, str], int] = Layered(LRU(REMEMBERED))
         self._queues_read: LRU[tuple[str, str], QueueRow | None] = LRU(REMEMBERED)
@@ -298,9 +289,9 @@ class Memory:
             QueueMoving: The queue is sealed.
         """
         if self.seals.pending or self.seals.committed:
-            sealed = self.seals.get((space, queue))
-            if sealed is not None:
-                sealed.refuse(queue)
+            seal = self.seals.get((space, queue))
+            if seal is not None:
+                seal.refuse()
 
     # -- backlogs -----------------------------------------------------------
 

@@ -1,51 +1,56 @@
-"""The steps of queues that leave for another store, or come from one.
+"""Seals: the queues that leave for another store, come from one, or are gone.
 
-Arriving records are stored in their final tables, so that they can be counted before
-the queue is opened: messages and claims in a separate backlog, subscriptions and
-notices under a separate name, parked and not spread, like those of a queue that leaves.
-Opening the queue gives them its name. Only its metadata is kept as a record until then.
+Reads use the copy of the seals in ``memory``. What arrives is stored in its final
+tables, so that it can be counted before the queue is opened, but under a name of its
+own: the space :data:`ARRIVING` and the number of the seal. Its subscriptions are parked
+and its notices held, like those of a queue that leaves. Opening the queue gives all of
+it the queue's name.
 """
 
 from __future__ import annotations
 
+import apsw
 import msgspec
 
 from zaqarserver.storage.moving import (
     REMEMBERED_SECONDS,
-    NoticeRecord,
-    QueueLeave,
+    QueueDrop,
     QueueOpen,
-    QueueReceive,
-    QueueRecord,
-    QueueRetire,
     QueueSeal,
+    Seal,
     SealKind,
-    SubscriptionRecord,
+    SealList,
 )
-from zaqarserver.storage.sqlite.backlogs import (
-    create_backlog,
-    create_queue,
-    delete_backlog,
-    delete_queue,
-    hand_over,
-)
+from zaqarserver.storage.sqlite.backlogs import delete_queue, rename_queue
 from zaqarserver.storage.sqlite.database import fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
-from zaqarserver.storage.sqlite.ids import decode_secret, decode_seq
-from zaqarserver.storage.sqlite.memory import Memory, QueueKey, Sealed
-from zaqarserver.storage.sqlite.seals import is_late, put_seal, remove_seal
-from zaqarserver.storage.sqlite.subscriptions import SUBSCRIPTION_ROWS, expire_all
+from zaqarserver.storage.sqlite.memory import Memory, NumberedSeal, QueueKey
+from zaqarserver.storage.sqlite.subscriptions import expire_all
 from zaqarserver.storage.sqlite.writer import Steps
 
-#: The project of arriving records; callers cannot have it.
+#: The space of arriving records; callers cannot have it.
 ARRIVING = "\0arriving"
-
-#: The name of the record of the queue itself among those that arrived.
-QUEUE_RECORD = "queue"
 
 #: How many rows one step changes at most.
 STEP = 500
 
+SEAL_PUT = """
+    INSERT INTO seal (project, queue, epoch, kind, until) VALUES (?1, ?2, ?3, ?4, ?5)
+    ON CONFLICT (project, queue) DO UPDATE SET epoch = ?3, kind = ?4, until = ?5
+    RETURNING id
+"""
+SEAL_DELETE = "DELETE FROM seal WHERE project = ? AND queue = ?"
+SEAL_LIST = """
+    SELECT project, queue, epoch, kind FROM seal
+     WHERE kind <> 'gone' AND (project, queue) > (?, ?)
+     ORDER BY project, queue LIMIT ?
+"""
+SEAL_OVER = "SELECT 1 FROM seal WHERE until <= ? LIMIT 1"
+SEAL_SWEEP = """
+    DELETE FROM seal
+     WHERE id IN (SELECT id FROM seal WHERE until <= ? ORDER BY until LIMIT ?)
+    RETURNING project, queue, epoch
+"""
 PARK = """
     UPDATE subscription SET parked = due, due = NULL
      WHERE seq IN (SELECT seq FROM subscription
@@ -54,10 +59,10 @@ PARK = """
     RETURNING seq
 """
 UNPARK = """
-    UPDATE subscription SET due = parked, parked = NULL
+    UPDATE subscription SET project = ?3, source = ?4, due = parked, parked = NULL
      WHERE seq IN (SELECT seq FROM subscription
-                    WHERE project = ? AND source = ? AND parked IS NOT NULL
-                    ORDER BY seq LIMIT ?)
+                    WHERE project = ?1 AND source = ?2 AND expires > 0 AND seq > ?5
+                    ORDER BY seq LIMIT ?6)
     RETURNING seq
 """
 HOLD_NOTICES = """
@@ -65,19 +70,8 @@ HOLD_NOTICES = """
      WHERE reached >= 0 AND project = ? AND source = ?
 """
 FREE_NOTICES = """
-    UPDATE notice SET reached = -1 - reached
-     WHERE reached < 0 AND project = ? AND source = ?
-"""
-SUBSCRIPTIONS_NAME = """
-    UPDATE subscription SET project = ?1, source = ?2, due = parked, parked = NULL
-     WHERE seq IN (SELECT seq FROM subscription
-                    WHERE project = ?3 AND source = ?4 AND expires > 0
-                    ORDER BY seq LIMIT ?5)
-    RETURNING seq
-"""
-NOTICES_NAME = """
-    UPDATE notice SET project = ?1, source = ?2, reached = -1 - reached
-     WHERE reached < 0 AND project = ?3 AND source = ?4
+    UPDATE notice SET project = ?3, source = ?4, reached = -1 - reached
+     WHERE reached < 0 AND project = ?1 AND source = ?2
 """
 # Their deliveries end with their subscriptions.
 DROP_NOTICES = (
@@ -86,299 +80,174 @@ DROP_NOTICES = (
 END_NOTICES = """
     UPDATE notice SET reached = NULL WHERE reached < 0 AND project = ? AND source = ?
 """
-LIVE_SUBSCRIPTION = """
-    SELECT 1 FROM subscription
-     WHERE project = ? AND source = ? AND expires > ? LIMIT 1
-"""
-# In the order of the table itself: a page need not sort all that has arrived.
-ARRIVED = """
-    SELECT number, record FROM arrival NOT INDEXED
-     WHERE seal = ? AND number > ? ORDER BY number LIMIT ?
-"""
-ARRIVAL_INSERT = """
-    INSERT OR IGNORE INTO arrival (seal, id, record) VALUES (?, ?, ?) RETURNING number
-"""
 ARRIVED_DROP = """
     DELETE FROM arrival
      WHERE number IN (SELECT number FROM arrival WHERE seal = ? LIMIT ?)
     RETURNING number
 """
-SUBSCRIPTION_INSERT = """
-    INSERT INTO subscription (seq, secret, project, source, subscriber, ttl, created,
-                              expires, options, confirmed, volatile, parked, alias)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-SUBSCRIPTION_UPTO = """
-    SELECT max(seq) FROM subscription
-     WHERE project = ? AND source = ? AND expires > 0 AND coalesce(alias, seq) <= ?
-"""
-ROW_TAKEN = {
-    table: f"SELECT 1 FROM {table} WHERE seq = ?"  # noqa: S608 - constants only
-    for table in ("message", "claim", "subscription")
-}
-NOTICE_INSERT = """
-    INSERT INTO notice (project, source, messages, count, newest, reached, open)
-    VALUES (?, ?, ?, ?, ?, ?, ?)
-    RETURNING id
-"""
-DELIVERY_INSERT = """
-    INSERT INTO delivery (notice, subscription, position, attempt) VALUES (?, ?, ?, ?)
+LIVE_SUBSCRIPTION = """
+    SELECT 1 FROM subscription
+     WHERE project = ? AND source = ? AND expires > ? LIMIT 1
 """
 
-encode = msgspec.msgpack.Encoder().encode
-decode = msgspec.msgpack.Decoder(QueueRecord | SubscriptionRecord | NoticeRecord).decode
+
+def stored_name(key: QueueKey, seal: NumberedSeal | None) -> QueueKey:
+    """Return the name under which the store has what belongs to a queue."""
+    if seal is None or seal.kind is not SealKind.ARRIVING:
+        return key
+    return QueueKey(ARRIVING, str(seal.number))
 
 
-# -- leaving ----------------------------------------------------------------------
+# -- sealing ----------------------------------------------------------------------
 
 
 @writes(QueueSeal)
-def seal(memory: Memory, command: QueueSeal) -> Steps[bool]:
-    """Freeze a queue."""
-    key, epoch = QueueKey(command.space, command.queue), command.epoch
-    if is_late(memory, key, epoch):
+def seal_queue(memory: Memory, command: QueueSeal) -> Steps[bool]:
+    """Freeze a queue that leaves; drop what is left of one that arrives."""
+    key, kind, epoch = _key(command), command.kind, command.epoch
+    seal = memory.seals.get(key)
+    if (memory.opened.get(key) or epoch) > epoch:
         return False
-    sealed = memory.seals.get(key)
-    if sealed is not None and (
-        sealed.epoch > epoch
-        or sealed.kind is SealKind.ARRIVING
-        or (sealed.kind is SealKind.GONE and sealed.epoch == epoch)
-    ):
+    if seal is not None and not seal.allows(kind, epoch):
         return False
-    put_seal(memory, key, epoch, SealKind.LEAVING)
-    if sealed is None or sealed.kind is SealKind.GONE:
-        while fetch(memory.db, PARK, (*key, STEP)):
-            yield None
-        memory.db.execute(HOLD_NOTICES, key)
+    in_service = seal is None or seal.kind is SealKind.GONE
+    if in_service and kind is not SealKind.LEAVING and _is_used(memory, command):
+        return False
+    if kind is SealKind.LEAVING:
+        if in_service:
+            yield from _freeze(memory, key)
+    elif seal is None or (seal.kind, seal.epoch) != (kind, epoch):
+        yield from _drop(memory, stored_name(key, seal))
+    _put(memory, command, kind)
     return True
 
 
-@writes(QueueRetire)
-def retire(memory: Memory, command: QueueRetire) -> bool:
-    """Record as gone a queue that neither exists nor has live subscriptions."""
-    key, epoch = QueueKey(command.space, command.queue), command.epoch
-    sealed = memory.seals.get(key)
-    if sealed is not None and (
-        sealed.epoch > epoch or sealed.kind is not SealKind.GONE
-    ):
+@writes(QueueDrop)
+def drop(memory: Memory, command: QueueDrop) -> Steps[bool]:
+    """Leave the queue to the sweeper."""
+    key = _key(command)
+    seal = memory.seals.get(key)
+    if seal is None or seal.kind is SealKind.GONE or seal.epoch != command.epoch:
         return False
+    yield from _drop(memory, stored_name(key, seal))
+    _put(memory, command, SealKind.GONE)
+    return True
+
+
+def _key(command: QueueSeal | QueueDrop | QueueOpen) -> QueueKey:
+    return QueueKey(command.space, command.queue)
+
+
+def _put(memory: Memory, command: QueueSeal | QueueDrop, kind: SealKind) -> None:
+    key, epoch = _key(command), command.epoch
+    until = command.now + REMEMBERED_SECONDS if kind is SealKind.GONE else None
+    number = fetch(memory.db, SEAL_PUT, (*key, epoch, kind.value, until))[0][0]
+    memory.seals.pending[key] = NumberedSeal(*key, epoch, kind, number)
+
+
+def _is_used(memory: Memory, command: QueueSeal) -> bool:
+    """Return True if a queue that is not sealed cannot arrive, or cannot be gone."""
+    key = _key(command)
     if memory.sealed_queue(*key) is not None:
-        return False
-    if fetch(memory.db, LIVE_SUBSCRIPTION, (*key, command.now)):
-        return False
-    put_seal(memory, key, epoch, SealKind.GONE, until=command.now + REMEMBERED_SECONDS)
-    return True
-
-
-@writes(QueueLeave)
-def leave(memory: Memory, command: QueueLeave) -> Steps[bool]:
-    """Drop a queue that is sealed, or still arriving."""
-    key, epoch = QueueKey(command.space, command.queue), command.epoch
-    sealed = memory.seals.get(key)
-    if sealed is None or sealed.kind is SealKind.GONE or sealed.epoch != epoch:
-        return False
-    yield from _drop(memory, key, sealed)
-    put_seal(memory, key, epoch, SealKind.GONE, until=command.now + REMEMBERED_SECONDS)
-    return True
-
-
-def _drop(memory: Memory, key: QueueKey, sealed: Sealed) -> Steps[None]:
-    """Leave the data of a sealed queue to the sweeper."""
-    if sealed.kind is SealKind.GONE:
-        return
-    if sealed.kind is SealKind.ARRIVING:
-        key = arriving(sealed)
-        if sealed.backlog is not None:
-            delete_backlog(memory, ARRIVING, sealed.backlog)
-        while fetch(memory.db, ARRIVED_DROP, (sealed.id, STEP)):
-            yield None
-    elif (row := memory.sealed_queue(*key)) is not None:
-        delete_queue(memory, *key, row)
-    yield from expire_all(memory, *key)
-    memory.db.execute(DROP_NOTICES, key)
-    memory.db.execute(END_NOTICES, key)
-
-
-# -- arriving ---------------------------------------------------------------------
-
-
-def arriving(sealed: Sealed) -> QueueKey:
-    """Return the name of a queue's arriving records until the queue is opened."""
-    return QueueKey(ARRIVING, str(sealed.id))
-
-
-@writes(QueueReceive, grows=True)
-def receive(memory: Memory, command: QueueReceive) -> Steps[bool]:
-    """Seal the queue as arriving, and drop what the store has of it."""
-    key, epoch = QueueKey(command.space, command.queue), command.epoch
-    if is_late(memory, key, epoch):
-        return False
-    sealed = memory.seals.get(key)
-    if sealed is None:
-        if memory.sealed_queue(*key) is not None:
-            return False
-    elif sealed.kind is SealKind.ARRIVING and sealed.epoch == epoch:
         return True
-    elif sealed.epoch >= epoch:
-        return False
-    else:
-        yield from _drop(memory, key, sealed)
-    backlog = create_backlog(memory, ARRIVING)
-    put_seal(memory, key, epoch, SealKind.ARRIVING, backlog=backlog)
-    return True
+    bindings = (*key, command.now)
+    return command.kind is SealKind.GONE and bool(
+        fetch(memory.db, LIVE_SUBSCRIPTION, bindings)
+    )
+
+
+def _freeze(memory: Memory, key: QueueKey) -> Steps[None]:
+    while fetch(memory.db, PARK, (*key, STEP)):
+        yield None
+    memory.db.execute(HOLD_NOTICES, key)
+
+
+def _drop(memory: Memory, name: QueueKey) -> Steps[None]:
+    """Leave what is stored under a name to the sweeper."""
+    row = memory.sealed_queue(*name)
+    if row is not None:
+        delete_queue(memory, *name, row)
+    yield from expire_all(memory, *name)
+    memory.db.execute(DROP_NOTICES, name)
+    memory.db.execute(END_NOTICES, name)
+    yield from _forget_arrival(memory, name)
+
+
+def _forget_arrival(memory: Memory, name: QueueKey) -> Steps[None]:
+    while name.space == ARRIVING and fetch(memory.db, ARRIVED_DROP, (name.queue, STEP)):
+        yield None
+
+
+# -- opening ----------------------------------------------------------------------
 
 
 @reads(QueueOpen)
 async def open_queue(engine: Engine, command: QueueOpen) -> bool:
     """Return without a transaction if the queue is not sealed."""
-    if (command.space, command.queue) not in engine.memory.seals.committed:
+    if _key(command) not in engine.memory.seals.committed:
         return True
     return await engine.writer.submit(_open_queue, command)
 
 
 def _open_queue(memory: Memory, command: QueueOpen) -> Steps[bool]:
-    """Remove the seal, and put the arrived records into service."""
-    key, epoch = QueueKey(command.space, command.queue), command.epoch
-    sealed = memory.seals.get(key)
-    if sealed is None:
+    """Remove the seal, and put what is stored into service or drop it."""
+    key = _key(command)
+    seal = memory.seals.get(key)
+    if seal is None:
         return True
-    if sealed.epoch > epoch:
+    if seal.epoch > command.epoch:
         return False
-    if sealed.kind is SealKind.LEAVING and sealed.epoch > command.since:
-        yield from _resume(memory, key)
-    elif sealed.kind is SealKind.ARRIVING and sealed.epoch == command.since:
-        yield from _assign_name(memory, key, sealed)
-    elif sealed.epoch >= command.since:
+    name = stored_name(key, seal)
+    is_left = seal.kind is SealKind.LEAVING and seal.epoch > command.since
+    has_arrived = seal.kind is SealKind.ARRIVING and seal.epoch == command.since
+    if is_left or has_arrived:
+        yield from _put_into_service(memory, name, key)
+    elif seal.epoch >= command.since:
         return False
     else:
-        yield from _drop(memory, key, sealed)
-    remove_seal(memory, key, sealed)
+        yield from _drop(memory, name)
+    memory.db.execute(SEAL_DELETE, key)
+    memory.seals.pending[key] = None
+    memory.opened.pending[key] = seal.epoch
     memory.listeners.pop(key, None)
     memory.has_due = True
     return True
 
 
-def _resume(memory: Memory, key: QueueKey) -> Steps[None]:
-    """Put a sealed queue back into service as it was."""
-    while fetch(memory.db, UNPARK, (*key, STEP)):
-        yield None
-    memory.db.execute(FREE_NOTICES, key)
-
-
-def _assign_name(memory: Memory, key: QueueKey, sealed: Sealed) -> Steps[None]:
-    """Give the arrived records the name of the queue."""
-    yield from expire_all(memory, *key)  # what an earlier queue of this name left here
-    backlog = sealed.backlog or 0
-    there = False
+def _put_into_service(memory: Memory, name: QueueKey, key: QueueKey) -> Steps[None]:
+    """Give what is stored under a name the queue's name, and let it be due."""
+    row = memory.sealed_queue(*name)
+    if row is not None and name != key:
+        rename_queue(memory, name, key, row)
     last = 0
-    while rows := fetch(memory.db, ARRIVED, (sealed.id, last, STEP)):
-        for number, text in rows:
-            last = number
-            record = decode(text) if text else None
-            if isinstance(record, QueueRecord):
-                hand_over(memory, backlog, ARRIVING, key.space)
-                create_queue(memory, *key, record.metadata, backlog)
-                there = True
-            # An earlier version of this server kept all records until now.
-            elif isinstance(record, SubscriptionRecord):
-                keep_subscription(memory, arriving(sealed), record)
-            elif record is not None:
-                _note(memory, arriving(sealed), record)
+    while rows := fetch(memory.db, UNPARK, (*name, *key, last, STEP)):
+        last = max(seq for (seq,) in rows)
+        memory.use(name.space, subscriptions=-len(rows))
+        memory.use(key.space, subscriptions=len(rows))
         yield None
-    names = (*key, *arriving(sealed))
-    while named := fetch(memory.db, SUBSCRIPTIONS_NAME, (*names, STEP)):
-        memory.use(ARRIVING, subscriptions=-len(named))
-        memory.use(key.space, subscriptions=len(named))
-        yield None
-    memory.db.execute(NOTICES_NAME, names)
-    if not there:
-        delete_backlog(memory, ARRIVING, backlog)
-    while fetch(memory.db, ARRIVED_DROP, (sealed.id, STEP)):
-        yield None
+    memory.db.execute(FREE_NOTICES, (*name, *key))
+    yield from _forget_arrival(memory, name)
 
 
-def free_row(memory: Memory, table: str, id_: str, last: int) -> tuple[int, int | None]:
-    """Choose the row number of a record from another store.
-
-    It is the number of its id, so that it sorts by its age among others, or the next
-    one that is free and above ``last``. New ids will sort after it.
-
-    Returns:
-        The row, and the number of the id if it differs.
-    """
-    number = decode_seq(id_) or 0
-    row = max(number, last + 1)
-    while fetch(memory.db, ROW_TAKEN[table], (row,)):
-        row += 1
-    memory.sequence.last = max(memory.sequence.last, row)
-    return row, None if row == number else number
+# -- the seals --------------------------------------------------------------------
 
 
-def keep_queue(memory: Memory, sealed: Sealed, record: QueueRecord) -> None:
-    """Store the metadata of an arriving queue."""
-    memory.db.execute(ARRIVAL_INSERT, (sealed.id, QUEUE_RECORD, encode(record)))
+@reads(SealList)
+async def list_seals(engine: Engine, command: SealList) -> list[Seal]:
+    """Walk over an index."""
+    bindings = (*(command.marker or ("", "")), command.limit)
+    return msgspec.convert(fetch(engine.reader, SEAL_LIST, bindings), list[Seal])
 
 
-def keep_subscription(
-    memory: Memory, key: QueueKey, record: SubscriptionRecord
-) -> None:
-    """Store a subscription of an arriving queue, unless it exists."""
-    if SUBSCRIPTION_ROWS.find(memory.db, record.id, *key):
-        return
-    last = _upto(memory, key, record.id)
-    row, alias = free_row(memory, "subscription", record.id, last)
-    memory.db.execute(
-        SUBSCRIPTION_INSERT,
-        (
-            row,
-            decode_secret(record.id),
-            *key,
-            record.subscriber,
-            record.ttl,
-            record.created,
-            record.expires,
-            msgspec.json.encode(record.options).decode(),
-            int(record.confirmed),
-            int(record.volatile),
-            record.due,
-            alias,
-        ),
-    )
-    memory.use(key.space, subscriptions=1)
+def expired_seal(db: apsw.Connection, now: float) -> bool:
+    """Return True if a seal has expired."""
+    return bool(fetch(db, SEAL_OVER, (now,)))
 
 
-def keep_notice(memory: Memory, sealed: Sealed, record: NoticeRecord) -> None:
-    """Store a notice of an arriving queue, unless it was stored before."""
-    name = f"notice {record.id}"
-    if fetch(memory.db, ARRIVAL_INSERT, (sealed.id, name, b"")):
-        _note(memory, arriving(sealed), record)
-
-
-def _note(memory: Memory, key: QueueKey, record: NoticeRecord) -> None:
-    reached = None if record.after is None else _upto(memory, key, record.after)
-    row = (
-        *key,
-        encode(record.messages),
-        len(record.messages),
-        _upto(memory, key, record.until),
-        None if reached is None else -1 - reached,
-    )
-    found = [
-        (there[0], pending)
-        for pending in record.deliveries
-        if (there := SUBSCRIPTION_ROWS.find(memory.db, pending.subscription_id, *key))
-    ]
-    if reached is None and not found:
-        return
-    notice = fetch(memory.db, NOTICE_INSERT, (*row, len(found)))[0][0]
-    for seq, pending in found:
-        memory.db.execute(
-            DELIVERY_INSERT, (notice, seq, pending.position, pending.attempt)
-        )
-
-
-def _upto(memory: Memory, key: QueueKey, subscription_id: str) -> int:
-    """Return the number here of the last subscription up to an id; 0 for none."""
-    number = decode_seq(subscription_id) or 0
-    found: int | None = fetch(memory.db, SUBSCRIPTION_UPTO, (*key, number))[0][0]
-    return found or 0
+def sweep_seals(memory: Memory, now: float, limit: int) -> int:
+    """Remove some expired seals; return how many."""
+    rows = fetch(memory.db, SEAL_SWEEP, (now, limit))
+    for space, queue, epoch in rows:
+        memory.seals.pending[space, queue] = None
+        memory.opened.pending[space, queue] = epoch
+    return len(rows)

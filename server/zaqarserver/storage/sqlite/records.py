@@ -33,21 +33,21 @@ from zaqarserver.storage.sqlite.backlogs import (
     FREE,
     MESSAGE_ROWS,
     STATES,
+    create_queue,
+    find_due,
 )
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
-from zaqarserver.storage.sqlite.ids import OrderedRows, decode_secret, encode_id
-from zaqarserver.storage.sqlite.memory import Memory, QueueKey, load_queue
-from zaqarserver.storage.sqlite.moving import (
-    ARRIVING,
-    QUEUE_RECORD,
-    arriving,
-    free_row,
-    keep_notice,
-    keep_queue,
-    keep_subscription,
+from zaqarserver.storage.sqlite.ids import (
+    OrderedRows,
+    decode_secret,
+    decode_seq,
+    encode_id,
 )
+from zaqarserver.storage.sqlite.memory import Memory, QueueKey, load_queue
+from zaqarserver.storage.sqlite.moving import ARRIVING, stored_name
 from zaqarserver.storage.sqlite.queues import count_messages
+from zaqarserver.storage.sqlite.subscriptions import SUBSCRIPTION_ROWS
 from zaqarserver.storage.sqlite.writer import Steps
 from zaqarserver.storage.subscriptions import NoticeMessage
 
@@ -57,43 +57,62 @@ PAGE_BYTES = 1_000_000
 #: How many records one step of an import keeps.
 STEP = 100
 
-CLAIMS = """
-    SELECT coalesce(alias, seq), secret, ttl, grace, created, seq FROM claim
-     WHERE backlog = ? AND seq > ? ORDER BY seq LIMIT ?
+
+def _id(table: str) -> str:
+    """Return the id of a row as an expression, see ``ids.encode_id``."""
+    return f"printf('%014x%016x', coalesce({table}.alias, {table}.seq), {table}.secret)"
+
+
+# What is read of each kind: the members of its record, and where the next page begins.
+QUEUE = """
+    SELECT metadata, 1 FROM queue
+     WHERE project = :space AND name = :queue AND :last < 1
 """
+CLAIMS = f"""
+    SELECT {_id("c")}, ttl, grace, created, seq FROM claim c
+     WHERE backlog = :backlog AND seq > :last ORDER BY seq LIMIT :limit
+"""  # noqa: S608 - constants only
 _LEGS = " UNION ALL ".join(
-    f"SELECT seq FROM message WHERE backlog = ?1 AND state = {state} AND seq > ?2"  # noqa: S608 - constants only
+    f"SELECT seq FROM message WHERE backlog = :backlog AND state = {state} AND seq > :last"  # noqa: S608, E501 - constants only
     for state in STATES
 )
 MESSAGES = f"""
-    SELECT coalesce(m.alias, m.seq), m.secret, m.body, m.ttl, m.created, m.expires,
-           m.visible, m.client, m.checksum, m.claims, coalesce(c.alias, c.seq),
-           c.secret, m.seq
-      FROM ({_LEGS} ORDER BY seq LIMIT ?3) w
+    SELECT {_id("m")}, m.body, m.ttl, m.created, m.expires, m.visible, m.client,
+           m.checksum, m.claims, iif(c.seq IS NULL, NULL, {_id("c")}), m.seq
+      FROM ({_LEGS} ORDER BY seq LIMIT :limit) w
       CROSS JOIN message m ON m.seq = w.seq
       LEFT JOIN claim c ON c.seq = m.claim
      ORDER BY m.seq
 """  # noqa: S608 - constants only
-SUBSCRIPTIONS = """
-    SELECT coalesce(alias, seq), secret, subscriber, ttl, created, expires, options,
-           confirmed, volatile, parked, seq
-      FROM subscription
-     WHERE project = ? AND source = ? AND expires > 0 AND seq > ?
-     ORDER BY seq LIMIT ?
-"""
+SUBSCRIPTIONS = f"""
+    SELECT {_id("s")}, subscriber, ttl, created, expires, options, confirmed, volatile,
+           parked, seq
+      FROM subscription s
+     WHERE project = :space AND source = :queue AND expires > 0 AND seq > :last
+     ORDER BY seq LIMIT :limit
+"""  # noqa: S608 - constants only
 # Notices with pending deliveries, and notices that are not spread yet.
 NOTICES = """
-    SELECT id, messages, newest, reached FROM notice
+    SELECT messages, newest, reached, id FROM notice
      WHERE id IN (SELECT d.notice FROM subscription s
                     JOIN delivery d ON d.subscription = s.seq
-                   WHERE s.project = ?1 AND s.source = ?2 AND s.expires > 0
-                     AND d.notice > ?3
+                   WHERE s.project = :space AND s.source = :queue AND s.expires > 0
+                     AND d.notice > :last
                    UNION
                   SELECT id FROM notice
-                   WHERE reached < 0 AND project = ?1 AND source = ?2 AND id > ?3
-                   ORDER BY 1 LIMIT ?4)
+                   WHERE reached < 0 AND project = :space AND source = :queue
+                     AND id > :last
+                   ORDER BY 1 LIMIT :limit)
      ORDER BY id
 """
+#: In the order of the export: the statement of a kind, and its records.
+KINDS: dict[str, tuple[str, Any]] = {
+    "queue": (QUEUE, list[QueueRecord]),
+    "claim": (CLAIMS, list[ClaimRecord]),
+    "message": (MESSAGES, list[MessageRecord]),
+    "subscription": (SUBSCRIPTIONS, list[SubscriptionRecord]),
+    "notice": (NOTICES, list[NoticeRecord]),
+}
 DELIVERIES = """
     SELECT d.notice, coalesce(s.alias, s.seq), s.secret, d.position, d.attempt
       FROM subscription s JOIN delivery d ON d.subscription = s.seq
@@ -101,25 +120,49 @@ DELIVERIES = """
        AND d.notice BETWEEN ? AND ?
      ORDER BY d.id
 """
-SUBSCRIPTION_UPTO = """
+LAST_SUBSCRIPTION = """
     SELECT coalesce(alias, seq), secret FROM subscription
      WHERE project = ? AND source = ? AND seq <= ? ORDER BY seq DESC LIMIT 1
 """
+
 CLAIM_INSERT = """
     INSERT INTO claim (seq, backlog, secret, ttl, grace, created, expires, alias)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    VALUES (:seq, :backlog, :secret, :ttl, :grace, :created, :created + :ttl, :alias)
 """
 MESSAGE_INSERT = """
     INSERT INTO message (seq, backlog, state, claims, claim, secret, created, expires,
                          visible, ttl, client, checksum, body, alias)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    VALUES (:seq, :backlog, :state, :claim_count, :claim, :secret, :created, :expires,
+            :visible, :ttl, :client_id, :checksum, :body, :alias)
 """
-MESSAGE_LAST = """
-    SELECT max(seq) FROM message WHERE backlog = ? AND state = ?
+SUBSCRIPTION_INSERT = """
+    INSERT INTO subscription (seq, secret, project, source, subscriber, ttl, created,
+                              expires, options, confirmed, volatile, parked, alias)
+    VALUES (:seq, :secret, :space, :queue, :subscriber, :ttl, :created,
+            :expires, :options, :confirmed, :volatile, :due, :alias)
 """
+NOTICE_INSERT = """
+    INSERT INTO notice (project, source, messages, count, newest, reached, open)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+    RETURNING id
+"""
+DELIVERY_INSERT = """
+    INSERT INTO delivery (notice, subscription, position, attempt) VALUES (?, ?, ?, ?)
+"""
+ARRIVAL_INSERT = """
+    INSERT OR IGNORE INTO arrival (seal, id, record) VALUES (?, ?, x'') RETURNING number
+"""
+MESSAGE_LAST = "SELECT max(seq) FROM message WHERE backlog = ? AND state = ?"
+SUBSCRIPTION_UPTO = """
+    SELECT max(seq) FROM subscription
+     WHERE project = ? AND source = ? AND expires > 0 AND coalesce(alias, seq) <= ?
+"""
+ROW_TAKEN = {
+    table: f"SELECT 1 FROM {table} WHERE seq = ?"  # noqa: S608 - constants only
+    for table in ("message", "claim", "subscription")
+}
 CLAIM_ROWS = OrderedRows("claim", "backlog = ?")
 
-QUEUE_ARRIVED = "SELECT 1 FROM arrival WHERE seal = ? AND id = ?"
 COUNT_CLAIMS = """
     SELECT count(DISTINCT c.seq), count(*)
       FROM claim c JOIN message m ON m.claim = c.seq
@@ -136,56 +179,40 @@ COUNT_NOTICES = """
      WHERE reached < 0 AND project = ? AND source = ?
 """
 
-_decode_options = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_messages = msgspec.msgpack.Decoder(list[NoticeMessage]).decode
+_encode_messages = msgspec.msgpack.Encoder().encode
 
 
-# -- writing ----------------------------------------------------------------------
+# -- exporting --------------------------------------------------------------------
 
 
 @reads(QueueExport)
 async def export(engine: Engine, command: QueueExport) -> ExportPage:
-    """Read a page of the kind of record that ``following`` names, or of the next."""
-    key, db, limit = (
-        QueueKey(command.space, command.queue),
-        engine.reader,
-        command.limit,
-    )
-    sealed = engine.memory.seals.committed.get(key)
-    if sealed is None or sealed.kind is not SealKind.LEAVING:
-        raise QueueChanged(f"queue {command.queue!r} is not sealed")
-    kind, _, text = (command.following or "queue:0").partition(":")
-    last = int(text)
-    row = load_queue(db, *key)
-    if kind == "queue":
-        head = [] if row is None else [QueueRecord(row.metadata)]
-        return ExportPage(head, "claim:0")
-    if kind in ("claim", "message") and row is None:
-        return ExportPage([], "subscription:0")
-    backlog = 0 if row is None else row.backlog
-    if kind == "claim":
-        rows = fetch(db, CLAIMS, (backlog, last, limit))
-        return _page([_claim(row) for row in rows], rows, limit, "claim", "message")
-    if kind == "message":
-        rows = _bounded(db.execute(MESSAGES, (backlog, last, limit)))
-        return _page(
-            [_message(row) for row in rows], rows, 1, "message", "subscription"
+    """Read a page of the kind that ``following`` names; an empty one ends the kind."""
+    key, db = QueueKey(command.space, command.queue), engine.reader
+    seal = engine.memory.seals.committed.get(key)
+    if seal is None or seal.kind is not SealKind.LEAVING:
+        raise QueueChanged(f"queue {command.queue!r} does not leave")
+    kind, _, last = (command.following or "queue:0").partition(":")
+    queue = load_queue(db, *key)
+    bindings = {
+        "space": key.space,
+        "queue": key.queue,
+        "backlog": None if queue is None else queue.backlog,
+        "last": int(last),
+        "limit": command.limit,
+    }
+    statement, records = KINDS[kind]
+    rows = _bounded(db.execute(statement, bindings))
+    if rows:
+        page = (
+            _notices(db, key, rows)
+            if kind == "notice"
+            else msgspec.convert(rows, records, strict=False)
         )
-    if kind == "subscription":
-        rows = fetch(db, SUBSCRIPTIONS, (*key, last, limit))
-        records = [_subscription(row) for row in rows]
-        return _page(records, rows, limit, "subscription", "notice")
-    rows = _bounded(db.execute(NOTICES, (*key, last, limit)))
-    notices = _notices(db, key, rows)
-    return ExportPage(notices, f"notice:{rows[-1][0]}" if rows else None)
-
-
-def _page(
-    records: Sequence[Record], rows: Sequence[Row], full: int, kind: str, after: str
-) -> ExportPage:
-    if len(rows) < full:
-        return ExportPage(records, f"{after}:0")
-    return ExportPage(records, f"{kind}:{rows[-1][-1]}")
+        return ExportPage(page, f"{kind}:{rows[-1][-1]}")
+    later = list(KINDS)[list(KINDS).index(kind) + 1 :]
+    return ExportPage([], f"{later[0]}:0" if later else None)
 
 
 def _bounded(rows: Iterator[Row]) -> list[Row]:
@@ -200,51 +227,12 @@ def _bounded(rows: Iterator[Row]) -> list[Row]:
     return found
 
 
-def _claim(row: Row) -> ClaimRecord:
-    number, secret, ttl, grace, created, _ = row
-    return ClaimRecord(encode_id(number, secret), ttl, grace, created)
-
-
-def _message(row: Row) -> MessageRecord:
-    number, secret, body, ttl, created, expires, visible = row[:7]
-    client, checksum, claims, claim, claim_secret = row[7:12]
-    return MessageRecord(
-        id=encode_id(number, secret),
-        body=body,
-        ttl=ttl,
-        created=created,
-        expires=expires,
-        visible=visible,
-        client_id=client,
-        checksum=checksum,
-        claim_count=claims,
-        claim_id=None if claim is None else encode_id(claim, claim_secret),
-    )
-
-
-def _subscription(row: Row) -> SubscriptionRecord:
-    number, secret, subscriber, ttl, created, expires, options = row[:7]
-    confirmed, volatile, due = row[7:10]
-    return SubscriptionRecord(
-        id=encode_id(number, secret),
-        subscriber=subscriber,
-        ttl=ttl,
-        created=created,
-        expires=expires,
-        options=_decode_options(options),
-        confirmed=bool(confirmed),
-        volatile=bool(volatile),
-        due=due,
-    )
-
-
 def _notices(
     db: apsw.Connection, key: QueueKey, rows: Sequence[Row]
 ) -> list[NoticeRecord]:
-    pending: dict[int, list[PendingDelivery]] = {row[0]: [] for row in rows}
-    ends = (rows[0][0], rows[-1][0]) if rows else (0, 0)
+    pending: dict[int, list[PendingDelivery]] = {row[-1]: [] for row in rows}
     # One query for all: only their subscriptions show to which notice they belong.
-    found = fetch(db, DELIVERIES, (*key, *ends))
+    found = fetch(db, DELIVERIES, (*key, rows[0][-1], rows[-1][-1]))
     for notice, number, secret, position, attempt in found:
         delivery = PendingDelivery(encode_id(number, secret), position, attempt)
         pending[notice].append(delivery)
@@ -256,106 +244,161 @@ def _notices(
             after=None if reached is None else _id_upto(db, key, -1 - reached),
             until=_id_upto(db, key, newest),
         )
-        for id_, messages, newest, reached in rows
+        for messages, newest, reached, id_ in rows
     ]
 
 
 def _id_upto(db: apsw.Connection, key: QueueKey, seq: int) -> str:
     """Return the id of the last subscription up to a row; empty for none."""
-    rows = fetch(db, SUBSCRIPTION_UPTO, (*key, seq))
+    rows = fetch(db, LAST_SUBSCRIPTION, (*key, seq))
     return encode_id(*rows[0]) if rows else ""
 
 
-# -- reading ----------------------------------------------------------------------
+# -- importing --------------------------------------------------------------------
 
 
 @writes(QueueImport, grows=True)
-def receive_page(memory: Memory, command: QueueImport) -> Steps[None]:
-    """Insert rows, some at a time."""
-    sealed = memory.seals.get((command.space, command.queue))
+def import_page(memory: Memory, command: QueueImport) -> Steps[None]:
+    """Insert rows under the name of what arrives, some at a time."""
+    key = QueueKey(command.space, command.queue)
+    seal = memory.seals.get(key)
     if (
-        sealed is None
-        or sealed.kind is not SealKind.ARRIVING
-        or sealed.epoch != command.epoch
-        or sealed.backlog is None
+        seal is None
+        or seal.kind is not SealKind.ARRIVING
+        or seal.epoch != command.epoch
     ):
         raise QueueChanged(f"queue {command.queue!r} does not arrive")
-    last = _last(memory, sealed.backlog)
+    importer = _Importer(memory, stored_name(key, seal))
     for count, record in enumerate(command.records):
         if count and count % STEP == 0:
             yield None
-        if isinstance(record, ClaimRecord):
-            _keep_claim(memory, sealed.backlog, record)
-        elif isinstance(record, MessageRecord):
-            last = _keep_message(memory, sealed.backlog, record, last)
-        elif isinstance(record, QueueRecord):
-            keep_queue(memory, sealed, record)
+        importer.store(record)
+    if importer.backlog:
+        find_due(memory, importer.backlog)
+
+
+class _Importer:
+    """Stores records, except those that are there already.
+
+    Args:
+        memory: The writer's memory.
+        name: Where to store them.
+
+    Attributes:
+        backlog: The backlog of the messages; 0 before the queue's own record.
+    """
+
+    def __init__(self, memory: Memory, name: QueueKey) -> None:
+        self._memory = memory
+        self._db = memory.db
+        self._name = name
+        queue = memory.sealed_queue(*name)
+        self.backlog = 0 if queue is None else queue.backlog
+        ends = [
+            fetch(self._db, MESSAGE_LAST, (self.backlog, state))[0][0]
+            for state in STATES
+        ]
+        self._last_message = max((end for end in ends if end is not None), default=0)
+
+    def store(self, record: Record) -> None:
+        """Store a record."""
+        if isinstance(record, MessageRecord):
+            self._message(record)
+        elif isinstance(record, ClaimRecord):
+            values = self._new("claim", CLAIM_ROWS, record, 0, self.backlog)
+            self._insert(CLAIM_INSERT, record, values)
         elif isinstance(record, SubscriptionRecord):
-            keep_subscription(memory, arriving(sealed), record)
-        else:
-            keep_notice(memory, sealed, record)
+            last = self._upto(record.id)
+            values = self._new(
+                "subscription", SUBSCRIPTION_ROWS, record, last, *self._name
+            )
+            self._insert(SUBSCRIPTION_INSERT, record, values)
+            self._memory.use(ARRIVING, subscriptions=1 if values else 0)
+        elif isinstance(record, NoticeRecord):
+            arrived = (self._name.queue, f"notice {record.id}")
+            if fetch(self._db, ARRIVAL_INSERT, arrived):
+                self._notice(record)
+        elif not self.backlog:
+            metadata = msgspec.json.decode(record.metadata)
+            self.backlog = create_queue(self._memory, *self._name, metadata).backlog
 
+    def _new(
+        self,
+        table: str,
+        rows: OrderedRows,
+        record: ClaimRecord | MessageRecord | SubscriptionRecord,
+        last: int,
+        *within: Any,
+    ) -> dict[str, Any]:
+        """Choose the row of a record; return nothing if it is stored already.
 
-def _last(memory: Memory, backlog: int) -> int:
-    """Return the last row of a backlog, 0 if it is empty."""
-    ends = [fetch(memory.db, MESSAGE_LAST, (backlog, state))[0][0] for state in STATES]
-    return max((end for end in ends if end is not None), default=0)
+        The row is the number of its id, so that it sorts by its age among others, or
+        the next one that is free and above ``last``. New ids will sort after it.
+        """
+        if rows.find(self._db, record.id, *within):
+            return {}
+        number = decode_seq(record.id) or 0
+        row = max(number, last + 1)
+        while fetch(self._db, ROW_TAKEN[table], (row,)):
+            row += 1
+        sequence = self._memory.sequence
+        sequence.last = max(sequence.last, row)
+        alias = None if row == number else number
+        return {"seq": row, "alias": alias, "secret": decode_secret(record.id)}
 
+    def _insert(self, statement: str, record: Record, values: dict[str, Any]) -> None:
+        if values:
+            name = self._name._asdict()
+            members = msgspec.structs.asdict(record)
+            values = {**members, **name, "backlog": self.backlog, **values}
+            self._db.execute(statement, values)
 
-def _keep_claim(memory: Memory, backlog: int, record: ClaimRecord) -> None:
-    if CLAIM_ROWS.find(memory.db, record.id, backlog):
-        return
-    row, alias = free_row(memory, "claim", record.id, 0)
-    expires = record.created + record.ttl
-    memory.db.execute(
-        CLAIM_INSERT,
-        (
-            row,
-            backlog,
-            decode_secret(record.id),
-            record.ttl,
-            record.grace,
-            record.created,
-            expires,
-            alias,
-        ),
-    )
-    memory.lower_due(backlog, expires)
+    def _message(self, record: MessageRecord) -> None:
+        values = self._new(
+            "message", MESSAGE_ROWS, record, self._last_message, self.backlog
+        )
+        if not values:
+            return
+        self._last_message = values["seq"]
+        holder = record.claim_id and CLAIM_ROWS.find(
+            self._db, record.claim_id, self.backlog
+        )
+        state = FREE if record.visible is None else DELAYED
+        values["state"] = CLAIMED if holder else state
+        values["claim"] = holder[0] if holder else None
+        self._insert(MESSAGE_INSERT, record, values)
+        counted = (1, len(record.body), int(bool(holder)))
+        self._memory.count(ARRIVING, self.backlog, *counted)
 
+    def _notice(self, record: NoticeRecord) -> None:
+        reached = None if record.after is None else self._upto(record.after)
+        row = (
+            *self._name,
+            _encode_messages(record.messages),
+            len(record.messages),
+            self._upto(record.until),
+            None if reached is None else -1 - reached,
+        )
+        found = [
+            (there[0], one)
+            for one in record.deliveries
+            if (
+                there := SUBSCRIPTION_ROWS.find(
+                    self._db, one.subscription_id, *self._name
+                )
+            )
+        ]
+        if reached is None and not found:
+            return
+        notice = fetch(self._db, NOTICE_INSERT, (*row, len(found)))[0][0]
+        for seq, one in found:
+            self._db.execute(DELIVERY_INSERT, (notice, seq, one.position, one.attempt))
 
-def _keep_message(
-    memory: Memory, backlog: int, record: MessageRecord, last: int
-) -> int:
-    """Store a message after the row ``last``; return its row, the new last one."""
-    if MESSAGE_ROWS.find(memory.db, record.id, backlog):
-        return last
-    row, alias = free_row(memory, "message", record.id, last)
-    holder = record.claim_id and CLAIM_ROWS.find(memory.db, record.claim_id, backlog)
-    claim = holder[0] if holder else None
-    state = FREE if record.visible is None else DELAYED
-    memory.db.execute(
-        MESSAGE_INSERT,
-        (
-            row,
-            backlog,
-            state if claim is None else CLAIMED,
-            record.claim_count,
-            claim,
-            decode_secret(record.id),
-            record.created,
-            record.expires,
-            record.visible,
-            record.ttl,
-            record.client_id,
-            record.checksum,
-            record.body,
-            alias,
-        ),
-    )
-    shown = math.inf if record.visible is None or claim else record.visible
-    memory.lower_due(backlog, min(record.expires, shown))
-    memory.count(ARRIVING, backlog, 1, len(record.body), int(claim is not None))
-    return row
+    def _upto(self, subscription_id: str) -> int:
+        """Return the number here of the last subscription up to an id; 0 for none."""
+        number = decode_seq(subscription_id) or 0
+        last = fetch(self._db, SUBSCRIPTION_UPTO, (*self._name, number))[0][0]
+        return last or 0
 
 
 # -- counting ---------------------------------------------------------------------
@@ -365,21 +408,17 @@ def _keep_message(
 async def contents(engine: Engine, command: QueueContents) -> Contents:
     """Count rows, messages some at a time."""
     key, db, now = QueueKey(command.space, command.queue), engine.reader, command.now
-    sealed = engine.memory.seals.committed.get(key)
-    if sealed is None or sealed.kind is SealKind.GONE:
+    seal = engine.memory.seals.committed.get(key)
+    if seal is None or seal.kind is SealKind.GONE:
         raise QueueChanged(f"queue {command.queue!r} neither leaves nor arrives")
-    if sealed.kind is SealKind.ARRIVING:
-        queues = len(fetch(db, QUEUE_ARRIVED, (sealed.id, QUEUE_RECORD)))
-        backlog, key = sealed.backlog, arriving(sealed)
-    else:
-        row = load_queue(db, *key)
-        queues = int(row is not None)
-        backlog = None if row is None else row.backlog
-    waiting = _waiting(db, key, now)
+    name = stored_name(key, seal)
+    queue = load_queue(db, *name)
+    backlog = 0 if queue is None else queue.backlog
+    waiting = _waiting(db, name, now)
     claims, claimed = fetch(db, COUNT_CLAIMS, (backlog, now))[0]
     return Contents(
-        queues=queues,
-        messages=await count_messages(db, backlog or 0, now, math.inf),
+        queues=int(queue is not None),
+        messages=await count_messages(db, backlog, now, math.inf),
         claims=claims,
         claimed=claimed,
         subscriptions=len(waiting),
@@ -388,13 +427,13 @@ async def contents(engine: Engine, command: QueueContents) -> Contents:
     )
 
 
-def _waiting(db: apsw.Connection, key: QueueKey, now: float) -> list[int]:
+def _waiting(db: apsw.Connection, name: QueueKey, now: float) -> list[int]:
     """Return how many notices wait for each subscription."""
-    rows = fetch(db, COUNT_SUBSCRIPTIONS, (*key, now))
+    rows = fetch(db, COUNT_SUBSCRIPTIONS, (*name, now))
     listening = [seq for seq, _ in rows]
     # The ranges of subscriptions that notices still have to be spread over.
     steps = [0] * (len(listening) + 1)
-    for reached, newest in fetch(db, COUNT_NOTICES, key):
+    for reached, newest in fetch(db, COUNT_NOTICES, name):
         steps[bisect_right(listening, reached)] += 1
         steps[bisect_right(listening, newest)] -= 1
     return [made + due for (_, made), due in zip(rows, accumulate(steps), strict=False)]

@@ -23,13 +23,13 @@ from zaqarserver.storage.commands import (
     QueueStatsGet,
 )
 from zaqarserver.storage.moving import (
+    QueueDrop,
     QueueExport,
     QueueImport,
-    QueueLeave,
     QueueOpen,
-    QueueReceive,
     QueueSeal,
     Record,
+    SealKind,
 )
 from zaqarserver.storage.subscriptions import (
     DeliveryDue,
@@ -71,7 +71,7 @@ def movable(storage: Storage) -> Storage:
 async def sealed(storage: Storage, epoch: int = MOVED) -> Storage:
     """Seal the queue."""
     store = movable(storage)
-    assert await store.do(QueueSeal(PROJECT, QUEUE, epoch))
+    assert await store.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, epoch, NOW))
     return store
 
 
@@ -91,7 +91,7 @@ async def exported(
 
 async def received(store: Storage, records: list[Record], epoch: int = MOVED) -> None:
     """Receive a queue in the project :data:`AWAY`."""
-    assert await store.do(QueueReceive(AWAY, QUEUE, epoch))
+    assert await store.do(QueueSeal(AWAY, QUEUE, SealKind.ARRIVING, epoch, NOW))
     await store.do(QueueImport(AWAY, QUEUE, epoch, records))
 
 
@@ -100,7 +100,7 @@ async def moved(storage: Storage, epoch: int = MOVED) -> None:
     store = await sealed(storage, epoch)
     await received(store, await exported(store), epoch)
     assert await store.do(QueueOpen(AWAY, QUEUE, epoch, epoch))
-    assert await store.do(QueueLeave(PROJECT, QUEUE, epoch, NOW))
+    assert await store.do(QueueDrop(PROJECT, QUEUE, epoch, NOW))
 
 
 async def found_there(storage: Storage, now: float = NOW) -> list[Message]:
@@ -263,12 +263,12 @@ class MovingContract(Suite):
         held = await claim(storage, limit=1)
         await moved(storage)
         store = movable(storage)
-        assert await store.do(QueueSeal(AWAY, QUEUE, 3))
+        assert await store.do(QueueSeal(AWAY, QUEUE, SealKind.LEAVING, 3, NOW))
         records = await exported(store, AWAY)
-        assert await store.do(QueueReceive(PROJECT, QUEUE, 3))
+        assert await store.do(QueueSeal(PROJECT, QUEUE, SealKind.ARRIVING, 3, NOW))
         await store.do(QueueImport(PROJECT, QUEUE, 3, records))
         assert await store.do(QueueOpen(PROJECT, QUEUE, 3, 3))
-        assert await store.do(QueueLeave(AWAY, QUEUE, 3, NOW))
+        assert await store.do(QueueDrop(AWAY, QUEUE, 3, NOW))
         assert ids_of(await everything(storage)) == ids
         back = await storage.do(ClaimGet(PROJECT, QUEUE, held.id, NOW))
         assert ids_of(back.messages) == ids[:1]
@@ -280,9 +280,9 @@ class MovingContract(Suite):
         made = [await subscribe(storage, f"http://h{n}/") for n in range(4)]
         await moved(storage)
         store = movable(storage)
-        assert await store.do(QueueSeal(AWAY, QUEUE, 3))
+        assert await store.do(QueueSeal(AWAY, QUEUE, SealKind.LEAVING, 3, NOW))
         records = await exported(store, AWAY)
-        assert await store.do(QueueReceive(PROJECT, QUEUE, 3))
+        assert await store.do(QueueSeal(PROJECT, QUEUE, SealKind.ARRIVING, 3, NOW))
         await store.do(QueueImport(PROJECT, QUEUE, 3, records))
         assert await store.do(QueueOpen(PROJECT, QUEUE, 3, 3))
         for place, one in enumerate(made):
@@ -363,7 +363,7 @@ class MovingContract(Suite):
         await received(store, await exported(store))
         assert await take(storage, now=NOW + 100) == []
         assert await store.do(QueueOpen(AWAY, QUEUE, MOVED, MOVED))
-        assert await store.do(QueueLeave(PROJECT, QUEUE, MOVED, NOW))
+        assert await store.do(QueueDrop(PROJECT, QUEUE, MOVED, NOW))
         assert await take(storage, now=NOW + 4) == []
         heard: list[bytes] = []
         attempts = []

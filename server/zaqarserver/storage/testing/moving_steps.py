@@ -20,12 +20,10 @@ from zaqarserver.storage.moving import (
     REMEMBERED_SECONDS,
     Contents,
     QueueContents,
+    QueueDrop,
     QueueExport,
     QueueImport,
-    QueueLeave,
     QueueOpen,
-    QueueReceive,
-    QueueRetire,
     QueueSeal,
     Seal,
     SealKind,
@@ -166,7 +164,7 @@ class MovingStepsContract(Suite):
             return
         assert await store.do(SealList(marker=None, limit=10)) == both
         assert await store.do(QueueOpen(AWAY, QUEUE, MOVED, MOVED))
-        assert await store.do(QueueLeave(PROJECT, QUEUE, MOVED, NOW))
+        assert await store.do(QueueDrop(PROJECT, QUEUE, MOVED, NOW))
         assert await store.do(SealList(marker=None, limit=10)) == []
         assert bodies(await found_there(storage)) == [b"1"]
 
@@ -177,15 +175,15 @@ class MovingStepsContract(Suite):
         ids = await post(storage, *[b"%d" % n for n in range(7)])
         held = await claim(storage, limit=2)
         store = await sealed(storage)
-        assert await store.do(QueueSeal(PROJECT, QUEUE, MOVED))
+        assert await store.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, MOVED, NOW))
         records = await exported(store)
         await received(store, records)
         await received(store, records[:4])
         await received(store, records)
         for _ in range(2):
             assert await store.do(QueueOpen(AWAY, QUEUE, MOVED, MOVED))
-        assert await store.do(QueueLeave(PROJECT, QUEUE, MOVED, NOW))
-        assert not await store.do(QueueLeave(PROJECT, QUEUE, MOVED, NOW))
+        assert await store.do(QueueDrop(PROJECT, QUEUE, MOVED, NOW))
+        assert not await store.do(QueueDrop(PROJECT, QUEUE, MOVED, NOW))
         assert ids_of(await found_there(storage)) == ids
         there = await storage.do(ClaimGet(AWAY, QUEUE, held.id, NOW))
         assert ids_of(there.messages) == ids[:2]
@@ -247,14 +245,14 @@ class MovingStepsContract(Suite):
         store = await sealed(storage, 5)
         records = await exported(store)
         await received(store, records, 5)
-        assert not await store.do(QueueSeal(PROJECT, QUEUE, 4))
-        assert not await store.do(QueueLeave(PROJECT, QUEUE, 4, NOW))
+        assert not await store.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, 4, NOW))
+        assert not await store.do(QueueDrop(PROJECT, QUEUE, 4, NOW))
         assert not await store.do(QueueOpen(PROJECT, QUEUE, 4, PLACED))
-        assert not await store.do(QueueReceive(AWAY, QUEUE, 4))
+        assert not await store.do(QueueSeal(AWAY, QUEUE, SealKind.ARRIVING, 4, NOW))
         with pytest.raises(QueueChanged):
             await store.do(QueueImport(AWAY, QUEUE, 4, records))
         assert not await store.do(QueueOpen(AWAY, QUEUE, 4, 4))
-        assert not await store.do(QueueRetire(AWAY, QUEUE, 4, NOW))
+        assert not await store.do(QueueSeal(AWAY, QUEUE, SealKind.GONE, 4, NOW))
         assert await store.do(QueueOpen(AWAY, QUEUE, 5, 5))
         assert bodies(await found_there(storage)) == [b"1"]
 
@@ -266,14 +264,14 @@ class MovingStepsContract(Suite):
         store = await sealed(storage, 5)
         await received(store, await exported(store), 5)
         assert await store.do(QueueOpen(AWAY, QUEUE, 5, 5))
-        assert await store.do(QueueLeave(PROJECT, QUEUE, 5, NOW))
-        assert await store.do(QueueSeal(AWAY, QUEUE, 6))
+        assert await store.do(QueueDrop(PROJECT, QUEUE, 5, NOW))
+        assert await store.do(QueueSeal(AWAY, QUEUE, SealKind.LEAVING, 6, NOW))
         records = await exported(store, AWAY)
-        assert await store.do(QueueReceive(PROJECT, QUEUE, 6))
+        assert await store.do(QueueSeal(PROJECT, QUEUE, SealKind.ARRIVING, 6, NOW))
         await store.do(QueueImport(PROJECT, QUEUE, 6, records))
         assert await store.do(QueueOpen(PROJECT, QUEUE, 6, 6))
-        assert not await store.do(QueueSeal(PROJECT, QUEUE, 4))
-        assert not await store.do(QueueReceive(PROJECT, QUEUE, 4))
+        assert not await store.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, 4, NOW))
+        assert not await store.do(QueueSeal(PROJECT, QUEUE, SealKind.ARRIVING, 4, NOW))
         assert ids_of(await everything(storage)) == ids
 
     async def test_only_a_sealed_queue_is_exported(self, storage: Storage) -> None:
@@ -288,8 +286,8 @@ class MovingStepsContract(Suite):
     ) -> None:
         ids = await post(storage, b"1")
         store = movable(storage)
-        assert not await store.do(QueueReceive(PROJECT, QUEUE, 9))
-        assert not await store.do(QueueLeave(PROJECT, QUEUE, 9, NOW))
+        assert not await store.do(QueueSeal(PROJECT, QUEUE, SealKind.ARRIVING, 9, NOW))
+        assert not await store.do(QueueDrop(PROJECT, QUEUE, 9, NOW))
         assert await store.do(QueueOpen(PROJECT, QUEUE, 9, 9))
         assert ids_of(await everything(storage)) == ids
 
@@ -300,7 +298,7 @@ class MovingStepsContract(Suite):
         ids = await post(storage, b"1", b"2")
         store = await sealed(storage)
         await received(store, await exported(store))
-        assert await store.do(QueueLeave(AWAY, QUEUE, MOVED, NOW))
+        assert await store.do(QueueDrop(AWAY, QUEUE, MOVED, NOW))
         assert await store.do(QueueOpen(PROJECT, QUEUE, 3, PLACED))
         assert ids_of(await everything(storage)) == ids
         (delivery,) = await take(storage)
@@ -336,7 +334,7 @@ class MovingStepsContract(Suite):
         ids = await post(storage, b"1", b"2")
         store = await sealed(storage)
         await received(store, await exported(store))
-        assert await store.do(QueueSeal(PROJECT, QUEUE, 3))
+        assert await store.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, 3, NOW))
         await received(store, (await exported(store))[:2], 3)
         assert await store.do(QueueOpen(AWAY, QUEUE, 3, 3))
         assert ids_of(await found_there(storage)) == ids[:1]
@@ -348,20 +346,34 @@ class MovingStepsContract(Suite):
     ) -> None:
         store = movable(storage)
         await post(storage, b"1")
-        assert not await store.do(QueueRetire(PROJECT, QUEUE, PLACED, NOW))
+        assert not await store.do(QueueSeal(PROJECT, QUEUE, SealKind.GONE, PLACED, NOW))
         made = await subscribe(storage)
         await storage.do(QueueDelete(PROJECT, QUEUE))
-        assert not await store.do(QueueRetire(PROJECT, QUEUE, PLACED, NOW))
+        assert not await store.do(QueueSeal(PROJECT, QUEUE, SealKind.GONE, PLACED, NOW))
         await storage.do(SubscriptionDelete(PROJECT, QUEUE, made.id))
         for _ in range(2):
-            assert await store.do(QueueRetire(PROJECT, QUEUE, PLACED, NOW))
+            assert await store.do(QueueSeal(PROJECT, QUEUE, SealKind.GONE, PLACED, NOW))
         await self._refused(storage, PROJECT)
+
+    async def test_a_queue_that_leaves_or_has_arrived_cannot_be_retired(
+        self, storage: Storage
+    ) -> None:
+        """Its store may have all of it, and the catalogue may name this epoch."""
+        ids = await post(storage, b"1")
+        store = await sealed(storage)
+        await received(store, await exported(store))
+        for epoch in (MOVED, MOVED + 1):
+            for project in (PROJECT, AWAY):
+                gone = QueueSeal(project, QUEUE, SealKind.GONE, epoch, NOW)
+                assert not await store.do(gone)
+        assert await store.do(QueueOpen(AWAY, QUEUE, MOVED, MOVED))
+        assert ids_of(await found_there(storage)) == ids
 
     async def test_a_retired_queue_is_served_again_when_it_is_placed_again(
         self, storage: Storage
     ) -> None:
         store = movable(storage)
-        assert await store.do(QueueRetire(PROJECT, QUEUE, PLACED, NOW))
+        assert await store.do(QueueSeal(PROJECT, QUEUE, SealKind.GONE, PLACED, NOW))
         assert not await store.do(QueueOpen(PROJECT, QUEUE, PLACED, PLACED))
         assert await store.do(QueueOpen(PROJECT, QUEUE, 2, 2))
         await post(storage, b"1")
@@ -371,7 +383,9 @@ class MovingStepsContract(Suite):
         self, storage: Storage
     ) -> None:
         store = movable(storage)
-        assert await store.do(QueueRetire(PROJECT, QUEUE, PLACED, NOW))
-        assert not await store.do(QueueSeal(PROJECT, QUEUE, PLACED))
-        assert await store.do(QueueSeal(PROJECT, QUEUE, 2))
+        assert await store.do(QueueSeal(PROJECT, QUEUE, SealKind.GONE, PLACED, NOW))
+        assert not await store.do(
+            QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, PLACED, NOW)
+        )
+        assert await store.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, 2, NOW))
         assert await exported(store) == []

@@ -1,7 +1,7 @@
 -- Stores messages of an arriving queue; messages that are there already stay as they are.
 -- script: repeatable
 -- with: arriving, volume
--- ARGV: epoch of the move, then for each: id, packed, body
+-- ARGV: epoch of the placement, then for each: id, packed, body
 local ids, metas, bodies, expiry, free, hidden, late, held, claims = {}, {}, {}, {}, {}, {}, {}, {}, {}
 local bytes, last = 0, tonumber(call('HGET', HEAD, 'last') or 0)
 

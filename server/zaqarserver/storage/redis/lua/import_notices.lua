@@ -2,7 +2,7 @@
 -- gets all later ones, so only its first notice counts.
 -- script: repeatable
 -- with: arriving, listeners
--- ARGV: epoch of the move, then for each: id, notice, packed deliveries, and if not all deliveries
+-- ARGV: epoch of the placement, then for each: id, notice, packed deliveries, and if not all deliveries
 --   were made: after which subscription, or a minus sign if all were; and up to which subscription
 local function wait_for(id, number, position, attempt, count)
   if call('ZSCORE', IDLE, id) ~= 'inf' then return end

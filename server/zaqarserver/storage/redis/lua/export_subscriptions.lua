@@ -1,4 +1,4 @@
--- Reads subscriptions of a sealed queue.
+-- Reads subscriptions of a leaving queue.
 -- script: repeatable, unconfirmed
 -- with: leaving, listeners
 -- ARGV: where to begin, limit

@@ -1,12 +1,12 @@
--- Reads notices of a sealed queue, with their pending deliveries.
+-- Reads notices of a leaving queue, with their pending deliveries.
 -- script: repeatable, unconfirmed
 -- with: leaving, listeners
--- ARGV: number to begin with, about how many bytes, about how many deliveries
+-- ARGV: number to begin with, (none), about how many bytes, about how many deliveries
 -- Returns the next number or an empty text; numbers, notices, and packed deliveries of each.
 local newest, first = unpack(call('HMGET', SUB, 'newest', 'first'))
 local number, last = math.max(tonumber(ARGV[1]), tonumber(first or 1)), tonumber(newest or 0)
 local numbers, frames, packed, size, total, looked = {}, {}, {}, 0, 0, 0
-while number <= last and looked < ROOM and size < tonumber(ARGV[2]) and total < tonumber(ARGV[3]) do
+while number <= last and looked < ROOM and size < tonumber(ARGV[3]) and total < tonumber(ARGV[4]) do
   local frame, deliveries = call('HGET', NOTICES, number), {}
   if frame then
     for _, id in ipairs(call('ZRANGEBYSCORE', BUSY, '-inf', number - 1)) do

@@ -2,7 +2,7 @@
 -- IDLE after all notices.
 -- script: repeatable
 -- with: arriving, listeners
--- ARGV: epoch of the move, then for each: id, packed, when its delivery is due or an empty text
+-- ARGV: epoch of the placement, then for each: id, packed, when its delivery is due or an empty text
 local last = tonumber(call('HGET', SUB, 'last') or 0)
 for at = 2, #ARGV, 3 do
   local id, raw, due = unpack(ARGV, at, at + 2)
