@@ -45,6 +45,7 @@ if __name__ == "__main__":
         loop="uvloop",
         http="httptools",
         lifespan="off",
+        timeout_keep_alive=600,  # other scenarios run in between
         access_log=False,
         log_level="warning",
     )

@@ -209,5 +209,6 @@ class Allocation:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._budget.change(-self._size)
-        self._size = 0
+        if self._size:
+            self._budget.change(-self._size)
+            self._size = 0

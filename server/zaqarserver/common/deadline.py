@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from contextvars import Context, ContextVar, copy_context
 
 #: Seconds that one request waits for the stores in total; an answer then takes at
@@ -40,7 +41,7 @@ _limit: ContextVar[_Limit | None] = ContextVar("limit", default=None)
 
 def within(seconds: float) -> _Limit:
     """Limit the waits inside, unless an earlier limit applies already."""
-    return _Limit(min(asyncio.get_running_loop().time() + seconds, ends()))
+    return _Limit(min(time.monotonic() + seconds, ends()))
 
 
 def ends() -> float:

@@ -56,10 +56,11 @@ class Answer(msgspec.Struct, gc=False):
         Args:
             last: True if the connection is closed after the answer.
         """
-        lines = [_first_lines(self.status, int(wall()))]
-        lines += [f"{name}: {value}\r\n" for name, value in self.headers.items()]
-        lines.append("Connection: close\r\n\r\n" if last else "\r\n")
-        return "".join(lines).encode("latin-1")
+        lines = _first_lines(self.status, int(wall()))
+        for name, value in self.headers.items():
+            lines += f"{name}: {value}\r\n"
+        lines += "Connection: close\r\n\r\n" if last else "\r\n"
+        return lines.encode("latin-1")
 
 
 @functools.lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from zaqarserver.http.edge import RestEdge
-from zaqarserver.http.reading import RestRequest
+from zaqarserver.http.requests import RestRequest
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]

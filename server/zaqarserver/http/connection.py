@@ -19,7 +19,7 @@ from zaqarserver.common.budget import Account
 from zaqarserver.common.peers import has_unread, is_reset
 from zaqarserver.http.answers import BUSY, Answer, Refusal
 from zaqarserver.http.parsing import RequestParser, body_length
-from zaqarserver.http.reading import Head, HttpRequest, Undo
+from zaqarserver.http.requests import Head, HttpRequest, Undo
 from zaqarserver.http.service import Service
 
 LOG = logging.getLogger(__name__)
@@ -189,27 +189,30 @@ class HttpConnection(asyncio.Protocol):
     # -- reading ----------------------------------------------------------------
 
     def _parse(self) -> None:
-        steps = 0
-        while self._inbox.size and self._may_read():
+        inbox, steps = self._inbox, 0
+        while inbox.size and self._may_read():
             steps += 1
             if steps > _MAX_STEPS:
                 self._loop.call_soon(self._parse)
                 break
-            if self.phase in (Phase.FRESH, Phase.IDLE):
-                # Also for empty lines before a head, which may never end.
-                self._enter(Phase.HEAD, self._service.request_timeout)
             try:
                 self._parser.step()
             except Refusal as refusal:
                 self.refuse(refusal)
         if self.phase is not Phase.GONE:
-            self._read(on=not self._inbox.size)
+            self._read(on=not inbox.size)
             self._keep()
 
     def _may_read(self) -> bool:
-        if self.phase is Phase.BODY:
+        phase = self.phase
+        if phase is Phase.BODY:
             return self._request.takes_more
-        return self.phase in (Phase.FRESH, Phase.HEAD, Phase.IDLE) and not self._is_full
+        if self._is_full or phase not in (Phase.IDLE, Phase.HEAD, Phase.FRESH):
+            return False
+        if phase is not Phase.HEAD:
+            # Also for empty lines before a head, which may never end.
+            self._enter(Phase.HEAD, self._service.request_timeout)
+        return True
 
     def _read(self, *, on: bool) -> None:
         if on is not self._is_reading and not self.transport.is_closing():
@@ -263,7 +266,7 @@ class HttpConnection(asyncio.Protocol):
 
     def on_end(self) -> None:
         """Wait for the answer, unless it was sent before the body ended."""
-        self._enter(Phase.ANSWER)
+        self.phase, self.deadline = Phase.ANSWER, math.inf
         self._request.complete()
         if self._request.is_answered:
             self._next()

@@ -8,7 +8,7 @@ errors to answers. It does not know rules of operations or connections.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from zaqarserver.common.log import request_id_var
@@ -24,12 +24,13 @@ from zaqarserver.http.answers import (
 )
 from zaqarserver.http.pages import pages, show
 from zaqarserver.http.reading import (
-    RestRequest,
     check_accept,
     check_length,
+    read_body,
     read_query,
     read_values,
 )
+from zaqarserver.http.requests import RestRequest
 from zaqarserver.http.routes import Route, Routes
 from zaqarserver.http.signatures import (
     PRIVATE,
@@ -54,6 +55,7 @@ from zaqarserver.operations.signed_urls import is_open
 MAX_SHOWN_QUERY = 1024
 _HOME = b"application/json-home"
 _ANY_METHOD = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+_INVALID = "Invalid {} identification"
 
 
 class RestEdge:
@@ -103,17 +105,27 @@ class RestEdge:
         name = "other"
         try:
             request.check_headers()
-            identity = await self._authenticate(request)
-            if request.path not in self._routes and is_preflight(
-                request.method, request.headers
+            identity = None
+            if self._authenticator.required or is_signed(request):
+                identity = await self._authenticate(request)
+            if (
+                is_preflight(request.method, request.headers)
+                and request.path not in self._routes
             ):
                 # Else the page that asks cannot tell a 404 from a broken network.
                 return Reply(200, None, {"Allow": _ANY_METHOD})
             route, path = self._routes.find(request.path)
             if request.method == "OPTIONS":
                 return Reply(200, None, {"Allow": route.allow})
-            query = read_query(request.query)
-            context = await self._admit(route, request, path, identity)
+            query = read_query(request.query) if request.query else {}
+            client_id = self._check_headers(route, request)
+            if identity is None:
+                identity = await self._identify(request)
+            if route.source:
+                _check_names(route, path, identity.project)
+            context = self._server.context(
+                identity, client_id, request.id, topics=route.topics
+            )
             operation = route.find(request.method, query)
             name = operation.row.name
             reply = await self._run(operation, context, request, query, path)
@@ -137,14 +149,16 @@ class RestEdge:
         Returns:
             The caller; ``None`` if the headers of the request name it, unverified.
         """
-        headers, method = request.headers, request.method
-        if is_preflight(method, headers):
+        if is_preflight(request.method, request.headers):
             return None
         if is_signed(request):
             return await self._identify_signed(request)
-        if not self._authenticator.required:
-            return None
-        return await self._authenticator.identify(headers, method, request.path)
+        return await self._identify(request)
+
+    def _identify(self, request: RestRequest) -> Awaitable[Identity]:
+        return self._authenticator.identify(
+            request.headers, request.method, request.path
+        )
 
     async def _identify_signed(self, request: RestRequest) -> Identity:
         """Return an identity without roles: the project of a valid signature.
@@ -165,27 +179,12 @@ class RestEdge:
 
     # -- one operation ------------------------------------------------------------
 
-    async def _admit(
-        self,
-        route: Route,
-        request: RestRequest,
-        path: Mapping[str, str],
-        identity: Identity | None,
-    ) -> Context:
-        """Check headers and the name in the path, in the order of ``rest-v2`` 1.9."""
+    def _check_headers(self, route: Route, request: RestRequest) -> str:
+        """Check headers in the order of ``rest-v2`` 1.9; return the client id."""
         headers = request.headers
         check_length(request)
         check_accept(headers, *((_HOME,) if route.is_home else ()))
-        client_id = self._client_ids.read(headers)
-        if identity is None:
-            identity = await self._authenticator.identify(
-                headers, request.method, request.path
-            )
-        if route.source:
-            _check_names(route.source, path[f"{route.source}_name"], identity.project)
-        return self._server.context(
-            identity, client_id, request.id, topics=route.topics
-        )
+        return self._client_ids.read(headers)
 
     async def _run(
         self,
@@ -195,33 +194,40 @@ class RestEdge:
         query: Mapping[str, Any],
         path: Mapping[str, str],
     ) -> Reply:
-        if operation.row.head and request.method == "HEAD":
+        row = operation.row
+        if row.head and request.method == "HEAD":
             return Reply(204)
         admit(operation, context)
-        values = await read_values(operation, request, query, path)
+        document = (
+            b"" if operation.body is None else await read_body(operation, request)
+        )
+        values = read_values(operation, query, path, document)
+        if request.is_cut or (row.undo is not None and request.is_gone):
+            raise BadRequest("The request broke off.", title="Invalid request body")
         with self._server.budget.allocate() as allocation:
             result = await run(operation, context, values, allocation)
             request.undo = operation.undo(context, values, result)
             return operation.render(context, values, result)
 
 
-def _check_names(source: str, name: str, project: str) -> None:
+def _check_names(route: Route, path: Mapping[str, str], project: str) -> None:
     """Refuse an invalid name of a queue or topic, or an invalid project.
 
     Raises:
         BadRequest: One is invalid.
     """
-    title = f"Invalid {source} identification"
+    source, name = route.source, path[route.names[0]]
     if not name:
         raise BadRequest(
             f"The path ends with a slash, where the name of a {source} is missing. The "
             "list of all is at the path without the slash.",
-            title=title,
+            title=_INVALID.format(source),
         )
     check_name(name, source)
     if len(project) > MAX_PROJECT:
         raise BadRequest(
-            f"A project id has at most {MAX_PROJECT} characters.", title=title
+            f"A project id has at most {MAX_PROJECT} characters.",
+            title=_INVALID.format(source),
         )
 
 

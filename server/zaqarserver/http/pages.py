@@ -16,7 +16,8 @@ from zaqarserver.common.tasks import SingleFlight
 from zaqarserver.config import CONFIRM_PAGE
 from zaqarserver.errors import Unavailable
 from zaqarserver.http.answers import MethodNotAllowed, error_reply
-from zaqarserver.http.reading import RestRequest, check_accept, names_media
+from zaqarserver.http.reading import check_accept, names_media
+from zaqarserver.http.requests import RestRequest
 from zaqarserver.operations import Reply
 from zaqarserver.operations.service import VERSIONS
 

@@ -12,7 +12,7 @@ import msgspec
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
 from zaqarserver.http.answers import Refusal
-from zaqarserver.http.reading import Head
+from zaqarserver.http.requests import Head
 
 MAX_HEAD = 65536  # bytes of request line and headers
 _VERSIONS = ("1.0", "1.1")
@@ -132,8 +132,13 @@ class RequestParser:
         Raises:
             Refusal: It is not HTTP, or not supported.
         """
+        upgrades = False
         try:
-            if self._feed(self._piece()):
+            try:
+                self._parser.feed_data(self._piece())
+            except httptools.HttpParserUpgrade:
+                upgrades = True
+            if upgrades:
                 self._upgrade()
         except httptools.HttpParserError as error:
             cause = error.__context__
@@ -159,14 +164,6 @@ class RequestParser:
         self._head_bytes += len(piece)
         return piece
 
-    def _feed(self, piece: bytes) -> bool:
-        """Parse bytes; return True if their head asks for another protocol."""
-        try:
-            self._parser.feed_data(piece)
-        except httptools.HttpParserUpgrade:
-            return True
-        return False
-
     def _upgrade(self) -> None:
         """Switch to WebSocket; ignore any other protocol (RFC 9110 7.8)."""
         head = self._head
@@ -180,7 +177,7 @@ class RequestParser:
         # header that asks for it, it reads the body.
         kept = [pair for pair in head.headers if pair[0] != b"upgrade"]
         self._parser = httptools.HttpRequestParser(self)
-        self._feed(msgspec.structs.replace(head, headers=kept).encode())
+        self._parser.feed_data(msgspec.structs.replace(head, headers=kept).encode())
 
     # -- what the library calls ---------------------------------------------------
 

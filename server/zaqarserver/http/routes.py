@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -85,7 +86,8 @@ class Routes:
     def __contains__(self, path: str) -> bool:
         return _split(path)[0] in self._routes
 
-    def find(self, path: str) -> tuple[Route, dict[str, str]]:
+    @functools.lru_cache(maxsize=1024)  # noqa: B019 - there is one object a process
+    def find(self, path: str) -> tuple[Route, Mapping[str, str]]:
         """Return the route of a path, and the values of its variables.
 
         Raises:

@@ -11,7 +11,7 @@ import hashlib
 from urllib.parse import parse_qsl
 
 from zaqarserver.errors import NotFound
-from zaqarserver.http.reading import RestRequest
+from zaqarserver.http.requests import RestRequest
 from zaqarserver.identity.auth import header_text
 from zaqarserver.operations.signed_urls import Signature
 

@@ -23,13 +23,13 @@ Headers = Mapping[bytes, bytes]
 MAX_PROJECT = 256  # characters
 _UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PROJECT_HEADERS = (b"x-project-id", b"x-tenant-id", b"x-tenant")
+_CLAIMS = (*_PROJECT_HEADERS, b"x-roles", b"x-user-id")
 #: Headers that identify the caller. A request that repeats one is refused, because
 #: two readers could use different values.
 SINGLE_HEADERS = frozenset(
     (
-        *_PROJECT_HEADERS,
+        *_CLAIMS,
         *(b"client-id", b"x-auth-token", b"x-service-token"),
-        *(b"x-roles", b"x-user-id"),
     )
 )
 
@@ -129,34 +129,38 @@ class NoAuth:
         Raises:
             BadRequest: A header is missing or malformed.
         """
-        return Identity(
-            self._project(headers),
-            _roles(header_text(headers, b"x-roles")),
-            header_text(headers, b"x-user-id"),
-        )
-
-    @staticmethod
-    def _project(headers: Headers) -> str:
-        for name in _PROJECT_HEADERS:
-            if name not in headers:
-                continue
-            project = header_text(headers, name).strip()
-            if not project:
-                raise BadRequest(
-                    "X-Project-ID must name a project; it is empty.",
-                    title="Empty project header not allowed",
-                )
-            return project
-        raise BadRequest(
-            "The header X-Project-ID is required: the id of the project.",
-            title="Project-Id Missing",
-        )
+        return _claimed(*map(headers.get, _CLAIMS))
 
 
 @functools.lru_cache(maxsize=256)
-def _roles(value: str) -> tuple[str, ...]:
-    names = (role.strip().lower() for role in value.split(","))
-    return tuple(name for name in names if name)
+def _claimed(*values: bytes | None) -> Identity:
+    """Return the identity of the headers ``_CLAIMS``; most clients repeat them."""
+    headers = {
+        name: value
+        for name, value in zip(_CLAIMS, values, strict=True)
+        if value is not None
+    }
+    project = _project(headers)
+    names = header_text(headers, b"x-roles").lower().split(",")
+    roles = tuple(role.strip() for role in names if role.strip())
+    return Identity(project, roles, header_text(headers, b"x-user-id"))
+
+
+def _project(headers: Headers) -> str:
+    for name in _PROJECT_HEADERS:
+        if name not in headers:
+            continue
+        project = header_text(headers, name).strip()
+        if not project:
+            raise BadRequest(
+                "X-Project-ID must name a project; it is empty.",
+                title="Empty project header not allowed",
+            )
+        return project
+    raise BadRequest(
+        "The header X-Project-ID is required: the id of the project.",
+        title="Project-Id Missing",
+    )
 
 
 class ClientIds:
