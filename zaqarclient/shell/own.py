@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from zaqarclient.queues.v2.cli.arguments import arg, flag, unreadable
+from zaqarclient.queues.v2.cli.argument_types import unreadable
+from zaqarclient.queues.v2.cli.arguments import arg, flag
 from zaqarclient.queues.v2.cli.base import LOG, Command
 from zaqarclient.queues.v2.cli.output import CommandError
 from zaqarclient.shell import help, tokens  # noqa: A004 - the module

@@ -66,7 +66,7 @@ def test_the_script_posts_a_result_with_nothing_but_a_signed_url(
         "result": "success",
         "commit": "0a1b",
         "branch": 'it\'s "new" $HOME',
-        "run": None,
+        "run": "",
     }
 
 

@@ -20,6 +20,7 @@ from zaqarclient.common.text import printable
 from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.cli import needs_authentication
 from zaqarclient.queues.v2.cli import client_id, output
+from zaqarclient.queues.v2.cli.argument_types import FORMS
 from zaqarclient.queues.v2.cli.arguments import arg
 from zaqarclient.queues.v2.cli.commands import COMMANDS
 from zaqarclient.queues.v2.cli.output import (
@@ -128,6 +129,11 @@ class Command(CliffCommand):
         return client
 
     @property
+    def is_zaqar(self) -> bool:
+        """False if ``openstack`` runs it, whose users' scripts are older."""
+        return getattr(self.app, "NAME", "openstack") == "zaqar"
+
+    @property
     def is_quiet(self) -> bool:
         """True if only data and errors are wanted."""
         options = getattr(self.app, "options", None)
@@ -162,6 +168,9 @@ class Command(CliffCommand):
         self._parser = parser
         for argument in self.arguments:
             argument.add_to(parser, self.kind)
+        shown = {action.metavar for action in parser._actions}  # noqa: SLF001 - argparse has no other way
+        forms = [text for placeholder, text in FORMS.items() if placeholder in shown]
+        parser.epilog = "\n\n".join(filter(None, ("\n".join(forms), parser.epilog)))
         if self.has_client_id:
             arg(
                 "--client-id",
@@ -202,6 +211,15 @@ class Command(CliffCommand):
     def usage_error(self, text: str) -> NoReturn:
         """End with status 2, the usage of the command and an explanation."""
         self._parser.error(text)
+
+    def refuse(self, problem: str) -> None:
+        """End with status 2 because of something that the service would ignore.
+
+        What ``openstack`` has always taken it still takes, with a warning.
+        """
+        if self.is_zaqar:
+            self.usage_error(problem)
+        LOG.warning("%s", printable(problem))
 
     def hint(self, text: str) -> None:
         """Print a line beside the data, on the error stream, unless ``-q``."""

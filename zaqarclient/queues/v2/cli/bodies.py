@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
-from zaqarclient.queues.v2.cli.arguments import (
-    json_value,
+from zaqarclient.queues.v2.cli.argument_types import (
+    json_or_text,
     load_json,
     not_json,
     unreadable,
@@ -36,8 +36,8 @@ _DEFAULT_POST_SIZE: Final = 262144
 _ENVELOPE: Final = 16
 
 _NO_MESSAGE: Final = (
-    'is not an object with a body, such as {"body": "hello", "ttl": 300}; '
-    "--body posts any JSON as a body"
+    'is not an object with a body, such as {"body": "hello", "ttl": 300}, as others '
+    "of the list are; --body posts the list as a body"
 )
 
 NewMessage = dict[str, Any]
@@ -79,22 +79,25 @@ def messages_argument(text: str) -> Any:
     if text.startswith("@"):
         return Input(Path(text[1:]))
     try:
-        return json_value(text)
+        return json_or_text(text)
     except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"{error}; --text posts plain text") from None
+        raise argparse.ArgumentTypeError(f"{error}; --text posts it as text") from None
 
 
 def read_document(stream: BinaryIO) -> Any:
-    """Return the one JSON document that a stream holds.
+    """Return what a stream holds: a JSON document, or text without its last line end.
 
     Raises:
-        CommandError: it holds none.
+        CommandError: It is empty, not UTF-8, or begins like JSON and is not.
     """
     try:
-        return load_json(stream.read())
-    except json.JSONDecodeError as error:
+        text = stream.read().decode()
+        if not text.strip():
+            raise CommandError("the input is empty")
+        return json_or_text(text.removesuffix("\n").removesuffix("\r"))
+    except argparse.ArgumentTypeError as error:
         raise CommandError(
-            f"the input is {not_json(error)}; --lines posts lines of text"
+            f"the input is {error}; --json-lines posts a message a line"
         ) from error
     except UnicodeDecodeError as error:
         raise CommandError("the input is not UTF-8 text") from error
@@ -104,20 +107,25 @@ def messages_of(document: Any) -> list[NewMessage]:
     """Return the messages that a JSON document stands for.
 
     An object with a ``body``, or a list of such objects, are messages as the
-    service takes them; text, a number, true, false or null is the body of one.
+    service takes them; anything else is the body of one.
 
     Raises:
-        CommandError: an object has no body, or the list is empty.
+        CommandError: The list is empty, or has such objects and others.
     """
-    if not isinstance(document, dict | list):
-        return [{"body": document}]
     messages = document if isinstance(document, list) else [document]
     if not messages:
-        raise CommandError("the list holds no message")
-    for number, one in enumerate(messages, start=1):
-        if not isinstance(one, dict) or "body" not in one:
-            raise CommandError(f"message {number} {_NO_MESSAGE}")
+        raise CommandError("the list holds no message; --body posts it as a body")
+    bare = [not (isinstance(one, dict) and "body" in one) for one in messages]
+    if all(bare):
+        return [{"body": document}]
+    if any(bare):
+        raise CommandError(f"message {bare.index(True) + 1} {_NO_MESSAGE}")
     return messages
+
+
+def any_delay(messages: Iterable[NewMessage | None]) -> bool:
+    """Return True if a list of messages has one with a delay of its own."""
+    return isinstance(messages, list) and any(one.get("delay") for one in messages)
 
 
 def read_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes] | None]:

@@ -5,13 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, Final
 
-from zaqarclient.queues.v2.cli.arguments import (
-    QUEUE,
-    arg,
-    given_targets,
-    integer,
-    targets,
-)
+from zaqarclient.queues.v2.cli.argument_types import integer, whole_seconds
+from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, given_targets, targets
 from zaqarclient.queues.v2.cli.base import Command, Lister, Shown
 from zaqarclient.queues.v2.cli.output import Body
 from zaqarclient.queues.v2.cli.paging import WAIT, until_found
@@ -22,10 +17,11 @@ if TYPE_CHECKING:
 _COLUMNS = ("Claim_ID", "Message_ID", "TTL", "Age", "Messages", "Checksum")
 _QUERY_COLUMNS = ("Message_ID", "Age", "TTL", "Message", "Claim_TTL", "Claim_Age")
 
-_TTL_HELP = "Seconds until the claim ends, 60 to 43200"
+_TTL_HELP = "How long the claim lasts, 60 s to 12 h"
 _GRACE_HELP = (
-    "Seconds that the messages live on at least after the claim has ended, 60 to 43200"
+    "How long the messages live at least after the claim has ended, 60 s to 12 h"
 )
+_TIME: Final = whole_seconds(1)
 _CLAIM: Final = arg("claim_id", "ID of the claim")
 
 
@@ -46,11 +42,11 @@ class CreateClaim(Lister):
     rest back ("claim release").
     """
 
-    example = "orders --ttl 300 --limit 5"
+    example = "orders --ttl 5m --limit 5"
     arguments = (
         QUEUE,
-        arg("--ttl", f"{_TTL_HELP} (default: 300)", integer(1), default=300),
-        arg("--grace", f"{_GRACE_HELP} (default: 60)", integer(1), default=60),
+        arg("--ttl", f"{_TTL_HELP} (default: 300)", _TIME, default=300),
+        arg("--grace", f"{_GRACE_HELP} (default: 60)", _TIME, default=60),
         arg(
             "--limit",
             "How many messages to claim at most, up to 20 (default: 10)",
@@ -89,12 +85,12 @@ class RenewClaim(Lister):
     of a claim, so without --grace it goes back to the service's default.
     """
 
-    example = "orders CLAIM_ID --ttl 600 --grace 120"
+    example = "orders CLAIM_ID --ttl 10m --grace 2m"
     arguments = (
         QUEUE,
         _CLAIM,
-        arg("--ttl", f"{_TTL_HELP} (default: as it was)", integer(1)),
-        arg("--grace", f"{_GRACE_HELP} (default: the service's, 60)", integer(1)),
+        arg("--ttl", f"{_TTL_HELP} (default: as it was)", _TIME),
+        arg("--grace", f"{_GRACE_HELP} (default: the service's, 60)", _TIME),
     )
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:

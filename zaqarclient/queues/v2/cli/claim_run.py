@@ -9,7 +9,8 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from zaqarclient.errors import ZaqarError
-from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, integer
+from zaqarclient.queues.v2.cli.argument_types import integer, whole_seconds
+from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag
 from zaqarclient.queues.v2.cli.base import LOG, Command
 from zaqarclient.queues.v2.cli.output import CommandError, body_text
 
@@ -31,7 +32,7 @@ class RunClaim(Command):
     failed message comes back when its claim runs out.
     """
 
-    example = "orders --ttl 120 -- ./handle-order"
+    example = "orders --ttl 2m -- ./handle-order"
     arguments = (
         QUEUE,
         arg(
@@ -39,16 +40,14 @@ class RunClaim(Command):
         ),
         arg(
             "--ttl",
-            "Seconds that a claim lasts if this worker dies, 60 to 43200 "
-            "(default: 300)",
-            integer(2),
+            "How long a claim lasts if this worker dies, 60 s to 12 h (default: 5m)",
+            whole_seconds(2),
             default=300,
         ),
         arg(
             "--grace",
-            "Seconds that a message lives on at least after that, 60 to "
-            "43200 (default: 60)",
-            integer(1),
+            "How long a message lives at least after that, 60 s to 12 h (default: 1m)",
+            whole_seconds(1),
             default=60,
         ),
         arg(

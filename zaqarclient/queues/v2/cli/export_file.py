@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from zaqarclient.queues.v2.cli.arguments import load_json
+from zaqarclient.queues.v2.cli.argument_types import load_json
 from zaqarclient.queues.v2.cli.output import CommandError
 
 FORMAT: Final = 1

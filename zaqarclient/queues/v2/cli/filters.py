@@ -19,7 +19,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, json_or_file, one_of
+from zaqarclient.queues.v2.cli.argument_types import (
+    json_object,
+    json_or_file,
+    json_or_text,
+)
+from zaqarclient.queues.v2.cli.arguments import QUEUE, Argument, arg, one_of
 from zaqarclient.queues.v2.cli.base import Lister, Shown
 from zaqarclient.queues.v2.cli.output import Body, CommandError, compact
 
@@ -223,7 +228,71 @@ _OPERATORS: Final[Mapping[str, _Operator]] = {
 }
 
 
-# -- the command that explains a filter ------------------------------------------
+# -- the option, and the command that explains a filter ---------------------------
+
+_SHORT: Final = re.compile(r"(.+?)(>=|<=|\^=|=|>|<)(.*)", re.DOTALL)
+_SIGNS: Final = {
+    "=": "equals",
+    "^=": "prefix",
+    ">=": "at_least",
+    ">": "above",
+    "<=": "at_most",
+    "<": "below",
+}
+
+
+def short_filter(text: str) -> dict[str, Any]:
+    """Argument type: a filter as a JSON object, as ``@file`` or as ``name=value``.
+
+    The name is that of a member, or a path such as ``customer/name``; the value is
+    JSON where it is valid JSON.
+    """
+    if text.startswith(("{", "[", "@")):
+        return json_object(text)
+    found = _SHORT.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a JSON object nor of the form name=value"
+        )
+    name, sign, value = found.groups()
+    pointer = name if name.startswith("/") else f"/{name.replace('~', '~0')}"
+    operand = value if sign == "^=" else json_or_text(value)
+    return {pointer: {_SIGNS[sign]: operand}}
+
+
+class _Both(argparse.Action):
+    """Joins the filters of an option that is repeated: all of them must hold."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        _option: str | None = None,
+    ) -> None:
+        joined = dict(getattr(namespace, self.dest) or {})
+        for pointer, conditions in values.items():
+            known = joined.setdefault(pointer, conditions)
+            if known is conditions:
+                continue
+            both = isinstance(known, dict) and isinstance(conditions, dict)
+            if not both or known.keys() & conditions.keys():
+                parser.error(f"argument --filter: two of the same kind on {pointer}")
+            joined[pointer] = known | conditions
+        setattr(namespace, self.dest, joined)
+
+
+def filter_arg(text: str) -> Argument:
+    """Return the option ``--filter``; its help begins with this text."""
+    return arg(
+        "--filter",
+        f"{text}: name=value, also with >, >=, <, <= or ^= (begins with) in place of "
+        '=, a JSON object, or "@FILE". Can be repeated: all must hold',
+        short_filter,
+        metavar="<name=value>",
+        action=_Both,
+    )
+
 
 _COLUMNS = ("Member", "Condition", "Wanted", "Found", "Holds")
 
@@ -242,8 +311,7 @@ class ExplainSubscription(Lister):
     With --filter and --message no request is sent.
     """
 
-    example = """orders --filter '{"/total": {"above": 9}}' \\
-      --message '{"total": 12}'"""
+    example = """orders --filter 'total>9' --message '{"total": 12}'"""
     arguments = (
         QUEUE,
         arg(
@@ -251,12 +319,7 @@ class ExplainSubscription(Lister):
             "ID of the subscription whose filter to explain",
             nargs="?",
         ),
-        arg(
-            "--filter",
-            "The filter to explain in place of a subscription's, JSON; "
-            '"@FILE" reads it from a file',
-            json_or_file,
-        ),
+        filter_arg("The filter to explain in place of a subscription's"),
         one_of(
             arg(
                 "--message",

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
-from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, integer, paging
+from zaqarclient.queues.v2.cli.argument_types import integer
+from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, paging
 from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne, values_of
 from zaqarclient.queues.v2.cli.paging import WAIT, Pages, until_found
 

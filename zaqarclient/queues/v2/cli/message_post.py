@@ -3,71 +3,90 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from zaqarclient import names
 from zaqarclient.queues.v2.cli import bodies
-from zaqarclient.queues.v2.cli.arguments import (
-    QUEUE,
-    arg,
-    flag,
-    integer,
+from zaqarclient.queues.v2.cli.argument_types import (
+    field_value,
     json_or_text,
-    one_of,
-    present,
+    moment,
+    whole_seconds,
 )
+from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, one_of, present
 from zaqarclient.queues.v2.cli.base import LOG, Lister, Shown, is_terminal
 from zaqarclient.queues.v2.cli.output import CommandError, Progress
 from zaqarclient.queues.v2.cli.paging import message_id_of
+from zaqarclient.transport.errors import ForbiddenError
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
 
 
+_OWN_BODY: Final = "--field, --body or --text"
+
+
 class PostMessages(Lister):
     """Post messages to a queue, and print their ids.
 
-    The messages are given as JSON: an object with a body and, if wanted, a ttl
-    and a delay, or a list of such objects. Instead, one message can be given
-    by --body or --text, and many by --lines or --json-lines. "-" stands for
-    the standard input, and "@FILE" for a file; the standard input is also read
-    when nothing is given and it is not a terminal. The queue is created if it
-    does not exist.
+    A JSON object that has a "body", or an array of such objects, is posted as
+    messages, with the ttl and delay that they name. Anything else is the body
+    of one message: JSON where it is valid JSON, else text.
 
-    More than fits one request of the service is sent in several, in order.
+    "-" stands for the standard input, and "@FILE" for a file; the standard
+    input is also read when nothing is given and it is not a terminal. The
+    queue is created if it does not exist. More than fits one request of the
+    service is sent in several, in order.
     """
 
-    example = """orders '[{"body": {"sku": 9}, "ttl": 300}]'
+    example = """orders 'Tea for two'
+  zaqar message post orders --field item=tea --field count:=2 --ttl 1h
+  zaqar message post orders '[{"body": {"sku": 9}, "ttl": 300}, {"body": 1}]'
   seq 1000 | zaqar message post numbers --lines -f value"""
     topic_text = """Post messages to a topic, and print their ids.
 
     Every subscriber of the topic is notified of them. They are given as to
-    "message post": as JSON, by --body or --text, or many by --lines or
-    --json-lines. The topic is created if it does not exist.
+    "message post". The topic is created if it does not exist.
     """
-    topic_example = 'news --body \'{"title": "Spring"}\' --ttl 3600'
+    topic_example = 'news \'{"title": "Spring"}\' --ttl 1h'
     arguments = (
         QUEUE,
         arg(
             "messages",
-            'The messages, as JSON; "-" reads the standard input, "@FILE" a file',
+            'A body, or messages as JSON; "-" reads the standard input, "@FILE" a file',
             bodies.messages_argument,
             nargs="?",
             anywhere=True,
         ),
         one_of(
             arg(
+                "--field",
+                "Post one message whose body is an object with this member: text, or "
+                "JSON after :=. Can be repeated",
+                field_value,
+                metavar="<name=text|name:=json>",
+                dest="fields",
+                action="append",
+                default=[],
+            ),
+            arg(
                 "--body",
-                "Post one message with this body: JSON, or text that does not "
-                "look like JSON",
+                "Post a message with this body, JSON or text, whatever members it "
+                "has. Can be repeated",
                 json_or_text,
                 metavar="<json>",
-                default=argparse.SUPPRESS,
+                dest="bodies",
+                action="append",
+                default=[],
             ),
             arg(
                 "--text",
-                "Post one message whose body is this text, whatever it looks like",
+                "Post a message whose body is this text, whatever it looks like. Can "
+                "be repeated",
+                dest="bodies",
+                action="append",
             ),
             flag(
                 "--lines",
@@ -77,16 +96,24 @@ class PostMessages(Lister):
         ),
         arg(
             "--ttl",
-            "Life of messages that name none, from 60 (default: the queue's)",
-            integer(1),
-            metavar="<seconds>",
+            "Life of messages that name none, from 60 s (default: the queue's)",
+            whole_seconds(1),
         ),
-        arg(
-            "--delay",
-            "How long messages that name no delay stay hidden; only for "
-            "queues with a default delay (default: the queue's)",
-            integer(0),
-            metavar="<seconds>",
+        one_of(
+            arg(
+                "--delay",
+                "How long messages that name no delay stay hidden; only for "
+                "queues with a default delay (default: the queue's)",
+                whole_seconds(),
+            ),
+            arg(
+                "--at",
+                "The same as --delay until then: the next time of day, as 14:30, or a "
+                "date, as 2030-01-31T14:30Z",
+                moment,
+                metavar="<moment>",
+                dest="delay",
+            ),
         ),
     )
 
@@ -97,12 +124,14 @@ class PostMessages(Lister):
     def _post(self, parsed_args: argparse.Namespace) -> Iterator[tuple[str]]:
         queue = self.queue_or_topic(parsed_args.queue_name)
         posted = total_size = 0
-        with ExitStack() as stack:
+        with contextlib.ExitStack() as stack:
             messages, size = self._messages(parsed_args, stack)
             progress = Progress(
                 self.app.stderr, size, wanted=self._wants_progress(parsed_args)
             )
             stack.callback(progress.close)
+            if parsed_args.delay or bodies.any_delay(messages):
+                self._check_delays(queue)
             batches = bodies.batches(
                 _with_defaults(messages, parsed_args),
                 lambda: _post_size(queue, messages),
@@ -120,17 +149,20 @@ class PostMessages(Lister):
                 raise
 
     def _messages(
-        self, parsed_args: argparse.Namespace, stack: ExitStack
+        self, parsed_args: argparse.Namespace, stack: contextlib.ExitStack
     ) -> tuple[Iterable[bodies.NewMessage | None], int | None]:
         """Return the messages, and the size of the input if it is known."""
         given = parsed_args.messages
-        if hasattr(parsed_args, "body") or parsed_args.text is not None:
+        named = list(parsed_args.bodies)
+        if parsed_args.fields:
+            named = [self._object(parsed_args.fields)]
+        if named:
             if given is not None:
-                self.usage_error("give <messages>, --body or --text, not two of them")
-            return [{"body": getattr(parsed_args, "body", parsed_args.text)}], None
+                self.usage_error(f"give <messages>, {_OWN_BODY}, not two of them")
+            return [{"body": body} for body in named], None
         if given is None:
             if is_terminal(self.app.stdin):
-                self.usage_error('give <messages>, --body, --text, or "-" to read')
+                self.usage_error(f'give <messages>, {_OWN_BODY}, or "-" to read')
             given = bodies.Input(None)
         by_line = parsed_args.lines or parsed_args.json_lines
         if not isinstance(given, bodies.Input):
@@ -143,13 +175,34 @@ class PostMessages(Lister):
         if by_line:
             lines = bodies.line_messages(stream, as_json=parsed_args.json_lines)
             return lines, given.size()
-        return bodies.messages_of(bodies.read_document(stream)), None
+        return self._checked(bodies.read_document(stream)), None
+
+    def _check_delays(self, queue: QueueOrTopic) -> None:
+        """Refuse delays that the service would not heed."""
+        with contextlib.suppress(ForbiddenError):  # a signed URL may only post
+            if not queue.metadata(force_reload=True).get("_default_message_delay"):
+                self.refuse(
+                    f"{self.kind} {queue.name} has no default delay, so its messages "
+                    f"are not delayed: first run {self.kind} set {queue.name} --delay 1"
+                )
+
+    def _object(self, fields: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Return the object that ``--field`` describes."""
+        members = dict(fields)
+        if len(members) < len(fields):
+            self.usage_error("--field gives a member more than once")
+        return members
 
     def _checked(self, document: Any) -> list[bodies.NewMessage]:
+        """Return the messages that a document stands for."""
         try:
-            return bodies.messages_of(document)
+            messages = bodies.messages_of(document)
         except CommandError as error:
             self.usage_error(str(error))
+        for number, message in enumerate(messages, start=1):
+            for problem in names.MESSAGE.problems(message):
+                self.refuse(f"message {number}: {problem}; --body posts any object")
+        return messages
 
     def _wants_progress(self, parsed_args: argparse.Namespace) -> bool:
         """False if ids stream to the same terminal."""

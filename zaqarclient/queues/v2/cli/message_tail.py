@@ -10,17 +10,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from zaqarclient.queues.v2.cli import output
-from zaqarclient.queues.v2.cli.arguments import (
-    QUEUE,
-    arg,
-    flag,
-    integer,
-    json_or_file,
-    one_of,
-    seconds,
-)
+from zaqarclient.queues.v2.cli.argument_types import integer, seconds
+from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, one_of
 from zaqarclient.queues.v2.cli.base import Command, values_of
-from zaqarclient.queues.v2.cli.filters import Filter
+from zaqarclient.queues.v2.cli.filters import Filter, FilterError, filter_arg
 from zaqarclient.queues.v2.cli.message import COLUMNS
 from zaqarclient.queues.v2.cli.paging import (
     Pause,
@@ -37,11 +30,6 @@ if TYPE_CHECKING:
 _FOR_PEOPLE: Final = ("ID", "Age", "Body")
 
 
-def _filter(text: str) -> Filter:
-    """Argument type: a filter, or ``@file`` for the one in a file."""
-    return Filter(json_or_file(text))
-
-
 class TailMessages(Command):
     """Print the messages of a queue, and with --follow those that come.
 
@@ -56,8 +44,7 @@ class TailMessages(Command):
     away for a while, nothing is lost or printed twice.
     """
 
-    example = """orders --follow -f json \\
-      --filter '{"/status": {"equals": "paid"}}'"""
+    example = "orders --follow --filter status=paid -f json"
     topic_text = """Print the messages of a topic, and with --follow those that come.
 
     It reads as "message tail" does: each message is printed once, in the order
@@ -81,13 +68,7 @@ class TailMessages(Command):
                 "Begin behind the newest message: print only those to come",
             ),
         ),
-        arg(
-            "--filter",
-            "Print only messages that match this filter, a JSON object as "
-            'subscriptions have; "@FILE" reads it from a file. See "subscription '
-            'explain"',
-            _filter,
-        ),
+        filter_arg("Print only messages that match this filter"),
         arg(
             "--limit",
             "End after so many messages; 0 sets no limit (default: 0)",
@@ -103,7 +84,6 @@ class TailMessages(Command):
             "--timeout",
             "With --follow: end when no message was printed for so long",
             seconds,
-            metavar="<seconds>",
         ),
         arg(
             "-f",
@@ -159,9 +139,17 @@ class TailMessages(Command):
                 self.hint(f"The service does not push here; polling: {error}")
         return Pause()
 
+    def _filter(self, parsed_args: argparse.Namespace) -> Filter | None:
+        if parsed_args.filter is None:
+            return None
+        try:
+            return Filter(parsed_args.filter)
+        except FilterError as error:
+            self.usage_error(f"argument --filter: {error}")
+
     def _tail(self, queue: QueueOrTopic, parsed_args: argparse.Namespace) -> Tail:
         marker = newest(queue.stats) if parsed_args.new else parsed_args.since
-        wanted = parsed_args.filter
+        wanted = self._filter(parsed_args)
         flags = {"echo": parsed_args.echo, "include_delayed": True}
         if self.kind == "queue":
             flags["include_claimed"] = True

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+from zaqarclient.queues.v2.cli.argument_types import seconds as seconds_type
 from zaqarclient.queues.v2.cli.arguments import arg, present
-from zaqarclient.queues.v2.cli.arguments import seconds as seconds_type
 from zaqarclient.transport import errors, scheme_of
 
 if TYPE_CHECKING:
@@ -112,7 +112,6 @@ WAIT: Final = arg(
     "If there is no free message, ask again until there is one, for so "
     "long at most (default: 0)",
     seconds_type,
-    metavar="<seconds>",
     default=0.0,
 )
 

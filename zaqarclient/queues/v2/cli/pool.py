@@ -6,17 +6,13 @@ import argparse
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from zaqarclient.queues.v2.cli.arguments import (
-    YES,
-    arg,
-    flag,
+from zaqarclient.queues.v2.cli.argument_types import (
     integer,
     json_object,
     json_value,
     names,
-    paging,
-    present,
 )
+from zaqarclient.queues.v2.cli.arguments import YES, arg, flag, paging, present
 from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne, values_of
 
 if TYPE_CHECKING:

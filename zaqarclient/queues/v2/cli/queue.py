@@ -6,13 +6,13 @@ import argparse
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from zaqarclient.queues.v2.cli.argument_types import key_value
 from zaqarclient.queues.v2.cli.arguments import (
     QUEUE,
     YES,
     arg,
     flag,
     given_targets,
-    key_value,
     paging,
     present,
     targets,
@@ -90,8 +90,8 @@ class CreateQueue(ShowOne):
     Creating a queue that exists succeeds, and sets the attributes given.
     """
 
-    example = "orders --ttl 3600 --dead-letter-queue bad --max-claims 3"
-    topic_example = "news --ttl 3600 --property team=press"
+    example = "orders --ttl 1h --dead-letter-queue bad --max-claims 3"
+    topic_example = "news --ttl 1h --property team=press"
     arguments = (
         arg("queue_name", "1 to 64 letters, digits, dots, dashes and underscores"),
         ATTRIBUTE_OPTIONS,

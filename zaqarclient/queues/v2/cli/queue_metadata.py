@@ -7,16 +7,15 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from zaqarclient.queues.v2.cli.arguments import (
-    QUEUE,
-    Group,
-    arg,
+from zaqarclient.queues.v2.cli.argument_types import (
     integer,
     load_json,
     not_json,
-    present,
     property_value,
+    size,
+    whole_seconds,
 )
+from zaqarclient.queues.v2.cli.arguments import QUEUE, Group, arg, present
 from zaqarclient.queues.v2.cli.base import Command, Shown, ShowOne
 from zaqarclient.queues.v2.cli.output import CommandError
 
@@ -30,23 +29,20 @@ ATTRIBUTES: Final = {
     "Default TTL": arg(
         "--ttl",
         "Life of messages posted without a ttl of their own, from 60",
-        integer(0),
-        metavar="<seconds>",
+        whole_seconds(),
         dest="_default_message_ttl",
     ),
     "Max Post Size": arg(
         "--max-size",
         "Largest post that the queue accepts",
-        integer(0),
-        metavar="<bytes>",
+        size,
         dest="_max_messages_post_size",
     ),
     "Default Delay": arg(
         "--delay",
         "How long new messages stay hidden, up to 900; messages may set a "
         "delay of their own only where this is not 0",
-        integer(0),
-        metavar="<seconds>",
+        whole_seconds(),
         dest="_default_message_delay",
     ),
     "Dead Letter Queue": arg(
@@ -60,8 +56,7 @@ ATTRIBUTES: Final = {
     "Dead Letter TTL": arg(
         "--dead-letter-ttl",
         "Life of messages moved to the dead letter queue, from 60",
-        integer(0),
-        metavar="<seconds>",
+        whole_seconds(),
         dest="_dead_letter_queue_messages_ttl",
         queues_only=True,
     ),
@@ -156,7 +151,7 @@ def check_stored(stored: Mapping[str, Any], metadata: dict[str, Any]) -> None:
 class SetQueue(Command):
     """Set attributes of a queue, and keep the others as they are."""
 
-    example = "orders --ttl 3600 --property team=billing"
+    example = "orders --ttl 1h --property team=billing"
     arguments = (QUEUE, ATTRIBUTE_OPTIONS)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:

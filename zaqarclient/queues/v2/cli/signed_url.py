@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, integer, paging
+from zaqarclient.queues.v2.cli.argument_types import whole_seconds
+from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, paging
 from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne, is_terminal
 from zaqarclient.queues.v2.cli.output import CommandError
 from zaqarclient.transport import errors
@@ -46,7 +47,7 @@ class CreateSignedUrl(ShowOne):
     A queue named "list" or "revoke" is written behind "--".
     """
 
-    example = """orders --methods GET,POST --ttl-seconds 600
+    example = """orders --methods GET,POST --ttl-seconds 10m
   eval "$(zaqar queue signed url orders --methods POST --output env)"
   curl "$(zaqar queue signed url orders --methods POST --output https)" -d hello
   zaqar queue signed url -- list"""
@@ -62,7 +63,7 @@ class CreateSignedUrl(ShowOne):
         arg(
             "--ttl-seconds",
             "How long the URL is valid (default: one day)",
-            integer(1),
+            whole_seconds(1),
         ),
         arg(
             "--methods",

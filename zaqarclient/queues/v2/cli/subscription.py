@@ -5,6 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from zaqarclient.queues.v2.cli.argument_types import (
+    json_object,
+    key_value,
+    text_or_file,
+    whole_seconds,
+)
 from zaqarclient.queues.v2.cli.arguments import (
     QUEUE,
     YES,
@@ -12,15 +18,12 @@ from zaqarclient.queues.v2.cli.arguments import (
     arg,
     flag,
     given_targets,
-    integer,
-    json_object,
-    key_value,
     paging,
     present,
     targets,
-    text_or_file,
 )
 from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne, values_of
+from zaqarclient.queues.v2.cli.filters import filter_arg
 from zaqarclient.queues.v2.cli.paging import DEFAULT_PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 _COLUMNS = ("ID", "Subscriber", "TTL", "Age", "Confirmed", "Options")
 _STORED_COLUMNS = ("ID", "Subscriber", "TTL", "Options")
 
-_TTL_HELP = "Seconds that the subscription lasts, from 60"
+_TTL_HELP = "How long the subscription lasts, from 60 s"
 _SUBSCRIPTION: Final = arg("subscription_id", "ID of the subscription")
 
 
@@ -55,12 +58,7 @@ _MEMBERS: Final = (
         dest="post_headers",
         action="append",
     ),
-    arg(
-        "--filter",
-        "Notify only of messages that match this filter, a JSON object; "
-        '"@FILE" reads it from a file. See "subscription explain"',
-        json_object,
-    ),
+    filter_arg("Notify only of messages that match this filter"),
     arg(
         "--retry-policy",
         "How often and when a failed webhook is called again, a JSON object; "
@@ -90,16 +88,22 @@ class CreateSubscription(ShowOne):
     subscription it has.
     """
 
-    example = "orders https://hooks.example.com/in 3600"
+    example = "orders https://hooks.example.com/in --ttl 7d"
     arguments = (
         QUEUE,
         arg("subscriber", "The URI to notify, such as https://... or mailto:..."),
-        arg("ttl", "The same as --ttl", integer(0), nargs="?", anywhere=True),
+        arg(
+            "ttl",
+            "The same as --ttl",
+            whole_seconds(),
+            metavar="<ttl>",
+            nargs="?",
+            anywhere=True,
+        ),
         arg(
             "--ttl",
             f"{_TTL_HELP} (default: the service's, 3600)",
-            integer(0),
-            metavar="<seconds>",
+            whole_seconds(),
             dest="ttl_option",
         ),
         arg("--options", _OPTIONS_HELP, json_object, default={}),
@@ -177,11 +181,11 @@ class UpdateSubscription(_OneSubscription):
     options replace single members. A new ttl begins now.
     """
 
-    example = "orders SUBSCRIPTION_ID --ttl 86400"
+    example = "orders SUBSCRIPTION_ID --ttl 1d"
     arguments = (
         *_OneSubscription.arguments,
         arg("--subscriber", "The URI to notify"),
-        arg("--ttl", _TTL_HELP, integer(0)),
+        arg("--ttl", _TTL_HELP, whole_seconds()),
         arg("--options", _OPTIONS_HELP, json_object),
         *_MEMBERS,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,9 +117,10 @@ def test_a_line_too_long_for_the_queue_is_named_and_the_rest_is_accounted_for(
 @pytest.mark.parametrize(
     ("words", "stdin", "status", "text"),
     [
-        (["{}"], b"", 2, "message 1 is not an object with a body"),
+        (['[{"body": 1}, 2]'], b"", 2, "message 2 is not an object with a body"),
         (["[]"], b"", 2, "the list holds no message"),
-        (["-"], b"", 1, "the input is not valid JSON"),
+        (["-"], b"", 1, "the input is empty"),
+        ([], b'{"a"', 1, "the input is not valid JSON"),
         (["-"], b"\xff", 1, "the input is not UTF-8 text"),
         (["--json-lines"], b"{}\nx", 1, "line 2 is not valid JSON"),
         (["@/nowhere/at/all"], b"", 1, "cannot read /nowhere/at/all: No such file"),
@@ -232,3 +234,68 @@ def test_a_claimed_message_is_deleted_only_with_its_claim(zaqar: Run) -> None:
     done = zaqar("message", "delete", "q", message, "--claim-id", claimed["Claim_ID"])
     assert done == (0, "", "")
     assert listed(zaqar, "--include-claimed") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "body"),
+    [
+        (["hello"], b"", "hello"),
+        (['{"item": "tea"}'], b"", {"item": "tea"}),
+        ([], b'{"a": 1}\n', {"a": 1}),
+        ([], b"two words\n", "two words"),
+        (["-"], b"[1, 2]", [1, 2]),
+        (
+            ["--field", "result=success", "--field", "seconds:=12"],
+            b"",
+            {"result": "success", "seconds": 12},
+        ),
+    ],
+)
+def test_a_word_is_a_message(
+    zaqar: Run, words: list[str], stdin: bytes, body: Any
+) -> None:
+    assert zaqar("message", "post", "q", *words, "--ttl", "1h", stdin=stdin).status == 0
+    (row,) = listed(zaqar)
+    assert (row["Body"], row["TTL"]) == (body, 3600)
+
+
+def test_a_text_for_each_time_that_it_is_given(zaqar: Run) -> None:
+    assert zaqar("message", "post", "q", "--text", "a", "--text", "{").status == 0
+    assert bodies(zaqar) == ["a", "{"]
+
+
+def test_a_member_of_a_message_that_nobody_knows_is_refused(
+    zaqar: Run, process: Run
+) -> None:
+    words = ["message", "post", "q", '[{"body": 1}, {"body": 2, "tll": 300}]']
+    done = zaqar(*words)
+    assert (done.status, done.out) == (2, "")
+    assert "message 2: unknown member of a message 'tll': did you mean 'ttl'?" in (
+        done.err
+    )
+    assert listed(zaqar) == []
+    # Scripts of openstack go on as before.
+    done = process("openstack", *words)
+    assert done.status == 0
+    assert "unknown member of a message 'tll'" in done.err
+    assert bodies(zaqar) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["1", "--delay", "30"], ['{"body": 1, "delay": 30}'], ["1", "--at", "23:59:59"]],
+)
+def test_a_delay_that_the_queue_would_not_heed_is_refused(
+    zaqar: Run, words: list[str]
+) -> None:
+    done = zaqar("message", "post", "q", *words)
+    assert (done.status, done.out) == (2, "")
+    assert "first run queue set q --delay 1" in done.err
+    assert listed(zaqar) == []
+    assert zaqar("queue", "create", "q", "--delay", "1").status == 0
+    if "--at" in words:
+        return  # the service delays for 15 minutes at most
+    assert zaqar("message", "post", "q", *words).status == 0
+    assert listed(zaqar) == []
+    (row,) = listed(zaqar, "--include-delayed")
+    assert row["Body"] == 1

@@ -263,8 +263,8 @@ def test_a_subscription_without_a_filter_gets_everything(zaqar: Run) -> None:
         (["--message", "1"], 2, "give either <subscription_id> or --filter"),
         (["s", "--filter", "{}", "--message", "1"], 2, "give either"),
         (["--filter", "{}", "--message", "1"], 1, "1 to 32 conditions"),
-        (["--filter", "null", "--message", "1"], 2, "give either"),
-        (["--filter", "[]", "--message", "1"], 1, "a filter is an object"),
+        (["--filter", "null", "--message", "1"], 2, "neither a JSON object nor"),
+        (["--filter", "[]", "--message", "1"], 2, "a JSON object is expected"),
     ],
 )
 def test_an_explanation_needs_one_filter_that_is_one(

@@ -39,6 +39,7 @@ ARGUMENTS = {
 }
 #: They take one name, or nothing.
 BARE = {"queue list", "topic list", "pool list", "flavor list", "quota show"} | {
+    "limits",
     "ping",
     "health",
     "homedoc",

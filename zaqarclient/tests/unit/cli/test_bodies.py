@@ -27,6 +27,8 @@ from zaqarclient.queues.v2.cli.output import CommandError
         (5, [{"body": 5}]),
         (None, [{"body": None}]),
         (False, [{"body": False}]),
+        ({"item": "tea"}, [{"body": {"item": "tea"}}]),
+        ([1, {"a": 2}], [{"body": [1, {"a": 2}]}]),
     ],
 )
 def test_a_document_stands_for_messages(document: Any, messages: Any) -> None:
@@ -37,7 +39,7 @@ def test_a_document_stands_for_messages(document: Any, messages: Any) -> None:
     ("document", "text"),
     [
         ([], "the list holds no message"),
-        ({"a": 1}, "message 1 is not an object with a body"),
+        ([{"a": 1}, {"body": 2}], "message 1 is not an object with a body"),
         ([{"body": 1}, 2], "message 2 is not an object with a body"),
     ],
 )
@@ -63,14 +65,32 @@ def test_the_size_of_a_file_is_known_and_that_of_the_input_is_not(
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (b"hello", "not valid JSON: Expecting value at column 1; --lines"),
+        (b"", "the input is empty"),
+        (b" \n", "the input is empty"),
         (b'{"a":\n}', "at line 2, column 1"),
+        (b'{"a": 1}\n{"a": 2}', "Extra data at line 2, column 1; --json-lines"),
         (b'"\xff"', "the input is not UTF-8 text"),
     ],
 )
 def test_a_document_that_is_not_json_is_refused(content: bytes, text: str) -> None:
     with pytest.raises(CommandError, match=text):
         bodies.read_document(io.BytesIO(content))
+
+
+@pytest.mark.parametrize(
+    ("content", "document"),
+    [
+        (b'{"a": 1}\n', {"a": 1}),
+        (b"hello\n", "hello"),
+        (b"two\r\nlines\r\n\n", "two\r\nlines\r\n"),
+        (b"NaN", "NaN"),
+        (b"12\n", 12),
+    ],
+)
+def test_a_document_that_does_not_look_like_json_is_text(
+    content: bytes, document: Any
+) -> None:
+    assert bodies.read_document(io.BytesIO(content)) == document
 
 
 def texts(content: bytes) -> list[Any]:

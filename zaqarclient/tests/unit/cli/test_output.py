@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from zaqarclient.queues.v2.cli import arguments, output, queue_metadata
+from zaqarclient.queues.v2.cli import argument_types, output, queue_metadata
 from zaqarclient.queues.v2.cli.output import Progress, explained, without_users
 from zaqarclient.queues.v2.cli.service import healthy
 from zaqarclient.transport.errors import ConnectionFailed
@@ -62,7 +62,7 @@ def test_a_message_cannot_steer_the_terminal_it_is_shown_on() -> None:
 def test_the_value_of_a_property_is_json_where_it_is_valid_json(
     text: str, value: Any
 ) -> None:
-    assert arguments.property_value(f"key={text}") == ("key", value)
+    assert argument_types.property_value(f"key={text}") == ("key", value)
 
 
 def test_patches_name_only_the_keys_they_change() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,13 +79,51 @@ ACCEPTED = [
         {"paths": "messages,claims", "ttl_seconds": 5, "methods": "PUT"},
     ),
     ("message post", ["q"], {"queue_name": "q", "messages": None, "lines": False}),
-    ("message post", ["q"], {"ttl": None, "delay": None, "text": None}),
+    ("message post", ["q"], {"ttl": None, "delay": None, "bodies": [], "fields": []}),
     ("message post", ["q", '[{"body": 1}]'], {"messages": [{"body": 1}]}),
     ("message post", ["q", "--ttl", "60", '{"body": 1}'], {"messages": {"body": 1}}),
-    ("message post", ["q", "--body", '{"a": 1}'], {"body": {"a": 1}}),
-    ("message post", ["q", "--body", "null"], {"body": None}),
-    ("message post", ["q", "--body", "hello there"], {"body": "hello there"}),
-    ("message post", ["q", "--text", "5"], {"text": "5"}),
+    ("message post", ["q", "hello"], {"messages": "hello"}),
+    ("message post", ["q", "--ttl", "1h", "two words"], {"messages": "two words"}),
+    ("message post", ["q", "--body", '{"a": 1}'], {"bodies": [{"a": 1}]}),
+    ("message post", ["q", "--body", "null"], {"bodies": [None]}),
+    ("message post", ["q", "--body", "hello there"], {"bodies": ["hello there"]}),
+    ("message post", ["q", "--text", "5", "--text", "6"], {"bodies": ["5", "6"]}),
+    (
+        "message post",
+        [
+            "q",
+            "--field",
+            "a=1",
+            "--field",
+            "b:=1",
+            "--field",
+            "c=:=x",
+            "--field",
+            ":=2",
+        ],
+        {"fields": [("a", "1"), ("b", 1), ("c", ":=x"), (":", "2")]},
+    ),
+    ("queue create", ["q", "--ttl", "2h"], {"_default_message_ttl": 7200}),
+    ("queue create", ["q", "--max-size", "64k"], {"_max_messages_post_size": 65536}),
+    ("claim create", ["q", "--ttl", "15m", "--wait", "1.5m"], {"ttl": 900, "wait": 90}),
+    ("queue signed url", ["q", "--ttl-seconds", "7d"], {"ttl_seconds": 604800}),
+    ("subscription create", ["q", "u", "1d"], {"ttl": 86400}),
+    (
+        "message tail",
+        ["q", "--filter", "a=paid", "--filter", "b/c>=2", "--filter", "b/c<3"],
+        {
+            "filter": {
+                "/a": {"equals": "paid"},
+                "/b/c": {"at_least": 2, "below": 3},
+            }
+        },
+    ),
+    (
+        "message tail",
+        ["q", "--filter", "/~0=null"],
+        {"filter": {"/~0": {"equals": None}}},
+    ),
+    ("message tail", ["q", "--filter", "~^=1"], {"filter": {"/~0": {"prefix": "1"}}}),
     ("message post", ["q", "--lines", "--ttl", "60"], {"lines": True, "ttl": 60}),
     ("message post", ["q", "--json-lines", "--delay", "0"], {"delay": 0}),
     (
@@ -287,8 +326,17 @@ REFUSED = [
     ("queue signed url", ["q", "--ttl-seconds", "0"], "0 is less than 1"),
     ("queue signed url", ["q", "--methods", "GRAB"], "GRAB is not one of GET"),
     ("queue signed url", ["q", "--output", "xml"], "invalid choice: 'xml'"),
-    ("message post", ["q", "--ttl", "60", "hello"], "<messages>: not valid JSON"),
-    ("subscription create", ["q", "u", "--ttl", "60", "soon"], "'soon' is not an in"),
+    ("message post", ["q", "--ttl", "60", "{hello"], "<messages>: not valid JSON"),
+    ("message post", ["q", "--ttl", "soon"], "'soon' is not a time such as 90, 90s"),
+    ("message post", ["q", "--at", "noon"], "'noon' is not a time such as 14:30"),
+    ("message post", ["q", "--at", "2001-01-01"], "2001-01-01 is over"),
+    ("message post", ["q", "--field", "a"], "'a' is not of the form key=value"),
+    ("message post", ["q", "--field", "a:=x"], "not valid JSON"),
+    ("queue create", ["q", "--max-size", "64x"], "'64x' is not a size such as 300"),
+    ("queue create", ["q", "--max-size", "0.3k"], "'0.3k' is not a size such as 300"),
+    ("message tail", ["q", "--filter", "paid"], "neither a JSON object nor of the"),
+    ("message tail", ["q", "--filter", "a=1", "--filter", "a=2"], "two of the same"),
+    ("subscription create", ["q", "u", "--ttl", "60", "soon"], "'soon' is not a time"),
     (
         "message post",
         ["q", '[{"body": 1]'],
@@ -299,21 +347,31 @@ REFUSED = [
         ["q", '{"body": NaN}'],
         "not valid JSON: NaN is not JSON at column 10",
     ),
-    ("message post", ["q", "hello"], "--text posts plain text"),
+    ("message post", ["q", '["hello"'], "--text posts it as text"),
     ("message post", ["q", "--body", '{"a"'], "not valid JSON"),
     ("message post", ["q", "--text", "a", "--body", "b"], "not allowed with"),
     ("message pop", ["q", "--limit", "0"], "0 is less than 1"),
-    ("message pop", ["q", "--wait", "-1"], "'-1' is not a number of seconds"),
+    (
+        "message pop",
+        ["q", "--wait", "-1"],
+        "'-1' is not a time such as 90",
+    ),
     ("message tail", ["q", "--since", "a", "--new"], "not allowed with"),
-    ("message tail", ["q", "--timeout", "-1"], "'-1' is not a number of seconds"),
-    ("message tail", ["q", "--timeout", "nan"], "is not a number of seconds"),
-    ("message tail", ["q", "--filter", "{}"], "a filter has 1 to 32 conditions"),
-    ("message tail", ["q", "--filter", '{"a": 1}'], "'a' is not a JSON pointer"),
+    (
+        "message tail",
+        ["q", "--timeout", "-1"],
+        "'-1' is not a time such as 90",
+    ),
+    (
+        "message tail",
+        ["q", "--timeout", "nan"],
+        "is not a time such as 90",
+    ),
     ("message tail", ["q", "--filter", "{"], "not valid JSON"),
     ("message tail", ["q", "-f", "yaml"], "invalid choice: 'yaml'"),
     ("message tail", ["q", "-c", "Name"], "invalid choice: 'Name'"),
     ("subscription create", ["q"], "required: <subscriber>"),
-    ("subscription create", ["q", "u", "soon"], "'soon' is not an integer"),
+    ("subscription create", ["q", "u", "soon"], "'soon' is not a time such as"),
     ("subscription create", ["q", "u", "1", "2"], "unrecognized arguments: 2"),
     (
         "subscription create",
@@ -324,7 +382,7 @@ REFUSED = [
     ("subscription create", ["q", "u", "--options", "@/no/file"], "cannot read /no"),
     ("subscription create", ["q", "u", "--post-header", "A"], "of the form key=value"),
     ("subscription list", ["q", "--limit", "abc"], "'abc' is not an integer"),
-    ("subscription update", ["q", "s", "--ttl", "x"], "'x' is not an integer"),
+    ("subscription update", ["q", "s", "--ttl", "x"], "'x' is not a time such as"),
     ("subscription explain", ["q", "s"], "--message --message-id is required"),
     ("pool create", ["ssd", "redis://a"], "required: <pool_weight>"),
     ("pool create", ["ssd", "redis://a", "-1"], "-1 is less than 0"),
@@ -336,7 +394,7 @@ REFUSED = [
     ("pool list", ["--limit", "abc"], "'abc' is not an integer"),
     ("flavor create", ["f", "--pool-list", "a,,b"], "'a,,b' is not a list of names"),
     ("flavor update", ["f", "--capabilities", "{"], "not valid JSON"),
-    ("claim create", ["q", "--ttl", "1.5"], "'1.5' is not an integer"),
+    ("claim create", ["q", "--ttl", "1.5"], "'1.5' is not a time such as"),
     ("claim query", ["q"], "required: <claim_id>"),
     ("claim run", ["q"], "required: <command>"),
 ]
@@ -440,3 +498,38 @@ def test_every_argument_has_a_help_text(
 ) -> None:
     parser = program().command(name).get_parser(f"zaqar {name}")
     assert [action.dest for action in parser._actions if not action.help] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{}", "a filter has 1 to 32 conditions"),
+        ('{"a": 1}', "'a' is not a JSON pointer"),
+    ],
+)
+def test_a_filter_that_is_not_one_is_refused_before_anything_is_asked(
+    run: Callable[..., Any], text: str, reason: str
+) -> None:
+    done = run("message", "tail", "q", "--filter", text)
+    assert done.status == 2
+    assert reason in done.err
+
+
+def test_help_explains_the_forms_of_values_that_it_names(
+    program: Callable[..., shell.Program],
+) -> None:
+    def help_of(name: str) -> str:
+        return program().command(name).get_parser(name).format_help()
+
+    assert "A <time> is a number of seconds, or has a unit" in help_of("queue set")
+    assert "A <size> is a number of bytes, or has a unit" in help_of("queue set")
+    assert "A <time>" not in help_of("queue list")
+
+
+def test_a_time_of_day_is_the_next_one(parse: Callable[..., Any]) -> None:
+    soon = dt.datetime.now().astimezone() + dt.timedelta(minutes=5)
+    for text in (f"{soon:%H:%M:%S}", soon.isoformat(), f"{soon:%FT%T}"):
+        assert 250 < parse("message post", "q", "--at", text).delay <= 301
+    past = dt.datetime.now().astimezone() - dt.timedelta(minutes=5)
+    delay = parse("message post", "q", "--at", f"{past:%H:%M:%S}").delay
+    assert 20 * 3600 < delay < 28 * 3600

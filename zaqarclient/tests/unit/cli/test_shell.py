@@ -251,7 +251,7 @@ def test_a_post_from_a_terminal_without_messages_is_explained(
     with pytest.raises(SystemExit) as ended:
         app.run(["message", "post", "orders"])
     assert ended.value.code == 2
-    assert "give <messages>, --body, --text" in capsys.readouterr().err
+    assert "give <messages>, --field, --body or --text" in capsys.readouterr().err
 
 
 def test_the_id_of_a_signed_url_is_told_on_a_terminal(

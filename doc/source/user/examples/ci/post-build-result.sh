@@ -8,17 +8,8 @@ set -eu
 result=${1:?say how the build ended: success or failure}
 queue=${ZAQAR_QUEUE:-builds}
 
-# A branch may be called anything: only a JSON library quotes it safely.
-python3 -c '
-import json, os, sys
-
-def first(*names):
-    return next((os.environ[name] for name in names if os.environ.get(name)), None)
-
-print(json.dumps({
-    "result": sys.argv[1],
-    "commit": first("GITHUB_SHA", "CI_COMMIT_SHA"),
-    "branch": first("GITHUB_REF_NAME", "CI_COMMIT_REF_NAME"),
-    "run": first("GITHUB_RUN_ID", "CI_PIPELINE_ID"),
-}))
-' "$result" | zaqar message post "$queue" --json-lines -f value -
+zaqar message post "$queue" -f value \
+    --field result="$result" \
+    --field commit="${GITHUB_SHA:-${CI_COMMIT_SHA:-}}" \
+    --field branch="${GITHUB_REF_NAME:-${CI_COMMIT_REF_NAME:-}}" \
+    --field run="${GITHUB_RUN_ID:-${CI_PIPELINE_ID:-}}"
