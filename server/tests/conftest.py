@@ -18,8 +18,8 @@ from zaqarserver import config
 from zaqarserver.clock import Clock
 from zaqarserver.common.metrics import Metrics
 from zaqarserver.http import RestEdge
+from zaqarserver.identity.access import RulePolicy
 from zaqarserver.identity.auth import NoAuth
-from zaqarserver.identity.policy import RulePolicy
 from zaqarserver.operations.context import Server
 from zaqarserver.operations.limits import quotas_of
 from zaqarserver.operations.settings import Settings

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from oslo_config import cfg
 from zaqarserver import config
 from zaqarserver.errors import Forbidden, SettingsError
-from zaqarserver.identity.policy import RulePolicy, list_all
+from zaqarserver.identity.access import RulePolicy
+from zaqarserver.identity.policy import list_all, list_rules, make_enforcer
 from zaqarserver.operations.context import Context
 
 RULE = "queues:get"
@@ -187,4 +187,19 @@ def test_the_defaults_hold_without_a_file(tmp_path):
     rules.check(RULE, caller)
     with pytest.raises(Forbidden):
         rules.check("health:get", caller)
-    assert isinstance(rules._enforcer.conf, cfg.ConfigOpts)
+
+
+@pytest.mark.parametrize("roles", [(), ("member",), ("admin",), ("member", "admin")])
+def test_the_library_decides_the_same_by_the_defaults(tmp_path, roles):
+    conf = config.load(["--config-file", str(_write(tmp_path / "z.conf", ""))])
+    rules = RulePolicy(conf)
+    caller = Context(None, "p", "c", 0.0, "r", roles)
+    library = make_enforcer(conf)
+    for rule in list_rules():
+        expected = library.enforce(rule.name, {}, {"roles": list(roles)})
+        assert rules._allows(rule.name, caller) == expected, rule.name
+
+
+def _write(path, text):
+    path.write_text(text)
+    return path

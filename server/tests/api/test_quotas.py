@@ -3,6 +3,7 @@
 from dataclasses import fields
 
 import pytest
+from zaqarserver.common.exposition import page_of
 from zaqarserver.common.metrics import Metrics
 from zaqarserver.config import load
 from zaqarserver.errors import QuotaExceeded, SettingsError, TooManyRequests
@@ -263,6 +264,6 @@ def test_what_was_refused_is_counted_by_quota():
     admitted(counted, "p", 0)
     with pytest.raises(QuotaExceeded):
         counted.open_socket("p", 0)
-    page = metrics.page().decode()
+    page = page_of(metrics).decode()
     assert 'zaqar_quota_refusals_total{quota="requests"} 1.0' in page
     assert 'zaqar_quota_refusals_total{quota="sockets"} 1.0' in page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, distribution, entry_points
 from typing import Any
 
 from zaqarserver.errors import SettingsError
@@ -14,7 +14,7 @@ _REQUIREMENT = re.compile(r"""([\w.-]+).*\bextra == ['"]([\w.-]+)['"]""")
 
 @functools.cache
 def installed(group: str) -> EntryPoints:
-    """Return the entry points of a group, cached: reading them takes 20 ms."""
+    """Return the entry points of a group in all packages, cached."""
     return entry_points(group=group)
 
 
@@ -30,7 +30,9 @@ def load_plugin(group: str, name: str, setting: str) -> Any:
         SettingsError: No installed package has such a plug-in, or a module that the
             plug-in needs is not installed; the text says what to install.
     """
-    found = installed(group).select(name=name)
+    # Those of the server's own first: reading all packages takes 20 ms.
+    own = distribution("zaqarserver").entry_points
+    found = own.select(group=group, name=name) or installed(group).select(name=name)
     if not found:
         known = ", ".join(sorted(installed(group).names))
         raise SettingsError(f"{setting}: {name!r} is not installed; there are {known}")

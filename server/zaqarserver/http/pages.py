@@ -11,7 +11,7 @@ from importlib import resources
 import msgspec
 
 from zaqarserver import __version__
-from zaqarserver.common.metrics import CONTENT_TYPE, Metrics
+from zaqarserver.common.metrics import Metrics
 from zaqarserver.common.tasks import SingleFlight
 from zaqarserver.config import CONFIRM_PAGE
 from zaqarserver.errors import Unavailable
@@ -69,7 +69,11 @@ def _always(reply: Reply) -> Page:
 
 def _metrics(metrics: Metrics) -> Page:
     async def show(_request: RestRequest) -> Reply:
-        return Reply(200, msgspec.Raw(metrics.page()), None, CONTENT_TYPE)
+        # Few servers are asked, and the library takes a while to import.
+        from zaqarserver.common import exposition  # noqa: PLC0415
+
+        page = msgspec.Raw(exposition.page_of(metrics))
+        return Reply(200, page, None, exposition.CONTENT_TYPE)
 
     return show
 

@@ -243,7 +243,7 @@ class WebhookConnections:
         settings: The settings.
         policy: Decides which addresses may be connected to.
         resolver: Resolves names.
-        tls: For ``https``.
+        tls: Returns what ``https`` needs.
     """
 
     def __init__(
@@ -251,7 +251,7 @@ class WebhookConnections:
         settings: NotifySettings,
         policy: AddressPolicy,
         resolver: CheckedResolver,
-        tls: ssl.SSLContext,
+        tls: Callable[[], ssl.SSLContext],
     ) -> None:
         self._settings = settings
         self._policy = policy
@@ -308,7 +308,7 @@ class WebhookConnections:
         _, connection = await asyncio.get_running_loop().create_connection(
             lambda: WebhookConnection(self._settings.max_response_size),
             sock=made,
-            ssl=self._tls if secure else None,
+            ssl=self._tls() if secure else None,
             server_hostname=origin.host.rstrip(".") if secure else None,
         )
         return connection

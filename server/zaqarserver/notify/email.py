@@ -19,7 +19,6 @@ from email.header import Header
 from typing import Any
 from urllib.parse import quote
 
-import aiosmtplib
 import msgspec
 
 from zaqarserver.errors import BadRequest, SettingsError
@@ -227,6 +226,9 @@ class MailDeliverer(Deliverer):
         return Failed(reason) if final else Retry(reason)
 
     async def _send(self, mail: Mail) -> Outcome:
+        # Few servers send mail by SMTP themselves.
+        import aiosmtplib  # noqa: PLC0415
+
         settings = self.settings
         client = aiosmtplib.SMTP(
             hostname=settings.smtp_host,

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import email.utils
+import functools
 import hashlib
 import hmac
 import ssl
@@ -101,7 +102,9 @@ class WebhookDeliverer(Deliverer):
             networks("allowed_networks", settings.allowed_networks),
             networks("denied_networks", settings.denied_networks),
         )
-        self._tls = _tls_context(settings.webhook_ca_file)
+        self._tls = functools.partial(_tls_context, settings.webhook_ca_file)
+        if settings.webhook_ca_file is not None:
+            self._tls()  # refuses a file that cannot be used
         key = settings.webhook_signing_key
         self._key = signing_key(key) if key else None
         self._connections: WebhookConnections | None = None
@@ -276,7 +279,9 @@ def _head(url: URL, target: Target, subscription: Subscription) -> bytes:
     return "\r\n".join([first, host, *named.values(), ""]).encode()
 
 
+@functools.cache
 def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """Return the context of all connections; the system's file takes 20 ms to read."""
     try:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:

@@ -21,8 +21,8 @@ from zaqarserver.storage.subscriptions import Subscription, ignore
 
 # A context is passed down from the edges, with parts that it only names.
 if TYPE_CHECKING:
+    from zaqarserver.identity.access import RulePolicy
     from zaqarserver.identity.auth import Identity
-    from zaqarserver.identity.policy import RulePolicy
     from zaqarserver.identity.trusts import KeystoneTrusts
     from zaqarserver.operations.signed_urls import Signer
     from zaqarserver.storage.pooled.drains import Drains

@@ -21,8 +21,8 @@ from zaqarserver.common.tasks import Turns
 from zaqarserver.errors import SettingsError, StartupError, Unavailable
 from zaqarserver.http import RestEdge
 from zaqarserver.http.answers import Cors
+from zaqarserver.identity.access import RulePolicy
 from zaqarserver.identity.auth import Authenticator, NoAuth, is_loopback_host
-from zaqarserver.identity.policy import RulePolicy
 from zaqarserver.identity.trusts import KeystoneTrusts
 from zaqarserver.notify.confirmation import Confirmations
 from zaqarserver.notify.settings import NotifySettings

@@ -23,7 +23,7 @@ from zaqarserver.errors import SettingsError
 from zaqarserver.http import RestEdge
 from zaqarserver.http.connection import HttpConnection
 from zaqarserver.http.service import Service
-from zaqarserver.identity.policy import RulePolicy
+from zaqarserver.identity.access import RulePolicy
 from zaqarserver.process.listening import Inherited, refuse_new_peers
 from zaqarserver.websocket import FrameEdge
 from zaqarserver.websocket.protocol import bounded_websocket, drop_unfinished
