@@ -19,8 +19,8 @@ from zaqarserver.storage.base import Storage
 from zaqarserver.storage.catalog import (
     DrainState,
     PlacedQueue,
+    Placement,
     PlacementCount,
-    PlacementGet,
     PlacementList,
     PoolGet,
     PoolPut,
@@ -149,49 +149,44 @@ class Drains:
 
     async def _move(self, placed: PlacedQueue, drain: _Drain) -> None:
         """Move a queue and then its dead letter queues, which need the same pool."""
-        project, queue, source = placed.project, placed.queue, placed.placement.pool
-        if await self._router.retire(project, queue):
+        space, queue, source = placed.project, placed.queue, placed.placement.pool
+        if await self._router.retire(space, queue):
             drain.moved += 1
             return
-        chain, beside, waiting = await self._chain(project, queue, source)
-        target = beside or await self._choose(project, queue, source)
-        for name in chain:
-            placement = await self._pools.home.do(PlacementGet(project, name))
-            if placement is None or placement.pool != source:
-                continue
-            if placement.target is not None:
-                raise QueueMoving("it is being moved already")
-            if await self._mover.move(PlacedQueue(project, name, placement), target):
-                drain.moved += 1
-        if waiting is not None:
-            await self._router.place(project, waiting, beside=target)
+        chain = await self._chain(placed)
+        *_, end = chain.values()
+        beside = None if end is None else self._pools.known(end.pool)
+        if beside is not None and beside.name != source and beside.weight > 0:
+            target = beside.name
+        else:
+            target = await self._choose(space, queue, source)
+        for name, placement in chain.items():
+            if placement is None:
+                await self._router.place(space, name, beside=target)
+            elif placement.pool == source:
+                if placement.target is not None:
+                    raise QueueMoving("it is being moved already")
+                moved = PlacedQueue(space, name, placement)
+                drain.moved += await self._mover.move(moved, target)
 
-    async def _chain(
-        self, project: str, queue: str, source: str
-    ) -> tuple[list[str], str | None, str | None]:
-        """Follow the dead letter queues of a queue within the pool.
+    async def _chain(self, placed: PlacedQueue) -> dict[str, Placement | None]:
+        """Return a queue and its dead letter queues, up to one that is elsewhere.
 
         Returns:
-            The queue and those dead letter queues; the pool of the next one, if that is
-            another pool that takes queues; and the name of the next one, if it is not
-            placed yet.
+            Their placements by name, in order. The last queue may be in another pool,
+            or not placed yet.
         """
-        chain = [queue]
+        space, name, placement = placed.project, placed.queue, placed.placement
+        chain: dict[str, Placement | None] = {name: placement}
         while len(chain) < _CHAIN:
-            last = chain[-1]
-            found = await self._whole.do(QueueGet(project, last))
-            following = found and found.metadata.get("_dead_letter_queue")
-            if not following or following in chain:
+            found = await self._whole.do(QueueGet(space, name))
+            name = found.metadata.get("_dead_letter_queue", "") if found else ""
+            if not name or name in chain:
                 break
-            placement = await self._router.look_up(project, following)
-            if placement is None:
-                return chain, None, following
-            if placement.pool != source:
-                taking = self._pools.known(placement.pool)
-                there = taking is not None and taking.weight > 0
-                return chain, placement.pool if there else None, None
-            chain.append(following)
-        return chain, None, None
+            chain[name] = there = await self._router.look_up(space, name)
+            if there is None or there.pool != placement.pool:
+                break
+        return chain
 
     async def _choose(self, project: str, queue: str, source: str) -> str:
         flavor = await self._mover.flavor_of(project, queue)
