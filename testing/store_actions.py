@@ -12,7 +12,7 @@ from zaqarserver.storage.commands import (
     MessagePurge,
     QueueStatsGet,
 )
-from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, claim
+from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Bench
 
 
 async def stats(storage: Storage, _ids: list[str]) -> object:
@@ -22,7 +22,7 @@ async def stats(storage: Storage, _ids: list[str]) -> object:
 
 async def claim_ten(storage: Storage, _ids: list[str]) -> object:
     """Claim ten messages."""
-    return await claim(storage, limit=10)
+    return await Bench.on(storage).claim(limit=10)
 
 
 async def pop(storage: Storage, _ids: list[str]) -> object:

@@ -35,16 +35,8 @@ from zaqarserver.storage.moving import (
 )
 from zaqarserver.storage.pooled import PooledStorage
 from zaqarserver.storage.subscriptions import Subscription
-from zaqarserver.storage.testing.moving import fill, hear
-from zaqarserver.storage.testing.subscriptions import listed
-from zaqarserver.storage.testing.suite import (
-    NOW,
-    PROJECT,
-    QUEUE,
-    bodies,
-    everything,
-    post,
-)
+from zaqarserver.storage.testing.moving import MovingBench
+from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Bench, bodies
 
 from .conftest import make_pooled
 from .test_redis import Life, Place, settle
@@ -77,7 +69,7 @@ async def filled(store: PooledStorage) -> PlacedQueue:
     catalog = store.pools.catalog
     revision = await catalog.do(CatalogRevision())
     await catalog.do(PlacementAdd(PROJECT, QUEUE, "a", revision))
-    await fill(store)
+    await MovingBench.on(store).fill()
     return await placed(store)
 
 
@@ -91,16 +83,16 @@ async def seen(
     store: PooledStorage,
 ) -> tuple[list[Message], list[Claim], list[Subscription]]:
     """Return what callers see of the queue."""
-    messages = await everything(store)
+    messages = await Bench.on(store).everything()
     held = dict.fromkeys(one.claim_id for one in messages if one.claim_id is not None)
     claims = [await store.do(ClaimGet(PROJECT, QUEUE, one, NOW)) for one in held]
-    return messages, claims, await listed(store)
+    return messages, claims, await Bench.on(store).listed()
 
 
 async def check_heard(store: PooledStorage, messages: Sequence[Message]) -> None:
     """See that all is told that was not, in order and once."""
     posted = bodies(messages)
-    heard = await hear(store, now=NOW + 10)
+    heard = await MovingBench.on(store).hear(now=NOW + 10)
     assert heard.pop("http://h00/") == posted[1:]
     assert heard == {f"http://h{number:02}/": posted[62:] for number in range(1, 12)}
 
@@ -168,7 +160,7 @@ async def test_a_pool_with_many_queues_is_drained(
     queues = [f"q{number:02}" for number in range(11)]
     for queue in queues:
         placement = await catalog.do(PlacementAdd(PROJECT, queue, "p00", revision))
-        await post(store, queue.encode(), queue=queue)
+        await Bench.on(store).post(queue.encode(), queue=queue)
         if queue < "q08":  # somebody began to move it, and is gone
             moving = await catalog.do(
                 PlacementMove(PROJECT, queue, placement.epoch, "p01", NOW - 1)
@@ -189,7 +181,7 @@ async def test_a_pool_with_many_queues_is_drained(
         one.name for one in await store.do(QueueList(PROJECT, marker=None, limit=100))
     ] == queues
     for queue in queues:
-        assert bodies(await everything(store, queue=queue)) == [queue.encode()]
+        assert bodies(await Bench.on(store).everything(queue=queue)) == [queue.encode()]
     await store.close()
 
 

@@ -28,7 +28,7 @@ from zaqarserver.storage.commands import (
     MessagePurge,
 )
 from zaqarserver.storage.redis import RedisStorage
-from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, claim, new
+from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Bench, new
 
 pytestmark = pytest.mark.anyio
 
@@ -113,7 +113,7 @@ async def test_the_cost_does_not_grow_with_what_cannot_be_taken(
         ids = await fill(storage, size, delay=300 if others == "delayed" else 0)
         if others == "claimed":
             for _ in range(size // 500):
-                await claim(storage, limit=500)
+                await Bench.on(storage).claim(limit=500)
         ids += await fill(storage, 20)
         counted.append(await commands(own_server, storage, action, ids))
         await storage.do(MessagePurge(PROJECT, QUEUE))

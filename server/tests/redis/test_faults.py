@@ -23,17 +23,7 @@ from zaqarserver.storage.commands import (
     QueueStatsGet,
 )
 from zaqarserver.storage.redis import RedisStorage
-from zaqarserver.storage.testing.suite import (
-    NOW,
-    PROJECT,
-    QUEUE,
-    bodies,
-    claim,
-    everything,
-    ids_of,
-    post,
-    post_one,
-)
+from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Bench, bodies, ids_of
 
 pytestmark = pytest.mark.anyio
 
@@ -48,14 +38,14 @@ async def test_what_was_acknowledged_is_there_after_a_crash(
 ) -> None:
     storage = make_storage(own_server.uri)
     await storage.open()
-    ids = await post(storage, b"1", b"2", b"3")
-    held = await claim(storage, limit=1)
+    ids = await Bench.on(storage).post(b"1", b"2", b"3")
+    held = await Bench.on(storage).claim(limit=1)
     own_server.kill()
     own_server.start()
-    assert ids_of(await everything(storage)) == ids
+    assert ids_of(await Bench.on(storage).everything()) == ids
     kept = await storage.do(ClaimGet(PROJECT, QUEUE, held.id, NOW))
     assert ids_of(kept.messages) == ids[:1]
-    (fresh,) = await post(storage, b"4")
+    (fresh,) = await Bench.on(storage).post(b"4")
     assert fresh > ids[-1]
 
 
@@ -64,13 +54,13 @@ async def test_a_store_that_is_away_is_unavailable_soon_and_comes_back_by_itself
 ) -> None:
     storage = make_storage(own_server.uri + HASTY)
     await storage.open()
-    await post_one(storage)
+    await Bench.on(storage).post_one()
     own_server.kill()
     for _ in range(100):  # until the loop has heard of it
         await asyncio.sleep(0)
     begun = time.monotonic()
     for ask in (
-        lambda: post_one(storage),
+        lambda: Bench.on(storage).post_one(),
         lambda: storage.do(QueueGet(PROJECT, QUEUE)),
         lambda: storage.do(QueueStatsGet(PROJECT, QUEUE, NOW)),
         lambda: storage.sweep(NOW),
@@ -83,7 +73,7 @@ async def test_a_store_that_is_away_is_unavailable_soon_and_comes_back_by_itself
     assert time.monotonic() - begun < 5
     own_server.start()
     await storage.ping()
-    assert len(await everything(storage)) == 1
+    assert len(await Bench.on(storage).everything()) == 1
 
 
 async def test_a_short_absence_is_not_noticed(
@@ -92,10 +82,10 @@ async def test_a_short_absence_is_not_noticed(
     storage = make_storage(own_server.uri + "?retry=20")
     await storage.open()
     own_server.kill()
-    asked = asyncio.create_task(post_one(storage))
+    asked = asyncio.create_task(Bench.on(storage).post_one())
     await asyncio.to_thread(own_server.start)
     message_id = await asked
-    assert ids_of(await everything(storage)) == [message_id]
+    assert ids_of(await Bench.on(storage).everything()) == [message_id]
 
 
 async def test_a_store_that_is_silent_is_given_up_and_nothing_is_sent_twice(
@@ -103,13 +93,13 @@ async def test_a_store_that_is_silent_is_given_up_and_nothing_is_sent_twice(
 ) -> None:
     storage = make_storage(own_server.uri + HASTY)
     await storage.open()
-    await post(storage, b"before")
+    await Bench.on(storage).post(b"before")
     own_server.pause()
     with pytest.raises(OutcomeUnknown, match="no answer within"):
-        await post(storage, b"in the silence")
+        await Bench.on(storage).post(b"in the silence")
     own_server.go_on()
     await storage.ping()
-    stored = bodies(await everything(storage))
+    stored = bodies(await Bench.on(storage).everything())
     assert stored.count(b"in the silence") <= 1
 
 
@@ -119,14 +109,16 @@ async def test_answers_that_nobody_waits_for_go_to_nobody_else(
     storage = make_storage(own_server.uri)
     await storage.open()
     own_server.pause()
-    tasks = [asyncio.create_task(post(storage, b"%d" % n)) for n in range(10)]
+    tasks = [asyncio.create_task(Bench.on(storage).post(b"%d" % n)) for n in range(10)]
     await asyncio.sleep(0)
     for task in tasks[::2]:
         task.cancel()
     await asyncio.sleep(0)
     own_server.go_on()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
-    stored = {message.id: message.body for message in await everything(storage)}
+    stored = {
+        message.id: message.body for message in await Bench.on(storage).everything()
+    }
     for number in range(1, 10, 2):
         (message_id,) = answers[number]
         assert stored[message_id] == b"%d" % number
@@ -137,11 +129,11 @@ async def test_connections_that_were_cut_while_idle_are_made_anew(
 ) -> None:
     storage = make_storage(own_server.uri)
     await storage.open()
-    await post_one(storage)
+    await Bench.on(storage).post_one()
     own_server.ask("CLIENT", "KILL", "TYPE", "normal")
     for _ in range(100):  # until the loop has heard of it
         await asyncio.sleep(0)
-    assert len(await everything(storage)) == 1
+    assert len(await Bench.on(storage).everything()) == 1
 
 
 async def test_scripts_that_the_server_forgot_are_sent_again(
@@ -150,8 +142,10 @@ async def test_scripts_that_the_server_forgot_are_sent_again(
     storage = make_storage(own_server.uri)
     await storage.open()
     own_server.ask("SCRIPT", "FLUSH")
-    posted = await asyncio.gather(*(post(storage, b"%d" % n) for n in range(5)))
-    assert len(await everything(storage)) == len(posted)
+    posted = await asyncio.gather(
+        *(Bench.on(storage).post(b"%d" % n) for n in range(5))
+    )
+    assert len(await Bench.on(storage).everything()) == len(posted)
 
 
 async def test_out_of_memory_refuses_posts_and_lets_consumers_drain(
@@ -159,12 +153,12 @@ async def test_out_of_memory_refuses_posts_and_lets_consumers_drain(
 ) -> None:
     storage = make_storage(own_server.uri)
     await storage.open()
-    ids = await post(storage, *[b"x"] * 6)
+    ids = await Bench.on(storage).post(*[b"x"] * 6)
     own_server.ask("CONFIG", "SET", "maxmemory", "1")
     with pytest.raises(Unavailable, match="out of memory") as caught:
-        await post_one(storage)
+        await Bench.on(storage).post_one()
     assert caught.value.retry_after > 1
-    held = await claim(storage, limit=3, ttl=900)
+    held = await Bench.on(storage).claim(limit=3, ttl=900)
     assert ids_of(held.messages) == ids[:3]
     await storage.do(
         ClaimUpdate(PROJECT, QUEUE, held.id, ttl=60, grace=60, now=NOW + 1)
@@ -177,7 +171,7 @@ async def test_out_of_memory_refuses_posts_and_lets_consumers_drain(
     assert ids_of(popped) == ids[1:3]
     await storage.do(MessageDeleteMany(PROJECT, QUEUE, ids[3:5], None, NOW + 1))
     own_server.ask("CONFIG", "SET", "maxmemory", "0")
-    assert ids_of(await everything(storage, now=NOW + 1)) == ids[5:]
+    assert ids_of(await Bench.on(storage).everything(now=NOW + 1)) == ids[5:]
     stats = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW + 1))
     assert (stats.free, stats.claimed) == (1, 0)
 
@@ -187,13 +181,13 @@ async def test_a_server_that_becomes_a_replica_takes_nothing(
 ) -> None:
     storage = make_storage(own_server.uri + HASTY)
     await storage.open()
-    await post(storage, b"before")
+    await Bench.on(storage).post(b"before")
     own_server.ask("REPLICAOF", "127.0.0.1", "1")
     with pytest.raises(Unavailable, match="READONLY"):
-        await post(storage, b"refused")
+        await Bench.on(storage).post(b"refused")
     own_server.ask("REPLICAOF", "NO", "ONE")
-    await post(storage, b"after")
-    assert bodies(await everything(storage)) == [b"before", b"after"]
+    await Bench.on(storage).post(b"after")
+    assert bodies(await Bench.on(storage).everything()) == [b"before", b"after"]
 
 
 async def test_a_store_that_cannot_be_reached_cannot_be_opened_and_can_later(
@@ -236,8 +230,8 @@ async def test_the_rights_that_the_guide_gives_are_enough(
     storage = make_storage(f"redis://zaqar:PASSWORD@127.0.0.1:{own_server.port}")
     await storage.open()
     assert storage.durability is Durability.POWER_LOSS
-    await post_one(storage)
-    assert len(await everything(storage)) == 1
+    await Bench.on(storage).post_one()
+    assert len(await Bench.on(storage).everything()) == 1
 
 
 async def test_memory_that_is_freed_by_force_is_refused(
@@ -260,7 +254,7 @@ async def test_a_socket_in_the_file_system_will_do(
         storage = make_storage(f"redis://{path}?database=3")
         await storage.open()
         await storage.do(MessagePost("p", "q", "c", [NewMessage(b"1", 60)], NOW))
-        assert len(await everything(storage, project="p", queue="q")) == 1
+        assert len(await Bench.on(storage).everything(project="p", queue="q")) == 1
         assert b"db3:" in (server.ask("INFO", "keyspace") or b"")
         await storage.close()
     finally:

@@ -33,16 +33,7 @@ from zaqarserver.storage.subscriptions import (
     SubscriptionList,
     SubscriptionPurge,
 )
-from zaqarserver.storage.testing.life import sweep_all
-from zaqarserver.storage.testing.suite import (
-    NOW,
-    PROJECT,
-    QUEUE,
-    claim,
-    everything,
-    ids_of,
-    post,
-)
+from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Bench, ids_of
 
 pytestmark = pytest.mark.anyio
 
@@ -56,8 +47,8 @@ async def storage(
     """A store that has some of everything."""
     store = make_storage(own_server.uri)
     await store.open()
-    await post(store, *[b"x" * 100] * 20)
-    await post(store, b"1", ttl=60, delay=30)
+    await Bench.on(store).post(*[b"x" * 100] * 20)
+    await Bench.on(store).post(b"1", ttl=60, delay=30)
     for number in range(3):
         await store.do(
             SubscriptionCreate(
@@ -69,7 +60,7 @@ async def storage(
                 now=NOW,
             )
         )
-    await post(store, b"noticed")
+    await Bench.on(store).post(b"noticed")
     await store.do(QueueCreate(PROJECT, "other", {}))
     yield store
     own_server.ask("CONFIG", "SET", "maxmemory", "0")
@@ -88,13 +79,13 @@ async def consume(store: RedisStorage) -> None:
 
 
 async def release(store: RedisStorage) -> None:
-    held = await claim(store, limit=3)
+    held = await Bench.on(store).claim(limit=3)
     found = await store.do(ClaimGet(PROJECT, QUEUE, held.id, NOW))
     assert ids_of(found.messages) == ids_of(held.messages)
     await store.do(ClaimUpdate(PROJECT, QUEUE, held.id, ttl=90, grace=60, now=NOW))
     await store.do(MessageDelete(PROJECT, QUEUE, held.messages[0].id, held.id, NOW))
     await store.do(ClaimDelete(PROJECT, QUEUE, held.id, NOW))
-    assert len(await everything(store)) == 21
+    assert len(await Bench.on(store).everything()) == 21
 
 
 async def bury(store: RedisStorage) -> None:
@@ -116,20 +107,20 @@ async def bury(store: RedisStorage) -> None:
 async def pop(store: RedisStorage) -> None:
     while await store.do(MessagePop(PROJECT, QUEUE, 5, NOW, include_delayed=True)):
         pass
-    assert await everything(store) == []
+    assert await Bench.on(store).everything() == []
 
 
 async def delete(store: RedisStorage) -> None:
-    first, *rest = ids_of(await everything(store))
+    first, *rest = ids_of(await Bench.on(store).everything())
     await store.do(MessageDelete(PROJECT, QUEUE, first, None, NOW))
     await store.do(MessageDeleteMany(PROJECT, QUEUE, rest, None, NOW))
-    assert await everything(store) == []
+    assert await Bench.on(store).everything() == []
 
 
 async def purge(store: RedisStorage) -> None:
     await store.do(MessagePurge(PROJECT, QUEUE))
     await store.do(SubscriptionPurge(PROJECT, QUEUE))
-    assert await everything(store) == []
+    assert await Bench.on(store).everything() == []
 
 
 async def remove(store: RedisStorage) -> None:
@@ -139,7 +130,7 @@ async def remove(store: RedisStorage) -> None:
 
 
 async def expire(store: RedisStorage) -> None:
-    assert await sweep_all(store, LATER) > 20
+    assert await Bench.on(store).sweep_all(LATER) > 20
 
 
 async def deliver(store: RedisStorage) -> None:
@@ -182,7 +173,7 @@ async def test_what_frees_memory_goes_on_when_it_is_full(
 ) -> None:
     fill(own_server)
     with pytest.raises(Unavailable, match="out of memory"):
-        await post(storage, b"x")
+        await Bench.on(storage).post(b"x")
     await freeing(storage)
     await storage.do(UsageGet(PROJECT, NOW))
 
@@ -195,7 +186,7 @@ async def update(store: RedisStorage) -> None:
 
 GRANT = Grant("a" * 32, ["/p"], ["GET"], NOW, NOW + 60)
 GROWING: dict[str, Callable[[RedisStorage], Awaitable[object]]] = {
-    "post": lambda store: post(store, b"x", queue="new"),
+    "post": lambda store: Bench.on(store).post(b"x", queue="new"),
     "create": lambda store: store.do(QueueCreate(PROJECT, "new", {})),
     "update": update,
     "subscribe": lambda store: store.do(
@@ -214,5 +205,5 @@ async def test_what_grows_is_refused_when_memory_is_full(
     fill(own_server)
     with pytest.raises(Unavailable, match="out of memory"):
         await GROWING[growing](storage)
-    assert len(await everything(storage)) == 22
+    assert len(await Bench.on(storage).everything()) == 22
     assert await storage.do(QueueGet(PROJECT, "new")) is None

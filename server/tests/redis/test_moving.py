@@ -37,19 +37,8 @@ from zaqarserver.storage.subscriptions import (
     SubscriptionDelete,
     SubscriptionList,
 )
-from zaqarserver.storage.testing.deliveries import take
-from zaqarserver.storage.testing.life import sweep_all
-from zaqarserver.storage.testing.moving import AWAY, MOVED, exported, moved
-from zaqarserver.storage.testing.suite import (
-    NOW,
-    PROJECT,
-    QUEUE,
-    bodies,
-    claim,
-    everything,
-    ids_of,
-    post,
-)
+from zaqarserver.storage.testing.moving import AWAY, MOVED, MovingBench
+from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Bench, bodies, ids_of
 
 pytestmark = pytest.mark.anyio
 
@@ -96,7 +85,7 @@ async def test_a_seal_is_listed_whoever_tidies_the_list_meanwhile(two: Two) -> N
     async def tidy() -> None:
         assert await other.do(SealList(marker=None, limit=10)) == []
 
-    await post(slow, b"1")
+    await Bench.on(slow).post(b"1")
     before(slow, "seal", tidy, times=3)
     assert await slow.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, MOVED, NOW))
     sealed = [Seal(PROJECT, QUEUE, MOVED, SealKind.LEAVING)]
@@ -109,29 +98,29 @@ async def test_a_seal_is_listed_whoever_tidies_the_list_meanwhile(two: Two) -> N
 async def test_a_late_step_cannot_take_a_queue_that_came_back(two: Two) -> None:
     """Its mover was slow; others have moved the queue away and back since."""
     one, _ = two
-    ids = await post(one, b"1")
-    await moved(one, 5)
+    ids = await Bench.on(one).post(b"1")
+    await MovingBench.on(one).moved(5)
     assert await one.do(QueueSeal(AWAY, QUEUE, SealKind.LEAVING, 6, NOW))
-    records = await exported(one, AWAY)
+    records = await MovingBench.on(one).exported(AWAY)
     assert await one.do(QueueSeal(PROJECT, QUEUE, SealKind.ARRIVING, 6, NOW))
     await one.do(QueueImport(PROJECT, QUEUE, 6, records))
     assert await one.do(QueueOpen(PROJECT, QUEUE, 6, 6))
     assert not await one.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, 4, NOW))
     assert not await one.do(QueueSeal(PROJECT, QUEUE, SealKind.ARRIVING, 6, NOW))
     assert await one.do(QueueOpen(PROJECT, QUEUE, 6, 6))
-    assert ids_of(await everything(one)) == ids
+    assert ids_of(await Bench.on(one).everything()) == ids
 
 
 async def test_a_queue_that_has_left_leaves_next_to_nothing(
     two: Two, uri: str, redis_server: RedisServer
 ) -> None:
     one, _ = two
-    await post(one, b"1", b"2")
-    await moved(one)
-    await sweep_all(one, NOW + REMEMBERED_SECONDS - 1)
+    await Bench.on(one).post(b"1", b"2")
+    await MovingBench.on(one).moved()
+    await Bench.on(one).sweep_all(NOW + REMEMBERED_SECONDS - 1)
     with pytest.raises(QueueMoving):
         await one.do(QueueGet(PROJECT, QUEUE))
-    await sweep_all(one, NOW + REMEMBERED_SECONDS)
+    await Bench.on(one).sweep_all(NOW + REMEMBERED_SECONDS)
     assert await one.do(QueueGet(PROJECT, QUEUE)) is None
     await one._store.finish_leftovers()
     await one.do(UsageGet(PROJECT, NOW))
@@ -144,18 +133,20 @@ async def test_a_queue_that_has_left_leaves_next_to_nothing(
 
 async def test_what_arrives_is_swept_when_it_is_there(two: Two) -> None:
     one, other = two
-    await post(one, b"short", ttl=60)
-    await post(one, b"long")
+    await Bench.on(one).post(b"short", ttl=60)
+    await Bench.on(one).post(b"long")
     assert await one.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, MOVED, NOW))
-    records = await exported(one)
+    records = await MovingBench.on(one).exported()
     assert await one.do(QueueSeal(AWAY, QUEUE, SealKind.ARRIVING, MOVED, NOW))
     await one.do(QueueImport(AWAY, QUEUE, MOVED, records))
-    assert await sweep_all(other, NOW + 60) == 1  # of the old copy
+    assert await Bench.on(other).sweep_all(NOW + 60) == 1  # of the old copy
     assert await one.do(QueueOpen(AWAY, QUEUE, MOVED, MOVED))
     assert await one.do(QueueDrop(PROJECT, QUEUE, MOVED, NOW))
-    assert await sweep_all(other, NOW + 60) == 1
+    assert await Bench.on(other).sweep_all(NOW + 60) == 1
     assert (await other.do(UsageGet(AWAY, NOW + 60))).messages == 1
-    assert bodies(await everything(other, project=AWAY, now=NOW + 60)) == [b"long"]
+    assert bodies(await Bench.on(other).everything(project=AWAY, now=NOW + 60)) == [
+        b"long"
+    ]
 
 
 # -- dead letters -----------------------------------------------------------------
@@ -165,8 +156,8 @@ DEAD = DeadLetter("dead", 1)
 
 async def send_two(storage: RedisStorage) -> None:
     """Let two messages go to the dead letter queue."""
-    await post(storage, b"1", b"2")
-    held = await claim(storage)
+    await Bench.on(storage).post(b"1", b"2")
+    held = await Bench.on(storage).claim()
     await storage.do(ClaimDelete(PROJECT, QUEUE, held.id, NOW))
     await storage.do(
         ClaimCreate(
@@ -186,19 +177,21 @@ async def test_what_is_on_its_way_arrives_before_its_queue_is_exported(
     before(dying, "moves", die)
     await send_two(dying)
     assert await other.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, MOVED, NOW))
-    assert [type(one) for one in await exported(other)] == [QueueRecord]
-    assert bodies(await everything(other, queue="dead")) == [b"1", b"2"]
+    assert [type(one) for one in await MovingBench.on(other).exported()] == [
+        QueueRecord
+    ]
+    assert bodies(await Bench.on(other).everything(queue="dead")) == [b"1", b"2"]
 
 
 async def test_what_cannot_arrive_goes_back_and_is_counted_as_before(
     two: Two,
 ) -> None:
     one, _ = two
-    await post(one, b"old", queue="dead")
+    await Bench.on(one).post(b"old", queue="dead")
     assert await one.do(QueueSeal(PROJECT, "dead", SealKind.LEAVING, MOVED, NOW))
     with pytest.raises(QueueMoving):
         await send_two(one)
-    found = await everything(one)
+    found = await Bench.on(one).everything()
     assert bodies(found) == [b"1", b"2"]
     assert [message.claim_count for message in found] == [1, 1]
     assert (await one.do(UsageGet(PROJECT, NOW))).messages == 3
@@ -211,8 +204,8 @@ async def test_what_cannot_arrive_goes_back_and_is_counted_as_before(
         )
         is None
     )
-    assert await everything(one) == []
-    there = await everything(one, queue="dead")
+    assert await Bench.on(one).everything() == []
+    there = await Bench.on(one).everything(queue="dead")
     assert sorted(bodies(there)) == [b"1", b"2", b"old"]
 
 
@@ -221,14 +214,14 @@ async def test_who_is_late_with_a_dead_letter_does_not_double_it(two: Two) -> No
     slow, other = two
 
     async def overtake() -> None:
-        await sweep_all(other, NOW)
+        await Bench.on(other).sweep_all(NOW)
         assert await other.do(QueueSeal(PROJECT, "dead", SealKind.LEAVING, MOVED, NOW))
 
     before(slow, "put", overtake)
     await send_two(slow)
-    assert await everything(other) == []
+    assert await Bench.on(other).everything() == []
     assert await other.do(QueueOpen(PROJECT, "dead", 3, 1))
-    assert bodies(await everything(other, queue="dead")) == [b"1", b"2"]
+    assert bodies(await Bench.on(other).everything(queue="dead")) == [b"1", b"2"]
 
 
 # -- large, full, connected ---------------------------------------------------------
@@ -256,10 +249,10 @@ async def test_a_queue_with_many_subscriptions_is_opened_in_steps(two: Two) -> N
     assert (await one.do(UsageGet(PROJECT, NOW))).subscriptions == 0
     assert await one.do(QueueOpen(PROJECT, QUEUE, MOVED, MOVED))
     assert (await one.do(UsageGet(PROJECT, NOW))).subscriptions == many
-    assert await take(one) == []
-    await post(one, b"1")
+    assert await Bench.on(one).take() == []
+    await Bench.on(one).post(b"1")
     heard = []
-    while taken := await take(one):
+    while taken := await Bench.on(one).take():
         heard += [delivery.subscription.id for delivery in taken]
     assert sorted(heard) == [record.id for record in records if hasattr(record, "id")]
 
@@ -281,7 +274,7 @@ async def test_a_websocket_hears_of_posts_wherever_its_queue_is(two: Two) -> Non
             volatile=True,
         )
     )
-    await moved(one)
+    await MovingBench.on(one).moved()
     await one.do(MessagePost(AWAY, QUEUE, "c", [NewMessage(b"1", 60)], NOW))
     # An own post is heard after all before it.
     await other.do(
@@ -289,7 +282,7 @@ async def test_a_websocket_hears_of_posts_wherever_its_queue_is(two: Two) -> Non
             PROJECT, "o", subscriber="w", ttl=600, options={}, now=NOW, volatile=True
         )
     )
-    await post(other, b"2", queue="o")
+    await Bench.on(other).post(b"2", queue="o")
     assert (heard[0].space, heard[0].subscriptions) == (AWAY, [made.id])
     # Whoever moved it may end: the connection is not its.
     await one.close()
@@ -308,17 +301,17 @@ async def test_a_queue_can_leave_a_store_that_is_full(
     full, target = make_storage(own_server.uri), make_storage(uri)
     await full.open()
     await target.open()
-    ids = await post(full, *[b"x" * 1000] * 200)
-    await claim(full)
+    ids = await Bench.on(full).post(*[b"x" * 1000] * 200)
+    await Bench.on(full).claim()
     own_server.ask("CONFIG", "SET", "maxmemory", "100000")
     with pytest.raises(Unavailable):
-        await post(full, b"y")
+        await Bench.on(full).post(b"y")
     assert await full.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, MOVED, NOW))
     assert await target.do(QueueSeal(PROJECT, QUEUE, SealKind.ARRIVING, MOVED, NOW))
-    records = await exported(full, PROJECT, limit=100)
+    records = await MovingBench.on(full).exported(PROJECT, limit=100)
     await target.do(QueueImport(PROJECT, QUEUE, MOVED, records))
     assert await target.do(QueueOpen(PROJECT, QUEUE, MOVED, MOVED))
     assert await full.do(QueueDrop(PROJECT, QUEUE, MOVED, NOW))
-    assert ids_of(await everything(target)) == ids
+    assert ids_of(await Bench.on(target).everything()) == ids
     await full._store.finish_leftovers()
     assert await full.do(QueueCount(PROJECT)) == 0

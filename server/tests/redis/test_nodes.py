@@ -16,7 +16,7 @@ from zaqarserver.storage.commands import QueueGet
 from zaqarserver.storage.redis import RedisStorage, location
 from zaqarserver.storage.redis.location import Resolver
 from zaqarserver.storage.redis.topology import majority
-from zaqarserver.storage.testing.suite import PROJECT, QUEUE, post_one
+from zaqarserver.storage.testing.suite import PROJECT, QUEUE, Bench
 
 pytestmark = pytest.mark.anyio
 
@@ -121,7 +121,7 @@ async def test_all_that_a_request_asks_of_a_silent_store_ends_with_its_limit(
 ) -> None:
     storage = make_storage(own_server.uri)
     await storage.open()
-    await post_one(storage)
+    await Bench.on(storage).post_one()
     own_server.pause()
     began = time.monotonic()
     refused = 0
@@ -142,7 +142,7 @@ async def test_a_silent_store_gets_nothing_that_nobody_knows_the_outcome_of(
 ) -> None:
     storage = make_storage(own_server.uri)
     await storage.open()
-    await post_one(storage)
+    await Bench.on(storage).post_one()
     own_server.pause()
     asked = asyncio.create_task(storage.do(QueueGet(PROJECT, QUEUE)))
     wires = storage._store.client.topology._connections
@@ -150,7 +150,7 @@ async def test_a_silent_store_gets_nothing_that_nobody_knows_the_outcome_of(
         while not any(one.silent for one in wires.values()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)  # polling the clock
     with deadline.within(0.3), pytest.raises(Unavailable) as refused:
-        await post_one(storage)
+        await Bench.on(storage).post_one()
     assert type(refused.value) is Unavailable, "it is known not to be done"
     own_server.go_on()
     assert await asked is not None

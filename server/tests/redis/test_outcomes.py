@@ -38,16 +38,7 @@ from zaqarserver.storage.subscriptions import (
     SubscriptionPurge,
 )
 from zaqarserver.storage.testing.machine import state_machine
-from zaqarserver.storage.testing.suite import (
-    NOW,
-    PROJECT,
-    QUEUE,
-    bodies,
-    claim,
-    everything,
-    ids_of,
-    post,
-)
+from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Bench, bodies, ids_of
 
 pytestmark = pytest.mark.anyio
 
@@ -100,24 +91,24 @@ class Scene:
 
     async def set(self) -> None:
         await self.storage.do(QueueCreate(PROJECT, QUEUE, {"old": 1}))
-        self.ids = await post(self.storage, b"1", b"2", b"3")
-        first = await claim(self.storage, limit=1)
-        self.held = (await claim(self.storage, limit=1)).id
+        self.ids = await Bench.on(self.storage).post(b"1", b"2", b"3")
+        first = await Bench.on(self.storage).claim(limit=1)
+        self.held = (await Bench.on(self.storage).claim(limit=1)).id
         await self.storage.do(ClaimDelete(PROJECT, QUEUE, first.id, NOW))
 
     # Each does something and sees that it was done once, and told.
 
     async def post(self) -> None:
-        told = await post(self.storage, b"4", b"5")
-        assert ids_of(await everything(self.storage)) == self.ids + told
+        told = await Bench.on(self.storage).post(b"4", b"5")
+        assert ids_of(await Bench.on(self.storage).everything()) == self.ids + told
 
     async def pop(self) -> None:
         told = await self.storage.do(MessagePop(PROJECT, QUEUE, 1, NOW))
         assert bodies(told) == [b"1"]
-        assert ids_of(await everything(self.storage)) == self.ids[1:]
+        assert ids_of(await Bench.on(self.storage).everything()) == self.ids[1:]
 
     async def claim(self) -> None:
-        told = await claim(self.storage, limit=1)
+        told = await Bench.on(self.storage).claim(limit=1)
         assert bodies(told.messages) == [b"1"]
         assert [one.claim_count for one in told.messages] == [2]
         stats = await self.storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
@@ -139,11 +130,14 @@ class Scene:
         await self.storage.do(
             MessageDelete(PROJECT, QUEUE, self.ids[1], self.held, NOW)
         )
-        assert ids_of(await everything(self.storage)) == [self.ids[0], self.ids[2]]
+        assert ids_of(await Bench.on(self.storage).everything()) == [
+            self.ids[0],
+            self.ids[2],
+        ]
 
     async def purge(self) -> None:
         await self.storage.do(MessagePurge(PROJECT, QUEUE))
-        assert await everything(self.storage) == []
+        assert await Bench.on(self.storage).everything() == []
 
     async def create(self) -> None:
         assert await self.storage.do(QueueCreate(PROJECT, "new", {})) is True
@@ -213,10 +207,10 @@ async def test_a_request_that_comes_late_changes_nothing_any_more(
     await getattr(scene, action)()
     await storage.do(MessagePurge(PROJECT, QUEUE))
     await storage.do(SubscriptionPurge(PROJECT, QUEUE))
-    later = await post(storage, b"later")
+    later = await Bench.on(storage).post(b"later")
     proxy.let_late_go()
     assert await asyncio.to_thread(proxy.late_is_done.wait, 10)
-    assert ids_of(await everything(storage)) == later
+    assert ids_of(await Bench.on(storage).everything()) == later
     stats = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
     assert (stats.free, stats.claimed) == (1, 0)
     assert await subscriptions(storage) == 0
@@ -226,10 +220,10 @@ async def test_a_request_that_comes_late_changes_nothing_any_more(
 async def test_each_of_many_gets_its_own_answer_when_one_is_missing_or_comes_twice(
     storage: RedisStorage, proxy: CountingProxy, fault: Fault
 ) -> None:
-    await post(storage, b"before")
+    await Bench.on(storage).post(b"before")
     proxy.inject(fault, SCRIPTS["post"].sha.encode())
-    told = await asyncio.gather(*(post(storage, b"%d" % n) for n in range(20)))
-    stored = {one.id: one.body for one in await everything(storage)}
+    told = await asyncio.gather(*(Bench.on(storage).post(b"%d" % n) for n in range(20)))
+    stored = {one.id: one.body for one in await Bench.on(storage).everything()}
     assert [stored[message_id] for (message_id,) in told] == [
         b"%d" % number for number in range(20)
     ]
@@ -240,10 +234,10 @@ async def test_each_of_many_gets_its_own_answer_when_one_is_missing_or_comes_twi
 async def test_dead_letters_arrive_once_whichever_step_meets_a_fault(
     storage: RedisStorage, proxy: CountingProxy, step: str
 ) -> None:
-    await post(storage, b"1", b"2")
-    held = await claim(storage)
+    await Bench.on(storage).post(b"1", b"2")
+    held = await Bench.on(storage).claim()
     await storage.do(ClaimDelete(PROJECT, QUEUE, held.id, NOW))
-    await post(storage, b"3")
+    await Bench.on(storage).post(b"3")
     proxy.inject(Fault.CUT, SCRIPTS[step].sha.encode())
     told = await storage.do(
         ClaimCreate(
@@ -258,7 +252,7 @@ async def test_dead_letters_arrive_once_whichever_step_meets_a_fault(
     )
     assert told is not None
     assert bodies(told.messages) == [b"3"]
-    assert bodies(await everything(storage, queue="dead")) == [b"1", b"2"]
+    assert bodies(await Bench.on(storage).everything(queue="dead")) == [b"1", b"2"]
 
 
 async def test_a_post_that_was_executed_is_told_though_its_queue_leaves_meanwhile(
@@ -268,8 +262,8 @@ async def test_a_post_that_was_executed_is_told_though_its_queue_leaves_meanwhil
     await storage.do(QueueCreate(PROJECT, QUEUE, {}))
     async with beside(storage, proxy) as other:
         proxy.inject(Fault.SWALLOWED, SCRIPTS["post"].sha.encode())
-        posting = asyncio.create_task(post(storage, b"1"))
-        while not await everything(other):
+        posting = asyncio.create_task(Bench.on(storage).post(b"1"))
+        while not await Bench.on(other).everything():
             pass
         assert await other.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, 5, NOW))
         (message_id,) = await posting
@@ -293,21 +287,21 @@ async def test_what_no_replica_confirms_is_unknown_and_done_once(
     settings = "wait_replicas=1&wait_timeout=0.02&retry=0.3"
     other = make_storage(own_server.uri)
     await other.open()
-    await post(other, b"0")
+    await Bench.on(other).post(b"0")
     await other.do(MessagePurge(PROJECT, QUEUE))
     storage = make_storage(f"{own_server.uri}?{settings}")
     await storage.open()
     with pytest.raises(OutcomeUnknown, match="did not confirm"):
-        await post(storage, b"1")
-    assert bodies(await everything(storage)) == [b"1"]
+        await Bench.on(storage).post(b"1")
+    assert bodies(await Bench.on(storage).everything()) == [b"1"]
     with pytest.raises(OutcomeUnknown):
         await storage.do(MessagePop(PROJECT, QUEUE, 1, NOW))
     with pytest.raises(OutcomeUnknown):
         await storage.do(MessagePurge(PROJECT, QUEUE))
-    assert await everything(storage) == []
+    assert await Bench.on(storage).everything() == []
     own_server.ask("CONFIG", "SET", "min-replicas-to-write", "1")
     with pytest.raises(Unavailable) as caught:
-        await post(storage, b"2")
+        await Bench.on(storage).post(b"2")
     assert type(caught.value) is Unavailable  # refused before anything was done
 
 
@@ -367,12 +361,12 @@ def test_every_sequence_of_steps_agrees_with_the_model_though_each_meets_a_fault
 async def test_a_purge_that_is_asked_again_leaves_what_was_posted_meanwhile(
     storage: RedisStorage, proxy: CountingProxy
 ) -> None:
-    await post(storage, b"old")
+    await Bench.on(storage).post(b"old")
     proxy.inject(Fault.SWALLOWED, SCRIPTS["purge"].sha.encode())
     async with beside(storage, proxy) as other:
         purging = asyncio.create_task(storage.do(MessagePurge(PROJECT, QUEUE)))
-        while await everything(other):
+        while await Bench.on(other).everything():
             pass
-        kept = await post(other, b"new")
+        kept = await Bench.on(other).post(b"new")
         await purging
-    assert ids_of(await everything(storage)) == kept
+    assert ids_of(await Bench.on(storage).everything()) == kept

@@ -18,14 +18,7 @@ from zaqarserver.errors import Unavailable
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.redis.registration import LIFE_MILLISECONDS, LOOKS
 from zaqarserver.storage.subscriptions import DeliveryTake, SubscriptionCreate
-from zaqarserver.storage.testing.suite import (
-    NOW,
-    PROJECT,
-    QUEUE,
-    everything,
-    ids_of,
-    post,
-)
+from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Bench, ids_of
 
 pytestmark = pytest.mark.anyio
 
@@ -74,17 +67,17 @@ async def test_a_server_starts_reads_and_answers_ping_where_nothing_can_be_writt
 ) -> None:
     before = make_storage(own_server.uri + HASTY)
     await before.open()
-    ids = await post(before, b"1", b"2")
+    ids = await Bench.on(before).post(b"1", b"2")
     refuse(own_server)
     started = make_storage(own_server.uri + HASTY)
     await started.open()
     for storage in (before, started):
         await storage.ping()
-        assert ids_of(await everything(storage)) == ids
+        assert ids_of(await Bench.on(storage).everything()) == ids
         with pytest.raises(Unavailable):
-            await post(storage, b"3")
+            await Bench.on(storage).post(b"3")
     recover(own_server)
-    await post(started, b"4")
+    await Bench.on(started).post(b"4")
     await started._store.registration.renew()
     assert await started._store.client.do(
         "SISMEMBER", started._store.keyspace.servers, started._store.registration.uid
@@ -147,7 +140,7 @@ async def test_notifications_go_on_when_the_store_takes_changes_again(
             PROJECT, QUEUE, subscriber="http://x/", ttl=900, options={}, now=NOW
         )
     )
-    (posted,) = await post(storage, b"1")
+    (posted,) = await Bench.on(storage).post(b"1")
     refuse(own_server)
 
     async def take(now: float) -> list[str]:

@@ -19,18 +19,7 @@ from zaqarserver.storage.commands import (
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.redis.registration import LOOKS, ServerRegistration
 from zaqarserver.storage.subscriptions import DeliveryDue, Post, SubscriptionDelete
-from zaqarserver.storage.testing.deliveries import done, take
-from zaqarserver.storage.testing.subscriptions import listed, subscribe
-from zaqarserver.storage.testing.suite import (
-    NOW,
-    PROJECT,
-    QUEUE,
-    bodies,
-    everything,
-    ids_of,
-    post,
-    post_one,
-)
+from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Bench, bodies, ids_of
 
 pytestmark = pytest.mark.anyio
 
@@ -84,7 +73,7 @@ async def test_servers_never_share_a_claimed_message(
 ) -> None:
     servers = [make_storage(uri) for _ in range(3)]
     await asyncio.gather(*(server.open() for server in servers))
-    ids = await post(servers[0], *[b"x"] * 200)
+    ids = await Bench.on(servers[0]).post(*[b"x"] * 200)
     claimed: Counter[str] = Counter()
 
     async def work(server: RedisStorage) -> None:
@@ -105,9 +94,9 @@ async def test_servers_agree_on_order_whatever_their_clocks_say(
     posted = []
     for number in range(10):
         server = servers[number % 2]
-        posted += await post(server, b"x", now=NOW + 60 * (number % 2))
+        posted += await Bench.on(server).post(b"x", now=NOW + 60 * (number % 2))
     assert posted == sorted(posted)
-    assert ids_of(await everything(servers[0])) == posted
+    assert ids_of(await Bench.on(servers[0]).everything()) == posted
 
 
 async def test_a_change_on_one_server_is_seen_on_the_other_at_once(
@@ -133,7 +122,7 @@ async def test_sums_of_a_project_follow_every_server(
     servers = [make_storage(uri) for _ in range(2)]
     await asyncio.gather(*(server.open() for server in servers))
     for server in servers:
-        await post(server, b"123")
+        await Bench.on(server).post(b"123")
         await server.do(UsageGet(PROJECT, NOW))  # tells what it has gathered
     for server in servers:
         found = await server.do(UsageGet(PROJECT, NOW))
@@ -147,15 +136,15 @@ async def test_a_post_reaches_the_connections_of_every_server_in_order(
     ears = [Ears(server) for server in servers]
     await asyncio.gather(*(server.open() for server in servers))
     made = [
-        await subscribe(server, f"http://socket{number}/", volatile=True)
+        await Bench.on(server).subscribe(f"http://socket{number}/", volatile=True)
         for number, server in enumerate(servers)
     ]
     await asyncio.gather(
-        *(post(server, b"%d" % n) for n in range(20) for server in servers)
+        *(Bench.on(server).post(b"%d" % n) for n in range(20) for server in servers)
     )
     for ear in ears:
         await ear.wait(60)
-    order = bodies(await everything(servers[0]))
+    order = bodies(await Bench.on(servers[0]).everything())
     for ear in ears:
         assert ear.bodies == order
         assert set(ear.heard[0].subscriptions) == {one.id for one in made}
@@ -167,10 +156,10 @@ async def test_own_connections_hear_a_post_while_the_channel_is_down(
     storage = make_storage(uri)
     ears = Ears(storage)
     await storage.open()
-    await subscribe(storage, volatile=True)
+    await Bench.on(storage).subscribe(volatile=True)
     redis_server.ask("CLIENT", "KILL", "TYPE", "pubsub")
     for number in range(5):
-        await post(storage, b"%d" % number)
+        await Bench.on(storage).post(b"%d" % number)
     assert ears.bodies == [b"0", b"1", b"2", b"3", b"4"]
 
 
@@ -181,11 +170,11 @@ async def test_the_channel_comes_back_by_itself(
     ears = Ears(other)
     await one.open()
     await other.open()
-    await subscribe(other, volatile=True)
+    await Bench.on(other).subscribe(volatile=True)
     redis_server.ask("CLIENT", "KILL", "TYPE", "pubsub")
     async with asyncio.timeout(PATIENCE):
         while not ears.heard:
-            await post(one, b"x")
+            await Bench.on(one).post(b"x")
 
 
 async def test_connections_end_with_their_server(
@@ -194,15 +183,15 @@ async def test_connections_end_with_their_server(
     dead, other = make_storage(uri), make_storage(uri)
     await dead.open()
     await other.open()
-    lasting = await subscribe(dead, "http://hook/")
-    await subscribe(dead, "http://socket/", volatile=True)
-    kept = await subscribe(other, "http://other/", volatile=True)
+    lasting = await Bench.on(dead).subscribe("http://hook/")
+    await Bench.on(dead).subscribe("http://socket/", volatile=True)
+    kept = await Bench.on(other).subscribe("http://other/", volatile=True)
     await vanish(dead)
     await let_time_pass(redis_server, dead)
     for _ in range(LOOKS):
-        assert len(await listed(other)) == 3, "it may only be slow"
+        assert len(await Bench.on(other).listed()) == 3, "it may only be slow"
         await other._store.registration.remove_dead()
-    assert await listed(other) == [lasting, kept]
+    assert await Bench.on(other).listed() == [lasting, kept]
     assert (await other.do(UsageGet(PROJECT, NOW))).subscriptions == 2
 
 
@@ -212,14 +201,14 @@ async def test_connections_outlive_an_absence_of_the_store(
     one, other = make_storage(uri), make_storage(uri)
     await one.open()
     await other.open()
-    kept = await subscribe(one, volatile=True)
+    kept = await Bench.on(one).subscribe(volatile=True)
     for _ in range(2 * LOOKS):
         await let_time_pass(redis_server, one)
         await other._store.registration.remove_dead()
         await other._store.registration.remove_dead()
         await one._store.registration.renew()
         await other._store.registration.remove_dead()
-    assert await listed(other) == [kept]
+    assert await Bench.on(other).listed() == [kept]
 
 
 async def test_a_server_that_closes_takes_its_connections_along(
@@ -228,9 +217,9 @@ async def test_a_server_that_closes_takes_its_connections_along(
     one, other = make_storage(uri), make_storage(uri)
     await one.open()
     await other.open()
-    await subscribe(one, "http://socket/", volatile=True)
+    await Bench.on(one).subscribe("http://socket/", volatile=True)
     await one.close()
-    assert await listed(other) == []
+    assert await Bench.on(other).listed() == []
 
 
 async def test_what_a_server_keeps_of_connections_goes_with_them(
@@ -241,7 +230,7 @@ async def test_what_a_server_keeps_of_connections_goes_with_them(
     presence: ServerRegistration = storage._store.registration
     _, queues = storage._store.keyspace.server(presence.uid)
     for number in range(3):
-        made = await subscribe(storage, source=f"queue{number}", volatile=True)
+        made = await Bench.on(storage).subscribe(source=f"queue{number}", volatile=True)
         await storage.do(SubscriptionDelete(PROJECT, f"queue{number}", made.id))
     await storage._store.finish_leftovers()
     assert await storage._store.client.do("SCARD", queues) == 0
@@ -254,16 +243,18 @@ async def test_deliveries_are_given_to_one_server_and_taken_over(
     await one.open()
     await other.open()
     for number in range(20):
-        await subscribe(one, f"http://h{number}/")
-    await post_one(one)
-    both = await asyncio.gather(take(one, limit=12), take(other, limit=12))
+        await Bench.on(one).subscribe(f"http://h{number}/")
+    await Bench.on(one).post_one()
+    both = await asyncio.gather(
+        Bench.on(one).take(limit=12), Bench.on(other).take(limit=12)
+    )
     taken = [delivery.subscription.id for some in both for delivery in some]
     assert len(taken) == len(set(taken)) == 20
     for delivery in both[1]:
-        await done(other, delivery)
+        await Bench.on(other).done(delivery)
     await vanish(one)
-    assert await take(other, now=NOW + 29) == []
-    again = await take(other, now=NOW + 30)
+    assert await Bench.on(other).take(now=NOW + 29) == []
+    again = await Bench.on(other).take(now=NOW + 30)
     assert {delivery.key for delivery in again} == {
         delivery.key for delivery in both[0]
     }
@@ -276,10 +267,10 @@ async def test_a_server_hears_of_deliveries_that_another_left(
     ears = Ears(other)
     await one.open()
     await other.open()
-    await subscribe(one)
+    await Bench.on(one).subscribe()
     assert await other.do(DeliveryDue(NOW)) is None
-    await post_one(one)
+    await Bench.on(one).post_one()
     await vanish(one)
     async with asyncio.timeout(PATIENCE):
         await ears.woken.wait()
-    assert len(await take(other)) == 1
+    assert len(await Bench.on(other).take()) == 1

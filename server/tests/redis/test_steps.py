@@ -24,20 +24,7 @@ from zaqarserver.storage.commands import (
 )
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.subscriptions import SubscriptionDelete
-from zaqarserver.storage.testing.deliveries import done, take
-from zaqarserver.storage.testing.life import sweep_all
-from zaqarserver.storage.testing.subscriptions import subscribe
-from zaqarserver.storage.testing.suite import (
-    NOW,
-    PROJECT,
-    QUEUE,
-    bodies,
-    claim,
-    everything,
-    ids_of,
-    post,
-    post_one,
-)
+from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Bench, bodies, ids_of
 
 pytestmark = pytest.mark.anyio
 
@@ -91,7 +78,7 @@ async def test_a_queue_that_was_only_listed_does_not_exist(two: Two) -> None:
     await dying._store.sweeps.add(dying._store.keyspace.queue(PROJECT, QUEUE), b"0")
     assert await names(other) == []
     assert await other.do(QueueCount(PROJECT)) == 0
-    await sweep_all(other, NOW)
+    await Bench.on(other).sweep_all(NOW)
     assert await left_over(other) == 0
     assert await other._store.client.do("ZCARD", index[0]) == 0
     assert await other.do(QueueCreate(PROJECT, QUEUE, {})) is True
@@ -103,7 +90,7 @@ async def test_a_list_that_is_not_sure_is_put_right(two: Two, making: bool) -> N
     dying, other = two
     if not making:
         await other.do(QueueCreate(PROJECT, QUEUE, {}))
-        await sweep_all(other, NOW)
+        await Bench.on(other).sweep_all(NOW)
     fail_before(dying, "index_end")
     if making:
         await dying.do(QueueCreate(PROJECT, QUEUE, {}))
@@ -114,7 +101,7 @@ async def test_a_list_that_is_not_sure_is_put_right(two: Two, making: bool) -> N
     assert await left_over(other) == 1
     assert await names(other) == expected
     assert await other.do(QueueCount(PROJECT)) == len(expected)
-    await sweep_all(other, NOW)
+    await Bench.on(other).sweep_all(NOW)
     assert await left_over(other) == 0
     assert await names(other) == expected
     assert await other.do(QueueCount(PROJECT)) == len(expected)
@@ -132,7 +119,7 @@ async def test_a_slow_maker_of_a_queue_is_not_outrun_by_the_sweeper(
         nonlocal swept
         if script == "create" and args[2] and swept < 3:
             swept += 1
-            await sweep_all(other, NOW)
+            await Bench.on(other).sweep_all(NOW)
         return await run(script, keys, *args, **name)
 
     slow._store.client.run = run_slowly  # type: ignore[method-assign]
@@ -140,45 +127,45 @@ async def test_a_slow_maker_of_a_queue_is_not_outrun_by_the_sweeper(
     assert swept == 3
     await slow._store.finish_leftovers()
     assert await names(other) == [QUEUE]
-    await sweep_all(other, NOW)
+    await Bench.on(other).sweep_all(NOW)
     assert await names(other) == [QUEUE]
     assert await other.do(QueueCount(PROJECT)) == 1
 
 
 async def test_what_was_posted_is_swept_whoever_posted_it(two: Two) -> None:
     dying, other = two
-    await post_one(dying, ttl=60)
-    assert await sweep_all(other, NOW) == 0
+    await Bench.on(dying).post_one(ttl=60)
+    assert await Bench.on(other).sweep_all(NOW) == 0
     # The sweeper dies after it has removed what is dead, before it says so.
     fail_before(dying, "schedule_move")
     with pytest.raises(Unavailable):
         await dying.sweep(NOW + 60)
-    await post_one(other, ttl=60, now=NOW + 60)
-    assert await sweep_all(other, NOW + 120) == 1
+    await Bench.on(other).post_one(ttl=60, now=NOW + 60)
+    assert await Bench.on(other).sweep_all(NOW + 120) == 1
     assert (await other.do(UsageGet(PROJECT, NOW))).messages == 0
 
 
 async def test_a_notice_is_found_whoever_left_it(two: Two) -> None:
     dying, other = two
-    await subscribe(other)
+    await Bench.on(other).subscribe()
     for turn in range(3):
-        await post(dying, b"%d" % turn)
-        (delivery,) = await take(other, now=NOW + turn)
-        await done(other, delivery)
+        await Bench.on(dying).post(b"%d" % turn)
+        (delivery,) = await Bench.on(other).take(now=NOW + turn)
+        await Bench.on(other).done(delivery)
     fail_before(dying, "schedule_move")
-    await post(other, b"last")
+    await Bench.on(other).post(b"last")
     # It takes the delivery and dies before it says until when.
     with pytest.raises(Unavailable):
-        await take(dying, now=NOW + 3)
-    assert await take(other, now=NOW + 4) == []
-    (delivery,) = await take(other, now=NOW + 40)
+        await Bench.on(dying).take(now=NOW + 3)
+    assert await Bench.on(other).take(now=NOW + 4) == []
+    (delivery,) = await Bench.on(other).take(now=NOW + 40)
     assert [one.body for one in delivery.messages] == [b"last"]
 
 
 async def exhaust(storage: RedisStorage) -> DeadLetter:
     """Leave two messages in the queue that have had their last claim."""
-    await post(storage, b"1", b"2", ttl=3600)
-    held = await claim(storage)
+    await Bench.on(storage).post(b"1", b"2", ttl=3600)
+    held = await Bench.on(storage).claim()
     await storage.do(ClaimDelete(PROJECT, QUEUE, held.id, NOW))
     return DeadLetter("dead", 1)
 
@@ -197,18 +184,18 @@ async def test_a_dead_letter_arrives_once_wherever_its_mover_dies(
 ) -> None:
     dying, other = two
     dead_letter = await exhaust(dying)
-    ids = ids_of(await everything(dying))
+    ids = ids_of(await Bench.on(dying).everything())
     fail_before(dying, step)
     await attempt(dying, dead_letter)  # what is left is not this claim's business
-    assert await everything(other) == []
+    assert await Bench.on(other).everything() == []
     if step == "moved":
         # It has arrived and is consumed before anybody finishes the move.
         popped = await other.do(MessagePop(PROJECT, "dead", 1, NOW))
         assert bodies(popped) == [b"1"]
         ids = ids[1:]
-    await sweep_all(other, NOW)
-    assert ids_of(await everything(other, queue="dead")) == ids
-    assert await everything(other) == []
+    await Bench.on(other).sweep_all(NOW)
+    assert ids_of(await Bench.on(other).everything(queue="dead")) == ids
+    assert await Bench.on(other).everything() == []
     counted = await other.do(UsageGet(PROJECT, NOW))
     assert (counted.queues, counted.messages) == (2, len(ids))
 
@@ -219,8 +206,8 @@ async def test_a_queue_that_is_deleted_lets_its_dead_letters_go_on(two: Two) -> 
     fail_before(dying, "moves")
     await attempt(dying, dead_letter)  # what is left is not this claim's business
     await other.do(QueueDelete(PROJECT, QUEUE))
-    await sweep_all(other, NOW)
-    assert bodies(await everything(other, queue="dead")) == [b"1", b"2"]
+    await Bench.on(other).sweep_all(NOW)
+    assert bodies(await Bench.on(other).everything(queue="dead")) == [b"1", b"2"]
 
 
 async def test_a_store_that_is_emptied_leaves_next_to_nothing(
@@ -230,14 +217,14 @@ async def test_a_store_that_is_emptied_leaves_next_to_nothing(
     await storage.open()
     for number in range(5):
         queue = f"queue{number}"
-        await post(storage, b"1", b"2", queue=queue, ttl=60)
-        await claim(storage, queue=queue, limit=1, ttl=60)
-        made = await subscribe(storage, source=queue)
-        await post(storage, b"3", queue=queue, ttl=60)
+        await Bench.on(storage).post(b"1", b"2", queue=queue, ttl=60)
+        await Bench.on(storage).claim(queue=queue, limit=1, ttl=60)
+        made = await Bench.on(storage).subscribe(source=queue)
+        await Bench.on(storage).post(b"3", queue=queue, ttl=60)
         await storage.do(SubscriptionDelete(PROJECT, queue, made.id))
         await storage.do(QueueDelete(PROJECT, queue))
-    await take(storage, now=NOW + 1000)
-    await sweep_all(storage, NOW + 1000)
+    await Bench.on(storage).take(now=NOW + 1000)
+    await Bench.on(storage).sweep_all(NOW + 1000)
     await storage.do(UsageGet(PROJECT, NOW))
     await storage._store.finish_leftovers()
     await storage.close()

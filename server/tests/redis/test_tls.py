@@ -13,7 +13,7 @@ from receivers import listening, streams
 from redis_service import RedisServer
 from zaqarserver.errors import Unavailable
 from zaqarserver.storage.redis import RedisStorage
-from zaqarserver.storage.testing.suite import everything, post_one
+from zaqarserver.storage.testing.suite import Bench
 
 from ..notify.certificates import make_certificate  # noqa: TID252 - tests have no name
 
@@ -55,8 +55,8 @@ async def test_a_store_is_used_through_tls(
     _, _, options = uri.partition("?")
     storage = make_storage(f"rediss://127.0.0.1:{port}?{options}&ca_file={ca_file}")
     await storage.open()
-    await post_one(storage)
-    assert len(await everything(storage)) == 1
+    await Bench.on(storage).post_one()
+    assert len(await Bench.on(storage).everything()) == 1
     await storage.close()
 
 

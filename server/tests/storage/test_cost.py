@@ -37,7 +37,7 @@ from zaqarserver.storage.commands import (
     QueueGet,
 )
 from zaqarserver.storage.sqlite import SQLiteStorage
-from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, claim
+from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Bench
 
 pytestmark = pytest.mark.anyio
 
@@ -137,7 +137,7 @@ async def test_the_cost_does_not_grow_with_what_cannot_be_taken(
         ids = await fill(storage, size, delay=300 if others == "delayed" else 0)
         if others == "claimed":
             for _ in range(size // 500):
-                await claim(storage, limit=500)
+                await Bench.on(storage).claim(limit=500)
         ids += await fill(storage, 20)
         cost.append(await steps(storage, lambda ids=ids: action(storage, ids)))
         await storage.do(QueueDelete(PROJECT, QUEUE))
@@ -174,8 +174,10 @@ async def test_claims_pay_once_for_what_expired_before_them(
     await storage.do(
         MessagePost(PROJECT, QUEUE, "c", [NewMessage(b"x", 600)] * 20, NOW + 1)
     )
-    first = await steps(storage, lambda: claim(storage, limit=1, now=NOW + 60))
-    second = await steps(storage, lambda: claim(storage, limit=1, now=NOW + 60))
+    first = await steps(storage, lambda: Bench.on(storage).claim(limit=1, now=NOW + 60))
+    second = await steps(
+        storage, lambda: Bench.on(storage).claim(limit=1, now=NOW + 60)
+    )
     assert first > LARGE
     assert second < SMALL
 
@@ -211,7 +213,7 @@ async def test_what_every_request_may_ask_of_accounts_costs_nothing(
 async def test_no_step_of_a_sweep_is_long(storage: SQLiteStorage) -> None:
     await fill(storage, 5 * SMALL, ttl=60)
     for _ in range(20):
-        await claim(storage, limit=10, ttl=60)
+        await Bench.on(storage).claim(limit=10, ttl=60)
     costs = []
     while await storage.sweep(NOW):
         pass

@@ -25,15 +25,7 @@ from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.sqlite.damage import SINCE
 from zaqarserver.storage.sqlite.database import prepare_schema
 from zaqarserver.storage.sqlite.files import PAGE
-from zaqarserver.storage.testing.life import sweep_all
-from zaqarserver.storage.testing.suite import (
-    NOW,
-    PROJECT,
-    QUEUE,
-    claim,
-    everything,
-    post,
-)
+from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Bench
 
 pytestmark = pytest.mark.anyio
 
@@ -59,8 +51,8 @@ async def written(path: Path) -> list[bytes]:
     await storage.open()
     bodies = [body(number) for number in range(60)]
     for one in bodies:
-        await post(storage, one)
-    await claim(storage, limit=5)
+        await Bench.on(storage).post(one)
+    await Bench.on(storage).claim(limit=5)
     await storage.close()
     return bodies
 
@@ -72,7 +64,7 @@ async def killed(path: Path) -> list[bytes]:
     await storage.open()
     bodies = [body(number) for number in range(60)]
     for one in bodies:
-        await post(storage, one)
+        await Bench.on(storage).post(one)
     for suffix in ("", "-wal"):
         shutil.copy(f"{live}{suffix}", f"{path}{suffix}")
     await storage.close()
@@ -95,7 +87,7 @@ async def seen(path: Path) -> list[bytes] | None:
     storage = make(path)
     try:
         await storage.open()
-        found = await everything(storage)
+        found = await Bench.on(storage).everything()
         stats = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
         assert stats.free + stats.claimed == len(found)
         return [one.body for one in found]
@@ -191,8 +183,8 @@ async def test_an_empty_file_beside_a_log_is_refused(tmp_path: Path) -> None:
 
 
 USES: dict[str, Callable[[SQLiteStorage], Awaitable[object]]] = {
-    "list": everything,
-    "claim": lambda storage: claim(storage, limit=10),
+    "list": lambda storage: Bench.on(storage).everything(),
+    "claim": lambda storage: Bench.on(storage).claim(limit=10),
     "pop": lambda storage: storage.do(MessagePop(PROJECT, QUEUE, 10, NOW)),
 }
 
@@ -224,8 +216,8 @@ async def test_a_damaged_body_is_an_error_and_other_queues_go_on(
     assert caplog.records[-1].levelno == logging.ERROR
     assert "damaged" in (storage.trouble or "")
     await storage.ping()
-    await post(storage, b"1", queue="other")
-    held = await claim(storage, queue="other")
+    await Bench.on(storage).post(b"1", queue="other")
+    held = await Bench.on(storage).claim(queue="other")
     assert [one.body for one in held.messages] == [b"1"]
     await storage.close()
 
@@ -235,19 +227,19 @@ async def test_a_purge_makes_a_damaged_queue_usable_and_the_sweeper_goes_on(
 ) -> None:
     storage = await damaged_store(tmp_path / "store.db")
     await storage.do(MessagePurge(PROJECT, QUEUE))
-    await post(storage, b"1")
-    assert [one.body for one in await everything(storage)] == [b"1"]
-    await post(storage, b"2", queue="other", ttl=60)
-    await sweep_all(storage, NOW + 100)
+    await Bench.on(storage).post(b"1")
+    assert [one.body for one in await Bench.on(storage).everything()] == [b"1"]
+    await Bench.on(storage).post(b"2", queue="other", ttl=60)
+    await Bench.on(storage).sweep_all(NOW + 100)
     assert (await storage.do(VolumeGet())).free == 1
-    assert [one.body for one in (await claim(storage)).messages] == [b"1"]
+    assert [one.body for one in (await Bench.on(storage).claim()).messages] == [b"1"]
     await storage.close()
 
 
 async def test_who_shares_a_batch_with_a_damaged_one_is_served(tmp_path: Path) -> None:
     storage = await damaged_store(tmp_path / "store.db")
     popping = [storage.do(MessagePop(PROJECT, QUEUE, 20, NOW)) for _ in range(3)]
-    posting = [post(storage, b"1", queue="other") for _ in range(3)]
+    posting = [Bench.on(storage).post(b"1", queue="other") for _ in range(3)]
     results = await asyncio.gather(*popping, *posting, return_exceptions=True)
     assert all(isinstance(one, list) for one in results[3:])
     assert all(isinstance(one, StoreDamaged | list) for one in results[:3])

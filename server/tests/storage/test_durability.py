@@ -19,7 +19,7 @@ from zaqarserver.storage.subscriptions import (
     DeliveryTake,
     SubscriptionCreate,
 )
-from zaqarserver.storage.testing.suite import everything
+from zaqarserver.storage.testing.suite import Bench
 
 pytestmark = pytest.mark.anyio
 
@@ -55,7 +55,7 @@ async def test_a_killed_writer_loses_nothing_acknowledged(tmp_path: Path) -> Non
         storage = SQLiteStorage.from_uri(uri, {})
         await storage.open()
         now = time.time()
-        stored = await everything(storage, project="p", queue="q", now=now)
+        stored = await Bench.on(storage).everything(project="p", queue="q", now=now)
         stats = await storage.do(QueueStatsGet("p", "q", now))
         usage = await storage.do(UsageGet("p", now))
         await storage.close()

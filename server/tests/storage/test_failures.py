@@ -28,18 +28,7 @@ from zaqarserver.storage.commands import (
 )
 from zaqarserver.storage.sqlite import SQLiteStorage, files, writer
 from zaqarserver.storage.subscriptions import SubscriptionCreate, SubscriptionDelete
-from zaqarserver.storage.testing.life import sweep_all
-from zaqarserver.storage.testing.suite import (
-    NOW,
-    PROJECT,
-    QUEUE,
-    bodies,
-    claim,
-    everything,
-    ids_of,
-    post,
-    post_one,
-)
+from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Bench, bodies, ids_of
 
 pytestmark = pytest.mark.anyio
 
@@ -86,7 +75,7 @@ async def fill(storage: SQLiteStorage) -> list[str]:
     for size in (10_000, 100):
         while True:
             try:
-                ids += await post(storage, b"x" * size)
+                ids += await Bench.on(storage).post(b"x" * size)
             except Unavailable:
                 break
             assert len(ids) < 1000
@@ -96,7 +85,7 @@ async def fill(storage: SQLiteStorage) -> list[str]:
 async def test_a_full_disk_fails_what_grows_and_nothing_else(
     storage: SQLiteStorage, tmp_path: Path
 ) -> None:
-    await post_one(storage)
+    await Bench.on(storage).post_one()
     await storage.do(QueueCreate(PROJECT, "metadata", {}))
     subscription, _ = await storage.do(
         SubscriptionCreate(
@@ -104,14 +93,14 @@ async def test_a_full_disk_fails_what_grows_and_nothing_else(
         )
     )
     with full_disk(tmp_path):
-        kept = [*ids_of(await everything(storage)), *(await fill(storage))]
+        kept = [*ids_of(await Bench.on(storage).everything()), *(await fill(storage))]
         before = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
         used = await storage.do(UsageGet(PROJECT, NOW))
         found = await storage.do(QueueGet(PROJECT, "metadata"))
         assert found is not None
         big = {"a": "x" * 300_000}
         growing: list[Awaitable[object]] = [
-            post(storage, b"x" * 300_000, queue="new"),
+            Bench.on(storage).post(b"x" * 300_000, queue="new"),
             storage.do(QueueCreate(PROJECT, "new", big)),
             storage.do(QueueUpdate(PROJECT, "metadata", big, found.revision)),
             storage.do(
@@ -123,14 +112,14 @@ async def test_a_full_disk_fails_what_grows_and_nothing_else(
         results = await asyncio.gather(*growing, return_exceptions=True)
         assert [type(result) for result in results] == [Unavailable] * 4
         assert all("full" in str(result) or "grow" in str(result) for result in results)
-        assert ids_of(await everything(storage)) == kept
+        assert ids_of(await Bench.on(storage).everything()) == kept
         assert await storage.do(QueueGet(PROJECT, "new")) is None
         assert await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW)) == before
         assert await storage.do(UsageGet(PROJECT, NOW)) == used
         # All that frees something goes on, as often as it is wanted.
         await storage.ping()
         for _ in range(5):
-            held = await claim(storage, limit=2)
+            held = await Bench.on(storage).claim(limit=2)
             await storage.do(
                 ClaimUpdate(PROJECT, QUEUE, held.id, ttl=60, grace=60, now=NOW)
             )
@@ -139,11 +128,11 @@ async def test_a_full_disk_fails_what_grows_and_nothing_else(
             await storage.do(MessagePop(PROJECT, QUEUE, 1, NOW))
             await storage.do(MessageDeleteMany(PROJECT, QUEUE, kept[1:3], None, NOW))
             del kept[:3]
-        assert ids_of(await everything(storage)) == kept
+        assert ids_of(await Bench.on(storage).everything()) == kept
         await storage.do(SubscriptionDelete(PROJECT, "metadata", subscription.id))
         await storage.do(QueueDelete(PROJECT, "metadata"))
         await storage.do(MessagePurge(PROJECT, QUEUE))
-        await sweep_all(storage, NOW)
+        await Bench.on(storage).sweep_all(NOW)
         assert len(await fill(storage)) > 3
     assert await storage.do(QueueGet(PROJECT, "new")) is None
 
@@ -151,7 +140,7 @@ async def test_a_full_disk_fails_what_grows_and_nothing_else(
 async def test_all_that_fills_a_full_disk_can_be_consumed(
     storage: SQLiteStorage, tmp_path: Path
 ) -> None:
-    await post_one(storage)
+    await Bench.on(storage).post_one()
     with full_disk(tmp_path):
         for _ in range(3):
             filled = len(await fill(storage))
@@ -160,7 +149,7 @@ async def test_all_that_fills_a_full_disk_can_be_consumed(
                 gone += len(popped)
             assert gone >= filled > 10
         await fill(storage)
-        await sweep_all(storage, NOW + 10**7)  # expiry
+        await Bench.on(storage).sweep_all(NOW + 10**7)  # expiry
         assert len(await fill(storage)) > 10
         # Reopened while it is full, whatever is left of the log.
         await storage.close()
@@ -172,15 +161,15 @@ async def test_many_who_consume_at_once_are_served_on_a_full_disk(
     storage: SQLiteStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "SHORT_SECONDS", 1.0)
-    await post_one(storage)
+    await Bench.on(storage).post_one()
     with full_disk(tmp_path):
-        await post(storage, *[b"x"] * 500)
-        ids = ids_of(await everything(storage))
+        await Bench.on(storage).post(*[b"x"] * 500)
+        ids = ids_of(await Bench.on(storage).everything())
         await fill(storage)
         asked = [
             storage.do(MessageDelete(PROJECT, QUEUE, one, None, NOW)) for one in ids
         ]
-        posted = [post(storage, b"x" * 500_000) for _ in range(5)]
+        posted = [Bench.on(storage).post(b"x" * 500_000) for _ in range(5)]
         results = await asyncio.gather(*asked, *posted, return_exceptions=True)
         assert results[: len(ids)] == [None] * len(ids)
         assert {type(result) for result in results[len(ids) :]} == {Unavailable}
@@ -189,10 +178,10 @@ async def test_many_who_consume_at_once_are_served_on_a_full_disk(
 async def test_a_log_that_cannot_be_written_fails_all_and_loses_nothing(
     storage: SQLiteStorage, tmp_path: Path
 ) -> None:
-    ids = await post(storage, b"1", b"2", b"3")
+    ids = await Bench.on(storage).post(b"1", b"2", b"3")
     with full_disk(tmp_path, log=1):
         for operation in (
-            claim(storage, limit=2),
+            Bench.on(storage).claim(limit=2),
             storage.do(QueueDelete(PROJECT, QUEUE)),
             storage.do(MessagePop(PROJECT, QUEUE, 1, NOW)),
             storage.ping(),
@@ -200,19 +189,19 @@ async def test_a_log_that_cannot_be_written_fails_all_and_loses_nothing(
             with pytest.raises(Unavailable):
                 await operation
         results = await asyncio.gather(
-            *(post_one(storage) for _ in range(20)), return_exceptions=True
+            *(Bench.on(storage).post_one() for _ in range(20)), return_exceptions=True
         )
         assert {type(result) for result in results} == {Unavailable}
-    held = await claim(storage, limit=2)
+    held = await Bench.on(storage).claim(limit=2)
     assert bodies(held.messages) == [b"1", b"2"]
     assert [one.claim_count for one in held.messages] == [1, 1]
     stats = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
     assert (stats.free, stats.claimed) == (1, 2)
-    ids.append(await post_one(storage))
+    ids.append(await Bench.on(storage).post_one())
     await storage.close()
     await storage.open()
-    assert ids_of(await everything(storage)) == ids
-    assert ids[-1] < await post_one(storage)
+    assert ids_of(await Bench.on(storage).everything()) == ids
+    assert ids[-1] < await Bench.on(storage).post_one()
 
 
 # -- the files ---------------------------------------------------------------
@@ -223,35 +212,39 @@ async def test_a_log_that_cannot_be_written_fails_all_and_loses_nothing(
 async def test_a_file_that_is_removed_is_noticed_with_the_next_change(
     storage: SQLiteStorage, tmp_path: Path, name: str, replaced: bool
 ) -> None:
-    await post_one(storage)
+    await Bench.on(storage).post_one()
     path = tmp_path / name
     content = path.read_bytes()
     path.rename(tmp_path / "kept")
     if replaced:
         path.write_bytes(content)
-    for operation in (post_one(storage), storage.ping(), claim(storage)):
+    for operation in (
+        Bench.on(storage).post_one(),
+        storage.ping(),
+        Bench.on(storage).claim(),
+    ):
         with pytest.raises(Unavailable, match="replaced" if replaced else "gone"):
             await operation
     (tmp_path / "kept").rename(path)
-    await post_one(storage)
-    assert len(await everything(storage)) == 2
+    await Bench.on(storage).post_one()
+    assert len(await Bench.on(storage).everything()) == 2
 
 
 async def test_a_lock_of_another_program_is_waited_for(
     storage: SQLiteStorage, tmp_path: Path
 ) -> None:
-    await post_one(storage)
+    await Bench.on(storage).post_one()
     other = apsw.Connection(str(tmp_path / "store.db"))
     other.execute("BEGIN IMMEDIATE")
-    waiting = asyncio.create_task(post_one(storage))
+    waiting = asyncio.create_task(Bench.on(storage).post_one())
     for _ in range(5):
-        assert len(await everything(storage)) == 1
+        assert len(await Bench.on(storage).everything()) == 1
         await asyncio.sleep(0.02)
     assert not waiting.done()
     other.execute("COMMIT")
     await waiting
     other.close()
-    assert len(await everything(storage)) == 2
+    assert len(await Bench.on(storage).everything()) == 2
 
 
 async def test_a_lock_that_stays_is_said_after_a_while(
@@ -261,9 +254,9 @@ async def test_a_lock_that_stays_is_said_after_a_while(
     other = apsw.Connection(str(tmp_path / "store.db"))
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(Unavailable, match="locked"):
-        await post_one(storage)
+        await Bench.on(storage).post_one()
     other.close()
-    await post_one(storage)
+    await Bench.on(storage).post_one()
 
 
 # -- what cannot be stored ---------------------------------------------------
@@ -273,12 +266,12 @@ async def test_an_operation_that_cannot_be_stored_fails_alone(
     storage: SQLiteStorage,
 ) -> None:
     """A value that the store cannot take rolls the batch back, once."""
-    good = [asyncio.create_task(post_one(storage)) for _ in range(3)]
-    bad = asyncio.create_task(post(storage, b"x", ttl=2**70))
-    more = [asyncio.create_task(post_one(storage)) for _ in range(3)]
+    good = [asyncio.create_task(Bench.on(storage).post_one()) for _ in range(3)]
+    bad = asyncio.create_task(Bench.on(storage).post(b"x", ttl=2**70))
+    more = [asyncio.create_task(Bench.on(storage).post_one()) for _ in range(3)]
     results = await asyncio.gather(*good, bad, *more, return_exceptions=True)
     assert isinstance(results.pop(3), OverflowError)
-    assert sorted(results) == ids_of(await everything(storage))
+    assert sorted(results) == ids_of(await Bench.on(storage).everything())
     stats = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
     assert stats.free == 6
     assert await storage.do(UsageGet(PROJECT, NOW)) == Usage(1, 6, 6)

@@ -19,7 +19,7 @@ from zaqarserver.storage.sqlite.database import (
     check_library,
     prepare_schema,
 )
-from zaqarserver.storage.testing.suite import everything, post_one
+from zaqarserver.storage.testing.suite import Bench
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +36,7 @@ def make(path: Path, **options: str) -> SQLiteStorage:
 async def make_file(path: Path) -> None:
     storage = make(path)
     await storage.open()
-    await post_one(storage)
+    await Bench.on(storage).post_one()
     await storage.close()
 
 
@@ -96,7 +96,7 @@ async def test_the_file_and_its_directory_are_private(tmp_path: Path) -> None:
     path = tmp_path / "new" / "store.db"
     storage = make(path)
     await storage.open()
-    await post_one(storage)
+    await Bench.on(storage).post_one()
     modes = {
         one.name: stat.S_IMODE(one.stat().st_mode) for one in path.parent.iterdir()
     }
@@ -121,11 +121,11 @@ async def test_a_second_server_is_refused(tmp_path: Path) -> None:
     for name in ("store.db", "link.db", "hard.db"):
         with pytest.raises(StoreRefused, match=f"process {os.getpid()}"):
             await make(tmp_path / name).open()
-    await post_one(first)
+    await Bench.on(first).post_one()
     await first.close()
     second = make(tmp_path / "link.db")
     await second.open()
-    assert len(await everything(second)) == 1
+    assert len(await Bench.on(second).everything()) == 1
     await second.close()
 
 
@@ -197,7 +197,7 @@ async def test_a_refused_file_can_be_opened_when_mended(tmp_path: Path) -> None:
         await storage.open()
     path.unlink()
     await storage.open()
-    await post_one(storage)
+    await Bench.on(storage).post_one()
     await storage.close()
 
 

@@ -16,15 +16,7 @@ from zaqarserver.storage.commands import (
     QueueCreate,
 )
 from zaqarserver.storage.sqlite import SQLiteStorage
-from zaqarserver.storage.testing.suite import (
-    NOW,
-    PROJECT,
-    QUEUE,
-    claim,
-    everything,
-    post,
-    post_one,
-)
+from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Bench
 
 pytestmark = pytest.mark.anyio
 
@@ -58,9 +50,9 @@ async def storage(tmp_path: Path) -> AsyncIterator[SQLiteStorage]:
 
 async def test_concurrent_posts_share_commits(storage: SQLiteStorage) -> None:
     commits = Commits(storage)
-    await asyncio.gather(*(post_one(storage) for _ in range(200)))
+    await asyncio.gather(*(Bench.on(storage).post_one() for _ in range(200)))
     assert commits.count < 20
-    assert len(await everything(storage)) == 200
+    assert len(await Bench.on(storage).everything()) == 200
 
 
 async def test_each_post_alone_is_committed_when_it_returns(
@@ -68,14 +60,14 @@ async def test_each_post_alone_is_committed_when_it_returns(
 ) -> None:
     commits = Commits(storage)
     for number in range(1, 6):
-        await post_one(storage)
+        await Bench.on(storage).post_one()
         assert commits.count == number
 
 
 async def test_what_changes_nothing_writes_nothing(
     storage: SQLiteStorage, tmp_path: Path
 ) -> None:
-    message_id = await post_one(storage)
+    message_id = await Bench.on(storage).post_one()
     log = tmp_path / "store.db-wal"
     before = log.read_bytes()
     await storage.do(MessageDelete(PROJECT, QUEUE, "unknown", None, NOW))
@@ -89,29 +81,29 @@ async def test_what_changes_nothing_writes_nothing(
 async def test_a_refused_operation_spoils_no_other_of_its_batch(
     storage: SQLiteStorage,
 ) -> None:
-    message_id = await post_one(storage)
+    message_id = await Bench.on(storage).post_one()
     commits = Commits(storage)
     results = await asyncio.gather(
-        post(storage, b"2"),
+        Bench.on(storage).post(b"2"),
         storage.do(MessageDelete(PROJECT, QUEUE, message_id, "unknown", NOW)),
-        post(storage, b"3"),
+        Bench.on(storage).post(b"3"),
         return_exceptions=True,
     )
     assert isinstance(results[1], ClaimNotLive)
-    assert len(await everything(storage)) == 3
+    assert len(await Bench.on(storage).everything()) == 3
     assert commits.count == 1
 
 
 async def test_what_is_cancelled_before_it_ran_never_runs(
     storage: SQLiteStorage,
 ) -> None:
-    task = asyncio.create_task(post_one(storage))
+    task = asyncio.create_task(Bench.on(storage).post_one())
     await asyncio.sleep(0)  # the task waits for its turn now
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await post_one(storage)
-    assert len(await everything(storage)) == 1
+    await Bench.on(storage).post_one()
+    assert len(await Bench.on(storage).everything()) == 1
 
 
 async def test_others_run_while_a_long_post_is_stored(storage: SQLiteStorage) -> None:
@@ -136,7 +128,7 @@ async def passing_claim(storage: SQLiteStorage) -> asyncio.Task[Claim | None]:
     """Begin a claim of the one live message behind many that have expired."""
     for messages in ([NewMessage(b"x", 60)] * 20_000, [NewMessage(b"y", 600)]):
         await storage.do(MessagePost(PROJECT, QUEUE, "c", messages, NOW))
-    return asyncio.create_task(claim(storage, limit=2, now=NOW + 60))
+    return asyncio.create_task(Bench.on(storage).claim(limit=2, now=NOW + 60))
 
 
 async def test_others_are_committed_while_a_claim_passes_expired_messages(
@@ -163,6 +155,6 @@ async def test_a_claim_that_is_cancelled_while_it_passes_messages_takes_none(
     long.cancel()
     with pytest.raises(asyncio.CancelledError):
         await long
-    taken = await claim(storage, limit=2, now=NOW + 60)
+    taken = await Bench.on(storage).claim(limit=2, now=NOW + 60)
     assert taken is not None
     assert [message.claim_count for message in taken.messages] == [1]

@@ -10,7 +10,7 @@ import apsw
 import pytest
 from zaqarserver.storage.commands import MessageList
 from zaqarserver.storage.sqlite import SQLiteStorage, engine
-from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, post
+from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Bench
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +48,7 @@ async def load(storage: SQLiteStorage, rounds: int) -> int:
     assert storage._engine is not None
     longest = 0
     for _ in range(rounds):
-        await asyncio.gather(*(post(storage, b"x" * 2000) for _ in range(20)))
+        await asyncio.gather(*(Bench.on(storage).post(b"x" * 2000) for _ in range(20)))
         await storage.do(MessageList(PROJECT, QUEUE, marker=None, limit=10, now=NOW))
         longest = max(longest, storage._engine.log_pages)
     return longest

@@ -26,15 +26,7 @@ from zaqarserver.storage.commands import (
 from zaqarserver.storage.sqlite import SQLiteStorage, writer
 from zaqarserver.storage.subscriptions import SubscriptionCreate, SubscriptionList
 from zaqarserver.storage.testing.machine import state_machine
-from zaqarserver.storage.testing.suite import (
-    NOW,
-    PROJECT,
-    QUEUE,
-    bodies,
-    claim,
-    everything,
-    post,
-)
+from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Bench, bodies
 
 pytestmark = pytest.mark.anyio
 
@@ -89,15 +81,16 @@ class Scene:
         self.ids: list[str] = []
 
     async def set(self) -> None:
-        self.ids = await post(self.storage, b"free", b"held", b"other")
-        first = await claim(self.storage, limit=1)
-        self.held = (await claim(self.storage, limit=1)).id
+        self.ids = await Bench.on(self.storage).post(b"free", b"held", b"other")
+        first = await Bench.on(self.storage).claim(limit=1)
+        self.held = (await Bench.on(self.storage).claim(limit=1)).id
         await self.storage.do(ClaimDelete(PROJECT, QUEUE, first.id, NOW))
 
     async def seen(self, storage: Storage) -> object:
         """Return all that any of the actions changes."""
         found = [
-            (one.id, one.body, one.claim_count) for one in await everything(storage)
+            (one.id, one.body, one.claim_count)
+            for one in await Bench.on(storage).everything()
         ]
         stats = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
         listens = await storage.do(
@@ -111,9 +104,9 @@ class Scene:
 
 
 ACTIONS: dict[str, Callable[[Scene], Awaitable[Any]]] = {
-    "post": lambda scene: post(scene.storage, b"x" * 5000, b"y"),
+    "post": lambda scene: Bench.on(scene.storage).post(b"x" * 5000, b"y"),
     "pop": lambda scene: scene.storage.do(MessagePop(PROJECT, QUEUE, 1, NOW)),
-    "claim": lambda scene: claim(scene.storage, limit=2),
+    "claim": lambda scene: Bench.on(scene.storage).claim(limit=2),
     "release": lambda scene: scene.storage.do(
         ClaimDelete(PROJECT, QUEUE, scene.held, NOW)
     ),
@@ -189,18 +182,18 @@ async def test_what_is_unknown_after_a_failed_flush_may_come_back_after_a_crash(
     storage: SQLiteStorage, disk: FaultyDisk, tmp_path: Path
 ) -> None:
     """So that it is right to say so."""
-    await post(storage, b"1")
+    await Bench.on(storage).post(b"1")
     disk.fail("sync", lasting=True)
     with pytest.raises(OutcomeUnknown):
-        await post(storage, b"2")
+        await Bench.on(storage).post(b"2")
     disk.mend()
     crashed = await after_a_crash(tmp_path)
-    assert b"2" in bodies(await everything(crashed))
+    assert b"2" in bodies(await Bench.on(crashed).everything())
     await crashed.close()
-    assert bodies(await everything(storage)) == [b"1"]
-    await post(storage, b"3")
+    assert bodies(await Bench.on(storage).everything()) == [b"1"]
+    await Bench.on(storage).post(b"3")
     crashed = await after_a_crash(tmp_path)
-    assert bodies(await everything(crashed)) == [b"1", b"3"]
+    assert bodies(await Bench.on(crashed).everything()) == [b"1", b"3"]
     await crashed.close()
 
 

@@ -9,9 +9,7 @@ from zaqarserver.storage.commands import QueueDelete
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.sqlite.maintenance import SWEEP_ROWS
 from zaqarserver.storage.subscriptions import DeliveryTake, SubscriptionDelete
-from zaqarserver.storage.testing.life import sweep_all
-from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, post
-from zaqarserver.storage.testing.usage import subscribe
+from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Bench
 
 pytestmark = pytest.mark.anyio
 
@@ -38,14 +36,14 @@ def rows_in(storage: SQLiteStorage, table: str) -> int:
 async def test_a_sweep_full_of_deliveries_forgets_no_message(
     storage: SQLiteStorage,
 ) -> None:
-    id_ = await subscribe(storage)
+    id_ = (await Bench.on(storage).subscribe()).id
     for _ in range(SWEEP_ROWS):
-        await post(storage, b"x")
+        await Bench.on(storage).post(b"x")
     taken = await storage.do(DeliveryTake(NOW, limit=1, lease=60, confirmed_only=False))
     assert len(taken) == 1
     await storage.do(SubscriptionDelete(PROJECT, QUEUE, id_))
     await storage.do(QueueDelete(PROJECT, QUEUE))
-    await sweep_all(storage, NOW)
+    await Bench.on(storage).sweep_all(NOW)
     tables = ("message", "backlog", "claim", "subscription", "notice", "delivery")
     assert {table: rows_in(storage, table) for table in tables} == dict.fromkeys(
         tables, 0

@@ -26,8 +26,7 @@ from zaqarserver.storage.moving import QueueOpen
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.sqlite.database import VERSION, prepare_schema
 from zaqarserver.storage.subscriptions import SubscriptionList
-from zaqarserver.storage.testing.life import sweep_all
-from zaqarserver.storage.testing.suite import NOW, bodies, everything
+from zaqarserver.storage.testing.suite import NOW, Bench, bodies
 
 pytestmark = pytest.mark.anyio
 
@@ -105,7 +104,7 @@ async def test_an_older_file_keeps_all_it_holds(old_file: Path) -> None:
     subscriptions = len(
         await storage.do(SubscriptionList("p", "a", marker=None, limit=9, now=NOW))
     )
-    found = await everything(storage, project="p", queue="a", now=NOW)
+    found = await Bench.on(storage).everything(project="p", queue="a", now=NOW)
     assert bodies(found) == [b"11", b"2"]
     assert [one.claim_id is not None for one in found] == [False, True]
     queues = await storage.do(QueueList("p", marker=None, limit=9))
@@ -115,7 +114,7 @@ async def test_an_older_file_keeps_all_it_holds(old_file: Path) -> None:
     ]
     unswept = await storage.do(UsageGet("p", NOW))
     assert (unswept.queues, unswept.messages, unswept.bytes) == (2, 3, 7)
-    await sweep_all(storage, NOW)
+    await Bench.on(storage).sweep_all(NOW)
     assert await storage.do(UsageGet("p", NOW)) == Usage(2, 2, 3, subscriptions)
     assert await storage.do(UsageGet("q", NOW)) == Usage(1)
     assert await storage.do(QueueCount("p")) == 2
@@ -127,7 +126,7 @@ async def test_an_upgraded_file_counts_on_from_there(old_file: Path) -> None:
     for turn in range(2):
         storage = SQLiteStorage.from_uri(uri, {})
         await storage.open()
-        await sweep_all(storage, NOW)
+        await Bench.on(storage).sweep_all(NOW)
         before = await storage.do(UsageGet("p", NOW))
         popped = await storage.do(MessagePop("p", "a", 1, NOW))
         await storage.do(QueueDelete("p", "b"))
@@ -155,7 +154,7 @@ async def test_an_upgraded_file_takes_grants(old_file: Path) -> None:
 async def test_an_upgrade_leaves_nothing_of_a_purge_behind(old_file: Path) -> None:
     storage = SQLiteStorage.from_uri(f"sqlite://{old_file}", {})
     await storage.open()
-    await sweep_all(storage, NOW)
+    await Bench.on(storage).sweep_all(NOW)
     await storage.close()
     db = apsw.Connection(str(old_file))
     assert db.execute("PRAGMA user_version").fetchall() == [(VERSION,)]
@@ -186,7 +185,7 @@ async def test_a_queue_that_was_arriving_is_opened_by_a_later_version(
     queue = await storage.do(QueueGet("p", "a"))
     assert queue is not None
     assert queue.metadata == {"team": "x"}
-    found = await everything(storage, project="p", queue="a", now=NOW)
+    found = await Bench.on(storage).everything(project="p", queue="a", now=NOW)
     assert bodies(found) == [b"11"]
     assert await storage.do(QueueGet("p", "b")) is None
     assert await storage.do(UsageGet("p", NOW)) == Usage(1, 1, 2, 2)

@@ -17,7 +17,7 @@ from zaqarserver.errors import Unavailable
 from zaqarserver.storage.base import Durability, NewMessage
 from zaqarserver.storage.commands import ClaimCreate, MessagePost
 from zaqarserver.storage.redis import RedisStorage
-from zaqarserver.storage.testing.suite import everything
+from zaqarserver.storage.testing.suite import Bench
 
 pytestmark = pytest.mark.anyio
 
@@ -103,8 +103,8 @@ async def survive(storage: RedisStorage, victim: RedisServer) -> History:
 
 async def check(storage: RedisStorage, history: History) -> None:
     for queue, acknowledged in history.acknowledged.items():
-        stored = await everything(
-            storage, project=PROJECT, queue=queue, now=time.time()
+        stored = await Bench.on(storage).everything(
+            project=PROJECT, queue=queue, now=time.time()
         )
         ids = [message.id for message in stored]
         assert ids == sorted(set(ids))
@@ -176,6 +176,8 @@ async def test_a_paused_master_that_lost_its_role_takes_nothing(
             except Unavailable:
                 continue
     wait_until(lambda: not old.is_master, "the old master follows the new one")
-    stored = await everything(storage, project=PROJECT, queue="q", now=time.time())
+    stored = await Bench.on(storage).everything(
+        project=PROJECT, queue="q", now=time.time()
+    )
     assert set(acknowledged) <= {message.id for message in stored}
     await storage.close()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from zaqarserver.errors import ClaimNotFound, QueueChanged
-from zaqarserver.storage.base import Queue, QueueStats, Storage
+from zaqarserver.storage.base import Queue, QueueStats
 from zaqarserver.storage.commands import (
     ClaimGet,
     ClaimUpdate,
@@ -26,47 +26,40 @@ from zaqarserver.storage.testing.suite import (
     PROJECT,
     QUEUE,
     Suite,
-    claim,
-    everything,
-    post,
 )
-
-
-async def names(storage: Storage, **filters: Any) -> list[str]:
-    """List the names of the project's queues."""
-    args = {"marker": None, "limit": 100} | filters
-    return [queue.name for queue in await storage.do(QueueList(PROJECT, **args))]
-
-
-async def get(storage: Storage, name: str = QUEUE) -> Queue:
-    """Return a queue that exists."""
-    queue = await storage.do(QueueGet(PROJECT, name))
-    assert queue is not None
-    return queue
 
 
 class QueueContract(Suite):
     """Queues and their metadata."""
 
-    async def test_a_missing_queue_is_none(self, storage: Storage) -> None:
-        assert await storage.do(QueueGet(PROJECT, QUEUE)) is None
+    async def queue_names(self, **filters: Any) -> list[str]:
+        """List the names of the project's queues."""
+        args = {"marker": None, "limit": 100} | filters
+        return [queue.name for queue in await self.do(QueueList(PROJECT, **args))]
 
-    async def test_a_queue_is_made_once(self, storage: Storage) -> None:
-        assert await storage.do(QueueCreate(PROJECT, QUEUE, {"a": 1})) is True
-        assert await storage.do(QueueCreate(PROJECT, QUEUE, {"a": 2})) is False
-        assert (await get(storage)).metadata == {"a": 1}
+    async def read_queue(self, name: str = QUEUE) -> Queue:
+        """Return a queue that exists."""
+        queue = await self.do(QueueGet(PROJECT, name))
+        assert queue is not None
+        return queue
 
-    async def test_of_many_that_make_a_queue_one_succeeds(
-        self, storage: Storage
-    ) -> None:
+    async def test_a_missing_queue_is_none(self) -> None:
+        assert await self.do(QueueGet(PROJECT, QUEUE)) is None
+
+    async def test_a_queue_is_made_once(self) -> None:
+        assert await self.do(QueueCreate(PROJECT, QUEUE, {"a": 1})) is True
+        assert await self.do(QueueCreate(PROJECT, QUEUE, {"a": 2})) is False
+        assert (await self.read_queue()).metadata == {"a": 1}
+
+    async def test_of_many_that_make_a_queue_one_succeeds(self) -> None:
         made = await asyncio.gather(
-            *(storage.do(QueueCreate(PROJECT, QUEUE, {"n": n})) for n in range(10))
+            *(self.do(QueueCreate(PROJECT, QUEUE, {"n": n})) for n in range(10))
         )
         assert sorted(made) == [False] * 9 + [True]
-        assert (await get(storage)).metadata == {"n": made.index(True)}
-        assert await storage.do(QueueCount(PROJECT)) == 1
+        assert (await self.read_queue()).metadata == {"n": made.index(True)}
+        assert await self.do(QueueCount(PROJECT)) == 1
 
-    async def test_metadata_comes_back_as_stored(self, storage: Storage) -> None:
+    async def test_metadata_comes_back_as_stored(self) -> None:
         metadata = {
             "text": 'é\u2028"\\',
             "number": -(2**63),
@@ -76,39 +69,35 @@ class QueueContract(Suite):
             "nested": {"list": [1, [], {}]},
             "": "",
         }
-        await storage.do(QueueCreate(PROJECT, QUEUE, metadata))
-        assert (await get(storage)).metadata == metadata
+        await self.do(QueueCreate(PROJECT, QUEUE, metadata))
+        assert (await self.read_queue()).metadata == metadata
 
-    async def test_changing_returned_metadata_changes_nothing(
-        self, storage: Storage
-    ) -> None:
-        await storage.do(QueueCreate(PROJECT, QUEUE, {"a": 1}))
-        (await get(storage)).metadata["a"] = 2
-        assert (await get(storage)).metadata == {"a": 1}
+    async def test_changing_returned_metadata_changes_nothing(self) -> None:
+        await self.do(QueueCreate(PROJECT, QUEUE, {"a": 1}))
+        (await self.read_queue()).metadata["a"] = 2
+        assert (await self.read_queue()).metadata == {"a": 1}
 
-    async def test_an_update_replaces_the_metadata(self, storage: Storage) -> None:
-        await storage.do(QueueCreate(PROJECT, QUEUE, {"a": 1, "b": 2}))
-        old = await get(storage)
-        await storage.do(QueueUpdate(PROJECT, QUEUE, {"c": 3}, old.revision))
-        assert (await get(storage)).metadata == {"c": 3}
-        assert (await get(storage)).revision != old.revision
+    async def test_an_update_replaces_the_metadata(self) -> None:
+        await self.do(QueueCreate(PROJECT, QUEUE, {"a": 1, "b": 2}))
+        old = await self.read_queue()
+        await self.do(QueueUpdate(PROJECT, QUEUE, {"c": 3}, old.revision))
+        assert (await self.read_queue()).metadata == {"c": 3}
+        assert (await self.read_queue()).revision != old.revision
 
-    async def test_an_update_of_an_old_revision_changes_nothing(
-        self, storage: Storage
-    ) -> None:
-        await storage.do(QueueCreate(PROJECT, QUEUE, {}))
-        old = await get(storage)
-        await storage.do(QueueUpdate(PROJECT, QUEUE, {"a": 1}, old.revision))
+    async def test_an_update_of_an_old_revision_changes_nothing(self) -> None:
+        await self.do(QueueCreate(PROJECT, QUEUE, {}))
+        old = await self.read_queue()
+        await self.do(QueueUpdate(PROJECT, QUEUE, {"a": 1}, old.revision))
         with pytest.raises(QueueChanged):
-            await storage.do(QueueUpdate(PROJECT, QUEUE, {"a": 2}, old.revision))
-        assert (await get(storage)).metadata == {"a": 1}
+            await self.do(QueueUpdate(PROJECT, QUEUE, {"a": 2}, old.revision))
+        assert (await self.read_queue()).metadata == {"a": 1}
 
-    async def test_of_concurrent_updates_one_succeeds(self, storage: Storage) -> None:
-        await storage.do(QueueCreate(PROJECT, QUEUE, {}))
-        revision = (await get(storage)).revision
+    async def test_of_concurrent_updates_one_succeeds(self) -> None:
+        await self.do(QueueCreate(PROJECT, QUEUE, {}))
+        revision = (await self.read_queue()).revision
         results = await asyncio.gather(
             *(
-                storage.do(QueueUpdate(PROJECT, QUEUE, {"n": n}, revision))
+                self.do(QueueUpdate(PROJECT, QUEUE, {"n": n}, revision))
                 for n in range(10)
             ),
             return_exceptions=True,
@@ -116,121 +105,109 @@ class QueueContract(Suite):
         assert sum(result is None for result in results) == 1
         assert sum(isinstance(result, QueueChanged) for result in results) == 9
 
-    async def test_an_update_of_a_missing_queue_is_refused(
-        self, storage: Storage
-    ) -> None:
+    async def test_an_update_of_a_missing_queue_is_refused(self) -> None:
         with pytest.raises(QueueChanged):
-            await storage.do(QueueUpdate(PROJECT, QUEUE, {}, 1))
-        assert await storage.do(QueueGet(PROJECT, QUEUE)) is None
+            await self.do(QueueUpdate(PROJECT, QUEUE, {}, 1))
+        assert await self.do(QueueGet(PROJECT, QUEUE)) is None
 
-    async def test_a_revision_does_not_come_back_with_the_name(
-        self, storage: Storage
-    ) -> None:
-        await storage.do(QueueCreate(PROJECT, QUEUE, {}))
-        old = await get(storage)
-        await storage.do(QueueDelete(PROJECT, QUEUE))
-        await storage.do(QueueCreate(PROJECT, QUEUE, {}))
+    async def test_a_revision_does_not_come_back_with_the_name(self) -> None:
+        await self.do(QueueCreate(PROJECT, QUEUE, {}))
+        old = await self.read_queue()
+        await self.do(QueueDelete(PROJECT, QUEUE))
+        await self.do(QueueCreate(PROJECT, QUEUE, {}))
         with pytest.raises(QueueChanged):
-            await storage.do(QueueUpdate(PROJECT, QUEUE, {"a": 1}, old.revision))
+            await self.do(QueueUpdate(PROJECT, QUEUE, {"a": 1}, old.revision))
 
-    async def test_deleting_a_queue_removes_all_of_it(self, storage: Storage) -> None:
-        await storage.do(QueueCreate(PROJECT, QUEUE, {"a": 1}))
-        ids = await post(storage, b"1", b"2")
-        held = await claim(storage, limit=1)
-        await storage.do(QueueDelete(PROJECT, QUEUE))
-        assert await storage.do(QueueGet(PROJECT, QUEUE)) is None
-        assert await names(storage) == []
-        assert await storage.do(QueueCount(PROJECT)) == 0
-        assert await everything(storage) == []
-        assert await storage.do(MessageGet(PROJECT, QUEUE, ids, NOW)) == []
-        assert await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW)) == QueueStats()
+    async def test_deleting_a_queue_removes_all_of_it(self) -> None:
+        await self.do(QueueCreate(PROJECT, QUEUE, {"a": 1}))
+        ids = await self.post(b"1", b"2")
+        held = await self.claim(limit=1)
+        await self.do(QueueDelete(PROJECT, QUEUE))
+        assert await self.do(QueueGet(PROJECT, QUEUE)) is None
+        assert await self.queue_names() == []
+        assert await self.do(QueueCount(PROJECT)) == 0
+        assert await self.everything() == []
+        assert await self.do(MessageGet(PROJECT, QUEUE, ids, NOW)) == []
+        assert await self.do(QueueStatsGet(PROJECT, QUEUE, NOW)) == QueueStats()
         with pytest.raises(ClaimNotFound):
-            await storage.do(ClaimGet(PROJECT, QUEUE, held.id, NOW))
+            await self.do(ClaimGet(PROJECT, QUEUE, held.id, NOW))
 
-    async def test_deleting_a_missing_queue_does_nothing(
-        self, storage: Storage
-    ) -> None:
-        await storage.do(QueueDelete(PROJECT, QUEUE))
-        assert await storage.do(QueueCount(PROJECT)) == 0
+    async def test_deleting_a_missing_queue_does_nothing(self) -> None:
+        await self.do(QueueDelete(PROJECT, QUEUE))
+        assert await self.do(QueueCount(PROJECT)) == 0
 
-    async def test_nothing_comes_back_with_a_deleted_name(
-        self, storage: Storage
-    ) -> None:
-        old = await post(storage, b"old")
-        held = await claim(storage)
-        await storage.do(QueueDelete(PROJECT, QUEUE))
-        await post(storage, b"new")
-        assert [message.body for message in await everything(storage)] == [b"new"]
-        assert await storage.do(MessageGet(PROJECT, QUEUE, old, NOW)) == []
+    async def test_nothing_comes_back_with_a_deleted_name(self) -> None:
+        old = await self.post(b"old")
+        held = await self.claim()
+        await self.do(QueueDelete(PROJECT, QUEUE))
+        await self.post(b"new")
+        assert [message.body for message in await self.everything()] == [b"new"]
+        assert await self.do(MessageGet(PROJECT, QUEUE, old, NOW)) == []
         with pytest.raises(ClaimNotFound):
-            await storage.do(
+            await self.do(
                 ClaimUpdate(PROJECT, QUEUE, held.id, ttl=60, grace=60, now=NOW)
             )
-        stats = await storage.do(QueueStatsGet(PROJECT, QUEUE, NOW))
+        stats = await self.do(QueueStatsGet(PROJECT, QUEUE, NOW))
         assert (stats.free, stats.claimed) == (1, 0)
 
     # -- lists --------------------------------------------------------------
 
-    async def test_queues_are_listed_by_name(self, storage: Storage) -> None:
+    async def test_queues_are_listed_by_name(self) -> None:
         for name in ("b", "A", "a", "10", "9", "b.c", "_"):
-            await storage.do(QueueCreate(PROJECT, name, {}))
-        assert await names(storage) == ["10", "9", "A", "_", "a", "b", "b.c"]
+            await self.do(QueueCreate(PROJECT, name, {}))
+        assert await self.queue_names() == ["10", "9", "A", "_", "a", "b", "b.c"]
 
-    async def test_a_page_begins_after_the_marker(self, storage: Storage) -> None:
+    async def test_a_page_begins_after_the_marker(self) -> None:
         for name in "abcde":
-            await storage.do(QueueCreate(PROJECT, name, {}))
-        assert await names(storage, limit=2) == ["a", "b"]
-        assert await names(storage, limit=2, marker="b") == ["c", "d"]
-        assert await names(storage, limit=2, marker="bb") == ["c", "d"]
-        assert await names(storage, limit=2, marker="e") == []
+            await self.do(QueueCreate(PROJECT, name, {}))
+        assert await self.queue_names(limit=2) == ["a", "b"]
+        assert await self.queue_names(limit=2, marker="b") == ["c", "d"]
+        assert await self.queue_names(limit=2, marker="bb") == ["c", "d"]
+        assert await self.queue_names(limit=2, marker="e") == []
 
-    async def test_listed_queues_carry_their_metadata(self, storage: Storage) -> None:
-        await storage.do(QueueCreate(PROJECT, QUEUE, {"a": [1]}))
-        listed = await storage.do(QueueList(PROJECT, marker=None, limit=1))
-        assert listed == [await get(storage)]
+    async def test_listed_queues_carry_their_metadata(self) -> None:
+        await self.do(QueueCreate(PROJECT, QUEUE, {"a": [1]}))
+        listed = await self.do(QueueList(PROJECT, marker=None, limit=1))
+        assert listed == [await self.read_queue()]
 
-    async def test_a_name_filter_is_literal_text(self, storage: Storage) -> None:
+    async def test_a_name_filter_is_literal_text(self) -> None:
         for name in ("a.b", "axb", "a_b", "a-b", "ab"):
-            await storage.do(QueueCreate(PROJECT, name, {}))
-        assert await names(storage, name=".") == ["a.b"]
-        assert await names(storage, name="_") == ["a_b"]
-        assert await names(storage, name="%") == []
-        assert await names(storage, name="A") == []
-        assert await names(storage, name="ab") == ["ab"]
+            await self.do(QueueCreate(PROJECT, name, {}))
+        assert await self.queue_names(name=".") == ["a.b"]
+        assert await self.queue_names(name="_") == ["a_b"]
+        assert await self.queue_names(name="%") == []
+        assert await self.queue_names(name="A") == []
+        assert await self.queue_names(name="ab") == ["ab"]
 
-    async def test_a_metadata_filter_compares_type_and_value(
-        self, storage: Storage
-    ) -> None:
+    async def test_a_metadata_filter_compares_type_and_value(self) -> None:
         values = {"int": 1, "text": "1", "true": True, "none": None, "zero": 0}
         for name, value in values.items():
-            await storage.do(QueueCreate(PROJECT, name, {"v": value}))
-        await storage.do(QueueCreate(PROJECT, "unset", {}))
+            await self.do(QueueCreate(PROJECT, name, {"v": value}))
+        await self.do(QueueCreate(PROJECT, "unset", {}))
         for name, value in values.items():
-            assert await names(storage, metadata={"v": [value]}) == [name]
-        assert await names(storage, metadata={"v": [1, "1"]}) == ["int", "text"]
-        assert await names(storage, metadata={"w": [1]}) == []
+            assert await self.queue_names(metadata={"v": [value]}) == [name]
+        assert await self.queue_names(metadata={"v": [1, "1"]}) == ["int", "text"]
+        assert await self.queue_names(metadata={"w": [1]}) == []
 
-    async def test_metadata_filters_hold_together(self, storage: Storage) -> None:
-        await storage.do(QueueCreate(PROJECT, "one", {"a": 1, "b": 1}))
-        await storage.do(QueueCreate(PROJECT, "two", {"a": 1, "b": 2}))
-        assert await names(storage, metadata={"a": [1], "b": [2]}) == ["two"]
-        assert await names(storage, metadata={"a": [1]}, name="on") == ["one"]
+    async def test_metadata_filters_hold_together(self) -> None:
+        await self.do(QueueCreate(PROJECT, "one", {"a": 1, "b": 1}))
+        await self.do(QueueCreate(PROJECT, "two", {"a": 1, "b": 2}))
+        assert await self.queue_names(metadata={"a": [1], "b": [2]}) == ["two"]
+        assert await self.queue_names(metadata={"a": [1]}, name="on") == ["one"]
 
-    async def test_a_filtered_page_is_full_however_many_lie_between(
-        self, storage: Storage
-    ) -> None:
+    async def test_a_filtered_page_is_full_however_many_lie_between(self) -> None:
         await asyncio.gather(
-            *(storage.do(QueueCreate(PROJECT, f"n{n:04}", {})) for n in range(1200))
+            *(self.do(QueueCreate(PROJECT, f"n{n:04}", {})) for n in range(1200))
         )
         for name in ("n0000x", "n0600x", "n1199x"):
-            await storage.do(QueueCreate(PROJECT, name, {"keep": True}))
-        found = await names(storage, limit=3, metadata={"keep": [True]})
+            await self.do(QueueCreate(PROJECT, name, {"keep": True}))
+        found = await self.queue_names(limit=3, metadata={"keep": [True]})
         assert found == ["n0000x", "n0600x", "n1199x"]
-        assert await names(storage, limit=3, name="x", marker="n0001") == found[1:]
+        assert await self.queue_names(limit=3, name="x", marker="n0001") == found[1:]
 
-    async def test_queues_are_counted(self, storage: Storage) -> None:
+    async def test_queues_are_counted(self) -> None:
         for name in "abc":
-            await storage.do(QueueCreate(PROJECT, name, {}))
-        await storage.do(QueueDelete(PROJECT, "b"))
-        await post(storage, b"1", queue="d")
-        assert await storage.do(QueueCount(PROJECT)) == 3
+            await self.do(QueueCreate(PROJECT, name, {}))
+        await self.do(QueueDelete(PROJECT, "b"))
+        await self.post(b"1", queue="d")
+        assert await self.do(QueueCount(PROJECT)) == 3
