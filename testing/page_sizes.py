@@ -28,7 +28,7 @@ PAGED: Mapping[str, tuple[str, ...]] = {
     "zaqarserver.storage.redis.claims": ("MOVE_STEP",),
     "zaqarserver.storage.redis.client": ("_SCANNED",),
     "zaqarserver.storage.redis.messages": ("NOTICE_MESSAGES", "POST_STEP"),
-    "zaqarserver.storage.redis.moving": ("PAGE_BYTES", "PAGE_DELIVERIES", "STEP"),
+    "zaqarserver.storage.redis.moving": ("PAGE_BYTES", "STEP"),
     "zaqarserver.storage.redis.queues": ("LIST_STEP", "SWEEP_ROWS", "SWEEP_VISITS"),
     "zaqarserver.storage.redis.subscriptions": ("DELIVERY_MESSAGES", "TAKE_VISITS"),
     "zaqarserver.storage.redis.usage": ("STEP",),
@@ -37,8 +37,7 @@ PAGED: Mapping[str, tuple[str, ...]] = {
     "zaqarserver.storage.sqlite.deliveries": (
         "DELIVERY_MESSAGES",
         "NOTICE_MESSAGES",
-        "SPREAD",
-        "STEP",
+        "TRIM",
     ),
     "zaqarserver.storage.sqlite.maintenance": (
         "SWEEP_BYTES",

@@ -220,7 +220,7 @@ async def test_a_queue_of_which_something_got_lost_stays_where_it_is(
         (MessageRecord, "79 messages of 80"),
         (ClaimRecord, "claim"),
         (SubscriptionRecord, "11 subscriptions of 12"),
-        (NoticeRecord, "deliveries of 139"),
+        (NoticeRecord, "notices of "),
     ):
         caplog.clear()
         with monkeypatch.context() as patch:

@@ -227,7 +227,7 @@ async def test_who_is_late_with_a_dead_letter_does_not_double_it(two: Two) -> No
 # -- large, full, connected ---------------------------------------------------------
 
 
-async def test_a_queue_with_many_subscriptions_is_opened_in_steps(two: Two) -> None:
+async def test_a_queue_with_many_subscriptions_is_opened_whole(two: Two) -> None:
     one, _ = two
     many = 2500
     records: list[Record] = [
@@ -241,6 +241,9 @@ async def test_a_queue_with_many_subscriptions_is_opened_in_steps(two: Two) -> N
             confirmed=True,
             volatile=False,
             due=None,
+            cursor=7,
+            position=0,
+            attempt=0,
         )
         for number in range(many)
     ]

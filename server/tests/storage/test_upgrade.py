@@ -25,7 +25,11 @@ from zaqarserver.storage.commands import (
 from zaqarserver.storage.moving import QueueOpen
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.sqlite.database import VERSION, prepare_schema
-from zaqarserver.storage.subscriptions import SubscriptionList
+from zaqarserver.storage.subscriptions import (
+    DeliveryDue,
+    NoticeMessage,
+    SubscriptionList,
+)
 from zaqarserver.storage.testing.suite import NOW, Bench, bodies
 
 pytestmark = pytest.mark.anyio
@@ -59,6 +63,65 @@ SECOND = f"""
         (201, 7, 'p', 'a', 'http://b/', 60, {NOW - 90}, {NOW - 30}, '{{}}', 1, 0),
         (202, 8, 'p', 'a', 'http://c/', 600, {NOW - 10}, 0, '{{}}', 1, 0);
 """  # noqa: S608 - constants only
+
+#: Posts to a queue with four subscriptions: the first two were spread to all, the
+#: third to the first two, the last to none. One subscription failed at the second
+#: message of the first, one has only the third yet, one came after the second, and one
+#: has finished all that was spread to it.
+NOTICES = f"""
+    INSERT INTO subscription (seq, secret, project, source, subscriber, ttl, created,
+                              expires, options, confirmed, volatile, due) VALUES
+        (300, 1, 'n', 'a', 'http://a/', 600, {NOW}, {NOW + 600}, '{{}}', 1, 0,
+         {NOW + 9}),
+        (301, 2, 'n', 'a', 'http://b/', 600, {NOW}, {NOW + 600}, '{{}}', 1, 0, 0),
+        (302, 3, 'n', 'a', 'http://c/', 600, {NOW}, {NOW + 600}, '{{}}', 1, 0, NULL),
+        (305, 4, 'n', 'a', 'http://d/', 600, {NOW}, {NOW + 600}, '{{}}', 1, 0, NULL);
+    INSERT INTO notice (id, project, source, messages, count, newest, reached, open)
+    VALUES (5, 'n', 'a', messages('1', '2'), 2, 304, NULL, 1),
+           (6, 'n', 'b', messages('x'), 1, 304, 0, 0),
+           (7, 'n', 'a', messages('3'), 1, 304, NULL, 1),
+           (8, 'n', 'a', messages('4'), 1, 306, 301, 2),
+           (9, 'n', 'a', messages('5'), 1, 306, 0, 0);
+    INSERT INTO delivery (id, notice, subscription, position, attempt) VALUES
+        (1, 5, 300, 1, 3), (2, 7, 300, 0, 0), (3, 8, 300, 0, 0), (4, 8, 301, 0, 0);
+"""  # noqa: S608 - constants only
+
+
+def messages(*bodies: str) -> bytes:
+    """Return the messages of a notice as the fourth schema has them."""
+    made = [NoticeMessage(body, body.encode(), 600, 0, NOW + 600) for body in bodies]
+    return msgspec.msgpack.encode(made)
+
+
+async def test_no_delivery_is_lost_when_notices_become_a_log(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    db = apsw.Connection(str(path))
+    prepare_schema(db, "old", version=4)
+    db.create_scalar_function("messages", messages)
+    db.execute(NOTICES)
+    db.close()
+    storage = SQLiteStorage.from_uri(f"sqlite://{path}", {})
+    await storage.open()
+    bench = Bench.on(storage)
+    heard = {}
+    for now in (NOW, NOW + 9):
+        for one in await bench.take(now=now):
+            left = [message.body.decode() for message in one.messages[one.position :]]
+            heard[one.subscription.subscriber[7]] = (now - NOW, one.attempt, left)
+            await bench.done(one)
+    assert heard == {
+        "a": (9, 3, ["2", "3", "4", "5"]),
+        "b": (0, 0, ["4", "5"]),
+        "c": (0, 0, ["4", "5"]),
+        "d": (0, 0, ["4", "5"]),
+    }
+    assert await storage.do(DeliveryDue(NOW)) is None
+    await bench.sweep_all(NOW)
+    await storage.close()
+    db = apsw.Connection(str(path))
+    assert db.execute("SELECT count(*) FROM notice").fetchall() == [(0,)]
+    db.close()
+
 
 STEPS = {1: [FIRST], 2: [FIRST, SECOND]}
 

@@ -113,7 +113,11 @@ class SubscriptionRecord(msgspec.Struct, frozen=True, array_like=True):
         options: As given, as JSON text.
         confirmed: Whether the subscriber agreed.
         volatile: Whether it belongs to a connection.
-        due: When its oldest delivery is due, ``None`` without deliveries.
+        due: When its next delivery is due if that is out or waits for a retry, else
+            ``None``.
+        cursor: The number of the last notice that it has finished.
+        position: How many messages of the next notice are settled.
+        attempt: Failures so far of the one at ``position``.
     """
 
     id: str
@@ -125,40 +129,21 @@ class SubscriptionRecord(msgspec.Struct, frozen=True, array_like=True):
     confirmed: bool
     volatile: bool
     due: float | None
-
-
-class PendingDelivery(msgspec.Struct, frozen=True, array_like=True):
-    """The progress of one subscription in the notice of a post.
-
-    Attributes:
-        subscription_id: The subscription.
-        position: How many of the messages are settled.
-        attempt: Failures so far of the one at ``position``.
-    """
-
-    subscription_id: str
+    cursor: int
     position: int
     attempt: int
 
 
 class NoticeRecord(msgspec.Struct, frozen=True, array_like=True):
-    """The notice of a post; notices come last, in the order of the posts.
+    """A notice of a post; they come last, in their order.
 
     Attributes:
-        id: Unique among the notices of the queue, so that it is imported once.
-        messages: All messages of the post.
-        deliveries: Its pending deliveries.
-        after: The id of the last subscription for which its delivery was made, empty
-            before the first one; ``None`` if all are made.
-        until: The id of the last subscription that existed at the post; later ones do
-            not get a delivery of it.
+        number: One more than that of the notice before it.
+        messages: The messages.
     """
 
-    id: str
+    number: int
     messages: list[NoticeMessage]
-    deliveries: list[PendingDelivery]
-    after: str | None
-    until: str
 
 
 Record = QueueRecord | ClaimRecord | MessageRecord | SubscriptionRecord | NoticeRecord
@@ -185,8 +170,8 @@ class Contents(msgspec.Struct, frozen=True):
         claims: Claims that hold messages.
         claimed: Messages under these claims.
         subscriptions: Subscriptions that are not volatile.
-        waiting: Those of them that have deliveries.
-        deliveries: Their notices: each notice counts once for each of them.
+        waiting: Those of them that have not finished the newest notice.
+        notices: Notices, if there are subscriptions.
     """
 
     queues: int
@@ -195,19 +180,19 @@ class Contents(msgspec.Struct, frozen=True):
     claimed: int
     subscriptions: int
     waiting: int
-    deliveries: int
+    notices: int
 
     def missing_from(self, other: Contents) -> str:
         """Return how another store's counts differ, as a text; empty if they agree.
 
-        The other store may have more deliveries: a store that records only the first
-        notice that a subscription waits for makes it wait for all later ones, too.
+        More may wait in the other store: deliveries of a sealed queue that were taken
+        before may still be settled.
         """
         return ", ".join(
             f"{there} {name} of {here}"
             for name in self.__struct_fields__
             if (there := getattr(other, name)) != (here := getattr(self, name))
-            and not (name == "deliveries" and there > here)
+            and not (name == "waiting" and there > here)
         )
 
 

@@ -24,7 +24,6 @@ from zaqarserver.storage.moving import (
     ExportPage,
     MessageRecord,
     NoticeRecord,
-    PendingDelivery,
     QueueContents,
     QueueDrop,
     QueueExport,
@@ -47,9 +46,8 @@ from zaqarserver.storage.redis.store import REFUSED, Store, performs
 from zaqarserver.storage.redis.subscriptions import PackedSubscription
 from zaqarserver.storage.redis.usage import Held
 
-#: About how many bytes of bodies a page has at most, and how many deliveries.
+#: About how many bytes of bodies a page has at most.
 PAGE_BYTES = 1_000_000
-PAGE_DELIVERIES = 5_000
 
 #: How many records one script keeps.
 STEP = 500
@@ -65,7 +63,6 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_message = msgspec.msgpack.Decoder(PackedMessage).decode
 _decode_subscription = msgspec.msgpack.Decoder(PackedSubscription).decode
 _decode_terms = msgspec.msgpack.Decoder(tuple[int, int, float]).decode
-_decode_pending = msgspec.msgpack.Decoder(list[PendingDelivery]).decode
 
 
 # -- seals ----------------------------------------------------------------------
@@ -177,7 +174,7 @@ async def export(store: Store, command: QueueExport) -> ExportPage:
     """Read a page of the kind of record that ``following`` names, or of the next."""
     kind, _, position = (command.following or "queue:-").partition(":")
     script, read, later = _EXPORTS[kind]
-    limits = command.limit, PAGE_BYTES, PAGE_DELIVERIES
+    limits = command.limit, PAGE_BYTES
     reply = await _run(store, script, store.keys(command), position, *limits)
     start, *columns = reply
     records = [one for row in zip(*columns, strict=True) for one in read(*row)]
@@ -216,17 +213,16 @@ def _read_message(
 
 
 def _read_subscription(
-    id_: bytes, members: bytes, due: bytes
+    id_: bytes, members: bytes, due: bytes, *progress: int
 ) -> list[SubscriptionRecord]:
     *shared, owner = msgspec.structs.astuple(_decode_subscription(members))
     first = float(due) if due else None
-    row = (id_.decode(), *shared, bool(owner), first)
+    row = (id_.decode(), *shared, bool(owner), first, *progress)
     return [msgspec.convert(row, SubscriptionRecord)]
 
 
-def _read_notice(number: int, frame: bytes, pending: bytes) -> list[NoticeRecord]:
-    deliveries = _decode_pending(pending)
-    return [NoticeRecord(str(number), read_notice(frame), deliveries, None, "")]
+def _read_notice(number: int, frame: bytes) -> list[NoticeRecord]:
+    return [NoticeRecord(number, read_notice(frame))]
 
 
 #: By kind: the script that reads a page, the function that makes records of a row of
@@ -279,15 +275,16 @@ def _message_words(record: MessageRecord) -> Iterable[Word]:
 
 
 def _subscription_words(record: SubscriptionRecord) -> Iterable[Word]:
-    id_, *shared, volatile, due = msgspec.structs.astuple(record)
+    id_, *shared, volatile, due, cursor, position, attempt = msgspec.structs.astuple(
+        record
+    )
     members = (*shared, MOVED_OWNER if volatile else "")
-    return id_, _encode(members), "" if due is None else due
+    progress = (cursor, position, attempt)
+    return id_, _encode(members), "" if due is None else due, *progress
 
 
 def _notice_words(record: NoticeRecord) -> Iterable[Word]:
-    after = "-" if record.after is None else record.after
-    frame, deliveries = make_notice(record.messages), _encode(record.deliveries)
-    return record.id, frame, deliveries, after, record.until
+    return record.number, make_notice(record.messages)
 
 
 #: By kind: the script that stores records, and the function that makes its arguments.
@@ -305,5 +302,5 @@ _IMPORTS: dict[type[Record], tuple[str, Callable[[Any], Iterable[Word]]]] = {
 
 @performs(QueueContents)
 async def contents(store: Store, command: QueueContents) -> Contents:
-    """Count the members of sets, and the notices that each subscription awaits."""
+    """Count the members of sets, and the subscriptions that are behind."""
     return Contents(*await _run(store, "contents", store.keys(command), command.now))

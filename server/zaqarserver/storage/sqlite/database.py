@@ -19,7 +19,7 @@ Row = tuple[Any, ...]
 _DAMAGE = {apsw.SQLITE_IOERR_DATA, apsw.SQLITE_IOERR_CORRUPTFS}
 
 #: The version after all steps, kept in ``PRAGMA user_version``.
-VERSION = 6
+VERSION = 7
 
 #: Kept in ``PRAGMA application_id``: distinguishes our files from other programs'.
 APPLICATION_ID = 0x5A617172  # "Zaqr"
@@ -33,13 +33,14 @@ STEPS: Mapping[int, str] = {
         (3, "migrate_3_4.sql"),
         (4, "migrate_4_5.sql"),
         (5, "migrate_5_6.sql"),
+        (6, "migrate_6_7.sql"),
     )
 }
 
 #: Ends what belonged to the process that had the file open: volatile subscriptions, and
 #: the leases of deliveries that it had taken.
 END_OF_LAST_RUN = """
-    UPDATE subscription SET expires = 0, due = NULL WHERE volatile = 1;
+    DELETE FROM subscription WHERE volatile = 1;
     UPDATE subscription SET due = iif(parked IS NULL, 0, NULL),
                             parked = iif(parked IS NULL, NULL, 0), leased = 0
      WHERE leased = 1;

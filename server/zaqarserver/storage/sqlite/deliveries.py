@@ -1,33 +1,37 @@
 """Notices, and the deliveries made of them.
 
-A post stores one notice, whatever the number of subscriptions. Taking deliveries first
-spreads notices over the subscriptions, a row each, a bounded number at a time; then it
-takes the oldest rows of each subscription that is due, as one delivery of at most some
-hundred messages. So a subscriber keeps up with posts of single messages although each
-take and settle waits for a commit. The ``due`` of a subscription is also its lease: it
-is set forward when a delivery is taken, so that the subscription is due again if its
-taker dies.
+The notices of a queue are a log: a post adds one, whatever the number of
+subscriptions. Each subscription has a cursor, the last notice that it has finished, and
+how far it got in the next one. While its ``due`` is empty it is idle: a take looks for
+idle ones behind the newest notice, in the queues that had a post, so a post writes
+nothing for them. The ``due`` of the others is the time of a retry, or the end of a
+lease: then the subscription is due again, if its taker died.
 
-The key of a delivery names its subscription and its rows with their messages, so that a
-settle can record its progress, and be repeated, whatever was settled since.
+A notice is deleted when all subscriptions have finished it, or when its messages have
+expired.
+
+The key of a delivery names its subscription, its first notice, and how many messages
+that and the following ones have. So a settle can record its progress, and be repeated,
+whatever was settled since.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import apsw
 import msgspec
 
 from zaqarserver.storage.commands import MessagePost
-from zaqarserver.storage.outbox import SharedMessages, locate
+from zaqarserver.storage.outbox import locate
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
-from zaqarserver.storage.sqlite.memory import Memory
+from zaqarserver.storage.sqlite.memory import Memory, QueueKey
 from zaqarserver.storage.sqlite.subscriptions import (
     COLUMNS,
     listeners,
+    newest_notice,
     read_subscription,
 )
 from zaqarserver.storage.sqlite.writer import Steps
@@ -43,78 +47,87 @@ from zaqarserver.storage.subscriptions import (
     Post,
 )
 
-#: How many deliveries one call makes at most.
-SPREAD = 500
-#: After how many of them the clock is read.
-STEP = 100
+#: How many notices a settle deletes at most.
+TRIM = 1000
 
 NOTICE_INSERT = """
-    INSERT INTO notice (project, source, messages, count, newest, reached)
-    VALUES (?, ?, ?, ?, ?, 0)
+    INSERT INTO notice (project, source, number, count, expires, messages)
+    VALUES (?, ?, ?, ?, ?, ?)
 """
-NOTICE_NEXT = """
-    SELECT id, project, source, newest, reached FROM notice
-     WHERE reached >= 0 ORDER BY id LIMIT 1
+NOTICES = """
+    SELECT number, count, messages FROM notice
+     WHERE project = ? AND source = ? AND number > ? ORDER BY number
 """
-NOTICE_LISTENERS = """
-    SELECT seq FROM subscription
-     WHERE project = ? AND source = ? AND seq > ? AND seq <= ? AND expires > ?
-       AND volatile = 0 AND (confirmed OR NOT ?)
-     ORDER BY seq LIMIT ?
+NOTICE_ENDS = """
+    SELECT number, expires FROM notice
+     WHERE project = ? AND source = ? ORDER BY number LIMIT ?
 """
-NOTICE_REACHED = "UPDATE notice SET reached = ?, open = open + ? WHERE id = ?"
-NOTICE_CLOSE = "UPDATE notice SET open = open - 1 WHERE id = ?"
-NOTICE_END = "DELETE FROM notice WHERE id = ? AND open = 1 AND reached IS NULL"
-NOTICE_TIDY = "DELETE FROM notice WHERE id = ? AND open = 0 AND reached IS NULL"
-NOTICE_WAITS = "SELECT 1 FROM notice WHERE reached >= 0 LIMIT 1"
-DELIVERY_INSERT = "INSERT INTO delivery (notice, subscription) VALUES (?, ?)"
-DELIVERY_WAKE = "UPDATE subscription SET due = ? WHERE seq = ? AND due IS NULL"
-DELIVERY_DUE = f"""
-    SELECT {COLUMNS}, expires FROM subscription
-     WHERE due <= ? ORDER BY due, seq LIMIT ?
+NOTICES_DELETE = """
+    DELETE FROM notice WHERE project = ? AND source = ? AND number <= ?
+"""
+NOTICE_AFTER = """
+    SELECT project, source, number, expires FROM notice
+     WHERE (project, source) > (?, ?) ORDER BY project, source, number LIMIT 1
+"""
+LEAST_CURSOR = """
+    SELECT min(least)
+      FROM (SELECT min(cursor) AS least FROM subscription
+             WHERE project = ?1 AND source = ?2 AND due IS NULL AND volatile = 0
+             UNION ALL
+            SELECT min(cursor) FROM subscription
+             WHERE project = ?1 AND source = ?2 AND due IS NOT NULL AND volatile = 0)
+"""
+_TAKEN = f"{COLUMNS}, expires, cursor, position, attempt"
+SUBSCRIPTIONS_DUE = f"""
+    SELECT {_TAKEN} FROM subscription WHERE due <= ? ORDER BY due, seq LIMIT ?
 """  # noqa: S608 - constants only
-DELIVERY_OLDEST = """
-    SELECT d.id, n.count, d.notice, length(n.messages), d.position, d.attempt
-      FROM delivery d JOIN notice n ON n.id = d.notice
-     WHERE d.subscription = ? ORDER BY d.id LIMIT ?
+SUBSCRIPTIONS_IDLE = f"""
+    SELECT {_TAKEN} FROM subscription
+     WHERE project = ? AND source = ? AND cursor < ? AND due IS NULL AND volatile = 0
+     ORDER BY cursor, seq LIMIT ?
+"""  # noqa: S608 - constants only
+SUBSCRIPTION_LEASE = """
+    UPDATE subscription SET cursor = ?, position = ?, attempt = ?, due = ?, leased = 1
+     WHERE seq = ?
 """
-NOTICE_MESSAGES_OF = "SELECT messages FROM notice WHERE id = ?"
-DELIVERY_PROGRESS = """
-    UPDATE delivery SET position = ?1, attempt = ?2
-     WHERE id = ?3 AND subscription = ?4 AND position <= ?1
-    RETURNING id
+SUBSCRIPTION_CATCH_UP = """
+    UPDATE subscription SET cursor = ?, position = 0, attempt = 0, due = NULL,
+                            leased = 0
+     WHERE seq = ?
 """
-DELIVERY_END = """
-    DELETE FROM delivery
-     WHERE id IN (SELECT id FROM delivery
-                   WHERE subscription = ? AND id <= ? ORDER BY id LIMIT ?)
-    RETURNING notice
+# Subscriptions of a sealed queue are not due: their time is parked. The end of a
+# delivery is recorded once only, since the next one may have been taken since.
+SUBSCRIPTION_PROGRESS = """
+    UPDATE subscription
+       SET cursor = :cursor, position = :position, attempt = :attempt, leased = 0,
+           due = iif(parked IS NULL, :due, NULL),
+           parked = iif(parked IS NULL, NULL, :due)
+     WHERE seq = :seq
+       AND (cursor < :cursor
+            OR cursor = :cursor AND (position < :position
+                                     OR position = :position AND :due IS NOT NULL))
+    RETURNING project, source
 """
-DELIVERY_ANY = "SELECT 1 FROM delivery WHERE subscription = ? LIMIT 1"
-# Subscriptions of a sealed queue are not due: their time is parked.
-SUBSCRIPTION_DUE = """
-    UPDATE subscription SET due = iif(parked IS NULL, ?1, NULL),
-                            parked = iif(parked IS NULL, NULL, ?1), leased = 0
-     WHERE seq = ?2 AND expires > 0
-"""
-SUBSCRIPTION_LEASE = "UPDATE subscription SET due = ?, leased = 1 WHERE seq = ?"
 NEXT_DUE = "SELECT min(due) FROM subscription WHERE due IS NOT NULL"
-EXPIRED = (
-    "SELECT seq, project, source, expires FROM subscription WHERE expires <= ? LIMIT 1"
-)
-SUBSCRIPTION_DELETE = "DELETE FROM subscription WHERE seq = ?"
+SUBSCRIPTION_EXPIRED = "SELECT 1 FROM subscription WHERE expires <= ? LIMIT 1"
+SUBSCRIPTIONS_SWEEP = """
+    DELETE FROM subscription
+     WHERE seq IN (SELECT seq FROM subscription
+                    WHERE expires <= ? ORDER BY expires LIMIT ?)
+    RETURNING project, source
+"""
+
+#: Comes before all queues.
+_FIRST = QueueKey("", "")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[NoticeMessage]).decode
 
 
-#: A number above those of all rows of deliveries.
-_LAST = 2**63 - 1
-
-
 def store_notices(memory: Memory, command: MessagePost, ids: Sequence[str]) -> None:
     """Store the notices of a post, if its queue has subscriptions."""
-    known = listeners(memory, command.space, command.queue)
+    key = QueueKey(command.space, command.queue)
+    known = listeners(memory, key)
     now = command.now
     volatile = [id_ for id_, end in known.volatile if end > now]
     if known.until <= now and not volatile:
@@ -124,156 +137,223 @@ def store_notices(memory: Memory, command: MessagePost, ids: Sequence[str]) -> N
         for id_, new in zip(ids, command.messages, strict=True)
     ]
     if known.until > now:
-        newest = memory.sequence.last
         for start in range(0, len(messages), NOTICE_MESSAGES):
             some = messages[start : start + NOTICE_MESSAGES]
-            row = (command.space, command.queue, _encode(some), len(some), newest)
+            known.newest += 1
+            expires = max(message.expires for message in some)
+            row = (*key, known.newest, len(some), expires, _encode(some))
             memory.db.execute(NOTICE_INSERT, row)
+        memory.unseen[key] = None
         memory.has_due = True
     if volatile:
-        memory.posts.append(Post(command.space, command.queue, messages, volatile))
+        memory.posts.append(Post(*key, messages, volatile))
+
+
+# -- taking -----------------------------------------------------------------
+
+
+class _Notices(NamedTuple):
+    """The notices of a delivery.
+
+    Attributes:
+        first: The number of the first.
+        counts: How many messages each has.
+        messages: Those of all.
+    """
+
+    first: int
+    counts: list[int]
+    messages: list[NoticeMessage]
+
+
+class _Taking:
+    """The deliveries of one take; those of the same notices share them."""
+
+    def __init__(self, memory: Memory, command: DeliveryTake) -> None:
+        self.found: list[Delivery] = []
+        self._memory = memory
+        self._command = command
+        self._read: dict[tuple[QueueKey, int], _Notices | None] = {}
+
+    @property
+    def room(self) -> int:
+        """How many more are wanted."""
+        return self._command.limit - len(self.found)
+
+    def add(self, row: Row) -> None:
+        """Take the next delivery of a subscription, or let it catch up."""
+        command = self._command
+        seq, key, confirmed = row[0], QueueKey(*row[2:4]), row[8]
+        expires, cursor, position, attempt = row[-4:]
+        found = None
+        if expires > command.now and (confirmed or not command.confirmed_only):
+            found = self._notices(key, cursor)
+        if found is None:
+            newest = newest_notice(self._memory, key)
+            self._memory.db.execute(SUBSCRIPTION_CATCH_UP, (newest, seq))
+            return
+        if found.first > cursor + 1:  # what it was at has expired
+            position = attempt = 0
+        lease = (found.first - 1, position, attempt, command.now + command.lease, seq)
+        self._memory.db.execute(SUBSCRIPTION_LEASE, lease)
+        self.found.append(
+            Delivery(
+                f"{seq} {found.first} {','.join(map(str, found.counts))}",
+                read_subscription(row, command.now),
+                found.messages,
+                position,
+                attempt,
+            )
+        )
+
+    def _notices(self, key: QueueKey, cursor: int) -> _Notices | None:
+        """Return the notices after a cursor, as many as make one delivery."""
+        at = (key, cursor)
+        if at not in self._read:
+            self._read[at] = _read_notices(self._memory.db, key, cursor)
+        return self._read[at]
+
+
+def _read_notices(db: apsw.Connection, key: QueueKey, cursor: int) -> _Notices | None:
+    found: _Notices | None = None
+    size = 0
+    for number, count, text in db.execute(NOTICES, (*key, cursor)):
+        size += len(text)
+        if found is None:
+            found = _Notices(number, [count], _decode(text))
+        elif size > DELIVERY_BYTES or len(found.messages) + count > DELIVERY_MESSAGES:
+            break
+        else:
+            found.counts.append(count)
+            found.messages.extend(_decode(text))
+    return found
 
 
 @writes(DeliveryTake)
 def take(memory: Memory, command: DeliveryTake) -> Steps[list[Delivery]]:
-    """Spread notices, then take what is due."""
-    yield from _spread(memory, command)
-    found: list[Delivery] = []
-    shared = SharedMessages(functools.partial(_messages_of, memory))
-    for row in fetch(memory.db, DELIVERY_DUE, (command.now, command.limit)):
-        delivery = _take_oldest(memory, row, command, shared)
-        if delivery is not None:
-            found.append(delivery)
+    """Take what is due, and what is new in each queue in turn."""
+    taking = _Taking(memory, command)
+    unseen = memory.unseen
+    # Half of the room is for new notices: retries, however many, do not delay them.
+    due = (command.now, -(-command.limit // 2) if unseen else command.limit)
+    for row in fetch(memory.db, SUBSCRIPTIONS_DUE, due):
+        taking.add(row)
         yield None
-    return found
-
-
-def _messages_of(memory: Memory, notice: int) -> list[NoticeMessage]:
-    (text,) = fetch(memory.db, NOTICE_MESSAGES_OF, (notice,))[0]
-    return _decode(text)
-
-
-def _spread(memory: Memory, command: DeliveryTake) -> Steps[None]:
-    """Make deliveries of notices, the oldest first."""
-    room = SPREAD
-    while room > 0:
-        rows = fetch(memory.db, NOTICE_NEXT)
-        if not rows:
-            return
-        notice, space, queue, newest, reached = rows[0]
-        bounds = (space, queue, reached, newest, command.now)
-        chosen = fetch(
-            memory.db, NOTICE_LISTENERS, (*bounds, int(command.confirmed_only), room)
-        )
-        for number, (subscription,) in enumerate(chosen, 1):
-            memory.db.execute(DELIVERY_INSERT, (notice, subscription))
-            memory.db.execute(DELIVERY_WAKE, (command.now, subscription))
-            if number % STEP == 0:
-                yield None
-        last = chosen[-1][0] if len(chosen) == room else None
-        memory.db.execute(NOTICE_REACHED, (last, len(chosen), notice))
-        memory.db.execute(NOTICE_TIDY, (notice,))
-        room -= max(1, len(chosen))
-        yield None
-
-
-def _take_oldest(
-    memory: Memory, row: Row, command: DeliveryTake, shared: SharedMessages
-) -> Delivery | None:
-    subscription, confirmed, expires = row[0], row[8], row[-1]
-    if command.confirmed_only and not confirmed:
-        ended = _end(memory, subscription, _LAST, SPREAD)
-        memory.db.execute(
-            SUBSCRIPTION_DUE,
-            (command.now if ended == SPREAD else None, subscription),
-        )
-        return None
-    rows = _next(memory.db, subscription)
-    if not rows or expires <= command.now:
-        memory.db.execute(SUBSCRIPTION_DUE, (None, subscription))
-        return None
-    memory.db.execute(SUBSCRIPTION_LEASE, (command.now + command.lease, subscription))
-    places = ",".join(f"{number}.{count}" for number, count, *_ in rows)
-    return Delivery(
-        f"{subscription}:{places}",
-        read_subscription(row, command.now),
-        shared.of(tuple(row[2] for row in rows)),
-        *rows[0][4:],
-    )
-
-
-def _next(db: apsw.Connection, subscription: int) -> list[Row]:
-    """Return the oldest rows of a subscription, as many as make one delivery."""
-    found: list[Row] = []
-    messages = size = 0
-    for row in fetch(db, DELIVERY_OLDEST, (subscription, DELIVERY_MESSAGES)):
-        messages, size = messages + row[1], size + row[3]
-        if found and (messages > DELIVERY_MESSAGES or size > DELIVERY_BYTES):
+    for left, key in zip(range(len(unseen), 0, -1), list(unseen), strict=True):
+        share = -(-taking.room // left)
+        if not share:
             break
-        found.append(row)
-    return found
+        del unseen[key]
+        if memory.is_frozen(key):
+            continue
+        newest = newest_notice(memory, key)
+        rows = fetch(memory.db, SUBSCRIPTIONS_IDLE, (*key, newest, share))
+        if len(rows) == share:
+            unseen[key] = None  # after the other queues
+        for row in rows:
+            taking.add(row)
+            yield None
+    return taking.found
+
+
+# -- settling ---------------------------------------------------------------
 
 
 @writes(DeliverySettle)
 def settle(memory: Memory, command: DeliverySettle) -> None:
-    """Delete the finished rows, and record the position in the next one."""
-    text, _, places = command.key.partition(":")
-    subscription = int(text)
-    rows = [[int(part) for part in place.split(".")] for place in places.split(",")]
-    whole, position = locate((count for _, count in rows), command.position)
-    done = rows[whole - 1][0] if whole else 0
-    ended = _end(memory, subscription, done, DELIVERY_MESSAGES) if done else 0
-    due = command.due
-    if whole < len(rows):
-        progress = (position, command.attempt, rows[whole][0], subscription)
-        if not fetch(memory.db, DELIVERY_PROGRESS, progress):
-            return  # a later position is recorded already, or the row is gone
-    elif not ended:
-        return
-    else:
-        more = fetch(memory.db, DELIVERY_ANY, (subscription,))
-        due = 0.0 if more else None
-    memory.db.execute(SUBSCRIPTION_DUE, (due, subscription))
-    memory.has_due = memory.has_due or due is not None
-
-
-def _end(memory: Memory, subscription: int, last: int, limit: int) -> int:
-    """End deliveries of a subscription up to a row; return how many."""
-    bindings = (subscription, last, limit)
-    notices = fetch(memory.db, DELIVERY_END, bindings)
-    for notice in notices:
-        memory.db.execute(NOTICE_END, notice)
-        if not memory.db.changes():
-            memory.db.execute(NOTICE_CLOSE, notice)
-    return len(notices)
+    """Move the cursor, and delete the notices that nothing needs any more."""
+    seq, first, text = command.key.split(" ")
+    counts = [int(count) for count in text.split(",")]
+    whole, position = locate(counts, command.position)
+    cursor = int(first) + whole - 1
+    is_over = whole == len(counts)
+    progress = {
+        "seq": int(seq),
+        "cursor": cursor,
+        "position": position,
+        "attempt": 0 if is_over else command.attempt,
+        "due": None if is_over else command.due,
+    }
+    rows: list[Row] = memory.db.execute(SUBSCRIPTION_PROGRESS, progress).fetchall()
+    if not rows:
+        return  # a later position is recorded already, or the subscription is gone
+    key = QueueKey(*rows[0])
+    if whole and not memory.is_frozen(key):
+        trim(memory, key, 0.0, TRIM)
+    if not is_over:
+        memory.has_due = True
+    elif newest_notice(memory, key) > cursor:
+        memory.unseen[key] = None
+        memory.has_due = True
 
 
 @reads(DeliveryDue)
 async def next_due(engine: Engine, _command: DeliveryDue) -> float | None:
     """Read the least of an index."""
-    if fetch(engine.reader, NOTICE_WAITS):
+    if engine.memory.has_unseen:
         return 0.0
     due: float | None = fetch(engine.reader, NEXT_DUE)[0][0]
     return due
 
 
-def expired_subscription(db: apsw.Connection, now: float) -> Row | None:
-    """Find a subscription that has expired."""
-    rows = fetch(db, EXPIRED, (now,))
-    return rows[0] if rows else None
+# -- the end of subscriptions and notices -------------------------------------
 
 
-def sweep(memory: Memory, now: float, limit: int) -> int:
-    """Remove an expired subscription, or some of its deliveries; return how many."""
-    row = expired_subscription(memory.db, now)
-    if row is None:
-        return 0
-    subscription, space, queue, expires = row
-    ended = _end(memory, subscription, _LAST, limit)
-    if ended == limit:
-        return limit
-    memory.db.execute(SUBSCRIPTION_DELETE, (subscription,))
-    memory.listeners.pop((space, queue), None)
-    if expires > 0:  # one that was deleted is not counted any more
+def trim(memory: Memory, key: QueueKey, now: float, limit: int) -> int:
+    """Delete some old notices that are finished or expired; return how many."""
+    least = _least_cursor(memory.db, key)
+    last = removed = 0
+    for number, expires in memory.db.execute(NOTICE_ENDS, (*key, limit)):
+        if not _is_over(number, expires, least, now):
+            break
+        last, removed = number, removed + 1
+    if removed:
+        memory.db.execute(NOTICES_DELETE, (*key, last))
+    return removed
+
+
+def _is_over(number: int, expires: float | None, least: int | None, now: float) -> bool:
+    is_finished = least is None or number <= least
+    return is_finished or (expires is not None and expires <= now)
+
+
+def _least_cursor(db: apsw.Connection, key: QueueKey) -> int | None:
+    """Return what all subscriptions of a queue have finished; ``None`` without any."""
+    least: int | None = fetch(db, LEAST_CURSOR, key)[0][0]
+    return least
+
+
+def over(engine: Engine, now: float, visits: int) -> list[QueueKey]:
+    """Return queues with a notice to delete, among the next few with notices."""
+    memory, db = engine.memory, engine.reader
+    begun = memory.swept
+    found: dict[QueueKey, None] = {}
+    for _ in range(visits):
+        rows = fetch(db, NOTICE_AFTER, memory.swept)
+        if rows:
+            space, queue, number, expires = rows[0]
+            key = memory.swept = QueueKey(space, queue)
+            least = _least_cursor(db, key)
+            if not memory.is_frozen(key) and _is_over(number, expires, least, now):
+                found[key] = None
+        elif memory.swept == _FIRST:
+            break
+        else:
+            memory.swept = _FIRST
+    if found:
+        memory.swept = begun  # until nothing is left there
+    return list(found)
+
+
+def expired_subscription(db: apsw.Connection, now: float) -> bool:
+    """Return True if a subscription has expired."""
+    return bool(fetch(db, SUBSCRIPTION_EXPIRED, (now,)))
+
+
+def sweep_subscriptions(memory: Memory, now: float, limit: int) -> int:
+    """Remove some expired subscriptions; return how many."""
+    rows = fetch(memory.db, SUBSCRIPTIONS_SWEEP, (now, limit))
+    for space, queue in rows:
         memory.use(space, subscriptions=-1)
-    return ended + 1
+        memory.listeners.pop(QueueKey(space, queue), None)
+    return len(rows)

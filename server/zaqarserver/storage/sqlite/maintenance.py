@@ -9,6 +9,7 @@ system's clock does.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -22,7 +23,7 @@ from zaqarserver.storage.sqlite.backlogs import find_due
 from zaqarserver.storage.sqlite.claims import CLAIM_DELETE, settle
 from zaqarserver.storage.sqlite.database import fetch
 from zaqarserver.storage.sqlite.engine import Engine
-from zaqarserver.storage.sqlite.memory import Memory
+from zaqarserver.storage.sqlite.memory import Memory, QueueKey
 from zaqarserver.storage.sqlite.messages import MESSAGE_DELETE
 from zaqarserver.storage.sqlite.moving import expired_seal, sweep_seals
 from zaqarserver.storage.sqlite.writer import Steps
@@ -82,23 +83,31 @@ def _pulse(memory: Memory) -> None:
 async def sweep(engine: Engine, now: float, grants_now: float) -> int:
     """Remove up to a few hundred rows; return how many."""
     db = engine.reader
+    notices = deliveries.over(engine, now, SWEEP_VISITS)
     if not (
-        fetch(db, BACKLOG_DUE, (now,))
+        notices
+        or fetch(db, BACKLOG_DUE, (now,))
         or deliveries.expired_subscription(db, now)
         or expired_grant(db, grants_now)
         or expired_seal(db, now)
     ):
         return 0
     try:
-        return await engine.writer.submit(_sweep, now, grants_now)
+        return await engine.writer.submit(_sweep, now, grants_now, notices)
     except StoreDamaged:
         # A row that cannot be removed must not stop the sweeper from removing others.
         return int(await engine.writer.submit(_skip, now))
 
 
-def _sweep(memory: Memory, now: float, grants_now: float) -> Steps[int]:
+def _sweep(
+    memory: Memory, now: float, grants_now: float, notices: Sequence[QueueKey]
+) -> Steps[int]:
     """Remove some dead rows; return how many, at least 1 if more is to be done."""
-    removed = deliveries.sweep(memory, now, SWEEP_ROWS)
+    removed = deliveries.sweep_subscriptions(memory, now, SWEEP_ROWS)
+    for key in notices:
+        if not memory.is_frozen(key):
+            removed += deliveries.trim(memory, key, now, SWEEP_ROWS)
+            yield None
     removed += sweep_grants(memory, grants_now, SWEEP_ROWS)
     removed += sweep_seals(memory, now, SWEEP_ROWS)
     for _ in range(SWEEP_VISITS):

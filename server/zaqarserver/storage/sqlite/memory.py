@@ -37,6 +37,9 @@ V = TypeVar("V")
 #: How many queues (also missing ones) and backlogs are cached.
 REMEMBERED = 10_000
 
+#: The space of arriving records; callers cannot have it.
+ARRIVING = "\0arriving"
+
 RESERVED = "SELECT reserved FROM store"
 RESERVE = "UPDATE store SET reserved = ?"
 
@@ -46,11 +49,21 @@ USED = """
      WHERE dead = 0 GROUP BY project
 """
 SUBSCRIBED = """
-    SELECT project, count(*) FROM subscription WHERE expires > 0 GROUP BY project
+    SELECT project, count(*) FROM subscription GROUP BY project
 """
 REVOKED = "SELECT project, queue, id FROM signed_url WHERE revoked = 1"
 SEALS = "SELECT project, queue, epoch, kind, id FROM seal"
 
+NOTICE_QUEUE = """
+    SELECT project, source FROM notice
+     WHERE (project, source) > (?, ?) ORDER BY project, source LIMIT 1
+"""
+IDLE_BEHIND = """
+    SELECT 1 FROM subscription
+     WHERE project = ?1 AND source = ?2 AND due IS NULL AND volatile = 0
+       AND cursor < (SELECT max(number) FROM notice WHERE project = ?1 AND source = ?2)
+     LIMIT 1
+"""
 QUEUE_FIND = (
     "SELECT backlog, revision, metadata FROM queue WHERE project = ? AND name = ?"
 )
@@ -102,16 +115,18 @@ class NumberedSeal(Seal, frozen=True):
         raise QueueMoving(f"queue {self.queue} is {self.kind.value}")
 
 
-class Listeners(NamedTuple):
+class Listeners(msgspec.Struct, gc=False):
     """The members of a queue's subscriptions that a post needs.
 
     Attributes:
         until: When the last subscription that is not volatile expires; 0 for none.
         volatile: Ids and ends of the volatile ones.
+        newest: The number of the newest notice, or of the last one that was deleted.
     """
 
     until: float
     volatile: tuple[tuple[str, float], ...]
+    newest: int
 
 
 class Layered(Generic[K, V]):
@@ -172,6 +187,7 @@ class Memory:
             and messages, claimed messages, bytes.
         posts: The posts of the transaction to volatile subscriptions.
         has_due: True if it made a delivery due.
+        swept: The last queue whose notices the sweeper has looked at.
     """
 
     def __init__(self, db: apsw.Connection) -> None:
@@ -191,7 +207,9 @@ class Memory:
         self._layers: list[Layered[Any, Any]] = [
             one for one in vars(self).values() if isinstance(one, Layered)
         ]
-        self.listeners: LRU[tuple[str, str], Listeners] = LRU(REMEMBERED)
+        self.listeners: LRU[QueueKey, Listeners] = LRU(REMEMBERED)
+        self._unseen: dict[QueueKey, None] | None = self._load_unseen()
+        self.swept = QueueKey("", "")
         self._floors: LRU[int, int] = LRU(REMEMBERED)
         self.counts: dict[int, tuple[str, int, int, int]] = {}
         self._unswept: Counter[int] = Counter()
@@ -239,6 +257,7 @@ class Memory:
         self.counts.clear()
         self._floors.clear()
         self.listeners.clear()
+        self._unseen = None
         self.take_posts()
         self.sequence.reserved = 0
 
@@ -247,6 +266,36 @@ class Memory:
         posts, has_due = self.posts, self.has_due
         self.posts, self.has_due = [], False
         return posts, has_due
+
+    # -- notices ------------------------------------------------------------
+
+    @property
+    def unseen(self) -> dict[QueueKey, None]:
+        """The queues with notices that idle subscriptions may not have got.
+
+        In turn: what a take has looked at is moved to the end, or removed.
+        """
+        if self._unseen is None:
+            self._unseen = self._load_unseen()
+        return self._unseen
+
+    def _load_unseen(self) -> dict[QueueKey, None]:
+        found: dict[QueueKey, None] = {}
+        last = QueueKey("", "")
+        while rows := fetch(self.db, NOTICE_QUEUE, last):
+            last = QueueKey(*rows[0])
+            if fetch(self.db, IDLE_BEHIND, last):
+                found[last] = None
+        return found
+
+    @property
+    def has_unseen(self) -> bool:
+        """True if there may be one."""
+        return self._unseen is None or bool(self._unseen)
+
+    def is_frozen(self, key: QueueKey) -> bool:
+        """Return True if the queue leaves or arrives: its notices are not touched."""
+        return key.space == ARRIVING or self.seals.get(key) is not None
 
     # -- queues -------------------------------------------------------------
 

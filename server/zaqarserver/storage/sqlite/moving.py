@@ -2,9 +2,9 @@
 
 Reads use the copy of the seals in ``memory``. What arrives is stored in its final
 tables, so that it can be counted before the queue is opened, but under a name of its
-own: the space :data:`ARRIVING` and the number of the seal. Its subscriptions are parked
-and its notices held, like those of a queue that leaves. Opening the queue gives all of
-it the queue's name.
+own: the space :data:`ARRIVING` and the number of the seal. Its subscriptions are
+parked, like those of a queue that leaves. Opening the queue gives all of it the queue's
+name.
 """
 
 from __future__ import annotations
@@ -24,12 +24,9 @@ from zaqarserver.storage.moving import (
 from zaqarserver.storage.sqlite.backlogs import delete_queue, rename_queue
 from zaqarserver.storage.sqlite.database import fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
-from zaqarserver.storage.sqlite.memory import Memory, NumberedSeal, QueueKey
-from zaqarserver.storage.sqlite.subscriptions import expire_all
+from zaqarserver.storage.sqlite.memory import ARRIVING, Memory, NumberedSeal, QueueKey
+from zaqarserver.storage.sqlite.subscriptions import delete_all
 from zaqarserver.storage.sqlite.writer import Steps
-
-#: The space of arriving records; callers cannot have it.
-ARRIVING = "\0arriving"
 
 #: How many rows one step changes at most.
 STEP = 500
@@ -61,28 +58,22 @@ PARK = """
 UNPARK = """
     UPDATE subscription SET project = ?3, source = ?4, due = parked, parked = NULL
      WHERE seq IN (SELECT seq FROM subscription
-                    WHERE project = ?1 AND source = ?2 AND expires > 0 AND seq > ?5
+                    WHERE project = ?1 AND source = ?2 AND seq > ?5
                     ORDER BY seq LIMIT ?6)
     RETURNING seq
 """
-HOLD_NOTICES = """
-    UPDATE notice SET reached = -1 - reached
-     WHERE reached >= 0 AND project = ? AND source = ?
+NOTICES_NAME = """
+    UPDATE notice SET project = ?3, source = ?4
+     WHERE project = ?1 AND source = ?2
+       AND number IN (SELECT number FROM notice WHERE project = ?1 AND source = ?2
+                       ORDER BY number LIMIT ?5)
+    RETURNING number
 """
-FREE_NOTICES = """
-    UPDATE notice SET project = ?3, source = ?4, reached = -1 - reached
-     WHERE reached < 0 AND project = ?1 AND source = ?2
-"""
-# Their deliveries end with their subscriptions.
-DROP_NOTICES = (
-    "DELETE FROM notice WHERE reached < 0 AND project = ? AND source = ? AND open = 0"
-)
-END_NOTICES = """
-    UPDATE notice SET reached = NULL WHERE reached < 0 AND project = ? AND source = ?
-"""
-ARRIVED_DROP = """
-    DELETE FROM arrival
-     WHERE number IN (SELECT number FROM arrival WHERE seal = ? LIMIT ?)
+NOTICES_DROP = """
+    DELETE FROM notice
+     WHERE project = ?1 AND source = ?2
+       AND number IN (SELECT number FROM notice WHERE project = ?1 AND source = ?2
+                       ORDER BY number LIMIT ?3)
     RETURNING number
 """
 LIVE_SUBSCRIPTION = """
@@ -159,7 +150,6 @@ def _is_used(memory: Memory, command: QueueSeal) -> bool:
 def _freeze(memory: Memory, key: QueueKey) -> Steps[None]:
     while fetch(memory.db, PARK, (*key, STEP)):
         yield None
-    memory.db.execute(HOLD_NOTICES, key)
 
 
 def _drop(memory: Memory, name: QueueKey) -> Steps[None]:
@@ -167,14 +157,8 @@ def _drop(memory: Memory, name: QueueKey) -> Steps[None]:
     row = memory.sealed_queue(*name)
     if row is not None:
         delete_queue(memory, *name, row)
-    yield from expire_all(memory, *name)
-    memory.db.execute(DROP_NOTICES, name)
-    memory.db.execute(END_NOTICES, name)
-    yield from _forget_arrival(memory, name)
-
-
-def _forget_arrival(memory: Memory, name: QueueKey) -> Steps[None]:
-    while name.space == ARRIVING and fetch(memory.db, ARRIVED_DROP, (name.queue, STEP)):
+    yield from delete_all(memory, *name)
+    while fetch(memory.db, NOTICES_DROP, (*name, STEP)):
         yield None
 
 
@@ -225,8 +209,9 @@ def _put_into_service(memory: Memory, name: QueueKey, key: QueueKey) -> Steps[No
         memory.use(name.space, subscriptions=-len(rows))
         memory.use(key.space, subscriptions=len(rows))
         yield None
-    memory.db.execute(FREE_NOTICES, (*name, *key))
-    yield from _forget_arrival(memory, name)
+    while name != key and fetch(memory.db, NOTICES_NAME, (*name, *key, STEP)):
+        yield None
+    memory.unseen[key] = None
 
 
 # -- the seals --------------------------------------------------------------------

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Iterator
 from typing import Any
 
-import apsw
 import msgspec
 
 from zaqarserver.errors import QueueChanged
@@ -18,7 +15,6 @@ from zaqarserver.storage.moving import (
     ExportPage,
     MessageRecord,
     NoticeRecord,
-    PendingDelivery,
     QueueContents,
     QueueExport,
     QueueImport,
@@ -42,10 +38,9 @@ from zaqarserver.storage.sqlite.ids import (
     OrderedRows,
     decode_secret,
     decode_seq,
-    encode_id,
 )
-from zaqarserver.storage.sqlite.memory import Memory, QueueKey, load_queue
-from zaqarserver.storage.sqlite.moving import ARRIVING, stored_name
+from zaqarserver.storage.sqlite.memory import ARRIVING, Memory, QueueKey, load_queue
+from zaqarserver.storage.sqlite.moving import stored_name
 from zaqarserver.storage.sqlite.queues import count_messages
 from zaqarserver.storage.sqlite.subscriptions import SUBSCRIPTION_ROWS
 from zaqarserver.storage.sqlite.writer import Steps
@@ -86,24 +81,15 @@ MESSAGES = f"""
 """  # noqa: S608 - constants only
 SUBSCRIPTIONS = f"""
     SELECT {_id("s")}, subscriber, ttl, created, expires, options, confirmed, volatile,
-           parked, seq
+           parked, cursor, position, attempt, seq
       FROM subscription s
-     WHERE project = :space AND source = :queue AND expires > 0 AND seq > :last
+     WHERE project = :space AND source = :queue AND seq > :last
      ORDER BY seq LIMIT :limit
 """  # noqa: S608 - constants only
-# Notices with pending deliveries, and notices that are not spread yet.
 NOTICES = """
-    SELECT messages, newest, reached, id FROM notice
-     WHERE id IN (SELECT d.notice FROM subscription s
-                    JOIN delivery d ON d.subscription = s.seq
-                   WHERE s.project = :space AND s.source = :queue AND s.expires > 0
-                     AND d.notice > :last
-                   UNION
-                  SELECT id FROM notice
-                   WHERE reached < 0 AND project = :space AND source = :queue
-                     AND id > :last
-                   ORDER BY 1 LIMIT :limit)
-     ORDER BY id
+    SELECT number, messages, number FROM notice
+     WHERE project = :space AND source = :queue AND number > :last
+     ORDER BY number LIMIT :limit
 """
 #: In the order of the export: the statement of a kind, and its records.
 KINDS: dict[str, tuple[str, Any]] = {
@@ -113,18 +99,6 @@ KINDS: dict[str, tuple[str, Any]] = {
     "subscription": (SUBSCRIPTIONS, list[SubscriptionRecord]),
     "notice": (NOTICES, list[NoticeRecord]),
 }
-DELIVERIES = """
-    SELECT d.notice, coalesce(s.alias, s.seq), s.secret, d.position, d.attempt
-      FROM subscription s JOIN delivery d ON d.subscription = s.seq
-     WHERE s.project = ? AND s.source = ? AND s.expires > 0
-       AND d.notice BETWEEN ? AND ?
-     ORDER BY d.id
-"""
-LAST_SUBSCRIPTION = """
-    SELECT coalesce(alias, seq), secret FROM subscription
-     WHERE project = ? AND source = ? AND seq <= ? ORDER BY seq DESC LIMIT 1
-"""
-
 CLAIM_INSERT = """
     INSERT INTO claim (seq, backlog, secret, ttl, grace, created, expires, alias)
     VALUES (:seq, :backlog, :secret, :ttl, :grace, :created, :created + :ttl, :alias)
@@ -137,25 +111,20 @@ MESSAGE_INSERT = """
 """
 SUBSCRIPTION_INSERT = """
     INSERT INTO subscription (seq, secret, project, source, subscriber, ttl, created,
-                              expires, options, confirmed, volatile, parked, alias)
+                              expires, options, confirmed, volatile, parked, alias,
+                              cursor, position, attempt)
     VALUES (:seq, :secret, :space, :queue, :subscriber, :ttl, :created,
-            :expires, :options, :confirmed, :volatile, :due, :alias)
+            :expires, :options, :confirmed, :volatile, :due, :alias,
+            :cursor, :position, :attempt)
 """
 NOTICE_INSERT = """
-    INSERT INTO notice (project, source, messages, count, newest, reached, open)
-    VALUES (?, ?, ?, ?, ?, ?, ?)
-    RETURNING id
-"""
-DELIVERY_INSERT = """
-    INSERT INTO delivery (notice, subscription, position, attempt) VALUES (?, ?, ?, ?)
-"""
-ARRIVAL_INSERT = """
-    INSERT OR IGNORE INTO arrival (seal, id, record) VALUES (?, ?, x'') RETURNING number
+    INSERT OR IGNORE INTO notice (project, source, number, count, expires, messages)
+    VALUES (?, ?, ?, ?, ?, ?)
 """
 MESSAGE_LAST = "SELECT max(seq) FROM message WHERE backlog = ? AND state = ?"
 SUBSCRIPTION_UPTO = """
     SELECT max(seq) FROM subscription
-     WHERE project = ? AND source = ? AND expires > 0 AND coalesce(alias, seq) <= ?
+     WHERE project = ? AND source = ? AND coalesce(alias, seq) <= ?
 """
 ROW_TAKEN = {
     table: f"SELECT 1 FROM {table} WHERE seq = ?"  # noqa: S608 - constants only
@@ -169,15 +138,12 @@ COUNT_CLAIMS = """
      WHERE c.backlog = ? AND c.expires > ?
 """
 COUNT_SUBSCRIPTIONS = """
-    SELECT seq, (SELECT count(*) FROM delivery WHERE subscription = seq)
+    SELECT count(*), total(cursor < (SELECT max(number) FROM notice
+                                      WHERE project = ?1 AND source = ?2))
       FROM subscription
-     WHERE project = ? AND source = ? AND expires > ? AND volatile = 0
-     ORDER BY seq
+     WHERE project = ?1 AND source = ?2 AND expires > ?3 AND volatile = 0
 """
-COUNT_NOTICES = """
-    SELECT -1 - reached, newest FROM notice
-     WHERE reached < 0 AND project = ? AND source = ?
-"""
+COUNT_NOTICES = "SELECT count(*) FROM notice WHERE project = ? AND source = ?"
 
 _decode_messages = msgspec.msgpack.Decoder(list[NoticeMessage]).decode
 _encode_messages = msgspec.msgpack.Encoder().encode
@@ -205,11 +171,9 @@ async def export(engine: Engine, command: QueueExport) -> ExportPage:
     statement, records = KINDS[kind]
     rows = _bounded(db.execute(statement, bindings))
     if rows:
-        page = (
-            _notices(db, key, rows)
-            if kind == "notice"
-            else msgspec.convert(rows, records, strict=False)
-        )
+        if kind == "notice":
+            rows = [(row[0], _decode_messages(row[1]), row[2]) for row in rows]
+        page = msgspec.convert(rows, records, strict=False)
         return ExportPage(page, f"{kind}:{rows[-1][-1]}")
     later = list(KINDS)[list(KINDS).index(kind) + 1 :]
     return ExportPage([], f"{later[0]}:0" if later else None)
@@ -225,33 +189,6 @@ def _bounded(rows: Iterator[Row]) -> list[Row]:
         if size > PAGE_BYTES:
             break
     return found
-
-
-def _notices(
-    db: apsw.Connection, key: QueueKey, rows: Sequence[Row]
-) -> list[NoticeRecord]:
-    pending: dict[int, list[PendingDelivery]] = {row[-1]: [] for row in rows}
-    # One query for all: only their subscriptions show to which notice they belong.
-    found = fetch(db, DELIVERIES, (*key, rows[0][-1], rows[-1][-1]))
-    for notice, number, secret, position, attempt in found:
-        delivery = PendingDelivery(encode_id(number, secret), position, attempt)
-        pending[notice].append(delivery)
-    return [
-        NoticeRecord(
-            id=str(id_),
-            messages=_decode_messages(messages),
-            deliveries=pending[id_],
-            after=None if reached is None else _id_upto(db, key, -1 - reached),
-            until=_id_upto(db, key, newest),
-        )
-        for messages, newest, reached, id_ in rows
-    ]
-
-
-def _id_upto(db: apsw.Connection, key: QueueKey, seq: int) -> str:
-    """Return the id of the last subscription up to a row; empty for none."""
-    rows = fetch(db, LAST_SUBSCRIPTION, (*key, seq))
-    return encode_id(*rows[0]) if rows else ""
 
 
 # -- importing --------------------------------------------------------------------
@@ -315,9 +252,10 @@ class _Importer:
             self._insert(SUBSCRIPTION_INSERT, record, values)
             self._memory.use(ARRIVING, subscriptions=1 if values else 0)
         elif isinstance(record, NoticeRecord):
-            arrived = (self._name.queue, f"notice {record.id}")
-            if fetch(self._db, ARRIVAL_INSERT, arrived):
-                self._notice(record)
+            text = _encode_messages(record.messages)
+            expires = max(message.expires for message in record.messages)
+            row = (record.number, len(record.messages), expires, text)
+            self._db.execute(NOTICE_INSERT, (*self._name, *row))
         elif not self.backlog:
             metadata = msgspec.json.decode(record.metadata)
             self.backlog = create_queue(self._memory, *self._name, metadata).backlog
@@ -370,30 +308,6 @@ class _Importer:
         counted = (1, len(record.body), int(bool(holder)))
         self._memory.count(ARRIVING, self.backlog, *counted)
 
-    def _notice(self, record: NoticeRecord) -> None:
-        reached = None if record.after is None else self._upto(record.after)
-        row = (
-            *self._name,
-            _encode_messages(record.messages),
-            len(record.messages),
-            self._upto(record.until),
-            None if reached is None else -1 - reached,
-        )
-        found = [
-            (there[0], one)
-            for one in record.deliveries
-            if (
-                there := SUBSCRIPTION_ROWS.find(
-                    self._db, one.subscription_id, *self._name
-                )
-            )
-        ]
-        if reached is None and not found:
-            return
-        notice = fetch(self._db, NOTICE_INSERT, (*row, len(found)))[0][0]
-        for seq, one in found:
-            self._db.execute(DELIVERY_INSERT, (notice, seq, one.position, one.attempt))
-
     def _upto(self, subscription_id: str) -> int:
         """Return the number here of the last subscription up to an id; 0 for none."""
         number = decode_seq(subscription_id) or 0
@@ -414,26 +328,15 @@ async def contents(engine: Engine, command: QueueContents) -> Contents:
     name = stored_name(key, seal)
     queue = load_queue(db, *name)
     backlog = 0 if queue is None else queue.backlog
-    waiting = _waiting(db, name, now)
+    subscriptions, waiting = fetch(db, COUNT_SUBSCRIPTIONS, (*name, now))[0]
+    notices = fetch(db, COUNT_NOTICES, name)[0][0] if subscriptions else 0
     claims, claimed = fetch(db, COUNT_CLAIMS, (backlog, now))[0]
     return Contents(
         queues=int(queue is not None),
         messages=await count_messages(db, backlog, now, math.inf),
         claims=claims,
         claimed=claimed,
-        subscriptions=len(waiting),
-        waiting=sum(1 for one in waiting if one),
-        deliveries=sum(waiting),
+        subscriptions=subscriptions,
+        waiting=int(waiting),
+        notices=notices,
     )
-
-
-def _waiting(db: apsw.Connection, name: QueueKey, now: float) -> list[int]:
-    """Return how many notices wait for each subscription."""
-    rows = fetch(db, COUNT_SUBSCRIPTIONS, (*name, now))
-    listening = [seq for seq, _ in rows]
-    # The ranges of subscriptions that notices still have to be spread over.
-    steps = [0] * (len(listening) + 1)
-    for reached, newest in fetch(db, COUNT_NOTICES, name):
-        steps[bisect_right(listening, reached)] += 1
-        steps[bisect_right(listening, newest)] -= 1
-    return [made + due for (_, made), due in zip(rows, accumulate(steps), strict=False)]

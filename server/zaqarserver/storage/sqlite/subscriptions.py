@@ -12,7 +12,7 @@ from zaqarserver.storage.sqlite.backlogs import create_queue
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import ById, OrderedRows, encode_id
-from zaqarserver.storage.sqlite.memory import Listeners, Memory
+from zaqarserver.storage.sqlite.memory import Listeners, Memory, QueueKey
 from zaqarserver.storage.sqlite.writer import Steps
 from zaqarserver.storage.subscriptions import (
     Subscription,
@@ -36,12 +36,10 @@ FIND = ById(f"""
     SELECT {COLUMNS} FROM subscription
      WHERE {{number}} = ? AND project = ? AND source = ? AND +expires > ?
 """)  # noqa: S608 - constants only
-SUBSCRIPTION_ROWS = OrderedRows(
-    "subscription", "project = ? AND source = ? AND expires > 0"
-)
+SUBSCRIPTION_ROWS = OrderedRows("subscription", "project = ? AND source = ?")
 FIND_SUBSCRIBER = f"""
     SELECT {COLUMNS}, expires FROM subscription
-     WHERE project = ? AND source = ? AND subscriber = ? AND expires > 0
+     WHERE project = ? AND source = ? AND subscriber = ?
 """  # noqa: S608 - constants only
 LIST = f"""
     SELECT {COLUMNS} FROM subscription
@@ -50,30 +48,40 @@ LIST = f"""
 """  # noqa: S608 - constants only
 COUNT = """
     SELECT count(*) FROM subscription
-     WHERE project = ? AND source = ? AND expires > 0 AND expires > ?
+     WHERE project = ? AND source = ? AND expires > ?
 """
 INSERT = """
     INSERT INTO subscription (seq, secret, project, source, subscriber, ttl, created,
-                              expires, options, confirmed, volatile)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                              expires, options, confirmed, volatile, cursor)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 UPDATE = """
-    UPDATE subscription SET volatile = volatile AND subscriber = ?2, subscriber = ?2,
+    UPDATE subscription SET cursor = iif(volatile AND subscriber <> ?2, ?7, cursor),
+                            volatile = volatile AND subscriber = ?2, subscriber = ?2,
                             ttl = ?3, options = ?4, confirmed = ?5,
                             expires = coalesce(?6, expires)
      WHERE seq = ?1
 """
-EXPIRE = "UPDATE subscription SET expires = 0, due = NULL WHERE seq = ?"
-EXPIRE_SOURCE = """
-    UPDATE subscription SET expires = 0, due = NULL
+DELETE = "DELETE FROM subscription WHERE seq = ?"
+DELETE_ALL = """
+    DELETE FROM subscription
      WHERE seq IN (SELECT seq FROM subscription
-                    WHERE project = ? AND source = ? AND expires > 0
-                    ORDER BY seq LIMIT ?)
+                    WHERE project = ? AND source = ? ORDER BY seq LIMIT ?)
     RETURNING seq
 """
 LISTENERS = """
     SELECT coalesce(alias, seq), secret, expires, volatile FROM subscription
-     WHERE project = ? AND source = ? AND expires > 0
+     WHERE project = ? AND source = ?
+"""
+NEWEST = """
+    SELECT max(coalesce((SELECT max(number) FROM notice
+                          WHERE project = ?1 AND source = ?2), 0),
+               coalesce((SELECT max(cursor) FROM subscription
+                          WHERE project = ?1 AND source = ?2
+                            AND due IS NULL AND volatile = 0), 0),
+               coalesce((SELECT max(cursor) FROM subscription
+                          WHERE project = ?1 AND source = ?2
+                            AND due IS NOT NULL AND volatile = 0), 0))
 """
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -94,17 +102,16 @@ def read_subscription(row: Row, now: float) -> Subscription:
     )
 
 
-def listeners(memory: Memory, space: str, queue: str) -> Listeners:
+def listeners(memory: Memory, key: QueueKey) -> Listeners:
     """Return the subscriptions of a queue as the open transaction sees them."""
-    key = (space, queue)
     known = memory.listeners.use(key)
     if known is None:
-        known = memory.listeners[key] = _load_listeners(memory.db, space, queue)
+        known = memory.listeners[key] = _load_listeners(memory.db, key)
     return known
 
 
-def _load_listeners(db: apsw.Connection, space: str, queue: str) -> Listeners:
-    rows = fetch(db, LISTENERS, (space, queue))
+def _load_listeners(db: apsw.Connection, key: QueueKey) -> Listeners:
+    rows = fetch(db, LISTENERS, key)
     return Listeners(
         max((end for _, _, end, volatile in rows if not volatile), default=0.0),
         tuple(
@@ -112,11 +119,19 @@ def _load_listeners(db: apsw.Connection, space: str, queue: str) -> Listeners:
             for seq, secret, end, volatile in rows
             if volatile
         ),
+        fetch(db, NEWEST, key)[0][0],
     )
 
 
+def newest_notice(memory: Memory, key: QueueKey) -> int:
+    """Return the number of a queue's newest notice, or of the last deleted one."""
+    known = memory.listeners.get(key)
+    number: int = known.newest if known else fetch(memory.db, NEWEST, key)[0][0]
+    return number
+
+
 def _forget_listeners(memory: Memory, space: str, queue: str) -> None:
-    memory.listeners.pop((space, queue), None)
+    memory.listeners.pop(QueueKey(space, queue), None)
 
 
 # -- reading ----------------------------------------------------------------
@@ -190,6 +205,7 @@ def create(memory: Memory, command: SubscriptionCreate) -> tuple[Subscription, b
             msgspec.json.encode(command.options).decode(),
             int(command.confirmed),
             int(command.volatile),
+            newest_notice(memory, QueueKey(space, queue)),
         ),
     )
     _forget_listeners(memory, space, queue)
@@ -215,7 +231,7 @@ def _find_live(
     for row in fetch(memory.db, FIND_SUBSCRIBER, key):
         if row[-1] > command.now:
             return row
-        _expire(memory, command.space, row[0])
+        _delete(memory, command.space, row[0])
     return None
 
 
@@ -248,37 +264,38 @@ def update(memory: Memory, command: SubscriptionUpdate) -> Subscription:
             msgspec.json.encode(new.options).decode(),
             int(new.confirmed),
             None if change.ttl is None else command.now + change.ttl,
+            newest_notice(memory, QueueKey(space, queue)),
         ),
     )
     _forget_listeners(memory, space, queue)
     return new
 
 
-def _expire(memory: Memory, space: str, seq: int) -> None:
-    memory.db.execute(EXPIRE, (seq,))
+def _delete(memory: Memory, space: str, seq: int) -> None:
+    memory.db.execute(DELETE, (seq,))
     memory.use(space, subscriptions=-1)
 
 
 @writes(SubscriptionDelete)
 def delete(memory: Memory, command: SubscriptionDelete) -> None:
-    """Mark the row; the sweeper removes it with its deliveries."""
+    """Delete the row; the sweeper removes the notices that only it needed."""
     memory.check_seal(command.space, command.queue)
     row = _find(memory.db, command, 0)
     if row is not None:
-        _expire(memory, command.space, row[0])
+        _delete(memory, command.space, row[0])
         _forget_listeners(memory, command.space, command.queue)
 
 
 @writes(SubscriptionPurge)
 def purge(memory: Memory, command: SubscriptionPurge) -> Steps[None]:
-    """Mark the rows, some at a time."""
+    """Delete the rows, some at a time."""
     memory.check_seal(command.space, command.queue)
-    yield from expire_all(memory, command.space, command.queue)
+    yield from delete_all(memory, command.space, command.queue)
 
 
-def expire_all(memory: Memory, space: str, queue: str) -> Steps[None]:
-    """Leave all subscriptions of a queue, also of a sealed one, to the sweeper."""
-    while gone := fetch(memory.db, EXPIRE_SOURCE, (space, queue, STEP)):
+def delete_all(memory: Memory, space: str, queue: str) -> Steps[None]:
+    """Delete all subscriptions of a queue, also of a sealed one."""
+    while gone := fetch(memory.db, DELETE_ALL, (space, queue, STEP)):
         memory.use(space, subscriptions=-len(gone))
         yield None
     _forget_listeners(memory, space, queue)

@@ -151,6 +151,22 @@ class DeliveryContract(Suite):
         (again,) = await self.take(now=NOW + 100)
         assert (again.key, again.position, again.attempt) == (delivery.key, 1, 2)
 
+    async def test_what_expired_while_a_retry_waited_is_swept(self) -> None:
+        await self.subscribe()
+        await self.post(b"1", b"2", ttl=60)
+        (delivery,) = await self.take()
+        late = DeliverySettle(delivery.key, position=1, attempt=1, due=NOW + 100)
+        await self.do(late)
+        await self.sweep_all(NOW + 70)
+        await self.do(late)
+        await self.post(b"3", now=NOW + 80)
+        assert await self.take(now=NOW + 80) == []
+        assert await self.do(DeliveryDue(NOW + 80)) == NOW + 100
+        (last,) = await self.take(now=NOW + 100)
+        assert (bodies(last), last.position, last.attempt) == ([b"3"], 0, 0)
+        await self.done(last)
+        assert await self.do(DeliveryDue(NOW + 100)) is None
+
     async def test_one_that_waits_delays_nobody_else(self) -> None:
         slow = await self.subscribe("http://slow/")
         fast = await self.subscribe("http://fast/")

@@ -184,7 +184,7 @@ class MovingStepsContract(MovingBench, Suite):
             claimed=28,
             subscriptions=12,
             waiting=12,
-            deliveries=40 + 11 * 9,
+            notices=40,
         )
         records = await self.exported()
         for end in (0, len(records) // 4, len(records) // 2, len(records)):

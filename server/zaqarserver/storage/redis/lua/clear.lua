@@ -8,7 +8,6 @@ local function clear()
   call('UNLINK', META, BODY, FREE, HIDDEN, LATE, HELD, EXPIRY, CLAIMS, ENDS, ARRIVED)
   call('UNLINK', SUB_EXPIRY, SUB_VOLATILE, NOTICES, RECORDS, ORDER, URIS, IDLE, BUSY, DUE, STATE)
   call('HDEL', HEAD, 'rev', 'metadata', 'bytes', 'count', 'arrived', 'until')
-  local newest = call('HGET', SUB, 'newest')
-  if newest then call('HSET', SUB, 'first', newest + 1) end
+  call('HDEL', SUB, 'newest', 'first')
   count(0, 0)
 end

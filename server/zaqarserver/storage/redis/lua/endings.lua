@@ -1,8 +1,10 @@
 -- The end of subscriptions and notices.
 -- with: listeners
 
--- Removes notices that all subscriptions have finished, a bounded number at a time.
+-- Removes notices that all subscriptions have finished, a bounded number at a time. Those of a sealed
+-- queue are left alone: both stores count them.
 local function dispose()
+  if call('HEXISTS', KEYS[1], 'seal') == 1 then return end
   local newest, first = unpack(call('HMGET', SUB, 'newest', 'first'))
   local done = tonumber(newest or 0)
   first = tonumber(first or 1)
@@ -16,6 +18,28 @@ local function dispose()
   for number = first, done do numbers[#numbers + 1] = number end
   call('HDEL', NOTICES, unpack(numbers))
   call('HSET', SUB, 'first', done + 1)
+end
+
+local function is_over(frame, now)
+  local _, header = struct.unpack('>I4I4', frame)
+  for _, message in ipairs(unpacked(frame:sub(9, 8 + header))) do
+    if message[M_EXPIRES] > now then return false end
+  end
+  return true
+end
+
+-- Removes the oldest notices if their messages have expired, a bounded number at a time.
+local function expire_notices(now)
+  local newest, first = unpack(call('HMGET', SUB, 'newest', 'first'))
+  local number, last = tonumber(first or 1), tonumber(newest or 0)
+  last = math.min(last, number + ROOM - 1)
+  while number <= last do
+    local frame = call('HGET', NOTICES, number)
+    if frame and not is_over(frame, now) then break end
+    call('HDEL', NOTICES, number)
+    number = number + 1
+  end
+  if number > tonumber(first or 1) then call('HSET', SUB, 'first', number) end
 end
 
 -- Puts a subscription after the newest notice: it gets later posts only.
@@ -47,6 +71,7 @@ local function sweep_listeners(now, room)
     end
   end
   dispose()
+  if call('HEXISTS', KEYS[1], 'seal') == 0 then expire_notices(now) end
   return gone
 end
 

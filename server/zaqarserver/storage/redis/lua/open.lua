@@ -16,16 +16,6 @@ if not arrived and not (kind == 'leaving' and last > since) then
   if kind ~= 'gone' then return { 'drop', last } end
 end
 
-if arrived then
-  -- Subscriptions without a pending notice get the posts from now on.
-  local waiting, newest = call('ZRANGEBYSCORE', IDLE, '+inf', '+inf', 'LIMIT', 0, ROOM), call('HGET', SUB, 'newest')
-  for _, id in ipairs(waiting) do
-    call('ZADD', IDLE, newest or 0, id)
-    call('ZREM', DUE, id)
-  end
-  if #waiting == ROOM then return AGAIN end
-end
-
 local needs, first_due = '', math.huge
 if arrived and metadata then needs = 'q' end
 for _, key in ipairs({ EXPIRY, SUB_EXPIRY, SUB_VOLATILE }) do

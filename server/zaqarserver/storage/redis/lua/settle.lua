@@ -9,10 +9,11 @@ local state = call('HGET', STATE, id)
 state = state and unpacked(state)
 if not state or state[D_NUMBER] > number then return false end
 if state[D_NUMBER] < number then
-  state = { number, 0, 0, (struct.unpack('>I4', call('HGET', NOTICES, number))) }
+  state = { number, 0, 0 }
   call('ZADD', BUSY, number - 1, id)
 end
 if position < state[D_POSITION] then return false end
+state[D_COUNT] = state[D_COUNT] or count_of(number)
 if position < state[D_COUNT] then
   state[D_POSITION], state[D_ATTEMPT] = position, tonumber(ARGV[5])
   call('ZREM', DUE, id)

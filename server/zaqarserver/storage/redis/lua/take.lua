@@ -12,7 +12,9 @@ if call('HEXISTS', KEYS[1], 'seal') == 1 then
   raise_promise(SUB, 'due')
   return { {}, {}, '' }
 end
-local newest, taken, looked = tonumber(call('HGET', SUB, 'newest') or 0), {}, 0
+local newest, first = unpack(call('HMGET', SUB, 'newest', 'first'))
+newest, first = tonumber(newest or 0), tonumber(first or 1)
+local taken, looked = {}, 0
 local frames, places, read = {}, {}, {}
 
 local function frame_of(number)
@@ -20,7 +22,7 @@ local function frame_of(number)
   return read[number]
 end
 
-local function count_of(number)
+local function messages_of(number)
   return (struct.unpack('>I4', frame_of(number)))
 end
 
@@ -35,36 +37,38 @@ end
 
 -- Returns the position of the notice with a number, and of those that follow in the same delivery.
 local function batch(number)
-  local found, messages, bytes = { place(number) }, count_of(number), #frame_of(number)
+  local found, messages, bytes = { place(number) }, messages_of(number), #frame_of(number)
   while number < newest do
     number = number + 1
-    messages, bytes = messages + count_of(number), bytes + #frame_of(number)
+    messages, bytes = messages + messages_of(number), bytes + #frame_of(number)
     if messages > most or bytes > most_bytes then break end
     found[#found + 1] = place(number)
   end
   return found
 end
 
-local function begin(id)
-  local number = tonumber(call('ZSCORE', IDLE, id)) + 1
-  return { number, 0, 0, count_of(number) }
+-- Returns the state of a subscription, from its beginning if what it was at has expired.
+local function state_of(id)
+  local cursor, state = call('ZSCORE', BUSY, id) or call('ZSCORE', IDLE, id), call('HGET', STATE, id)
+  local number = math.max(cursor + 1, first)
+  state = state and unpacked(state)
+  if state and state[D_NUMBER] == number then return state end
+  if number > newest then return nil end
+  state = { number, 0, 0, messages_of(number) }
+  call('ZREM', IDLE, id)
+  call('ZADD', BUSY, number - 1, id)
+  call('HSET', STATE, id, pack(state))
+  return state
 end
 
 local function give(id)
   looked = looked + 1
-  local raw, state = call('HGET', RECORDS, id), call('HGET', STATE, id)
-  local record = unpacked(raw)
-  if record[S_EXPIRES] <= now or (confirmed and not record[S_CONFIRMED]) then
+  local raw = call('HGET', RECORDS, id)
+  local record, state = unpacked(raw), nil
+  if record[S_EXPIRES] > now and (record[S_CONFIRMED] or not confirmed) then state = state_of(id) end
+  if not state then
     catch_up(id)
     return
-  end
-  if state then
-    state = unpacked(state)
-  else
-    state = begin(id)
-    call('ZREM', IDLE, id)
-    call('ZADD', BUSY, state[D_NUMBER] - 1, id)
-    call('HSET', STATE, id, pack(state))
   end
   call('ZADD', DUE, now + lease, id)
   taken[#taken + 1] = { id, raw, state[D_NUMBER], state[D_POSITION], state[D_ATTEMPT], batch(state[D_NUMBER]) }
