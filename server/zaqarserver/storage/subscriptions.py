@@ -1,11 +1,13 @@
 """The part of the storage contract about subscriptions and notifications.
 
-A post to a queue with subscriptions stores, in the same transaction, a *notice*
-of its messages, or several if it has more than :data:`NOTICE_MESSAGES`. The driver
-records for each subscription its progress in the notices of its queue; the notifier
+The *notices* of a queue are a log: a post to a queue with subscriptions adds, in the
+same transaction, a notice of its messages, or several if it has more than
+:data:`NOTICE_MESSAGES`, numbered one after the other. Each subscription has a *cursor*,
+the last notice that it has finished, which begins at the newest notice. The notifier
 takes the next messages of the subscriptions that are due as *deliveries*, sends them,
 and settles them. So a notification survives whatever the messages survive, and is sent
-at least once.
+at least once. A notice is removed by the sweeper, at the latest, when all subscriptions
+have finished it or its messages have expired.
 
 A *volatile* subscription belongs to a connection, not to the store, and does not have
 deliveries. The store calls ``on_post`` for it (:meth:`Storage.watch`) right after the
