@@ -2,13 +2,13 @@
 
 Options that the messaging API knows have the names of ``rest-v2`` section 7;
 each can be set in a file, by the environment (``OS_<GROUP>__<OPTION>``), and a
-few on the command line.
+few on the command line, which goes first.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from urllib.parse import quote
 
 from oslo_config import cfg
 
-from zaqarserver import __version__
-from zaqarserver.common import options
+from zaqarserver.common import command_line, config_files, options
 from zaqarserver.common.budget import MIB, MOST
 from zaqarserver.common.options import setting
+from zaqarserver.common.plugins import installed
 from zaqarserver.errors import SettingsError
 from zaqarserver.identity.trusts import KeystoneTrusts
 from zaqarserver.notify.settings import NotifySettings
@@ -199,6 +199,20 @@ _GROUPS: dict[str, tuple[type, ...]] = {
     "notification": (NotifySettings,),
 }
 
+#: Pairs of settings in [transport] of which the first must not exceed the second.
+_ORDERED = (
+    ("min_message_ttl", "default_message_ttl"),
+    ("default_message_ttl", "max_message_ttl"),
+    ("min_claim_ttl", "default_claim_ttl"),
+    ("default_claim_ttl", "max_claim_ttl"),
+    ("min_claim_grace", "default_claim_grace"),
+    ("default_claim_grace", "max_claim_grace"),
+    ("min_length_client_id", "max_length_client_id"),
+)
+#: The groups of Keystone, which may be configured and switched off, by the entry
+#: points with their options.
+_OF_KEYSTONE = {"keystone": "keystone_authtoken", "trustee": "trustee"}
+
 #: All options, by group.
 GROUPS: dict[str, list[cfg.Opt]] = {
     group: options.options(*parts) for group, parts in _GROUPS.items()
@@ -219,20 +233,15 @@ def load(arguments: Sequence[str]) -> cfg.ConfigOpts:
     Raises:
         SettingsError: A file or value is invalid; the text names it.
     """
+    given = command_line.parse(arguments)
     conf = _register()
     try:
-        conf(
-            list(arguments),
-            project="zaqarserver",
-            version=f"zaqarserver {__version__}",
-            description="Serve the messaging API: queues, messages and claims. "
-            "Without arguments it listens on http://127.0.0.1:8888 and keeps its "
-            "messages in an SQLite file of the user's. 'zaqarserver check --help' "
-            "describes how to check a store for damage.",
-        )
-        _check(conf)
+        conf(command_line.config_arguments(given), project="zaqarserver")
     except cfg.Error as error:
         raise SettingsError(str(error)) from error
+    for (group, name), value in command_line.settings_of(given).items():
+        _override(conf, group, name, value, command_line.option_of(group, name))
+    _check(conf)
     return conf
 
 
@@ -246,39 +255,77 @@ def of_values(values: Mapping[str, Mapping[str, Any]]) -> cfg.ConfigOpts:
     conf([], default_config_files=[], default_config_dirs=[], use_env=False)
     for group, some in values.items():
         for name, value in some.items():
-            try:
-                conf.set_override(name, value, None if group == "DEFAULT" else group)
-            except (cfg.Error, ValueError) as error:
-                raise SettingsError(f"[{group}] {name}: {error}") from error
+            _override(conf, group, name, value, f"[{group}] {name}")
     _check(conf)
     return conf
 
 
 def _register() -> cfg.ConfigOpts:
     conf = cfg.ConfigOpts()
-    conf.register_cli_opts(options.options(CommonSettings, cli=True))
     for group, found in GROUPS.items():
         conf.register_opts(found, group=None if group == "DEFAULT" else group)
     return conf
 
 
+def _override(
+    conf: cfg.ConfigOpts, group: str, name: str, value: Any, shown: str
+) -> None:
+    try:
+        conf.set_override(name, value, None if group == "DEFAULT" else group)
+    except (cfg.Error, ValueError) as error:
+        reason = config_files.reason_of(error)
+        raise SettingsError(f"{shown}: {reason}") from error
+
+
 def _check(conf: cfg.ConfigOpts) -> None:
+    """Read each value, which checks it.
+
+    Raises:
+        SettingsError: One is invalid; the text names its place.
+    """
     for group, found in GROUPS.items():
         for option in found:
-            # Reading a value checks it.
-            _ = conf[option.dest] if group == "DEFAULT" else conf[group][option.dest]
+            try:
+                _ = value_of(conf, group, option.dest)
+            except ValueError as error:
+                place = config_files.place_of(conf, group, option)
+                reason = config_files.reason_of(error)
+                raise SettingsError(
+                    f"{place}[{group}] {option.name}: {reason}"
+                ) from error
     transport = conf.transport
-    for low, high in (
-        ("min_message_ttl", "default_message_ttl"),
-        ("default_message_ttl", "max_message_ttl"),
-        ("min_claim_ttl", "default_claim_ttl"),
-        ("default_claim_ttl", "max_claim_ttl"),
-        ("min_claim_grace", "default_claim_grace"),
-        ("default_claim_grace", "max_claim_grace"),
-        ("min_length_client_id", "max_length_client_id"),
-    ):
+    for low, high in _ORDERED:
         if transport[low] > transport[high]:
-            raise SettingsError(f"[transport] {low} must not exceed {high}.")
+            raise SettingsError(
+                f"[transport] {low} = {transport[low]} must not exceed {high} = "
+                f"{transport[high]}."
+            )
+
+
+def value_of(conf: cfg.ConfigOpts, group: str, name: str) -> Any:
+    """Return the value of an option."""
+    return conf[name] if group == "DEFAULT" else conf[group][name]
+
+
+def unknown_settings(conf: cfg.ConfigOpts) -> Iterator[str]:
+    """Yield what files and environment set that the server does not know.
+
+    Args:
+        conf: The configuration of a server that was put together, since its parts
+            register options of their own.
+    """
+    known = list_opts()
+    foreign = set(_OF_KEYSTONE.values())
+    for entry in installed("oslo.config.opts"):
+        if (
+            entry.name.removeprefix("zaqarserver.") in _OF_KEYSTONE
+            and conf.auth_strategy
+        ):
+            known += entry.load()()
+            foreign.clear()
+    for assignment, hint in config_files.unknown(conf, known):
+        if assignment.group not in foreign:
+            yield f"{assignment.place}: {hint}"
 
 
 def settings_of(conf: cfg.ConfigOpts) -> Settings:

@@ -20,7 +20,6 @@ from zaqarserver.errors import SettingsError
 T = TypeVar("T")
 
 _OPTION: Final = "option"
-_CLI: Final = "cli"
 _FILES: Final = ("cafile", "certfile", "keyfile")
 _KINDS: Final = {
     bool: cfg.BoolOpt,
@@ -37,8 +36,6 @@ def setting(
     default: T,
     text: str,
     kind: Callable[..., cfg.Opt] | None = None,
-    *,
-    cli: bool = False,
     **facts: Any,
 ) -> T:
     """Return a dataclass field that is an option.
@@ -47,7 +44,6 @@ def setting(
         default: The value where none is given.
         text: The help, in full sentences.
         kind: The class of the option; by default the one for the default's type.
-        cli: True for an option of the command line as well.
         facts: Other arguments of the option, such as ``min``, ``choices``, ``secret``.
     """
     plain = list(default) if isinstance(default, tuple) else default
@@ -55,25 +51,21 @@ def setting(
     made: T = dataclasses.field(
         default_factory=lambda: default,
         repr=not facts.get("secret"),
-        metadata={_OPTION: option, _CLI: cli},
+        metadata={_OPTION: option},
     )
     return made
 
 
-def options(*groups: type, cli: bool = False) -> list[cfg.Opt]:
+def options(*groups: type) -> list[cfg.Opt]:
     """Return the options of dataclasses in the order of their fields.
 
-    Args:
-        groups: The dataclasses; inherited fields are left out.
-        cli: True for the options of the command line only.
+    Inherited fields are left out.
     """
     return [
         field.metadata[_OPTION](field.name)
         for group in groups
         for field in dataclasses.fields(group)
-        if field.name in group.__annotations__
-        and _OPTION in field.metadata
-        and (field.metadata[_CLI] or not cli)
+        if field.name in group.__annotations__ and _OPTION in field.metadata
     ]
 
 

@@ -28,20 +28,24 @@ class CommonSettings:
         "[storage] uri has the catalogue.",
     )
     enable_checksum: bool = setting(False, "Store a checksum with each message.")
+    generated_keys: bool = setting(
+        True,
+        "Make the keys that are not configured ([signed_url] secret_key, [transport] "
+        "message_encryption_key) at the first start, and keep them in a file beside "
+        "the store: its name and .keys. Not for stores that servers share.",
+    )
     debug: bool = setting(False, "Log more: level DEBUG.")
     use_json: bool = setting(False, "Log JSON lines instead of text.")
     workers: int = setting(
         1,
         "Server processes on the same port. More than one needs a store that "
         "processes share, such as redis://HOST. SIGHUP replaces them one by one.",
-        cli=True,
         min=1,
     )
     insecure: bool = setting(
         False,
         "Without authentication, listen on addresses other than loopback, too. "
         "Every client that reaches the port then has full access to every project.",
-        cli=True,
     )
 
 

@@ -45,6 +45,12 @@ from zaqarserver.websocket import FrameEdge
 LOG = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 0.5
+#: The end of the sentence on messages that were acknowledged.
+_LASTING = {
+    Durability.POWER_LOSS: "survive a power loss",
+    Durability.PROCESS_CRASH: "survive a crash of the server, but not a power loss",
+    Durability.MEMORY: "are lost when the store ends: it is in memory",
+}
 #: Expired rows are removed after this time: by then they have expired for every
 #: server of the store, whose times differ by less.
 _SWEEP_LATE = 2.0
@@ -56,7 +62,9 @@ def load_driver(uri: str, options: Mapping[str, Any]) -> Storage:
     Raises:
         SettingsError: No driver has this scheme, or an option is invalid.
     """
-    scheme = uri.partition(":")[0]
+    scheme, separator, _ = uri.partition("://")
+    if not separator:
+        raise SettingsError(f"{uri!r} is not a URI; a file is sqlite://{uri}")
     driver: type[Storage] = load_plugin(
         "zaqarserver.storage", scheme, f"a store {scheme}://"
     )
@@ -304,7 +312,8 @@ class Application:
             await self.storage.open()
             await self._timekeeper.begin()
         except Unavailable as error:
-            raise StartupError(f"the store cannot be reached: {error}") from error
+            reason = str(error).removeprefix("the store cannot be used: ")
+            raise StartupError(f"the store cannot be reached: {reason}") from error
         try:
             await self.notifier.start()
             await serving.serve(
@@ -328,19 +337,22 @@ class Application:
     def _announce(self, places: str) -> None:
         listening.notify(os.environ, "READY=1")
         LOG.info(
-            "zaqarserver %s ready on %s, storage %s, durability %s",
+            "zaqarserver %s ready on %s; messages are kept in %s",
             __version__,
             places,
             masked(config.storage_uri(self._conf)),
-            self.storage.durability.value,
         )
-        if self.storage.durability is not Durability.POWER_LOSS:
-            LOG.warning(
-                "an acknowledged message can be lost: durability is %s",
-                self.storage.durability.value,
-            )
+        durability = self.storage.durability
+        LOG.log(
+            logging.INFO if durability is Durability.POWER_LOSS else logging.WARNING,
+            "messages %s",
+            _LASTING[durability],
+        )
         if not self._conf.auth_strategy:
-            LOG.warning("no authentication: requests are believed")
+            LOG.warning(
+                "no authentication: every program that reaches the server may use "
+                "every project"
+            )
 
     async def _sweep(self) -> None:
         while True:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import logging
 import os
 import socket
@@ -121,10 +122,13 @@ def listen(conf: cfg.ConfigOpts, group: str) -> socket.socket:
     Raises:
         StartupError: The address is invalid or in use.
     """
-    return _bind(conf[group].host, conf[group].port)
+    setting = f"[{group}] port"
+    if group == "server":
+        setting += ", such as --port 0 for any free one"
+    return _bind(conf[group].host, conf[group].port, setting)
 
 
-def _bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+def _bind(host: str, port: int, setting: str, *, shared: bool = False) -> socket.socket:
     try:
         address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(address[0], socket.SOCK_STREAM)
@@ -133,8 +137,11 @@ def _bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address[4])
     except OSError as error:
+        hint = ""
+        if error.errno == errno.EADDRINUSE:
+            hint = f"; stop the program that uses it, or set another {setting}"
         raise StartupError(
-            f"cannot listen on {host} port {port}: {error.strerror}"
+            f"cannot listen on {host} port {port}: {error.strerror}{hint}"
         ) from error
     return listener
 
@@ -172,7 +179,9 @@ def listen_all(
     if conf.server.metrics_port and worker is not None:
         port = conf.server.metrics_port + worker
         # A worker and its successor share the port for a moment.
-        found["metrics"] = _bind(conf.server.metrics_host, port, shared=True)
+        found["metrics"] = _bind(
+            conf.server.metrics_host, port, "[server] metrics_port", shared=True
+        )
     return found
 
 

@@ -19,7 +19,7 @@ from oslo_config import cfg
 from zaqarserver import config
 from zaqarserver.common import log
 from zaqarserver.common.budget import Budget
-from zaqarserver.errors import SettingsError
+from zaqarserver.errors import StartupError
 from zaqarserver.http import RestEdge
 from zaqarserver.http.connection import HttpConnection
 from zaqarserver.http.service import Service
@@ -287,15 +287,18 @@ class Reload:
 
     Args:
         conf: The settings that the server was started with.
-        arguments: The command line that names them.
+        load: Reads them again.
         policy: The policy rules.
     """
 
     def __init__(
-        self, conf: cfg.ConfigOpts, arguments: Sequence[str], policy: RulePolicy
+        self,
+        conf: cfg.ConfigOpts,
+        load: Callable[[], cfg.ConfigOpts],
+        policy: RulePolicy,
     ) -> None:
         self._conf = conf
-        self._arguments = arguments
+        self._load = load
         self._policy = policy
         self._debug = conf.debug
 
@@ -304,8 +307,8 @@ class Reload:
         LOG.info("SIGHUP: reading the policy and the settings again")
         self._policy.reload()
         try:
-            found = config.load(self._arguments)
-        except SettingsError as error:
+            found = self._load()
+        except StartupError as error:
             LOG.error("the settings stay as they were: %s", error)  # noqa: TRY400 - the text says all
             return
         if found.debug != self._debug:
@@ -323,8 +326,7 @@ class Reload:
             for option in options:
                 name = option.dest
                 now, then = (
-                    conf[name] if group == "DEFAULT" else conf[group][name]
-                    for conf in (found, self._conf)
+                    config.value_of(conf, group, name) for conf in (found, self._conf)
                 )
                 if now != then and name != "debug":
                     yield f"[{group}] {option.name}"

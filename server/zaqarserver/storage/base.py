@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 from zaqarserver.errors import SettingsError
@@ -94,7 +95,24 @@ class Storage(abc.ABC):
         """The ways in which acknowledged data could still be lost, in sentences."""
         return ()
 
+    @property
+    def file(self) -> Path | None:
+        """The file that has the store, or ``None``."""
+        return None
+
     # -- life ---------------------------------------------------------------
+
+    def copy_to(self, _target: Path) -> None:
+        """Copy a store as of one moment, also while a server has it open.
+
+        Args:
+            _target: The file to make; it must not exist.
+
+        Raises:
+            SettingsError: The store does not exist, or cannot be copied in this way.
+            StoreRefused: The copy failed; nothing is left of it.
+        """
+        raise SettingsError("this store has its own tools to copy it")
 
     def find_damage(self) -> Iterator[str]:
         """Check a store that is not open; yield each problem as a line.

@@ -14,6 +14,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
+from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
 import msgspec
@@ -183,7 +184,16 @@ class PooledStorage(Storage):
         """True if several processes may share the home."""
         return self._home.shareable
 
+    @property
+    def file(self) -> Path | None:
+        """The file of the home, or ``None``."""
+        return self._home.file
+
     # -- life ---------------------------------------------------------------
+
+    def copy_to(self, target: Path) -> None:
+        """Copy the home; pools are copied by their own URI."""
+        self._home.copy_to(target)
 
     def find_damage(self) -> Iterator[str]:
         """Check the home; pools are checked by their own URI."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 import apsw
@@ -24,6 +25,7 @@ from zaqarserver.storage.sqlite import (
     records,
     subscriptions,
 )
+from zaqarserver.storage.sqlite.copying import copy_store
 from zaqarserver.storage.sqlite.database import failure
 from zaqarserver.storage.sqlite.engine import PERFORMERS, Engine
 from zaqarserver.storage.sqlite.files import SQLiteLocation, parse_location
@@ -82,7 +84,18 @@ class SQLiteStorage(Storage):
             return frozenset(Capability) - {Capability.DURABILITY}
         return frozenset(Capability)
 
+    @property
+    def file(self) -> Path | None:
+        """The main file; ``None`` in memory."""
+        return self._location.path
+
     # -- life ---------------------------------------------------------------
+
+    def copy_to(self, target: Path) -> None:
+        """Copy the file with SQLite."""
+        if self._location.path is None:
+            raise SettingsError("a store in memory cannot be copied")
+        copy_store(self._location.path, target)
 
     def find_damage(self) -> Iterator[str]:
         """Check the log, each page, the structure and the counters."""
