@@ -1,7 +1,8 @@
-"""A disk below SQLite that fails on demand."""
+"""A disk below SQLite that fails, or is slow, on demand."""
 
 from __future__ import annotations
 
+import time
 from typing import Any, Literal
 
 import apsw
@@ -17,9 +18,11 @@ class FaultyDisk(apsw.VFS):
     Attributes:
         below: The name of the real one.
         failed: How many writes or flushes failed since the last :meth:`fail`.
+        flush_seconds: How long each flush takes at least.
     """
 
     def __init__(self) -> None:
+        self.flush_seconds = 0.0
         self.failed = 0
         self._kind: Kind | None = None
         self._left = 0
@@ -83,4 +86,5 @@ class _File(apsw.VFSFile):
 
     def xSync(self, flags: int) -> None:  # noqa: N802 - theirs
         self._disk.pass_by("sync")
+        time.sleep(self._disk.flush_seconds)
         super().xSync(flags)

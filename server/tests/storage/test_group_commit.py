@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from faulty_disk import FaultyDisk
 from zaqarserver.errors import ClaimNotLive
 from zaqarserver.storage.base import Claim, NewMessage
 from zaqarserver.storage.commands import (
@@ -15,22 +17,31 @@ from zaqarserver.storage.commands import (
     MessagePost,
     QueueCreate,
 )
-from zaqarserver.storage.sqlite import SQLiteStorage
+from zaqarserver.storage.sqlite import SQLiteStorage, committing
 from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE, Bench
 
 pytestmark = pytest.mark.anyio
 
 
 class Commits:
-    """Counts the transactions."""
+    """The transactions.
+
+    Attributes:
+        on_loop: Whether each held the loop.
+    """
 
     def __init__(self, storage: SQLiteStorage) -> None:
         assert storage._engine is not None
-        self.count = 0
+        self.on_loop: list[bool] = []
+        self._loop = threading.get_ident()
         storage._engine.memory.db.set_commit_hook(self._note)
 
+    @property
+    def count(self) -> int:
+        return len(self.on_loop)
+
     def _note(self) -> bool:
-        self.count += 1
+        self.on_loop.append(threading.get_ident() == self._loop)
         return False
 
 
@@ -40,7 +51,14 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def storage(tmp_path: Path) -> AsyncIterator[SQLiteStorage]:
+def disk() -> Iterator[FaultyDisk]:
+    made = FaultyDisk()
+    yield made
+    made.unregister()
+
+
+@pytest.fixture
+async def storage(tmp_path: Path, disk: FaultyDisk) -> AsyncIterator[SQLiteStorage]:
     store = SQLiteStorage.from_uri(f"sqlite://{tmp_path}/store.db", {})
     await store.open()
     await store.do(QueueCreate(PROJECT, QUEUE, {}))
@@ -62,6 +80,46 @@ async def test_each_post_alone_is_committed_when_it_returns(
     for number in range(1, 6):
         await Bench.on(storage).post_one()
         assert commits.count == number
+
+
+async def test_small_batches_hold_the_loop_while_the_disk_is_quick(
+    storage: SQLiteStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench.on(storage)
+    monkeypatch.setattr(committing, "QUICK_SECONDS", 60.0)
+    await bench.post_one()
+    commits = Commits(storage)
+    await asyncio.gather(*(bench.post_one() for _ in range(committing.QUICK_BATCH)))
+    await asyncio.gather(*(bench.post_one() for _ in range(committing.QUICK_BATCH + 1)))
+    assert commits.on_loop == [True, False]
+
+
+async def test_a_disk_that_becomes_slow_holds_the_loop_once(
+    storage: SQLiteStorage, disk: FaultyDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench.on(storage)
+    monkeypatch.setattr(committing, "QUICK_SECONDS", 60.0)
+    await bench.post_one()
+    monkeypatch.setattr(committing, "QUICK_SECONDS", 0.04)
+    commits = Commits(storage)
+    disk.flush_seconds = 0.05
+    for _ in range(8):
+        await bench.post_one()
+    assert commits.on_loop == [True] + [False] * 7
+
+
+async def test_a_slow_disk_does_not_hold_the_loop(
+    storage: SQLiteStorage, disk: FaultyDisk
+) -> None:
+    commits = Commits(storage)
+    disk.flush_seconds = 0.5
+    posted = asyncio.create_task(Bench.on(storage).post_one())
+    turns = 0
+    while not posted.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    assert turns > 20
+    assert commits.on_loop == [False]
 
 
 async def test_what_changes_nothing_writes_nothing(

@@ -8,7 +8,6 @@ takes the memory of the writer and runs in its transaction.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +17,7 @@ from zaqarserver.errors import StoreRefused, Unavailable
 from zaqarserver.storage.commands import Command, QueueCommand
 from zaqarserver.storage.performing import CommandTable
 from zaqarserver.storage.sqlite import damage
+from zaqarserver.storage.sqlite.committing import Committer
 from zaqarserver.storage.sqlite.database import (
     END_OF_LAST_RUN,
     check_library,
@@ -110,7 +110,7 @@ class Engine:
         self._lock: FileLock | None = None
         self._files: Files | None = None
         self._checkpointer: Checkpointer | None = None
-        self._thread: ThreadPoolExecutor | None = None
+        self._committer: Committer | None = None
         self._connections: list[apsw.Connection] = []
         self.log_pages = 0
         self._copied_at = 0
@@ -136,7 +136,7 @@ class Engine:
             self.release()
             raise
         self.writer = GroupCommit(
-            self.memory, self._thread, self._copy_log, self._files, on_commit
+            self.memory, self._committer, self._copy_log, self._files, on_commit
         )
 
     def _open_memory(self) -> apsw.Connection:
@@ -176,7 +176,7 @@ class Engine:
         self._checkpointer = Checkpointer(keeper, self._files)
         self._checkpointer.start()
         db.set_busy_timeout(0)  # from here on the loop's thread writes, see GroupCommit
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-commit")
+        self._committer = Committer()
         return db
 
     def _connect(
@@ -240,8 +240,8 @@ class Engine:
         """Close everything; the last connection to close empties the log."""
         if self._checkpointer is not None:
             self._checkpointer.finish()
-        if self._thread is not None:
-            self._thread.shutdown()
+        if self._committer is not None:
+            self._committer.finish()
         for db in reversed(self._connections):
             db.close()
         if self._files is not None:

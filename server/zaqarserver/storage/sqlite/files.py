@@ -263,13 +263,15 @@ class Files:
         Raises:
             apsw.FullError: The disk is full.
         """
-        pages: int = fetch(db, "PRAGMA page_count")[0][0]
+        size = os.fstat(self._main).st_size // PAGE
+        needed: int = fetch(db, "PRAGMA page_count")[0][0]
         spare = self.log_room // PAGE // 4
-        needed = pages
+        if size >= needed + spare:
+            return
         if growing:
             unused: int = fetch(db, "PRAGMA freelist_count")[0][0]
             needed += max(0, spare - unused)
-        if os.fstat(self._main).st_size >= needed * PAGE:
+        if size >= needed:
             return
         try:
             os.posix_fallocate(self._main, 0, (needed + spare) * PAGE)
@@ -297,7 +299,7 @@ class Files:
         """
         for path, identity in self._identities.items():
             try:
-                found = path.stat()
+                found = os.stat(path)  # noqa: PTH116 - twice as fast, for each commit
             except OSError as error:
                 raise Unavailable(f"{path} is gone: {error.strerror}") from error
             if (found.st_dev, found.st_ino) != identity:

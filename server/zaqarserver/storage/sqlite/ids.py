@@ -30,7 +30,7 @@ import apsw
 from zaqarserver.storage.sqlite.database import Row, fetch
 
 _ID = re.compile(r"[0-9a-f]{30}", re.ASCII)
-_MASK = 2**64 - 1
+_PACK = struct.Struct(">Qq").pack
 _POOL = 512
 _UNPACK = struct.Struct(f"={_POOL}q").unpack
 _TICKS_PER_SECOND = 1_000_000
@@ -41,7 +41,7 @@ RESERVED_TICKS = _TICKS_PER_SECOND
 
 def encode_id(seq: int, secret: int) -> str:
     """Return the id of a row: its number and its 64 random bits."""
-    return f"{seq:014x}{secret & _MASK:016x}"
+    return _PACK(seq, secret).hex()[2:]
 
 
 def decode_seq(text: str) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -98,7 +99,7 @@ def _insert(
     ids: list[str],
 ) -> None:
     now, client_id = command.now, command.client_id
-    due = memory.due_of(backlog)
+    due = math.inf
     size = 0
     for new in messages:
         seq, secret = memory.sequence.take(now)
@@ -186,8 +187,7 @@ def _remove(
     memory: Memory, space: str, backlog: int, messages: Sequence[MessageRow]
 ) -> None:
     """Delete messages, and the claims that hold nothing any more."""
-    for message in messages:
-        memory.db.execute(MESSAGE_DELETE, (message.seq,))
+    memory.db.executemany(MESSAGE_DELETE, [(message.seq,) for message in messages])
     claims = [message.claim for message in messages if message.claim is not None]
     for claim in set(claims):
         if not fetch(memory.db, CLAIM_HOLDS, (claim,)):

@@ -1,12 +1,11 @@
 """Group commit: many writes, one transaction, one disk flush.
 
 Writes run on the event loop's thread inside an open transaction; only the ``COMMIT``,
-which waits for the disk and holds no lock of the interpreter meanwhile, runs in a
-thread::
+which waits for the disk, runs in a thread unless the disk is quick (``committing``)::
 
-    submit > waiting > _begin > _execute > _commit > COMMIT in the thread > _committed
-                ^                                                               |
-                +------------ the next batch: what came meanwhile --------------+
+    submit > waiting > _begin > _execute > _commit > COMMIT > _committed
+                ^                                                 |
+                +------ the next batch: what came meanwhile ------+
 
 A batch does not wait for a timer: a lone write is committed at once, and under load the
 speed of the disk decides how large a batch grows. (A writer thread that also executes
@@ -26,7 +25,6 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from types import GeneratorType
 from typing import Any, Final, TypeVar, TypeVarTuple, overload
 
@@ -39,6 +37,7 @@ from zaqarserver.errors import (
     Unavailable,
     ZaqarServerError,
 )
+from zaqarserver.storage.sqlite.committing import Committer
 from zaqarserver.storage.sqlite.database import failure, is_full, is_store_failure
 from zaqarserver.storage.sqlite.files import Files
 from zaqarserver.storage.sqlite.memory import Memory
@@ -129,9 +128,9 @@ class GroupCommit:
 
     Args:
         memory: The writer's memory and connection.
-        thread: The one thread of commits; ``None`` if they cost nothing (a store in
-            memory): then batches are not sliced.
-        between: Called in the thread between two batches while nothing else
+        committer: Runs the commits; ``None`` if they cost nothing (a store in memory):
+            then batches are not sliced.
+        between: Called in its thread between two batches while nothing else
             uses the connection, if :attr:`wants_between` is set: it copies the log.
         files: The files, ``None`` for a store in memory.
         on_commit: Called after each commit with what it posted to volatile
@@ -141,7 +140,7 @@ class GroupCommit:
     def __init__(
         self,
         memory: Memory,
-        thread: ThreadPoolExecutor | None,
+        committer: Committer | None,
         between: Callable[[], object],
         files: Files | None = None,
         on_commit: Callable[[list[Post], bool], None] = ignore,
@@ -150,7 +149,7 @@ class GroupCommit:
         self.damage: str | None = None
         self._memory = memory
         self._db = memory.db
-        self._thread = thread
+        self._committer = committer
         self._between = between
         self._files = files
         self._on_commit = on_commit
@@ -212,9 +211,9 @@ class GroupCommit:
             self._busy = False
             self._idle.set()
             return
-        if self.wants_between and self._thread is not None:
+        if self.wants_between and self._committer is not None:
             self.wants_between = False
-            self._in_thread(self._between, lambda _error: self._begin())
+            self._committer.run(self._between, lambda _error: self._begin())
             return
         batch = self._choose()
         try:
@@ -271,7 +270,7 @@ class GroupCommit:
                 self._executed.append(batch.popleft())
             elif not job.started:
                 self._waiting.append(batch.popleft())
-            if batch and self._thread is not None and time.monotonic() > end:
+            if batch and self._committer is not None and time.monotonic() > end:
                 asyncio.get_running_loop().call_soon(self._execute, batch)
                 return
         self._commit()
@@ -283,15 +282,15 @@ class GroupCommit:
             if self._files is not None and not unchanged:
                 self._files.check()
                 self._files.require(self._db, any(job.grows for job in self._executed))
-            if unchanged or self._thread is None:
+            if unchanged or self._committer is None:
                 self._db.execute("COMMIT")
         except (apsw.Error, Unavailable) as error:
             self._give_up(self._executed, error)
             return
-        if unchanged or self._thread is None:
+        if unchanged or self._committer is None:
             self._committed(None)
         else:
-            self._in_thread(self._db.execute, self._committed, "COMMIT")
+            self._committer.commit(self._db, len(self._executed), self._committed)
 
     def _committed(self, error: BaseException | None) -> None:
         if error is not None:
@@ -326,10 +325,10 @@ class GroupCommit:
             self.wants_between = failure is None or self.wants_between
             self._give_up(self._executed, failed)
 
-        if no_room:
+        if no_room or self._committer is None:
             overwritten(None)
         else:
-            self._in_thread(self._db.execute, overwritten, _OVERWRITE)
+            self._committer.run(self._db.execute, overwritten, _OVERWRITE)
 
     def _abandon(self, rest: deque[_Job], error: Exception) -> None:
         """Undo the batch because of its first unfinished write.
@@ -388,13 +387,3 @@ class GroupCommit:
             # cannot begin then, and fails with the store's reason.
             with contextlib.suppress(apsw.Error):
                 self._db.execute("ROLLBACK")
-
-    def _in_thread(
-        self,
-        work: Callable[..., Any],
-        then: Callable[[BaseException | None], None],
-        *args: Any,
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._thread, work, *args)
-        future.add_done_callback(lambda done: then(done.exception()))
