@@ -142,6 +142,13 @@ class StorageSettings:
             ("normal", "A power loss may lose the last changes; a crash does not."),
         ],
     )
+    idempotency_window: int = setting(
+        600,
+        "Seconds for which the Idempotency-Key of a post is remembered; 0: such keys "
+        "are not looked at.",
+        min=0,
+        max=86400,
+    )
     message_pipeline: tuple[str, ...] = setting(
         ("json_schema", "encryption"),
         "The stages that each message goes through, in the order of posting.",
@@ -331,7 +338,12 @@ def unknown_settings(conf: cfg.ConfigOpts) -> Iterator[str]:
 def settings_of(conf: cfg.ConfigOpts) -> Settings:
     """Return the settings for handlers and edges."""
     common = options.values(CommonSettings, conf)
-    return Settings(**common, **options.values(Settings, conf.transport))
+    window = conf.storage.idempotency_window
+    return Settings(
+        **common,
+        **options.values(Settings, conf.transport),
+        idempotency_window=window,
+    )
 
 
 def storage_uri(conf: cfg.ConfigOpts) -> str:

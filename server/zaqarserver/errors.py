@@ -22,6 +22,7 @@ The tree, with the status of each on both transports::
     │   │   ├── SubscriptionExists   409
     │   │   └── PoolExists      409  another pool has this URI
     │   ├── UnsupportedMediaType 415
+    │   ├── KeyReused           422  the idempotency key is that of another post
     │   └── TooManyRequests     429  over the project's rate; wait and try again
     ├── Unavailable             503  the store cannot serve now; try again
     │   ├── IdentityUnavailable 503  the identity service does not answer
@@ -184,6 +185,16 @@ class UnsupportedMediaType(RequestError):
     status = 415
     title = "415 Unsupported Media Type"
     accepted = ("Accept-Patch", "application/openstack-messaging-v2.0-json-patch")
+
+
+class KeyReused(RequestError):
+    """The idempotency key was used for a post with other content."""
+
+    status = 422
+    title = "Idempotency key reused"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The key {key!r} was used for a post with other content.")
 
 
 class TooManyRequests(RequestError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -43,6 +44,7 @@ class OverFrames(Service):
         super().__init__(bench, project)
         self._binary = binary
         self._dialog = bench.dial()
+        self._is_replay = False
 
     def close(self) -> None:
         self._dialog.close()
@@ -60,6 +62,7 @@ class OverFrames(Service):
             self._dialog.send(sent, binary=False)
             answer = json.loads(self._dialog.receive()["text"])
         assert set(answer) == {"request", "body", "headers"}
+        self._is_replay = answer["headers"].pop("Idempotency-Replayed", "") == "true"
         assert set(answer["headers"]) == {"status"}
         shown = {**frame, "api": "v2"}
         if answer["request"] != shown:
@@ -212,12 +215,13 @@ class OverFrames(Service):
         return read
 
     def message_post(self, queue: str, messages: Any) -> Answer:
-        return self._ask(
+        answer = self._ask(
             "message_post",
             lambda document: document["message_ids"],
             queue_name=queue,
             messages=messages,
         )
+        return dataclasses.replace(answer, is_replay=self._is_replay)
 
     def message_list(self, queue: str, **options: Any) -> Answer:
         return self._page(

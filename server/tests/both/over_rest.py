@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -207,9 +208,11 @@ class OverRest(Service):
     def message_post(self, queue: str, messages: Any) -> Answer:
         target = self._path(queue, "messages")
         found = self._ask("POST", target, {"messages": messages})
-        return self._answer(
+        answer = self._answer(
             found, lambda document: [_last(href) for href in document["resources"]]
         )
+        is_replay = found.headers.get("idempotency-replayed") == "true"
+        return dataclasses.replace(answer, is_replay=is_replay)
 
     def message_list(self, queue: str, **options: Any) -> Answer:
         target = self._path(queue, "messages") + _query(options)

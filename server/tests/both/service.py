@@ -27,6 +27,7 @@ NOT_FOUND = "not_found"
 CONFLICT = "conflict"
 #: Its value is the number of seconds to wait.
 TOO_MANY = "too_many"
+KEY_REUSED = "key_reused"
 #: Any other status fails the test that got it: above all 500 and 503.
 CLASSES = {
     200: OK,
@@ -36,6 +37,7 @@ CLASSES = {
     403: FORBIDDEN,
     404: NOT_FOUND,
     409: CONFLICT,
+    422: KEY_REUSED,
     429: TOO_MANY,
 }
 
@@ -104,6 +106,7 @@ class Answer:
         status: One of the classes above.
         value: What it returned; ``None`` for most errors.
         following: Asks for the next page of a list.
+        is_replay: True if a post was answered as an earlier one with its key.
     """
 
     status: str
@@ -111,6 +114,7 @@ class Answer:
     following: Callable[[], Answer] | None = dataclasses.field(
         default=None, compare=False
     )
+    is_replay: bool = dataclasses.field(default=False, compare=False)
 
     @property
     def result(self) -> Any:
@@ -144,6 +148,7 @@ class Service(abc.ABC):
         self.project: str | None = project
         self._client: str | None = CLIENT
         self._roles = ""
+        self._key: str | None = None
         #: What the methods named after queues act on: ``queue`` or ``topic``.
         self._source = "queue"
 
@@ -154,6 +159,12 @@ class Service(abc.ABC):
         other._client = changes.pop("client", self._client)
         other._roles = changes.pop("roles", self._roles)
         assert not changes
+        return other
+
+    def with_key(self, key: str) -> Self:
+        """Return the same caller, which posts with this idempotency key."""
+        other = copy.copy(self)
+        other._key = key
         return other
 
     def of_topics(self) -> Self:
@@ -178,7 +189,11 @@ class Service(abc.ABC):
 
     @property
     def _headers(self) -> dict[str, str]:
-        sent = {"Client-ID": self._client, "X-Project-ID": self.project}
+        sent = {
+            "Client-ID": self._client,
+            "X-Project-ID": self.project,
+            "Idempotency-Key": self._key,
+        }
         if self._roles:
             sent["X-Roles"] = self._roles
         return {name: value for name, value in sent.items() if value is not None}

@@ -461,3 +461,12 @@ def test_a_post_has_so_many_messages_at_most(service_with):
         service.of_topics().message_post("a", [{"body": 1}] * 4).status == BAD_REQUEST
     )
     assert len(service.every_body("a")) == 3
+
+
+def test_a_replay_counts_against_no_quota(limited):
+    first = limited.with_key("k").message_post("a", [{"body": 1}] * 6)
+    again = limited.with_key("k").message_post("a", [{"body": 1}] * 6)
+    assert again.result == first.result
+    assert again.is_replay
+    other = limited.with_key("other").message_post("a", [{"body": 1}])
+    assert other.status == FORBIDDEN

@@ -16,6 +16,7 @@ ANY_ROW = {
     "accounts.EXPIRED",
     "catalog.FLAVOR_ANYWHERE",
     "deliveries.SUBSCRIPTION_EXPIRED",
+    "keys.EXPIRED",
     "maintenance.CLAIM_ANY",
     "maintenance.MESSAGE_ANY",
     "memory.IDLE_BEHIND",

@@ -201,7 +201,7 @@ class RestEdge:
         document = (
             b"" if operation.body is None else await read_body(operation, request)
         )
-        values = read_values(operation, query, path, document)
+        values = read_values(operation, query, path, request.headers, document)
         if request.is_cut or (row.undo is not None and request.is_gone):
             raise BadRequest("The request broke off.", title="Invalid request body")
         with self._server.budget.allocate() as allocation:

@@ -99,6 +99,7 @@ def read_values(
     operation: BoundOperation,
     query: Mapping[str, Any],
     path: Mapping[str, str],
+    headers: Headers,
     document: bytes,
 ) -> Fields:
     """Return the arguments of an operation, each of its type.
@@ -107,6 +108,9 @@ def read_values(
         BadRequest: They are malformed, or one is missing.
     """
     values: dict[str, Any] = operation.query.read(query) if query else {}
+    for field, name in operation.headers:
+        if (text := headers.get(name.lower().encode())) is not None:
+            values[field] = text.decode("latin-1")
     if operation.body is not None:
         if document:
             operation.check_count(document)

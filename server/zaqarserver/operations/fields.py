@@ -36,6 +36,8 @@ class RequestPart(enum.Enum):
     DOCUMENT = "document"
     #: Every query parameter that is not another field.
     OTHERS = "others"
+    #: A header, of the HTTP request or of the frame.
+    HEADER = "header"
     #: Set by the edge, never sent by a client.
     EDGE = "edge"
 
@@ -50,7 +52,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
         maximum: The maximum, likewise.
         name: For names: the kind of resource, ``queue`` or ``topic``.
         required: True if a REST body, if sent, must have it.
-        rest_name: Its name in a REST query, if different.
+        rest_name: Its name in a REST query, or the name of the header, if different.
         spread: On the WebSocket, True if the members of the document are members of
             the frame's body, next to the other fields.
         help: The description for the reference.
@@ -85,6 +87,16 @@ def count(maximum: str, text: str, **spec: Any) -> Spec:
         **spec: What else is known of it.
     """
     return query(minimum=1, maximum=maximum, help=text, **spec)
+
+
+def header(name: str, text: str) -> Spec:
+    """Describe a text that both transports carry in a header.
+
+    Args:
+        name: The header.
+        text: What it means, for the reference.
+    """
+    return Spec(part=RequestPart.HEADER, rest_name=name, help=text)
 
 
 def body(**spec: Any) -> Spec:

@@ -21,7 +21,7 @@ from zaqarserver.operations import (
 from zaqarserver.operations.context import Context
 from zaqarserver.operations.fields import QueueArgs
 from zaqarserver.operations.row import Reply, frame_answer
-from zaqarserver.storage.base import Claim, Message, Metadata, QueueStats
+from zaqarserver.storage.base import Claim, Message, Metadata, PostOutcome, QueueStats
 
 
 class _FrameMessage(msgspec.Struct, gc=False):
@@ -103,9 +103,10 @@ def queue_get_stats(ctx: Context, _args: QueueArgs, stats: QueueStats | None) ->
 
 
 @frame_answer(messages.message_post)
-def message_post(_ctx: Context, _args: Any, ids: list[str]) -> Reply:
+def message_post(_ctx: Context, _args: Any, posted: PostOutcome) -> Reply:
     """The ids of the new messages."""
-    return Reply(201, {"message_ids": ids})
+    headers = messages.replayed(posted)
+    return Reply(201, {"message_ids": posted.ids}, headers or None)
 
 
 @frame_answer(messages.message_list, messages.message_get_many)

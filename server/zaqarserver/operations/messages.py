@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ import msgspec
 from zaqarserver.errors import (
     BadRequest,
     ClaimNotLive,
+    KeyReused,
     MessageClaimed,
     MessageNotFound,
     QuotaExceeded,
@@ -25,12 +27,13 @@ from zaqarserver.operations.fields import (
     body,
     check_integer,
     count,
+    header,
     path,
     query,
 )
 from zaqarserver.operations.quotas import Reservation
 from zaqarserver.operations.row import MESSAGE, MESSAGES, operation
-from zaqarserver.storage.base import Message, NewMessage
+from zaqarserver.storage.base import Message, NewMessage, PostOutcome
 from zaqarserver.storage.commands import (
     MessageDelete,
     MessageDeleteMany,
@@ -38,9 +41,12 @@ from zaqarserver.storage.commands import (
     MessageList,
     MessagePop,
     MessagePost,
+    MessagePostOnce,
+    PostGet,
     QueueGet,
 )
 
+_KEY = re.compile(r"[!-~](?:[ -~]{0,126}[!-~])?")
 #: Messages of a post that are prepared between two checks of the clock.
 _AT_ONCE = 64
 message_operation = functools.partial(
@@ -85,6 +91,14 @@ class MessagePostArgs(QueueArgs):
             minimum=1, maximum="max_messages_per_post", help="The messages, in order."
         ),
     ]
+    idempotency_key: Annotated[
+        str | None,
+        header(
+            "Idempotency-Key",
+            "Names the post: a second one with it stores nothing and has the answer "
+            "of the first. 1 to 128 printable ASCII characters.",
+        ),
+    ] = None
     size: Annotated[int, Spec(part=RequestPart.EDGE)] = 0
 
 
@@ -94,12 +108,54 @@ class MessagePostArgs(QueueArgs):
     "messages:create",
     status=201,
     limit="max_messages_post_size",
-    errors=(QuotaExceeded,),
+    errors=(QuotaExceeded, KeyReused),
 )
-async def message_post(ctx: Context, args: MessagePostArgs) -> list[str]:
+async def message_post(ctx: Context, args: MessagePostArgs) -> PostOutcome:
     """Store messages, all or none.
 
     Return their ids in order.
+    """
+    key = args.idempotency_key if ctx.settings.idempotency_window else None
+    if key is not None:
+        _check_key(key)
+    messages = await _new_messages(ctx, args)
+    if not messages:
+        return PostOutcome([])
+    queue, digest = args.queue_name, "" if key is None else _digest(args.messages)
+    try:
+        async with Reservation(ctx, queue, messages):
+            if key is None:
+                post = ctx.do(MessagePost, queue, ctx.client_id, messages, ctx.now)
+                return PostOutcome(await post)
+            return await ctx.do(
+                MessagePostOnce,
+                queue,
+                ctx.client_id,
+                messages,
+                ctx.now,
+                key,
+                digest,
+                ctx.settings.idempotency_window,
+            )
+    except QuotaExceeded:
+        # A replay stores nothing, so no quota refuses it.
+        if key is not None:
+            found = await ctx.do(PostGet, queue, ctx.now, key, digest)
+            if found is not None:
+                return found
+        raise
+
+
+def replayed(posted: PostOutcome) -> dict[str, str]:
+    """Return the headers of an answer that is about an earlier post."""
+    return {"Idempotency-Replayed": "true"} if posted.is_replay else {}
+
+
+async def _new_messages(ctx: Context, args: MessagePostArgs) -> list[NewMessage]:
+    """Return the messages to store, after the stages.
+
+    Raises:
+        BadRequest: They are too long for the queue, or a stage refuses one.
     """
     metadata = await queue_metadata(ctx, args.queue_name)
     settings = ctx.settings
@@ -127,12 +183,31 @@ async def message_post(ctx: Context, args: MessagePostArgs) -> list[str]:
             checksum(body) if settings.enable_checksum else None,
         )
         messages.append(new)
-    if not messages:
-        return []
-    async with Reservation(ctx, args.queue_name, messages):
-        return await ctx.do(
-            MessagePost, args.queue_name, ctx.client_id, messages, ctx.now
+    return messages
+
+
+def _check_key(key: str) -> None:
+    if _KEY.fullmatch(key) is None:
+        raise BadRequest(
+            "Idempotency-Key must have 1 to 128 printable ASCII characters, and no "
+            "blanks at its ends."
         )
+
+
+def _digest(messages: Sequence[PostedMessage]) -> str:
+    """Return a digest of decoded messages: spacing and the wire do not matter."""
+    content = [
+        {**msgspec.structs.asdict(one), "body": msgspec.json.decode(one.body)}
+        for one in messages
+    ]
+    text = msgspec.json.encode(
+        [
+            {name: one[name] for name in one if one[name] is not msgspec.UNSET}
+            for one in content
+        ],
+        order="sorted",
+    )
+    return hashlib.sha256(text).hexdigest()
 
 
 def readable(ctx: Context, queue: str, found: Sequence[Message]) -> list[Message]:

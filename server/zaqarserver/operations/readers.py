@@ -260,7 +260,7 @@ class FrameReader:
         for member in members(struct):
             if member.spec.spread:
                 self._spread = member.name
-            elif member.spec.part is not RequestPart.EDGE:
+            elif member.spec.part not in (RequestPart.EDGE, RequestPart.HEADER):
                 found.append(member)
         self._names = tuple(member.name for member in found)
         self._decoder = msgspec.json.Decoder(

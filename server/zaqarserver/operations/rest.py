@@ -29,7 +29,7 @@ from zaqarserver.operations.row import Reply, frame_answer, rest_answer
 from zaqarserver.operations.signed_urls import written
 from zaqarserver.spaces import path_of
 from zaqarserver.storage.accounts import Grant
-from zaqarserver.storage.base import Claim, Message, Metadata, QueueStats
+from zaqarserver.storage.base import Claim, Message, Metadata, PostOutcome, QueueStats
 from zaqarserver.storage.subscriptions import Subscription
 
 _NO_CONTENT = Reply(204)
@@ -206,15 +206,20 @@ def queue_get_stats(ctx: Context, args: QueueArgs, stats: QueueStats | None) -> 
 
 
 @rest_answer(messages.message_post)
-def message_post(ctx: Context, args: messages.MessagePostArgs, ids: list[str]) -> Reply:
+def message_post(
+    ctx: Context, args: messages.MessagePostArgs, posted: PostOutcome
+) -> Reply:
     """The paths of the new messages, in posting order."""
     path = f"{_path(ctx, args.queue_name)}/messages"
     # The body lists all ids. The header is bounded, however many there are.
     shown = min(_IDS_SHOWN, ctx.settings.max_messages_per_page)
     return Reply(
         201,
-        {"resources": [f"{path}/{id_}" for id_ in ids]},
-        {"Location": f"{path}?ids={','.join(ids[:shown])}"},
+        {"resources": [f"{path}/{id_}" for id_ in posted.ids]},
+        {
+            "Location": f"{path}?ids={','.join(posted.ids[:shown])}",
+            **messages.replayed(posted),
+        },
     )
 
 

@@ -274,6 +274,7 @@ class BoundOperation:
     Attributes:
         render: Makes the REST answer from context, arguments and result.
         render_frame: Makes the WebSocket answer.
+        headers: The fields that are headers, with the names of these.
     """
 
     def __init__(self, row: Operation, settings: Settings) -> None:
@@ -290,6 +291,11 @@ class BoundOperation:
         self._records = settings.max_messages_per_claim_or_pop * row.shows_claim
         self._counts = [one for one in _COUNTS if one in row.fields.__struct_fields__]
         self.measured = "size" in row.fields.__struct_fields__
+        self.headers = [
+            (member.name, member.spec.rest_name)
+            for member in members(row.fields)
+            if member.spec.part is RequestPart.HEADER
+        ]
         self.sized = _sized_member(row.fields)
         self._most_messages = settings.max_messages_per_post
 

@@ -77,10 +77,11 @@ _SHOWN_LIMITS = (
     *("max_queues_per_page", "max_subscriptions_per_page"),
     *("max_messages_post_size", "max_queue_metadata"),
     *("max_message_ttl", "max_message_delay", "max_claim_ttl", "max_claim_grace"),
-    *("min_message_ttl", "min_claim_ttl", "min_claim_grace"),
+    *("min_message_ttl", "min_claim_ttl", "min_claim_grace", "idempotency_window"),
 )
 #: The extensions of the API, with a test of whether a server has one switched on.
 _FEATURES: dict[str, Callable[[Context], bool]] = {
+    "idempotency": lambda ctx: ctx.settings.idempotency_window > 0,
     "signed_https": lambda ctx: ctx.server.signer.can_sign,
 }
 

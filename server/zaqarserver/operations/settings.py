@@ -55,8 +55,13 @@ def _least(what: str) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(CommonSettings):
-    """The groups ``[DEFAULT]`` and ``[transport]``."""
+    """The groups ``[DEFAULT]`` and ``[transport]``.
 
+    Attributes:
+        idempotency_window: Of the group ``[storage]``.
+    """
+
+    idempotency_window: int = 600
     default_message_ttl: int = setting(3600, "Seconds that a message lives.", min=1)
     default_message_delay: int = setting(
         0, "The delay shown for queues without one.", min=0

@@ -57,6 +57,22 @@ class QueueRecord(msgspec.Struct, frozen=True, array_like=True):
     metadata: str
 
 
+class PostRecord(msgspec.Struct, frozen=True, array_like=True):
+    """An idempotency key with its post; comes after the queue.
+
+    Attributes:
+        key: The key.
+        digest: Of the content.
+        ids: The ids of the messages, with blanks between.
+        expires: When the key ends.
+    """
+
+    key: str
+    digest: str
+    ids: str
+    expires: float
+
+
 class ClaimRecord(msgspec.Struct, frozen=True, array_like=True):
     """A claim; comes before the messages that it holds.
 
@@ -146,7 +162,14 @@ class NoticeRecord(msgspec.Struct, frozen=True, array_like=True):
     messages: list[NoticeMessage]
 
 
-Record = QueueRecord | ClaimRecord | MessageRecord | SubscriptionRecord | NoticeRecord
+Record = (
+    QueueRecord
+    | PostRecord
+    | ClaimRecord
+    | MessageRecord
+    | SubscriptionRecord
+    | NoticeRecord
+)
 
 
 class ExportPage(msgspec.Struct, frozen=True):
@@ -166,6 +189,7 @@ class Contents(msgspec.Struct, frozen=True):
 
     Attributes:
         queues: 1, or 0 if only subscriptions of it are left.
+        posts: Idempotency keys.
         messages: Messages.
         claims: Claims that hold messages.
         claimed: Messages under these claims.
@@ -175,6 +199,7 @@ class Contents(msgspec.Struct, frozen=True):
     """
 
     queues: int
+    posts: int
     messages: int
     claims: int
     claimed: int

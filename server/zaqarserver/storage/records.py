@@ -67,6 +67,18 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     checksum: str | None = None
 
 
+class PostOutcome(msgspec.Struct, frozen=True, gc=False):
+    """The result of a post with an idempotency key.
+
+    Attributes:
+        ids: The ids of the messages, in order.
+        is_replay: True if an earlier post with the key stored them.
+    """
+
+    ids: list[str]
+    is_replay: bool = False
+
+
 class Message(msgspec.Struct, frozen=True, gc=False):
     """A stored message as it is at ``now``.
 

@@ -13,7 +13,6 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 from urllib.parse import urlsplit
 
 from zaqarserver.common.budget import Allocation
@@ -32,7 +31,7 @@ from zaqarserver.identity.auth import (
     is_loopback_host,
 )
 from zaqarserver.notify.websocket import Hub
-from zaqarserver.operations import BoundOperation, admit, bind, run
+from zaqarserver.operations import BoundOperation, Reply, admit, bind, run
 from zaqarserver.operations.context import Context, Server
 from zaqarserver.operations.fields import Fields
 from zaqarserver.storage.subscriptions import Subscription, SubscriptionDelete
@@ -237,7 +236,7 @@ class FrameEdge:
             )
         except FrameError as error:
             await connection.send(
-                answer(repeated, error.status, error.body), binary=binary
+                answer(repeated, Reply(error.status, error.body)), binary=binary
             )
             return
         request.binary = binary
@@ -261,12 +260,12 @@ class FrameEdge:
         with connection.answering(), allocation:
             await connection.turn()
             if request.action == AUTHENTICATE:
-                status, body = await self._authenticate(connection, request)
+                reply = await self._authenticate(connection, request)
                 repeated = echo(b'"authenticate"', EMPTY, EMPTY)
             else:
-                status, body = await self._run(connection, request, allocation)
+                reply = await self._run(connection, request, allocation)
                 repeated = request.echo()
-            text = answer(repeated, status, body, own_id)
+            text = answer(repeated, reply, own_id)
             try:
                 await connection.send(text, binary=request.binary)
             except ConnectionError:
@@ -278,12 +277,12 @@ class FrameEdge:
             elif connection.socket_quota.is_refused:
                 connection.close(OVER_QUOTA)
         self._metrics.count_request(
-            "websocket", request.action, status, time.perf_counter() - started
+            "websocket", request.action, reply.status, time.perf_counter() - started
         )
 
     async def _authenticate(
         self, connection: WebSocketConnection, request: Request
-    ) -> tuple[int, Any]:
+    ) -> Reply:
         status, body, identity = await self._callers.authenticate(
             request, connection.login
         )
@@ -293,35 +292,36 @@ class FrameEdge:
             try:
                 connection.socket_quota.change(identity.project)
             except QuotaExceeded as error:
-                return error.status, {"error": error.description}
-        return status, body
+                return Reply(error.status, {"error": error.description})
+        return Reply(status, body)
 
     async def _run(
         self, connection: WebSocketConnection, request: Request, allocation: Allocation
-    ) -> tuple[int, Any]:
+    ) -> Reply:
         operation = self._operations[request.action]
         try:
             # Types first: a malformed frame is refused before anything else.
-            values = read_values(operation, request.body or EMPTY)
+            values = read_values(operation, request)
             context = await self._context(connection, request, operation, values)
             connection.socket_quota.take(context.project)
             admit(operation, context)
             result = await run(operation, context, values, allocation)
             request.undo = operation.undo(context, values, result)
-            reply = operation.render_frame(context, values, result)
+            return operation.render_frame(context, values, result)
         except ConnectionEnded:
             raise
         except FrameError as error:
-            return error.status, error.body
+            return Reply(error.status, error.body)
         except RequestError as error:
-            return error.status, error_body(error)
+            return Reply(error.status, error_body(error))
         except Unavailable as error:
             LOG.warning("cannot serve now: %s", error)
-            return error.status, {"exception": error.public, "error": error.public}
+            text = error.public
+            return Reply(error.status, {"exception": text, "error": text})
         except Exception:
             LOG.exception("request failed")
-            return 500, {"exception": request.id, "error": "Unexpected error."}
-        return reply.status, reply.body
+            text = "Unexpected error."
+            return Reply(500, {"exception": request.id, "error": text})
 
     async def _context(
         self,

@@ -9,7 +9,7 @@ import msgspec
 
 from zaqarserver.errors import BadRequest, RequestError, TooManyRequests
 from zaqarserver.identity.auth import Headers
-from zaqarserver.operations import Body, BoundOperation
+from zaqarserver.operations import Body, BoundOperation, Reply
 from zaqarserver.operations.fields import Fields
 from zaqarserver.operations.readers import check_json
 
@@ -18,11 +18,12 @@ EMPTY = b"{}"
 AUTHENTICATE = "authenticate"
 #: The header with the client's own id of a request.
 REQUEST_ID = "X-Request-ID"
+IDEMPOTENCY_KEY = "Idempotency-Key"
 #: The headers that must be texts (``websocket-v2`` section 3).
 _TEXTS = frozenset(
     {
         *("Client-ID", "X-Project-ID", "X-Auth-Token", REQUEST_ID),
-        *("User-Agent", "Date", "Accept"),
+        *("User-Agent", "Date", "Accept", IDEMPOTENCY_KEY),
     }
 )
 _SECRET_HEADERS = ("X-Auth-Token", "X-Service-Token", "URL-Signature")
@@ -139,24 +140,23 @@ def echo(action: bytes, body: bytes, headers: bytes) -> bytes:
 NO_ECHO = echo(b"null", EMPTY, EMPTY)
 
 
-def answer(
-    request: bytes, status: int, body: Any, request_id: str | None = None
-) -> bytes:
+def answer(request: bytes, reply: Reply, request_id: str | None = None) -> bytes:
     """Return an answer's JSON text.
 
     Args:
         request: The echo of the request.
-        status: The status.
-        body: The body of the answer, encoded here.
+        reply: Status, headers and body.
         request_id: The client's own id of the request, if it sent one.
     """
-    if request_id is None:
-        headers = b'{"status":%d}' % status
+    if request_id is None and reply.headers is None:
+        headers = b'{"status":%d}' % reply.status
     else:
-        headers = msgspec.json.encode({"status": status, "X-Request-ID": request_id})
+        own = {} if request_id is None else {"X-Request-ID": request_id}
+        known = {"status": reply.status, **own, **(reply.headers or {})}
+        headers = msgspec.json.encode(known)
     return b'{"request":%b,"body":%b,"headers":%b}' % (
         request,
-        msgspec.json.encode(body),
+        msgspec.json.encode(reply.body),
         headers,
     )
 
@@ -280,13 +280,14 @@ def read_request(
     return request
 
 
-def read_values(operation: BoundOperation, body: bytes) -> Fields:
+def read_values(operation: BoundOperation, request: Request) -> Fields:
     """Return the arguments of an operation, each of its type.
 
     Raises:
         BadRequest: They have too many bytes.
         FrameError: They are malformed.
     """
+    body = request.body or EMPTY
     try:
         operation.check_count(body)
         values = operation.frame.read(body)
@@ -300,4 +301,7 @@ def read_values(operation: BoundOperation, body: bytes) -> Fields:
                 values["size"] = size
     except (msgspec.MsgspecError, RecursionError) as error:
         raise explain(error) from None
+    for field, name in operation.headers:
+        if name in request.headers:
+            values[field] = request.headers[name]
     return operation.row.fields(**values)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from zaqarserver.errors import ClaimNotLive, MessageClaimed
+from zaqarserver.errors import ClaimNotLive, KeyReused, MessageClaimed
 from zaqarserver.storage.commands import (
     MessageDelete,
     MessageDeleteMany,
@@ -16,9 +16,11 @@ from zaqarserver.storage.commands import (
     MessageList,
     MessagePop,
     MessagePost,
+    MessagePostOnce,
     MessagePurge,
+    PostGet,
 )
-from zaqarserver.storage.records import Message, NewMessage
+from zaqarserver.storage.records import Message, NewMessage, PostOutcome
 from zaqarserver.storage.redis.connection import Word
 from zaqarserver.storage.redis.names import encode_id, is_id, new_revision
 from zaqarserver.storage.redis.store import Store, performs
@@ -117,37 +119,60 @@ class _PostReply(NamedTuple):
         lasting: Whether there is a delivery to make.
         volatile: The subscriptions of connections that the post is published to.
         held: What the queue holds now.
+        ids: The ids, with blanks between, if an earlier post has stored them.
     """
 
     first: bytes
     lasting: int
     volatile: list[bytes]
     held: Held
+    ids: bytes
+
+
+#: The reply of ``lua/post.lua`` if its key is that of another post.
+_REUSED = b"reused"
 
 
 @performs(MessagePost)
 async def post(store: Store, command: MessagePost) -> list[str]:
     """Run one script, whatever the number of messages."""
+    return (await _post(store, command)).ids
+
+
+@performs(MessagePostOnce)
+async def post_once(store: Store, command: MessagePostOnce) -> PostOutcome:
+    """Run the same script with the key."""
+    end = command.now + command.window
+    return await _post(store, command, command.key, command.digest, end)
+
+
+async def _post(
+    store: Store, command: MessagePost | MessagePostOnce, *key: Word
+) -> PostOutcome:
     messages, now = command.messages, command.now
     keys = store.keys(command)
     secrets = [store.numbers.secret() for _ in messages]
     args = await _arguments(command, secrets)
     published, head = store.channel.announce(keys)
-    reply = _PostReply(
-        *await store.run_prepared(
-            "post",
-            keys,
-            keys.posting,
-            now,
-            store.numbers.take(now, len(messages)),
-            new_revision(),
-            store.keyspace.channel,
-            head,
-            NOTICE_MESSAGES,
-            *args,
-        )
+    found = await store.run_prepared(
+        "post",
+        keys,
+        keys.posting,
+        now,
+        store.numbers.take(now, len(messages)),
+        new_revision(),
+        store.keyspace.channel,
+        head,
+        NOTICE_MESSAGES,
+        *(key or ("", "", "")),
+        *args,
     )
+    if found == _REUSED:
+        raise KeyReused(str(key[0]))
+    reply = _PostReply(*found)
     store.usage.messages(keys, reply.held)
+    if reply.ids:
+        return _replay(reply.ids)
     first = int(reply.first)
     store.numbers.learn(first + len(messages) - 1)
     ids = [encode_id(first + at, secret) for at, secret in enumerate(secrets)]
@@ -161,10 +186,26 @@ async def post(store: Store, command: MessagePost) -> list[str]:
         to = [one.decode() for one in reply.volatile]
         post = Post(command.space, command.queue, stored, to)
         store.channel.deliver(published, post)
-    return ids
+    return PostOutcome(ids)
 
 
-async def _arguments(command: MessagePost, secrets: Sequence[str]) -> list[Word]:
+def _replay(ids: bytes) -> PostOutcome:
+    return PostOutcome(ids.decode().split(), is_replay=True)
+
+
+@performs(PostGet)
+async def post_get(store: Store, command: PostGet) -> PostOutcome | None:
+    """Read the post of a key."""
+    keys, key = store.keys(command).posting, command.key
+    found = await store.run("post_get", keys, command.now, key, command.digest)
+    if found == _REUSED:
+        raise KeyReused(key)
+    return None if found is None else _replay(*found)
+
+
+async def _arguments(
+    command: MessagePost | MessagePostOnce, secrets: Sequence[str]
+) -> list[Word]:
     """Return the arguments of ``lua/post.lua`` for each message."""
     now = command.now
     args: list[Word] = []

@@ -24,6 +24,7 @@ from zaqarserver.storage.moving import (
     ExportPage,
     MessageRecord,
     NoticeRecord,
+    PostRecord,
     QueueContents,
     QueueDrop,
     QueueExport,
@@ -63,6 +64,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_message = msgspec.msgpack.Decoder(PackedMessage).decode
 _decode_subscription = msgspec.msgpack.Decoder(PackedSubscription).decode
 _decode_terms = msgspec.msgpack.Decoder(tuple[int, int, float]).decode
+_decode_post = msgspec.msgpack.Decoder(tuple[float, str, str]).decode
 
 
 # -- seals ----------------------------------------------------------------------
@@ -187,6 +189,11 @@ def _read_queue(metadata: bytes | None) -> list[QueueRecord]:
     return [QueueRecord(metadata.decode())] if metadata else []
 
 
+def _read_post(key: bytes, members: bytes) -> list[PostRecord]:
+    expires, digest, ids = _decode_post(members)
+    return [PostRecord(key.decode(), digest, ids, expires)]
+
+
 def _read_message(
     id_: bytes, members: bytes, body: bytes, terms: bytes
 ) -> list[ClaimRecord | MessageRecord]:
@@ -228,7 +235,8 @@ def _read_notice(number: int, frame: bytes) -> list[NoticeRecord]:
 #: By kind: the script that reads a page, the function that makes records of a row of
 #: its reply, and what follows the kind.
 _EXPORTS: dict[str, tuple[str, Callable[..., Sequence[Record]], str | None]] = {
-    "queue": ("export_queue", _read_queue, "message:-"),
+    "queue": ("export_queue", _read_queue, "post:0"),
+    "post": ("export_posts", _read_post, "message:-"),
     "message": ("export_messages", _read_message, "subscription:-"),
     "subscription": ("export_subscriptions", _read_subscription, "notice:0"),
     "notice": ("export_notices", _read_notice, None),
@@ -252,6 +260,11 @@ async def import_records(store: Store, command: QueueImport) -> None:
 
 def _queue_words(record: QueueRecord) -> Iterable[Word]:
     return (record.metadata,)
+
+
+def _post_words(record: PostRecord) -> Iterable[Word]:
+    packed = _encode((record.expires, record.digest, record.ids))
+    return record.key, packed, record.expires
 
 
 def _claim_words(record: ClaimRecord) -> Iterable[Word]:
@@ -290,6 +303,7 @@ def _notice_words(record: NoticeRecord) -> Iterable[Word]:
 #: By kind: the script that stores records, and the function that makes its arguments.
 _IMPORTS: dict[type[Record], tuple[str, Callable[[Any], Iterable[Word]]]] = {
     QueueRecord: ("import_queue", _queue_words),
+    PostRecord: ("import_posts", _post_words),
     ClaimRecord: ("import_claims", _claim_words),
     MessageRecord: ("import_messages", _message_words),
     SubscriptionRecord: ("import_subscriptions", _subscription_words),

@@ -77,6 +77,10 @@ _CATALOG: Final = (
     ":moves",  # places of queues that are being moved, by lease
 )
 _GRANTS: Final = (":grants", ":grants:order", ":grants:expiry")
+_KEYS: Final = (
+    ":keys",  # idempotency key: its post, packed
+    ":keys:expiry",  # idempotency keys by expiry
+)
 
 
 #: For how many queues the keys are cached: some kilobytes each, some microseconds to
@@ -145,6 +149,7 @@ class Keyspace:
         messages = tuple(base + suffix for suffix in _QUEUE)
         listeners = tuple(base + suffix for suffix in _LISTENERS)
         grants = tuple(base + suffix for suffix in _GRANTS)
+        keys = tuple(base + suffix for suffix in _KEYS)
         return QueueKeys(
             tag=tag,
             space=space,
@@ -152,10 +157,10 @@ class Keyspace:
             head=base,
             messages=messages,
             listeners=(base, *listeners),
-            posting=messages + listeners,
+            posting=messages + listeners + keys,
             grants=(base, *grants),
-            everything=messages + listeners + grants,
-            moving=(*messages, *listeners, f"{base}:arrived"),
+            everything=messages + listeners + keys + grants,
+            moving=(*messages, *listeners, *keys, f"{base}:arrived"),
         )
 
     def by_tag(self, tag: str) -> QueueKeys:

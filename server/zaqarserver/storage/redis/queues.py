@@ -75,7 +75,7 @@ async def delete(store: Store, command: QueueDelete) -> None:
     """Unlink a handful of keys; Redis frees them in the background."""
     keys = store.keys(command)
     held = await store.run_prepared(
-        "delete_queue", keys, keys.messages, 0.0, removing=True
+        "delete_queue", keys, keys.posting, 0.0, removing=True
     )
     store.usage.messages(keys, held)
 

@@ -40,11 +40,11 @@ MESSAGE_GET = ById(f"""
 MESSAGE_ROWS = OrderedRows("message", "backlog = ?")
 
 QUEUE_INSERT = """
-    INSERT INTO queue (project, name, backlog, revision, metadata)
-    VALUES (?, ?, ?, ?, ?)
+    INSERT INTO queue (project, name, backlog, revision, metadata, origin)
+    VALUES (?, ?, ?, ?, ?, ?)
 """
 QUEUE_UPDATE = """
-    UPDATE queue SET backlog = ?3, revision = ?4, metadata = ?5
+    UPDATE queue SET backlog = ?3, revision = ?4, metadata = ?5, origin = ?6
      WHERE project = ?1 AND name = ?2
 """
 QUEUE_DELETE = "DELETE FROM queue WHERE project = ? AND name = ?"
@@ -74,7 +74,7 @@ def create_queue(
     """Make a queue that does not exist, on a new backlog if none is given."""
     if backlog is None:
         backlog = create_backlog(memory, space)
-    row = QueueRow(backlog, memory.sequence.secret(), metadata or {})
+    row = QueueRow(backlog, memory.sequence.secret(), metadata or {}, backlog)
     _store(memory, QUEUE_INSERT, (space, queue), row)
     memory.use(space, queues=1)
     return row
@@ -87,7 +87,8 @@ def replace_queue(memory: Memory, space: str, queue: str, row: QueueRow) -> None
 
 def _store(memory: Memory, statement: str, key: tuple[str, str], row: QueueRow) -> None:
     metadata = msgspec.json.encode(row.metadata).decode()
-    memory.db.execute(statement, (*key, row.backlog, row.revision, metadata))
+    values = (row.backlog, row.revision, metadata, row.origin)
+    memory.db.execute(statement, (*key, *values))
     memory.queues.pending[key] = row
 
 

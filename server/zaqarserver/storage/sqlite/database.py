@@ -19,7 +19,7 @@ Row = tuple[Any, ...]
 _DAMAGE = {apsw.SQLITE_IOERR_DATA, apsw.SQLITE_IOERR_CORRUPTFS}
 
 #: The version after all steps, kept in ``PRAGMA user_version``.
-VERSION = 7
+VERSION = 8
 
 #: Kept in ``PRAGMA application_id``: distinguishes our files from other programs'.
 APPLICATION_ID = 0x5A617172  # "Zaqr"
@@ -34,6 +34,7 @@ STEPS: Mapping[int, str] = {
         (4, "migrate_4_5.sql"),
         (5, "migrate_5_6.sql"),
         (6, "migrate_6_7.sql"),
+        (7, "migrate_7_8.sql"),
     )
 }
 

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import apsw
 import msgspec
 
-from zaqarserver.storage.commands import MessagePost
+from zaqarserver.storage.commands import MessagePost, MessagePostOnce
 from zaqarserver.storage.outbox import locate
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
@@ -124,7 +124,9 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[NoticeMessage]).decode
 
 
-def store_notices(memory: Memory, command: MessagePost, ids: Sequence[str]) -> None:
+def store_notices(
+    memory: Memory, command: MessagePost | MessagePostOnce, ids: Sequence[str]
+) -> None:
     """Store the notices of a post, if its queue has subscriptions."""
     key = QueueKey(command.space, command.queue)
     known = listeners(memory, key)

@@ -17,7 +17,7 @@ import apsw
 
 from zaqarserver.clock import steady, wall
 from zaqarserver.errors import StoreDamaged
-from zaqarserver.storage.sqlite import deliveries
+from zaqarserver.storage.sqlite import deliveries, keys
 from zaqarserver.storage.sqlite.accounts import expired_grant, sweep_grants
 from zaqarserver.storage.sqlite.backlogs import find_due
 from zaqarserver.storage.sqlite.claims import CLAIM_DELETE, settle
@@ -89,6 +89,7 @@ async def sweep(engine: Engine, now: float, grants_now: float) -> int:
         or fetch(db, BACKLOG_DUE, (now,))
         or deliveries.expired_subscription(db, now)
         or expired_grant(db, grants_now)
+        or keys.has_expired(db, now)
         or expired_seal(db, now)
     ):
         return 0
@@ -109,6 +110,7 @@ def _sweep(
             removed += deliveries.trim(memory, key, now, SWEEP_ROWS)
             yield None
     removed += sweep_grants(memory, grants_now, SWEEP_ROWS)
+    removed += keys.sweep(memory, now, SWEEP_ROWS)
     removed += sweep_seals(memory, now, SWEEP_ROWS)
     for _ in range(SWEEP_VISITS):
         if removed >= SWEEP_ROWS:

@@ -65,7 +65,8 @@ IDLE_BEHIND = """
      LIMIT 1
 """
 QUEUE_FIND = (
-    "SELECT backlog, revision, metadata FROM queue WHERE project = ? AND name = ?"
+    "SELECT backlog, revision, metadata, origin FROM queue"
+    " WHERE project = ? AND name = ?"
 )
 BACKLOG_COUNT = """
     UPDATE backlog SET messages = messages + ?, claimed = claimed + ?,
@@ -94,11 +95,13 @@ class QueueRow(msgspec.Struct, frozen=True, gc=False):
         backlog: Where its messages are.
         revision: As in the contract.
         metadata: As stored; shared, so never changed in place.
+        origin: Its first backlog, which tells it from others that had its name.
     """
 
     backlog: int
     revision: int
     metadata: Metadata
+    origin: int
 
 
 class NumberedSeal(Seal, frozen=True):
@@ -430,5 +433,5 @@ def load_queue(db: apsw.Connection, space: str, queue: str) -> QueueRow | None:
     rows = fetch(db, QUEUE_FIND, (space, queue))
     if not rows:
         return None
-    backlog, revision, metadata = rows[0]
-    return QueueRow(backlog, revision, _decode(metadata))
+    backlog, revision, metadata, origin = rows[0]
+    return QueueRow(backlog, revision, _decode(metadata), origin)

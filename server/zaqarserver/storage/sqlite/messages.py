@@ -16,6 +16,7 @@ from zaqarserver.storage.commands import (
     MessageList,
     MessagePop,
     MessagePost,
+    MessagePostOnce,
 )
 from zaqarserver.storage.records import Message, NewMessage
 from zaqarserver.storage.sqlite.backlogs import (
@@ -78,6 +79,13 @@ class MessageRow(NamedTuple):
 
 @writes(MessagePost, grows=True)
 def post(memory: Memory, command: MessagePost) -> Steps[list[str]]:
+    """Insert the messages and what is to be delivered of them."""
+    return store_post(memory, command)
+
+
+def store_post(
+    memory: Memory, command: MessagePost | MessagePostOnce
+) -> Steps[list[str]]:
     """Insert the rows, some at a time."""
     space, name = command.space, command.queue
     queue = memory.queue(space, name) or create_queue(memory, space, name)
@@ -93,7 +101,7 @@ def post(memory: Memory, command: MessagePost) -> Steps[list[str]]:
 
 def _insert(
     memory: Memory,
-    command: MessagePost,
+    command: MessagePost | MessagePostOnce,
     backlog: int,
     messages: Sequence[NewMessage],
     ids: list[str],

@@ -37,7 +37,7 @@ from zaqarserver.storage.sqlite.claims import settled
 from zaqarserver.storage.sqlite.database import Snapshot, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import encode_id
-from zaqarserver.storage.sqlite.memory import Memory, QueueRow
+from zaqarserver.storage.sqlite.memory import Memory
 
 #: How many expired rows are counted in one statement (half a millisecond).
 COUNT_STEP = 10_000
@@ -96,7 +96,9 @@ def update(memory: Memory, command: QueueUpdate) -> None:
     row = memory.queue(command.space, command.queue)
     if row is None or row.revision != command.revision:
         raise QueueChanged(f"queue {command.queue!r} was changed or deleted meanwhile")
-    new = QueueRow(row.backlog, memory.sequence.secret(), command.metadata)
+    new = msgspec.structs.replace(
+        row, revision=memory.sequence.secret(), metadata=command.metadata
+    )
     replace_queue(memory, command.space, command.queue, new)
 
 

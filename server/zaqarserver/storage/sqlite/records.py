@@ -15,6 +15,7 @@ from zaqarserver.storage.moving import (
     ExportPage,
     MessageRecord,
     NoticeRecord,
+    PostRecord,
     QueueContents,
     QueueExport,
     QueueImport,
@@ -63,6 +64,10 @@ QUEUE = """
     SELECT metadata, 1 FROM queue
      WHERE project = :space AND name = :queue AND :last < 1
 """
+POSTS = """
+    SELECT key, digest, ids, expires, key FROM posted
+     WHERE origin = :origin AND key > :last ORDER BY key LIMIT :limit
+"""
 CLAIMS = f"""
     SELECT {_id("c")}, ttl, grace, created, seq FROM claim c
      WHERE backlog = :backlog AND seq > :last ORDER BY seq LIMIT :limit
@@ -94,11 +99,16 @@ NOTICES = """
 #: In the order of the export: the statement of a kind, and its records.
 KINDS: dict[str, tuple[str, Any]] = {
     "queue": (QUEUE, list[QueueRecord]),
+    "post": (POSTS, list[PostRecord]),
     "claim": (CLAIMS, list[ClaimRecord]),
     "message": (MESSAGES, list[MessageRecord]),
     "subscription": (SUBSCRIPTIONS, list[SubscriptionRecord]),
     "notice": (NOTICES, list[NoticeRecord]),
 }
+POST_INSERT = """
+    INSERT OR IGNORE INTO posted (origin, key, digest, ids, expires)
+    VALUES (:origin, :key, :digest, :ids, :expires)
+"""
 CLAIM_INSERT = """
     INSERT INTO claim (seq, backlog, secret, ttl, grace, created, expires, alias)
     VALUES (:seq, :backlog, :secret, :ttl, :grace, :created, :created + :ttl, :alias)
@@ -132,6 +142,7 @@ ROW_TAKEN = {
 }
 CLAIM_ROWS = OrderedRows("claim", "backlog = ?")
 
+COUNT_POSTS = "SELECT count(*) FROM posted WHERE origin = ? AND expires > ?"
 COUNT_CLAIMS = """
     SELECT count(DISTINCT c.seq), count(*)
       FROM claim c JOIN message m ON m.claim = c.seq
@@ -159,13 +170,14 @@ async def export(engine: Engine, command: QueueExport) -> ExportPage:
     seal = engine.memory.seals.committed.get(key)
     if seal is None or seal.kind is not SealKind.LEAVING:
         raise QueueChanged(f"queue {command.queue!r} does not leave")
-    kind, _, last = (command.following or "queue:0").partition(":")
+    kind, _, last = (command.following or "queue:").partition(":")
     queue = load_queue(db, *key)
     bindings = {
         "space": key.space,
         "queue": key.queue,
         "backlog": None if queue is None else queue.backlog,
-        "last": int(last),
+        "origin": None if queue is None else queue.origin,
+        "last": last if kind == "post" else int(last or 0),
         "limit": command.limit,
     }
     statement, records = KINDS[kind]
@@ -176,7 +188,7 @@ async def export(engine: Engine, command: QueueExport) -> ExportPage:
         page = msgspec.convert(rows, records, strict=False)
         return ExportPage(page, f"{kind}:{rows[-1][-1]}")
     later = list(KINDS)[list(KINDS).index(kind) + 1 :]
-    return ExportPage([], f"{later[0]}:0" if later else None)
+    return ExportPage([], f"{later[0]}:" if later else None)
 
 
 def _bounded(rows: Iterator[Row]) -> list[Row]:
@@ -231,6 +243,7 @@ class _Importer:
         self._name = name
         queue = memory.sealed_queue(*name)
         self.backlog = 0 if queue is None else queue.backlog
+        self._origin = 0 if queue is None else queue.origin
         ends = [
             fetch(self._db, MESSAGE_LAST, (self.backlog, state))[0][0]
             for state in STATES
@@ -241,6 +254,9 @@ class _Importer:
         """Store a record."""
         if isinstance(record, MessageRecord):
             self._message(record)
+        elif isinstance(record, PostRecord):
+            members = msgspec.structs.asdict(record)
+            self._db.execute(POST_INSERT, {**members, "origin": self._origin})
         elif isinstance(record, ClaimRecord):
             values = self._new("claim", CLAIM_ROWS, record, 0, self.backlog)
             self._insert(CLAIM_INSERT, record, values)
@@ -258,7 +274,8 @@ class _Importer:
             self._db.execute(NOTICE_INSERT, (*self._name, *row))
         elif not self.backlog:
             metadata = msgspec.json.decode(record.metadata)
-            self.backlog = create_queue(self._memory, *self._name, metadata).backlog
+            queue = create_queue(self._memory, *self._name, metadata)
+            self.backlog, self._origin = queue.backlog, queue.origin
 
     def _new(
         self,
@@ -333,6 +350,7 @@ async def contents(engine: Engine, command: QueueContents) -> Contents:
     claims, claimed = fetch(db, COUNT_CLAIMS, (backlog, now))[0]
     return Contents(
         queues=int(queue is not None),
+        posts=0 if queue is None else fetch(db, COUNT_POSTS, (queue.origin, now))[0][0],
         messages=await count_messages(db, backlog, now, math.inf),
         claims=claims,
         claimed=claimed,

@@ -27,6 +27,7 @@ from zaqarserver.storage.testing.deadletters import DeadLetterContract
 from zaqarserver.storage.testing.deletes import DeleteContract
 from zaqarserver.storage.testing.deliveries import DeliveryContract
 from zaqarserver.storage.testing.grants import GrantContract
+from zaqarserver.storage.testing.keys import KeyContract
 from zaqarserver.storage.testing.life import LifeContract
 from zaqarserver.storage.testing.messages import MessageContract
 from zaqarserver.storage.testing.moving import MovingContract
@@ -44,6 +45,7 @@ class StorageContract(
     QueueContract,
     MessageContract,
     DeleteContract,
+    KeyContract,
     ClaimContract,
     DeadLetterContract,
     StatsContract,

@@ -31,7 +31,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from zaqarserver.errors import QueueChanged, ZaqarServerError
+from zaqarserver.errors import KeyReused, QueueChanged, ZaqarServerError
 from zaqarserver.storage.base import DeadLetter, Durability, NewMessage, Storage
 from zaqarserver.storage.commands import (
     ClaimCreate,
@@ -45,7 +45,9 @@ from zaqarserver.storage.commands import (
     MessageList,
     MessagePop,
     MessagePost,
+    MessagePostOnce,
     MessagePurge,
+    PostGet,
     QueueCount,
     QueueCreate,
     QueueDelete,
@@ -77,6 +79,10 @@ metadatas = st.dictionaries(st.sampled_from("xyz"), st.integers(0, 2))
 dead_letters = st.none() | st.builds(
     DeadLetter, st.just("b"), st.integers(1, 2), st.none() | ttls
 )
+names = st.sampled_from(["k", "k", "l"])
+digests = st.sampled_from(["d", "d", "d", "e"])
+#: Seconds for which idempotency keys are remembered.
+WINDOW = 90.0
 sent = st.lists(
     st.builds(
         NewMessage,
@@ -187,10 +193,36 @@ class StorageMachine(AccountRules):
             return multiple()
         return self._post(key, "other", new)
 
+    @rule(target=messages, key=keys, new=sent, name=names, digest=digests)
+    def message_post_once(
+        self, key: Key, new: list[NewMessage], name: str, digest: str
+    ) -> Any:
+        now = self.model.now
+        command = MessagePostOnce(*key, "me", new, now, name, digest, WINDOW)
+        try:
+            found = self.model.find_post(command)
+        except KeyReused:
+            with pytest.raises(KeyReused):
+                self._run(self.storage.do(command))
+            return multiple()
+        if found is not None:
+            assert self._run(self.storage.do(command)) == found
+            return multiple()
+        posted = self._run(self.storage.do(command))
+        assert not posted.is_replay
+        return self._posted(command, posted.ids)
+
+    @rule(key=keys, name=names, digest=digests)
+    def post_get(self, key: Key, name: str, digest: str) -> None:
+        self._both(PostGet(*key, self.model.now, name, digest))
+
     def _post(self, key: Key, client: str, new: list[NewMessage]) -> Any:
-        known = [one.id for one in self.model.queue(key).messages]
         command = MessagePost(*key, client, new, self.model.now)
-        ids = self._run(self.storage.do(command))
+        return self._posted(command, self._run(self.storage.do(command)))
+
+    def _posted(self, command: MessagePost | MessagePostOnce, ids: list[str]) -> Any:
+        key = (command.space, command.queue)
+        known = [one.id for one in self.model.queue(key).messages]
         assert ids == sorted(set(ids))
         assert max(known, default="") < ids[0]
         self.model.post(command, ids)

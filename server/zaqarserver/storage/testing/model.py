@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from zaqarserver.errors import ClaimNotFound, ClaimNotLive, MessageClaimed
+from zaqarserver.errors import ClaimNotFound, ClaimNotLive, KeyReused, MessageClaimed
 from zaqarserver.storage.accounts import (
     Grant,
     GrantAdd,
@@ -35,14 +35,16 @@ from zaqarserver.storage.commands import (
     MessageList,
     MessagePop,
     MessagePost,
+    MessagePostOnce,
     MessagePurge,
+    PostGet,
     QueueCommand,
     QueueCount,
     QueueCreate,
     QueueDelete,
     QueueStatsGet,
 )
-from zaqarserver.storage.records import DeadLetter, NewMessage
+from zaqarserver.storage.records import DeadLetter, NewMessage, PostOutcome
 
 R = TypeVar("R")
 Key = tuple[str, str]
@@ -77,11 +79,21 @@ class ModelMessage:
 
 
 @dataclass
+class ModelPost:
+    """A post with an idempotency key."""
+
+    digest: str
+    ids: Sequence[str]
+    expires: float
+
+
+@dataclass
 class ModelQueue:
     """A queue."""
 
     metadata: Metadata = field(default_factory=dict)
     messages: list[ModelMessage] = field(default_factory=list)
+    posts: dict[str, ModelPost] = field(default_factory=dict)
     claims: dict[str, ModelClaim] = field(default_factory=dict)
 
 
@@ -118,6 +130,7 @@ class Model:
             MessageList: self._message_list,
             MessagePop: self._message_pop,
             MessagePurge: self._message_purge,
+            PostGet: self.find_post,
             QueueCount: self._queue_count,
             QueueCreate: self._queue_create,
             QueueDelete: self._queue_delete,
@@ -204,8 +217,21 @@ class Model:
 
     # -- messages -----------------------------------------------------------
 
-    def post(self, command: MessagePost, ids: Sequence[str]) -> None:
+    def find_post(self, command: PostGet | MessagePostOnce) -> PostOutcome | None:
+        """Return what an earlier post with the key has stored, else ``None``."""
+        found = self.queue(key_of(command)).posts.get(command.key)
+        if found is None or found.expires <= self.now:
+            return None
+        if found.digest != command.digest:
+            raise KeyReused(command.key)
+        return PostOutcome(list(found.ids), is_replay=True)
+
+    def post(self, command: MessagePost | MessagePostOnce, ids: Sequence[str]) -> None:
         """Store posted messages under the ids that the driver returned."""
+        if isinstance(command, MessagePostOnce):
+            end = self.now + command.window
+            post = ModelPost(command.digest, ids, end)
+            self.made(key_of(command)).posts[command.key] = post
         for new, message_id in zip(command.messages, ids, strict=True):
             self.made(key_of(command)).messages.append(
                 ModelMessage(

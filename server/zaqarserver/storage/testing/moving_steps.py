@@ -179,6 +179,7 @@ class MovingStepsContract(MovingBench, Suite):
         leaving = await self.do(QueueContents(PROJECT, QUEUE, NOW))
         assert leaving == Contents(
             queues=1,
+            posts=0,
             messages=80,
             claims=14,
             claimed=28,
@@ -193,7 +194,7 @@ class MovingStepsContract(MovingBench, Suite):
             assert bool(leaving.missing_from(arrived)) is (end < len(records))
         assert arrived == leaving
         ended = await self.do(QueueContents(AWAY, QUEUE, NOW + 600))
-        assert ended == Contents(1, 0, 0, 0, 0, 0, 0)
+        assert ended == Contents(1, 0, 0, 0, 0, 0, 0, 0)
 
     async def test_what_neither_leaves_nor_arrives_is_not_counted(self) -> None:
         await self.post(b"1")

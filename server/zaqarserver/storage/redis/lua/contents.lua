@@ -1,9 +1,10 @@
 -- Counts the records of a queue that leaves, or arrived so far.
 -- script: repeatable, unconfirmed
--- with: queue, listeners
+-- with: queue, listeners, keys
 -- ARGV: records that expire until then are left out
--- Returns 1 if the queue exists, messages, claims, messages under them, subscriptions, those of them
--- that are not at the newest notice, and notices, if there is a subscription.
+-- Returns 1 if the queue exists, idempotency keys, messages, claims, messages under them,
+-- subscriptions, those of them that are not at the newest notice, and notices, if there is a
+-- subscription.
 local seal, since = call('HGET', HEAD, 'seal'), '(' .. ARGV[1]
 if seal ~= 'leaving' and seal ~= 'arriving' then return 'changed' end
 local claims, held = call('ZRANGEBYSCORE', ENDS, since, '+inf'), 0
@@ -15,4 +16,6 @@ for _, id in ipairs(listening) do
 end
 local notices = #listening > 0 and call('HLEN', NOTICES) or 0
 local exists = call('HEXISTS', HEAD, seal == 'leaving' and 'rev' or 'arrived')
-return { exists, call('ZCOUNT', EXPIRY, since, '+inf'), #claims, held, #listening, waiting, notices }
+local posts = call('ZCOUNT', POSTS_EXPIRY, since, '+inf')
+local messages = call('ZCOUNT', EXPIRY, since, '+inf')
+return { exists, posts, messages, #claims, held, #listening, waiting, notices }

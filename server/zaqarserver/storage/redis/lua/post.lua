@@ -1,18 +1,24 @@
 -- Stores messages in order, all or none, and their notice if there are subscriptions.
 -- script: once
--- with: queue, promise, notices
+-- with: promise, notices, volume, keys
 -- ARGV: now, epoch, prepared, number, revision, channel, head of what is published,
---   messages of a notice, then for each message: random half of the id, expires, visible, packed,
---   body
+--   messages of a notice, idempotency key or an empty text, digest, when the key ends, then for
+--   each message: random half of the id, expires, visible, packed, body
 -- Returns the number of the first message, 1 if there is a delivery to make, the volatile
--- subscriptions that it is published for, and the volume.
-local now, number, FIRST, WIDTH = tonumber(ARGV[1]), tonumber(ARGV[4]), 9, 5
-local of_notice = tonumber(ARGV[8])
+-- subscriptions that it is published for, the volume, and the ids if an earlier post with the key has
+-- stored them; 'reused' if that had another digest.
+local now, number, FIRST, WIDTH = tonumber(ARGV[1]), tonumber(ARGV[4]), 12, 5
+local of_notice, key = tonumber(ARGV[8]), ARGV[9]
 local revision, last, due, epoch, turn, old_count, old_bytes, seal =
   unpack(call('HMGET', HEAD, 'rev', 'last', 'due', 'epoch', 'turn', 'count', 'bytes', 'seal'))
 if seal then return 'sealed' end
+local first = key ~= '' and revision and post_of(key, now)
+if first then
+  if first[P_DIGEST] ~= ARGV[10] then return 'reused' end
+  return { '', 0, {}, known_volume(), first[P_IDS] }
+end
 
-local first_due = math.huge
+local first_due = tonumber(ARGV[11]) or math.huge
 for at = FIRST, #ARGV - 1, WIDTH do first_due = math.min(first_due, tonumber(ARGV[at + 1])) end
 local lasting, volatile = audience(ARGV[1])
 local needs = (revision and '' or 'q') .. (promised(due, first_due) and '' or 'd')
@@ -62,5 +68,10 @@ if lasting then
     leave_notice(notice(known, bodies, at, math.min(#ids, at + of_notice - 1)), now)
   end
 end
+if key ~= '' then
+  sweep_keys(now, 4)
+  call('HSET', POSTS, key, pack({ tonumber(ARGV[11]), ARGV[10], table.concat(ids, ' ') }))
+  call('ZADD', POSTS_EXPIRY, ARGV[11], key)
+end
 if #volatile > 0 then publish(ARGV[6], ARGV[7], volatile, notice(known, bodies, 1, #ids)) end
-return remember({ string.format('%.0f', number), lasting and 1 or 0, volatile, volume })
+return remember({ string.format('%.0f', number), lasting and 1 or 0, volatile, volume, '' })

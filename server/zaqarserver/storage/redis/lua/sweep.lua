@@ -1,6 +1,6 @@
 -- Removes some dead rows; returns the time of the next visit. Arriving queues are left alone.
 -- script: once, unconfirmed
--- with: promise, read, drop, endings, grants
+-- with: promise, read, drop, endings, grants, keys
 -- ARGV: now, the time for grants, (none), at most how many rows
 -- Returns how many rows were removed, the next time or an empty text, 1 if the queue exists, 1 if
 -- messages are on their way to a dead letter queue, the volume, and that of subscriptions.
@@ -21,9 +21,11 @@ if seal ~= 'arriving' then
   for i, id in ipairs(ids) do messages[i] = read(id) end
   drop(ids, messages)
   removed = #ids + sweep_listeners(now, room - #ids)
+  -- The export of a queue that leaves goes by their order.
+  if not seal then removed = removed + sweep_keys(now, room - removed) end
   count(0, 0)
   listeners = subscribed()
-  times[EXPIRY], times[SUB_EXPIRY], times[SUB_VOLATILE] = 0, 0, 0
+  times[EXPIRY], times[SUB_EXPIRY], times[SUB_VOLATILE], times[POSTS_EXPIRY] = 0, 0, 0, 0
 end
 removed = removed + sweep_grants(wall, room - removed)
 call('ZREMRANGEBYSCORE', IN, '-inf', now - 3600)
