@@ -14,7 +14,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 C = TypeVar("C", bound=type[Any])
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -66,8 +66,7 @@ class KnownNames(NamedTuple):
 
     def warn(self, given: Iterable[object]) -> None:
         """Warn the caller of this package of each name that is not known."""
-        for problem in self.problems(given):
-            warn(problem)
+        warn_of(self.problems(given))
 
 
 MESSAGE = KnownNames("member of a message", frozenset({"body", "ttl", "delay"}))
@@ -138,6 +137,18 @@ CONF = KnownNames(
 )
 
 
+def option_problems(options: Mapping[str, Any] | None) -> list[str]:
+    """Return a sentence for each unknown name in options of a subscription."""
+    found = SUBSCRIPTION_OPTIONS.problems(options or ())
+    return found + RETRY_POLICY.problems((options or {}).get("_retry_policy") or ())
+
+
+def metadata_problems(metadata: Mapping[str, Any] | None) -> list[str]:
+    """Return a sentence for each unknown reserved name in metadata."""
+    found = METADATA.problems(metadata or ())
+    return found + RETRY_POLICY.problems((metadata or {}).get("_retry_policy") or ())
+
+
 def hint(name: str, known: Collection[str]) -> str:
     """Return ``did you mean 'echo'?``, or what there is if no known name is close."""
     close = closest(name, known)
@@ -166,6 +177,12 @@ def closest(name: str, known: Iterable[str], cutoff: float = _CLOSE) -> str | No
     return spelled[min(longer, key=len)] if longer else None
 
 
+def warn_of(problems: Iterable[str]) -> None:
+    """Warn at the line of the program that called this package, of each problem."""
+    for problem in problems:
+        warn(problem)
+
+
 def warn(text: str, category: type[Warning] = UnknownNameWarning) -> None:
     """Warn at the line of the program that called this package."""
     level, frame = 2, sys._getframe(1)  # noqa: SLF001 - `inspect` reads source files
@@ -180,14 +197,20 @@ def warn(text: str, category: type[Warning] = UnknownNameWarning) -> None:
 def checked(cls: C) -> C:
     """Make the public methods of a class refuse unknown keywords with a close name."""
     for name, member in list(vars(cls).items()):
-        if inspect.isfunction(member) and (name == "__init__" or name[0] != "_"):
+        is_public = name == "__init__" or not name.startswith("_")
+        # Coroutines of this package call what is checked itself.
+        if (
+            is_public
+            and inspect.isfunction(member)
+            and not inspect.iscoroutinefunction(member)
+        ):
             setattr(cls, name, _checked(member))
     return cls
 
 
 def _checked(function: F) -> F:
     known = _keywords_of(function)
-    if known is None or hasattr(function, "__wrapped__"):
+    if known is None or "is_lenient" in vars(function):
         return function
 
     @functools.wraps(function)
@@ -214,7 +237,7 @@ def ignoring(*ignored: str) -> Callable[[F], F]:
         def ignore(kwargs: dict[str, Any], unknown: list[str]) -> dict[str, Any]:
             for name in unknown:
                 if name not in ignored:
-                    warn(f"{function.__qualname__} ignores the argument {name!r}")
+                    warn(f"{_shown(function)} ignores the argument {name!r}")
             return {k: v for k, v in kwargs.items() if k not in unknown}
 
         return _lenient(function, _CLOSE, frozenset(ignored), ignore)
@@ -260,6 +283,7 @@ def _lenient(
             kwargs = settle(kwargs, unknown)
         return function(self, *args, **kwargs)
 
+    vars(call)["is_lenient"] = True
     return cast("F", call)
 
 
@@ -275,7 +299,11 @@ def _keywords_of(function: Callable[..., Any]) -> frozenset[str] | None:
 
 
 def _unexpected(function: Callable[..., Any], name: str, text: str) -> str:
-    return f"{function.__qualname__}() got an unexpected argument {name!r}: {text}"
+    return f"{_shown(function)}() got an unexpected argument {name!r}: {text}"
+
+
+def _shown(function: Callable[..., Any]) -> str:
+    return function.__qualname__.removesuffix(".__init__")
 
 
 def _is_ours(module: str) -> bool:

@@ -187,7 +187,8 @@ class KeystoneAuth(base.AuthBackend):
         if not (kwargs.get("auth_url") or self.option("auth_type")):
             raise errors.EndpointNotFound(
                 "the Keystone endpoint cannot be determined: give a session, "
-                "the option auth_url, or both auth_token and the service's URL"
+                "the option auth_url, or both auth_token and the service's URL; for "
+                "a service without authentication give its URL and project="
             )
         from zaqarclient.auth import session as ks  # noqa: PLC0415 - heavy
 

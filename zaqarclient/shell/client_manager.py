@@ -16,9 +16,9 @@ from zaqarclient.shell import credentials
 from zaqarclient.version import __version__
 
 if TYPE_CHECKING:
+    from zaqarclient.queues.clouds import ConnectionSettings
     from zaqarclient.queues.v2.client import Client
     from zaqarclient.shell.connection import PlainConnection
-    from zaqarclient.shell.credentials import ConnectionSettings
     from zaqarclient.shell.tokens import CachedToken, CachedTokenAuth
 
 #: Where ``zaqarserver`` listens when nothing is configured.

@@ -11,10 +11,10 @@ import argparse
 import getpass
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from zaqarclient.errors import AuthenticationFailed
-from zaqarclient.queues import cli
+from zaqarclient.queues import clouds
 from zaqarclient.queues.v2.cli.arguments import present
 
 if TYPE_CHECKING:
@@ -23,26 +23,6 @@ if TYPE_CHECKING:
 
 class UnknownOption(Exception):
     """No plugin has an option of the form ``--os-...``; the text lists those known."""
-
-
-class ConnectionSettings(NamedTuple):
-    """Endpoint, credentials and TLS settings.
-
-    Attributes:
-        auth: A plugin of keystoneauth1; None for a service without
-            authentication.
-        endpoint: The URL of the service; None to look it up in the catalog.
-        verify: Whether, or against which CA file, certificates are checked.
-        cert: The file of the client certificate, or files of it and its key.
-        options: The region, interface and type of the service in the catalog, and
-            the project and roles to name to it: options of the backend.
-    """
-
-    auth: Any
-    endpoint: str | None
-    verify: bool | str
-    cert: str | tuple[str, str] | None
-    options: dict[str, Any]
 
 
 def cloud_name(options: argparse.Namespace) -> str | None:
@@ -65,7 +45,7 @@ def auth_type(options: argparse.Namespace) -> str:
     return "admin_token" if options.os_token else "none"
 
 
-def resolve(options: argparse.Namespace) -> ConnectionSettings:
+def resolve(options: argparse.Namespace) -> clouds.ConnectionSettings:
     """Return the settings of options, environment and, if one is named, the cloud.
 
     Raises:
@@ -74,13 +54,15 @@ def resolve(options: argparse.Namespace) -> ConnectionSettings:
             plugin, or it lacks an option.
     """
     name = cloud_name(options)
-    return _of_options(options) if name is None else _of_cloud(options, name)
+    if name is None:
+        return _of_options(options)
+    return clouds.settings_of(name, _given(options), _ask_password)
 
 
-def _of_options(options: argparse.Namespace) -> ConnectionSettings:
+def _of_options(options: argparse.Namespace) -> clouds.ConnectionSettings:
     kind = auth_type(options)
     key = options.os_key
-    return ConnectionSettings(
+    return clouds.ConnectionSettings(
         auth=_plugin(options, kind),
         endpoint=options.os_queues_endpoint or options.os_endpoint,
         verify=False if options.insecure else (options.os_cacert or True),
@@ -144,42 +126,6 @@ def _refuse_unknown(given: Mapping[str, str], known: Any, whose: str) -> None:
 
 def _spelled(name: str) -> str:
     return "--os-" + name.replace("_", "-")
-
-
-def _of_cloud(options: argparse.Namespace, name: str) -> ConnectionSettings:
-    """Return the settings of a cloud in clouds.yaml; options override them."""
-    # These take 0.4 s to import, and are needed only for a named cloud.
-    from keystoneauth1 import exceptions as auth_errors  # noqa: PLC0415
-    from openstack import exceptions  # noqa: PLC0415
-    from openstack.config import OpenStackConfig  # noqa: PLC0415
-
-    try:
-        config = OpenStackConfig(pw_func=_ask_password, app_name="zaqar")
-        given = argparse.Namespace(**_given(options))
-        cloud = config.get_one(cloud=name, argparse=given, validate=False)
-        found = cloud.config
-        anonymous = found.get("auth_type") == "none" or not cli.needs_authentication(
-            found
-        )
-        if not anonymous:
-            # Now with the plugin, which may ask for a password.
-            cloud = config.get_one(cloud=name, argparse=given)
-        verify, cert = cloud.get_requests_verify_args()
-        return ConnectionSettings(
-            auth=None if anonymous else cloud.get_auth(),
-            endpoint=found.get("queues_endpoint") or cloud.get_endpoint(cli.API_NAME),
-            verify=True if verify is None else verify,
-            cert=cert,
-            options=present(
-                region_name=cloud.get_region_name(cli.API_NAME),
-                endpoint_type=cloud.get_interface(cli.API_NAME),
-                service_type=options.os_service_type,
-                project_id=found.get("queues_project_id"),
-                roles=found.get("queues_roles"),
-            ),
-        )
-    except (exceptions.SDKException, auth_errors.ClientException) as error:
-        raise AuthenticationFailed(f"cloud {name}: {error}") from error
 
 
 def _ask_password(prompt: str | None = None) -> str:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from zaqarclient.transport.api import Api
 
 
+_DEEPEST = 20
+"""The most steps to the member that an error names."""
 _ENCODER = json.JSONEncoder(allow_nan=False)
 
 
@@ -20,12 +22,42 @@ def encode(document: object) -> str:
     """Return a document as JSON.
 
     Raises:
-        ValueError: It is not JSON.
+        ValueError: It is not JSON; the text names the member.
     """
     try:
         return _ENCODER.encode(document)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"this cannot be sent as JSON: {error}") from error
+        where = _culprit(document)
+        raise ValueError(f"{where} cannot be sent as JSON: {error}") from error
+
+
+def _culprit(document: object) -> str:
+    """Return the path of the first member that is not JSON, as ``messages[0].body``."""
+    path = ""
+    # A document may hold itself.
+    for _ in range(_DEEPEST):
+        found = next(filter(_is_not_json, _members(document)), None)
+        if found is None:
+            break
+        path += found[0]
+        document = found[1]
+    return path.lstrip(".") or "this"
+
+
+def _is_not_json(member: tuple[str, object]) -> bool:
+    try:
+        _ENCODER.encode(member[1])
+    except (TypeError, ValueError, RecursionError):
+        return True
+    return False
+
+
+def _members(document: object) -> list[tuple[str, object]]:
+    if isinstance(document, dict):
+        return [(f".{name}", value) for name, value in document.items()]
+    if isinstance(document, list | tuple):
+        return [(f"[{place}]", value) for place, value in enumerate(document)]
+    return []
 
 
 class Request:

@@ -71,12 +71,10 @@ def send_with_retries(
             delay = retry_delay(error, rule, sent, policy)
             if delay is None:
                 raise
-            _LOG.info(
-                "%s Request %s. Sending again in %.1f s.",
-                error,
-                error.request_id or "without id",
-                delay,
-            )
+            # One retry is nothing to worry about; more look like a hang.
+            level = logging.INFO if sent == 1 else logging.WARNING
+            request = f" Request {error.request_id}." if error.request_id else ""
+            _LOG.log(level, "%s%s Sending again in %.1f s.", error, request, delay)
         sleep(delay)
 
 

@@ -53,7 +53,7 @@ class Client(v2_client.Client):
         _warn()
 
     def queues(  # type: ignore[override]  # in version 1 it was no pair
-        self, /, **params: Any
+        self, **params: Any
     ) -> iterator.Listing[Queue]:
         """Return one page of the project's queues, by name.
 
@@ -63,7 +63,7 @@ class Client(v2_client.Client):
         found, _ = super().queues(**params)
         return found
 
-    def iter_queues(self, /, **params: Any) -> iterator.Listing[Queue]:
+    def iter_queues(self, **params: Any) -> iterator.Listing[Queue]:
         """Return all queues, page by page as they are used up."""
         return self.queues(**params).stream()
 

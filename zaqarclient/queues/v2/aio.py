@@ -23,6 +23,7 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
+from zaqarclient import names
 from zaqarclient.queues.v2 import claim as sync_claim
 from zaqarclient.queues.v2 import client as sync_client
 from zaqarclient.queues.v2 import queues as sync_queues
@@ -31,6 +32,7 @@ from zaqarclient.queues.v2.aio_calls import (
     AsyncListing,
     Resource,
     StoppableClient,
+    T,
     Workers,
     awaited,
     awaited_as,
@@ -49,7 +51,8 @@ from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from zaqarclient.queues.v2.calls import Document
+    from zaqarclient.queues.v2.documents import Statistics
+    from zaqarclient.queues.v2.iterator import Listing
     from zaqarclient.queues.v2.listener import ListenOptions
 
 __all__ = [
@@ -68,7 +71,7 @@ __all__ = [
 S_co = TypeVar("S_co", bound=QueueOrTopic, covariant=True)
 
 
-def _document(_workers: Workers, found: Document) -> Document:
+def _document(_workers: Workers, found: T) -> T:
     """Return a document unchanged."""
     return found
 
@@ -78,7 +81,7 @@ def _release(claim: sync_claim.Claim) -> None:
         claim.delete()
 
 
-def _stats(resource: QueueOrTopic) -> Document:
+def _stats(resource: QueueOrTopic) -> Statistics:
     return resource.stats
 
 
@@ -104,7 +107,7 @@ class AsyncQueueOrTopic(Resource[S_co]):
     subscription = awaited_as(AsyncSubscription, QueueOrTopic.subscription)
     subscriptions = listed(AsyncSubscription, QueueOrTopic.subscriptions)
 
-    async def stats(self) -> Document:
+    async def stats(self) -> Statistics:
         """Return the counters; see `Queue.stats`."""
         return await self._run(_stats)
 
@@ -134,6 +137,16 @@ class AsyncTopic(AsyncQueueOrTopic[sync_topic.Topic]):
     delete_messages = awaited(sync_topic.Topic.delete_messages)
 
 
+def _queues(
+    workers: Workers, page: tuple[Listing[sync_queues.Queue], int | None]
+) -> tuple[AsyncListing[AsyncQueue], int | None]:
+    """Return a page of queues with the number of all."""
+    found, count = page
+    wrap = functools.partial(AsyncQueue, workers)
+    return AsyncListing(workers, lambda: found, wrap), count
+
+
+@names.checked
 class AsyncClient(Resource[sync_client.Client]):
     """A client of the messaging service for asyncio; see `Client`.
 
@@ -145,10 +158,12 @@ class AsyncClient(Resource[sync_client.Client]):
         version: 2, in any of its spellings.
         conf: As for `Client`.
         session: A keystoneauth1 session.
+        project: The project, for a service without authentication.
         most_calls: How many calls run at once; more wait for their turn.
     """
 
     conf: Mapping[str, Any]
+    session: Any
     api_version: int
     client_uuid: str
 
@@ -159,9 +174,10 @@ class AsyncClient(Resource[sync_client.Client]):
         conf: Mapping[str, Any] | None = None,
         session: Any = None,
         *,
+        project: str | None = None,
         most_calls: int = 16,
     ) -> None:
-        client = StoppableClient(url, version, conf, session)
+        client = StoppableClient(url, version, conf, session, project=project)
         super().__init__(Workers(most_calls), client)
 
     async def __aenter__(self) -> Self:
@@ -206,13 +222,7 @@ class AsyncClient(Resource[sync_client.Client]):
         """
         return AsyncQueue(self._workers, self._resource.queue(ref))
 
-    async def queues(
-        self, **params: Any
-    ) -> tuple[AsyncListing[AsyncQueue], int | None]:
-        """Return one page of the project's queues; see `Client.queues`."""
-        found, count = await self._run(lambda client: client.queues(**params))
-        wrap = functools.partial(AsyncQueue, self._workers)
-        return AsyncListing(self._workers, lambda: found, wrap), count
+    queues = awaited_as(_queues, sync_client.Client.queues)
 
     def topic(self, ref: str) -> AsyncTopic:
         """Return a topic; nothing is sent.

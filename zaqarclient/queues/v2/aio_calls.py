@@ -174,7 +174,7 @@ class Resource(Generic[R_co]):
         self._resource = resource
 
     def __repr__(self) -> str:
-        return repr(self._resource)
+        return f"<Async{repr(self._resource)[1:]}"
 
     if not TYPE_CHECKING:  # what is not annotated shall not pass mypy
 

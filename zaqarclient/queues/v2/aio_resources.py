@@ -41,7 +41,7 @@ class AsyncClaim(Resource[sync_claim.Claim]):
     """Messages that no other client gets until the claim ends; see `Claim`.
 
     ``async for`` yields its messages, as they were when it was made or last
-    read.
+    read. ``async with await queue.claim(…)`` releases it after an exception.
     """
 
     id: str | None
@@ -50,6 +50,12 @@ class AsyncClaim(Resource[sync_claim.Claim]):
     update = awaited(sync_claim.Claim.update)
     delete_messages = awaited(sync_claim.Claim.delete_messages)
     delete = awaited(sync_claim.Claim.delete)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        await self._run(lambda claim: claim.__exit__(kind))
 
     def __aiter__(self) -> AsyncListing[AsyncMessage]:
         return AsyncListing(

@@ -5,20 +5,22 @@ from __future__ import annotations
 import functools
 import threading
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from zaqarclient import auth, errors, transport
+from zaqarclient import auth, errors, names, transport
 from zaqarclient.auth import signed_url
 from zaqarclient.auth.base import ConnectionOptions
 from zaqarclient.transport.request import Request, service_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from zaqarclient.auth.base import AuthBackend
     from zaqarclient.transport.base import Transport
 
 
+@names.checked
 class BaseClient:
     """Prepares and authenticates requests, and keeps what carries them.
 
@@ -31,8 +33,12 @@ class BaseClient:
         version: object = 2,
         conf: Mapping[str, Any] | None = None,
         session: Any = None,
+        *,
+        project: str | None = None,
     ) -> None:
-        url, self.conf = _resolved(url, conf)
+        url, self.conf = _resolved(url, conf, project)
+        if isinstance(self.conf, Mapping):
+            names.CONF.warn(self.conf)
         self.api_version = _version_two(version)
         self.auth_opts: Mapping[str, Any] = self.conf.get("auth_opts") or {}
         self.client_uuid: str = _client_id_of(self.conf) or uuid.uuid4().hex
@@ -42,6 +48,13 @@ class BaseClient:
         self._lock = threading.RLock()
         self._backend: AuthBackend | None = None
         self._transports: dict[str, Transport] = {}
+
+    def __repr__(self) -> str:
+        options = self.auth_opts.get("options") or {}
+        project = options.get("os_project_id") or options.get("project_id")
+        of_project = f" project {project}" if project else ""
+        url = _without_password(self._url) or "of a catalog"
+        return f"<Client {url}{of_project}>"
 
     def __enter__(self) -> Self:
         return self
@@ -124,18 +137,23 @@ class BaseClient:
     def _websocket_requests(self) -> Callable[[], Request]:
         """Return what prepares requests to the service's WebSocket.
 
+        It is where the catalog has it, else where the service itself is.
+
         Raises:
             zaqarclient.errors.InvalidOperation: It is not known where that is.
         """
-        scheme = transport.scheme_of(self._prepared().endpoint)
+        endpoint = self._prepared().endpoint
+        scheme = transport.scheme_of(endpoint)
         if scheme in {"ws", "wss"}:
             return self._prepared
         url = self._auth_backend().websocket_endpoint(self.session)
         if url is None:
-            raise errors.InvalidOperation(
-                "listening needs the service's WebSocket: give a URL that begins "
-                f"with ws:// or wss://, not {scheme}://"
-            )
+            if scheme not in {"http", "https"}:
+                raise errors.InvalidOperation(
+                    "listening needs the service's WebSocket: give a URL that begins "
+                    f"with ws:// or wss://, not {scheme}://"
+                )
+            url = endpoint.replace("http", "ws", 1)
         return functools.partial(self._prepared, url)
 
     def _authenticated(self, request: Request) -> Request:
@@ -168,7 +186,7 @@ def _version_two(version: object) -> int:
 
 
 def _resolved(
-    url: str | None, conf: Mapping[str, Any] | None
+    url: str | None, conf: Mapping[str, Any] | None, project: str | None
 ) -> tuple[str | None, Mapping[str, Any]]:
     """Return URL and configuration, taken from a signed URL if it is one.
 
@@ -176,19 +194,37 @@ def _resolved(
         url: The service, or a signed URL in one line.
         conf: The configuration of the client; returned untouched unless the
             URL is a signed one, which has the credentials, but not how certificates
-            are checked.
+            are checked, or there is a project.
+        project: The project of a service without authentication, or None.
 
     Raises:
-        ValueError: The signed URL is not one.
+        ValueError: The signed URL is not one, or there are other credentials than
+            the project.
     """
     conf = {} if conf is None else conf
-    if url is None or not signed_url.is_signed_url(url):
+    is_signed = signed_url.is_signed_url(url)
+    if project is not None:
+        if is_signed or conf.get("auth_opts"):
+            raise ValueError(
+                "project is for a service without authentication, and is not needed "
+                "beside other credentials: name it in the options of auth_opts"
+            )
+        auth_opts = {"backend": "noauth", "options": {"project_id": project}}
+        return url, {**conf, "auth_opts": auth_opts}
+    if url is None or not is_signed:
         return url, conf
     signed = signed_url.parse_signed_url(url)
     given = (conf.get("auth_opts") or {}).get("options") or {}
     options = {**given, **signed.options()}
     auth_opts = {"backend": "signed-url", "options": options}
     return signed.endpoint, {**conf, "auth_opts": auth_opts}
+
+
+def _without_password(url: str | None) -> str | None:
+    """Return a URL without the user and password that it may have."""
+    scheme, separator, rest = (url or "").partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}" or None
 
 
 def _client_id_of(conf: Mapping[str, Any]) -> str | None:

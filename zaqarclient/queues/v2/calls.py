@@ -17,6 +17,7 @@ from zaqarclient.transport.request import Request
 from zaqarclient.transport.response import Response
 
 if TYPE_CHECKING:
+    from zaqarclient.queues.v2.documents import SignedURLParts
     from zaqarclient.transport.base import Transport
 
 Document: TypeAlias = dict[str, Any]
@@ -233,7 +234,7 @@ def signed_url_create(
     project_id: str | None = None,
     methods: Sequence[str] | None = None,
     expires: str | None = None,
-) -> Document:
+) -> SignedURLParts:
     """Return the parts of a pre-signed URL (REST 2.8).
 
     Args:
@@ -248,7 +249,7 @@ def signed_url_create(
     if expires is None and ttl_seconds is not None:
         ends = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=ttl_seconds)
         expires = ends.replace(tzinfo=None).isoformat()
-    created: Document = calls(
+    created: SignedURLParts = calls(
         "signed_url_create",
         queue_name=queue_name,
         paths=list(paths) if paths else None,

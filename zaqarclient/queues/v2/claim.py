@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from typing import TYPE_CHECKING, Any, Self
 
-from zaqarclient import errors
+from zaqarclient import errors, names
 from zaqarclient.queues.v2 import calls, iterator, message
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2 import queues
 
+_LOG = logging.getLogger(__name__)
 
+
+@names.checked
 class Claim:
     """Messages that no other client gets until the claim ends.
 
@@ -19,6 +23,9 @@ class Claim:
 
     Each loop over the claim yields all of its messages, as they were when it
     was made or last read.
+
+    A ``with`` statement releases the claim if its body raises an exception; at a
+    normal end, what was not deleted stays claimed until the ttl ends.
 
     Args:
         queue: The queue.
@@ -54,6 +61,18 @@ class Claim:
 
     def __repr__(self) -> str:
         return f"<Claim id:{self.id} ttl:{self._ttl}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            return
+        try:
+            self.delete()
+        except errors.ZaqarError as error:
+            # The exception of the body is the one to raise.
+            _LOG.warning("The claim %s could not be released: %s", self.id, error)
 
     def __iter__(self) -> iterator.Listing[message.Message]:
         if self._documents is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
-from zaqarclient import transport
+from zaqarclient import names, transport
 from zaqarclient.queues.v2 import (
     base,
     flavor,
@@ -17,22 +17,29 @@ from zaqarclient.queues.v2 import (
 )
 from zaqarclient.queues.v2 import queues as v2_queues
 from zaqarclient.queues.v2.calls import Calls, health, ping
+from zaqarclient.queues.v2.table import OPERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from zaqarclient.queues.v2.calls import Document
-    from zaqarclient.queues.v2.flavor import Flavor
-    from zaqarclient.queues.v2.pool import Pool
-    from zaqarclient.queues.v2.subscription import Subscription
+    from zaqarclient.queues.v2.documents import LimitReport, QuotaReport
+    from zaqarclient.queues.v2.flavor import Flavor, FlavorOptions
+    from zaqarclient.queues.v2.pool import Pool, PoolOptions
+    from zaqarclient.queues.v2.queue_or_topic import QueueOptions
+    from zaqarclient.queues.v2.subscription import Subscription, SubscriptionOptions
     from zaqarclient.queues.v2.topic import Topic
     from zaqarclient.transport.ws import WebsocketTransport
 
 T = TypeVar("T")
 
 
+@names.checked
 class Client(base.BaseClient):
     """A client of the messaging service.
+
+    ``Client("http://127.0.0.1:8888", project="demo")`` is one of a service without
+    authentication; `zaqarclient.connect` makes one for a cloud of ``clouds.yaml``.
 
     Making it sends nothing. It may be shared by threads and kept over a fork;
     it holds one pool of connections and one token. Close it, or use it in a
@@ -43,11 +50,16 @@ class Client(base.BaseClient):
             ``auth_url`` it may be left to the service catalog. A signed URL in
             one line (``zaqar+https://…``) is the service and the credentials.
         version: 2, in any of its spellings.
-        conf: A mapping; keys that are not listed are ignored.
+        conf: A mapping; unknown keys are ignored with an `UnknownNameWarning`.
 
             ``auth_opts``
-                ``backend`` (``keystone`` by default, ``noauth``,
-                ``signed-url``) and its ``options``.
+                ``{"backend": …, "options": {…}}``. The backend ``keystone``, the
+                default, takes ``auth_url``, ``username``, ``password``,
+                ``project_name``, ``user_domain_name``, ``project_domain_name``, or
+                ``application_credential_id`` with its ``…_secret``, or
+                ``auth_token``; ``noauth`` takes ``project_id`` and ``roles``;
+                ``signed-url`` what `Queue.signed_url` returned. All take
+                ``insecure``, ``cacert``, ``cert`` and ``key``.
             ``client_uuid``
                 The id of this client for the service; random by default.
             ``timeout``
@@ -63,6 +75,8 @@ class Client(base.BaseClient):
             ``user_agent``
                 What the ``User-Agent`` begins with, as ``my-worker/1.0``.
         session: A keystoneauth1 session; everything is sent through it.
+        project: The project, for a service without authentication: the same as
+            ``{"auth_opts": {"backend": "noauth", "options": {"project_id": …}}}``.
 
     Attributes:
         conf: The configuration.
@@ -74,12 +88,13 @@ class Client(base.BaseClient):
     Raises:
         zaqarclient.errors.ZaqarError: The version is not 2.
         ValueError: ``timeout``, ``retries`` or ``max_retry_after`` is not a
-            number in bounds, or the signed URL is not one.
+            number in bounds, the signed URL is not one, or `project` stands beside
+            other credentials.
     """
 
     queues_module = v2_queues
 
-    def queue(self, ref: str, **kwargs: Any) -> v2_queues.Queue:
+    def queue(self, ref: str, **kwargs: Unpack[QueueOptions]) -> v2_queues.Queue:
         """Return a queue; nothing is sent unless ``force_create`` is set.
 
         Args:
@@ -88,35 +103,63 @@ class Client(base.BaseClient):
         """
         return self.queues_module.Queue(self, ref, **kwargs)
 
+    @names.filtering
     def queues(
-        self, /, **params: Any
+        self,
+        *,
+        marker: str | None = None,
+        limit: int | None = None,
+        detailed: bool | None = None,
+        with_count: bool | None = None,
+        name: str | None = None,
+        filters: Mapping[str, Any] | None = None,
     ) -> tuple[iterator.Listing[v2_queues.Queue], int | None]:
         """Return one page of the project's queues, by name.
 
         Args:
-            **params: ``marker`` (a name to start behind), ``limit`` (at most
-                20), ``detailed`` (with metadata), ``name`` (a part of the
-                name), ``with_count``; anything else must equal a metadata
-                member of the queue.
+            marker: The name after which the page begins.
+            limit: How many at most, 1 to 20; 10 by default.
+            detailed: True for their metadata too.
+            with_count: True to count all queues.
+            name: A part of their names.
+            filters: Metadata that they must have, as ``{"team": "blue"}``.
 
         Returns:
             An iterator, whose ``stream()`` goes through all pages, and with
             ``with_count`` the number of all queues, else None.
         """
-        page = self.calls("queue_list", **params)
+        page = self.calls(
+            "queue_list",
+            marker=marker,
+            limit=limit,
+            detailed=detailed,
+            with_count=with_count,
+            name=name,
+            **_free(filters, "queue_list"),
+        )
         create = self.queues_module.create_object(self)
         return self._iterator(page, "queues", create), page.get("count")
 
-    def iter_queues(self, /, **params: Any) -> iterator.Listing[v2_queues.Queue]:
+    @names.filtering
+    def iter_queues(
+        self,
+        *,
+        marker: str | None = None,
+        limit: int | None = None,
+        detailed: bool | None = None,
+        name: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+    ) -> iterator.Listing[v2_queues.Queue]:
         """Return all queues, page by page as they are used up.
 
-        Args:
-            **params: As in `queues`; ``limit`` is the size of a page.
+        The arguments are those of `queues`; `limit` is the size of a page.
         """
-        found, _ = self.queues(**params)
+        found, _ = self.queues(
+            marker=marker, limit=limit, detailed=detailed, name=name, filters=filters
+        )
         return found.stream()
 
-    def topic(self, ref: str, **kwargs: Any) -> Topic:
+    def topic(self, ref: str, **kwargs: Unpack[QueueOptions]) -> Topic:
         """Return a topic; nothing is sent unless ``force_create`` is set.
 
         Args:
@@ -125,48 +168,74 @@ class Client(base.BaseClient):
         """
         return topic.Topic(self, ref, **kwargs)
 
-    def topics(self, /, **params: Any) -> iterator.Listing[Topic]:
+    def topics(
+        self,
+        *,
+        marker: str | None = None,
+        limit: int | None = None,
+        detailed: bool | None = None,
+        name: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+    ) -> iterator.Listing[Topic]:
         """Return one page of the project's topics, by name.
 
-        Args:
-            **params: ``marker`` (a name to start behind), ``limit`` (at most
-                20), ``detailed`` (with metadata), ``name`` (a part of the
-                name); anything else, ``with_count`` too, must equal a metadata
-                member of the topic: the service does not count topics.
+        The arguments are those of `queues`, except that the service does not count
+        topics.
 
         Returns:
             An iterator, whose ``stream()`` goes through all pages.
         """
-        page = self.calls("topic_list", **params)
+        page = self.calls(
+            "topic_list",
+            marker=marker,
+            limit=limit,
+            detailed=detailed,
+            name=name,
+            **_free(filters, "topic_list"),
+        )
         return self._iterator(page, "topics", topic.create_object(self))
 
-    def iter_topics(self, /, **params: Any) -> iterator.Listing[Topic]:
-        """Return all topics, page by page as they are used up.
+    iter_topics = iterator.streamed(topics, "topics")
 
-        Args:
-            **params: As in `topics`; ``limit`` is the size of a page.
-        """
-        return self.topics(**params).stream()
-
-    def subscription(self, /, queue_name: str, **kwargs: Any) -> Subscription:
+    def subscription(
+        self,
+        queue_name: str,
+        subscriber: str | None = None,
+        **kwargs: Unpack[SubscriptionOptions],
+    ) -> Subscription:
         """Subscribe to a queue, or read an existing subscription.
 
         Args:
             queue_name: The queue.
-            **kwargs: The further arguments of `Subscription`.
+            subscriber: The URI to notify.
+            **kwargs: The further arguments of `Subscription`, as ``ttl``,
+                ``options`` or ``id``.
         """
-        return subscription.Subscription(self, queue_name, **kwargs)
+        return subscription.Subscription(self, queue_name, subscriber, **kwargs)
 
     def subscriptions(
-        self, /, queue_name: str, **params: Any
+        self,
+        queue_name: str,
+        *,
+        marker: str | None = None,
+        limit: int | None = None,
+        detailed: bool | None = None,
     ) -> iterator.Listing[Subscription]:
         """Return one page of the subscriptions of a queue.
 
         Args:
             queue_name: The queue.
-            **params: ``marker`` (an id), ``limit`` (at most 20).
+            marker: The id after which the page begins.
+            limit: How many at most, 1 to 20; 10 by default.
+            detailed: Without effect; kept for callers.
         """
-        page = self.calls("subscription_list", queue_name=queue_name, **params)
+        page = self.calls(
+            "subscription_list",
+            queue_name=queue_name,
+            marker=marker,
+            limit=limit,
+            detailed=detailed,
+        )
         return self._iterator(page, "subscriptions", subscription.create_object(self))
 
     def listen(
@@ -204,7 +273,7 @@ class Client(base.BaseClient):
             **how,
         )
 
-    def pool(self, /, ref: str, **kwargs: Any) -> Pool:
+    def pool(self, /, ref: str, **kwargs: Unpack[PoolOptions]) -> Pool:
         """Create or replace a pool, unless ``auto_create`` is False.
 
         Args:
@@ -213,17 +282,24 @@ class Client(base.BaseClient):
         """
         return pool.Pool(self, ref, **kwargs)
 
-    def pools(self, /, **params: Any) -> iterator.Listing[Pool]:
+    def pools(
+        self,
+        *,
+        marker: str | None = None,
+        limit: int | None = None,
+        detailed: bool | None = None,
+    ) -> iterator.Listing[Pool]:
         """Return one page of pools, by name.
 
         Args:
-            **params: ``marker``, ``limit`` (at most 20), ``detailed`` (with
-                options).
+            marker: The name after which the page begins.
+            limit: How many at most, 1 to 20; 10 by default.
+            detailed: True for their options too.
         """
-        page = self.calls("pool_list", **params)
+        page = self.calls("pool_list", marker=marker, limit=limit, detailed=detailed)
         return self._iterator(page, "pools", pool.create_object(self))
 
-    def flavor(self, /, ref: str, **kwargs: Any) -> Flavor:
+    def flavor(self, /, ref: str, **kwargs: Unpack[FlavorOptions]) -> Flavor:
         """Create or replace a flavor, unless ``auto_create`` is False.
 
         Args:
@@ -232,14 +308,21 @@ class Client(base.BaseClient):
         """
         return flavor.Flavor(self, ref, **kwargs)
 
-    def flavors(self, /, **params: Any) -> iterator.Listing[Flavor]:
+    def flavors(
+        self,
+        *,
+        marker: str | None = None,
+        limit: int | None = None,
+        detailed: bool | None = None,
+    ) -> iterator.Listing[Flavor]:
         """Return one page of flavors, by name.
 
         Args:
-            **params: ``marker``, ``limit`` (at most 20), ``detailed`` (with
-                capabilities).
+            marker: The name after which the page begins.
+            limit: How many at most, 1 to 20; 10 by default.
+            detailed: True for their capabilities too.
         """
-        page = self.calls("flavor_list", **params)
+        page = self.calls("flavor_list", marker=marker, limit=limit, detailed=detailed)
         return self._iterator(page, "flavors", flavor.create_object(self))
 
     def follow(self, ref: str) -> Any:
@@ -267,7 +350,7 @@ class Client(base.BaseClient):
         report: Document = health(self.calls)
         return report
 
-    def quotas(self, project_id: str | None = None) -> Document:
+    def quotas(self, project_id: str | None = None) -> QuotaReport:
         """Return what the project may use, and what it uses.
 
         Args:
@@ -278,10 +361,10 @@ class Client(base.BaseClient):
             ``rate``, with ``requests_per_second``, ``burst`` and ``remaining``.
         """
         operation = "quota_show" if project_id is None else "quota_show_project"
-        found: Document = self.calls(operation, project_id=project_id)
+        found: QuotaReport = self.calls(operation, project_id=project_id)
         return found
 
-    def limits(self) -> Document:
+    def limits(self) -> LimitReport:
         """Return what the service offers beyond the API of old, and its limits.
 
         Returns:
@@ -292,7 +375,7 @@ class Client(base.BaseClient):
             zaqarclient.transport.errors.ResourceNotFound: The service has no
                 extensions.
         """
-        found: Document = self.calls("limits_get")
+        found: LimitReport = self.calls("limits_get")
         return found
 
     def homedoc(self) -> Document:
@@ -314,3 +397,16 @@ class Client(base.BaseClient):
         self, page: Document, key: str, create: Callable[[dict[str, Any]], T]
     ) -> iterator.Listing[T]:
         return iterator.Listing(self, page, key, create)
+
+
+def _free(filters: Mapping[str, Any] | None, operation: str) -> Mapping[str, Any]:
+    """Return metadata filters, which share a query with the operation's arguments.
+
+    Raises:
+        ValueError: One has the name of an argument.
+    """
+    filters = filters or {}
+    taken = sorted(filters.keys() & OPERATIONS[operation].query.keys())
+    if taken:
+        raise ValueError(f"the service cannot filter by metadata named {taken[0]!r}")
+    return filters

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
+from zaqarclient import names
 from zaqarclient.queues.v2.resource import AdminResource, maker
 
 if TYPE_CHECKING:
@@ -12,11 +13,21 @@ if TYPE_CHECKING:
 
     from zaqarclient.queues.v2.calls import Document
     from zaqarclient.queues.v2.client import Client
+    from zaqarclient.queues.v2.documents import FlavorDocument
 
 
 _MEMBERS = frozenset({"name", "pool_list", "capabilities"})
 
 
+class FlavorOptions(TypedDict, total=False):
+    """The further arguments of `Flavor`."""
+
+    pool_list: Sequence[str] | None
+    auto_create: bool
+    capabilities: Any
+
+
+@names.checked
 class Flavor(AdminResource):
     """A kind of queues.
 
@@ -25,7 +36,7 @@ class Flavor(AdminResource):
         name: The name.
         pool_list: The pools of it.
         auto_create: Create or replace the flavor now.
-        **kwargs: ``capabilities``; others are ignored.
+        capabilities: What is known of them; they are not sent.
 
     Attributes:
         pool_group: Without meaning since `pool_list` took its place; None.
@@ -34,16 +45,17 @@ class Flavor(AdminResource):
     kind = "flavor"
     pool_group: str | None = None
 
+    @names.ignoring("pool_group", "href")
     def __init__(
         self,
         client: Client,
         name: str,
         pool_list: Sequence[str] | None = None,
         auto_create: bool = True,
-        **kwargs: Any,
+        capabilities: Any = None,
     ) -> None:
         self.pool_list = pool_list
-        self.capabilities: Any = kwargs.get("capabilities") or {}
+        self.capabilities: Any = capabilities or {}
         super().__init__(client, name, auto_create)
 
     def update(self, flavor_data: Mapping[str, Any]) -> None:
@@ -54,9 +66,9 @@ class Flavor(AdminResource):
         """Delete the flavor; deleting a missing one succeeds."""
         self._call("delete")
 
-    def get(self) -> Document:
+    def get(self) -> FlavorDocument:
         """Return the flavor as the service has it."""
-        document: Document = self._call("get")
+        document: FlavorDocument = self._call("get")
         return document
 
     def _data(self) -> Document:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from zaqarclient.queues.v2.client import Client
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -45,6 +47,10 @@ class Listing(Generic[T]):
         self._links: list[dict[str, str]] = []
         self._items: deque[dict[str, Any]] = deque()
         self._take(listing_response)
+
+    def __repr__(self) -> str:
+        rest = ", further pages follow" if self._streaming and self._next_link() else ""
+        return f"<Listing of {self._iter_key}: {len(self._items)} to come{rest}>"
 
     def __iter__(self) -> Listing[T]:
         return self
@@ -106,6 +112,27 @@ class Listing(Generic[T]):
             return
         self._followed.add(link)
         self._take(self._client.follow(link) or None)
+
+
+def streamed(method: Callable[P, Listing[T]], what: str) -> Callable[P, Listing[T]]:
+    """Return a method that lists one page as one that goes on to the end.
+
+    Args:
+        method: The method.
+        what: What it lists.
+    """
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Listing[T]:
+        return method(*args, **kwargs).stream()
+
+    call.__name__ = f"iter_{what}"
+    call.__qualname__ = f"{method.__qualname__.rpartition('.')[0]}.iter_{what}"
+    call.__doc__ = f"""Return all {what}, page by page as they are used up.
+
+        The arguments are those of `{what}`; `limit` is the size of a page.
+        """
+    return call
 
 
 _Iterator = Listing

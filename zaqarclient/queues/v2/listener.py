@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypedDict
 
-from zaqarclient import errors
+from zaqarclient import errors, names
 from zaqarclient.queues.v2.calls import Calls
 from zaqarclient.transport import errors as transport_errors
 
@@ -69,6 +69,7 @@ class ListenOptions(TypedDict, total=False):
     on_reconnect: Callable[[], object] | None
 
 
+@names.checked
 class Listener:
     """Subscriptions of one connection to itself, and what is pushed over it.
 
@@ -114,6 +115,7 @@ class Listener:
         queues, topics = dict.fromkeys(queue_names), dict.fromkeys(topics)
         if not (queues or topics):
             raise ValueError("name at least one queue or topic to listen to")
+        names.warn_of(names.option_problems(options))
         self._transport = transport
         self._prepare = prepare
         self._timeout = timeout

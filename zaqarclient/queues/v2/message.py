@@ -68,7 +68,7 @@ class Message:
         self.claim_count = claim_count
         self.checksum = checksum
         self.extra = extra
-        self.id = urlsplit(href or "").path.rpartition("/")[2] if id is None else id
+        self.id = _id_of(href or "") if id is None else id
         self._claim_id = claim_id
 
     def __repr__(self) -> str:
@@ -91,11 +91,24 @@ class Message:
         self.queue.delete_message(self.id, self.claim_id)
 
 
+class PostAnswer(dict[str, Any]):
+    """The answer to a post: ``{"resources": [path, …]}``, with the ids taken out."""
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the messages, in the order in which they were posted."""
+        return [_id_of(path) for path in self.get("resources") or ()]
+
+
 def create_object(
     parent: QueueOrTopic,
 ) -> Callable[[Mapping[str, Any]], Message]:
     """Return a function that makes a message of the queue from a document."""
     return maker(functools.partial(Message, parent, **_MISSING), _MEMBERS)
+
+
+def _id_of(href: str) -> str:
+    return urlsplit(href).path.rpartition("/")[2]
 
 
 def documents_of(messages: object) -> list[Mapping[str, Any]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
+from zaqarclient import names
 from zaqarclient.queues.v2.resource import AdminResource, maker
 
 if TYPE_CHECKING:
@@ -12,11 +13,23 @@ if TYPE_CHECKING:
 
     from zaqarclient.queues.v2.calls import Document
     from zaqarclient.queues.v2.client import Client
+    from zaqarclient.queues.v2.documents import DrainState, PoolDocument
 
 
 _MEMBERS = frozenset({"name", "weight", "uri", "flavor", "options"})
 
 
+class PoolOptions(TypedDict, total=False):
+    """The further arguments of `Pool`."""
+
+    weight: int | None
+    uri: str | None
+    flavor: str | None
+    auto_create: bool
+    options: Mapping[str, Any] | None
+
+
+@names.checked
 class Pool(AdminResource):
     """A store of the service.
 
@@ -27,7 +40,7 @@ class Pool(AdminResource):
         uri: The store.
         flavor: The flavor that it belongs to.
         auto_create: Create or replace the pool now.
-        **kwargs: ``options``; others are ignored.
+        options: Options of the store.
 
     Attributes:
         group: Without meaning since flavors took its place; None.
@@ -36,6 +49,7 @@ class Pool(AdminResource):
     kind = "pool"
     group: str | None = None
 
+    @names.ignoring("group", "href")
     def __init__(
         self,
         client: Client,
@@ -44,12 +58,12 @@ class Pool(AdminResource):
         uri: str | None = None,
         flavor: str | None = None,
         auto_create: bool = True,
-        **kwargs: Any,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self.uri = uri
         self.weight = weight
         self.flavor = flavor
-        self.options: dict[str, Any] = kwargs.get("options") or {}
+        self.options: dict[str, Any] = dict(options or {})
         super().__init__(client, name, auto_create)
 
     def update(self, pool_data: Mapping[str, Any]) -> None:
@@ -67,7 +81,7 @@ class Pool(AdminResource):
         """
         self._call("delete", force=force or None)
 
-    def drain(self, wait: int | None = None) -> Document:
+    def drain(self, wait: int | None = None) -> DrainState:
         """Take all weight from the pool and move its queues to other pools.
 
         The service goes on when the call has returned. Call again to
@@ -85,17 +99,17 @@ class Pool(AdminResource):
             zaqarclient.transport.errors.ResourceNotFound: There is no such
                 pool, or the service cannot drain pools.
         """
-        state: Document = self._call("drain", wait=wait)
+        state: DrainState = self._call("drain", wait=wait)
         return state
 
-    def get(self, *, detailed: bool = False) -> Document:
+    def get(self, *, detailed: bool = False) -> PoolDocument:
         """Return the pool as the service sees it.
 
         Args:
             detailed: Also ask for its ``options``.
         """
         query = {"detailed": True} if detailed else {}
-        document: Document = self._call("get", **query)
+        document: PoolDocument = self._call("get", **query)
         return document
 
     def _data(self) -> Document:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
 
+from zaqarclient import names
 from zaqarclient.queues.v2 import calls, iterator
 from zaqarclient.queues.v2 import message as message_resource
 from zaqarclient.queues.v2 import subscription as subscription_resource
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
     from zaqarclient.queues.v2.calls import Document
     from zaqarclient.queues.v2.client import Client
+    from zaqarclient.queues.v2.documents import Statistics
     from zaqarclient.queues.v2.listener import Listener, ListenOptions
+    from zaqarclient.queues.v2.subscription import SubscriptionOptions
 
 
 MEMBERS = frozenset({"name", "href", "metadata"})
@@ -48,6 +51,16 @@ def check_name(name: object, kind: str = "queue") -> None:
         raise ValueError(f"The {kind} name may have {_LENGTH} characters at most")
 
 
+class QueueOptions(TypedDict, total=False):
+    """The further arguments of `Queue`."""
+
+    href: str | None
+    metadata: Mapping[str, Any] | None
+    auto_create: bool
+    force_create: bool
+
+
+@names.checked
 class QueueOrTopic:
     """A queue or topic, whether it exists or not.
 
@@ -147,6 +160,7 @@ class QueueOrTopic:
             ValueError: A key is empty or has blanks at its ends.
         """
         if new_meta is not None:
+            names.warn_of(names.metadata_problems(new_meta))
             stored = calls.replace_metadata(self._calls, self._name, new_meta)
             self._metadata = stored
         elif force_reload or not self._metadata:
@@ -169,18 +183,20 @@ class QueueOrTopic:
             zaqarclient.transport.errors.ConflictError: ``replace`` or
                 ``remove`` of a key that is not there.
         """
+        keys = (str(one.get("path")).removeprefix("/metadata/") for one in patch)
+        names.METADATA.warn(keys)
         stored: dict[str, Any] = self.call("queue_update", metadata=patch)
         self._metadata = stored
         return stored
 
     @property
-    def stats(self) -> Document:
+    def stats(self) -> Statistics:
         """The counters, read from the service.
 
         ``messages`` with ``free``, ``claimed``, ``total``, of a topic with
         ``total`` only, and with ``oldest`` and ``newest`` if there are any.
         """
-        counters: Document = self.call("queue_get_stats")
+        counters: Statistics = self.call("queue_get_stats")
         return counters
 
     def delete(self) -> None:
@@ -197,7 +213,7 @@ class QueueOrTopic:
 
     def post(
         self, messages: Mapping[str, Any] | Iterable[Mapping[str, Any]]
-    ) -> Document:
+    ) -> message_resource.PostAnswer:
         """Post messages, all or none.
 
         It is sent again only if that cannot post anything twice: no connection
@@ -205,17 +221,21 @@ class QueueOrTopic:
 
         Args:
             messages: One message or several, each a dict with ``body`` (any
-                JSON value) and if wanted ``ttl`` and ``delay`` in seconds.
+                JSON value) and if wanted ``ttl`` and ``delay`` in seconds. The
+                service ignores other members, with an `UnknownNameWarning` here.
 
         Returns:
-            ``resources``: the paths of the messages in the same order.
+            The answer, whose ``ids`` are those of the messages in the same order.
 
         Raises:
-            ValueError: It is not a dict or dicts, or not JSON.
+            ValueError: It is not a dict or dicts, or not JSON; the text names the
+                member.
         """
         documents = message_resource.documents_of(messages)
-        posted: Document = self.call("message_post", messages=documents)
-        return posted
+        for document in documents:
+            names.MESSAGE.warn(document)
+        posted = self.call("message_post", messages=documents)
+        return message_resource.PostAnswer(posted)
 
     def message(self, message_id: str) -> message_resource.Message:
         """Return one message.
@@ -227,37 +247,45 @@ class QueueOrTopic:
         return self.message_module.create_object(self)(document)
 
     def messages(
-        self, /, *ids: str, **params: Any
+        self,
+        *ids: str,
+        marker: str | None = None,
+        limit: int | None = None,
+        echo: bool | None = None,
+        include_claimed: bool | None = None,
+        include_delayed: bool | None = None,
     ) -> iterator.Listing[message_resource.Message]:
         """Return one page of messages, or those with these ids.
 
         Args:
-            *ids: At most 20 ids, as arguments or as one list; `params` do not
-                count then.
-            **params: ``marker``, ``limit`` (at most 20), ``echo`` (also the
-                client's own), ``include_claimed``, ``include_delayed``.
+            *ids: At most 20 ids, as arguments or as one list; the other arguments
+                do not count then.
+            marker: The id after which the page begins.
+            limit: How many at most, 1 to 20; 10 by default.
+            echo: True for the client's own messages too.
+            include_claimed: True for claimed messages too.
+            include_delayed: True for delayed messages too.
 
         Returns:
-            An iterator; call its ``stream()`` to go through all pages.
+            An iterator, whose ``stream()`` goes through all pages.
 
         Raises:
-            zaqarclient.transport.errors.ResourceNotFound: None of the ids is
-                there.
+            zaqarclient.transport.errors.ResourceNotFound: There are no messages with
+                these ids.
         """
         if ids:
             known = message_resource.ids_of(ids)
             return self._messages("message_get_many", ids=known)
-        return self._messages("message_list", **params)
+        return self._messages(
+            "message_list",
+            marker=marker,
+            limit=limit,
+            echo=echo,
+            include_claimed=include_claimed,
+            include_delayed=include_delayed,
+        )
 
-    def iter_messages(
-        self, /, **params: Any
-    ) -> iterator.Listing[message_resource.Message]:
-        """Return all messages, page by page as they are used up.
-
-        Args:
-            **params: As in `messages`; ``limit`` is the size of a page.
-        """
-        return self.messages(**params).stream()
+    iter_messages = iterator.streamed(messages, "messages")
 
     def delete_message(self, message_id: str, claim_id: str | None = None) -> None:
         """Delete one message; deleting it again succeeds.
@@ -292,7 +320,7 @@ class QueueOrTopic:
         return self._messages("message_delete_many", pop=count)
 
     def subscription(
-        self, /, subscriber: str | None = None, **kwargs: Any
+        self, subscriber: str | None = None, **kwargs: Unpack[SubscriptionOptions]
     ) -> subscription_resource.Subscription:
         """Subscribe to it, or read an existing subscription.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from zaqarclient import names
 from zaqarclient.queues.v2 import calls, iterator, queue_or_topic
 from zaqarclient.queues.v2 import claim as claim_resource
 from zaqarclient.queues.v2 import message as message_resource
@@ -14,12 +15,13 @@ from zaqarclient.queues.v2.resource import maker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from zaqarclient.queues.v2.calls import Document
     from zaqarclient.queues.v2.client import Client
+    from zaqarclient.queues.v2.documents import SignedURLParts, SignedURLRecord
 
 __all__ = ["QUEUE_NAME_REGEX", "Queue", "create_object"]
 
 
+@names.checked
 class Queue(queue_or_topic.QueueOrTopic):
     """A queue, whether it exists or not.
 
@@ -80,7 +82,7 @@ class Queue(queue_or_topic.QueueOrTopic):
         methods: Sequence[str] | None = None,
         *,
         expires: str | None = None,
-    ) -> Document:
+    ) -> SignedURLParts:
         """Return everything needed to use the queue without a token.
 
         Args:
@@ -105,7 +107,7 @@ class Queue(queue_or_topic.QueueOrTopic):
 
     def signed_urls(
         self, *, marker: str | None = None, limit: int | None = None
-    ) -> iterator.Listing[Document]:
+    ) -> iterator.Listing[SignedURLRecord]:
         """Return one page of the signed URLs of the queue that have not expired.
 
         Args:
@@ -113,11 +115,11 @@ class Queue(queue_or_topic.QueueOrTopic):
             limit: How many at most, 1 to 20.
 
         Returns:
-            An iterator of dicts with ``id``, ``paths``, ``methods``,
-            ``created``, ``expires`` and ``revoked``; without signatures.
+            An iterator of dicts, without signatures.
         """
         page = self.call("signed_url_list", marker=marker, limit=limit)
-        return iterator.Listing(self.client, page, "signed_urls", dict)
+        create = cast("Callable[[dict[str, Any]], SignedURLRecord]", dict)
+        return iterator.Listing(self.client, page, "signed_urls", create)
 
     def revoke_signed_url(self, id: str) -> None:  # noqa: A002 - as of a claim
         """Revoke a signed URL: the service refuses it from the next request on.

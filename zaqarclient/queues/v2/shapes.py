@@ -7,7 +7,10 @@ that is not named here is not checked.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from types import UnionType
+from typing import Any, Final, get_args, get_origin, get_type_hints, is_typeddict
+
+from zaqarclient.queues.v2 import documents
 
 _NUMBER: Final = (int, float)
 _WORDS: Final[Mapping[Any, str]] = {
@@ -34,49 +37,45 @@ SUBSCRIPTION: Final = {
     "age": _NUMBER,
     "options": dict,
 }
-POOL: Final = {
-    "name": str,
-    "uri": str,
-    "weight": _NUMBER,
-    "flavor": str,
-    "options": dict,
-}
-FLAVOR: Final = {"name": str, "pool_list": [str]}
-_AT: Final = {"href": str, "age": _NUMBER, "created": str}
+
+
+def _shape_of(hint: Any) -> Any:
+    """Return the shape of a type of `documents`."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is UnionType:
+        return _shape_of(arguments[0])
+    if is_typeddict(hint):
+        return {name: _shape_of(one) for name, one in get_type_hints(hint).items()}
+    if origin is list:
+        return [_shape_of(arguments[0])]
+    if origin is dict:
+        return {None: _shape_of(arguments[1])}
+    return {str: str, int: _NUMBER, float: _NUMBER}.get(hint, object)
+
+
+POOL: Final = _shape_of(documents.PoolDocument)
+FLAVOR: Final = _shape_of(documents.FlavorDocument)
+STATS: Final = _shape_of(documents.Statistics)
+SIGNED_URL: Final = _shape_of(documents.SignedURLParts)
+DRAIN: Final = _shape_of(documents.DrainState)
+QUOTAS: Final = _shape_of(documents.QuotaReport)
+LIMITS: Final = _shape_of(documents.LimitReport)
+
 _LINKS: Final = {"links": [{"rel": str, "href": str}]}
 MESSAGES: Final = {"messages": [MESSAGE], **_LINKS}
 CLAIM: Final = {**MESSAGES, "ttl": _NUMBER, "age": _NUMBER}
 _QUEUE: Final = {"name": str, "href": str, "metadata": dict}
 QUEUES: Final = {"queues": [_QUEUE], **_LINKS}
 TOPICS: Final = {"topics": [_QUEUE], **_LINKS}
-STATS: Final = {
-    "messages": {
-        **dict.fromkeys(("free", "claimed", "total"), _NUMBER),
-        "oldest": _AT,
-        "newest": _AT,
-    }
-}
 POSTED: Final = {"resources": [str]}
 SUBSCRIBED: Final = {"subscription_id": str}
 SUBSCRIPTIONS: Final = {"subscriptions": [SUBSCRIPTION], **_LINKS}
-SIGNED_URL: Final = {
-    **dict.fromkeys(("expires", "signature", "project", "id"), str),
-    "paths": [str],
-    "methods": [str],
-}
 SIGNED_URLS: Final = {
-    "signed_urls": [{"id": str, "paths": [str], "methods": [str]}],
+    "signed_urls": [_shape_of(documents.SignedURLRecord)],
     **_LINKS,
 }
 POOLS: Final = {"pools": [POOL], **_LINKS}
-DRAIN: Final = {"queues": _NUMBER, "moved": _NUMBER, "error": str}
 FLAVORS: Final = {"flavors": [FLAVOR], **_LINKS}
-QUOTAS: Final = {
-    "quotas": {None: {"limit": _NUMBER, "used": _NUMBER}},
-    "rate": {"requests_per_second": _NUMBER, "burst": _NUMBER},
-}
-LIMITS: Final = {"features": [str], "limits": {None: _NUMBER}}
-
 _NEVER_NULL: Final = (
     *STATS.values(),
     *POSTED.values(),

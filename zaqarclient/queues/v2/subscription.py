@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
+from zaqarclient import names
 from zaqarclient.queues.v2 import calls
 from zaqarclient.queues.v2.resource import maker
 
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
 _MEMBERS = frozenset({"subscriber", "ttl", "id", "options", "age", "confirmed"})
 
 
+class SubscriptionOptions(TypedDict, total=False):
+    """The further arguments of `Subscription`."""
+
+    ttl: int
+    id: str | None
+    auto_create: bool
+    options: Mapping[str, Any] | None
+    age: int | None
+    confirmed: bool | None
+
+
+@names.checked
 class Subscription:
     """A subscription.
 
@@ -28,7 +41,10 @@ class Subscription:
         ttl: Seconds that it lasts.
         id: An existing subscription.
         auto_create: Subscribe if there is no id, and read the subscription.
-        **kwargs: ``options``, ``age``, ``confirmed`` if known.
+        options: How to notify, as ``filter`` or ``post_data``. The service ignores
+            unknown ones, with an `UnknownNameWarning` here.
+        age: Seconds since it was made, if known.
+        confirmed: Whether the subscriber has agreed, if known.
 
     Raises:
         zaqarclient.transport.errors.ConflictError: The subscriber has
@@ -40,7 +56,8 @@ class Subscription:
     #: Members of a listed subscription that this version of the client does not know.
     extra: Mapping[str, Any] = {}
 
-    def __init__(
+    @names.ignoring("source", "href")
+    def __init__(  # noqa: PLR0913, PLR0917 - the contract's
         self,
         client: Client,
         queue_name: str,
@@ -48,16 +65,18 @@ class Subscription:
         ttl: int = 60,
         id: str | None = None,  # noqa: A002 - the contract's name
         auto_create: bool = True,
-        **kwargs: Any,
+        options: Mapping[str, Any] | None = None,
+        age: int | None = None,
+        confirmed: bool | None = None,
     ) -> None:
         self.client = client
         self.id = id
         self.queue_name = queue_name
         self.subscriber = subscriber
         self.ttl = ttl
-        self.options: dict[str, Any] = kwargs.get("options") or {}
-        self.age: int | None = kwargs.get("age")
-        self.confirmed: bool | None = kwargs.get("confirmed")
+        self.options: dict[str, Any] = dict(options or {})
+        self.age = age
+        self.confirmed = confirmed
         if auto_create:
             self.ensure_exists()
 
@@ -67,6 +86,7 @@ class Subscription:
     def ensure_exists(self) -> None:
         """Subscribe if there is no id, then read the subscription."""
         if self.id is None and self.subscriber:
+            names.warn_of(names.option_problems(self.options))
             data = {
                 "subscriber": self.subscriber,
                 "ttl": self.ttl,
@@ -85,6 +105,8 @@ class Subscription:
         Args:
             data: What to change; ``options`` are replaced as a whole.
         """
+        names.SUBSCRIPTION.warn(data)
+        names.warn_of(names.option_problems(data.get("options")))
         self._call_own("subscription_update", subscription_data=data)
         for name, value in data.items():
             setattr(self, name, value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from zaqarclient import names
 from zaqarclient.queues.v2 import calls, queue_or_topic, subscription
 from zaqarclient.queues.v2.resource import maker
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.client import Client
 
 
+@names.checked
 class Topic(queue_or_topic.QueueOrTopic):
     """A topic, whether it exists or not.
 

@@ -278,10 +278,15 @@ def test_listening_without_a_block_ends_with_the_client(
     run(main())
 
 
-def test_listening_over_http_is_refused(server: Any, conf: dict[str, Any]) -> None:
+def test_a_client_of_http_listens_over_the_websocket_of_the_same_port(
+    server: Any, conf: dict[str, Any]
+) -> None:
     async def main() -> None:
-        async with AsyncClient(server.url, 2, conf) as client:
-            with pytest.raises(InvalidOperation, match="ws://"):
-                await anext(client.listen("orders"))
+        async with (
+            AsyncClient(server.url, 2, conf) as client,
+            client.listen("orders") as listener,
+        ):
+            await client.queue("orders").post({"body": "tea"})
+            assert (await anext(listener)).body == "tea"
 
     run(main())

@@ -94,12 +94,12 @@ def test_topics_are_listed_by_name_and_metadata(client: v2_client.Client) -> Non
     assert [topic.name for topic in page] == [f"t{number:02}" for number in range(5)]
     names = [topic.name for topic in client.iter_topics(limit=5)]
     assert names == [f"t{number:02}" for number in range(12)]
-    (first, *rest) = client.topics(name="t0", even="True", detailed=True)
+    (first, *rest) = client.topics(name="t0", filters={"even": "True"}, detailed=True)
     assert first.metadata_dict["even"] == "True"
     assert len(rest) == 4
     # There is no count of topics: it is metadata like any other.
-    assert len(list(client.iter_topics(with_count="no"))) == 12
-    assert list(client.topics(with_count=True)) == []
+    assert len(list(client.iter_topics(filters={"with_count": "no"}))) == 12
+    assert list(client.topics(filters={"with_count": True})) == []
 
 
 def test_metadata_is_replaced_and_patched(topic: Topic) -> None:
@@ -114,8 +114,8 @@ def test_metadata_is_replaced_and_patched(topic: Topic) -> None:
 def test_subscriptions_of_a_topic_are_its_own(
     client: v2_client.Client, topic: Topic
 ) -> None:
-    made = topic.subscription(HOOK, ttl=600, options={"a": 1})
-    assert (made.ttl, made.options, made.queue_name) == (600, {"a": 1}, "news")
+    made = topic.subscription(HOOK, ttl=600, options={"subject": "a"})
+    assert (made.ttl, made.options, made.queue_name) == (600, {"subject": "a"}, "news")
     made.update({"ttl": 900})
     made.confirm()
     again = topic.subscription(id=made.id)

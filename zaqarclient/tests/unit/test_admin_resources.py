@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from zaqarclient.names import UnknownNameWarning
 from zaqarclient.queues.v2.client import Client
 from zaqarclient.tests.http_stub import Answer, HttpStub
 from zaqarclient.transport import errors
@@ -50,7 +51,9 @@ def test_an_existing_subscription_is_changed_and_ended_unread(
     client: Client, stub: HttpStub
 ) -> None:
     stub.default = Answer(204)
-    known = client.subscription("orders", id="s31", auto_create=False, colour="red")
+    ignored: Any = {"colour": "red", "source": "orders"}
+    with pytest.warns(UnknownNameWarning, match="ignores the argument 'colour'"):
+        known = client.subscription("orders", id="s31", auto_create=False, **ignored)
     assert (known.subscriber, known.ttl) == (None, 60)
     known.update({"ttl": 900, "options": {}})
     assert (known.ttl, known.options) == (900, {})

@@ -133,7 +133,10 @@ def test_queues_are_a_page_and_a_count(
 ) -> None:
     document = {"queues": [{"name": "a", "href": "/v2/queues/a"}], "links": []}
     stub.answers = [Answer(200, {**document, "count": 7}), Answer(200, document)]
-    found, count = client.queues(with_count=True, limit=None, marker=None, team="x")
+    wanted = {"team": "x"}
+    found, count = client.queues(
+        with_count=True, limit=None, marker=None, filters=wanted
+    )
     assert ([queue.name for queue in found], count) == (["a"], 7)
     assert stub.last.query == {"with_count": ["True"], "team": ["x"]}
     assert client.queues()[1] is None
@@ -143,8 +146,21 @@ def test_any_word_may_be_a_metadata_filter(
     client: v2_client.Client, stub: HttpStub
 ) -> None:
     stub.default = Answer(200, {"queues": [], "links": []})
-    client.queues(operation="x", key="y", queue_name="z")
+    words = {"operation": "x", "key": "y", "queue_name": "z"}
+    client.queues(filters=words)
     assert stub.last.query == {"operation": ["x"], "key": ["y"], "queue_name": ["z"]}
+    with pytest.raises(ValueError, match="cannot filter by metadata named 'limit'"):
+        client.queues(filters={"limit": 3})
+
+
+def test_filters_may_still_be_keywords_as_with_earlier_clients(
+    client: v2_client.Client, stub: HttpStub
+) -> None:
+    stub.default = Answer(200, {"queues": [], "links": []})
+    words: dict[str, Any] = {"operation": "x", "self": "y", "queue_name": "z"}
+    with pytest.warns(DeprecationWarning, match="as filters="):
+        client.queues(**words)
+    assert stub.last.query == {"operation": ["x"], "self": ["y"], "queue_name": ["z"]}
 
 
 def test_an_empty_answer_is_an_empty_list(

@@ -293,7 +293,7 @@ def test_the_signatures_that_are_called_by_position_keep_their_order() -> None:
         ]
 
     assert order(FC) == ["url", "version", "conf", "session"]
-    assert order(V2C) == ["url", "version", "conf", "session"]
+    assert order(V2C)[:4] == ["url", "version", "conf", "session"]
     assert order(queues.Queue) == [
         "client",
         "name",

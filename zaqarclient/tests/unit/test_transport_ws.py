@@ -71,7 +71,7 @@ def test_filters_of_a_list_travel_apart_from_its_other_arguments(
     ws_stub: WebsocketStub, client: Client
 ) -> None:
     ws_stub.reply = lists
-    client.queues(limit=3, detailed=True, team="a,b", level=4)
+    client.queues(limit=3, detailed=True, filters={"team": "a,b", "level": 4})
     assert ws_stub.frames[0]["body"] == {
         "limit": 3,
         "detailed": True,

@@ -9,7 +9,7 @@ differ only in what ends a pause: time, or a push of the service.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from zaqarclient.queues.v2.cli.argument_types import seconds as seconds_type
@@ -18,6 +18,7 @@ from zaqarclient.transport import errors, scheme_of
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.client import Client
+    from zaqarclient.queues.v2.documents import Statistics
     from zaqarclient.queues.v2.message import Message
     from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
 
@@ -289,12 +290,12 @@ class Tail:
         return items
 
 
-def newest(statistics: dict[str, Any]) -> str | None:
+def newest(statistics: Statistics) -> str | None:
     """Return the id of the newest message by the counters of its queue.
 
     None if there is no message.
     """
-    message = statistics["messages"].get("newest") or {}
+    message: Mapping[str, Any] = statistics["messages"].get("newest") or {}
     href = str(message.get("href") or message.get("id") or "")
     return message_id_of(href) or None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from zaqarclient.queues.v2.cli.argument_types import (
     integer,
@@ -16,6 +16,7 @@ from zaqarclient.queues.v2.cli.arguments import YES, arg, flag, paging, present
 from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne, values_of
 
 if TYPE_CHECKING:
+    from zaqarclient.queues.v2.documents import DrainState
     from zaqarclient.queues.v2.flavor import Flavor
     from zaqarclient.queues.v2.pool import Pool
 
@@ -204,8 +205,8 @@ class ListPools(Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """List the pools."""
         columns = _COLUMNS if parsed_args.detailed else _COLUMNS[:-1]
-        asked = {"detailed": True} if parsed_args.detailed else {}
-        return self.listed(columns, partial(self.client.pools, **asked), parsed_args)
+        pools = partial(self.client.pools, detailed=parsed_args.detailed or None)
+        return self.listed(columns, pools, parsed_args)
 
 
 class CreateFlavor(ShowOne):
@@ -306,7 +307,7 @@ def _shown(pool: Pool) -> Shown:
     return _COLUMNS, values_of(pool.get(detailed=True), _COLUMNS)
 
 
-def _is_stuck(state: dict[str, Any]) -> bool:
+def _is_stuck(state: DrainState) -> bool:
     return bool(state["error"]) and not state["running"]
 
 

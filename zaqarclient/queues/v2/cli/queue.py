@@ -27,6 +27,8 @@ from zaqarclient.queues.v2.cli.queue_metadata import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from zaqarclient.queues.v2.iterator import Listing
 
 #: What the service counts; messages of topics are not claimed.
@@ -72,13 +74,14 @@ class ListQueues(Lister):
         """List the queues."""
         detailed = parsed_args.detailed
         with_count = getattr(parsed_args, "with_count", False)
-        filters = dict(parsed_args.filters) | present(
+        wanted = present(
             detailed=detailed or None,
             with_count=with_count or None,
             name=parsed_args.name or None,
+            filters=dict(parsed_args.filters) or None,
         )
         columns = ("Name", "Metadata_Dict", "Href") if detailed else ("Name",)
-        listed = self.listed(columns, partial(self.page, **filters), parsed_args)
+        listed = self.listed(columns, partial(self.page, **wanted), parsed_args)
         if with_count:
             self.hint(f"Queues in the project: {self._count or 0}")
         return listed
@@ -119,7 +122,7 @@ class ShowQueue(ShowOne):
         if not queue.is_created():
             raise CommandError(f"there is no {self.kind} {queue.name}")
         metadata = dict(queue.metadata(force_reload=True))
-        counters = queue.stats["messages"]
+        counters: Mapping[str, Any] = queue.stats["messages"]
         fields: dict[str, Any] = {"Name": queue.name}
         for name in COUNTERS[self.kind]:
             fields[name.title()] = counters[name]

@@ -79,7 +79,7 @@ class ShowQuotas(Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Read the quotas, and how many requests may come."""
         document = self.client.quotas(parsed_args.project_id)
-        rows = [
+        rows: list[tuple[str, object, int | None]] = [
             (name, _limit(quota["limit"]), quota["used"])
             for name, quota in document["quotas"].items()
         ]
