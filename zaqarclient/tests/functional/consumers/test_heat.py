@@ -123,7 +123,7 @@ def test_heat_signed_url_resource_leaves_out_what_is_none(
 def test_heat_subscription_is_created_updated_and_deleted(client: Client) -> None:
     """``vars()`` of a subscription has its members; acceptance 4."""
     made = client.subscription(
-        "alarms", subscriber="http://example.org/hook", ttl=3600, options={"a": 1}
+        "alarms", subscriber="http://example.org/hook", ttl=3600, options={"subject": "a"}
     )
     assert made.id
     assert vars(made)["confirmed"] in {True, False}
