@@ -297,7 +297,7 @@ def _explanation(error: requests.RequestException) -> str:
     if not url:
         return words
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}: {words}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}: {words}"
 
 
 def _behind(error: BaseException) -> BaseException | None:

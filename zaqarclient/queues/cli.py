@@ -49,6 +49,20 @@ def api_version(text: str) -> str:
     return "2" if text.strip().lower().removeprefix("v") in {"2", "2.0"} else text
 
 
+def hide_retries() -> None:
+    """Log retries only where ``--verbose`` or ``--debug`` is given.
+
+    A command that fails says why once.
+    """
+    logging.getLogger("zaqarclient.transport.retry").addFilter(_as_information)
+
+
+def _as_information(record: logging.LogRecord) -> bool:
+    # One program has the level at the logger, the other at the handler.
+    record.levelno, record.levelname = logging.INFO, "INFO"
+    return logging.getLogger("zaqarclient").isEnabledFor(logging.INFO)
+
+
 def check_api_version(version: str) -> bool:
     """Warn of an API version that cannot be used; called by ``openstack``.
 
@@ -163,6 +177,7 @@ def make_client(instance: Any) -> Client:
     """
     from zaqarclient.queues import client  # noqa: PLC0415 - not at every start
 
+    hide_retries()
     options = instance._cli_options  # noqa: SLF001 - no public way to it
     config = options.config
     version = api_version(str(instance._api_version[API_NAME]))  # noqa: SLF001

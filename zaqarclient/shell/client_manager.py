@@ -162,6 +162,7 @@ class ClientManager:
     ) -> Client:
         from zaqarclient.queues.v2 import client  # noqa: PLC0415 - only when needed
 
+        cli.hide_retries()
         conf = {"auth_opts": auth_opts, "on_answer": self._answers.append}
         if self._options.signed_url:
             made = cli.signed_client(self._options.signed_url, session, conf)
