@@ -34,7 +34,6 @@ PAGED: Mapping[str, tuple[str, ...]] = {
     "zaqarserver.storage.redis.usage": ("STEP",),
     "zaqarserver.storage.sqlite.backlogs": ("STEP",),
     "zaqarserver.storage.sqlite.claims": ("SETTLE_CLAIMS", "SETTLE_DELAYED"),
-    "zaqarserver.storage.sqlite.committing": ("QUICK_BATCH",),
     "zaqarserver.storage.sqlite.deliveries": (
         "DELIVERY_MESSAGES",
         "NOTICE_MESSAGES",

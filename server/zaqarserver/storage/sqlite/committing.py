@@ -1,8 +1,8 @@
 """Where commits wait for the disk: in a thread, or on the loop while they are quick.
 
-A commit in the thread lets the loop go on, but to pass it there and back takes 0.1 ms
-of processor time, more than all the rest of a small commit. So small batches are
-committed on the loop as long as the disk is quick.
+A commit in the thread lets the loop go on, but to pass it there and back takes at least
+0.1 ms of processor time, about as long as a quick disk needs for the commit. So commits
+run on the loop as long as the disk is quick.
 
 A disk is trusted once it has been quick several times. Each commit that holds the loop
 for longer makes a *debt* of ten times as long, and each quick one pays off a little. So
@@ -20,10 +20,8 @@ from typing import Any, Final
 
 import apsw
 
-#: Seconds that a commit may hold the loop, and the writes of a small batch at most: a
-#: large one shares the cost of the thread, and others have work for the loop meanwhile.
+#: Seconds that a commit may hold the loop.
 QUICK_SECONDS: Final = 0.0005
-QUICK_BATCH: Final = 16
 
 #: The debt at the start, and for each second that the loop was held for longer.
 _FIRST_DEBT: Final = 0.01
@@ -40,9 +38,9 @@ class Committer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-commit")
         self._debt = _FIRST_DEBT
 
-    def commit(self, db: apsw.Connection, batch: int, then: Then) -> None:
-        """Commit the open transaction of so many writes."""
-        if batch > QUICK_BATCH or self._debt > 0:
+    def commit(self, db: apsw.Connection, then: Then) -> None:
+        """Commit the open transaction."""
+        if self._debt > 0:
             self.run(self._commit, then, db)
             return
         failed: BaseException | None = None

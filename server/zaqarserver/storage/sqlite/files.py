@@ -220,7 +220,7 @@ class Files:
         self._log_path = beside(path, "-wal")
         self._reserve = beside(path, "-reserve")
         self._main = main
-        self._identities: dict[Path, tuple[int, int]] = {}
+        self._identities: dict[str, tuple[int, int]] = {}
         disk = os.fstatvfs(main)
         share = disk.f_blocks * disk.f_frsize // 16 // PAGE * PAGE
         self.log_room = min(LOG_ROOM, share)
@@ -241,7 +241,7 @@ class Files:
         self._lengthen(self._log_path)
         for path in (self._path, self._log_path):
             found = path.stat()
-            self._identities[path] = found.st_dev, found.st_ino
+            self._identities[str(path)] = found.st_dev, found.st_ino
 
     def _lengthen(self, path: Path, flags: int = 0) -> None:
         try:
@@ -299,7 +299,7 @@ class Files:
         """
         for path, identity in self._identities.items():
             try:
-                found = os.stat(path)  # noqa: PTH116 - twice as fast, for each commit
+                found = os.stat(path)  # noqa: PTH116 - a fifth of the time, for each commit
             except OSError as error:
                 raise Unavailable(f"{path} is gone: {error.strerror}") from error
             if (found.st_dev, found.st_ino) != identity:

@@ -247,7 +247,8 @@ class Memory:
     def commit(self) -> None:
         """Make the changes of the transaction visible to readers."""
         for layered in self._layers:
-            layered.commit()
+            if layered.pending:
+                layered.commit()
 
     def roll_back(self) -> None:
         """Drop the changes of the transaction.

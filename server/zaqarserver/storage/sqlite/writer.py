@@ -160,8 +160,6 @@ class GroupCommit:
         self._executed: list[_Job] = []
         self._changes = 0
         self._busy = False
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     @overload
     def submit(
@@ -196,20 +194,20 @@ class GroupCommit:
         self._waiting.append(job)
         if not self._busy:
             self._busy = True
-            self._idle.clear()
             loop.call_soon(self._begin)
         return job.future
 
     async def drain(self) -> None:
         """Wait until everything that was submitted is committed."""
-        await self._idle.wait()
+        while self._busy:
+            with contextlib.suppress(ZaqarServerError):
+                await self.submit(ignore)
 
     # -- one batch, step by step --------------------------------------------
 
     def _begin(self) -> None:
         if not self._waiting:
             self._busy = False
-            self._idle.set()
             return
         if self.wants_between and self._committer is not None:
             self.wants_between = False
@@ -290,7 +288,7 @@ class GroupCommit:
         if unchanged or self._committer is None:
             self._committed(None)
         else:
-            self._committer.commit(self._db, len(self._executed), self._committed)
+            self._committer.commit(self._db, self._committed)
 
     def _committed(self, error: BaseException | None) -> None:
         if error is not None:
@@ -300,7 +298,8 @@ class GroupCommit:
         executed, self._executed = self._executed, []
         for job in executed:
             job.finish()
-        self._on_commit(*self._memory.take_posts())
+        if self._memory.posts or self._memory.has_due:
+            self._on_commit(*self._memory.take_posts())
         if self._waiting:  # not at once: a write may have been postponed again
             asyncio.get_running_loop().call_soon(self._begin)
         else:
