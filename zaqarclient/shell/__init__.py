@@ -5,7 +5,7 @@ table and imports only what the command at hand needs, so it starts in a
 fraction of the time.
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 the reader
-of the output went away.
+of the output went away, 143 ended by SIGTERM.
 """
 
 from __future__ import annotations
@@ -14,15 +14,23 @@ import argparse
 import io
 import logging
 import sys
+from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 
+from zaqarclient.common.signals import Terminated
 from zaqarclient.common.text import printable
 from zaqarclient.queues import cli
 from zaqarclient.queues.v2 import cli as commands
 from zaqarclient.queues.v2.cli.arguments import flag, one_of
 from zaqarclient.queues.v2.cli.commands import COMMANDS
-from zaqarclient.queues.v2.cli.output import discard_output, without_users
+from zaqarclient.queues.v2.cli.output import (
+    CommandError,
+    discard_output,
+    without_users,
+)
+from zaqarclient.queues.v2.cli.parsing import end_with_error
+from zaqarclient.queues.v2.cli.terminal import styled
 from zaqarclient.shell import client_manager
 from zaqarclient.shell import help as program_help
 from zaqarclient.shell.credentials import UnknownOption
@@ -84,11 +92,36 @@ _GENERAL_OPTIONS: Final = (
 
 
 class LineFormatter(logging.Formatter):
-    """Formats log lines, without the passwords in URLs."""
+    """Formats log lines, without the passwords in URLs; errors have a colour.
+
+    Args:
+        stream: Where the lines go.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__("%(message)s")
+        self._stream = stream
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of a record, a traceback included."""
-        return printable(without_users(super().format(record)))
+        text = printable(without_users(super().format(record)))
+        return (
+            styled(self._stream, text, "error")
+            if record.levelno >= logging.ERROR
+            else text
+        )
+
+
+class ClosedStream(io.TextIOBase):
+    """Stands for a standard output that is closed (``>&-``)."""
+
+    def write(self, _text: str) -> NoReturn:
+        """Refuse a text.
+
+        Raises:
+            CommandError: Always.
+        """
+        raise CommandError("the standard output is closed")
 
 
 class UsageError(Exception):
@@ -116,7 +149,7 @@ class Program:
     ) -> None:
         self.options = options
         self.stdin = stdin or sys.stdin
-        self.stdout = stdout or sys.stdout
+        self.stdout: Any = stdout or sys.stdout
         self.stderr = stderr or sys.stderr
         self.client_manager = client_manager.ClientManager(options)
 
@@ -159,8 +192,8 @@ class Program:
         Raises:
             UsageError: They begin with no command.
         """
-        if not words or words == ["help"]:
-            self.stdout.write(program_help.overview(build_parser()))
+        if words[:1] in ([], ["help"]) and set(words[1:]) <= {"--all", "-a"}:
+            self._show_help(everything=len(words) > 1)
             return 0
         if words[0] == "help":
             words = [*words[1:], "--help"]
@@ -171,6 +204,15 @@ class Program:
         command = self.command(name)
         parser = command.get_parser(f"{self.NAME} {name}")
         return command.run(parser.parse_args(arguments))
+
+    def _show_help(self, *, everything: bool) -> None:
+        if not everything:
+            self.stdout.write(program_help.overview(build_parser()))
+            return
+        from autopage.argparse import help_pager  # noqa: PLC0415 - only when needed
+
+        with help_pager(self.stdout) as out:
+            out.write(program_help.everything(build_parser()))
 
     def report(self, error: Exception) -> None:
         """Print what went wrong, with a traceback only for ``--debug``."""
@@ -196,10 +238,11 @@ class Program:
 
     def _list_commands(self, words: list[str]) -> int:
         """List the commands that begin with these words."""
-        start = " ".join(word for word in words if not word.startswith("-"))
+        plain = [word for word in words if not word.startswith("-")]
+        start = " ".join(plain)
         names = [name for name in COMMANDS if name.startswith(f"{start} ")]
         if not names:
-            raise UsageError(program_help.unknown(start))
+            raise UsageError(program_help.unknown(plain or words))
         wanted = {"-h", "--help"} & set(words)
         stream = self.stdout if wanted else self.stderr
         stream.write(program_help.commands(names))
@@ -214,7 +257,8 @@ class Program:
         try:
             return self.run(words)
         except (UsageError, UnknownOption) as error:
-            print(printable(f"{self.NAME}: {error}"), file=self.stderr)
+            line = printable(f"{self.NAME}: {error}")
+            print(styled(self.stderr, line, "error"), file=self.stderr)
             return _USAGE
         except BrokenPipeError:
             raise
@@ -237,6 +281,7 @@ def build_parser() -> argparse.ArgumentParser:
     for option in _GENERAL_OPTIONS:
         option.add_to(group)
     client_manager.add_options(parser)
+    parser.error = partial(end_with_error, parser)  # type: ignore[method-assign]  # this parser only
     return parser
 
 
@@ -263,6 +308,8 @@ def main(argv: list[str] | None = None) -> int:
         argv: The words after the name of the program; its own by default.
     """
     arguments = sys.argv[1:] if argv is None else argv
+    # Python has None for a stream that is closed.
+    sys.stdout, sys.stderr = sys.stdout or ClosedStream(), sys.stderr or io.StringIO()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A character that the terminal's encoding lacks is shown as an escape.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -274,8 +321,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.version:
         print(f"{Program.NAME} {__version__}")
         return 0
-    if options.help and words:
-        words.append("--help")
+    if options.help:
+        words.insert(0, "help")
     return _guarded(Program(options), words + arguments[end:])
 
 
@@ -290,6 +337,8 @@ def _guarded(program: Program, words: list[str]) -> int:
     except BrokenPipeError:
         discard_output()
         return _BROKEN_PIPE
+    except Terminated as ended:
+        return ended.status
     except KeyboardInterrupt:
         return _INTERRUPTED
     finally:
@@ -301,7 +350,7 @@ def _configure_logging(program: Program) -> None:
     options = program.options
     loud = options.debug or options.verbose_level > 2
     handler = logging.StreamHandler(program.stderr)
-    handler.setFormatter(LineFormatter("%(message)s"))
+    handler.setFormatter(LineFormatter(program.stderr))
     own, root = logging.getLogger("zaqarclient"), logging.getLogger()
     own.setLevel(logging.INFO if options.verbose_level > 1 else logging.WARNING)
     if loud:

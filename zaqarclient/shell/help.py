@@ -3,15 +3,68 @@
 from __future__ import annotations
 
 import argparse
-import difflib
+import re
+import textwrap
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from zaqarclient.queues.v2 import cli
 from zaqarclient.queues.v2.cli.commands import COMMANDS
+from zaqarclient.queues.v2.cli.parsing import did_you_mean
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.cli.base import Command
+
+#: What most people do most of the time.
+_USUAL: Final = (
+    "queue list",
+    "queue create",
+    "queue stats",
+    "message post",
+    "message list",
+    "message tail",
+    "claim create",
+    "claim run",
+    "message delete",
+    "subscription create",
+    "ping",
+)
+
+_MORE: Final = """
+"zaqar help message post" shows the help of a command, with an example.
+"zaqar help message" lists the commands on messages, "zaqar help --all" all of
+them and the options for endpoint and credentials.
+"""
+
+#: What other programs call what a command here does: the end of its name, or all.
+_SYNONYMS: Final = {
+    "add": "create",
+    "consume": "claim run",
+    "count": "stats",
+    "describe": "show",
+    "edit": "set",
+    "follow": "tail",
+    "get": "show",
+    "info": "show",
+    "ls": "list",
+    "new": "create",
+    "peek": "list",
+    "publish": "post",
+    "read": "list",
+    "receive": "claim create",
+    "remove": "delete",
+    "rm": "delete",
+    "send": "post",
+    "subscribe": "subscription create",
+    "unsubscribe": "subscription delete",
+    "watch": "tail",
+    "work": "claim run",
+}
+
+#: Verbs that are suggested only to who wrote them, or a synonym: never as a guess.
+_UNGUESSED: Final = frozenset(
+    {"delete", "drain", "pop", "purge", "release", "revoke", "unset"}
+)
 
 _AFTERWORD: Final = """
 "zaqar help <command>" shows the help of a command, with an example.
@@ -55,7 +108,14 @@ Lookup = Callable[[str], "Command"]
 
 
 def overview(parser: argparse.ArgumentParser) -> str:
-    """Return the help of the program: its commands by group, its options."""
+    """Return what the program shows by itself: the usual commands."""
+    about = f"{parser.description}\n\n{parser.format_usage()}\n"
+    brief = (f"  {name:<26} {re.split('[,:]', _summary(name))[0]}" for name in _USUAL)
+    return about + _lines(brief) + _MORE
+
+
+def everything(parser: argparse.ArgumentParser) -> str:
+    """Return the whole help of the program: its commands by group, its options."""
     groups: dict[str, list[str]] = {}
     for name in COMMANDS:
         groups.setdefault(f"{name.split()[0].title()}s", []).append(name)
@@ -70,15 +130,39 @@ def overview(parser: argparse.ArgumentParser) -> str:
 
 def commands(names: Iterable[str]) -> str:
     """Return a line about each of these commands."""
-    return "".join(f"  {name:<26} {_summary(name)}\n" for name in names)
+    return _lines(f"  {name:<26} {_summary(name)}" for name in names)
 
 
-def unknown(start: str) -> str:
-    """Return the text for an unknown command, with close ones."""
-    words = {word for name in COMMANDS for word in (name, name.split()[0])}
-    close = difflib.get_close_matches(start, sorted(words), n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}?" if close else "see zaqar --help"
-    return f"there is no command {start!r}; {hint}"
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(
+        f"{textwrap.fill(one, 79, subsequent_indent=' ' * 29)}\n" for one in lines
+    )
+
+
+def unknown(words: list[str]) -> str:
+    """Return the text for an unknown command, with the one that is meant, if any."""
+    groups = {name.split()[0] for name in COMMANDS} | set(OWN_COMMANDS)
+    first, verb = words[0], words[1] if words[1:] else ""
+    own = [name for name in COMMANDS if name.startswith(f"{first} ")]
+    if own:
+        verbs = {name.split()[1] for name in own} - _UNGUESSED
+        guess = did_you_mean(verb, verbs).replace("mean ", f"mean {first} ")
+        meant = _named(verb, own) or guess
+        hint = meant or f"; see zaqar help {first}"
+        return f"there is no command {f'{first} {verb}'!r}{hint}"
+    meant = _named(first) or did_you_mean(first, groups)
+    close = meant.removesuffix("?").rpartition(" ")[2]
+    if f"{close} {verb}" in COMMANDS:
+        meant = f"; did you mean {close} {verb}?"
+    return f"there is no command {first!r}{meant or '; see zaqar help --all'}"
+
+
+def _named(verb: str, own: Iterable[str] = ()) -> str:
+    """Return the command that a verb or a synonym names, one of ``own`` first."""
+    wanted = f" {_SYNONYMS.get(verb, verb)}"
+    names = (name for name in (*own, *COMMANDS) if f" {name}".endswith(wanted))
+    found = next(names, None)
+    return f"; did you mean {found}?" if found else ""
 
 
 def completion(shell: str, parser: argparse.ArgumentParser, lookup: Lookup) -> str:

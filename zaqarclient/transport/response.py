@@ -69,7 +69,7 @@ class Response:
             try:
                 self._deserialized = json.loads(self._content)
             except ValueError:
-                _LOG.warning("The answer is not JSON: %.80r", self._content)
+                _LOG.info("The answer is not JSON: %.80r", self._content)
         return self._deserialized
 
     def header(self, name: str) -> str | None:

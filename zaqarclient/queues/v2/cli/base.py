@@ -14,23 +14,33 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, TextIO, TypeAlias
 
+from zaqarclient.common.signals import sigterm_raises
 from zaqarclient.common.text import printable
 from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.cli import needs_authentication
-from zaqarclient.queues.v2.cli import client_id, output
+from zaqarclient.queues.v2.cli import client_id, output, parsing
 from zaqarclient.queues.v2.cli.argument_types import FORMS
-from zaqarclient.queues.v2.cli.arguments import arg
+from zaqarclient.queues.v2.cli.arguments import arg, flag
 from zaqarclient.queues.v2.cli.commands import COMMANDS
 from zaqarclient.queues.v2.cli.output import (
     Body,
     CommandError,
+    check_columns,
     discard_output,
     explained,
     without_users,
 )
 from zaqarclient.queues.v2.cli.paging import Pages
+from zaqarclient.queues.v2.cli.progress import Progress
+from zaqarclient.queues.v2.cli.terminal import (
+    TableFormatter,
+    Times,
+    is_terminal,
+    safe,
+    styled,
+)
 from zaqarclient.transport.errors import NetworkError
 
 if TYPE_CHECKING:
@@ -49,6 +59,20 @@ else:
     CliffCommand = CliffLister = CliffShowOne = object
 
 LOG = logging.getLogger("zaqarclient.cli")
+
+#: What commands that show points in time take.
+UTC: Final = flag("--utc", "Show points in time as 2026-11-30T08:55:13Z, not in words")
+
+_POOLING: Final = (
+    "This service has no pools: its settings admin_mode = true and pooling = true "
+    "switch them on."
+)
+_NEEDS: Final = {
+    "pool": _POOLING,
+    "flavor": _POOLING,
+    "health": "This service does not report its health: its setting admin_mode = true "
+    "switches that on.",
+}
 
 Columns: TypeAlias = tuple[str, ...]
 Shown: TypeAlias = tuple[Columns, Iterable[Any]]
@@ -85,6 +109,9 @@ class Command(CliffCommand):
     #: Set during the action to end with another status than 0.
     exit_status = 0
 
+    #: Set during long work: how much of it is done, in case it does not end.
+    done = ""
+
     _parser: argparse.ArgumentParser
     _client_id: str | None = None
 
@@ -114,6 +141,11 @@ class Command(CliffCommand):
             name for name, row in COMMANDS.items() if row.cls == type(self).__name__
         )
         return next(names)
+
+    @property
+    def needs(self) -> str:
+        """What has to be switched on in a service that knows no such command."""
+        return _NEEDS.get(self.words.partition(" ")[0], "")
 
     @property
     def auth_required(self) -> bool:
@@ -148,13 +180,10 @@ class Command(CliffCommand):
         return self.client.topic(name) if self.kind == "topic" else self.queue(name)
 
     def get_epilog(self) -> str:
-        """Return the example, and what the program adds of its own."""
-        program = getattr(self.app, "NAME", "openstack")
-        own = f"Example:\n  {program} {self.typed_example(program)}"
+        """Return what the program adds of its own."""
         # The search for the distribution that brought a command reads the
         # metadata of all of them; only openstack, with its many plugins, needs it.
-        origin = super().get_epilog() if self.cmd_name else ""
-        return "\n\n".join(part for part in (own, origin) if part)
+        return super().get_epilog() if self.cmd_name else ""
 
     def typed_example(self, program: str) -> str:
         """Return the example as it is typed after the name of a program."""
@@ -165,6 +194,9 @@ class Command(CliffCommand):
         """Return the parser of the command: own arguments, then shared ones."""
         parser = super().get_parser(prog_name)
         parser.formatter_class = HelpFormatter
+        program = getattr(self.app, "NAME", "openstack")
+        example = f"Example:\n  {program} {self.typed_example(program)}"
+        parser.description = f"{str(parser.description).rstrip()}\n\n{example}"
         self._parser = parser
         for argument in self.arguments:
             argument.add_to(parser, self.kind)
@@ -179,6 +211,7 @@ class Command(CliffCommand):
                 self._take_client_id,
                 default=os.environ.get("OS_MESSAGE_CLIENT_ID") or None,
             ).add_to(parser)
+        parsing.prepare(parser)
         return parser
 
     def _take_client_id(self, text: str) -> str:
@@ -196,17 +229,27 @@ class Command(CliffCommand):
                 not safe to show on a terminal.
         """
         try:
-            status = super().run(parsed_args)
+            with sigterm_raises():
+                status = super().run(parsed_args)
             self.app.stdout.flush()
         except BrokenPipeError:
             discard_output()
             raise
+        except KeyboardInterrupt:
+            self._report_done()
+            raise
         except Exception as error:
-            shown = explained(error)
+            self._report_done()
+            shown = explained(error, self.needs)
             if shown is error:
                 raise
             raise shown from error
         return status or self.exit_status
+
+    def _report_done(self) -> None:
+        """Print how much of the work was done, for a command that did not end it."""
+        if self.done:
+            LOG.error("%s", self.done)
 
     def usage_error(self, text: str) -> NoReturn:
         """End with status 2, the usage of the command and an explanation."""
@@ -224,7 +267,8 @@ class Command(CliffCommand):
     def hint(self, text: str) -> None:
         """Print a line beside the data, on the error stream, unless ``-q``."""
         if not self.is_quiet:
-            print(printable(without_users(text)), file=self.app.stderr, flush=True)
+            line = styled(self.app.stderr, printable(without_users(text)), "hint")
+            print(line, file=self.app.stderr, flush=True)
 
     def confirm(self, question: str, parsed_args: argparse.Namespace) -> None:
         """Ask before something that cannot be undone, on a terminal only.
@@ -253,18 +297,58 @@ class Command(CliffCommand):
             targets: Names or ids.
             action: What to do to each of them.
         """
-        for target in targets:
-            try:
-                action(target)
-            except NetworkError:
-                raise  # the others would fail the same way, each after a while
-            except (ZaqarError, ValueError) as error:
-                LOG.error("%s %s: %s", what, target, explained(error))  # noqa: TRY400 - people want no traceback
-                self.exit_status = 1
+        names = list(targets)
+        with self.progress(f"{what}s", len(names)) as progress:
+            for count, target in enumerate(progress.over(names)):
+                if count:
+                    self.done = f"{count:,} of {len(names):,} {what}s were done"
+                try:
+                    action(target)
+                except NetworkError:
+                    raise  # the others would fail the same way, each after a while
+                except (ZaqarError, ValueError) as error:
+                    shown = explained(error, self.needs)
+                    progress.hide()
+                    LOG.error("%s %s: %s", what, target, shown)  # noqa: TRY400 - people want no traceback
+                    self.exit_status = 1
+
+    def progress(
+        self, what: str, total: int | None = None, *, wanted: bool = True
+    ) -> Progress:
+        """Return the progress of long work, as a context; none is shown with ``-q``."""
+        wanted = wanted and not self.is_quiet
+        return Progress(self.app.stderr, what, total, wanted=wanted)
+
+
+class _Safe:
+    """A formatter of cliff, whose output cannot steer a terminal.
+
+    Args:
+        formatter: The formatter.
+    """
+
+    def __init__(self, formatter: Any) -> None:
+        self._formatter = formatter
+
+    def emit_list(self, names: Any, data: Any, stdout: TextIO, arguments: Any) -> None:
+        """Print rows."""
+        self._formatter.emit_list(names, data, safe(stdout), arguments)
+
+    def emit_one(self, names: Any, data: Any, stdout: TextIO, arguments: Any) -> None:
+        """Print the fields of one thing."""
+        self._formatter.emit_one(names, data, safe(stdout), arguments)
 
 
 class _Displaying(Command):
     """A command that prints data in the chosen format."""
+
+    formatter: Any
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser, which takes ``--utc`` besides the options of cliff."""
+        parser = super().get_parser(prog_name)
+        UTC.add_to(parser)
+        return parser
 
     def _load_formatter_plugins(self) -> Any:
         """Take the formatters from the program, if it keeps a table of them."""
@@ -279,14 +363,25 @@ class _Displaying(Command):
         """Print the data, nested values as the format needs them."""
         chosen = parsed_args.formatter
         names = tuple(output.column(name, chosen) for name in column_names)
-        render = output.renderer(chosen, terminal=is_terminal(self.app.stdout))
-        shown = self.rendered(data, render)
-        status: int = super().produce_output(parsed_args, names, shown)  # type: ignore[misc]  # same
+        times, render = Times(names), output.renderer(chosen)
+        to_people = chosen == "table" and is_terminal(self.app.stdout)
+
+        def shown(row: Sequence[Any]) -> Sequence[Any]:
+            in_utc = parsed_args.utc
+            if to_people:
+                return times.cells(row, output.for_people, in_utc=in_utc)
+            return tuple(map(render, times.in_utc(row) if in_utc else row))
+
+        check_columns(parsed_args.columns, names)
+        self.formatter = TableFormatter() if to_people else _Safe(self.formatter)
+        status: int = super().produce_output(  # type: ignore[misc]  # same
+            parsed_args, names, self.each_row(shown, data)
+        )
         return status
 
-    def rendered(self, data: Any, render: Callable[[Any], Any]) -> Any:
-        """Return the data with each value rendered."""
-        return tuple(map(render, data))
+    def each_row(self, shown: Callable[[Any], Any], data: Any) -> Any:
+        """Return the data with each of its rows as it is shown."""
+        return shown(data)
 
 
 class Lister(_Displaying, CliffLister):
@@ -308,7 +403,8 @@ class Lister(_Displaying, CliffLister):
             parsed_args: The arguments of `paging` among others.
         """
         pages = Pages(fetch, parsed_args.limit, parsed_args.marker)
-        rows = [values_of(item, columns) for item in pages]
+        with self.progress(f"{self.kind}s") as progress:
+            rows = [values_of(item, columns) for item in progress.over(pages)]
         self.hint_next_page(pages)
         return columns, rows
 
@@ -317,9 +413,9 @@ class Lister(_Displaying, CliffLister):
         if pages.next_marker:
             self.hint(f"Next page: --marker {pages.next_marker} (or --all)")
 
-    def rendered(self, data: Any, render: Callable[[Any], Any]) -> Any:
-        """Return an iterator over the rows, each with its values rendered."""
-        return (tuple(map(render, row)) for row in data)
+    def each_row(self, shown: Callable[[Any], Any], data: Any) -> Any:
+        """Return an iterator over the rows, each as it is shown."""
+        return map(shown, data)
 
 
 class ShowOne(_Displaying, CliffShowOne):
@@ -338,8 +434,3 @@ def values_of(item: Any, columns: Columns) -> tuple[Any, ...]:
     read = item.get if isinstance(item, Mapping) else partial(getattr, item)
     names = [column.lower().replace(" ", "_") for column in columns]
     return tuple(Body(read(name)) if name == "body" else read(name) for name in names)
-
-
-def is_terminal(stream: TextIO | None) -> bool:
-    """Return True if a stream is a terminal; a closed one is None, and is not."""
-    return stream is not None and stream.isatty()

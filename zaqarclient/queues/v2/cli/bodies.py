@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import select
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
@@ -65,11 +67,14 @@ class Input(NamedTuple):
         except (OSError, ValueError) as error:
             raise CommandError(unreadable(self.path, error)) from error
 
-    def size(self) -> int | None:
-        """Return the size in bytes if it can be known beforehand."""
-        if self.path is not None and self.path.is_file():
-            return self.path.stat().st_size
+
+def size_of(stream: BinaryIO | None) -> int | None:
+    """Return the size of a file in bytes; None for what is not a file."""
+    try:
+        found = os.fstat(stream.fileno()) if stream is not None else None
+    except (OSError, ValueError):
         return None
+    return found.st_size if found is not None and stat.S_ISREG(found.st_mode) else None
 
 
 def messages_argument(text: str) -> Any:
@@ -185,7 +190,7 @@ def post_size(queue: QueueOrTopic) -> int:
 
 def batches(
     messages: Iterable[NewMessage | None], limit: Callable[[], int]
-) -> Iterator[tuple[list[NewMessage], int]]:
+) -> Iterator[list[NewMessage]]:
     """Cut messages into requests that the service accepts, order kept.
 
     Args:
@@ -193,7 +198,7 @@ def batches(
         limit: Returns the largest request in bytes; called before the first.
 
     Yields:
-        The messages of a request, and their size in bytes.
+        The messages of a request.
 
     Raises:
         CommandError: a message is too large for a request of its own.
@@ -203,24 +208,24 @@ def batches(
     for number, message in enumerate(messages, start=1):
         if message is None:
             if batch:
-                yield batch, size
+                yield batch
                 batch, size = [], 0
             continue
         length = len(json.dumps(message)) + 2
         if length > most:
             if batch:
-                yield batch, size
+                yield batch
             raise CommandError(
                 f"message {number} has {length} bytes, more than the {most} that "
                 "the queue accepts"
             )
         if size + length > most or len(batch) == MOST_MESSAGES:
-            yield batch, size
+            yield batch
             batch, size = [], 0
         batch.append(message)
         size += length
     if batch:
-        yield batch, size
+        yield batch
 
 
 def _ready(stream: BinaryIO) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from zaqarclient.queues.v2.cli.argument_types import integer, whole_seconds
@@ -10,6 +11,7 @@ from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, given_targets, targe
 from zaqarclient.queues.v2.cli.base import Command, Lister, Shown
 from zaqarclient.queues.v2.cli.output import Body
 from zaqarclient.queues.v2.cli.paging import WAIT, until_found
+from zaqarclient.queues.v2.cli.terminal import duration, is_terminal
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.claim import Claim
@@ -63,6 +65,9 @@ class CreateClaim(Lister):
         rows = until_found(lambda: _claim_rows(queue.claim(**terms)), parsed_args.wait)
         if not rows:
             self.hint("There is nothing to claim.")
+        elif is_terminal(self.app.stderr):
+            ends = datetime.now().astimezone() + timedelta(seconds=parsed_args.ttl)
+            self.hint(f"Claimed until {ends:%H:%M:%S} (in {duration(parsed_args.ttl)})")
         return _COLUMNS, rows
 
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
+from zaqarclient.common.signals import signals_held
 from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.v2.cli.argument_types import integer, whole_seconds
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag
@@ -122,20 +123,50 @@ class _MessageRun:
             CommandError: The command could not be started, or the claim was
                 lost while it ran (the command is stopped then).
         """
+        process = None
+        try:
+            with signals_held():
+                # One that came before the process is known would leave it behind.
+                process = self._start()
+            self._feed(process)
+        except BaseException:
+            if process is not None:
+                self._stop(process)
+            raise
+        return process.returncode
+
+    def _start(self) -> subprocess.Popen[bytes]:
         command = self._arguments.command
         try:
-            process = subprocess.Popen(  # noqa: S603 - running a command is the point
+            return subprocess.Popen(  # noqa: S603 - running a command is the point
                 command, stdin=subprocess.PIPE, env=self._environment
             )
         except OSError as error:
             raise CommandError(f"cannot run {command[0]}: {error.strerror}") from error
-        with process:
-            try:
-                self._feed(process)
-            except BaseException:
-                process.terminate()
-                raise
-            return process.returncode
+
+    def _stop(self, process: subprocess.Popen[bytes]) -> None:
+        """End the command, holding the claim until it has ended.
+
+        Whatever interrupts the wait, a second Ctrl-C for example, kills it.
+        """
+        process.terminate()
+        try:
+            if process.stdin is not None:
+                # It may wait for the rest of the message, which does not come.
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
+            while True:
+                try:
+                    process.wait(self._arguments.ttl / 2)
+                except subprocess.TimeoutExpired:
+                    with contextlib.suppress(CommandError):
+                        self._renew()
+                else:
+                    return
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
 
     def _feed(self, process: subprocess.Popen[bytes]) -> None:
         """Write the input of the command, and renew the claim until it ends."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from zaqarclient.queues.v2.cli import bodies
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, one_of
-from zaqarclient.queues.v2.cli.base import Command, is_terminal
+from zaqarclient.queues.v2.cli.base import Command
 from zaqarclient.queues.v2.cli.export_file import (
     ExportHeader,
     MessageReader,
@@ -22,8 +22,9 @@ from zaqarclient.queues.v2.cli.export_file import (
     read_header,
     unfinished,
 )
-from zaqarclient.queues.v2.cli.output import CommandError, Progress
+from zaqarclient.queues.v2.cli.output import CommandError
 from zaqarclient.queues.v2.cli.paging import Pages, message_id_of
+from zaqarclient.queues.v2.cli.terminal import is_terminal
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.queues import Queue
@@ -76,7 +77,6 @@ class ExportQueue(Command):
             stream.write(header_line(ExportHeader(queue.name, _own_metadata(queue))))
         count = begun.messages
         total = queue.stats["messages"]["total"] + count
-        progress = Progress(self.app.stderr, total)
 
         def fetch(**params: Any) -> Any:
             return queue.messages(
@@ -84,13 +84,15 @@ class ExportQueue(Command):
             )
 
         try:
-            for message in Pages(fetch, 0, begun.marker):
-                members = ("id", "body", "ttl", "age")
-                stream.write(line({name: getattr(message, name) for name in members}))
-                count += 1
-                progress.show(count, count)
+            with self.progress("messages", total) as progress:
+                for message in Pages(fetch, 0, begun.marker):
+                    members = ("id", "body", "ttl", "age")
+                    kept = {name: getattr(message, name) for name in members}
+                    stream.write(line(kept))
+                    count += 1
+                    self.done = f"{count:,} messages were written"
+                    progress.show(count)
         finally:
-            progress.close()
             stream.flush()
         stream.write(end_line(count))
         stream.flush()
@@ -172,7 +174,7 @@ class ImportQueue(Command):
         if not parsed_args.no_metadata and not state.begun:
             _create(queue, header)
         state.settle(queue, messages)
-        self._post(queue, messages, state, _size_of(stream))
+        self._post(queue, messages, state, bodies.size_of(stream))
         if not messages.ended:
             raise CommandError(
                 f"the export was cut off after {messages.count} messages, which are "
@@ -187,19 +189,16 @@ class ImportQueue(Command):
         state: _ImportState,
         size: int | None,
     ) -> None:
-        progress = Progress(self.app.stderr, size)
-        posted, done = messages.count, 0
+        posted = messages.count
         limit = bodies.post_size(queue)
-        try:
-            for batch, length in bodies.batches(_as_new(messages), lambda: limit):
+        with self.progress("messages", size) as progress:
+            for batch in bodies.batches(_as_new(messages), lambda: limit):
                 state.record(posted, posted + len(batch))
                 queue.post(batch)
                 posted += len(batch)
-                done += length
-                progress.show(posted, done)
+                self.done = f"{posted:,} messages were posted"
+                progress.show(posted, messages.position if size else None)
                 state.record(posted, posted)
-        finally:
-            progress.close()
 
 
 class _ImportState:
@@ -299,10 +298,3 @@ def _as_new(messages: MessageReader) -> Iterator[dict[str, Any]]:
         left = int(message.get("ttl", 0)) - int(message.get("age", 0))
         # Whether it was hidden is not known any more; it is not hidden again.
         yield {"body": message["body"], "ttl": max(left, _LEAST_TTL), "delay": 0}
-
-
-def _size_of(stream: BinaryIO) -> int | None:
-    try:
-        return os.fstat(stream.fileno()).st_size
-    except OSError:
-        return None

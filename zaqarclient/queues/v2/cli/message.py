@@ -11,6 +11,7 @@ from zaqarclient.queues.v2.cli.argument_types import integer
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, paging
 from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne, values_of
 from zaqarclient.queues.v2.cli.paging import WAIT, Pages, until_found
+from zaqarclient.queues.v2.cli.terminal import is_terminal
 
 COLUMNS: Final = ("ID", "Body", "TTL", "Age", "Claim ID", "Checksum")
 _POPPED_COLUMNS: Final = ("ID", "Body", "TTL", "Age", "Claim Count", "Checksum")
@@ -54,9 +55,11 @@ class ListMessages(Lister):
     def _rows(self, pages: Pages, *, echo: bool) -> Iterator[tuple[Any, ...]]:
         """Yield a row for each message, as the pages come, and hint afterwards."""
         empty = True
-        for message in pages:
-            empty = False
-            yield values_of(message, COLUMNS)
+        streams = is_terminal(self.app.stdout)
+        with self.progress("messages", wanted=not streams) as progress:
+            for message in progress.over(pages):
+                empty = False
+                yield values_of(message, COLUMNS)
         self.hint_next_page(pages)
         if empty and not echo:
             self.hint("No messages of other clients (--echo shows your own).")

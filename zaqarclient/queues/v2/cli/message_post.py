@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from zaqarclient import names
 from zaqarclient.queues.v2.cli import bodies
@@ -16,9 +16,10 @@ from zaqarclient.queues.v2.cli.argument_types import (
     whole_seconds,
 )
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, one_of, present
-from zaqarclient.queues.v2.cli.base import LOG, Lister, Shown, is_terminal
-from zaqarclient.queues.v2.cli.output import CommandError, Progress
+from zaqarclient.queues.v2.cli.base import Lister, Shown
+from zaqarclient.queues.v2.cli.output import CommandError
 from zaqarclient.queues.v2.cli.paging import message_id_of
+from zaqarclient.queues.v2.cli.terminal import is_terminal
 from zaqarclient.transport.errors import ForbiddenError
 
 if TYPE_CHECKING:
@@ -123,35 +124,30 @@ class PostMessages(Lister):
 
     def _post(self, parsed_args: argparse.Namespace) -> Iterator[tuple[str]]:
         queue = self.queue_or_topic(parsed_args.queue_name)
-        posted = total_size = 0
+        posted = 0
         with contextlib.ExitStack() as stack:
-            messages, size = self._messages(parsed_args, stack)
-            progress = Progress(
-                self.app.stderr, size, wanted=self._wants_progress(parsed_args)
-            )
-            stack.callback(progress.close)
+            messages, stream = self._messages(parsed_args, stack)
+            size = bodies.size_of(stream)
+            wanted = self._wants_progress(parsed_args)
+            progress = self.progress("messages", size, wanted=wanted)
+            stack.enter_context(progress)
             if parsed_args.delay or bodies.any_delay(messages):
                 self._check_delays(queue)
             batches = bodies.batches(
                 _with_defaults(messages, parsed_args),
                 lambda: _post_size(queue, messages),
             )
-            try:
-                for batch, batch_size in batches:
-                    posted_hrefs = queue.post(batch)["resources"]
-                    posted += len(batch)
-                    total_size += batch_size
-                    progress.show(posted, total_size)
-                    yield from ((message_id_of(href),) for href in posted_hrefs)
-            except Exception:
-                if posted:
-                    LOG.error("%d messages were posted before this:", posted)
-                raise
+            for batch in batches:
+                posted_hrefs = queue.post(batch)["resources"]
+                posted += len(batch)
+                self.done = f"{posted:,} messages were posted"
+                progress.show(posted, stream.tell() if stream and size else None)
+                yield from ((message_id_of(href),) for href in posted_hrefs)
 
     def _messages(
         self, parsed_args: argparse.Namespace, stack: contextlib.ExitStack
-    ) -> tuple[Iterable[bodies.NewMessage | None], int | None]:
-        """Return the messages, and the size of the input if it is known."""
+    ) -> tuple[Iterable[bodies.NewMessage | None], BinaryIO | None]:
+        """Return the messages, and the stream that they are read from, if any."""
         given = parsed_args.messages
         named = list(parsed_args.bodies)
         if parsed_args.fields:
@@ -174,7 +170,7 @@ class PostMessages(Lister):
             stack.enter_context(stream)
         if by_line:
             lines = bodies.line_messages(stream, as_json=parsed_args.json_lines)
-            return lines, given.size()
+            return lines, stream
         return self._checked(bodies.read_document(stream)), None
 
     def _check_delays(self, queue: QueueOrTopic) -> None:
@@ -208,9 +204,7 @@ class PostMessages(Lister):
         """False if ids stream to the same terminal."""
         by_line = parsed_args.lines or parsed_args.json_lines
         streams = parsed_args.formatter in {"value", "csv"}
-        return (
-            by_line and not self.is_quiet and not (streams and self.app.stdout.isatty())
-        )
+        return by_line and not (streams and is_terminal(self.app.stdout))
 
 
 def _with_defaults(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from zaqarclient.queues.v2.cli import output
 from zaqarclient.queues.v2.cli.argument_types import integer, seconds
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, one_of
-from zaqarclient.queues.v2.cli.base import Command, values_of
+from zaqarclient.queues.v2.cli.base import UTC, Command, values_of
 from zaqarclient.queues.v2.cli.filters import Filter, FilterError, filter_arg
 from zaqarclient.queues.v2.cli.message import COLUMNS
 from zaqarclient.queues.v2.cli.paging import (
@@ -105,6 +105,7 @@ class TailMessages(Command):
             choices=COLUMNS,
             action="append",
         ),
+        UTC,
     )
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
@@ -115,7 +116,9 @@ class TailMessages(Command):
         columns = parsed_args.columns
         if not columns:
             columns = _FOR_PEOPLE if parsed_args.formatter == "table" else COLUMNS
-        out = output.FORMATS[parsed_args.formatter](self.app.stdout, columns)
+        out = output.lines(
+            parsed_args.formatter, self.app.stdout, columns, in_utc=parsed_args.utc
+        )
         with ExitStack() as stack:
             # Listening begins before the first read, so that nothing falls
             # between the two.

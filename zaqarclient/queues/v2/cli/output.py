@@ -1,4 +1,4 @@
-"""Output: values in each format, rows printed as they come, progress and errors.
+"""Output: values in each format, rows printed as they come, and errors.
 
 JSON and YAML carry structures as they are. The formats for people and for the
 shell carry text, and the text of a structure is compact JSON. Text of others never
@@ -11,11 +11,12 @@ import json
 import os
 import re
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TextIO
 
 from zaqarclient.common.text import printable
+from zaqarclient.queues.v2.cli.parsing import did_you_mean
+from zaqarclient.queues.v2.cli.terminal import RowPrinter, Times, is_terminal, safe
 from zaqarclient.transport.errors import (
     NetworkError,
     ResourceNotFound,
@@ -42,17 +43,11 @@ class Body:
         self.value = value
 
 
-def renderer(output_format: str, *, terminal: bool = False) -> Callable[[Any], Any]:
-    """Return the function that prepares a value for an output format.
-
-    Args:
-        output_format: The name of the format.
-        terminal: Whether the output is a terminal: a program that reads a pipe gets
-            every byte of a text, a terminal only what it can show.
-    """
+def renderer(output_format: str) -> Callable[[Any], Any]:
+    """Return the function that prepares a value for an output format."""
     if output_format not in _TEXT_FORMATS:
         return _as_data
-    as_text = _as_shown if terminal or output_format == "table" else _as_text
+    as_text = _as_shown if output_format == "table" else _as_text
     if output_format == "shell":
         return lambda value: _quoted(as_text(value))
     return as_text
@@ -89,6 +84,15 @@ def one_line(value: Any) -> str:
     return "" if value is None else text.replace("\n", "\\n").replace("\t", "\\t")
 
 
+def for_people(value: Any) -> str:
+    """Return the text of a value on a terminal; nothing for what is empty."""
+    if value is None or value in ({}, []):
+        return ""
+    return printable(
+        compact(value) if value is True or value is False else str(_as_text(value))
+    )
+
+
 def _as_data(value: Any) -> Any:
     return value.value if isinstance(value, Body) else value
 
@@ -121,7 +125,7 @@ class Lines:
 
     def __init__(self, stream: TextIO, columns: Sequence[str]) -> None:
         self._columns = columns
-        self._stream = stream
+        self._stream = safe(stream)
 
     def print(self, row: Mapping[str, Any]) -> None:
         """Print a row."""
@@ -133,7 +137,7 @@ class Lines:
 
     def _line(self, values: list[Any]) -> str:
         """Return the values with blanks between."""
-        render = renderer("value", terminal=self._stream.isatty())
+        render = renderer("value")
         return " ".join(str(render(value)) for value in values)
 
 
@@ -165,76 +169,56 @@ class AlignedLines(Lines):
         return "  ".join(text.ljust(width) for text, width in cells).rstrip()
 
 
-#: The class that prints each format.
-FORMATS: Final[Mapping[str, type[Lines]]] = {
+class TerminalLines(Lines):
+    """Prints each row so that it fits a terminal.
+
+    Args:
+        stream: The terminal.
+        columns: The columns to print.
+        in_utc: Whether points in time are in UTC; else they are in words.
+    """
+
+    def __init__(
+        self, stream: TextIO, columns: Sequence[str], *, in_utc: bool = False
+    ) -> None:
+        super().__init__(stream, columns)
+        self._in_utc = in_utc
+        self._rows = RowPrinter(stream)
+
+    def print(self, row: Mapping[str, Any]) -> None:
+        """Print a row."""
+        times, values = Times(tuple(row)), tuple(row.values())
+        cells = times.cells(values, for_people, in_utc=self._in_utc)
+        named = dict(zip(row, cells, strict=True))
+        self._rows.print([named[column] for column in self._columns])
+
+
+_FORMATS: Final[Mapping[str, type[Lines]]] = {
     "json": JsonLines,
     "table": AlignedLines,
     "value": Lines,
 }
 
-
-# -- progress --------------------------------------------------------------------
-
-#: The line is rewritten no more often than this, in seconds.
-_PERIOD: Final = 0.1
-
-_BAR: Final = 24
+#: The names of the formats of rows that are printed as they come.
+FORMATS: Final = tuple(_FORMATS)
 
 
-class Progress:
-    """Progress of a post; silent unless the stream is a terminal.
-
-    Args:
-        stream: Where to write, the error stream of the program.
-        total: Size of the input in bytes, None if it is not known.
-        wanted: False keeps it silent anyway.
-        clock: Returns the time, in seconds.
-    """
-
-    def __init__(
-        self,
-        stream: TextIO,
-        total: int | None = None,
-        *,
-        wanted: bool = True,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._stream = stream
-        self._total = total
-        self._shown = wanted and stream.isatty()
-        self._clock = clock
-        self._began = clock()
-        self._next = self._began
-
-    def show(self, messages: int, size: int) -> None:
-        """Show how many messages and bytes are posted so far."""
-        now = self._clock()
-        if self._shown and now >= self._next:
-            self._next = now + _PERIOD
-            rate = messages / max(now - self._began, 0.001)
-            self._stream.write(
-                f"\r{self._bar(size)}{messages:,} messages, {rate:,.0f}/s\033[K"
-            )
-            self._stream.flush()
-
-    def close(self) -> None:
-        """Clear the line."""
-        if self._shown:
-            self._stream.write("\r\033[K")
-            self._stream.flush()
-
-    def _bar(self, size: int) -> str:
-        if not self._total:
-            return ""
-        share = min(size / self._total, 1.0)
-        done = round(share * _BAR)
-        return f"[{'#' * done}{'.' * (_BAR - done)}] {share:4.0%}  "
+def lines(
+    output_format: str, stream: TextIO, columns: Sequence[str], *, in_utc: bool = False
+) -> Lines:
+    """Return what prints rows in a format, on a terminal with times in words or UTC."""
+    if output_format == "table" and is_terminal(stream):
+        return TerminalLines(stream, columns, in_utc=in_utc)
+    return _FORMATS[output_format](stream, columns)
 
 
 # -- errors as the user sees them ----------------------------------------------------
 
 #: The part before the host of a URL: a user, and most often a password.
 _USER: Final = re.compile(r"(?<=//)[^/\s'\"]*@")
+
+#: What a terminal calls columns, and what they are.
+_SHOWN_AS: Final = {"expires": "TTL"}
 
 _ANOTHER: Final = (
     "the URL is not that of a messaging service, or the service does not offer this."
@@ -245,19 +229,58 @@ class CommandError(Exception):
     """A command failed; the text is for the user."""
 
 
-def explained(error: Exception) -> Exception:
-    """Return the error to show for one of a call: the same if it says enough."""
-    text = shown = str(error)
+def check_columns(asked: Sequence[str], names: Sequence[str]) -> None:
+    """Check the columns that were asked for.
+
+    Raises:
+        CommandError: None of them is there.
+    """
+    known = {name.lower().replace(" ", "_"): name for name in names}
+    wrong = [one for one in asked if one.lower().strip().replace(" ", "_") not in known]
+    if wrong and len(wrong) == len(asked):
+        shown = did_you_mean(_SHOWN_AS.get(wrong[0].lower(), wrong[0]), names)
+        listed = ", ".join(names)
+        raise CommandError(f"there is no column {wrong[0]}{shown}; there are {listed}")
+
+
+def explained(error: Exception, needs: str = "") -> Exception:
+    """Return the error to show for one of a call: the same if it says enough.
+
+    Args:
+        error: What the call raised.
+        needs: What has to be switched on in a service for the command.
+    """
+    shown = text = str(error)
     if isinstance(error, NetworkError):
         shown = _unreachable(error)
     elif isinstance(error, KeyError):
         shown = f"the answer has no {error}: {_ANOTHER}"
-    elif isinstance(error, ResourceNotFound) and not error.description:
-        # The service describes the resources that it lacks; a proxy does not.
-        shown = f"{error} {_ANOTHER[0].upper()}{_ANOTHER[1:]}"
-    elif isinstance(error, TransportError) and error.retry_after is not None:
-        shown = f"{error} It asks to wait for {error.retry_after:.0f} s."
+    elif isinstance(error, TransportError):
+        shown = _refusal(error, needs)
     return error if printable(shown) == text else CommandError(printable(shown))
+
+
+def _refusal(error: TransportError, needs: str) -> str:
+    """Return what a service said, in one line, and the id of the request."""
+    sentence, said = error.sentence, (error.description or "").rstrip()
+    if error.title and not said:
+        sentence = f"{sentence.removesuffix('.')}: {error.title.removesuffix('.')}."
+    if (error.text or "").lstrip().startswith("<"):
+        sentence, said = "The service answered with HTML: not a messaging service.", ""
+    elif error.text and not said:
+        said = error.text.strip().partition("\n")[0]
+    elif isinstance(error, ResourceNotFound) and not said:
+        # The service describes the resources that it lacks; a proxy does not.
+        sentence = "" if needs else error.sentence
+        said = needs or f"{_ANOTHER[0].upper()}{_ANOTHER[1:]}"
+    elif said and not error.outcome_unknown:
+        sentence = ""
+    parts = [sentence, f"{said.removesuffix('.')}." if said else ""]
+    if error.retry_after is not None:
+        parts.append(f"It asks to wait for {error.retry_after:.0f} s.")
+    if error.request_id:
+        parts.append(f"(request {error.request_id})")
+    return " ".join(filter(None, parts))
 
 
 def _unreachable(error: NetworkError) -> str:

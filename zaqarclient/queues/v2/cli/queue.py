@@ -19,12 +19,14 @@ from zaqarclient.queues.v2.cli.arguments import (
 )
 from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne
 from zaqarclient.queues.v2.cli.output import CommandError
+from zaqarclient.queues.v2.cli.paging import message_id_of
 from zaqarclient.queues.v2.cli.queue_metadata import (
     ATTRIBUTE_OPTIONS,
     attributes_of,
     given_attributes,
     set_keys,
 )
+from zaqarclient.queues.v2.cli.terminal import is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -186,9 +188,24 @@ class GetQueueStats(ShowOne):
             raise CommandError(f"there is no {self.kind} {queue.name}")
         if [column.strip().lower() for column in parsed_args.columns] == ["stats"]:
             return ("Stats",), (stats,)
-        names = (*COUNTERS[self.kind], "oldest", "newest")
         messages = stats["messages"]
-        return tuple(map(str.title, names)), tuple(map(messages.get, names))
+        fields = {name.title(): messages.get(name) for name in COUNTERS[self.kind]}
+        for name in ("oldest", "newest"):
+            message = messages.get(name) or {}
+            if self._shows_messages(parsed_args):
+                href = str(message.get("href") or message.get("id") or "")
+                fields[f"{name.title()} ID"] = message_id_of(href) or None
+                fields[f"{name.title()} Age"] = message.get("age")
+            else:
+                fields[name.title()] = messages.get(name)
+        return tuple(fields), tuple(fields.values())
+
+    def _shows_messages(self, parsed_args: argparse.Namespace) -> bool:
+        """Return True for ids and ages of messages in place of their documents."""
+        if parsed_args.columns:
+            asked = (name.lower().replace("_", " ") for name in parsed_args.columns)
+            return any(name.endswith((" id", " age")) for name in asked)
+        return parsed_args.formatter == "table" and is_terminal(self.app.stdout)
 
 
 class PurgeQueue(Command):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from zaqarclient.queues.v2.cli.argument_types import whole_seconds
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, paging
-from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne, is_terminal
+from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne
 from zaqarclient.queues.v2.cli.output import CommandError
+from zaqarclient.queues.v2.cli.terminal import is_terminal, safe
 from zaqarclient.transport import errors
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class CreateSignedUrl(ShowOne):
         """Print the parts, or one line with ``--output``."""
         if not parsed_args.output:
             return super().produce_output(parsed_args, column_names, data)
-        print(data[0], file=self.app.stdout)
+        print(data[0], file=safe(self.app.stdout))
         return 0
 
     def _line(self, output: str, signed: SignedURL) -> str:

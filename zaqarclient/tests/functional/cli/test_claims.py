@@ -74,7 +74,7 @@ def test_a_renewal_says_that_the_grace_is_reset(
 def test_an_unknown_claim_is_an_error(zaqar: Run, verb: str) -> None:
     done = zaqar("claim", verb, "q", "unknown")
     assert (done.status, done.out) == (1, "")
-    assert "There is no such resource" in done.err
+    assert "Claim unknown does not exist. (request req-" in done.err
 
 
 def test_bounds_are_checked_by_the_service(zaqar: Run) -> None:

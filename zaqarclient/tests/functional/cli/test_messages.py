@@ -108,7 +108,7 @@ def test_a_line_too_long_for_the_queue_is_named_and_the_rest_is_accounted_for(
     done = zaqar("message", "post", "q", "--lines", stdin=b"short\n" + b"x" * 400)
     assert done.status == 1
     assert done.err.splitlines() == [
-        "1 messages were posted before this:",
+        "1 messages were posted",
         "message 2 has 414 bytes, more than the 284 that the queue accepts",
     ]
     assert bodies(zaqar) == ["short"]
@@ -203,7 +203,7 @@ def test_a_body_alone_is_plain_text_or_json(zaqar: Run, body: str, text: str) ->
 def test_a_message_that_does_not_exist_is_an_error(zaqar: Run) -> None:
     done = zaqar("message", "show", "q", "nope")
     assert (done.status, done.out) == (1, "")
-    assert "There is no such resource" in done.err
+    assert "Message nope does not exist in queue q. (request req-" in done.err
 
 
 def test_pop_takes_the_oldest_messages_away(zaqar: Run) -> None:
@@ -229,7 +229,9 @@ def test_a_claimed_message_is_deleted_only_with_its_claim(zaqar: Run) -> None:
     message = claimed["Message_ID"]
     done = zaqar("message", "delete", "q", message, free)
     assert done.status == 1
-    assert done.err.startswith(f"message {message}: The service does not allow this")
+    assert done.err.startswith(
+        f"message {message}: the message is claimed; name its claim"
+    )
     assert listed(zaqar, "--include-claimed")[0]["ID"] == message
     done = zaqar("message", "delete", "q", message, "--claim-id", claimed["Claim_ID"])
     assert done == (0, "", "")

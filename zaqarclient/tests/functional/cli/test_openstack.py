@@ -164,7 +164,7 @@ def test_openstack_ends_with_1_and_one_line_where_the_service_refuses(
     done = openstack([[*name.split(), *words] for name, words in REFUSED.items()])
     for status, out, err in done:
         assert (status, out) == (1, "")
-        assert "There is no such resource." in err
+        assert "(request req-" in err
         assert len(err.splitlines()) == 1
 
 

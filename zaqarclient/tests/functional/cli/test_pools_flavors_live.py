@@ -82,7 +82,7 @@ def test_a_pool_is_drained_into_another_and_deleted(admin: Run, tmp_path: Path) 
 def test_pools_are_for_administrators(zaqar: Run) -> None:
     done = zaqar("pool", "list")
     assert (done.status, done.out) == (1, "")
-    assert "The service does not allow this." in done.err
+    assert "The policy rule pools:get_all does not allow this." in done.err
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ def test_pools_are_for_administrators(zaqar: Run) -> None:
     [
         (["pool", "create", "p", "gopher://x", "1"], "gopher"),
         (["flavor", "create", "f", "--pool-list", "nope"], "nope"),
-        (["pool", "show", "nope"], "There is no such resource"),
-        (["flavor", "show", "nope"], "There is no such resource"),
+        (["pool", "show", "nope"], "Pool nope does not exist"),
+        (["flavor", "show", "nope"], "Flavor nope does not exist"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(

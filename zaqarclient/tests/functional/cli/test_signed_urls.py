@@ -294,5 +294,5 @@ def test_revoking_what_is_not_there_is_an_error_and_stops_nothing(
     known = zaqar(*words).out.strip()
     done = zaqar("queue", "signed", "url", "revoke", "orders", "nope", known)
     assert (done.status, done.out) == (1, "")
-    assert done.err.startswith("signed URL nope: There is no such resource.")
+    assert done.err.startswith("signed URL nope: Queue orders has no signed URL nope")
     assert "True" in zaqar("queue", "signed", "url", "list", "orders").out

@@ -149,4 +149,4 @@ def test_the_help_speaks_of_topics(zaqar: Run) -> None:
     assert "<topic_name>" in text
     assert "Name of the topic" in text
     assert "queue" not in text
-    assert "topic" in zaqar("--help").out
+    assert "topic" in zaqar("help", "--all").out

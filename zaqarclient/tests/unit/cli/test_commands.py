@@ -20,8 +20,24 @@ from zaqarclient import shell
 from zaqarclient.queues.v2 import cli
 from zaqarclient.queues.v2.cli.commands import COMMANDS, PREFIXED_ONLY
 from zaqarclient.tests.http_stub import Answer, HttpStub
+from zaqarclient.transport.errors import ConnectionFailed
 
 GROUP = "openstack.messaging.v2"
+
+
+def test_of_several_targets_it_is_known_how_many_were_done(
+    program: Callable[..., shell.Program],
+) -> None:
+    command = program().command("queue delete")
+
+    def delete(name: str) -> None:
+        if name == "c":
+            raise ConnectionFailed
+
+    with pytest.raises(ConnectionFailed):
+        command.for_each("queue", ["a", "b", "c"], delete)
+    assert command.done == "2 of 3 queues were done"
+
 
 # cli.md 1.1, all 32; "message post" prints ids by now.
 CONTRACT = {

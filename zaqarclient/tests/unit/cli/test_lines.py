@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zaqarclient.queues.v2.cli.output import FORMATS, Body
+from zaqarclient.queues.v2.cli.output import FORMATS, Body, lines
 
 FIRST = {"ID": "m1", "Age": 120, "Body": Body({"a": [1, None]}), "Claim ID": None}
 SECOND = {"ID": "m22", "Age": 3, "Body": Body("x\ty\n\x1b[31m é"), "Claim ID": "c"}
@@ -16,9 +16,9 @@ SECOND = {"ID": "m22", "Age": 3, "Body": Body("x\ty\n\x1b[31m é"), "Claim ID": 
 
 def printed(name: str, columns: list[str], *rows: dict[str, Any]) -> str:
     stream = io.StringIO()
-    lines = FORMATS[name](stream, columns)
+    out = lines(name, stream, columns)
     for row in rows:
-        lines.print(row)
+        out.print(row)
     return stream.getvalue()
 
 

@@ -1,15 +1,14 @@
-"""Values in the output formats, patches, failures, health, progress."""
+"""Values in the output formats, patches, failures, health."""
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import pytest
 import requests
 
 from zaqarclient.queues.v2.cli import argument_types, output, queue_metadata
-from zaqarclient.queues.v2.cli.output import Progress, explained, without_users
+from zaqarclient.queues.v2.cli.output import explained, without_users
 from zaqarclient.queues.v2.cli.service import healthy
 from zaqarclient.transport.errors import ConnectionFailed
 
@@ -116,47 +115,3 @@ def test_users_and_passwords_are_taken_out_of_urls(text: str, shown: str) -> Non
 )
 def test_health_is_good_if_nothing_is_down(document: Any, well: bool) -> None:
     assert healthy(document) is well
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_progress_shows_share_count_and_rate_on_a_terminal(terminal: Any) -> None:
-    stream, clock = terminal(), Clock()
-    progress = Progress(stream, 1000, clock=clock)
-    clock.now = 2.0
-    progress.show(500, 250)
-    assert "[######..................]  25%  500 messages, 250/s" in stream.getvalue()
-    progress.close()
-    assert stream.getvalue().endswith("\r\033[K")
-
-
-def test_progress_of_an_unknown_size_has_no_bar(terminal: Any) -> None:
-    stream, clock = terminal(), Clock()
-    progress = Progress(stream, clock=clock)
-    clock.now = 1.0
-    progress.show(3, 250)
-    assert stream.getvalue() == "\r3 messages, 3/s\033[K"
-
-
-def test_progress_is_not_rewritten_all_the_time(terminal: Any) -> None:
-    stream, clock = terminal(), Clock()
-    progress = Progress(stream, clock=clock)
-    for count in range(100):
-        progress.show(count, count)
-    assert stream.getvalue().count("messages") == 1
-
-
-@pytest.mark.parametrize("wanted", [True, False])
-def test_progress_is_silent_elsewhere(terminal: Any, wanted: bool) -> None:
-    stream = io.StringIO() if wanted else terminal()
-    progress = Progress(stream, 1000, wanted=wanted)
-    progress.show(5, 5)
-    progress.close()
-    assert stream.getvalue() == ""

@@ -36,6 +36,17 @@ def test_the_longest_command_wins(words: list[str], found: Any) -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
+def test_help_is_twenty_lines_that_fit_80_columns(
+    words: list[str], capsys: Captured
+) -> None:
+    assert shell.main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 20
+    assert max(map(len, lines)) <= 80
+    assert "zaqar help --all" in "\n".join(lines)
+
+
+@pytest.mark.parametrize("words", [["help", "--all"], ["--help", "--all"]])
 def test_help_names_all_commands_and_says_where_the_service_is_looked_for(
     words: list[str], capsys: Captured
 ) -> None:
@@ -82,8 +93,28 @@ def test_help_of_half_a_command_is_no_error(capsys: Captured) -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["quue", "list"], "there is no command 'quue list'; did you mean queue list"),
-        (["xyzzy"], "there is no command 'xyzzy'; see zaqar --help"),
+        (["quue", "list"], "there is no command 'quue'; did you mean queue list?\n"),
+        (["xyzzy"], "there is no command 'xyzzy'; see zaqar help --all\n"),
+        (
+            ["queue", "rm", "q"],
+            "there is no command 'queue rm'; did you mean queue delete?",
+        ),
+        (["topic", "ls"], "there is no command 'topic ls'; did you mean topic list?"),
+        (["message", "send", "q"], "did you mean message post?"),
+        (["publish", "q", "hi"], "did you mean message post?"),
+        (["message", "receive", "q"], "did you mean claim create?"),
+        (["message", "peek", "q"], "did you mean message list?"),
+        (["queue", "info", "q"], "did you mean queue show?"),
+        (["subscribe", "q", "http://h"], "did you mean subscription create?"),
+        (["claim", "work"], "did you mean claim run?"),
+        (["purge", "q"], "did you mean queue purge?"),
+        # Near "purge", "pop" and "delete", which remove something.
+        (["queue", "purg"], "there is no command 'queue purg'; see zaqar help queue\n"),
+        (["message", "pst"], "did you mean message post?"),
+        (
+            ["queue", "delet"],
+            "there is no command 'queue delet'; see zaqar help queue\n",
+        ),
         (["messaging"], "there is no command"),
         (["--os-queues-api-version", "1.1", "ping"], "there is no API version 1.1"),
     ],
@@ -271,7 +302,8 @@ def test_the_id_of_a_signed_url_is_told_on_a_terminal(
         identity = hashlib.sha256(b"5f").hexdigest()[:32]
         line = (
             "It is valid until 2031-03-03T09:00:00 UTC; "
-            f'"queue signed url revoke orders {identity}" revokes it.\n'
+            f'"queue signed url revoke orders {identity}" revokes it.'
         )
-        assert stderr.getvalue() == (line if stderr.isatty() else "")
+        expected = f"\033[2m{line}\033[0m\n" if stderr.isatty() else ""
+        assert stderr.getvalue() == expected
         run.client_manager.close()
