@@ -191,7 +191,7 @@ class GetQueueStats(ShowOne):
         messages = stats["messages"]
         fields = {name.title(): messages.get(name) for name in COUNTERS[self.kind]}
         for name in ("oldest", "newest"):
-            message = messages.get(name) or {}
+            message: Any = messages.get(name) or {}
             if self._shows_messages(parsed_args):
                 href = str(message.get("href") or message.get("id") or "")
                 fields[f"{name.title()} ID"] = message_id_of(href) or None
