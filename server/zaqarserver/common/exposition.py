@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -32,6 +32,8 @@ def page_of(metrics: Metrics) -> bytes:
     """Return all metrics as text."""
     registry = CollectorRegistry()
     registry.register(_Collector(metrics))
+    # CPU time, memory, open files and start of the process.
+    ProcessCollector(registry=registry)
     return generate_latest(registry)
 
 
@@ -51,6 +53,8 @@ def _all(metrics: Metrics) -> Iterator[Metric]:
     yield _histogram(metrics)
     for name, text, labels, numbers in metrics.watched:
         yield _counter(name, text, labels, numbers())
+    for name, text, number in metrics.gauges:
+        yield GaugeMetricFamily(name, text, value=number())
     yield CounterMetricFamily(
         "zaqar_swept_rows", "Dead rows removed from the store.", value=metrics.swept
     )

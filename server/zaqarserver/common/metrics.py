@@ -32,6 +32,7 @@ class Metrics:
         timings: Their durations by operation.
         swept: Expired rows that the sweeper removed.
         watched: The counters of other parts: see :meth:`watch`.
+        gauges: Numbers that rise and fall, with name and text: see :meth:`show`.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class Metrics:
         self.watched: list[
             tuple[str, str, Sequence[str], Callable[[], Mapping[Any, int]]]
         ] = []
+        self.gauges: list[tuple[str, str, Callable[[], float]]] = []
 
     def count_request(
         self, transport: str, operation: str, status: int, seconds: float
@@ -71,3 +73,13 @@ class Metrics:
             numbers: Returns the counts, by label values.
         """
         self.watched.append((name, text, labels, numbers))
+
+    def show(self, name: str, text: str, number: Callable[[], float]) -> None:
+        """Add a number that rises and falls.
+
+        Args:
+            name: Its name.
+            text: Its description.
+            number: Returns its value.
+        """
+        self.gauges.append((name, text, number))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg
@@ -182,6 +184,13 @@ def _push_base(conf: cfg.ConfigOpts) -> str:
     return f"http://{shown}:{port}" if port else f"http://{shown}"
 
 
+def _sizes(store: Path | None) -> Iterator[int]:
+    """Yield the sizes of the files of a store, its log and its reserve included."""
+    for suffix in ("", "-wal", "-reserve") if store else ():
+        with contextlib.suppress(OSError):
+            yield Path(f"{store}{suffix}").stat().st_size
+
+
 class Application:
     """A server from its start to its end.
 
@@ -285,6 +294,20 @@ class Application:
             "could not be removed.",
             ("event",),
             self._trusts.counters if self._trusts else dict,
+        )
+
+        self.metrics.show(
+            "zaqar_websockets", "Open WebSockets.", lambda: self.frames.count
+        )
+        self.metrics.show(
+            "zaqar_waiting_bytes",
+            "Bytes of requests that arrive and of answers that were not read.",
+            lambda: self.server.budget.held,
+        )
+        self.metrics.show(
+            "zaqar_store_bytes",
+            "Bytes of the files of the store; 0 if it is not in files.",
+            lambda: sum(_sizes(self.storage.file)),
         )
 
     async def _metadata(self, project: str, queue: str) -> Metadata | None:

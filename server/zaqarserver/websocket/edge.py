@@ -101,6 +101,11 @@ class FrameEdge:
         self._turns = server.budget.turns
         self._max_text = server.settings.max_messages_post_size + _MAX_ENVELOPE
 
+    @property
+    def count(self) -> int:
+        """The number of open WebSockets."""
+        return len(self._connections)
+
     async def serve(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one connection from its handshake to its end."""
         await receive()
