@@ -412,7 +412,6 @@ async def test_endpoints_are_told_apart_by_host_and_port(webhooks, notification)
         ("-5", 0.0),
         ("soon", 0.0),
         ("", 0.0),
-        (None, 0.0),
     ],
 )
 async def test_retry_after_is_seconds_or_a_date(header, seconds):

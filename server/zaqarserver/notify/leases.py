@@ -31,7 +31,7 @@ STORE_WAITS: Final = (0.5, 3.0)
 
 _TICK = LEASE / 3
 _PROGRESS = 0.1  # seconds between two records of how far a delivery got
-_STORE_SECONDS = 2.0  # time limit of a renewal, of a settle, and of all at the end
+_STORE_SECONDS = 2.0  # time limit of a renewal, and of all at the end
 
 Send = Callable[["LeasedDelivery"], Awaitable[bool]]
 
@@ -93,6 +93,14 @@ class LeasedDelivery:
         """The next message."""
         return self.delivery.messages[self.position]
 
+    def has(self, delivery: Delivery) -> bool:
+        """Return True if a delivery of the same subscription is not what follows it."""
+        if not self.settling or self.settled:
+            return not self.settled
+        following = delivery.messages[delivery.position].id
+        done = self.delivery.messages[: self.position]
+        return following in {message.id for message in done}
+
     async def run(self) -> bool:
         """Send the messages that are left."""
         return await self._send(self)
@@ -108,8 +116,7 @@ class Leases:
     Args:
         storage: The store.
         clock: The clock.
-        background: How many deliveries may be settled in the background while the
-            store is unavailable.
+        background: How many deliveries may be settled in the background.
     """
 
     def __init__(self, storage: Storage, clock: Clock, background: int) -> None:
@@ -125,7 +132,7 @@ class Leases:
     ) -> LeasedDelivery | None:
         """Keep a delivery that was taken; ``None`` if it is being sent already."""
         held = self._held.get(delivery.subscription.id)
-        if held is not None and not held.settled:
+        if held is not None and held.has(delivery):
             held.lease = lease  # the lease had ended, and we took it again
             return None
         taken = LeasedDelivery(self, send, delivery, lease)
@@ -187,29 +194,27 @@ class Leases:
         taken.recorded = now
         self._start(self._extend(taken, now + LEASE))
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # -- at its end -------------------------------------------------------------
 
     async def settle(self, taken: LeasedDelivery, due: float | None) -> None:
         """Record in the store how far a delivery got; repeat until it succeeds.
 
-        Otherwise sent messages would be sent again. After a time limit this goes on
-        in the background, so that a store that hangs keeps no slots occupied.
+        Otherwise sent messages would be sent again. This goes on in the background, so
+        that the next take joins its commit, and a store that hangs occupies no slots;
+        unless too many wait already.
         """
-        with contextlib.suppress(Unavailable, TimeoutError):
-            async with asyncio.timeout(_STORE_SECONDS):
-                return await self._record(taken, due, last=True)
-        if len(self._tasks) >= self._background:
-            return await self.repeat(lambda: self._record(taken, due, last=True))
         taken.settling = True
-        self._start(self._settle_later(taken, due))
-        return None
+        task = self._start(self._settle(taken, due))
+        if len(self._tasks) > self._background:
+            await asyncio.wait([task])
 
-    async def _settle_later(self, taken: LeasedDelivery, due: float | None) -> None:
+    async def _settle(self, taken: LeasedDelivery, due: float | None) -> None:
         try:
             await self.repeat(lambda: self._record(taken, due, last=True))
         except Exception as error:  # noqa: BLE001 - the delivery is given out again

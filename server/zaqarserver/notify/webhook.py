@@ -246,10 +246,10 @@ class _Run:
         sent = self.notification
         if sent is None:
             raise RuntimeError("an answer to nothing")
-        asked = min(
-            retry_after(answer.retry_after, sent.now),
-            self._deliverer.settings.max_retry_after,
-        )
+        asked = 0.0
+        if answer.retry_after is not None:
+            most = self._deliverer.settings.max_retry_after
+            asked = min(retry_after(answer.retry_after, sent.now), most)
         self.outcome = self._deliverer.judge(self._target, sent, answer.status, asked)
         after = self._following() if isinstance(self.outcome, Delivered) else None
         self.notification = after
@@ -316,14 +316,14 @@ def outcome_of(status: int, asked: float = 0.0) -> Outcome:
     return Retry(f"status {status}")
 
 
-def retry_after(header: str | None, now: float) -> float:
+def retry_after(header: str, now: float) -> float:
     """Return the seconds of ``Retry-After``, 0 if it is malformed.
 
     Args:
         header: A number of seconds, or an HTTP date.
         now: The time, seconds since the epoch.
     """
-    text = (header or "").strip()
+    text = header.strip()
     if text.isascii() and text.isdigit():
         return float(text[:10])
     try:
