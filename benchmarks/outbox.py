@@ -2,9 +2,13 @@
 
 Connections post single messages to one queue for some seconds, in turns without
 subscriptions and with some webhooks. A receiver in this process counts the requests.
-Then the posting stops, and the outbox drains. The receiver and the posters share the
-machine with the server, so rates are lower than those of a machine of its own; the CPU
-time of the server is not.
+Then the posting stops, and the outbox drains.
+
+With ``--aside N`` a few connections post single messages to another queue, in turns
+while nothing else happens and while the outbox of N webhooks drains.
+
+The receiver and the posters share the machine with the server, so rates are lower than
+those of a machine of its own; the CPU time of the server is not.
 """
 
 from __future__ import annotations
@@ -23,11 +27,14 @@ import httptools
 import uvloop
 from load import percentile
 from process import Server, cpu_seconds, running_server
-from traffic import Crowd, LoadError, Target, repeated
+from traffic import Crowd, LoadError, Request, Target, repeated
 
 SETTINGS = "[notifications]\nallowed_networks = 127.0.0.1/32\n"
 
 _DRAIN_SECONDS = 120.0
+_ASIDE_CONNECTIONS = 4
+_ASIDE_MESSAGES = 6000
+_PAGE = 100
 
 
 class Receiver(asyncio.Protocol):
@@ -62,21 +69,82 @@ async def _drained(expected: int) -> None:
         await asyncio.sleep(0.005)
 
 
+class Queue:
+    """A queue of a round, and the requests to it."""
+
+    def __init__(self, args: argparse.Namespace, target: Target) -> None:
+        self.path = f"/v2/queues/bench-{uuid.uuid4().hex}"
+        self._args = args
+        self._target = target
+
+    def post(self, messages: int = 1) -> Request:
+        """Return the request that posts messages."""
+        one = {"ttl": 3600, "body": "x" * self._args.body_bytes}
+        body = {"messages": [one] * messages}
+        return self._target.request("post", "POST", f"{self.path}/messages", 201, body)
+
+    def subscribe(self, webhooks: int, port: int) -> list[Request]:
+        """Return the requests that subscribe webhooks."""
+        hooks = [f"http://127.0.0.1:{port}/{number}" for number in range(webhooks)]
+        return [
+            self._target.request(
+                "",
+                "POST",
+                f"{self.path}/subscriptions",
+                201,
+                {"subscriber": hook, "ttl": 3600},
+            )
+            for hook in hooks
+        ]
+
+    def delete(self) -> Request:
+        """Return the request that deletes the queue."""
+        return self._target.request("", "DELETE", self.path, 204)
+
+
+def _target(args: argparse.Namespace, server: Server) -> Target:
+    headers = {"Client-ID": str(uuid.uuid4()), "X-Project-ID": args.project}
+    return Target(server.url, headers)
+
+
+async def _aside(
+    args: argparse.Namespace, server: Server, webhooks: int, port: int
+) -> dict[str, float]:
+    """Post to a queue while the outbox of another one drains, if it has webhooks."""
+    target = _target(args, server)
+    queue, other = Queue(args, target), Queue(args, target)
+    crowd = await Crowd.connect(target, _ASIDE_CONNECTIONS)
+    try:
+        await crowd.once(*queue.subscribe(webhooks, port))
+        first = Receiver.count
+        await crowd.once(*[queue.post(_PAGE)] * (_ASIDE_MESSAGES // _PAGE))
+        post, begun = other.post(), Receiver.count
+        timings = await crowd.run(lambda: repeated(post), args.seconds)
+        if webhooks and Receiver.count - first >= webhooks * _ASIDE_MESSAGES:
+            raise LoadError("the outbox was empty too soon: fewer --seconds")
+        drained = (Receiver.count - begun) / timings.elapsed
+        await _drained(first + webhooks * _ASIDE_MESSAGES)
+        await crowd.once(queue.delete(), other.delete())
+    finally:
+        crowd.close()
+    return {
+        "posts_per_second": timings.requests / timings.elapsed,
+        "post_p50_ms": percentile(timings.latencies["post"], 0.5) * 1e3,
+        "post_p99_ms": percentile(timings.latencies["post"], 0.99) * 1e3,
+        "delivered_meanwhile_per_second": drained,
+    }
+
+
 async def _round(
     args: argparse.Namespace, server: Server, webhooks: int, port: int
 ) -> dict[str, float]:
-    headers = {"Client-ID": str(uuid.uuid4()), "X-Project-ID": args.project}
-    target = Target(server.url, headers)
-    queue = f"/v2/queues/bench-{uuid.uuid4().hex}"
-    body = {"messages": [{"ttl": 3600, "body": "x" * args.body_bytes}]}
-    post = target.request("post", "POST", f"{queue}/messages", 201, body)
+    target = _target(args, server)
+    queue = Queue(args, target)
+    post = queue.post()
     crowd = await Crowd.connect(target, args.connections)
     pid = server.pid or 0
     try:
-        for number in range(webhooks):
-            hook = {"subscriber": f"http://127.0.0.1:{port}/{number}", "ttl": 3600}
-            request = target.request("", "POST", f"{queue}/subscriptions", 201, hook)
-            await crowd.once(request)
+        await crowd.once(*queue.subscribe(webhooks, port))
         first = Receiver.count
         timings = await crowd.run(lambda: repeated(post), args.seconds)
         meanwhile = Receiver.count - first
@@ -92,7 +160,7 @@ async def _round(
         if left:
             figures["delivered_then_per_second"] = left / drained
             figures["cpu_us_per_delivery_then"] = (cpu_seconds(pid) - cpu) / left * 1e6
-        await crowd.once(target.request("", "DELETE", queue, 204))
+        await crowd.once(queue.delete())
     finally:
         crowd.close()
     return figures
@@ -104,10 +172,12 @@ async def measure(args: argparse.Namespace, server: Server) -> dict[str, Any]:
     listener = await loop.create_server(Receiver, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
     found: dict[str, list[dict[str, float]]] = {"without": [], "with": []}
+    once = _aside if args.aside else _round
     try:
         for _ in range(args.rounds):
-            found["without"].append(await _round(args, server, 0, port))
-            found["with"].append(await _round(args, server, args.webhooks, port))
+            webhooks = args.aside or args.webhooks
+            found["without"].append(await once(args, server, 0, port))
+            found["with"].append(await once(args, server, webhooks, port))
     finally:
         listener.close()
     return {
@@ -128,6 +198,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     option("--store", help="the URI of another store than a file")
     option("--store-dir", help="where the store of the server goes")
     option("--webhooks", type=int, default=1, help="default: %(default)s")
+    option("--aside", type=int, default=0, metavar="N", help="see above")
     option("--connections", type=int, default=64, help="default: %(default)s")
     option("--seconds", type=float, default=2.0, help="default: %(default)s")
     option("--rounds", type=int, default=3, help="default: %(default)s")

@@ -115,6 +115,9 @@ class Threads:
 SLICE_SECONDS = 0.003
 
 
+_HALF_SECONDS = 0.001
+
+
 class Turns:
     """Shares one time slice in each turn of the loop among all users of the object.
 
@@ -144,6 +147,49 @@ class Turns:
             self._until = time.perf_counter() + SLICE_SECONDS
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._next)
+
+
+class HalfOfLoop:
+    """Lets callbacks use at most half of the loop's time, in slices of a millisecond.
+
+    So the loop serves others meanwhile, and the threads of the process get the
+    interpreter.
+    """
+
+    def __init__(self) -> None:
+        self._free = 0.0  # until then the time is used up, by twice what was needed
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def call(self, work: Callable[[], None], begun: float) -> None:
+        """Call a function, now or when half of the time since has been left to others.
+
+        Args:
+            work: Must not raise.
+            begun: When its callback began, by ``time.perf_counter``.
+        """
+        if not self._waiting and self._free < begun + _HALF_SECONDS:
+            self._run(work, begun)
+            return
+        if not self._waiting:
+            self._wait()
+        self._waiting.append(work)
+
+    def _run(self, work: Callable[[], None], begun: float) -> None:
+        work()
+        used = time.perf_counter() - begun
+        self._free = max(self._free, begun) + 2 * used
+
+    def _wait(self) -> None:
+        seconds = self._free - time.perf_counter()
+        asyncio.get_running_loop().call_later(max(seconds, 0.0), self._go_on)
+
+    def _go_on(self) -> None:
+        begun = time.perf_counter()
+        while self._waiting and self._free < begun + _HALF_SECONDS:
+            self._run(self._waiting.popleft(), begun)
+            begun = time.perf_counter()
+        if self._waiting:
+            self._wait()
 
 
 def doubling(first: float, longest: float = math.inf) -> Iterator[float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -17,6 +18,7 @@ from typing import Final, NamedTuple
 import httptools
 from aiohappyeyeballs import start_connection
 
+from zaqarserver.common.tasks import HalfOfLoop
 from zaqarserver.notify.addresses import AddressPolicy, CheckedResolver
 from zaqarserver.notify.settings import NotifySettings
 
@@ -51,6 +53,7 @@ class WebhookConnection(asyncio.Protocol):
     Args:
         max_body: Bytes to read of the body of an answer. A connection with a longer one
             is not used again.
+        half: Bounds the time of all connections.
 
     Attributes:
         is_usable: True if another request may be sent.
@@ -58,8 +61,9 @@ class WebhookConnection(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, max_body: int) -> None:
+    def __init__(self, max_body: int, half: HalfOfLoop) -> None:
         self.is_usable = True
+        self._half = half
         self._loop = asyncio.get_running_loop()
         self._max_body = max_body
         self._parser = httptools.HttpResponseParser(self)
@@ -142,6 +146,8 @@ class WebhookConnection(asyncio.Protocol):
         if self._done is None or self._done.done():
             self.close()  # an answer to nothing
             return
+        begun = time.perf_counter()
+        is_answered = self._answer is not None
         self._head += len(data) if self._is_head else 0
         try:
             self._parser.feed_data(data)
@@ -154,27 +160,28 @@ class WebhookConnection(asyncio.Protocol):
         if self._body > self._max_body:
             self.is_usable = False
             self._take_answer()
-        if self._answer is not None:
-            self._continue(self._answer)
+        if self._answer is not None and not is_answered:
+            self._half.call(self._continue, begun)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the answer: as a whole, if its length was not given."""
         self.is_usable = False
         if self._done is None or self._done.done():
             return
+        if self._answer is not None:
+            return  # it goes on soon
         if exc is None and not self._is_head and not self._is_framed:
             self._take_answer()
-        if self._answer is None:
-            self._fail(exc or BrokenAnswer("the connection was closed"))
+            self._half.call(self._continue, time.perf_counter())
         else:
-            self._continue(self._answer)
+            self._fail(exc or BrokenAnswer("the connection was closed"))
 
-    def _continue(self, answer: WebhookAnswer) -> None:
+    def _continue(self) -> None:
         """Send the next request, or end."""
-        if self._done is None or self._done.done():
+        if self._done is None or self._done.done() or self._answer is None:
             return
         try:
-            request = self._following(answer)
+            request = self._following(self._answer)
         except Exception as error:  # noqa: BLE001 - handed to who waits
             self._fail(error)
             return
@@ -257,6 +264,7 @@ class WebhookConnections:
         self._policy = policy
         self._resolver = resolver
         self._tls = tls
+        self._half = HalfOfLoop()
         self._idle: defaultdict[
             Origin, dict[WebhookConnection, asyncio.TimerHandle]
         ] = defaultdict(dict)
@@ -306,7 +314,7 @@ class WebhookConnections:
     async def _begin(self, origin: Origin, made: socket.socket) -> WebhookConnection:
         secure = origin.scheme == "https"
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: WebhookConnection(self._settings.max_response_size),
+            lambda: WebhookConnection(self._settings.max_response_size, self._half),
             sock=made,
             ssl=self._tls() if secure else None,
             server_hostname=origin.host.rstrip(".") if secure else None,

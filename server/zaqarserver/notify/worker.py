@@ -213,6 +213,7 @@ class Notifier:
 
     async def _deliver(self, taken: LeasedDelivery) -> bool:
         healthy = True
+        await self._turns.pause()
         while (found := self._prepare(taken)) is not None:
             if isinstance(found, Dropped):
                 self._count(found.event, taken.delivery.subscription)
