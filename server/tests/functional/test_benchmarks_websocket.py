@@ -71,6 +71,14 @@ def test_notifications_are_counted_while_messages_are_posted_and_afterwards():
     assert report["with"]["delivered_then_per_second"] > 0
 
 
+def test_posts_are_measured_aside_of_an_outbox_that_drains():
+    options = ("--aside", 2, "--seconds", 0.05, "--rounds", 1, "--json")
+    report = json.loads(run("outbox.py", *options).stdout)
+    assert report["without"]["delivered_meanwhile_per_second"] == 0
+    assert report["with"]["delivered_meanwhile_per_second"] > 0
+    assert report["with"]["post_p99_ms"] >= report["with"]["post_p50_ms"] > 0
+
+
 def test_a_server_that_cannot_be_reached_is_named_in_one_line():
     for program in ("frames.py", "push.py"):
         done = run(program, "--url", "http://127.0.0.1:1", status=1)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 
 import pytest
-from zaqarserver.common.tasks import SLICE_SECONDS, Turns
+from zaqarserver.common.tasks import SLICE_SECONDS, HalfOfLoop, Turns
 
 pytestmark = pytest.mark.anyio
 
@@ -53,3 +54,26 @@ async def test_work_that_was_cancelled_holds_up_nobody():
     first.cancel()
     async with asyncio.timeout(10):
         await second
+
+
+async def test_callbacks_have_half_of_the_loop_s_time_and_stay_in_order():
+    half, done, over = HalfOfLoop(), [], asyncio.Event()
+    used = 0.0
+
+    def work(number):
+        nonlocal used
+        begun = time.perf_counter()
+        busy(0.0005)
+        used += time.perf_counter() - begun
+        done.append(number)
+        if number == 99:
+            over.set()
+
+    begun = time.perf_counter()
+    for number in range(100):
+        half.call(functools.partial(work, number), time.perf_counter())
+    assert len(done) < 50
+    async with asyncio.timeout(30):
+        await over.wait()
+    assert done == list(range(100))
+    assert used < 0.6 * (time.perf_counter() - begun)

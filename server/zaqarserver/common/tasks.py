@@ -150,7 +150,7 @@ class Turns:
 
 
 class HalfOfLoop:
-    """Lets callbacks use at most half of the loop's time, in slices of a millisecond.
+    """Keeps callbacks to half of the loop's time, in slices of a millisecond.
 
     So the loop serves others meanwhile, and the threads of the process get the
     interpreter.
