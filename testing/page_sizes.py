@@ -33,7 +33,7 @@ PAGED: Mapping[str, tuple[str, ...]] = {
     "zaqarserver.storage.redis.subscriptions": ("DELIVERY_MESSAGES", "TAKE_VISITS"),
     "zaqarserver.storage.redis.usage": ("STEP",),
     "zaqarserver.storage.sqlite.backlogs": ("STEP",),
-    "zaqarserver.storage.sqlite.claims": ("SETTLE_CLAIMS", "SETTLE_DELAYED"),
+    "zaqarserver.storage.sqlite.claims": ("ELAPSE_CLAIMS", "ELAPSE_DELAYED"),
     "zaqarserver.storage.sqlite.deliveries": (
         "DELIVERY_MESSAGES",
         "NOTICE_MESSAGES",

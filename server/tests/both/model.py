@@ -19,10 +19,10 @@ from .service import (
     OK,
     Answer,
     Claim,
-    Edge,
     Message,
     Popped,
     Stats,
+    StatsMessage,
 )
 
 
@@ -168,10 +168,10 @@ class Model:
         oldest, newest = self._edge(live[0]), self._edge(live[-1])
         return Answer(OK, Stats(claimed, free, len(live), oldest, newest))
 
-    def _edge(self, message: Kept) -> Edge:
+    def _edge(self, message: Kept) -> StatsMessage:
         created = dt.datetime.fromtimestamp(int(message.posted), dt.UTC)
         text = created.strftime("%Y-%m-%dT%H:%M:%SZ")
-        return Edge(message.id, self._age(message.posted), text)
+        return StatsMessage(message.id, self._age(message.posted), text)
 
     # -- messages ---------------------------------------------------------------
 

@@ -19,11 +19,11 @@ from .service import (
     TOO_MANY,
     Answer,
     Claim,
-    Edge,
     Message,
     Popped,
     Service,
     Stats,
+    StatsMessage,
     plain_metadata,
 )
 
@@ -150,8 +150,10 @@ class OverRest(Service):
         return self._answer(self._ask("DELETE", self._path(queue)))
 
     def queue_get_stats(self, queue: str) -> Answer:
-        def edge(item: Any) -> Edge | None:
-            return item and Edge(_last(item["href"]), item["age"], item["created"])
+        def edge(item: Any) -> StatsMessage | None:
+            return item and StatsMessage(
+                _last(item["href"]), item["age"], item["created"]
+            )
 
         def read(document: Any) -> Stats:
             counts = document["messages"]

@@ -77,7 +77,7 @@ class Claim(msgspec.Struct, frozen=True):
     age: int | None = None
 
 
-class Edge(msgspec.Struct, frozen=True):
+class StatsMessage(msgspec.Struct, frozen=True):
     """The oldest or the newest message of a queue."""
 
     id: str
@@ -91,8 +91,8 @@ class Stats(msgspec.Struct, frozen=True):
     claimed: int
     free: int
     total: int
-    oldest: Edge | None = None
-    newest: Edge | None = None
+    oldest: StatsMessage | None = None
+    newest: StatsMessage | None = None
 
 
 NO_STATS = Stats(0, 0, 0)

@@ -4,7 +4,7 @@ import pytest
 from zaqarserver.spaces import space_of
 from zaqarserver.storage.commands import QueueCreate
 
-from .service import BAD_REQUEST, CONFLICT, NO_STATS, NOT_FOUND, OK, Edge, Stats
+from .service import BAD_REQUEST, CONFLICT, NO_STATS, NOT_FOUND, OK, Stats, StatsMessage
 
 PATH = "/metadata/"
 
@@ -357,8 +357,8 @@ def test_statistics_count_and_name_the_oldest_and_the_newest(service):
         claimed=1,
         free=2,
         total=3,
-        oldest=Edge(first, 15, created[0]),
-        newest=Edge(last, 5, created[1]),
+        oldest=StatsMessage(first, 15, created[0]),
+        newest=StatsMessage(last, 5, created[1]),
     )
 
 

@@ -187,10 +187,10 @@ def stats_shown(
     }
     if ctx.topics and stats is not None:
         found = {"total": total}  # topics have no claims
-    for name, edge in (("oldest", known.oldest), ("newest", known.newest)):
-        if edge is not None:
-            created = timestamp(ctx.shown(edge.created))
-            found[name] = {**refer(edge.id), "age": edge.age, "created": created}
+    for name, end in (("oldest", known.oldest), ("newest", known.newest)):
+        if end is not None:
+            created = timestamp(ctx.shown(end.created))
+            found[name] = {**refer(end.id), "age": end.age, "created": created}
     return found
 
 

@@ -120,8 +120,8 @@ class Claim(msgspec.Struct, frozen=True):
     messages: Sequence[Message]
 
 
-class Edge(msgspec.Struct, frozen=True, gc=False):
-    """The oldest or newest live message of a queue, for statistics.
+class StatsMessage(msgspec.Struct, frozen=True, gc=False):
+    """The oldest or newest live message of a queue, in its statistics.
 
     Attributes:
         id: The message's id.
@@ -146,8 +146,8 @@ class QueueStats(msgspec.Struct, frozen=True, gc=False):
 
     free: int = 0
     claimed: int = 0
-    oldest: Edge | None = None
-    newest: Edge | None = None
+    oldest: StatsMessage | None = None
+    newest: StatsMessage | None = None
 
 
 class Volume(msgspec.Struct, frozen=True, gc=False):

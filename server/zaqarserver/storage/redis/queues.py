@@ -19,7 +19,7 @@ from zaqarserver.storage.commands import (
     QueueStatsGet,
     QueueUpdate,
 )
-from zaqarserver.storage.records import Edge, Queue, QueueStats
+from zaqarserver.storage.records import Queue, QueueStats, StatsMessage
 from zaqarserver.storage.redis.claims import finish_dead_letters
 from zaqarserver.storage.redis.names import new_revision
 from zaqarserver.storage.redis.store import Store, performs, queue_moving
@@ -127,13 +127,13 @@ async def count(store: Store, command: QueueCount) -> int:
 
 @performs(QueueStatsGet)
 async def stats(store: Store, command: QueueStatsGet) -> QueueStats:
-    """Count the sets; the ends of three sets are the edges."""
+    """Count the sets; the ends of three sets are the oldest and newest."""
     now = command.now
     found = await store.run("stats", store.keys(command).messages, now)
-    free, claimed, *edges = found
-    if not edges:
+    free, claimed, *ends = found
+    if not ends:
         return QueueStats()
-    return QueueStats(free, claimed, _edge(edges[:2], now), _edge(edges[2:], now))
+    return QueueStats(free, claimed, _end_of(ends[:2], now), _end_of(ends[2:], now))
 
 
 def _read(name: str, fields: list[bytes | None]) -> Queue | None:
@@ -156,10 +156,10 @@ def _same(one: Any, other: Any) -> bool:
     return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
 
 
-def _edge(end: list[bytes], now: float) -> Edge:
+def _end_of(end: list[bytes], now: float) -> StatsMessage:
     id_, created = end
     moment = float(created)
-    return Edge(id_.decode(), moment, max(0, int(now - moment)))
+    return StatsMessage(id_.decode(), moment, max(0, int(now - moment)))
 
 
 # -- sweeping -------------------------------------------------------------------

@@ -31,7 +31,7 @@ MESSAGE_COLUMNS = (
     " m.state, m.expires, coalesce(c.alias, c.seq), c.secret,"
     " coalesce(m.alias, m.seq)"
 )
-EDGE_COLUMNS = "coalesce(m.alias, m.seq), m.secret, m.created"
+STATS_COLUMNS = "coalesce(m.alias, m.seq), m.secret, m.created"
 MESSAGE_GET = ById(f"""
     SELECT {MESSAGE_COLUMNS}
       FROM message m LEFT JOIN claim c ON c.seq = m.claim AND c.expires > ?3
@@ -258,8 +258,8 @@ WALK_FREE = Walk(FREE)
 WALK_FREE_DELAYED = Walk(FREE, DELAYED)
 WALK_FREE_CLAIMED = Walk(FREE, CLAIMED)
 WALK_ALL = Walk(*STATES)
-WALK_OLDEST = Walk(*STATES, columns=EDGE_COLUMNS)
-WALK_NEWEST = Walk(*STATES, columns=EDGE_COLUMNS, newest_first=True)
+WALK_OLDEST = Walk(*STATES, columns=STATS_COLUMNS)
+WALK_NEWEST = Walk(*STATES, columns=STATS_COLUMNS, newest_first=True)
 
 
 def choose_walk(*, claimed: bool, delayed: bool) -> Walk:

@@ -1,7 +1,7 @@
 """Claims, and the changes of messages' states by claims and time.
 
 A row records whether its message is free, delayed or claimed, as of the last write:
-:func:`settle` brings the rows of a backlog up to date before anything that depends on
+:func:`elapse` brings the rows of a backlog up to date before anything that depends on
 their states. ``Memory.due`` shows without reading the file whether something has to be
 brought up to date.
 
@@ -45,8 +45,8 @@ from zaqarserver.storage.sqlite.memory import Memory, QueueRow
 from zaqarserver.storage.sqlite.writer import POSTPONE, Steps
 
 #: How many claims, and delayed messages, one write brings up to date at most.
-SETTLE_CLAIMS = 10
-SETTLE_DELAYED = 100
+ELAPSE_CLAIMS = 10
+ELAPSE_DELAYED = 100
 
 CLAIM_INSERT = """
     INSERT INTO claim (seq, backlog, secret, ttl, grace, created, expires)
@@ -115,18 +115,18 @@ class ClaimRow(NamedTuple):
 # -- states -----------------------------------------------------------------
 
 
-async def settled(
+async def elapsed(
     engine: Engine, command: QueueCommand[Any], now: float
 ) -> QueueRow | None:
     """Return a queue once the states of its rows are those at ``now``."""
     while (queue := engine.queue(command)) is not None:
         due = engine.memory.committed_due(engine.reader, queue.backlog)
-        if now < due or await engine.writer.submit(settle, queue.backlog, now):
+        if now < due or await engine.writer.submit(elapse, queue.backlog, now):
             break
     return queue
 
 
-def settle(memory: Memory, backlog: int, now: float) -> bool:
+def elapse(memory: Memory, backlog: int, now: float) -> bool:
     """Free the messages of expired claims, and show delayed ones that are due.
 
     Afterwards a row's state is the message's state at ``now``.
@@ -136,13 +136,13 @@ def settle(memory: Memory, backlog: int, now: float) -> bool:
     """
     if now < memory.due_of(backlog):
         return True
-    claims = fetch(memory.db, CLAIM_DUE, (backlog, now, SETTLE_CLAIMS))
+    claims = fetch(memory.db, CLAIM_DUE, (backlog, now, ELAPSE_CLAIMS))
     for (claim,) in claims:
         release(memory, backlog, claim)
-    shown = fetch(memory.db, MESSAGE_SHOW, (backlog, now, SETTLE_DELAYED))
+    shown = fetch(memory.db, MESSAGE_SHOW, (backlog, now, ELAPSE_DELAYED))
     for (seq,) in shown:
         memory.lower_floor(backlog, seq)
-    if len(claims) == SETTLE_CLAIMS or len(shown) == SETTLE_DELAYED:
+    if len(claims) == ELAPSE_CLAIMS or len(shown) == ELAPSE_DELAYED:
         return False
     find_due(memory, backlog)
     return True
@@ -182,7 +182,7 @@ def take_free(
         if dead_letters is not None:
             memory.check_seal(command.space, dead_letters)
         backlog = queue.backlog
-        if settle(memory, backlog, command.now):
+        if elapse(memory, backlog, command.now):
             after = (memory.floor(backlog), position)
             rows, last = walk.step(
                 memory.db, backlog, after, command.now, command.limit

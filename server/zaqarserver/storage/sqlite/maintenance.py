@@ -20,7 +20,7 @@ from zaqarserver.errors import StoreDamaged
 from zaqarserver.storage.sqlite import deliveries, keys
 from zaqarserver.storage.sqlite.accounts import expired_grant, sweep_grants
 from zaqarserver.storage.sqlite.backlogs import find_due
-from zaqarserver.storage.sqlite.claims import CLAIM_DELETE, settle
+from zaqarserver.storage.sqlite.claims import CLAIM_DELETE, elapse
 from zaqarserver.storage.sqlite.database import fetch
 from zaqarserver.storage.sqlite.engine import Engine
 from zaqarserver.storage.sqlite.memory import Memory, QueueKey
@@ -123,7 +123,7 @@ def _sweep(
         room = SWEEP_ROWS - removed
         if dead:
             removed += _sweep_dead(memory, backlog, room)
-        elif settle(memory, backlog, now):
+        elif elapse(memory, backlog, now):
             removed += _sweep_live(memory, space, backlog, now, room)
         else:
             break

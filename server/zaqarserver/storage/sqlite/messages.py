@@ -30,8 +30,8 @@ from zaqarserver.storage.sqlite.backlogs import (
 )
 from zaqarserver.storage.sqlite.claims import (
     CLAIM_DELETE,
+    elapsed,
     find_claim,
-    settled,
     take_free,
 )
 from zaqarserver.storage.sqlite.database import Row, fetch
@@ -143,7 +143,7 @@ def _insert(
 @reads(MessageList)
 async def list_messages(engine: Engine, command: MessageList) -> list[Message]:
     """Walk over the requested states, a thousand rows at a time."""
-    queue = await settled(engine, command, command.now)
+    queue = await elapsed(engine, command, command.now)
     if queue is None:
         return []
     position = MESSAGE_ROWS.position(engine.reader, command.marker, queue.backlog)

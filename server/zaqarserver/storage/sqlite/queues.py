@@ -21,7 +21,13 @@ from zaqarserver.storage.commands import (
     QueueUpdate,
     VolumeGet,
 )
-from zaqarserver.storage.records import Edge, Metadata, Queue, QueueStats, Volume
+from zaqarserver.storage.records import (
+    Metadata,
+    Queue,
+    QueueStats,
+    StatsMessage,
+    Volume,
+)
 from zaqarserver.storage.sqlite.backlogs import (
     WALK_NEWEST,
     WALK_OLDEST,
@@ -33,7 +39,7 @@ from zaqarserver.storage.sqlite.backlogs import (
     delete_queue,
     replace_queue,
 )
-from zaqarserver.storage.sqlite.claims import settled
+from zaqarserver.storage.sqlite.claims import elapsed
 from zaqarserver.storage.sqlite.database import Snapshot, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import encode_id
@@ -230,7 +236,7 @@ async def stats(engine: Engine, command: QueueStatsGet) -> QueueStats:
     one read counts them.
     """
     now, db = command.now, engine.reader
-    queue = await settled(engine, command, now)
+    queue = await elapsed(engine, command, now)
     if queue is None:
         return command.missing()
     backlog = queue.backlog
@@ -246,8 +252,8 @@ async def stats(engine: Engine, command: QueueStatsGet) -> QueueStats:
     return QueueStats(
         free=view.messages - view.expired - view.claimed,
         claimed=view.claimed,
-        oldest=await _edge(db, WALK_OLDEST, backlog, now, view.oldest),
-        newest=await _edge(db, WALK_NEWEST, backlog, now, view.newest),
+        oldest=await _end_of(db, WALK_OLDEST, backlog, now, view.oldest),
+        newest=await _end_of(db, WALK_NEWEST, backlog, now, view.newest),
     )
 
 
@@ -280,9 +286,9 @@ async def count_messages(
         await asyncio.sleep(0)
 
 
-async def _edge(
+async def _end_of(
     db: apsw.Connection, walk: Walk, backlog: int, now: float, first: Step
-) -> Edge | None:
+) -> StatsMessage | None:
     """Walk on from the first step until a live message is found."""
     rows, position = first
     while position is not None and not rows:
@@ -291,4 +297,4 @@ async def _edge(
     if not rows:
         return None
     seq, secret, created = rows[0]
-    return Edge(encode_id(seq, secret), created, max(0, int(now - created)))
+    return StatsMessage(encode_id(seq, secret), created, max(0, int(now - created)))

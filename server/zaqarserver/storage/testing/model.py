@@ -22,7 +22,7 @@ from zaqarserver.storage.accounts import (
     Usage,
     UsageGet,
 )
-from zaqarserver.storage.base import Claim, Edge, Message, Metadata, QueueStats
+from zaqarserver.storage.base import Claim, Message, Metadata, QueueStats, StatsMessage
 from zaqarserver.storage.commands import (
     ClaimCreate,
     ClaimDelete,
@@ -210,7 +210,7 @@ class Model:
             return QueueStats()
         claimed = sum(self.holder(key, one) is not None for one in live)
         oldest, newest = (
-            Edge(one.id, one.created, max(0, int(self.now - one.created)))
+            StatsMessage(one.id, one.created, max(0, int(self.now - one.created)))
             for one in (live[0], live[-1])
         )
         return QueueStats(len(live) - claimed, claimed, oldest, newest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zaqarserver.storage.base import Edge, QueueStats, Volume
+from zaqarserver.storage.base import QueueStats, StatsMessage, Volume
 from zaqarserver.storage.commands import (
     ClaimDelete,
     MessageDelete,
@@ -27,7 +27,7 @@ from zaqarserver.storage.testing.suite import (
 
 
 class StatsContract(Suite):
-    """Counts and edges, exact at any moment."""
+    """Counts and ends, exact at any moment."""
 
     async def stats(self, now: float = NOW) -> QueueStats:
         """Return the counts of the queue."""
@@ -56,22 +56,22 @@ class StatsContract(Suite):
         await self.do(MessagePurge(PROJECT, QUEUE))
         assert await self.do(VolumeGet()) == Volume()
 
-    async def test_an_empty_queue_has_no_edges(self) -> None:
+    async def test_an_empty_queue_has_no_ends(self) -> None:
         await self.do(QueueCreate(PROJECT, QUEUE, {}))
         assert await self.stats() == QueueStats()
 
-    async def test_edges_are_the_first_and_last_live_message(self) -> None:
+    async def test_the_ends_are_the_first_and_last_live_message(self) -> None:
         (first,) = await self.post(b"1", now=NOW)
         await self.post(b"2", now=NOW + 1)
         (last,) = await self.post(b"3", now=NOW + 2.5)
         assert await self.stats(NOW + 10) == QueueStats(
             free=3,
             claimed=0,
-            oldest=Edge(first, NOW, 10),
-            newest=Edge(last, NOW + 2.5, 7),
+            oldest=StatsMessage(first, NOW, 10),
+            newest=StatsMessage(last, NOW + 2.5, 7),
         )
 
-    async def test_claimed_and_delayed_messages_are_edges_too(self) -> None:
+    async def test_claimed_and_delayed_messages_are_ends_too(self) -> None:
         (first,) = await self.post(b"1")
         await self.claim()
         await self.post(b"2")
@@ -102,7 +102,7 @@ class StatsContract(Suite):
         for _ in range(2):
             found = await self.stats(NOW + 60)
             assert (found.free, found.claimed) == (1, 0)
-            assert found.oldest == found.newest == Edge(alive, NOW, 60)
+            assert found.oldest == found.newest == StatsMessage(alive, NOW, 60)
             await self.sweep_all(NOW + 60)
         assert await self.stats(NOW + 120) == QueueStats()
 
@@ -143,5 +143,5 @@ class StatsContract(Suite):
             found = await self.stats(now)
             claimed = sum(one.claim_id is not None for one in listed)
             assert (found.free, found.claimed) == (len(listed) - claimed, claimed)
-            edges = [edge.id for edge in (found.oldest, found.newest) if edge]
-            assert edges == ids_of(listed[:1] + listed[-1:])
+            ends = [end.id for end in (found.oldest, found.newest) if end]
+            assert ends == ids_of(listed[:1] + listed[-1:])

@@ -11,7 +11,7 @@ if #ARGV > 9 then target, most, target_ttl = ARGV[9], tonumber(ARGV[10]), tonumb
 local revision, seal = unpack(call('HMGET', HEAD, 'rev', 'seal'))
 if seal then return 'sealed' end
 if not revision then return { {}, {}, {}, 0, volume } end
-if not settle(now) then return AGAIN end
+if not elapse(now) then return AGAIN end
 local found, messages, early = oldest_free(now, tonumber(ARGV[7]), ARGV[8] == '1')
 if early and #found == 0 then return AGAIN end
 

@@ -3,7 +3,7 @@
 
 -- Ends claims and shows delayed messages that are due at `now`. Returns false if more is left to
 -- do.
-local function settle(now)
+local function elapse(now)
   local room = ROOM
   local ended = call('ZRANGEBYSCORE', ENDS, '-inf', now, 'LIMIT', 0, PAGE)
   for _, claim in ipairs(ended) do

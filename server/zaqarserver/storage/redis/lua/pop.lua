@@ -4,7 +4,7 @@
 -- ARGV: now, limit, 1 with delayed ones
 -- Returns ids, messages, bodies, and the volume.
 local now = tonumber(ARGV[1])
-if not settle(now) then return AGAIN end
+if not elapse(now) then return AGAIN end
 local ids, messages, early = oldest_free(now, tonumber(ARGV[2]), ARGV[3] == '1')
 if early and #ids == 0 then return AGAIN end
 if #ids == 0 then return remember_nothing({ {}, {}, {}, {} }) end

@@ -1,7 +1,7 @@
 -- Shared by the scripts of queues: the keys, and commands for many members.
 -- A message is in FREE, in HIDDEN (and in LATE, the same by time), in HELD, or in none of them once
 -- a script found that it has expired; META, BODY and EXPIRY have all messages. The sets are as of
--- the last call of settle(); nothing else moves messages because of the time. Redis' own clock is
+-- the last call of elapse(); nothing else moves messages because of the time. Redis' own clock is
 -- never read: `now` is an argument of each script.
 -- When Redis is out of memory, it refuses a script at the first command that may need more, but not
 -- one that has already changed something. Scripts that free memory, and claims, therefore begin

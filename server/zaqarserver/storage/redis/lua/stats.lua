@@ -4,10 +4,10 @@
 -- ARGV: now
 -- Returns how many are free and claimed, then id and creation of the oldest and the newest.
 local now = tonumber(ARGV[1])
-if not settle(now) then return AGAIN end
+if not elapse(now) then return AGAIN end
 
 -- Expired messages at the ends leave the sets, so that each is read only once.
-local function edge(backwards)
+local function end_of(backwards)
   local following, dead, found, message = walk({ FREE, HIDDEN, HELD }, nil, 10, backwards), {}, nil, nil
   repeat
     if found then dead[#dead + 1] = found end
@@ -18,10 +18,10 @@ local function edge(backwards)
   return found, message, #dead == ROOM
 end
 
-local oldest, first, early = edge(false)
+local oldest, first, early = end_of(false)
 if early then return AGAIN end
 if not oldest then return { 0, 0 } end
-local newest, last, late = edge(true)
+local newest, last, late = end_of(true)
 if late then return AGAIN end
 local held = call('ZCARD', HELD)
 local live = call('ZCARD', EXPIRY) - call('ZCOUNT', EXPIRY, '-inf', now)
