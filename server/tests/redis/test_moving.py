@@ -100,11 +100,7 @@ async def test_a_late_step_cannot_take_a_queue_that_came_back(two: Two) -> None:
     one, _ = two
     ids = await Bench.on(one).post(b"1")
     await MovingBench.on(one).moved(5)
-    assert await one.do(QueueSeal(AWAY, QUEUE, SealKind.LEAVING, 6, NOW))
-    records = await MovingBench.on(one).exported(AWAY)
-    assert await one.do(QueueSeal(PROJECT, QUEUE, SealKind.ARRIVING, 6, NOW))
-    await one.do(QueueImport(PROJECT, QUEUE, 6, records))
-    assert await one.do(QueueOpen(PROJECT, QUEUE, 6, 6))
+    await MovingBench.on(one).move((AWAY, QUEUE), (PROJECT, QUEUE), 6)
     assert not await one.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, 4, NOW))
     assert not await one.do(QueueSeal(PROJECT, QUEUE, SealKind.ARRIVING, 6, NOW))
     assert await one.do(QueueOpen(PROJECT, QUEUE, 6, 6))

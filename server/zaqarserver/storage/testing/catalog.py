@@ -28,6 +28,12 @@ def made(name: str, weight: int = 1, flavor: str | None = None) -> Pool:
     return Pool(name, f"mine://{name}", weight, flavor, {"n": [1, None]})
 
 
+async def put(kept: Storage, *names: str) -> None:
+    """Register pools."""
+    for name in names:
+        await kept.do(PoolPut(made(name)))
+
+
 async def names(kept: Storage) -> list[str]:
     """Return the names of all pools."""
     return [pool.name for pool in await kept.do(PoolList(marker=None, limit=100))]
@@ -187,8 +193,7 @@ class CatalogContract(CatalogSuite):
         assert len(await kept.do(FlavorList(PROJECT, marker=None, limit=10))) == 3
 
     async def test_the_last_pool_of_a_flavor_stays(self, kept: Storage) -> None:
-        await kept.do(PoolPut(made("a")))
-        await kept.do(PoolPut(made("b")))
+        await put(kept, "a", "b")
         await kept.do(FlavorPut(PROJECT, "fast", ["a", "b"]))
         await kept.do(PoolDelete("a"))
         with pytest.raises(PoolInUse):

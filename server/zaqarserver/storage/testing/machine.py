@@ -56,8 +56,10 @@ from zaqarserver.storage.commands import (
     QueueStatsGet,
     QueueUpdate,
 )
+from zaqarserver.storage.moving import QueueSeal
 from zaqarserver.storage.testing.account_rules import KEYS, SPACES, AccountRules, keys
 from zaqarserver.storage.testing.model import Key, Model
+from zaqarserver.storage.testing.moving import MovingBench
 
 T = TypeVar("T")
 
@@ -112,6 +114,7 @@ class StorageMachine(AccountRules):
         self.storage = type(self).make(Path(self._directory.name))
         self._run(self.storage.open())
         self.model = Model(1_000_000.0)
+        self._epoch = 0
 
     def teardown(self) -> None:
         self._run(self.storage.close())
@@ -321,6 +324,16 @@ class StorageMachine(AccountRules):
     @rule(claim=claims, wrong_key=wrong_keys)
     def claim_delete(self, claim: Found, wrong_key: Key | None) -> None:
         self._both(ClaimDelete(*(wrong_key or claim[0]), claim[1], self.model.now))
+
+    # -- moving -------------------------------------------------------------
+
+    @precondition(lambda self: QueueSeal in self.storage.commands)
+    @rule(key=keys)
+    def move_away_and_back(self, key: Key) -> None:
+        bench, away = MovingBench.on(self.storage), ("away", key[1])
+        for source, target in ((key, away), (away, key)):
+            self._epoch += 1
+            self._run(bench.move(source, target, self._epoch, self.model.now))
 
     # -- after each step ----------------------------------------------------
 

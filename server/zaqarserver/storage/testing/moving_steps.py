@@ -80,8 +80,7 @@ class MovingStepsContract(MovingBench, Suite):
 
     async def test_an_arriving_queue_is_refused_and_not_counted(self) -> None:
         await self.post(b"1")
-        await self.sealed()
-        await self.received(await self.exported())
+        await self.copied()
         await self._refused(AWAY)
         assert await self.do(QueueCount(AWAY)) == 0
         assert await self.do(QueueList(AWAY, marker=None, limit=10)) == []
@@ -131,8 +130,7 @@ class MovingStepsContract(MovingBench, Suite):
 
     async def test_seals_are_listed_and_survive_a_restart(self) -> None:
         await self.post(b"1")
-        await self.sealed()
-        await self.received(await self.exported())
+        await self.copied()
         both = [
             Seal(AWAY, QUEUE, MOVED, SealKind.ARRIVING),
             Seal(PROJECT, QUEUE, MOVED, SealKind.LEAVING),
@@ -235,20 +233,14 @@ class MovingStepsContract(MovingBench, Suite):
     async def test_a_late_step_cannot_take_a_queue_that_came_back(self) -> None:
         """Its mover was slow; others have moved the queue away and back since."""
         ids = await self.post(b"1")
-        await self.sealed(epoch=5)
-        await self.received(await self.exported(), 5)
-        assert await self.do(QueueOpen(AWAY, QUEUE, 5, 5))
-        assert await self.do(QueueDrop(PROJECT, QUEUE, 5, NOW))
-        assert await self.do(QueueSeal(AWAY, QUEUE, SealKind.LEAVING, 6, NOW))
-        records = await self.exported(AWAY)
-        assert await self.do(QueueSeal(PROJECT, QUEUE, SealKind.ARRIVING, 6, NOW))
-        await self.do(QueueImport(PROJECT, QUEUE, 6, records))
-        assert await self.do(QueueOpen(PROJECT, QUEUE, 6, 6))
+        await self.moved(5)
+        await self.move((AWAY, QUEUE), (PROJECT, QUEUE), 6)
         assert not await self.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, 4, NOW))
         assert not await self.do(QueueSeal(PROJECT, QUEUE, SealKind.ARRIVING, 4, NOW))
         assert ids_of(await self.everything()) == ids
 
     async def test_only_a_sealed_queue_is_exported(self) -> None:
+        self.need_moves()
         await self.post(b"1")
         with pytest.raises(QueueChanged):
             await self.do(QueueExport(PROJECT, QUEUE, None, limit=10))
@@ -266,8 +258,7 @@ class MovingStepsContract(MovingBench, Suite):
     async def test_a_move_that_was_given_up_leaves_the_queue_as_it_was(self) -> None:
         await self.subscribe()
         ids = await self.post(b"1", b"2")
-        await self.sealed()
-        await self.received(await self.exported())
+        await self.copied()
         assert await self.do(QueueDrop(AWAY, QUEUE, MOVED, NOW))
         assert await self.do(QueueOpen(PROJECT, QUEUE, 3, PLACED))
         assert ids_of(await self.everything()) == ids
@@ -279,8 +270,7 @@ class MovingStepsContract(MovingBench, Suite):
         """The queue came back, or was made again, under a later placement."""
         await self.subscribe()
         await self.post(b"old")
-        await self.sealed()
-        await self.received(await self.exported())
+        await self.copied()
         await self.do(QueueOpen(AWAY, QUEUE, MOVED, MOVED))
         assert await self.do(QueueOpen(PROJECT, QUEUE, 7, 7))
         assert await self.do(QueueGet(PROJECT, QUEUE)) is None
@@ -300,8 +290,7 @@ class MovingStepsContract(MovingBench, Suite):
 
     async def test_a_later_move_starts_with_nothing(self) -> None:
         ids = await self.post(b"1", b"2")
-        await self.sealed()
-        await self.received(await self.exported())
+        await self.copied()
         assert await self.do(QueueSeal(PROJECT, QUEUE, SealKind.LEAVING, 3, NOW))
         await self.received((await self.exported())[:2], 3)
         assert await self.do(QueueOpen(AWAY, QUEUE, 3, 3))
@@ -324,8 +313,7 @@ class MovingStepsContract(MovingBench, Suite):
     async def test_a_queue_that_leaves_or_has_arrived_cannot_be_retired(self) -> None:
         """Its store may have all of it, and the catalogue may name this epoch."""
         ids = await self.post(b"1")
-        await self.sealed()
-        await self.received(await self.exported())
+        await self.copied()
         for epoch in (MOVED, MOVED + 1):
             for project in (PROJECT, AWAY):
                 gone = QueueSeal(project, QUEUE, SealKind.GONE, epoch, NOW)

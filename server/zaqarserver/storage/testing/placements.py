@@ -30,7 +30,7 @@ from zaqarserver.storage.catalog import (
     PoolGet,
     PoolPut,
 )
-from zaqarserver.storage.testing.catalog import CatalogSuite, made
+from zaqarserver.storage.testing.catalog import CatalogSuite, made, put
 from zaqarserver.storage.testing.suite import NOW, PROJECT, QUEUE
 
 
@@ -48,8 +48,7 @@ class PlacementContract(CatalogSuite):
     # -- placements -------------------------------------------------------------
 
     async def test_a_queue_is_placed_once(self, kept: Storage) -> None:
-        await kept.do(PoolPut(made("a")))
-        await kept.do(PoolPut(made("b")))
+        await put(kept, "a", "b")
         assert await kept.do(PlacementGet(PROJECT, QUEUE)) is None
         first = await place(kept, "a")
         pool = await kept.do(PoolGet("a"))
@@ -61,8 +60,7 @@ class PlacementContract(CatalogSuite):
         assert await kept.do(PlacementGet(PROJECT, "other")) is None
 
     async def test_of_many_who_place_a_queue_one_does(self, kept: Storage) -> None:
-        await kept.do(PoolPut(made("a")))
-        await kept.do(PoolPut(made("b")))
+        await put(kept, "a", "b")
         placed = await asyncio.gather(
             *(place(kept, "ab"[number % 2]) for number in range(10))
         )
@@ -124,8 +122,7 @@ class PlacementContract(CatalogSuite):
     async def test_a_lost_pool_is_removed_with_its_placements(
         self, kept: Storage
     ) -> None:
-        await kept.do(PoolPut(made("a")))
-        await kept.do(PoolPut(made("b")))
+        await put(kept, "a", "b")
         await place(kept, "a")
         stays = await place(kept, "b", "stays")
         returns = await place(kept, "b", "returns")
@@ -140,8 +137,7 @@ class PlacementContract(CatalogSuite):
         assert await kept.do(PlacementCount("a")) == 0
 
     async def test_a_move_goes_from_pool_to_target(self, kept: Storage) -> None:
-        await kept.do(PoolPut(made("a")))
-        await kept.do(PoolPut(made("b")))
+        await put(kept, "a", "b")
         placed = await place(kept, "a")
         moving = await kept.do(PlacementMove(PROJECT, QUEUE, placed.epoch, "b", NOW))
         assert moving is not None
@@ -176,8 +172,7 @@ class PlacementContract(CatalogSuite):
         assert await kept.do(PlacementGet(PROJECT, QUEUE)) == placed
 
     async def test_a_move_is_taken_over_by_a_later_epoch(self, kept: Storage) -> None:
-        for name in "abc":
-            await kept.do(PoolPut(made(name)))
+        await put(kept, "a", "b", "c")
         placed = await place(kept, "a")
         first = await kept.do(PlacementMove(PROJECT, QUEUE, placed.epoch, "b", NOW))
         assert first is not None
@@ -189,8 +184,7 @@ class PlacementContract(CatalogSuite):
         assert await kept.do(PlacementArrive(PROJECT, QUEUE, second.epoch))
 
     async def test_a_move_can_be_given_up(self, kept: Storage) -> None:
-        await kept.do(PoolPut(made("a")))
-        await kept.do(PoolPut(made("b")))
+        await put(kept, "a", "b")
         placed = await place(kept, "a")
         moving = await kept.do(PlacementMove(PROJECT, QUEUE, placed.epoch, "b", NOW))
         assert moving is not None
@@ -202,8 +196,7 @@ class PlacementContract(CatalogSuite):
         assert await kept.do(PlacementCount("b")) == 0
 
     async def test_moves_are_found_by_their_lease(self, kept: Storage) -> None:
-        await kept.do(PoolPut(made("a")))
-        await kept.do(PoolPut(made("b")))
+        await put(kept, "a", "b")
         expected = []
         for number in (3, 1, 2):
             placed = await place(kept, "a", f"q{number}")
@@ -222,8 +215,7 @@ class PlacementContract(CatalogSuite):
     async def test_the_queues_of_a_pool_are_listed_by_project_and_name(
         self, kept: Storage
     ) -> None:
-        await kept.do(PoolPut(made("a")))
-        await kept.do(PoolPut(made("b")))
+        await put(kept, "a", "b")
         where = [("p", "b"), ("p\0topics", "a"), ("o", "z"), ("p", "a")]
         for project, queue in where:
             await place(kept, "a", queue, project)
