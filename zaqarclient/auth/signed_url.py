@@ -75,18 +75,20 @@ class SignedURL:
     signature: str = dataclasses.field(repr=False)
 
     @classmethod
-    def of(cls, endpoint: str, document: Mapping[str, Any]) -> SignedURL:
+    def of(cls, endpoint: str | None, document: Mapping[str, Any]) -> SignedURL:
         """Return what `Queue.signed_url` returned, with where to use it.
 
         Args:
-            endpoint: The URL of the service.
+            endpoint: The URL of the service, as `Client.api_url`.
             document: ``paths``, ``methods``, ``project``, ``expires`` and
                 ``signature``; more members do not count.
 
         Raises:
-            ValueError: One of them is missing, or the paths are not those of
-                one queue.
+            ValueError: One of them or the URL is missing, or the paths are not those
+                of one queue.
         """
+        if endpoint is None:
+            raise ValueError("a signed URL needs the URL of the service")
         missing = [name for name in _MEMBERS if not document.get(name)]
         if missing:
             raise ValueError(f"a signed URL needs also: {', '.join(missing)}")

@@ -71,8 +71,8 @@ def test_each_line_of_the_shell_example_succeeds(run):
         assert text in output
 
 
-def test_the_examples_have_ten_lines():
-    assert len(block("python").splitlines()) == 10
+def test_the_examples_are_short():
+    assert len(block("python").splitlines()) <= 10
     assert len(block("sh").splitlines()) == 10
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import textwrap
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import zaqarclient as zq
 from zaqarclient.queues.client import Client
 from zaqarclient.tests.conftest import NOAUTH
 
@@ -29,7 +31,7 @@ class Stop(Exception):
 def names(server: Any) -> Any:
     """The names that a reader of the guide has after its first lines."""
     with Client(server.url, conf=NOAUTH) as zaqar:
-        yield {"zaqar": zaqar, "queue": zaqar.queue("guide")}
+        yield {"zq": zq, "zaqar": zaqar, "queue": zaqar.queue("guide")}
 
 
 def block_with(words: str) -> str:
@@ -46,9 +48,11 @@ def test_all_code_of_the_guide_is_python() -> None:
 def test_the_first_example_posts_two_messages(
     server: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = block_with("with client.Client").replace("http://127.0.0.1:8888", server.url)
+    code = block_with("with zq.Client").replace("http://127.0.0.1:8888", server.url)
     exec(code, {})  # noqa: S102 - the guide's own code
-    assert int(capsys.readouterr().out) >= 2
+    ids, free = capsys.readouterr().out.splitlines()
+    assert len(ast.literal_eval(ids)) == 2
+    assert int(free) >= 2
 
 
 def test_the_worker_deletes_what_it_handled(names: Any) -> None:

@@ -61,7 +61,7 @@ def handler(seen: list[Any], last: Any) -> Any:
 def test_the_first_lines_over_websocket_post_and_read(
     server: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(block("sdk-websocket", "with client.Client"), {}, server)
+    run(block("sdk-websocket", "with zq.Client"), {}, server)
     assert "'tea'" in capsys.readouterr().out
 
 
@@ -113,7 +113,7 @@ def test_the_worker_that_waits_for_a_bell_loses_nothing(
 def test_frames_of_ones_own_are_sent_and_received(
     server: Any, conf: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(block("sdk-websocket", "get_transport_for"), {"conf": conf}, server)
+    run(block("sdk-websocket", "WebsocketTransport"), {"conf": conf}, server)
     assert capsys.readouterr().out == "go\n"
 
 

@@ -226,8 +226,13 @@ def test_a_document_that_holds_itself_ends_the_search() -> None:
 
 
 def test_the_second_retry_is_a_warning(
-    client: zq.Client, stub: HttpStub, caplog: pytest.LogCaptureFixture
+    client: zq.Client,
+    stub: HttpStub,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # The commands hide them; other tests may have run some in this process.
+    monkeypatch.setattr(logging.getLogger("zaqarclient.transport.retry"), "filters", [])
     stub.answers = [Answer(503), Answer(503), Answer(503)]
     stub.default = Answer(200, {"queues": [], "links": []})
     with caplog.at_level(logging.INFO, "zaqarclient.transport.retry"):

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from zaqarclient.errors import InvalidOperation
 from zaqarclient.queues.v2.cli import output
 from zaqarclient.queues.v2.cli.argument_types import integer, seconds
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, one_of
@@ -37,9 +38,9 @@ class TailMessages(Command):
     queue, also claimed and delayed ones. To go on later where a run ended,
     give the last id that it printed as --since.
 
-    With --follow the command ends at --limit, at --timeout or by Ctrl-C. Where
-    the service is reached over WebSocket (ws:// or wss://) it pushes new
-    messages at once. Otherwise the queue is read again: a quarter of a second after a
+    With --follow the command ends at --limit, at --timeout or by Ctrl-C. The
+    service pushes new messages at once, over a WebSocket. Where it has none,
+    the queue is read again: a quarter of a second after a
     message, then in pauses twice as long each, up to 5 seconds. If it goes
     away for a while, nothing is lost or printed twice.
     """
@@ -132,11 +133,11 @@ class TailMessages(Command):
 
     def _pause(self, queue: QueueOrTopic, stack: ExitStack) -> Pause:
         """Return a pause that pushes end, if the service pushes, or only time."""
-        client = self.client
-        if PushPause.serves(client):
-            try:
-                return stack.enter_context(PushPause(queue))
-            except TransportError as error:
+        is_expected = PushPause.serves(self.client)
+        try:
+            return stack.enter_context(PushPause(queue))
+        except (TransportError, InvalidOperation) as error:
+            if is_expected:
                 if isinstance(error, NetworkError):
                     raise
                 self.hint(f"The service does not push here; polling: {error}")

@@ -15,13 +15,17 @@ from zaqarclient.tests.functional.cli.conftest import Run
 LONG = 300.0
 
 
-@pytest.fixture
+@pytest.fixture(params=["url", "websocket_url"])
 def client(
-    environment: dict[str, str], make_client: Callable[..., Client], server: Any
+    environment: dict[str, str],
+    make_client: Callable[..., Client],
+    server: Any,
+    request: pytest.FixtureRequest,
 ) -> Client:
+    """A client of HTTP, which finds the WebSocket, and one of WebSocket."""
     options = {"os_project_id": environment["OS_QUEUES_PROJECT_ID"]}
     auth = {"backend": "noauth", "options": options}
-    return make_client(server.websocket_url, auth_opts=auth)
+    return make_client(getattr(server, request.param), auth_opts=auth)
 
 
 @pytest.fixture
@@ -65,7 +69,7 @@ def test_a_connection_that_broke_ends_a_pause_when_it_is_back(
         assert pause.wait(LONG) is True
 
 
-def test_only_websocket_can_push(
+def test_only_a_service_of_websocket_surely_pushes(
     make_client: Callable[..., Client], server: Any
 ) -> None:
     assert PushPause.serves(make_client(server.websocket_url))
