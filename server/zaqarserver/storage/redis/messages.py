@@ -116,14 +116,14 @@ class _PostReply(NamedTuple):
 
     Attributes:
         first: The number of the first id.
-        lasting: Whether there is a delivery to make.
+        at_once: Whether a delivery is due at once.
         volatile: The subscriptions of connections that the post is published to.
         held: What the queue holds now.
         ids: The ids, with blanks between, if an earlier post has stored them.
     """
 
     first: bytes
-    lasting: int
+    at_once: int
     volatile: list[bytes]
     held: Held
     ids: bytes
@@ -176,7 +176,7 @@ async def _post(
     first = int(reply.first)
     store.numbers.learn(first + len(messages) - 1)
     ids = [encode_id(first + at, secret) for at, secret in enumerate(secrets)]
-    if reply.lasting:
+    if reply.at_once:
         store.on_due()
     if reply.volatile and not await store.channel.echo(published):
         stored = [

@@ -1,12 +1,14 @@
 -- Making notices of posts, and publishing posts.
 -- with: listeners
 
--- Returns true if the post has deliveries, and the volatile subscriptions.
+-- Returns true if the post has deliveries, if one of them is due at once, and the volatile
+-- subscriptions. Subscriptions with a delivery get the post after it, at a time that is promised.
 local function audience(now)
-  if call('EXISTS', SUB_EXPIRY, SUB_VOLATILE) == 0 then return false, {} end
+  if call('EXISTS', SUB_EXPIRY, SUB_VOLATILE) == 0 then return false, false, {} end
   local volatile = call('ZRANGEBYSCORE', SUB_VOLATILE, '(' .. now, '+inf')
   table.sort(volatile)
-  return call('ZCOUNT', SUB_EXPIRY, '(' .. now, '+inf') > 0, volatile
+  local lasting = call('ZCOUNT', SUB_EXPIRY, '(' .. now, '+inf') > 0
+  return lasting, lasting and call('EXISTS', IDLE) == 1, volatile
 end
 
 local function framed(text)
@@ -24,10 +26,8 @@ local function notice(known, bodies, first, last)
   return struct.pack('>I4', #header) .. framed(pack(header)) .. table.concat(texts)
 end
 
-local function leave_notice(frame, now)
+local function leave_notice(frame)
   call('HSET', NOTICES, call('HINCRBY', SUB, 'newest', 1), frame)
-  local due = call('HGET', SUB, 'due')
-  if not due or tonumber(due) > now then call('HSET', SUB, 'due', string.format('%.17g', now)) end
 end
 
 -- Publishes a post to all servers.

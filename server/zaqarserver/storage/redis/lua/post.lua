@@ -4,7 +4,7 @@
 -- ARGV: now, epoch, prepared, number, revision, channel, head of what is published,
 --   messages of a notice, idempotency key or an empty text, digest, when the key ends, then for
 --   each message: random half of the id, expires, visible, packed, body
--- Returns the number of the first message, 1 if there is a delivery to make, the volatile
+-- Returns the number of the first message, 1 if a delivery is due at once, the volatile
 -- subscriptions that it is published for, the volume, and the ids if an earlier post with the key has
 -- stored them; 'reused' if that had another digest.
 local now, number, FIRST, WIDTH = tonumber(ARGV[1]), tonumber(ARGV[4]), 12, 5
@@ -20,9 +20,9 @@ end
 
 local first_due = tonumber(ARGV[11]) or math.huge
 for at = FIRST, #ARGV - 1, WIDTH do first_due = math.min(first_due, tonumber(ARGV[at + 1])) end
-local lasting, volatile = audience(ARGV[1])
+local lasting, at_once, volatile = audience(ARGV[1])
 local needs = (revision and '' or 'q') .. (promised(due, first_due) and '' or 'd')
-if lasting and not promised(call('HGET', SUB, 'due'), now) then needs = needs .. 'n' end
+if at_once and not promised(call('HGET', SUB, 'due'), now) then needs = needs .. 'n' end
 local wait = unprepared(epoch or '', needs, first_due)
 if wait then return wait end
 
@@ -65,13 +65,14 @@ call('HSET', HEAD, 'last', number + #ids - 1, 'turn', volume[1], 'count', volume
 if needs:find('d', 1, true) then call('HSET', HEAD, 'due', string.format('%.17g', first_due)) end
 if lasting then
   for at = 1, #ids, of_notice do
-    leave_notice(notice(known, bodies, at, math.min(#ids, at + of_notice - 1)), now)
+    leave_notice(notice(known, bodies, at, math.min(#ids, at + of_notice - 1)))
   end
 end
+if needs:find('n', 1, true) then call('HSET', SUB, 'due', string.format('%.17g', now)) end
 if key ~= '' then
   sweep_keys(now, 4)
   call('HSET', POSTS, key, pack({ tonumber(ARGV[11]), ARGV[10], table.concat(ids, ' ') }))
   call('ZADD', POSTS_EXPIRY, ARGV[11], key)
 end
 if #volatile > 0 then publish(ARGV[6], ARGV[7], volatile, notice(known, bodies, 1, #ids)) end
-return remember({ string.format('%.0f', number), lasting and 1 or 0, volatile, volume, '' })
+return remember({ string.format('%.0f', number), at_once and 1 or 0, volatile, volume, '' })
