@@ -147,6 +147,7 @@ class GroupCommit:
     ) -> None:
         self.wants_between = False
         self.damage: str | None = None
+        self._loop = asyncio.get_running_loop()
         self._memory = memory
         self._db = memory.db
         self._committer = committer
@@ -189,12 +190,11 @@ class GroupCommit:
 
         The arguments are described at :class:`_Job`.
         """
-        loop = asyncio.get_running_loop()
-        job = _Job(function, args, loop.create_future(), grows)
+        job = _Job(function, args, self._loop.create_future(), grows)
         self._waiting.append(job)
         if not self._busy:
             self._busy = True
-            loop.call_soon(self._begin)
+            self._loop.call_soon(self._begin)
         return job.future
 
     async def drain(self) -> None:
@@ -247,7 +247,7 @@ class GroupCommit:
             self._give_up(batch, error)
             return
         self._waiting.extendleft(reversed(batch))
-        asyncio.get_running_loop().call_later(BUSY_PAUSE, self._begin)
+        self._loop.call_later(BUSY_PAUSE, self._begin)
 
     def _execute(self, batch: deque[_Job]) -> None:
         end = time.monotonic() + SLICE
@@ -269,7 +269,7 @@ class GroupCommit:
             elif not job.started:
                 self._waiting.append(batch.popleft())
             if batch and self._committer is not None and time.monotonic() > end:
-                asyncio.get_running_loop().call_soon(self._execute, batch)
+                self._loop.call_soon(self._execute, batch)
                 return
         self._commit()
 
@@ -301,7 +301,7 @@ class GroupCommit:
         if self._memory.posts or self._memory.has_due:
             self._on_commit(*self._memory.take_posts())
         if self._waiting:  # not at once: a write may have been postponed again
-            asyncio.get_running_loop().call_soon(self._begin)
+            self._loop.call_soon(self._begin)
         else:
             self._begin()
 
@@ -361,7 +361,7 @@ class GroupCommit:
         for job in failed:
             job.fail(error)
         # Not at once: it would fail again in a tight loop.
-        asyncio.get_running_loop().call_soon(self._begin)
+        self._loop.call_soon(self._begin)
 
     def _make_room(self, jobs: list[_Job], reason: str) -> list[_Job]:
         """Copy the log; then try writes that do not grow once more.
