@@ -13,11 +13,11 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-keystone demo test test-all browser keystone cluster torture serve lint types \
-        layers docs bench figures \
+        layers docs bench bench-check figures \
         format clean distclean
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: venv  ## see it work: a server, the commands and the SDK, in half a minute
 	@$(BIN)/python demo/demo.py $(ARGS)
@@ -84,6 +84,9 @@ bench: venv  ## measure this machine: load, WebSockets, growth, start-up cost
 	@$(BIN)/python benchmarks/scale.py
 	@$(BIN)/python benchmarks/sdk.py
 	@$(BIN)/python benchmarks/startup.py
+
+bench-check: venv  ## check ratios of speed that hold on any machine: half a minute
+	@$(BIN)/python benchmarks/check.py
 
 figures: venv  ## measure all tables of the documentation anew: a quarter of an hour
 	@$(BIN)/python benchmarks/matrix.py --save $(ARGS)

@@ -74,6 +74,30 @@ def test_claims_and_statistics_are_compared_between_two_backlogs():
         assert row["ratio"]["server_cpu_us"] > 0
 
 
+def test_a_ratio_that_is_missed_by_a_third_is_measured_again_twice_at_most():
+    program = """
+import check
+for values in ([2.6], [2.7, 2.6], [2.7, 2.7, 2.7, 0]):
+    left = iter(values)
+    print(check.holds(check.Goal("a / b", 2, lambda: next(left))), len(list(left)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=BENCHMARKS,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if "/" not in line] == [
+        "True 0",
+        "True 0",
+        "False 1",
+    ]
+    assert sum("MISSED" in line for line in lines) == 4
+
+
 def test_a_soak_notes_each_minute_and_compares_the_last_with_the_first():
     # Whether such short minutes are alike is chance: either verdict will do.
     done = run("soak.py", "--minutes", 2, "--minute", 1, "--workers", 1, status={0, 1})
