@@ -132,10 +132,15 @@ class OrderedRows(ById):
         super().__init__(
             f"SELECT seq, secret FROM {table} WHERE {{number}} = ? AND {within}"  # noqa: S608 - constants only
         )
+        self._taken = f"SELECT 1 FROM {table} WHERE seq = ?"  # noqa: S608 - constants only
         self._before = f"""
             SELECT seq FROM {table} WHERE {within} AND alias <= ?
              ORDER BY alias DESC, seq DESC LIMIT 1
         """  # noqa: S608 - constants only
+
+    def is_taken(self, db: apsw.Connection, seq: int) -> bool:
+        """Return True if the table has a row of this number."""
+        return bool(fetch(db, self._taken, (seq,)))
 
     def position(
         self, db: apsw.Connection, marker: str | None, *bindings: Any

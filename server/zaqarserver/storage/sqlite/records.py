@@ -105,42 +105,47 @@ KINDS: dict[str, tuple[str, Any]] = {
     "subscription": (SUBSCRIPTIONS, list[SubscriptionRecord]),
     "notice": (NOTICES, list[NoticeRecord]),
 }
-POST_INSERT = """
-    INSERT OR IGNORE INTO posted (origin, key, digest, ids, expires)
-    VALUES (:origin, :key, :digest, :ids, :expires)
-"""
-CLAIM_INSERT = """
-    INSERT INTO claim (seq, backlog, secret, ttl, grace, created, expires, alias)
-    VALUES (:seq, :backlog, :secret, :ttl, :grace, :created, :created + :ttl, :alias)
-"""
-MESSAGE_INSERT = """
-    INSERT INTO message (seq, backlog, state, claims, claim, secret, created, expires,
-                         visible, ttl, client, checksum, body, alias)
-    VALUES (:seq, :backlog, :state, :claim_count, :claim, :secret, :created, :expires,
-            :visible, :ttl, :client_id, :checksum, :body, :alias)
-"""
-SUBSCRIPTION_INSERT = """
-    INSERT INTO subscription (seq, secret, project, source, subscriber, ttl, created,
-                              expires, options, confirmed, volatile, parked, alias,
-                              cursor, position, attempt)
-    VALUES (:seq, :secret, :space, :queue, :subscriber, :ttl, :created,
-            :expires, :options, :confirmed, :volatile, :due, :alias,
-            :cursor, :position, :attempt)
-"""
-NOTICE_INSERT = """
-    INSERT OR IGNORE INTO notice (project, source, number, count, expires, messages)
-    VALUES (?, ?, ?, ?, ?, ?)
-"""
-MESSAGE_LAST = "SELECT max(seq) FROM message WHERE backlog = ? AND state = ?"
-SUBSCRIPTION_UPTO = """
-    SELECT max(seq) FROM subscription
-     WHERE project = ? AND source = ? AND coalesce(alias, seq) <= ?
-"""
-ROW_TAKEN = {
-    table: f"SELECT 1 FROM {table} WHERE seq = ?"  # noqa: S608 - constants only
-    for table in ("message", "claim", "subscription")
+#: What is stored of each kind.
+INSERTS: dict[type[Record], str] = {
+    PostRecord: """
+        INSERT OR IGNORE INTO posted (origin, key, digest, ids, expires)
+        VALUES (:origin, :key, :digest, :ids, :expires)
+    """,
+    ClaimRecord: """
+        INSERT INTO claim (seq, backlog, secret, ttl, grace, created, expires, alias)
+        VALUES (:seq, :backlog, :secret, :ttl, :grace, :created, :created + :ttl,
+                :alias)
+    """,
+    MessageRecord: """
+        INSERT INTO message (seq, backlog, state, claims, claim, secret, created,
+                             expires, visible, ttl, client, checksum, body, alias)
+        VALUES (:seq, :backlog, :state, :claim_count, :claim, :secret, :created,
+                :expires, :visible, :ttl, :client_id, :checksum, :body, :alias)
+    """,
+    SubscriptionRecord: """
+        INSERT INTO subscription (seq, secret, project, source, subscriber, ttl,
+                                  created, expires, options, confirmed, volatile,
+                                  parked, alias, cursor, position, attempt)
+        VALUES (:seq, :secret, :space, :queue, :subscriber, :ttl, :created, :expires,
+                :options, :confirmed, :volatile, :due, :alias, :cursor, :position,
+                :attempt)
+    """,
+    NoticeRecord: """
+        INSERT OR IGNORE INTO notice (project, source, number, count, expires, messages)
+        VALUES (:space, :queue, :number, :count, :expires, :messages)
+    """,
 }
+#: Where records with ids are, and within which columns an id is looked up.
 CLAIM_ROWS = OrderedRows("claim", "backlog = ?")
+TABLES: dict[type[Record], tuple[OrderedRows, tuple[str, ...]]] = {
+    ClaimRecord: (CLAIM_ROWS, ("backlog",)),
+    MessageRecord: (MESSAGE_ROWS, ("backlog",)),
+    SubscriptionRecord: (SUBSCRIPTION_ROWS, ("space", "queue")),
+}
+MESSAGE_LAST = "SELECT max(seq) FROM message WHERE backlog = ? AND state = ?"
+SUBSCRIPTION_LAST = """
+    SELECT max(seq) FROM subscription WHERE project = ? AND source = ?
+"""
 
 COUNT_POSTS = "SELECT count(*) FROM posted WHERE origin = ? AND expires > ?"
 COUNT_CLAIMS = """
@@ -244,92 +249,68 @@ class _Importer:
         queue = memory.sealed_queue(*name)
         self.backlog = 0 if queue is None else queue.backlog
         self._origin = 0 if queue is None else queue.origin
-        ends = [
-            fetch(self._db, MESSAGE_LAST, (self.backlog, state))[0][0]
-            for state in STATES
-        ]
-        self._last_message = max((end for end in ends if end is not None), default=0)
+        ends = [fetch(self._db, MESSAGE_LAST, (self.backlog, one)) for one in STATES]
+        last = fetch(self._db, SUBSCRIPTION_LAST, name)[0][0]
+        #: By kind, the last row; claims have no order.
+        self._last: dict[type[Record], int] = {
+            MessageRecord: max(rows[0][0] or 0 for rows in ends),
+            SubscriptionRecord: last or 0,
+        }
 
     def store(self, record: Record) -> None:
         """Store a record."""
+        if isinstance(record, QueueRecord):
+            if not self.backlog:
+                metadata = msgspec.json.decode(record.metadata)
+                queue = create_queue(self._memory, *self._name, metadata)
+                self.backlog, self._origin = queue.backlog, queue.origin
+            return
+        values = msgspec.structs.asdict(record) | self._name._asdict()
+        values |= {"backlog": self.backlog, "origin": self._origin}
+        if type(record) in TABLES and not self._choose_row(record, values):
+            return
         if isinstance(record, MessageRecord):
-            self._message(record)
-        elif isinstance(record, PostRecord):
-            members = msgspec.structs.asdict(record)
-            self._db.execute(POST_INSERT, {**members, "origin": self._origin})
-        elif isinstance(record, ClaimRecord):
-            values = self._new("claim", CLAIM_ROWS, record, 0, self.backlog)
-            self._insert(CLAIM_INSERT, record, values)
+            self._find_claim(record, values)
         elif isinstance(record, SubscriptionRecord):
-            last = self._upto(record.id)
-            values = self._new(
-                "subscription", SUBSCRIPTION_ROWS, record, last, *self._name
-            )
-            self._insert(SUBSCRIPTION_INSERT, record, values)
-            self._memory.use(ARRIVING, subscriptions=1 if values else 0)
+            self._memory.use(ARRIVING, subscriptions=1)
         elif isinstance(record, NoticeRecord):
-            text = _encode_messages(record.messages)
-            expires = max(message.expires for message in record.messages)
-            row = (record.number, len(record.messages), expires, text)
-            self._db.execute(NOTICE_INSERT, (*self._name, *row))
-        elif not self.backlog:
-            metadata = msgspec.json.decode(record.metadata)
-            queue = create_queue(self._memory, *self._name, metadata)
-            self.backlog, self._origin = queue.backlog, queue.origin
+            values["count"] = len(record.messages)
+            values["expires"] = max(message.expires for message in record.messages)
+            values["messages"] = _encode_messages(record.messages)
+        self._db.execute(INSERTS[type(record)], values)
 
-    def _new(
-        self,
-        table: str,
-        rows: OrderedRows,
-        record: ClaimRecord | MessageRecord | SubscriptionRecord,
-        last: int,
-        *within: Any,
-    ) -> dict[str, Any]:
-        """Choose the row of a record; return nothing if it is stored already.
+    def _choose_row(self, record: Record, values: dict[str, Any]) -> bool:
+        """Choose the row of a record; return False if it is stored already.
 
         The row is the number of its id, so that it sorts by its age among others, or
-        the next one that is free and above ``last``. New ids will sort after it.
+        the next one that is free and after the last one. New ids will sort after it.
         """
-        if rows.find(self._db, record.id, *within):
-            return {}
-        number = decode_seq(record.id) or 0
-        row = max(number, last + 1)
-        while fetch(self._db, ROW_TAKEN[table], (row,)):
-            row += 1
+        rows, within = TABLES[type(record)]
+        id_ = values["id"]
+        if rows.find(self._db, id_, *(values[name] for name in within)):
+            return False
+        number = decode_seq(id_) or 0
+        seq = max(number, self._last.get(type(record), 0) + 1)
+        while rows.is_taken(self._db, seq):
+            seq += 1
+        if type(record) in self._last:
+            self._last[type(record)] = seq
         sequence = self._memory.sequence
-        sequence.last = max(sequence.last, row)
-        alias = None if row == number else number
-        return {"seq": row, "alias": alias, "secret": decode_secret(record.id)}
+        sequence.last = max(sequence.last, seq)
+        alias = None if seq == number else number
+        values |= {"seq": seq, "alias": alias, "secret": decode_secret(id_)}
+        return True
 
-    def _insert(self, statement: str, record: Record, values: dict[str, Any]) -> None:
-        if values:
-            name = self._name._asdict()
-            members = msgspec.structs.asdict(record)
-            values = {**members, **name, "backlog": self.backlog, **values}
-            self._db.execute(statement, values)
-
-    def _message(self, record: MessageRecord) -> None:
-        values = self._new(
-            "message", MESSAGE_ROWS, record, self._last_message, self.backlog
-        )
-        if not values:
-            return
-        self._last_message = values["seq"]
-        holder = record.claim_id and CLAIM_ROWS.find(
-            self._db, record.claim_id, self.backlog
-        )
+    def _find_claim(self, record: MessageRecord, values: dict[str, Any]) -> None:
+        """Add the state of a message and the row of its claim; count it."""
+        claim = None
+        if record.claim_id is not None:
+            claim = CLAIM_ROWS.find(self._db, record.claim_id, self.backlog)
         state = FREE if record.visible is None else DELAYED
-        values["state"] = CLAIMED if holder else state
-        values["claim"] = holder[0] if holder else None
-        self._insert(MESSAGE_INSERT, record, values)
-        counted = (1, len(record.body), int(bool(holder)))
+        values["state"] = state if claim is None else CLAIMED
+        values["claim"] = None if claim is None else claim[0]
+        counted = (1, len(record.body), int(claim is not None))
         self._memory.count(ARRIVING, self.backlog, *counted)
-
-    def _upto(self, subscription_id: str) -> int:
-        """Return the number here of the last subscription up to an id; 0 for none."""
-        number = decode_seq(subscription_id) or 0
-        last = fetch(self._db, SUBSCRIPTION_UPTO, (*self._name, number))[0][0]
-        return last or 0
 
 
 # -- counting ---------------------------------------------------------------------
