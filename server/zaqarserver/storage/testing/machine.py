@@ -203,7 +203,7 @@ class StorageMachine(AccountRules):
         now = self.model.now
         command = MessagePostOnce(*key, "me", new, now, name, digest, WINDOW)
         try:
-            found = self.model.find_post(command)
+            found = self.model.post_get(command)
         except KeyReused:
             with pytest.raises(KeyReused):
                 self._run(self.storage.do(command))

@@ -7,7 +7,8 @@ makes no ids: they come from the driver's answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -117,30 +118,11 @@ class Model:
         self.grants: dict[Key, dict[str, Grant]] = {}
         self.subscriptions: dict[Key, dict[str, tuple[str, float]]] = {}
         self.now = now
-        self._functions: dict[type, Callable[[Any], Any]] = {
-            ClaimDelete: self._claim_delete,
-            ClaimGet: self._claim_get,
-            ClaimUpdate: self._claim_update,
-            GrantAdd: self._grant_add,
-            GrantList: self._grant_list,
-            GrantRevoke: self._grant_revoke,
-            MessageDelete: self._message_delete,
-            MessageDeleteMany: self._message_delete_many,
-            MessageGet: self._message_get,
-            MessageList: self._message_list,
-            MessagePop: self._message_pop,
-            MessagePurge: self._message_purge,
-            PostGet: self.find_post,
-            QueueCount: self._queue_count,
-            QueueCreate: self._queue_create,
-            QueueDelete: self._queue_delete,
-            QueueStatsGet: self._queue_stats,
-            UsageGet: self._usage,
-        }
 
     def do(self, command: Command[R]) -> R:
-        """Execute a command that does not make ids."""
-        result: R = self._functions[type(command)](command)
+        """Execute a command that does not make ids: ``ClaimGet`` by ``claim_get``."""
+        words = re.findall("[A-Z][a-z]+", type(command).__name__)
+        result: R = getattr(self, "_".join(words).lower())(command)
         return result
 
     def queue(self, key: Key) -> ModelQueue:
@@ -155,10 +137,8 @@ class Model:
 
     def live(self, key: Key) -> list[ModelMessage]:
         """Return the live messages in order."""
-        messages = self.queue(key).messages
-        return sorted(
-            (one for one in messages if self.now < one.expires), key=lambda one: one.id
-        )
+        live = [one for one in self.queue(key).messages if self.now < one.expires]
+        return sorted(live, key=lambda one: one.id)
 
     def holder(self, key: Key, message: ModelMessage) -> str | None:
         """Return the live claim on a message."""
@@ -167,12 +147,8 @@ class Model:
 
     def free(self, key: Key, *, include_delayed: bool) -> list[ModelMessage]:
         """Return what can be claimed."""
-        return [
-            one
-            for one in self.live(key)
-            if self.holder(key, one) is None
-            and (include_delayed or one.visible <= self.now)
-        ]
+        free = [one for one in self.live(key) if self.holder(key, one) is None]
+        return [one for one in free if include_delayed or one.visible <= self.now]
 
     def find(self, key: Key, message_id: str) -> ModelMessage | None:
         """Find a live message."""
@@ -191,19 +167,19 @@ class Model:
 
     # -- queues -------------------------------------------------------------
 
-    def _queue_create(self, command: QueueCreate) -> bool:
+    def queue_create(self, command: QueueCreate) -> bool:
         if key_of(command) in self.queues:
             return False
         self.queues[key_of(command)] = ModelQueue(command.metadata)
         return True
 
-    def _queue_delete(self, command: QueueDelete) -> None:
+    def queue_delete(self, command: QueueDelete) -> None:
         self.queues.pop(key_of(command), None)
 
-    def _queue_count(self, command: QueueCount) -> int:
+    def queue_count(self, command: QueueCount) -> int:
         return sum(space == command.space for space, _ in self.queues)
 
-    def _queue_stats(self, command: QueueStatsGet) -> QueueStats:
+    def queue_stats_get(self, command: QueueStatsGet) -> QueueStats:
         key = key_of(command)
         live = self.live(key)
         if not live:
@@ -217,7 +193,7 @@ class Model:
 
     # -- messages -----------------------------------------------------------
 
-    def find_post(self, command: PostGet | MessagePostOnce) -> PostOutcome | None:
+    def post_get(self, command: PostGet | MessagePostOnce) -> PostOutcome | None:
         """Return what an earlier post with the key has stored, else ``None``."""
         found = self.queue(key_of(command)).posts.get(command.key)
         if found is None or found.expires <= self.now:
@@ -229,8 +205,7 @@ class Model:
     def post(self, command: MessagePost | MessagePostOnce, ids: Sequence[str]) -> None:
         """Store posted messages under the ids that the driver returned."""
         if isinstance(command, MessagePostOnce):
-            end = self.now + command.window
-            post = ModelPost(command.digest, ids, end)
+            post = ModelPost(command.digest, ids, self.now + command.window)
             self.made(key_of(command)).posts[command.key] = post
         for new, message_id in zip(command.messages, ids, strict=True):
             self.made(key_of(command)).messages.append(
@@ -245,7 +220,7 @@ class Model:
                 )
             )
 
-    def _message_list(self, command: MessageList) -> list[Message]:
+    def message_list(self, command: MessageList) -> list[Message]:
         key = key_of(command)
         return [
             self._show(key, one)
@@ -261,12 +236,12 @@ class Model:
             )
         ][: command.limit]
 
-    def _message_get(self, command: MessageGet) -> list[Message]:
+    def message_get(self, command: MessageGet) -> list[Message]:
         key = key_of(command)
         found = [self.find(key, one) for one in dict.fromkeys(command.ids)]
         return [self._show(key, one) for one in found if one]
 
-    def _message_delete(self, command: MessageDelete) -> None:
+    def message_delete(self, command: MessageDelete) -> None:
         key, claim_id = key_of(command), command.claim_id
         message = self.find(key, command.message_id)
         if message is None:
@@ -280,7 +255,7 @@ class Model:
             raise ClaimNotLive
         raise MessageClaimed
 
-    def _message_delete_many(self, command: MessageDeleteMany) -> None:
+    def message_delete_many(self, command: MessageDeleteMany) -> None:
         key, claim_ids = key_of(command), command.claim_ids
         found = [one for one in self.live(key) if one.id in command.ids]
         if claim_ids is not None and any(
@@ -290,7 +265,7 @@ class Model:
         for message in found:
             self.queue(key).messages.remove(message)
 
-    def _message_pop(self, command: MessagePop) -> list[Message]:
+    def message_pop(self, command: MessagePop) -> list[Message]:
         key = key_of(command)
         taken = self.free(key, include_delayed=command.include_delayed)
         shown = [self._show(key, one) for one in taken[: command.limit]]
@@ -298,7 +273,7 @@ class Model:
             self.queue(key).messages.remove(message)
         return shown
 
-    def _message_purge(self, command: MessagePurge) -> None:
+    def message_purge(self, command: MessagePurge) -> None:
         self.queue(key_of(command)).messages.clear()
         self.queue(key_of(command)).claims.clear()
 
@@ -350,17 +325,17 @@ class Model:
         age = max(0, int(self.now - held.created))
         return Claim(claim_id, held.ttl, held.grace, age, messages)
 
-    def _claim_get(self, command: ClaimGet) -> Claim:
+    def claim_get(self, command: ClaimGet) -> Claim:
         return self._read_claim(key_of(command), command.claim_id)
 
-    def _claim_update(self, command: ClaimUpdate) -> None:
+    def claim_update(self, command: ClaimUpdate) -> None:
         key, held = key_of(command), ModelClaim(command.ttl, command.grace, self.now)
         messages = self._holds(key, command.claim_id)
         self.queue(key).claims[command.claim_id] = held
         for message in messages:
             self._extend(message, held)
 
-    def _claim_delete(self, command: ClaimDelete) -> None:
+    def claim_delete(self, command: ClaimDelete) -> None:
         claims = self.queue(key_of(command)).claims
         held = claims.get(command.claim_id)
         if held is not None and held.lives(self.now):
@@ -374,12 +349,12 @@ class Model:
         live = (one for one in grants if self.now < one.expires)
         return sorted(live, key=lambda one: one.id)
 
-    def _grant_list(self, command: GrantList) -> list[Grant]:
+    def grant_list(self, command: GrantList) -> list[Grant]:
         live = self.live_grants(key_of(command))
         found = [one for one in live if one.id > (command.marker or "")]
         return found[: command.limit]
 
-    def _grant_add(self, command: GrantAdd) -> Grant | None:
+    def grant_add(self, command: GrantAdd) -> Grant | None:
         live = {one.id: one for one in self.live_grants(key_of(command))}
         if command.grant.id in live:
             return live[command.grant.id]
@@ -388,7 +363,7 @@ class Model:
         self.grants.setdefault(key_of(command), {})[command.grant.id] = command.grant
         return command.grant
 
-    def _grant_revoke(self, command: GrantRevoke) -> bool:
+    def grant_revoke(self, command: GrantRevoke) -> bool:
         for one in self.live_grants(key_of(command)):
             if one.id == command.grant_id:
                 revoked = msgspec.structs.replace(one, revoked=True)
@@ -410,17 +385,15 @@ class Model:
         gone = self.subscriptions.get(key, {}).pop(subscriber, None)
         return None if gone is None else gone[0]
 
-    def _usage(self, command: UsageGet) -> Usage:
+    def usage_get(self, command: UsageGet) -> Usage:
         mine = [key for key in self.queues if key[0] == command.space]
         messages = [one for key in mine for one in self.live(key)]
-        return Usage(
-            queues=len(mine),
-            messages=len(messages),
-            bytes=sum(len(one.new.body) for one in messages),
-            subscriptions=sum(
-                self.now < end
-                for key, there in self.subscriptions.items()
-                if key[0] == command.space
-                for _, end in there.values()
-            ),
-        )
+        size = sum(len(one.new.body) for one in messages)
+        spaces = [
+            there
+            for key, there in self.subscriptions.items()
+            if key[0] == command.space
+        ]
+        ends = [end for there in spaces for _, end in there.values()]
+        subscriptions = sum(self.now < end for end in ends)
+        return Usage(len(mine), len(messages), size, subscriptions)
