@@ -25,7 +25,7 @@ extensions = [
 ]
 
 # The copy button leaves out prompts and what a command prints.
-copybutton_prompt_text = r"\$ |>>> |\.\.\. "
+copybutton_prompt_text = r"\$ |> |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 copybutton_here_doc_delimiter = "EOF"
 
