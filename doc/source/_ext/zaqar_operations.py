@@ -33,6 +33,7 @@ JSON = "application/json"
 CLIENT_ID = "3381af92-2b9e-11e3-b191-71861300734c"
 TYPES = {str: "string", int: "integer", bool: "boolean", float: "number", Any: "any"}
 PLACES = {
+    RequestPart.HEADER: "header",
     RequestPart.PATH: "path",
     RequestPart.QUERY: "query",
     RequestPart.BODY: "body",
