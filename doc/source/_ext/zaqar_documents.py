@@ -188,7 +188,9 @@ def _parameters(rows: list[Operation]) -> Iterator[Document]:
     named = {
         (member.spec.part, member.spec.rest_name or member.name): member
         for row in rows
-        for member in fields_in(row, RequestPart.PATH, RequestPart.QUERY)
+        for member in fields_in(
+            row, RequestPart.PATH, RequestPart.QUERY, RequestPart.HEADER
+        )
     }
     for (part, name), member in named.items():
         is_path = part is RequestPart.PATH
@@ -327,7 +329,8 @@ def _frame_body(row: Operation) -> Document:
     sent = [
         member
         for member in members(row.fields)
-        if member.spec.part is not RequestPart.EDGE and not member.spec.spread
+        if member.spec.part not in (RequestPart.EDGE, RequestPart.HEADER)
+        and not member.spec.spread
     ]
     return object_of(sent)
 

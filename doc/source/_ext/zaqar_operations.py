@@ -37,6 +37,7 @@ PLACES = {
     RequestPart.PATH: "path",
     RequestPart.QUERY: "query",
     RequestPart.BODY: "body",
+    RequestPart.HEADER: "header",
     RequestPart.DOCUMENT: "body as a whole",
     RequestPart.OTHERS: "query, any other name",
 }
@@ -145,6 +146,8 @@ def rest_place(member: Member, prefix: str) -> str:
 
 def frame_place(member: Member, prefix: str) -> str:
     """Say which member of a frame's body a field is."""
+    if member.spec.part is RequestPart.HEADER:
+        return f"``{member.spec.rest_name}``, header"
     if member.spec.spread:
         return "members of their own"
     return f"``{prefix}{member.name}``"
