@@ -6,6 +6,9 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import socket
+import threading
+import time
 
 import msgspec
 import pytest
@@ -313,6 +316,34 @@ async def test_a_run_is_sent_in_order_over_as_many_connections_as_it_takes(
         *("m1", "m2", "m3", "m4"),
     ]
     assert receiver.connections == connections
+
+
+async def test_answers_are_read_while_a_turn_of_the_loop_takes_long(
+    webhooks, notification
+):
+    deliverer = await webhooks()
+    heard = []
+
+    def answer_all(listener):
+        connection, _ = listener.accept()
+        with connection:
+            while data := connection.recv(65536):
+                heard.append(data)
+                connection.sendall(b"HTTP/1.1 204 X\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=answer_all, args=(listener,), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        run = deliverer.deliver_all(*run_of(notification(url), 5))
+        sending = asyncio.create_task(run)
+        async with asyncio.timeout(30):
+            while not heard:  # noqa: ASYNC110 - a thread hears it
+                await asyncio.sleep(0)
+        end = time.monotonic() + 30
+        while len(heard) < 4 and time.monotonic() < end:
+            deliverer.proceed()
+        assert len(heard) == 4
+        assert await sending == Delivered()
 
 
 async def test_a_run_ends_at_the_first_message_that_is_not_taken(

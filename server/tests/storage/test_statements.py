@@ -15,6 +15,7 @@ ANY_ROW = {
     "accounts.COUNT",
     "accounts.EXPIRED",
     "catalog.FLAVOR_ANYWHERE",
+    "deliveries.IDLE_ANY",
     "deliveries.SUBSCRIPTION_EXPIRED",
     "keys.EXPIRED",
     "maintenance.CLAIM_ANY",

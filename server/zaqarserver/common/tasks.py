@@ -115,7 +115,9 @@ class Threads:
 SLICE_SECONDS = 0.003
 
 
-_HALF_SECONDS = 0.001
+#: Seconds that :class:`HalfOfLoop` may occupy a turn of the loop, and more than half.
+_SHORT_SLICE = 0.00015
+_AHEAD_SECONDS = 0.002
 
 
 class Turns:
@@ -123,9 +125,13 @@ class Turns:
 
     However many users there are, they get the slice in turn, so that together they
     delay other tasks no longer than one of them.
+
+    Attributes:
+        between: Called between two requests of a long turn; must not raise.
     """
 
     def __init__(self) -> None:
+        self.between: Callable[[], object] = int
         self._until = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -150,46 +156,62 @@ class Turns:
 
 
 class HalfOfLoop:
-    """Keeps callbacks to half of the loop's time, in slices of a millisecond.
+    """Keeps callbacks to half of the loop's time, and to short slices of each turn.
 
-    So the loop serves others meanwhile, and the threads of the process get the
-    interpreter.
+    So other work waits for them hardly longer than usual, and the threads of the
+    process get the interpreter.
     """
 
     def __init__(self) -> None:
-        self._free = 0.0  # until then the time is used up, by twice what was needed
+        self._paid = 0.0  # when the others will have had as much time as the callbacks
+        self._ended = 0.0
+        self._used = 0.0  # seconds of the slice
         self._waiting: deque[Callable[[], None]] = deque()
 
+    @property
+    def is_late(self) -> bool:
+        """True if nothing ran for twice a slice, in a turn that others make long."""
+        return time.perf_counter() > self._ended + 2 * _SHORT_SLICE
+
     def call(self, work: Callable[[], None], begun: float) -> None:
-        """Call a function, now or when half of the time since has been left to others.
+        """Call a function, now or as soon as others have had their time.
 
         Args:
             work: Must not raise.
             begun: When its callback began, by ``time.perf_counter``.
         """
-        if not self._waiting and self._free < begun + _HALF_SECONDS:
+        if begun > self._ended + _SHORT_SLICE:
+            self._used = 0.0  # others had their turn
+        if not self._waiting and self._may_run(begun):
             self._run(work, begun)
             return
         if not self._waiting:
-            self._wait()
+            self._wait(begun)
         self._waiting.append(work)
+
+    def _may_run(self, now: float) -> bool:
+        return self._used < _SHORT_SLICE and self._paid < now + _AHEAD_SECONDS
 
     def _run(self, work: Callable[[], None], begun: float) -> None:
         work()
-        used = time.perf_counter() - begun
-        self._free = max(self._free, begun) + 2 * used
+        self._ended = time.perf_counter()
+        self._used += self._ended - begun
+        self._paid = max(self._paid, begun) + 2 * (self._ended - begun)
 
-    def _wait(self) -> None:
-        seconds = self._free - time.perf_counter()
-        asyncio.get_running_loop().call_later(max(seconds, 0.0), self._go_on)
+    def _wait(self, now: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._paid < now + _AHEAD_SECONDS:
+            loop.call_soon(self._go_on)
+        else:
+            loop.call_later(self._paid - now, self._go_on)
 
     def _go_on(self) -> None:
-        begun = time.perf_counter()
-        while self._waiting and self._free < begun + _HALF_SECONDS:
-            self._run(self._waiting.popleft(), begun)
-            begun = time.perf_counter()
+        self._used, now = 0.0, time.perf_counter()
+        while self._waiting and self._may_run(now):
+            self._run(self._waiting.popleft(), now)
+            now = self._ended
         if self._waiting:
-            self._wait()
+            self._wait(now)
 
 
 def doubling(first: float, longest: float = math.inf) -> Iterator[float]:

@@ -1,13 +1,16 @@
 """Connections to the receivers of webhooks: HTTP/1.1, kept open and used again.
 
-Each of the requests of a run to one receiver needs one turn of the loop: the callback
-that receives an answer writes the next request. So the deliveries of a busy server do
-not wait for tasks to have their turn.
+Each of the requests of a run to one receiver needs one turn of the loop at most: the
+callback that receives an answer writes the next request. Turns are long while many
+messages are posted, so answers are also read between the requests of others. So the
+deliveries of a busy server do not wait for tasks to have their turn.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import socket
 import ssl
 import time
@@ -24,6 +27,7 @@ from zaqarserver.notify.settings import NotifySettings
 
 _KEEP_ALIVE = 15.0  # seconds that an idle connection is kept
 _NEXT_ADDRESS = 0.25  # seconds after which the next address of a name is tried as well
+_READ_BYTES = 65536
 _MAX_HEAD: Final = 65536  # bytes of the head of an answer
 
 
@@ -54,6 +58,7 @@ class WebhookConnection(asyncio.Protocol):
         max_body: Bytes to read of the body of an answer. A connection with a longer one
             is not used again.
         half: Bounds the time of all connections.
+        awaited: The connections whose answers can be read ahead; ``None`` with TLS.
 
     Attributes:
         is_usable: True if another request may be sent.
@@ -61,9 +66,12 @@ class WebhookConnection(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, max_body: int, half: HalfOfLoop) -> None:
+    def __init__(
+        self, max_body: int, half: HalfOfLoop, awaited: set[WebhookConnection] | None
+    ) -> None:
         self.is_usable = True
         self._half = half
+        self._awaited = awaited
         self._loop = asyncio.get_running_loop()
         self._max_body = max_body
         self._parser = httptools.HttpResponseParser(self)
@@ -95,10 +103,14 @@ class WebhookConnection(asyncio.Protocol):
         self._following, self._seconds = following, seconds
         self._write(request, deadline)
         self._timer = self._loop.call_at(deadline, self._check_time)
+        if self._awaited is not None:
+            self._awaited.add(self)
         try:
             await self._done
         finally:
             self._timer.cancel()
+            if self._awaited is not None:
+                self._awaited.discard(self)
             if not self.is_usable or not self._done.done() or self._done.cancelled():
                 self.close()
             self._done = None
@@ -140,6 +152,16 @@ class WebhookConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Keep the transport."""
         self._transport = transport
+        self._descriptor: int = transport.get_extra_info("socket").fileno()
+
+    def read_ahead(self) -> None:
+        """Read what has arrived, before the loop does; only the loop ends it."""
+        # The descriptor of a transport that closes may be another one's soon.
+        if self._done is None or self._done.done() or self._transport.is_closing():
+            return
+        with contextlib.suppress(OSError):
+            if data := os.read(self._descriptor, _READ_BYTES):
+                self.data_received(data)
 
     def data_received(self, data: bytes) -> None:
         """Parse an answer; send the next request after its end."""
@@ -265,6 +287,7 @@ class WebhookConnections:
         self._resolver = resolver
         self._tls = tls
         self._half = HalfOfLoop()
+        self._awaited: set[WebhookConnection] = set()
         self._idle: defaultdict[
             Origin, dict[WebhookConnection, asyncio.TimerHandle]
         ] = defaultdict(dict)
@@ -314,12 +337,22 @@ class WebhookConnections:
     async def _begin(self, origin: Origin, made: socket.socket) -> WebhookConnection:
         secure = origin.scheme == "https"
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: WebhookConnection(self._settings.max_response_size, self._half),
+            lambda: WebhookConnection(
+                self._settings.max_response_size,
+                self._half,
+                None if secure else self._awaited,
+            ),
             sock=made,
             ssl=self._tls() if secure else None,
             server_hostname=origin.host.rstrip(".") if secure else None,
         )
         return connection
+
+    def proceed(self) -> None:
+        """Read the answers that have arrived, if the loop's turn takes long."""
+        if self._awaited and self._half.is_late:
+            for connection in list(self._awaited):
+                connection.read_ahead()
 
     def close(self) -> None:
         """Close the idle connections."""

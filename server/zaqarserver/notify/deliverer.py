@@ -98,6 +98,12 @@ class Deliverer(abc.ABC):
     async def close(self) -> None:  # noqa: B027
         """Release the resources; called after the last send."""
 
+    def proceed(self) -> None:  # noqa: B027
+        """Go on with what has arrived, before the loop's turn comes to it.
+
+        Called between the requests of a busy server: it must be cheap and never raise.
+        """
+
     def ended(self, subscription: Subscription) -> None:  # noqa: B027
         """Release the resources of a subscription whose subscriber is gone."""
 

@@ -70,6 +70,12 @@ class Dispatcher:
 
     def __init__(self, deliverers: Mapping[str, Deliverer]) -> None:
         self._deliverers = dict(deliverers)
+        # Each once, and only those that do something: it is called often.
+        self._proceeding = [
+            one.proceed
+            for one in dict.fromkeys(deliverers.values())
+            if type(one).proceed is not Deliverer.proceed
+        ]
         self.counts = NotificationCounts()
 
     def kind(self, subscription: Subscription) -> str:
@@ -121,6 +127,11 @@ class Dispatcher:
         deliverer = self.deliverer(subscription)
         if deliverer is not None:
             deliverer.ended(subscription)
+
+    def proceed(self) -> None:
+        """Go on with what has arrived for the deliverers."""
+        for proceed in self._proceeding:
+            proceed()
 
     async def open(self) -> None:
         """Open each deliverer once."""

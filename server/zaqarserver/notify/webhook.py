@@ -125,6 +125,11 @@ class WebhookDeliverer(Deliverer):
             await self.resolver.close()
             self.resolver = None
 
+    def proceed(self) -> None:
+        """Read the answers that have arrived."""
+        if self._connections is not None:
+            self._connections.proceed()
+
     def endpoint(self, subscription: Subscription) -> str:
         """Return the URL's scheme, host and port."""
         try:

@@ -114,6 +114,7 @@ class Notifier:
     async def start(self) -> None:
         """Start the background tasks; the store is open."""
         await self.dispatcher.open()
+        self._turns.between = self.dispatcher.proceed
         self._chores = [
             asyncio.create_task(self._forever(self._take_and_wait)),
             asyncio.create_task(self._forever(self._leases.renew)),

@@ -93,6 +93,8 @@ async def run(
         RequestError: The request cannot be served as it stands.
         Unavailable: The store cannot serve now, or the answer exceeds free memory.
     """
+    between = context.server.turns.between
+    between()
     operation.checker.check(arguments)
     size = operation.answer_size(arguments)
     if size:
@@ -100,4 +102,6 @@ async def run(
     # ``wait`` of the arguments extends the time limit of the answer.
     wait = getattr(arguments, "wait", None) or 0
     with deadline.within(deadline.ANSWER_SECONDS + wait):
-        return await operation.row.handler(context, arguments)
+        result = await operation.row.handler(context, arguments)
+    between()
+    return result

@@ -86,6 +86,10 @@ SUBSCRIPTIONS_IDLE = f"""
      WHERE project = ? AND source = ? AND cursor < ? AND due IS NULL AND volatile = 0
      ORDER BY cursor, seq LIMIT ?
 """  # noqa: S608 - constants only
+IDLE_ANY = """
+    SELECT 1 FROM subscription
+     WHERE project = ? AND source = ? AND due IS NULL AND volatile = 0 LIMIT 1
+"""
 SUBSCRIPTION_LEASE = """
     UPDATE subscription SET cursor = ?, position = ?, attempt = ?, due = ?, leased = 1
      WHERE seq = ?
@@ -145,8 +149,9 @@ def store_notices(
             expires = max(message.expires for message in some)
             row = (*key, known.newest, len(some), expires, _encode(some))
             memory.db.execute(NOTICE_INSERT, row)
-        memory.unseen[key] = None
-        memory.has_due = True
+        if not known.all_busy:
+            memory.unseen[key] = None
+            memory.has_due = True
     if volatile:
         memory.posts.append(Post(*key, messages, volatile))
 
@@ -191,7 +196,8 @@ class _Taking:
         if expires > command.now and (confirmed or not command.confirmed_only):
             found = self._notices(key, cursor)
         if found is None:
-            newest = newest_notice(self._memory, key)
+            known = listeners(self._memory, key)
+            newest, known.all_busy = known.newest, False
             self._memory.db.execute(SUBSCRIPTION_CATCH_UP, (newest, seq))
             return
         if found.first > cursor + 1:  # what it was at has expired
@@ -255,6 +261,8 @@ def take(memory: Memory, command: DeliveryTake) -> Steps[list[Delivery]]:
         for row in rows:
             taking.add(row)
             yield None
+        known = listeners(memory, key)
+        known.all_busy = not fetch(memory.db, IDLE_ANY, key)
     return taking.found
 
 
@@ -284,7 +292,10 @@ def settle(memory: Memory, command: DeliverySettle) -> None:
         trim(memory, key, 0.0, TRIM)
     if not is_over:
         memory.has_due = True
-    elif newest_notice(memory, key) > cursor:
+        return
+    known = listeners(memory, key)
+    known.all_busy = False
+    if known.newest > cursor:
         memory.unseen[key] = None
         memory.has_due = True
 

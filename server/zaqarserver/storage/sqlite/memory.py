@@ -125,11 +125,13 @@ class Listeners(msgspec.Struct, gc=False):
         until: When the last subscription that is not volatile expires; 0 for none.
         volatile: Ids and ends of the volatile ones.
         newest: The number of the newest notice, or of the last one that was deleted.
+        all_busy: True if no subscription is idle: a post makes nothing due at once.
     """
 
     until: float
     volatile: tuple[tuple[str, float], ...]
     newest: int
+    all_busy: bool = False
 
 
 class Layered(Generic[K, V]):
