@@ -92,13 +92,11 @@ def schema_of(member: Member) -> Document:
     spec = member.spec
     if spec.name:
         schema["pattern"] = f"^{NAME.pattern}$"
-    if spec.minimum is not None:
-        suffix = "Items" if is_list(member.type) else "imum"
-        schema["min" + suffix] = spec.minimum
-        most = spec.maximum
-        if most is not None:
-            limit = getattr(DEFAULTS, most) if isinstance(most, str) else most
-            schema["max" + suffix] = limit
+    suffix = "Items" if is_list(member.type) else "imum"
+    for side, bound in (("min", spec.minimum), ("max", spec.maximum)):
+        if bound is not None:
+            limit = getattr(DEFAULTS, bound) if isinstance(bound, str) else bound
+            schema[side + suffix] = limit
     if spec.help:
         schema["description"] = spec.help
     return schema
