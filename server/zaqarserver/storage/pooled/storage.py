@@ -52,13 +52,12 @@ from zaqarserver.storage.commands import (
     QueueUpdate,
     VolumeGet,
 )
-from zaqarserver.storage.pooled.deliveries import Deliveries
 from zaqarserver.storage.pooled.drains import Drains
 from zaqarserver.storage.pooled.mover import Mover
 from zaqarserver.storage.pooled.pairs import Pairs
 from zaqarserver.storage.pooled.pools import Load, PoolGone, Pools
 from zaqarserver.storage.pooled.routing import Router
-from zaqarserver.storage.pooled.totals import Totals
+from zaqarserver.storage.pooled.totals import Deliveries, Totals
 from zaqarserver.storage.records import (
     Capability,
     Claim,

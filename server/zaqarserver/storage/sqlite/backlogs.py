@@ -19,7 +19,8 @@ import msgspec
 from zaqarserver.storage.records import Message, Metadata
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.ids import ById, OrderedRows, encode_id
-from zaqarserver.storage.sqlite.memory import Memory, QueueKey, QueueRow
+from zaqarserver.storage.sqlite.layers import QueueKey, QueueRow
+from zaqarserver.storage.sqlite.memory import Memory
 
 #: How many rows one statement reads (much less than a millisecond).
 STEP = 1000

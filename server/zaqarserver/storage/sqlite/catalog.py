@@ -36,7 +36,8 @@ from zaqarserver.storage.catalog import (
 )
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
-from zaqarserver.storage.sqlite.memory import Memory, QueueKey
+from zaqarserver.storage.sqlite.layers import QueueKey
+from zaqarserver.storage.sqlite.memory import Memory
 
 REVISION = "SELECT revision FROM catalog"
 REVISION_NEXT = "UPDATE catalog SET revision = revision + 1 RETURNING revision"

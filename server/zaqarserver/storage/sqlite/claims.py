@@ -41,7 +41,8 @@ from zaqarserver.storage.sqlite.backlogs import (
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import ById, encode_id
-from zaqarserver.storage.sqlite.memory import Memory, QueueRow
+from zaqarserver.storage.sqlite.layers import QueueRow
+from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.sqlite.writer import POSTPONE, Steps
 
 #: How many claims, and delayed messages, one write brings up to date at most.

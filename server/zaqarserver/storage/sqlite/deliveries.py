@@ -27,7 +27,8 @@ from zaqarserver.storage.commands import MessagePost, MessagePostOnce
 from zaqarserver.storage.outbox import locate
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
-from zaqarserver.storage.sqlite.memory import Memory, QueueKey
+from zaqarserver.storage.sqlite.layers import QueueKey
+from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.sqlite.subscriptions import (
     COLUMNS,
     listeners,

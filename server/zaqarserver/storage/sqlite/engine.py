@@ -35,7 +35,8 @@ from zaqarserver.storage.sqlite.files import (
     copy_log,
     prepare_file,
 )
-from zaqarserver.storage.sqlite.memory import Memory, QueueRow
+from zaqarserver.storage.sqlite.layers import QueueRow
+from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.sqlite.writer import GroupCommit, Steps
 from zaqarserver.storage.subscriptions import Post
 

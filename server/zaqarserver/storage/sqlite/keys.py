@@ -14,7 +14,8 @@ from zaqarserver.storage.commands import MessagePostOnce, PostGet
 from zaqarserver.storage.records import PostOutcome
 from zaqarserver.storage.sqlite.database import fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
-from zaqarserver.storage.sqlite.memory import Memory, QueueRow
+from zaqarserver.storage.sqlite.layers import QueueRow
+from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.sqlite.messages import store_post
 from zaqarserver.storage.sqlite.writer import Steps
 

@@ -23,7 +23,8 @@ from zaqarserver.storage.sqlite.backlogs import find_due
 from zaqarserver.storage.sqlite.claims import CLAIM_DELETE, elapse
 from zaqarserver.storage.sqlite.database import fetch
 from zaqarserver.storage.sqlite.engine import Engine
-from zaqarserver.storage.sqlite.memory import Memory, QueueKey
+from zaqarserver.storage.sqlite.layers import QueueKey
+from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.sqlite.messages import MESSAGE_DELETE
 from zaqarserver.storage.sqlite.moving import expired_seal, sweep_seals
 from zaqarserver.storage.sqlite.writer import Steps

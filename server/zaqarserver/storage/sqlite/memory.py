@@ -15,30 +15,30 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
+from typing import Any
 
 import apsw
 import msgspec
 
 from zaqarserver.common.lru import LRU
-from zaqarserver.errors import QueueMoving
 from zaqarserver.storage.accounts import Usage
-from zaqarserver.storage.moving import Seal
-from zaqarserver.storage.records import Metadata
 from zaqarserver.storage.sqlite.database import fetch
 from zaqarserver.storage.sqlite.ids import RESERVED_TICKS, Sequence
+from zaqarserver.storage.sqlite.layers import (
+    ARRIVING,
+    Layered,
+    Listeners,
+    NumberedSeal,
+    QueueKey,
+    QueueRow,
+    load_queue,
+)
 from zaqarserver.storage.subscriptions import Post
-
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
 
 #: How many queues (also missing ones) and backlogs are cached.
 REMEMBERED = 10_000
-
-#: The space of arriving records; callers cannot have it.
-ARRIVING = "\0arriving"
 
 RESERVED = "SELECT reserved FROM store"
 RESERVE = "UPDATE store SET reserved = ?"
@@ -64,10 +64,6 @@ IDLE_BEHIND = """
        AND cursor < (SELECT max(number) FROM notice WHERE project = ?1 AND source = ?2)
      LIMIT 1
 """
-QUEUE_FIND = (
-    "SELECT backlog, revision, metadata, origin FROM queue"
-    " WHERE project = ? AND name = ?"
-)
 BACKLOG_COUNT = """
     UPDATE backlog SET messages = messages + ?, claimed = claimed + ?,
                        bytes = bytes + ?
@@ -78,93 +74,6 @@ BACKLOG_SET_DUE = "UPDATE backlog SET due = ? WHERE id = ?"
 
 _NOTHING = Usage()
 _UNCHANGED = ("", 0, 0, 0)
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-class QueueKey(NamedTuple):
-    """Names a queue."""
-
-    space: str
-    queue: str
-
-
-class QueueRow(msgspec.Struct, frozen=True, gc=False):
-    """A row of the queue table.
-
-    Attributes:
-        backlog: Where its messages are.
-        revision: As in the contract.
-        metadata: As stored; shared, so never changed in place.
-        origin: Its first backlog, which tells it from others that had its name.
-    """
-
-    backlog: int
-    revision: int
-    metadata: Metadata
-    origin: int
-
-
-class NumberedSeal(Seal, frozen=True):
-    """A row of the seal table.
-
-    Attributes:
-        number: Its number; names what has arrived.
-    """
-
-    number: int
-
-    def refuse(self) -> NoReturn:
-        """Raise QueueMoving for a command that names the queue."""
-        raise QueueMoving(f"queue {self.queue} is {self.kind.value}")
-
-
-class Listeners(msgspec.Struct, gc=False):
-    """The members of a queue's subscriptions that a post needs.
-
-    Attributes:
-        until: When the last subscription that is not volatile expires; 0 for none.
-        volatile: Ids and ends of the volatile ones.
-        newest: The number of the newest notice, or of the last one that was deleted.
-        all_busy: True if no subscription is idle: a post makes nothing due at once.
-    """
-
-    until: float
-    volatile: tuple[tuple[str, float], ...]
-    newest: int
-    all_busy: bool = False
-
-
-class Layered(Generic[K, V]):
-    """A mapping in two layers. A missing item and ``None`` are the same.
-
-    Args:
-        committed: The lower layer: all items, or an LRU of those read recently.
-
-    Attributes:
-        committed: The items that readers see.
-        pending: The changes of the open transaction; ``None`` for a removed item.
-    """
-
-    __slots__ = ("committed", "pending")
-
-    def __init__(self, committed: dict[K, V]) -> None:
-        self.committed = committed
-        self.pending: dict[K, V | None] = {}
-
-    def get(self, key: K) -> V | None:
-        """Return an item as the open transaction sees it."""
-        if key in self.pending:
-            return self.pending[key]
-        return self.committed.get(key)
-
-    def commit(self) -> None:
-        """Make the changes of the transaction visible to readers."""
-        for key, value in self.pending.items():
-            if value is None:
-                self.committed.pop(key, None)
-            else:
-                self.committed[key] = value
-        self.pending.clear()
 
 
 class Memory:
@@ -429,12 +338,3 @@ class Memory:
         """Record that the row ``seq`` became free."""
         if self._floors.get(backlog, 0) >= seq:
             self._floors[backlog] = seq - 1
-
-
-def load_queue(db: apsw.Connection, space: str, queue: str) -> QueueRow | None:
-    """Read the row of a queue."""
-    rows = fetch(db, QUEUE_FIND, (space, queue))
-    if not rows:
-        return None
-    backlog, revision, metadata, origin = rows[0]
-    return QueueRow(backlog, revision, _decode(metadata), origin)

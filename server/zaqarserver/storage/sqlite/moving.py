@@ -24,7 +24,8 @@ from zaqarserver.storage.moving import (
 from zaqarserver.storage.sqlite.backlogs import delete_queue, rename_queue
 from zaqarserver.storage.sqlite.database import fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
-from zaqarserver.storage.sqlite.memory import ARRIVING, Memory, NumberedSeal, QueueKey
+from zaqarserver.storage.sqlite.layers import ARRIVING, NumberedSeal, QueueKey
+from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.sqlite.subscriptions import delete_all
 from zaqarserver.storage.sqlite.writer import Steps
 

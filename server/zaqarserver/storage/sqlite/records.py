@@ -40,7 +40,8 @@ from zaqarserver.storage.sqlite.ids import (
     decode_secret,
     decode_seq,
 )
-from zaqarserver.storage.sqlite.memory import ARRIVING, Memory, QueueKey, load_queue
+from zaqarserver.storage.sqlite.layers import ARRIVING, QueueKey, load_queue
+from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.sqlite.moving import stored_name
 from zaqarserver.storage.sqlite.queues import count_messages
 from zaqarserver.storage.sqlite.subscriptions import SUBSCRIPTION_ROWS

@@ -12,7 +12,8 @@ from zaqarserver.storage.sqlite.backlogs import create_queue
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import ById, OrderedRows, encode_id
-from zaqarserver.storage.sqlite.memory import Listeners, Memory, QueueKey
+from zaqarserver.storage.sqlite.layers import Listeners, QueueKey
+from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.sqlite.writer import Steps
 from zaqarserver.storage.subscriptions import (
     Subscription,
