@@ -172,6 +172,11 @@ class Dialog:
     async def ready(self) -> None:
         """Take all at once."""
 
+    def send_frame(self, data: bytes, *, binary: bool, proven: bool = False) -> None:
+        """Take a frame of the server."""
+        content = {"bytes": data} if binary else {"text": data.decode()}
+        self._received.put_nowait({"type": "websocket.send", **content})
+
     def drop(self, code: int, reason: str) -> None:
         """Record that the server ended the connection."""
         self.dropped = code

@@ -15,12 +15,11 @@ that does not read its pushes is disconnected, because it would miss some.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
 
 #: Requests of one connection that are served concurrently, at most.
 MAX_CONCURRENT = 64
@@ -82,7 +80,6 @@ class WebSocketConnection:
 
     def __init__(
         self,
-        send: Send,
         hub: Hub,
         base_uri: str,
         transport: BoundedWebSocket,
@@ -92,7 +89,6 @@ class WebSocketConnection:
         self.uri = f"{base_uri}/{uuid.uuid4()}"
         self.subscriptions: dict[str, Subscription] = {}
         self.last_frame = self.last_admitted = time.monotonic()
-        self._send = send
         self._hub = hub
         self.memory = ConnectionMemory(budget, self.turn)
         self._transport = transport
@@ -109,8 +105,13 @@ class WebSocketConnection:
 
     # -- answers --------------------------------------------------------------
 
-    async def send(self, text: bytes, *, binary: bool) -> None:
+    async def send(self, text: bytes, *, binary: bool, proven: bool = False) -> None:
         """Send one frame in the encoding of its request.
+
+        Args:
+            text: The JSON text of the answer.
+            binary: True to send it as MessagePack.
+            proven: True to fail if the peer is known not to read it.
 
         Raises:
             ConnectionError: The connection is closed.
@@ -119,10 +120,9 @@ class WebSocketConnection:
         await self._transport.ready()
         self._check_open()
         if binary:
-            data = await answer_to_binary(text, self._pause)
-            await self._send({"type": "websocket.send", "bytes": data})
-        else:
-            await self._send({"type": "websocket.send", "text": text.decode()})
+            text = await answer_to_binary(text, self._pause)
+            await self._transport.ready()
+        self._transport.send_frame(text, binary=binary, proven=proven)
 
     def _check_open(self) -> None:
         if self._closed or self._transport.is_closed():
@@ -162,15 +162,14 @@ class WebSocketConnection:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    @contextlib.contextmanager
-    def answering(self) -> Iterator[None]:
-        """Delay pushes until the answer has been sent."""
+    def begin_answer(self) -> None:
+        """Delay pushes until :meth:`end_answer`."""
         self._answering += 1
-        try:
-            yield
-        finally:
-            self._answering -= 1
-            self._flush()
+
+    def end_answer(self) -> None:
+        """Send the pushes that were delayed: an answer was sent, or failed."""
+        self._answering -= 1
+        self._flush()
 
     @property
     def is_closed(self) -> bool:
@@ -292,11 +291,15 @@ class WebSocketConnection:
 
     async def _push_all(self) -> None:
         try:
-            while self._waiting and not self._answering:
+            while True:
                 await self._pause()
+                await self._transport.ready()
+                if self._answering or not self._waiting:
+                    break
                 text = self._waiting.popleft()
                 self.memory.push(-len(text))
-                await self._send(_push_frame(text, binary=self._binary_pushes))
+                data, binary = _push_frame(text, binary=self._binary_pushes)
+                self._transport.send_frame(data, binary=binary)
         except Exception:  # noqa: BLE001 - the peer is gone; its reader ends the rest
             self._closed = True
         finally:
@@ -327,11 +330,11 @@ class ConnectionListener:
         self._connection.listen(subscription, binary=self._binary)
 
 
-def _push_frame(text: bytes, *, binary: bool) -> Message:
-    """Return the frame of a push; a payload that is not JSON is sent as text."""
+def _push_frame(text: bytes, *, binary: bool) -> tuple[bytes, bool]:
+    """Return a push, and True if it is binary; what is not JSON is sent as text."""
     if binary:
         try:
-            return {"type": "websocket.send", "bytes": push_to_binary(text)}
+            return push_to_binary(text), True
         except (msgspec.MsgspecError, RecursionError, OverflowError):
             pass  # not JSON, or JSON without a MessagePack form
-    return {"type": "websocket.send", "text": text.decode()}
+    return text, False

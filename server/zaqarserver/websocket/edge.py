@@ -46,13 +46,12 @@ from zaqarserver.websocket.connection import (
     ConnectionEnded,
     ConnectionListener,
     Message,
-    Send,
     WebSocketConnection,
 )
 from zaqarserver.websocket.frames import (
     AUTHENTICATE,
     EMPTY,
-    NO_ECHO,
+    NOTHING,
     REQUEST_ID,
     FrameError,
     Request,
@@ -70,6 +69,7 @@ from zaqarserver.websocket.protocol import DRAINING, TRANSPORT
 LOG = logging.getLogger(__name__)
 
 Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 #: Bytes of JSON text that a request may have in addition to its messages.
 _MAX_ENVELOPE = 65536
@@ -113,7 +113,7 @@ class FrameEdge:
             await send({"type": "websocket.close"})
             return
         await send({"type": "websocket.accept"})
-        connection = self._connection(scope, send)
+        connection = self._connection(scope)
         self._connections.add(connection)
         code = None
         try:
@@ -134,9 +134,8 @@ class FrameEdge:
         if code == DRAINING:
             await send({"type": "websocket.close", "code": DRAINING})
 
-    def _connection(self, scope: Message, send: Send) -> WebSocketConnection:
+    def _connection(self, scope: Message) -> WebSocketConnection:
         connection = WebSocketConnection(
-            send,
             self._hub,
             self._base_uri,
             scope["extensions"][TRANSPORT],
@@ -227,7 +226,7 @@ class FrameEdge:
     async def _take(self, connection: WebSocketConnection, message: Message) -> None:
         binary = message.get("bytes") is not None
         size = len(message["bytes"] if binary else message["text"])
-        repeated = NO_ECHO
+        action, headers, body = NOTHING
         try:
             if binary:
                 data = text_of_binary(message["bytes"], self._max_text)
@@ -235,14 +234,13 @@ class FrameEdge:
             else:
                 data = message["text"].encode()
             action, headers, body = envelope(data)
-            repeated = echo(action, body or EMPTY, masked(headers))
             request = read_request(
                 action, headers, body, connection.login.proofs, self._operations
             )
         except FrameError as error:
-            await connection.send(
-                answer(repeated, Reply(error.status, error.body)), binary=binary
-            )
+            repeated = echo(action, body or EMPTY, masked(headers))
+            text = answer(repeated, Reply(error.status, error.body))
+            await connection.send(text, binary=binary)
             return
         request.binary = binary
         allocation = connection.memory.allocate(size)
@@ -262,28 +260,37 @@ class FrameEdge:
         named = own_id and _LOGGABLE.fullmatch(own_id)
         request.id = str(own_id) if named else new_request_id()
         request_id_var.set(request.id)
-        with connection.answering(), allocation:
-            await connection.turn()
-            if request.action == AUTHENTICATE:
-                reply = await self._authenticate(connection, request)
-                repeated = echo(b'"authenticate"', EMPTY, EMPTY)
-            else:
-                reply = await self._run(connection, request, allocation)
-                repeated = request.echo()
-            text = answer(repeated, reply, own_id)
-            try:
-                await connection.send(text, binary=request.binary)
-            except ConnectionError:
-                if request.undo is not None:
-                    await request.undo()
-                raise
-            if connection.login.is_invalid:
-                connection.close(EXPIRED)
-            elif connection.socket_quota.is_refused:
-                connection.close(OVER_QUOTA)
+        connection.begin_answer()
+        try:
+            with allocation:
+                await connection.turn()
+                if request.action == AUTHENTICATE:
+                    reply = await self._authenticate(connection, request)
+                else:
+                    reply = await self._run(connection, request, allocation)
+                text = answer(request.echo(), reply, own_id)
+                await self._send(connection, request, text)
+        finally:
+            connection.end_answer()
+        if connection.login.is_invalid:
+            connection.close(EXPIRED)
+        elif connection.socket_quota.is_refused:
+            connection.close(OVER_QUOTA)
         self._metrics.count_request(
             "websocket", request.action, reply.status, time.perf_counter() - started
         )
+
+    async def _send(
+        self, connection: WebSocketConnection, request: Request, text: bytes
+    ) -> None:
+        """Send an answer; undo the operation if that is known to be in vain."""
+        undo = request.undo
+        try:
+            await connection.send(text, binary=request.binary, proven=undo is not None)
+        except ConnectionError:
+            if undo is not None:
+                await undo()
+            raise
 
     async def _authenticate(
         self, connection: WebSocketConnection, request: Request

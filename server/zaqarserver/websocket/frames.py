@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -104,6 +105,8 @@ class Request:
 
     def echo(self) -> bytes:
         """Return the request as answers repeat it, without secrets."""
+        if self.action == AUTHENTICATE:
+            return _AUTHENTICATE_ECHO
         headers = self._headers_text
         if any(name in self.headers for name in _SECRET_HEADERS):
             headers = _without_secrets(self.headers)
@@ -137,7 +140,9 @@ def echo(action: bytes, body: bytes, headers: bytes) -> bytes:
     return b'{"action":%b,"body":%b,"headers":%b,"api":"v2"}' % (action, body, headers)
 
 
-NO_ECHO = echo(b"null", EMPTY, EMPTY)
+_AUTHENTICATE_ECHO = echo(b'"authenticate"', EMPTY, EMPTY)
+#: Action, headers and body of a frame that cannot be read.
+NOTHING = b"null", EMPTY, EMPTY
 
 
 def answer(request: bytes, reply: Reply, request_id: str | None = None) -> bytes:
@@ -217,10 +222,16 @@ def error_body(error: RequestError) -> dict[str, Any]:
     return body
 
 
+@functools.cache
+def _only(member: str) -> msgspec.json.Decoder[Any]:
+    """Return the decoder of a body that leaves all but one member out."""
+    fields = [(member, msgspec.Raw, msgspec.Raw())]
+    return msgspec.json.Decoder(msgspec.defstruct("OneMember", fields))
+
+
 def size_of(body: bytes, member: str) -> int:
     """Return the size of a member of a body, in bytes of JSON text."""
-    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    return len(bytes(members.get(member, b"")))
+    return len(getattr(_only(member).decode(body), member))
 
 
 def explain(error: Exception) -> FrameError:

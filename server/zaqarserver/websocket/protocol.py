@@ -12,7 +12,6 @@ import time
 from typing import Any
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
-from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import (
     WebSocketsSansIOProtocol,
 )
@@ -63,6 +62,10 @@ class _JoiningTransport:
         self.joins = False
         self._loop = loop
         self._parts: list[bytes] = []
+
+    def is_closing(self) -> bool:
+        """Return True if nothing can be written any more."""
+        return self.plain.is_closing()
 
     def write(self, data: bytes) -> None:
         """Write now, or at the end of this turn of the loop."""
@@ -165,10 +168,10 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         return not self.queue.empty() and not self.close_sent
 
     def _pause_reading(self) -> None:
-        """Pause reading until everything received is parsed and taken."""
+        """Pause reading while more has arrived than is parsed and taken."""
         if self._arrived or self._is_busy():
             self.unfinished_since = None
-            if not self.read_paused:
+            if self._arrived and not self.read_paused:
                 self.read_paused = True
                 self.transport.pause_reading()
             return
@@ -217,6 +220,12 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         """Begin a message, or take a complete one."""
         self._partial = 0 if event.fin else len(event.data)
         super().handle_bytes(event)
+
+    def send_receive_event_to_app(self) -> None:
+        """Queue a message, without a pause: reading pauses when more arrives."""
+        paused, self.read_paused = self.read_paused, True
+        super().send_receive_event_to_app()
+        self.read_paused = paused
 
     def handle_cont(self, event: Frame) -> None:
         """Take a fragment, unless the message has too many."""
@@ -276,29 +285,38 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             await self.writable.wait()
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send after the peer has taken everything sent before.
+        """Accept or close the connection."""
+        await self.ready()
+        await super().send(message)
+        self._go_on()
+
+    def send_frame(self, data: bytes, *, binary: bool, proven: bool = False) -> None:
+        """Send one message; call it when the connection is :meth:`ready`.
+
+        Args:
+            data: The message; UTF-8 unless it is binary.
+            binary: The type of its frame.
+            proven: True to fail if the system knows that the peer does not read it.
 
         Raises:
             ConnectionError: The connection is closed.
         """
-        await self.ready()
-        if message["type"] != "websocket.send":
-            await super().send(message)
-            self._go_on()
-            return
-        if self.close_sent:
+        if self.is_closed():
             raise ConnectionError("the connection is closed")
-        try:
+        if proven:
             self._check_peer()
-            await super().send(message)
+        try:
+            (self.conn.send_binary if binary else self.conn.send_text)(data)
+        except InvalidState:
+            raise ConnectionError("the connection is closed") from None
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        if proven:
             self._check_peer()  # a peer that had closed resets the connection now
-        except ClientDisconnected:
-            raise ConnectionError("the peer disconnected") from None
 
     def _check_peer(self) -> None:
         if is_reset(self.transport.get_extra_info("socket")):
             self.transport.abort()
-            raise ClientDisconnected
+            raise ConnectionError("the peer disconnected")
 
     def join(self, joins: bool) -> None:
         """Send the answers of one turn of the loop together, or each at once."""
