@@ -67,7 +67,8 @@ class Queue(queue_or_topic.QueueOrTopic):
         """Claim messages, or return the claim with this id.
 
         Args:
-            id: An existing claim; nothing is sent then.
+            id: An existing claim; nothing is sent then, so that a claim which does
+                not exist is an error only when it is read.
             ttl: Seconds that the claim lasts, 60 to 43200.
             grace: Seconds that its messages live at least beyond it, 60 to
                 43200.

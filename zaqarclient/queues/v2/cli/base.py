@@ -144,7 +144,7 @@ class Command(CliffCommand):
 
     @property
     def needs(self) -> str:
-        """What has to be switched on in a service that knows no such command."""
+        """The settings that a service without the command has to switch on."""
         return _NEEDS.get(self.words.partition(" ")[0], "")
 
     @property
