@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from redis_service import RedisServer
 from zaqarserver.storage.redis import RedisStorage
 from zaqarserver.storage.testing.machine import state_machine
+from zaqarserver.storage.testing.outbox_machine import outbox_machine
 
 SETTINGS = settings(
     max_examples=settings.default.max_examples // 8,
@@ -18,9 +21,13 @@ SETTINGS = settings(
 )
 
 
+@pytest.mark.parametrize("machine", [state_machine, outbox_machine])
 @pytest.mark.parametrize("fixture", ["redis_server", "small_pages_of_model"])
 def test_every_sequence_of_steps_agrees_with_the_model(
-    redis_server: RedisServer, request: pytest.FixtureRequest, fixture: str
+    redis_server: RedisServer,
+    request: pytest.FixtureRequest,
+    fixture: str,
+    machine: Callable[..., Any],
 ) -> None:
     request.getfixturevalue(fixture)
 
@@ -28,6 +35,6 @@ def test_every_sequence_of_steps_agrees_with_the_model(
         # A prefix of its own is an empty store.
         return RedisStorage.from_uri(f"{redis_server.uri}?prefix={path.name}", {})
 
-    case = state_machine(empty).TestCase
+    case = machine(empty).TestCase
     case.settings = SETTINGS
     case().runTest()

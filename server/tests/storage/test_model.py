@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from zaqarserver.storage.sqlite import SQLiteStorage
 from zaqarserver.storage.testing.machine import state_machine
+from zaqarserver.storage.testing.outbox_machine import outbox_machine
 
 SETTINGS = settings(
     max_examples=settings.default.max_examples // 5,
@@ -33,3 +34,13 @@ TestFileModel.settings = SETTINGS
 TestMemoryModel = state_machine(in_memory).TestCase
 TestMemoryModel.settings = SETTINGS
 pytest.mark.usefixtures("small_pages_of_model")(TestMemoryModel)
+
+TestFileOutbox = outbox_machine(on_disk).TestCase
+TestFileOutbox.settings = SETTINGS
+
+TestMemoryOutbox = outbox_machine(in_memory).TestCase
+# Some orders of a post, a settle and a take are rare.
+TestMemoryOutbox.settings = settings(
+    SETTINGS, max_examples=settings.default.max_examples // 2
+)
+pytest.mark.usefixtures("small_pages_of_model")(TestMemoryOutbox)
