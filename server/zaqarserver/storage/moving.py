@@ -260,7 +260,7 @@ class QueueSeal(QueueCommand[bool], frozen=True):
 
     ``ARRIVING`` prepares the store for :class:`QueueImport`. What it has of the queue
     is dropped: an earlier move may not have been finished. Refused if the queue is in
-    service here. A repetition keeps what was imported.
+    service here, or has arrived by this epoch. A repetition keeps what was imported.
 
     ``GONE`` marks a queue that neither exists nor has live subscriptions. Refused
     otherwise. The store remembers it for :data:`REMEMBERED_SECONDS`.

@@ -140,7 +140,10 @@ def _put(memory: Memory, command: QueueSeal | QueueDrop, kind: SealKind) -> None
 def _is_used(memory: Memory, command: QueueSeal) -> bool:
     """Return True if a queue that is not sealed cannot arrive, or cannot be gone."""
     key = _key(command)
+    has_arrived = memory.opened.get(key) == command.epoch
     if memory.sealed_queue(*key) is not None:
+        return True
+    if command.kind is SealKind.ARRIVING and has_arrived:
         return True
     bindings = (*key, command.now)
     return command.kind is SealKind.GONE and bool(

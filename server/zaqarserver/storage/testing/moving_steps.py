@@ -239,6 +239,14 @@ class MovingStepsContract(MovingBench, Suite):
         assert not await self.do(QueueSeal(PROJECT, QUEUE, SealKind.ARRIVING, 4, NOW))
         assert ids_of(await self.everything()) == ids
 
+    async def test_a_late_step_does_not_seal_what_arrived_and_was_deleted(self) -> None:
+        await self.post(b"1")
+        await self.moved()
+        await self.do(QueueDelete(AWAY, QUEUE))
+        late = QueueSeal(AWAY, QUEUE, SealKind.ARRIVING, MOVED, NOW)
+        assert not await self.do(late)
+        assert await self.do(QueueGet(AWAY, QUEUE)) is None
+
     async def test_only_a_sealed_queue_is_exported(self) -> None:
         self.need_moves()
         await self.post(b"1")

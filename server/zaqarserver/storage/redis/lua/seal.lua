@@ -17,6 +17,7 @@ elseif kind and wanted ~= kind then
   if last == placed or (kind ~= 'gone' and wanted ~= 'arriving') then return 'refused' end
 end
 if in_service and wanted ~= 'leaving' and revision then return 'refused' end
+if not kind and wanted == 'arriving' and last == placed then return 'refused' end -- it has arrived already
 if in_service and wanted == 'gone' then
   if call('EXISTS', OUT) == 1 then return 'refused' end
   for _, key in ipairs({ SUB_EXPIRY, SUB_VOLATILE }) do
