@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import logging
+import os
 import sys
 from functools import partial
 from importlib import import_module
@@ -182,10 +183,6 @@ class Program:
             known.append(Extension(name, entry, formatter, formatter()))
         return ExtensionManager.make_test_instance(known)
 
-    def parser(self) -> argparse.ArgumentParser:
-        """Return the parser of the global options."""
-        return build_parser()
-
     def run(self, words: list[str]) -> int:
         """Run the command that the words begin with and return its status.
 
@@ -313,6 +310,8 @@ def main(argv: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A character that the terminal's encoding lacks is shown as an escape.
         sys.stdout.reconfigure(errors="backslashreplace")
+    if "_ARGCOMPLETE" in os.environ:
+        _complete()
     # What follows "--" is another program's command line.
     end = arguments.index("--") if "--" in arguments else len(arguments)
     parser = build_parser()
@@ -324,6 +323,14 @@ def main(argv: list[str] | None = None) -> int:
     if options.help:
         words.insert(0, "help")
     return _guarded(Program(options), words + arguments[end:])
+
+
+def _complete() -> None:
+    """Answer a shell that completes a line, and end the process."""
+    from zaqarclient.shell.completion import Completion  # noqa: PLC0415 - only when needed
+
+    names = (*COMMANDS, *program_help.OWN_COMMANDS)
+    Completion(build_parser(), names, find_command, Program).answer()
 
 
 def _guarded(program: Program, words: list[str]) -> int:

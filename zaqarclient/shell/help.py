@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from zaqarclient.queues.v2 import cli
@@ -13,7 +13,7 @@ from zaqarclient.queues.v2.cli.commands import COMMANDS
 from zaqarclient.queues.v2.cli.parsing import did_you_mean
 
 if TYPE_CHECKING:
-    from zaqarclient.queues.v2.cli.base import Command
+    pass
 
 #: What most people do most of the time.
 _USUAL: Final = (
@@ -82,30 +82,6 @@ OWN_COMMANDS: Final = {
     "logout": "LogOut",
 }
 
-_BASH: Final = """\
-_zaqar() {{
-  local current="${{COMP_WORDS[COMP_CWORD]}}" line="" word words
-  for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
-    [[ "$word" == -* ]] || line="$line $word"
-  done
-  line="${{line# }}"
-  while :; do
-    case "$line" in
-{cases}
-    esac
-    [[ "$line" == *" "* ]] || {{ words="{start}"; break; }}
-    line="${{line% *}}"
-  done
-  [[ "$current" == -* ]] && words="$words {options}"
-  COMPREPLY=( $(compgen -W "$words" -- "$current") )
-}}
-complete -F _zaqar zaqar
-"""
-
-_ZSH: Final = "autoload -U +X bashcompinit && bashcompinit\n"
-
-Lookup = Callable[[str], "Command"]
-
 
 def overview(parser: argparse.ArgumentParser) -> str:
     """Return what the program shows by itself: the usual commands."""
@@ -163,41 +139,6 @@ def _named(verb: str, own: Iterable[str] = ()) -> str:
     names = (name for name in (*own, *COMMANDS) if f" {name}".endswith(wanted))
     found = next(names, None)
     return f"; did you mean {found}?" if found else ""
-
-
-def completion(shell: str, parser: argparse.ArgumentParser, lookup: Lookup) -> str:
-    """Return the script that completes commands and options in a shell.
-
-    Args:
-        shell: ``bash`` or ``zsh``.
-        parser: The parser of the global options.
-        lookup: Returns a command by its name.
-    """
-    words: dict[str, set[str]] = {}
-    for name in (*COMMANDS, *OWN_COMMANDS):
-        parts = name.split()
-        for count in range(1, len(parts)):
-            words.setdefault(" ".join(parts[:count]), set()).add(parts[count])
-        words.setdefault(name, set()).update(_options(lookup(name).get_parser(name)))
-    cases = "\n".join(
-        f'      "{name}") words="{" ".join(sorted(words[name]))}"; break ;;'
-        for name in sorted(words)
-    )
-    start = sorted({name.split()[0] for name in words} | {"help"})
-    script = _BASH.format(
-        cases=cases, start=" ".join(start), options=" ".join(_options(parser))
-    )
-    return script if shell == "bash" else _ZSH + script
-
-
-def _options(parser: argparse.ArgumentParser) -> list[str]:
-    return sorted(
-        option
-        for action in parser._actions  # noqa: SLF001 - argparse has no other way
-        if action.help != argparse.SUPPRESS
-        for option in action.option_strings
-        if option.startswith("--")
-    )
 
 
 def _summary(name: str) -> str:

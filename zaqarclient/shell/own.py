@@ -14,7 +14,7 @@ from zaqarclient.queues.v2.cli.argument_types import unreadable
 from zaqarclient.queues.v2.cli.arguments import arg, flag
 from zaqarclient.queues.v2.cli.base import LOG, Command
 from zaqarclient.queues.v2.cli.output import CommandError
-from zaqarclient.shell import help, tokens  # noqa: A004 - the module
+from zaqarclient.shell import completion, tokens
 
 if TYPE_CHECKING:
     from zaqarclient.shell import Program
@@ -91,25 +91,27 @@ class LogOut(_OwnCommand):
 
 
 class Complete(_OwnCommand):
-    """Print the completion of commands and options for a shell."""
+    """Print what a shell has to read to complete commands by Tab.
+
+    Commands, options, their values, columns, files, and the names of queues and topics
+    are completed.
+    """
 
     words = "complete"
-    example = """--shell zsh
+    example = """--shell fish | source
   eval "$(zaqar complete)\""""
     arguments = (
         arg(
             "--shell",
             "The shell (default: bash)",
-            choices=("bash", "zsh"),
+            choices=completion.SHELLS,
             default="bash",
         ),
     )
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Print the script."""
-        program = self.program
-        script = help.completion(parsed_args.shell, program.parser(), program.command)
-        self.app.stdout.write(script)
+        self.app.stdout.write(completion.script(parsed_args.shell))
 
 
 @contextlib.contextmanager

@@ -106,6 +106,11 @@ class TokenFile:
         name = hashlib.pbkdf2_hmac("sha256", text.encode(), salt.encode(), _ROUNDS)
         return cls(place / name.hex()[:32])
 
+    @property
+    def name(self) -> str:
+        """The name of the file: a digest of what the token is requested with."""
+        return self._path.name
+
     def read(self) -> CachedToken | None:
         """Return the cached token, None if there is none that can be used.
 

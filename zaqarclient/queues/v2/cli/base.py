@@ -342,7 +342,20 @@ class _Safe:
 class _Displaying(Command):
     """A command that prints data in the chosen format."""
 
+    #: All columns that ``-c`` can name, where they are the same in every answer.
+    columns: ClassVar[Columns] = ()
+
     formatter: Any
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run the command and return the exit status; see `Command.run`.
+
+        Raises:
+            CommandError: There is none of the columns. Nothing was done.
+        """
+        if self.columns:
+            check_columns(parsed_args.columns, self.columns)
+        return super().run(parsed_args)
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser, which takes ``--utc`` besides the options of cliff."""

@@ -44,6 +44,7 @@ class CreateClaim(Lister):
     rest back ("claim release").
     """
 
+    columns = _COLUMNS
     example = "orders --ttl 5m --limit 5"
     arguments = (
         QUEUE,
@@ -74,6 +75,7 @@ class CreateClaim(Lister):
 class QueryClaim(Lister):
     """Show the messages that a claim holds, and how long it still lasts."""
 
+    columns = _QUERY_COLUMNS
     example = "orders CLAIM_ID"
     arguments = (QUEUE, _CLAIM)
 
@@ -90,6 +92,7 @@ class RenewClaim(Lister):
     of a claim, so without --grace it goes back to the service's default.
     """
 
+    columns = _QUERY_COLUMNS
     example = "orders CLAIM_ID --ttl 10m --grace 2m"
     arguments = (
         QUEUE,

@@ -311,6 +311,7 @@ class ExplainSubscription(Lister):
     With --filter and --message no request is sent.
     """
 
+    columns = _COLUMNS
     example = """orders --filter 'total>9' --message '{"total": 12}'"""
     arguments = (
         QUEUE,

@@ -23,6 +23,7 @@ class ListMessages(Lister):
     Messages that this client posted itself are shown only with --echo.
     """
 
+    columns = COLUMNS
     example = "orders --echo --all"
     arguments = (
         QUEUE,
@@ -68,6 +69,7 @@ class ListMessages(Lister):
 class ShowMessage(ShowOne):
     """Show one message, and leave it in the queue."""
 
+    columns = COLUMNS
     example = "orders MESSAGE_ID -f value -c Body"
     arguments = (QUEUE, arg("message_id", "ID of the message"))
 
@@ -84,6 +86,7 @@ class PopMessages(Lister):
     not get lost is better claimed: see "claim create" and "claim run".
     """
 
+    columns = _POPPED_COLUMNS
     example = "orders --limit 5 --wait 60 -f json"
     arguments = (
         QUEUE,

@@ -42,6 +42,7 @@ class PostMessages(Lister):
     service is sent in several, in order.
     """
 
+    columns = ("ID",)
     example = """orders 'Tea for two'
   zaqar message post orders --field item=tea --field count:=2 --ttl 1h
   zaqar message post orders '[{"body": {"sku": 9}, "ttl": 300}, {"body": 1}]'

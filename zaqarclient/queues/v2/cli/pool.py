@@ -43,6 +43,7 @@ _POOL_LIST: Final = arg(
 class CreatePool(ShowOne):
     """Create a pool, or replace the one of that name; for administrators."""
 
+    columns = _COLUMNS
     example = "ssd redis://10.0.0.7:6379 100 --flavor fast"
     arguments = (
         _POOL,
@@ -78,6 +79,7 @@ class CreatePool(ShowOne):
 class ShowPool(ShowOne):
     """Show a pool; for administrators."""
 
+    columns = _COLUMNS
     example = "ssd"
     arguments = (_POOL,)
 
@@ -92,6 +94,7 @@ class UpdatePool(ShowOne):
     What is not given stays as it is.
     """
 
+    columns = _COLUMNS
     example = "ssd --pool-weight 0"
     arguments = (
         _POOL,
@@ -163,6 +166,7 @@ class DrainPool(ShowOne):
     0 if no queue is left in the pool, 1 if some are.
     """
 
+    columns = _DRAIN_COLUMNS
     example = "ssd --wait"
     arguments = (
         _POOL,
@@ -196,6 +200,7 @@ class DrainPool(ShowOne):
 class ListPools(Lister):
     """List the pools of the service, by name; for administrators."""
 
+    columns = _COLUMNS
     example = "--detailed"
     arguments = (
         *paging("pool_name", "Begin after the pool of this name"),
@@ -212,6 +217,7 @@ class ListPools(Lister):
 class CreateFlavor(ShowOne):
     """Create a flavor, or replace the one of that name; for administrators."""
 
+    columns = _FLAVOR_COLUMNS
     example = "fast --pool-list ssd,nvme"
     arguments = (_FLAVOR, _POOL_LIST)
 
@@ -228,6 +234,7 @@ class CreateFlavor(ShowOne):
 class ShowFlavor(ShowOne):
     """Show a flavor: its pools, and what they are able to do."""
 
+    columns = _FLAVOR_COLUMNS
     example = "fast"
     arguments = (_FLAVOR,)
 
@@ -240,6 +247,7 @@ class ShowFlavor(ShowOne):
 class UpdateFlavor(ShowOne):
     """Change the pools of a flavor, and show it; for administrators."""
 
+    columns = _UPDATED_FLAVOR_COLUMNS
     example = "fast --pool-list ssd"
     arguments = (
         _FLAVOR,
@@ -286,6 +294,7 @@ class DeleteFlavor(Command):
 class ListFlavors(Lister):
     """List the flavors of the project, by name."""
 
+    columns = _FLAVOR_COLUMNS
     example = "--detailed"
     arguments = (
         *paging("flavor_name", "Begin after the flavor of this name"),

@@ -36,10 +36,16 @@ if TYPE_CHECKING:
 #: What the service counts; messages of topics are not claimed.
 COUNTERS: Final = {"queue": ("free", "claimed", "total"), "topic": ("total",)}
 
+_STATISTICS: Final = (
+    *("Free", "Claimed", "Total", "Oldest", "Newest", "Stats"),
+    *("Oldest ID", "Oldest Age", "Newest ID", "Newest Age"),
+)
+
 
 class ListQueues(Lister):
     """List the queues of the project, by name."""
 
+    columns = ("Name", "Metadata_Dict", "Href")
     example = "--filter team=billing --all"
     arguments = (
         *paging("queue_id", "Begin after the queue of this name"),
@@ -177,6 +183,7 @@ class GetQueueStats(ShowOne):
     A queue that does not exist counts as empty, unless --check is given.
     """
 
+    columns = _STATISTICS
     example = "orders -f value -c Total"
     arguments = (QUEUE, flag("--check", "Fail if the queue does not exist"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from zaqarclient.queues.v2.cli.argument_types import whole_seconds
@@ -19,21 +19,23 @@ if TYPE_CHECKING:
 
 _PATHS: Final = ("messages", "subscriptions", "claims")
 _METHODS: Final = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+_COLUMNS: Final = ("Paths", "Methods", "Expires", "Signature", "Project ID", "ID")
 _LIST_COLUMNS: Final = ("ID", "Paths", "Methods", "Created", "Expires", "Revoked")
 
 
-def _some_of(known: Sequence[str]) -> Callable[[str], str]:
-    """Return an argument type: some of these words, with commas between."""
+class _SomeOf:
+    """An argument type: some of these words, with commas between."""
 
-    def parse(text: str) -> str:
-        wrong = sorted(set(text.split(",")).difference(known))
+    def __init__(self, known: Sequence[str]) -> None:
+        self.known = known
+
+    def __call__(self, text: str) -> str:
+        wrong = sorted(set(text.split(",")).difference(self.known))
         if wrong:
             raise argparse.ArgumentTypeError(
-                f"{','.join(wrong)} is not one of {', '.join(known)}"
+                f"{','.join(wrong)} is not one of {', '.join(self.known)}"
             )
         return text
-
-    return parse
 
 
 class CreateSignedUrl(ShowOne):
@@ -48,6 +50,7 @@ class CreateSignedUrl(ShowOne):
     A queue named "list" or "revoke" is written behind "--".
     """
 
+    columns = _COLUMNS
     example = """orders --methods GET,POST --ttl-seconds 10m
   eval "$(zaqar queue signed url orders --methods POST --output env)"
   curl "$(zaqar queue signed url orders --methods POST --output https)" -d hello
@@ -58,7 +61,7 @@ class CreateSignedUrl(ShowOne):
             "--paths",
             "What to give access to, with commas between: messages, claims, "
             "subscriptions (default: messages)",
-            _some_of(_PATHS),
+            _SomeOf(_PATHS),
             default="messages",
         ),
         arg(
@@ -70,7 +73,7 @@ class CreateSignedUrl(ShowOne):
             "--methods",
             "HTTP methods to allow, with commas between: GET, HEAD, OPTIONS, "
             "POST, PUT, PATCH, DELETE (default: GET)",
-            _some_of(_METHODS),
+            _SomeOf(_METHODS),
             default="GET",
         ),
         arg(
@@ -166,6 +169,7 @@ class ListSignedUrls(Lister):
     Their signatures are not kept by the service, so none can be shown again.
     """
 
+    columns = _LIST_COLUMNS
     example = "orders"
     arguments = (QUEUE, *paging("signed_url_id", "Begin after the URL of this id"))
 

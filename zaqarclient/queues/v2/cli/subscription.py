@@ -88,6 +88,7 @@ class CreateSubscription(ShowOne):
     subscription it has.
     """
 
+    columns = _STORED_COLUMNS
     example = "orders https://hooks.example.com/in --ttl 7d"
     arguments = (
         QUEUE,
@@ -136,6 +137,7 @@ class CreateSubscription(ShowOne):
 class ListSubscriptions(Lister):
     """List the subscriptions of a queue."""
 
+    columns = _COLUMNS
     example = "orders --all"
     arguments = (QUEUE, *paging("subscription_id", "Begin after this subscription"))
 
@@ -164,6 +166,7 @@ class _OneSubscription(ShowOne):
 class ShowSubscription(_OneSubscription):
     """Show a subscription."""
 
+    columns = _COLUMNS
     example = "orders SUBSCRIPTION_ID -f json"
     topic_text = "Show a subscription of a topic."
 
@@ -181,6 +184,7 @@ class UpdateSubscription(_OneSubscription):
     options replace single members. A new ttl begins now.
     """
 
+    columns = _STORED_COLUMNS
     example = "orders SUBSCRIPTION_ID --ttl 1d"
     arguments = (
         *_OneSubscription.arguments,

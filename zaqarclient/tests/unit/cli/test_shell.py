@@ -1,10 +1,9 @@
-"""The ``zaqar`` program around its commands: words, help, completion, prompts."""
+"""The ``zaqar`` program around its commands: words, help, prompts."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -177,59 +176,6 @@ def test_debug_shows_where_an_error_comes_from(
     monkeypatch.setattr(shell.Program, "run", run)
     assert shell.main(["--debug", "ping"]) == 1
     assert "Traceback" in capsys.readouterr().err
-
-
-def complete(line: str) -> list[str]:
-    """Return what bash would offer for a line with the script loaded."""
-    script = io.StringIO()
-    options, _ = shell.build_parser().parse_known_args([])
-    shell.Program(options, stdout=script).run(["complete"])
-    words = line.split(" ")
-    quoted = " ".join(f'"{word}"' for word in words)
-    ask = (
-        f"{script.getvalue()}\nCOMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}\n"
-        '_zaqar; printf "%s\\n" "${COMPREPLY[@]}"'
-    )
-    done = subprocess.run(
-        ["bash", "-c", ask], capture_output=True, text=True, check=True
-    )
-    return done.stdout.split()
-
-
-@pytest.mark.parametrize(
-    ("line", "offered"),
-    [
-        ("zaqar qu", ["queue", "quota"]),
-        ("zaqar pool up", ["update"]),
-        ("zaqar queue signed url re", ["revoke"]),
-        ("zaqar queue signed url orders --out", ["--output"]),
-        (
-            "zaqar pool update ssd --pool",
-            ["--pool-options", "--pool-uri", "--pool-weight"],
-        ),
-        ("zaqar --os-token-c", ["--os-token-cache"]),
-        ("zaqar --signed", ["--signed-url"]),
-        ("zaqar log", ["logout"]),
-        ("zaqar queue st", ["stats"]),
-        ("zaqar queue get ", ["metadata"]),
-        ("zaqar queue list --with", ["--with-count"]),
-        ("zaqar topic message t", ["tail"]),
-        ("zaqar topic list --with", []),
-        ("zaqar message post orders --li", ["--lines"]),
-        ("zaqar claim run orders --keep", ["--keep-going"]),
-        ("zaqar --os-queues-e", ["--os-queues-endpoint"]),
-        ("zaqar nonsense x", []),
-    ],
-)
-def test_bash_completes_commands_and_options(line: str, offered: list[str]) -> None:
-    assert sorted(complete(line)) == sorted(offered)
-
-
-def test_zsh_gets_the_same_through_its_bash_layer(capsys: Captured) -> None:
-    assert shell.main(["complete", "--shell", "zsh"]) == 0
-    text = capsys.readouterr().out
-    assert text.startswith("autoload -U +X bashcompinit")
-    assert "complete -F _zaqar zaqar" in text
 
 
 @pytest.mark.parametrize("answer", ["", "n\n", "no\n", "yess\n"])
