@@ -150,7 +150,7 @@ def shell(
     request: pytest.FixtureRequest,
     environment: dict[str, str],
     tmp_path: Path,
-    queues: None,  # noqa: ARG001 - it makes what there is to complete
+    queues: None,
 ) -> Iterator[Terminal]:
     """A shell in a terminal that has read the completion."""
     name = request.param
