@@ -317,7 +317,8 @@ def test_a_damaged_log_keeps_the_server_from_starting(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         timeout=SECONDS,
-        env=os.environ | {"OS_STORAGE__URI": f"sqlite:///{path}"},
+        env=os.environ
+        | {"OS_STORAGE__URI": f"sqlite:///{path}", "OS_SERVER__PORT": "0"},
     )
     assert done.returncode == 1
     assert "transactions behind it cannot be read" in done.stderr.splitlines()[-1]

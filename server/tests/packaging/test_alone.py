@@ -28,11 +28,12 @@ VERSIONS = ("highest", "lowest-direct")
 #: The extra `email` has no requirements of its own: one case below.
 EXTRAS = ("", "redis", "keystone")
 #: Modules that are imported only where an extra brings them, and by the shipped
-#: conformance suite.
+#: conformance suite and fixtures.
 OPTIONAL = {
     "redis": {"hiredis"},
     "keystone": {"keystoneauth1", "keystonemiddleware", "webob"},
     "suite": {"pytest", "hypothesis"},
+    "testing": {"pytest", "standardwebhooks"},
 }
 IMPORT_ALL = """
 import importlib, json, pkgutil, sys
@@ -132,6 +133,8 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             shutil.copy(place / file, tree / name)
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(place / name, tree / name / name, ignore=ignored)
+        if (place / "deploy").is_dir():
+            shutil.copytree(place / "deploy", tree / name / "deploy")
         _uv("build", "-q", "--wheel", "-o", tree / f"{name}.dist", tree / name)
         (found[name],) = (tree / f"{name}.dist").glob("*.whl")
     return found
