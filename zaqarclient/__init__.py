@@ -19,7 +19,12 @@ from zaqarclient.version import __version__
 
 if TYPE_CHECKING:
     from zaqarclient.auth.signed_url import SignedURL
-    from zaqarclient.errors import AuthenticationFailed, EndpointNotFound, ZaqarError
+    from zaqarclient.errors import (
+        AuthenticationFailed,
+        EndpointNotFound,
+        UnsupportedFeature,
+        ZaqarError,
+    )
     from zaqarclient.names import UnknownNameWarning
     from zaqarclient.queues.clouds import connect
     from zaqarclient.queues.v2.aio import AsyncClient, AsyncQueue, AsyncTopic
@@ -74,6 +79,7 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "UnknownNameWarning",
+    "UnsupportedFeature",
     "ZaqarError",
     "__version__",
     "connect",
@@ -81,7 +87,7 @@ __all__ = [
 
 _MODULES = {
     "auth.signed_url": "SignedURL",
-    "errors": "AuthenticationFailed EndpointNotFound ZaqarError",
+    "errors": "AuthenticationFailed EndpointNotFound UnsupportedFeature ZaqarError",
     "names": "UnknownNameWarning",
     "queues.clouds": "connect",
     "queues.v2.aio": "AsyncClient AsyncQueue AsyncTopic",

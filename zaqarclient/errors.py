@@ -7,6 +7,7 @@ The tree; the statuses are those of ``zaqarclient.transport.errors``::
     ├── InvalidOperation             the API has no such operation, or it
     │                                makes no sense on this object
     ├── UnsupportedVersion           the API version lacks this call
+    ├── UnsupportedFeature           the service lacks this extension of the API
     ├── UnknownBackend               no authentication backend of that name;
     │                                also a ``KeyError``
     ├── AuthenticationFailed         no token could be had
@@ -48,6 +49,18 @@ class InvalidOperation(ZaqarError):
 
 class UnsupportedVersion(ZaqarError):
     """The API version in use lacks this call."""
+
+
+class UnsupportedFeature(ZaqarError):
+    """The service lacks an extension of the API that the call needs.
+
+    Attributes:
+        feature: Its name, as in ``Client.limits()["features"]``.
+    """
+
+    def __init__(self, feature: str) -> None:
+        super().__init__(f"this service lacks the extension {feature!r} of the API")
+        self.feature = feature
 
 
 class UnknownBackend(ZaqarError, KeyError):

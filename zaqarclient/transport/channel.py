@@ -87,6 +87,7 @@ class Channel:
         self._notifications: deque[Any] = deque()
         self._frames = 0
         self._lost: str | None = None
+        self._is_closing = False
         self._ended = threading.Event()
         self._keeper = threading.Thread(
             target=self._keep, name="zaqar-websocket", daemon=True
@@ -129,7 +130,8 @@ class Channel:
         if waiter.answer is not None:
             return waiter.answer
         if self._lost is not None:
-            raise errors.ConnectionFailed(description=self._lost)
+            transient = not self._is_closing
+            raise errors.ConnectionFailed(description=self._lost, transient=transient)
         # The waiter stays, to take the answer that may still come.
         raise errors.TimedOut(
             description=f"no answer within {timeout:g} seconds", transient=False
@@ -158,7 +160,8 @@ class Channel:
                 raise TimeoutError
 
     def close(self) -> None:
-        """End the connection; calls under way fail."""
+        """End the connection; calls under way fail, and are not sent again."""
+        self._is_closing = True
         for end in self._connection.begin_closing, self._connection.break_off:
             if self._lost is None:
                 end()

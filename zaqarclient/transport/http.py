@@ -74,6 +74,7 @@ class HttpTransport(base.Transport):
             target.rule,
             self._retry_policy,
             self.sleep,
+            request.is_recognized,
         )
 
     def close(self) -> None:

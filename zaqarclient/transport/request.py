@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zaqarclient import auth, transport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from zaqarclient.transport.api import Api
 
@@ -81,6 +81,8 @@ class Request:
     Attributes:
         connection: What carries the request; set by the authentication
             backend, None for the transport's own.
+        is_recognized: Returns True if the service recognizes the request when it is
+            sent again; None if it never does.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the contract's signature (SDK 17.2)
@@ -107,6 +109,7 @@ class Request:
         self.cert = cert
         self.session = session
         self.connection: Any = None
+        self.is_recognized: Callable[[], bool] | None = None
         self._api_mod = api
         self._api: Api | None = None
 

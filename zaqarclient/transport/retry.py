@@ -50,6 +50,7 @@ def send_with_retries(
     rule: Retry,
     policy: RetryPolicy,
     sleep: Callable[[float], object],
+    is_recognized: Callable[[], bool] | None = None,
 ) -> T:
     """Return what an attempt returns, trying again where that is safe.
 
@@ -58,6 +59,8 @@ def send_with_retries(
         rule: What the operation allows.
         policy: What the caller wants.
         sleep: Waits some seconds.
+        is_recognized: Returns True if the service recognizes the call when it comes
+            again; asked at most once, when that matters.
 
     Raises:
         zaqarclient.transport.errors.TransportError: The last attempt failed.
@@ -68,6 +71,9 @@ def send_with_retries(
         try:
             return attempt()
         except errors.TransportError as error:
+            if is_recognized and _depends(error, rule):
+                rule = Retry.SAFE if is_recognized() else rule
+                is_recognized = None
             delay = retry_delay(error, rule, sent, policy)
             if delay is None:
                 raise
@@ -120,6 +126,11 @@ def retry_delay(
     if asked > policy.max_retry_after:
         return None
     return max(jittered(_FIRST_PAUSE, sent - 1, _LONGEST_PAUSE), asked)
+
+
+def _depends(error: errors.TransportError, rule: Retry) -> bool:
+    """Return True if a failed call may only be sent again if it is recognized."""
+    return _may_repeat(error, Retry.SAFE) and not _may_repeat(error, rule)
 
 
 def _may_repeat(error: errors.TransportError, rule: Retry) -> bool:

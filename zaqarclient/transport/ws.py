@@ -103,6 +103,7 @@ class WebsocketTransport(base.Transport):
             frame.rule,
             self._retry_policy,
             self.sleep,
+            request.is_recognized,
         )
 
     def recv(self, timeout: float | None = None) -> Any:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Document: TypeAlias = dict[str, Any]
 """A JSON object as the service gave it."""
 
+_IDEMPOTENCY_KEY = "Idempotency-Key"
 _EMPTY = frozenset({"", "null"})
 _SHOWN = 200
 """Characters of an answer of unknown form to show."""
@@ -61,13 +62,31 @@ class Calls:
         document = document_of(self.send(operation, **arguments), row.reply)
         return document or row.empty
 
-    def send(self, operation: str, /, **arguments: Any) -> Response:
-        """Call an operation and return the answer as it came."""
+    def send(
+        self,
+        operation: str,
+        /,
+        adjust: Callable[[Request], None] | None = None,
+        **arguments: Any,
+    ) -> Response:
+        """Call an operation and return the answer as it came.
+
+        Args:
+            operation: Its name in the table.
+            adjust: Changes the request before it is sent.
+            **arguments: Its arguments; None means absent.
+        """
         if self._topics:
             operation = topic_action(operation)
             if "queue_name" in arguments:
                 arguments["topic_name"] = arguments.pop("queue_name")
-        return self._exchange(lambda request: bind(request, operation, arguments))
+
+        def fill(request: Request) -> None:
+            bind(request, operation, arguments)
+            if adjust is not None:
+                adjust(request)
+
+        return self._exchange(fill)
 
     def follow(self, ref: str) -> Any:
         """Read what a link points at, always from the service itself.
@@ -132,6 +151,47 @@ def claim_id_of(href: str) -> str | None:
 
 
 # -- calls that are more than one request, or take more than the document -----------
+
+
+class Posted(NamedTuple):
+    """The result of a post.
+
+    Attributes:
+        document: The document of the answer.
+        is_replay: True if an earlier post with the key stored the messages.
+    """
+
+    document: Document
+    is_replay: bool
+
+
+def message_post(
+    calls: Calls,
+    queue_name: str,
+    messages: Sequence[Mapping[str, Any]],
+    key: str,
+    is_recognized: Callable[[], bool],
+) -> Posted:
+    """Post messages under an idempotency key, so that it may be sent again.
+
+    Args:
+        calls: The calls.
+        queue_name: The queue.
+        messages: The messages.
+        key: The key.
+        is_recognized: Returns True if the service knows such keys.
+    """
+
+    def adjust(request: Request) -> None:
+        request.headers[_IDEMPOTENCY_KEY] = key
+        request.is_recognized = is_recognized
+
+    response = calls.send(
+        "message_post", adjust, queue_name=queue_name, messages=messages
+    )
+    document = document_of(response, OPERATIONS["message_post"].reply)
+    is_replay = response.header("Idempotency-Replayed") == "true"
+    return Posted(document or OPERATIONS["message_post"].empty, is_replay)
 
 
 class Claimed(NamedTuple):

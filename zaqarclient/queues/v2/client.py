@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 from zaqarclient import names, transport
+from zaqarclient.errors import UnsupportedFeature
 from zaqarclient.queues.v2 import (
     base,
     flavor,
@@ -18,6 +19,11 @@ from zaqarclient.queues.v2 import (
 from zaqarclient.queues.v2 import queues as v2_queues
 from zaqarclient.queues.v2.calls import Calls, health, ping
 from zaqarclient.queues.v2.table import OPERATIONS
+from zaqarclient.transport.errors import (
+    ForbiddenError,
+    ResourceNotFound,
+    TransportError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -93,6 +99,7 @@ class Client(base.BaseClient):
     """
 
     queues_module = v2_queues
+    _features: frozenset[str] | None = None
 
     def queue(self, ref: str, **kwargs: Unpack[QueueOptions]) -> v2_queues.Queue:
         """Return a queue; nothing is sent unless ``force_create`` is set.
@@ -377,6 +384,29 @@ class Client(base.BaseClient):
         """
         found: LimitReport = self.calls("limits_get")
         return found
+
+    def offers(self, feature: str) -> bool:
+        """Return whether the service has an extension of the API.
+
+        It is asked once, and counts as lacking all if it does not tell.
+        """
+        if self._features is None:
+            try:
+                self._features = frozenset(self.limits().get("features", ()))
+            except (ResourceNotFound, ForbiddenError):
+                self._features = frozenset()
+            except TransportError:
+                return False  # asked again the next time
+        return feature in self._features
+
+    def need(self, feature: str) -> None:
+        """Refuse to go on without an extension of the API.
+
+        Raises:
+            zaqarclient.errors.UnsupportedFeature: The service lacks it.
+        """
+        if not self.offers(feature):
+            raise UnsupportedFeature(feature)
 
     def homedoc(self) -> Document:
         """Return the home document: ``resources`` with their paths."""

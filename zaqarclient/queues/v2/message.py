@@ -92,7 +92,14 @@ class Message:
 
 
 class PostAnswer(dict[str, Any]):
-    """The answer to a post: ``{"resources": [path, …]}``, with the ids taken out."""
+    """The answer to a post: ``{"resources": [path, …]}``, with the ids taken out.
+
+    Attributes:
+        is_replay: True if an earlier post with the same idempotency key stored the
+            messages, and this one nothing.
+    """
+
+    is_replay: bool = False
 
     @property
     def ids(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
 
@@ -212,30 +213,54 @@ class QueueOrTopic:
         calls.queue_purge(self._calls, self._name, resource_types)
 
     def post(
-        self, messages: Mapping[str, Any] | Iterable[Mapping[str, Any]]
+        self,
+        messages: Mapping[str, Any] | Iterable[Mapping[str, Any]],
+        *,
+        idempotency_key: str | None = None,
     ) -> message_resource.PostAnswer:
         """Post messages, all or none.
 
-        It is sent again only if that cannot post anything twice: no connection
-        could be opened, or the service said that nothing was changed.
+        It carries a key of its own, so that a service with the extension
+        ``idempotency`` stores it once however often it is sent. There it is sent again
+        after a lost connection, a time-out or an error 5xx; elsewhere only if that
+        cannot post anything twice: no connection could be opened, or the service said
+        that nothing was changed.
 
         Args:
             messages: One message or several, each a dict with ``body`` (any
                 JSON value) and if wanted ``ttl`` and ``delay`` in seconds. The
                 service ignores other members, with an `UnknownNameWarning` here.
+            idempotency_key: Names the post, so that a program that starts again may
+                repeat it: 1 to 128 printable ASCII characters. A later post with it
+                stores nothing and has the same answer, with ``is_replay`` set.
 
         Returns:
             The answer, whose ``ids`` are those of the messages in the same order.
 
         Raises:
+            zaqarclient.errors.UnsupportedFeature: A key is given, and the service
+                knows no keys.
+            zaqarclient.transport.errors.TransportError: With status 422: the key was
+                used for other messages.
             ValueError: It is not a dict or dicts, or not JSON; the text names the
                 member.
         """
         documents = message_resource.documents_of(messages)
         for document in documents:
             names.MESSAGE.warn(document)
-        posted = self.call("message_post", messages=documents)
-        return message_resource.PostAnswer(posted)
+        client = self.client
+        if idempotency_key is not None:
+            client.need("idempotency")
+        posted = calls.message_post(
+            self._calls,
+            self._name,
+            documents,
+            idempotency_key or uuid.uuid4().hex,
+            lambda: client.offers("idempotency"),
+        )
+        answer = message_resource.PostAnswer(posted.document)
+        answer.is_replay = posted.is_replay
+        return answer
 
     def message(self, message_id: str) -> message_resource.Message:
         """Return one message.

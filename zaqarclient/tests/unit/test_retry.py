@@ -13,9 +13,10 @@ import pytest
 import requests
 
 from zaqarclient.common import http
+from zaqarclient.errors import UnsupportedFeature
 from zaqarclient.queues.v2.api import OPERATIONS, V2
 from zaqarclient.queues.v2.client import Client
-from zaqarclient.tests.http_stub import Answer, HttpStub
+from zaqarclient.tests.http_stub import Answer, HttpStub, Seen
 from zaqarclient.tests.ws_stub import WebsocketStub
 from zaqarclient.tests.ws_stub import answer as ws_answer
 from zaqarclient.transport import errors, retry
@@ -79,7 +80,12 @@ def test_what_must_not_happen_twice_is_repeated_only_if_nothing_was_changed(
             act(queue)
     else:
         act(queue)
-    assert len(stub.seen) == attempts
+    assert len(calls(stub)) == attempts
+
+
+def calls(stub: HttpStub) -> list[Any]:
+    """What the stub saw, but for questions whether the service has extensions."""
+    return [seen for seen in stub.seen if seen.path != "/v2/limits"]
 
 
 def test_a_broken_connection_repeats_a_read_but_not_a_post(
@@ -92,9 +98,48 @@ def test_a_broken_connection_repeats_a_read_but_not_a_post(
     stub.answers = [Answer(0)]
     with pytest.raises(errors.ConnectionFailed) as caught:
         queue.post({"body": 1})
-    assert len(stub.seen) == 3
+    assert len(calls(stub)) == 3
     assert not caught.value.unsent
     assert isinstance(caught.value, requests.exceptions.ConnectionError)
+
+
+def service_with_keys(seen: Seen) -> Answer:
+    """Answer as a service that has the extension, and remembers every key."""
+    if seen.path == "/v2/limits":
+        return Answer(200, {"features": ["idempotency"], "limits": {}})
+    hrefs = {"resources": ["/v2/queues/q/messages/m1"]}
+    return Answer(201, hrefs, {"Idempotency-Replayed": "true"})
+
+
+@pytest.mark.parametrize("lost", [Answer(0), Answer(502), Answer(504)])
+def test_a_post_is_sent_again_under_its_key_where_the_service_knows_keys(
+    lost: Answer, queue: Any, stub: HttpStub
+) -> None:
+    stub.answers = [lost]
+    stub.default = service_with_keys
+    answer = queue.post({"body": 1})
+    assert (answer.ids, answer.is_replay) == (["m1"], True)
+    first, again = calls(stub)
+    key = first.headers["idempotency-key"]
+    assert again.headers["idempotency-key"] == key
+    queue.post({"body": 1})
+    assert calls(stub)[2].headers["idempotency-key"] != key
+    assert len(stub.seen) - len(calls(stub)) == 1  # the service is asked once
+
+
+def test_a_key_of_the_caller_goes_out(queue: Any, stub: HttpStub) -> None:
+    stub.default = service_with_keys
+    queue.post({"body": 1}, idempotency_key="build-47")
+    assert stub.last.headers["idempotency-key"] == "build-47"
+
+
+def test_a_key_that_the_service_would_ignore_is_refused(
+    queue: Any, stub: HttpStub
+) -> None:
+    stub.default = Answer(404)
+    with pytest.raises(UnsupportedFeature, match="'idempotency'"):
+        queue.post({"body": 1}, idempotency_key="build-47")
+    assert calls(stub) == []
 
 
 def test_a_post_is_sent_once_the_service_listens(

@@ -53,6 +53,7 @@ def test_nothing_is_opened_before_the_first_request(
     assert frame["body"] == {"queue_name": "orders", "messages": [{"body": 1}]}
     headers = frame["headers"]
     assert headers.pop("X-Request-ID").startswith("req-")
+    assert headers.pop("Idempotency-Key")
     assert headers == {"X-Project-ID": "4f2a", "Client-ID": client.client_uuid}
 
 

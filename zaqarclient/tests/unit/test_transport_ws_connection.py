@@ -322,6 +322,8 @@ def drops(stub: WebsocketStub, times: int) -> None:
         if len(stub.frames) <= times:
             stub.peers[-1].drop()
             return None
+        if frame["action"] == "limits_get":
+            return answer(frame, 404, {"error": "limits_get is not a valid action"})
         listing = frame["action"] == "queue_list"
         return lists(frame) if listing else posted(frame)
 
@@ -342,7 +344,11 @@ def test_a_post_whose_answer_was_lost_is_not_sent_again(
     drops(ws_stub, 1)
     with pytest.raises(errors.ConnectionFailed):
         post(client, 1)
-    assert len(ws_stub.frames) == 1
+    # The second asks whether the service would recognize the post: it would not.
+    assert [frame["action"] for frame in ws_stub.frames] == [
+        "message_post",
+        "limits_get",
+    ]
     assert post(client, 2)
 
 

@@ -117,7 +117,18 @@ class PostMessages(Lister):
                 dest="delay",
             ),
         ),
+        arg(
+            "--idempotency-key",
+            "Post only if nothing was posted under this key in the last ten minutes, "
+            "and print the ids of then; for jobs that run again",
+            metavar="<key>",
+        ),
     )
+
+    def _key(self, parsed_args: argparse.Namespace, number: int) -> str | None:
+        """Return the key of a request; a later one of the command has its number."""
+        key: str | None = parsed_args.idempotency_key
+        return key if key is None or not number else f"{key} {number + 1}"
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Post the messages; each request is sent when its rows are printed."""
@@ -138,8 +149,12 @@ class PostMessages(Lister):
                 _with_defaults(messages, parsed_args),
                 lambda: _post_size(queue, messages),
             )
-            for batch in batches:
-                posted_hrefs = queue.post(batch)["resources"]
+            for number, batch in enumerate(batches):
+                key = self._key(parsed_args, number)
+                answer = queue.post(batch, idempotency_key=key)
+                if answer.is_replay:
+                    self.hint(f"Posted before under the key {key}: nothing is new.")
+                posted_hrefs = answer["resources"]
                 posted += len(batch)
                 self.done = f"{posted:,} messages were posted"
                 progress.show(posted, stream.tell() if stream and size else None)
