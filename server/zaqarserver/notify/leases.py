@@ -189,7 +189,9 @@ class Leases:
         taken.position += 1
         taken.attempt = 0
         now = self._clock.now()
-        if now < taken.recorded + _PROGRESS or taken.lock.locked():
+        # The whole of it is recorded by settle() only: what is taken next must find
+        # that this one is over.
+        if taken.is_done or now < taken.recorded + _PROGRESS or taken.lock.locked():
             return
         taken.recorded = now
         self._start(self._extend(taken, now + LEASE))
