@@ -89,15 +89,16 @@ def p5_a_notification_survives_a_crash_before_it_is_sent(server: Deployment) -> 
     """Broken by a store that settles what is taken for sending."""
     with Receivers() as receivers:
         port = receivers.open(status(503))
-        server.ask(
-            "POST",
-            "/v2/queues/orders/subscriptions",
-            {
-                "subscriber": f"http://127.0.0.1:{port}/hook",
-                "ttl": 3600,
-                "options": {"_retry_policy": {"retries_with_no_delay": 0}},
-            },
-        )
+        for queue, to in (("orders", port), ("alarm", receivers.open(good))):
+            server.ask(
+                "POST",
+                f"/v2/queues/{queue}/subscriptions",
+                {
+                    "subscriber": f"http://127.0.0.1:{to}/hook",
+                    "ttl": 3600,
+                    "options": {"_retry_policy": {"retries_with_no_delay": 0}},
+                },
+            )
         server.post("orders", "paid")
         assert receivers.until(port, 1, 20)  # it was tried, and refused
         server.end(signal.SIGKILL)
@@ -105,7 +106,8 @@ def p5_a_notification_survives_a_crash_before_it_is_sent(server: Deployment) -> 
         receivers.answer(port, good)
         server.start()
         server.wait(60)  # whatever the schedule of retries is
-        server.post("orders", "later")  # timers do not see that the clock was moved
+        server.post("orders", "later")
+        server.post("alarm", "now")  # timers do not see that the clock was moved
         found = receivers.until(port, tried + 2, PATIENCE)
         assert [one.json["body"] for one in found[tried:]] == ["paid", "later"]
 
