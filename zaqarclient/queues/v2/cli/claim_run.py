@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 from zaqarclient.common.signals import signals_held
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.claim import Claim
     from zaqarclient.queues.v2.message import Message
     from zaqarclient.queues.v2.queues import Queue
+
+
+_LOOK_SECONDS = 0.05
+_KILL_SECONDS = 10.0
 
 
 class RunClaim(Command):
@@ -155,17 +160,12 @@ class _MessageRun:
                 # It may wait for the rest of the message, which does not come.
                 with contextlib.suppress(BrokenPipeError):
                     process.stdin.close()
-            while True:
-                try:
-                    process.wait(self._arguments.ttl / 2)
-                except subprocess.TimeoutExpired:
-                    with contextlib.suppress(CommandError):
-                        self._renew()
-                else:
-                    return
+            while not _has_ended(process, self._arguments.ttl / 2):
+                with contextlib.suppress(CommandError):
+                    self._renew()
         except BaseException:
             process.kill()
-            process.wait()
+            _has_ended(process, _KILL_SECONDS)
             raise
 
     def _feed(self, process: subprocess.Popen[bytes]) -> None:
@@ -189,3 +189,21 @@ class _MessageRun:
             raise CommandError(
                 f"message {self._message.id}: the claim was lost: {error}"
             ) from error
+
+
+def _has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Return whether a command ends within some seconds.
+
+    ``Popen.wait`` is of no use after a signal raised an exception in it: it may hold
+    its own lock since then, and never sees the end.
+    """
+    how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        try:
+            if os.waitid(os.P_PID, process.pid, how) is not None:
+                return True
+        except ChildProcessError:
+            return True  # it was waited for before
+        time.sleep(_LOOK_SECONDS)
+    return False

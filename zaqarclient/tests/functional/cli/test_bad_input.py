@@ -55,5 +55,6 @@ def test_odd_words_end_in_a_status_and_one_explanation(
     # After "--" the format is a word like any other.
     if not done.status and as_json and "--" not in words:
         # What comes message by message is a document a line.
-        texts = done.out.splitlines() if name == "message tail" else [done.out]
+        tails = name.endswith("message tail")
+        texts = done.out.splitlines() if tails else [done.out]
         assert all(isinstance(json.loads(text), list | dict) for text in texts)
