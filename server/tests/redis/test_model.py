@@ -21,12 +21,7 @@ SETTINGS = settings(
 )
 
 
-# With these steps the time of the next delivery is at times later than the machine's:
-# open, see the note of issue 12.
-OUTBOX = pytest.param(outbox_machine, marks=pytest.mark.thorough)
-
-
-@pytest.mark.parametrize("machine", [state_machine, OUTBOX])
+@pytest.mark.parametrize("machine", [state_machine, outbox_machine])
 @pytest.mark.parametrize("fixture", ["redis_server", "small_pages_of_model"])
 def test_every_sequence_of_steps_agrees_with_the_model(
     redis_server: RedisServer,

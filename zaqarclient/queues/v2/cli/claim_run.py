@@ -202,6 +202,7 @@ def _has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
     while time.monotonic() < ends:
         try:
             if os.waitid(os.P_PID, process.pid, how) is not None:
+                process.poll()  # takes its status, where the lock is free
                 return True
         except ChildProcessError:
             return True  # it was waited for before

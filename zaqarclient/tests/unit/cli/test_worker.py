@@ -66,7 +66,8 @@ def test_a_command_that_lost_its_claim_is_stopped(fifo: Path) -> None:
     working = job(claim, None, 0.02, "cat", str(fifo))
     with pytest.raises(CommandError, match="message m: the claim was lost"):
         working.run()
-    assert len(claim.renewals) == 1
+    # On a slow machine the command takes a while to end, and the claim is held so long.
+    assert len(claim.renewals) >= 1
 
 
 @pytest.mark.parametrize(
