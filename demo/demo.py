@@ -25,7 +25,7 @@ def post_and_list(stage: Stage) -> None:
         """zaqar message post orders '[{"body": {"item": "tea", "count": 2}},"""
         """ {"body": "cake", "ttl": 600}]'"""
     )
-    stage.run("zaqar message list orders --echo -c Body -c TTL -c Age")
+    stage.run("zaqar message list orders -c Body -c TTL -c Age")
 
 
 def claim_and_delete(stage: Stage) -> None:
@@ -64,7 +64,7 @@ def dead_letter(stage: Stage) -> None:
     output = stage.run("zaqar claim create mail -f json")
     stage.run(f"zaqar claim release mail {json.loads(output)[0]['Claim_ID']}")
     stage.run("zaqar claim create mail")
-    stage.run("zaqar message list mail.failed --echo -c Body")
+    stage.run("zaqar message list mail.failed -c Body")
 
 
 def websocket(stage: Stage) -> None:

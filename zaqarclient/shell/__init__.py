@@ -4,8 +4,7 @@ It runs the classes that ``openstack`` runs as a plugin, but reads them from a
 table and imports only what the command at hand needs, so it starts in a
 fraction of the time.
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 the reader
-of the output went away, 143 ended by SIGTERM.
+How it ends is in `zaqarclient.queues.v2.cli.statuses`.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from zaqarclient.queues.v2.cli.output import (
     without_users,
 )
 from zaqarclient.queues.v2.cli.parsing import end_with_error
+from zaqarclient.queues.v2.cli.statuses import Status, status_of
 from zaqarclient.queues.v2.cli.terminal import styled
 from zaqarclient.shell import client_manager
 from zaqarclient.shell import help as program_help
@@ -40,11 +40,6 @@ from zaqarclient.version import __version__
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.cli.base import Command
-
-_FAILED: Final = 1
-_USAGE: Final = 2
-_INTERRUPTED: Final = 130
-_BROKEN_PIPE: Final = 141
 
 #: How many words the longest command has.
 _LONGEST: Final = max(len(name.split()) for name in COMMANDS)
@@ -243,7 +238,7 @@ class Program:
         wanted = {"-h", "--help"} & set(words)
         stream = self.stdout if wanted else self.stderr
         stream.write(program_help.commands(names))
-        return 0 if wanted else _USAGE
+        return 0 if wanted else Status.USAGE
 
     def execute(self, words: list[str]) -> int:
         """Run a command and return its status; a failure ends in a line.
@@ -256,12 +251,12 @@ class Program:
         except (UsageError, UnknownOption) as error:
             line = printable(f"{self.NAME}: {error}")
             print(styled(self.stderr, line, "error"), file=self.stderr)
-            return _USAGE
+            return Status.USAGE
         except BrokenPipeError:
             raise
         except Exception as error:  # noqa: BLE001 - people get a line, no traceback
             self.report(error)
-            return _FAILED
+            return status_of(error)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -343,11 +338,11 @@ def _guarded(program: Program, words: list[str]) -> int:
             program.report_timings()
     except BrokenPipeError:
         discard_output()
-        return _BROKEN_PIPE
+        return Status.BROKEN_PIPE
     except Terminated as ended:
         return ended.status
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return Status.INTERRUPTED
     finally:
         program.client_manager.close()
     return status

@@ -72,7 +72,9 @@ _AFTERWORD: Final = """
 "zaqar complete" prints the completion for a shell.
 "zaqar logout" removes the tokens that --os-token-cache has kept.
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not authenticated or
+not allowed, 5 conflict, 6 nothing there (--fail-if-empty), 8 timed out, 9 quota or
+rate, 69 service unreachable, 130 interrupted, 143 ended by SIGTERM.
 """
 
 #: The commands that only ``zaqar`` has, and their classes in `zaqarclient.shell.own`.

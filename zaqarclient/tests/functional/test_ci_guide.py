@@ -72,7 +72,7 @@ def test_the_script_posts_a_result_with_nothing_but_a_signed_url(
 
 def test_the_script_fails_when_nothing_could_be_posted(job: dict[str, str]) -> None:
     done = run(job | {"ZAQAR_QUEUE": "elsewhere"}, "failure")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (4, "")
     assert "this needs POST /v2/queues/elsewhere/messages" in done.stderr
     assert run(job).returncode != 0
 
@@ -105,5 +105,5 @@ def test_a_job_reads_nothing_with_a_url_that_allows_to_post(
 ) -> None:
     words = ["zaqar", "message", "list", "builds", "-f", "json"]
     done = subprocess.run(words, env=job, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (4, "")
     assert "the signed URL allows POST" in done.stderr

@@ -16,4 +16,4 @@ zaqar queue signed url revoke orders "$id"
 if zaqar --signed-url "$url" message post orders --body '{"build": 8}'; then
     exit 1
 fi
-zaqar message list orders --echo -f value -c Body
+zaqar message list orders -f value -c Body

@@ -179,6 +179,9 @@ def given_targets(parsed_args: argparse.Namespace, dest: str) -> list[str]:
     return [getattr(parsed_args, dest), *parsed_args.more]
 
 
+FAIL_IF_EMPTY: Final = flag("--fail-if-empty", "End with status 6 if there is nothing")
+
+
 def paging(marker: str, meaning: str) -> Arguments:
     """Return ``--marker``, ``--limit`` and ``--all``.
 
@@ -201,4 +204,5 @@ def paging(marker: str, meaning: str) -> Arguments:
             const=0,
             dest="limit",
         ),
+        FAIL_IF_EMPTY,
     )

@@ -20,7 +20,7 @@ from zaqarclient.common.signals import sigterm_raises
 from zaqarclient.common.text import printable
 from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.cli import needs_authentication
-from zaqarclient.queues.v2.cli import client_id, output, parsing
+from zaqarclient.queues.v2.cli import client_id, emptiness, output, parsing
 from zaqarclient.queues.v2.cli.argument_types import FORMS
 from zaqarclient.queues.v2.cli.arguments import arg, flag
 from zaqarclient.queues.v2.cli.commands import COMMANDS
@@ -34,6 +34,7 @@ from zaqarclient.queues.v2.cli.output import (
 )
 from zaqarclient.queues.v2.cli.paging import Pages
 from zaqarclient.queues.v2.cli.progress import Progress
+from zaqarclient.queues.v2.cli.statuses import Status, status_of
 from zaqarclient.queues.v2.cli.terminal import (
     TableFormatter,
     Times,
@@ -73,6 +74,9 @@ _NEEDS: Final = {
     "health": "This service does not report its health: its setting admin_mode = true "
     "switches that on.",
 }
+
+#: More targets than this are not looked up before they are deleted.
+_MOST_LOOKS = 20
 
 Columns: TypeAlias = tuple[str, ...]
 Shown: TypeAlias = tuple[Columns, Iterable[Any]]
@@ -244,7 +248,9 @@ class Command(CliffCommand):
             if shown is error:
                 raise
             raise shown from error
-        return status or self.exit_status
+        # openstack has always known 0, 1 and 2 only.
+        own = self.exit_status if self.is_zaqar else min(self.exit_status, 1)
+        return status or own
 
     def _report_done(self) -> None:
         """Print how much of the work was done, for a command that did not end it."""
@@ -270,8 +276,31 @@ class Command(CliffCommand):
             line = styled(self.app.stderr, printable(without_users(text)), "hint")
             print(line, file=self.app.stderr, flush=True)
 
-    def confirm(self, question: str, parsed_args: argparse.Namespace) -> None:
+    def nothing(
+        self, parsed_args: argparse.Namespace, why: Callable[[], str | None]
+    ) -> None:
+        """End without a result: print why, and set the status if one is asked for.
+
+        Args:
+            parsed_args: The arguments, ``--fail-if-empty`` or `paging.WAIT` among them.
+            why: Returns a sentence for the user, or nothing; not called with ``-q``.
+        """
+        reason = None if self.is_quiet else why()
+        if reason:
+            self.hint(reason)
+        if getattr(parsed_args, "fail_if_empty", False):
+            self.exit_status = Status.EMPTY
+        if getattr(parsed_args, "wait", 0):
+            self.exit_status = Status.TIMED_OUT
+
+    def confirm(
+        self, question: Callable[[], str], parsed_args: argparse.Namespace
+    ) -> None:
         """Ask before something that cannot be undone, on a terminal only.
+
+        Args:
+            question: Returns the question; it may ask the service.
+            parsed_args: The arguments, ``--yes`` among them.
 
         Raises:
             CommandError: the answer was not yes.
@@ -280,29 +309,40 @@ class Command(CliffCommand):
             is_terminal(self.app.stdin) and is_terminal(self.app.stderr)
         ):
             return
-        self.app.stderr.write(f"{question} [y/N] ")
+        self.app.stderr.write(f"{question()} [y/N] ")
         self.app.stderr.flush()
         if self.app.stdin.readline().strip().lower() not in {"y", "yes"}:
             raise CommandError("nothing was changed")
 
     def for_each(
-        self, what: str, targets: Iterable[str], action: Callable[[str], object]
+        self,
+        what: str,
+        targets: Sequence[str],
+        action: Callable[[str], object],
+        find: Callable[[str], object] | None = None,
     ) -> None:
         """Do something to each target; a failure does not stop the rest.
 
-        Each failure is logged, and the command ends with status 1.
+        Each failure is logged. The command ends with the status of the failures, or
+        with 1 if they differ.
 
         Args:
             what: The kind of thing that the targets are, for the report.
             targets: Names or ids.
             action: What to do to each of them.
+            find: Looks a target up for ``zaqar``, as for `emptiness.is_absent`: a line
+                says that it does not exist, as the action succeeds all the same.
         """
         names = list(targets)
+        looks = self.is_zaqar and not self.is_quiet and len(names) <= _MOST_LOOKS
         with self.progress(f"{what}s", len(names)) as progress:
             for count, target in enumerate(progress.over(names)):
                 if count:
                     self.done = f"{count:,} of {len(names):,} {what}s were done"
                 try:
+                    if find and looks and emptiness.is_absent(target, find):
+                        progress.hide()
+                        self.hint(f"There is no {what} {target}.")
                     action(target)
                 except NetworkError:
                     raise  # the others would fail the same way, each after a while
@@ -310,7 +350,9 @@ class Command(CliffCommand):
                     shown = explained(error, self.needs)
                     progress.hide()
                     LOG.error("%s %s: %s", what, target, shown)  # noqa: TRY400 - people want no traceback
-                    self.exit_status = 1
+                    status = status_of(error)
+                    same = self.exit_status in {0, status}
+                    self.exit_status = status if same else Status.FAILED
 
     def progress(
         self, what: str, total: int | None = None, *, wanted: bool = True
@@ -407,6 +449,7 @@ class Lister(_Displaying, CliffLister):
         columns: Columns,
         fetch: Callable[..., Any],
         parsed_args: argparse.Namespace,
+        empty: str,
     ) -> tuple[Columns, list[tuple[Any, ...]]]:
         """Return columns and rows of a listing, and hint where the next page begins.
 
@@ -414,11 +457,15 @@ class Lister(_Displaying, CliffLister):
             columns: What to show of each item, as for `values_of`.
             fetch: As for `Pages`.
             parsed_args: The arguments of `paging` among others.
+            empty: The sentence for a list that is empty, printed on a terminal.
         """
         pages = Pages(fetch, parsed_args.limit, parsed_args.marker)
         with self.progress(f"{self.kind}s") as progress:
             rows = [values_of(item, columns) for item in progress.over(pages)]
         self.hint_next_page(pages)
+        if not rows:
+            shown = empty if is_terminal(self.app.stderr) else None
+            self.nothing(parsed_args, lambda: shown)
         return columns, rows
 
     def hint_next_page(self, pages: Pages) -> None:

@@ -6,8 +6,15 @@ import argparse
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from zaqarclient.queues.v2.cli import emptiness
 from zaqarclient.queues.v2.cli.argument_types import integer, whole_seconds
-from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, given_targets, targets
+from zaqarclient.queues.v2.cli.arguments import (
+    FAIL_IF_EMPTY,
+    QUEUE,
+    arg,
+    given_targets,
+    targets,
+)
 from zaqarclient.queues.v2.cli.base import Command, Lister, Shown
 from zaqarclient.queues.v2.cli.output import Body
 from zaqarclient.queues.v2.cli.paging import WAIT, until_found
@@ -57,6 +64,7 @@ class CreateClaim(Lister):
             default=10,
         ),
         WAIT,
+        FAIL_IF_EMPTY,
     )
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
@@ -65,7 +73,7 @@ class CreateClaim(Lister):
         terms = {name: getattr(parsed_args, name) for name in ("ttl", "grace", "limit")}
         rows = until_found(lambda: _claim_rows(queue.claim(**terms)), parsed_args.wait)
         if not rows:
-            self.hint("There is nothing to claim.")
+            self.nothing(parsed_args, lambda: emptiness.reason(queue))
         elif is_terminal(self.app.stderr):
             ends = datetime.now().astimezone() + timedelta(seconds=parsed_args.ttl)
             self.hint(f"Claimed until {ends:%H:%M:%S} (in {duration(parsed_args.ttl)})")
@@ -129,4 +137,5 @@ class ReleaseClaim(Command):
             "claim",
             given_targets(parsed_args, "claim_id"),
             lambda claim: queue.claim(id=claim).delete(),
+            lambda claim: queue.claim(id=claim).messages,
         )

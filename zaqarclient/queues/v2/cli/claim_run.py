@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from zaqarclient.common.signals import signals_held
 from zaqarclient.errors import ZaqarError
+from zaqarclient.queues.v2.cli import emptiness
 from zaqarclient.queues.v2.cli.argument_types import integer, whole_seconds
-from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag
+from zaqarclient.queues.v2.cli.arguments import FAIL_IF_EMPTY, QUEUE, arg, flag
 from zaqarclient.queues.v2.cli.base import LOG, Command
 from zaqarclient.queues.v2.cli.output import CommandError, body_text
 
@@ -61,6 +62,7 @@ class RunClaim(Command):
             "End after this many messages (default: when none is free)",
             integer(1),
         ),
+        FAIL_IF_EMPTY,
         flag("--keep-going", "Go on with the next message after a failure"),
     )
 
@@ -80,6 +82,8 @@ class RunClaim(Command):
                 if not parsed_args.keep_going:
                     break
         self.hint(f"Messages handled: {handled}, failed: {failed}")
+        if not handled:
+            self.nothing(parsed_args, lambda: emptiness.reason(queue))
 
 
 class _MessageRun:

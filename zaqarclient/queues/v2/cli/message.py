@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
+from zaqarclient.queues.v2.cli import emptiness
 from zaqarclient.queues.v2.cli.argument_types import integer
-from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, paging
+from zaqarclient.queues.v2.cli.arguments import FAIL_IF_EMPTY, QUEUE, arg, flag, paging
 from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne, values_of
 from zaqarclient.queues.v2.cli.paging import WAIT, Pages, until_found
 from zaqarclient.queues.v2.cli.terminal import is_terminal
@@ -20,28 +21,42 @@ _POPPED_COLUMNS: Final = ("ID", "Body", "TTL", "Age", "Claim Count", "Checksum")
 class ListMessages(Lister):
     """List the messages of a queue, oldest first, and leave them there.
 
-    Messages that this client posted itself are shown only with --echo.
+    Those that this client posted are shown too, unless --no-echo is given;
+    "openstack" shows them only with --echo.
     """
 
     columns = COLUMNS
-    example = "orders --echo --all"
+    example = "orders --all"
     arguments = (
         QUEUE,
         arg(
             "--message-ids",
-            "Only these messages: ids with commas between, at most 20; the "
-            "other options are not looked at",
+            "Only these messages: ids with commas between, at most 20",
         ),
         *paging("message_id", "Begin after this message"),
-        flag("--echo", "Also messages that this client posted"),
+        flag(
+            "--echo",
+            "Also messages that this client posted (default: zaqar shows them)",
+            action=argparse.BooleanOptionalAction,
+            default=False,
+        ),
         flag("--include-claimed", "Also messages under a claim", queues_only=True),
         flag("--include-delayed", "Also messages whose delay is not over"),
     )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser; the contract names the default of ``openstack``."""
+        parser = super().get_parser(prog_name)
+        parser.set_defaults(echo=self.is_zaqar)
+        return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """List the messages."""
         queue = self.queue_or_topic(parsed_args.queue_name)
         if parsed_args.message_ids:
+            ignored = ("limit", "marker", "include_claimed", "include_delayed")
+            if any(getattr(parsed_args, name, None) for name in ignored):
+                self.refuse("--message-ids goes with none of the other options")
             messages = queue.messages(*parsed_args.message_ids.split(","))
             return COLUMNS, (values_of(message, COLUMNS) for message in messages)
         flags = {
@@ -51,9 +66,13 @@ class ListMessages(Lister):
         }
         fetch = partial(queue.messages, **flags)
         pages = Pages(fetch, parsed_args.limit, parsed_args.marker)
-        return COLUMNS, self._rows(pages, echo=parsed_args.echo)
+        scope = emptiness.Scope(**flags, marker=parsed_args.marker)
+        why = partial(emptiness.reason, queue, scope)
+        return COLUMNS, self._rows(pages, parsed_args, why)
 
-    def _rows(self, pages: Pages, *, echo: bool) -> Iterator[tuple[Any, ...]]:
+    def _rows(
+        self, pages: Pages, parsed_args: argparse.Namespace, why: Callable[[], str]
+    ) -> Iterator[tuple[Any, ...]]:
         """Yield a row for each message, as the pages come, and hint afterwards."""
         empty = True
         streams = is_terminal(self.app.stdout)
@@ -62,8 +81,8 @@ class ListMessages(Lister):
                 empty = False
                 yield values_of(message, COLUMNS)
         self.hint_next_page(pages)
-        if empty and not echo:
-            self.hint("No messages of other clients (--echo shows your own).")
+        if empty:
+            self.nothing(parsed_args, why)
 
 
 class ShowMessage(ShowOne):
@@ -97,6 +116,7 @@ class PopMessages(Lister):
             default=1,
         ),
         WAIT,
+        FAIL_IF_EMPTY,
     )
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
@@ -105,6 +125,8 @@ class PopMessages(Lister):
         messages = until_found(
             lambda: list(queue.pop(parsed_args.limit)), parsed_args.wait
         )
+        if not messages:
+            self.nothing(parsed_args, lambda: emptiness.reason(queue))
         rows = [values_of(message, _POPPED_COLUMNS) for message in messages]
         return _POPPED_COLUMNS, rows
 
@@ -136,4 +158,5 @@ class DeleteMessages(Command):
             "message",
             parsed_args.message_id,
             lambda message: queue.delete_message(message, claim_id),
+            queue.message,
         )

@@ -10,9 +10,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from zaqarclient.errors import InvalidOperation
-from zaqarclient.queues.v2.cli import output
+from zaqarclient.queues.v2.cli import emptiness, output
 from zaqarclient.queues.v2.cli.argument_types import integer, seconds
-from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, one_of
+from zaqarclient.queues.v2.cli.arguments import FAIL_IF_EMPTY, QUEUE, arg, flag, one_of
 from zaqarclient.queues.v2.cli.base import UTC, Command, values_of
 from zaqarclient.queues.v2.cli.filters import Filter, FilterError, filter_arg
 from zaqarclient.queues.v2.cli.message import COLUMNS
@@ -22,6 +22,7 @@ from zaqarclient.queues.v2.cli.paging import (
     Tail,
     newest,
 )
+from zaqarclient.queues.v2.cli.statuses import Status
 from zaqarclient.transport.errors import NetworkError, TransportError
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 #: The columns of a table by default.
 _FOR_PEOPLE: Final = ("ID", "Age", "Body")
+
+
+def _column(text: str) -> str:
+    """Argument type: a column, in capitals or not."""
+    return {name.lower(): name for name in COLUMNS}.get(text.lower(), text)
 
 
 class TailMessages(Command):
@@ -86,6 +92,7 @@ class TailMessages(Command):
             "With --follow: end when no message was printed for so long",
             seconds,
         ),
+        FAIL_IF_EMPTY,
         arg(
             "-f",
             "json: an object a line; value: the values with blanks between; "
@@ -103,6 +110,7 @@ class TailMessages(Command):
             also=["--column"],
             dest="columns",
             metavar="<column>",
+            type=_column,
             choices=COLUMNS,
             action="append",
         ),
@@ -128,8 +136,22 @@ class TailMessages(Command):
             messages = iter(tail)
             if pause is not None:
                 messages = tail.follow(pause, time.monotonic, parsed_args.timeout)
+            count = 0
             for message in islice(messages, parsed_args.limit or None):
                 out.print(dict(zip(COLUMNS, values_of(message, COLUMNS), strict=True)))
+                count += 1
+        self._end(queue, count, parsed_args)
+
+    def _end(
+        self, queue: QueueOrTopic, count: int, parsed_args: argparse.Namespace
+    ) -> None:
+        """Print why nothing was printed, and fail if less came than was waited for."""
+        if not count:
+            marker = parsed_args.since
+            scope = emptiness.Scope(parsed_args.echo, True, True, marker)
+            self.nothing(parsed_args, lambda: emptiness.reason(queue, scope))
+        if parsed_args.timeout is not None and count < (parsed_args.limit or 0):
+            self.exit_status = Status.TIMED_OUT
 
     def _pause(self, queue: QueueOrTopic, stack: ExitStack) -> Pause:
         """Return a pause that pushes end, if the service pushes, or only time."""

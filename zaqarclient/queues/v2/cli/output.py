@@ -226,7 +226,16 @@ _ANOTHER: Final = (
 
 
 class CommandError(Exception):
-    """A command failed; the text is for the user."""
+    """A command failed; the text is for the user.
+
+    Args:
+        text: What is wrong.
+        status: The exit status, if it is not 1.
+    """
+
+    def __init__(self, text: str, status: int = 1) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 def check_columns(asked: Sequence[str], names: Sequence[str]) -> None:

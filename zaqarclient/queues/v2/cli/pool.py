@@ -154,7 +154,7 @@ class DeletePool(Command):
         """Delete the pool."""
         if parsed_args.force:
             question = f"Delete {parsed_args.pool_name} with all queues in it?"
-            self.confirm(question, parsed_args)
+            self.confirm(lambda: question, parsed_args)
         _pool(self, parsed_args).delete(force=parsed_args.force)
 
 
@@ -210,8 +210,8 @@ class ListPools(Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """List the pools."""
         columns = _COLUMNS if parsed_args.detailed else _COLUMNS[:-1]
-        pools = partial(self.client.pools, detailed=parsed_args.detailed or None)
-        return self.listed(columns, pools, parsed_args)
+        fetch = partial(self.client.pools, detailed=parsed_args.detailed or None)
+        return self.listed(columns, fetch, parsed_args, "There are no pools.")
 
 
 class CreateFlavor(ShowOne):
@@ -305,7 +305,7 @@ class ListFlavors(Lister):
         """List the flavors."""
         columns = _FLAVOR_COLUMNS if parsed_args.detailed else _FLAVOR_COLUMNS[:-1]
         fetch = partial(self.client.flavors, detailed=parsed_args.detailed)
-        return self.listed(columns, fetch, parsed_args)
+        return self.listed(columns, fetch, parsed_args, "There are no flavors.")
 
 
 def _pool(command: Command, parsed_args: argparse.Namespace) -> Pool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from zaqarclient.queues.v2.cli import emptiness
 from zaqarclient.queues.v2.cli.argument_types import key_value
 from zaqarclient.queues.v2.cli.arguments import (
     QUEUE,
@@ -18,20 +20,23 @@ from zaqarclient.queues.v2.cli.arguments import (
     targets,
 )
 from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne
-from zaqarclient.queues.v2.cli.output import CommandError
-from zaqarclient.queues.v2.cli.paging import message_id_of
+from zaqarclient.queues.v2.cli.paging import PAGE_SIZE, message_id_of
 from zaqarclient.queues.v2.cli.queue_metadata import (
     ATTRIBUTE_OPTIONS,
     attributes_of,
     given_attributes,
+    no_such,
     set_keys,
 )
+from zaqarclient.queues.v2.cli.statuses import Status
 from zaqarclient.queues.v2.cli.terminal import is_terminal
+from zaqarclient.transport.errors import ForbiddenError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from zaqarclient.queues.v2.iterator import Listing
+    from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
 
 #: What the service counts; messages of topics are not claimed.
 COUNTERS: Final = {"queue": ("free", "claimed", "total"), "topic": ("total",)}
@@ -42,17 +47,32 @@ _STATISTICS: Final = (
 )
 
 
+#: What a queue holds and a purge removes.
+_KINDS: Final = ("messages", "subscriptions")
+
+
+def chosen_columns(parsed_args: argparse.Namespace) -> list[str]:
+    """Return the names after ``-c``, in small letters."""
+    return [column.strip().lower() for column in parsed_args.columns]
+
+
+def counted(count: int, noun: str, more: str = "") -> str:
+    """Return a number and what it counts: ``its 1 message``, ``its 1,000 messages``."""
+    return f"its {count:,}{more} {noun}{'' if count == 1 else 's'}"
+
+
 class ListQueues(Lister):
     """List the queues of the project, by name."""
 
-    columns = ("Name", "Metadata_Dict", "Href")
+    columns = ("Name", "Metadata_Dict", "Href", "Count")
     example = "--filter team=billing --all"
     arguments = (
         *paging("queue_id", "Begin after the queue of this name"),
         flag("--detailed", "Also show the metadata and the address of each queue"),
         flag(
             "--with-count",
-            "Also print how many queues the project has, on the error stream",
+            "Also print how many queues the project has, on the error stream; with "
+            "-c Count that alone, as data",
             queues_only=True,
             old_spelling=True,
         ),
@@ -89,10 +109,22 @@ class ListQueues(Lister):
             filters=dict(parsed_args.filters) or None,
         )
         columns = ("Name", "Metadata_Dict", "Href") if detailed else ("Name",)
-        listed = self.listed(columns, partial(self.page, **wanted), parsed_args)
+        fetch = partial(self.page, **wanted)
+        alone = with_count and chosen_columns(parsed_args)
+        listed = self.listed(columns, fetch, parsed_args, self._empty(parsed_args))
+        if alone == ["count"]:
+            return ("Count",), [(self._count or 0,)]
         if with_count:
             self.hint(f"Queues in the project: {self._count or 0}")
         return listed
+
+    def _empty(self, parsed_args: argparse.Namespace) -> str:
+        """Return the sentence for an empty list."""
+        if parsed_args.filters or parsed_args.name:
+            return f"No {self.kind} matches."
+        if parsed_args.marker:
+            return f"There are no {self.kind}s after {parsed_args.marker}."
+        return f'There are no {self.kind}s; "{self.kind} create NAME" makes one.'
 
 
 class CreateQueue(ShowOne):
@@ -128,7 +160,7 @@ class ShowQueue(ShowOne):
         """Show the queue."""
         queue = self.queue_or_topic(parsed_args.queue_name)
         if not queue.is_created():
-            raise CommandError(f"there is no {self.kind} {queue.name}")
+            raise no_such(queue)
         metadata = dict(queue.metadata(force_reload=True))
         counters: Mapping[str, Any] = queue.stats["messages"]
         fields: dict[str, Any] = {"Name": queue.name}
@@ -142,7 +174,7 @@ class ShowQueue(ShowOne):
 
 
 class QueueExists(ShowOne):
-    """Show if a queue exists: exit status 0 if it does, 1 if it does not."""
+    """Show if a queue exists: exit status 0 if it does, 3 if it does not."""
 
     example = "orders -f value"
     arguments = (QUEUE,)
@@ -150,7 +182,7 @@ class QueueExists(ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Look the queue up."""
         exists = self.queue_or_topic(parsed_args.queue_name).is_created()
-        self.exit_status = 0 if exists else 1
+        self.exit_status = Status.DONE if exists else Status.NOT_FOUND
         return ("Exists",), (exists,)
 
 
@@ -173,8 +205,21 @@ class DeleteQueue(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete the queues, one after the other."""
         names = given_targets(parsed_args, "queue_name")
-        self.confirm(f"Delete {', '.join(names)} with all messages?", parsed_args)
-        self.for_each(self.kind, names, lambda name: self.queue_or_topic(name).delete())
+        self.confirm(lambda: self._question(names), parsed_args)
+        self.for_each(
+            self.kind,
+            names,
+            lambda name: self.queue_or_topic(name).delete(),
+            lambda name: self.queue_or_topic(name).is_created(),
+        )
+
+    def _question(self, names: list[str]) -> str:
+        try:
+            targets = map(self.queue_or_topic, names)
+            count = sum(target.stats["messages"]["total"] for target in targets)
+        except ForbiddenError:
+            return f"Delete {', '.join(names)} with all messages?"
+        return f"Delete {', '.join(names)} with {counted(count, 'message')}?"
 
 
 class GetQueueStats(ShowOne):
@@ -192,8 +237,10 @@ class GetQueueStats(ShowOne):
         queue = self.queue_or_topic(parsed_args.queue_name)
         stats = queue.stats
         if parsed_args.check and not queue.is_created():
-            raise CommandError(f"there is no {self.kind} {queue.name}")
-        if [column.strip().lower() for column in parsed_args.columns] == ["stats"]:
+            raise no_such(queue)
+        if not (parsed_args.check or stats["messages"]["total"] or self.is_quiet):
+            self.hint(emptiness.reason(queue))
+        if chosen_columns(parsed_args) == ["stats"]:
             return ("Stats",), (stats,)
         messages = stats["messages"]
         fields = {name.title(): messages.get(name) for name in COUNTERS[self.kind]}
@@ -231,7 +278,7 @@ class PurgeQueue(Command):
             also=["--resource-type"],
             metavar="<resource_types>",
             action="append",
-            choices=("messages", "subscriptions"),
+            choices=_KINDS,
             old_spelling=True,
         ),
         YES,
@@ -240,6 +287,19 @@ class PurgeQueue(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Purge the queue."""
         kinds = parsed_args.resource_types
-        what = " and ".join(kinds or ["messages", "subscriptions"])
-        self.confirm(f"Remove all {what} of {parsed_args.queue_name}?", parsed_args)
-        self.queue_or_topic(parsed_args.queue_name).purge(resource_types=kinds)
+        target = self.queue_or_topic(parsed_args.queue_name)
+        self.confirm(lambda: self._question(target, kinds or _KINDS), parsed_args)
+        if self.is_zaqar and not self.is_quiet and not emptiness.exists(target):
+            self.hint(f"There is no {target.kind} {target.name}.")
+        target.purge(resource_types=kinds)
+
+    @staticmethod
+    def _question(target: QueueOrTopic, kinds: Sequence[str]) -> str:
+        parts = []
+        if "messages" in kinds:
+            parts.append(counted(target.stats["messages"]["total"], "message"))
+        if "subscriptions" in kinds:
+            count = len(list(target.subscriptions(limit=PAGE_SIZE)))
+            more = " or more" if count == PAGE_SIZE else ""
+            parts.append(counted(count, "subscription", more))
+        return f"Remove {' and '.join(parts)} of {target.name}?"

@@ -18,6 +18,7 @@ from zaqarclient.queues.v2.cli.argument_types import (
 from zaqarclient.queues.v2.cli.arguments import QUEUE, Group, arg, present
 from zaqarclient.queues.v2.cli.base import Command, Shown, ShowOne
 from zaqarclient.queues.v2.cli.output import CommandError
+from zaqarclient.queues.v2.cli.statuses import Status
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
@@ -105,6 +106,12 @@ def given_attributes(parsed_args: argparse.Namespace) -> dict[str, Any]:
     return given | dict(parsed_args.properties)
 
 
+def no_such(target: QueueOrTopic) -> CommandError:
+    """Return the error for a queue or topic that does not exist."""
+    text = f"there is no {target.kind} {target.name}"
+    return CommandError(text, Status.NOT_FOUND)
+
+
 def set_keys(queue: QueueOrTopic, metadata: dict[str, Any]) -> None:
     """Set some keys of the metadata of a queue in one step, and no others."""
     patch = [patch_of("add", key, value=value) for key, value in metadata.items()]
@@ -130,7 +137,7 @@ def patch_metadata(
     try:
         return queue.patch_metadata(patch)
     except ResourceNotFound as error:
-        raise CommandError(f"there is no {queue.kind} {queue.name}") from error
+        raise no_such(queue) from error
 
 
 def check_stored(stored: Mapping[str, Any], metadata: dict[str, Any]) -> None:

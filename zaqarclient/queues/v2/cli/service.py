@@ -9,16 +9,17 @@ from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.v2.cli.arguments import arg
 from zaqarclient.queues.v2.cli.base import Lister, Shown, ShowOne
 from zaqarclient.queues.v2.cli.output import CommandError, explained
+from zaqarclient.queues.v2.cli.statuses import Status
 
 
 class Ping(ShowOne):
-    """Show if the service answers: exit status 0 if it does, 1 if it does not."""
+    """Show if the service answers: exit status 0 if it does, 69 if it does not."""
 
     def take_action(self, _parsed_args: argparse.Namespace) -> Shown:
         """Ask the service."""
         pingable = self.client.ping()
         if not pingable:
-            self.exit_status = 1
+            self.exit_status = Status.UNREACHABLE
             self._hint_why()
         return ("Pingable",), (pingable,)
 

@@ -176,7 +176,12 @@ class ListSignedUrls(Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """List the signed URLs."""
         queue = self.queue(parsed_args.queue_name)
-        columns, rows = self.listed(_LIST_COLUMNS, queue.signed_urls, parsed_args)
+        columns, rows = self.listed(
+            _LIST_COLUMNS,
+            queue.signed_urls,
+            parsed_args,
+            f"There are no signed URLs of queue {queue.name}.",
+        )
         return columns, [
             tuple(
                 ",".join(value) if isinstance(value, list) else value for value in row

@@ -148,6 +148,7 @@ class ListSubscriptions(Lister):
             _COLUMNS,
             lambda **page: target.subscriptions(**{"limit": DEFAULT_PAGE_SIZE, **page}),
             parsed_args,
+            f"There are no subscriptions of {target.kind} {target.name}.",
         )
 
 
@@ -258,9 +259,10 @@ class DeleteSubscription(Command):
         """Delete the subscriptions, one after the other."""
         ids = given_targets(parsed_args, "subscription_id")
         target = self.queue_or_topic(parsed_args.queue_name)
-        self.confirm(f"Delete {', '.join(ids)} of {target.name}?", parsed_args)
+        self.confirm(lambda: f"Delete {', '.join(ids)} of {target.name}?", parsed_args)
         self.for_each(
             "subscription",
             ids,
             lambda one: target.subscription(id=one, auto_create=False).delete(),
+            lambda one: target.subscription(id=one).id,
         )

@@ -129,9 +129,9 @@ STATUSES: list[tuple[str, list[str], int]] = [
     ("purging what is gone", ["queue", "purge", "nope"], 0),
     ("400", ["subscription", "create", "q", "gopher://x", "600"], 1),
     ("400", ["claim", "create", "q", "--ttl", "1"], 1),
-    ("403", ["pool", "list"], 1),
-    ("404", ["claim", "query", "q", "nope"], 1),
-    ("404", ["message", "list", "q", "--message-ids", "nope"], 1),
+    ("403", ["pool", "list"], 4),
+    ("404", ["claim", "query", "q", "nope"], 3),
+    ("404", ["message", "list", "q", "--message-ids", "nope"], 3),
     ("a bad name", ["queue", "create", "no spaces"], 1),
     ("an empty name", ["queue", "create", ""], 1),
     ("bad metadata", ["queue", "set", "metadata", "q", "{"], 1),
@@ -151,14 +151,14 @@ STATUSES: list[tuple[str, list[str], int]] = [
 def test_the_exit_status_says_how_it_went(
     zaqar: Run, _what: str, words: list[str], status: int
 ) -> None:
-    """cli.md 17.4: the exit codes of section 10."""
-    done = zaqar(*words)
+    """cli.md 17.4: the exit codes of section 10, told apart by ``zaqar``."""
+    done = zaqar("-q", *words)
     assert done.status == status
     assert bool(done.err) == bool(status)
     assert "Traceback" not in done.err
     if status:
         assert not done.out
-    if status == 1:
+    if status not in {0, 2}:
         assert len(done.err.splitlines()) == 1
         assert not done.err.strip().endswith("..")  # cli.md 14.27
 

@@ -26,7 +26,7 @@ def test_each_line_is_a_command_and_quoting_is_that_of_a_shell(zaqar: Run) -> No
 def test_the_commands_share_one_connection(zaqar: Run, stub: HttpStub) -> None:
     stub.default = Answer(204)
     lines = "".join(f"queue delete q{number}\n" for number in range(20))
-    done = zaqar("--os-queues-endpoint", stub.url, "batch", stdin=lines.encode())
+    done = zaqar("--os-queues-endpoint", stub.url, "-q", "batch", stdin=lines.encode())
     assert done == (0, "", "")
     assert [path for _, path in stub.calls()] == [f"/v2/queues/q{n}" for n in range(20)]
     assert stub.connections == 1
@@ -35,7 +35,7 @@ def test_the_commands_share_one_connection(zaqar: Run, stub: HttpStub) -> None:
 @pytest.mark.parametrize(
     ("line", "status", "text"),
     [
-        ("message show q nope", 1, "Message nope does not exist in queue q"),
+        ("message show q nope", 3, "Message nope does not exist in queue q"),
         ("queue list --limit x", 2, "'x' is not an integer"),
         ("quue list", 2, "did you mean queue list"),
         ("queue create 'a", 1, "No closing quotation"),
@@ -57,7 +57,7 @@ def test_a_failure_ends_the_batch_unless_it_is_to_keep_going(
 
 def test_commands_of_a_batch_do_not_read_its_lines(zaqar: Run) -> None:
     lines = b"message post q --lines -f value\nqueue stats q -f value -c Total\n"
-    assert zaqar("batch", stdin=lines) == (0, "0\n", "")
+    assert zaqar("batch", stdin=lines) == (0, "0\n", "There is no queue q.\n")
 
 
 def test_a_file_that_cannot_be_read_is_named(zaqar: Run) -> None:

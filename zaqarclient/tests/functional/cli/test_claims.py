@@ -37,7 +37,7 @@ def test_a_new_claim_has_the_columns_of_the_contract(claimed: dict[str, Any]) ->
 
 def test_a_claim_on_nothing_is_empty_and_no_error(zaqar: Run) -> None:
     done = zaqar("claim", "create", "q", "-f", "json")
-    assert done == (0, "[]\n", "There is nothing to claim.\n")
+    assert done == (0, "[]\n", "There is no queue q.\n")
 
 
 def test_a_claim_tells_its_messages_and_its_own_time(
@@ -73,7 +73,7 @@ def test_a_renewal_says_that_the_grace_is_reset(
 @pytest.mark.parametrize("verb", ["query", "renew"])
 def test_an_unknown_claim_is_an_error(zaqar: Run, verb: str) -> None:
     done = zaqar("claim", verb, "q", "unknown")
-    assert (done.status, done.out) == (1, "")
+    assert (done.status, done.out) == (3, "")
     assert "Claim unknown does not exist. (request req-" in done.err
 
 
@@ -85,7 +85,7 @@ def test_bounds_are_checked_by_the_service(zaqar: Run) -> None:
 def test_released_messages_are_free_again(zaqar: Run, claimed: dict[str, Any]) -> None:
     assert free(zaqar) == 1
     done = zaqar("claim", "release", "q", claimed["Claim_ID"], "unknown")
-    assert done == (0, "", "")
+    assert done == (0, "", "There is no claim unknown.\n")
     assert free(zaqar) == 2
 
 

@@ -99,7 +99,7 @@ def test_what_was_done_before_a_signal_is_told(
         ("queue list", 1, "the standard output is closed\n"),
         ("queue list -f json", 1, "the standard output is closed\n"),
         ("message tail q", 1, "the standard output is closed\n"),
-        ("queue delete nosuch", 0, ""),
+        ("queue delete nosuch", 0, "There is no queue nosuch.\n"),
         ("help", 1, "the standard output is closed\n"),
     ],
 )

@@ -138,9 +138,9 @@ def test_what_cannot_be_posted_is_explained(
     assert "Traceback" not in done.err
 
 
-def test_own_messages_are_shown_only_with_echo(zaqar: Run) -> None:
+def test_own_messages_are_shown_unless_they_are_not_wanted(zaqar: Run) -> None:
     zaqar("message", "post", "q", "1")
-    hidden = zaqar("message", "list", "q", "-f", "json")
+    hidden = zaqar("message", "list", "q", "--no-echo", "-f", "json")
     assert hidden.data == []
     assert "--echo" in hidden.err
     assert bodies(zaqar) == [1]
@@ -181,7 +181,7 @@ def test_messages_are_listed_by_their_ids(zaqar: Run) -> None:
     first, _, third = [str(row["ID"]) for row in listed(zaqar)]
     rows = listed(zaqar, "--message-ids", f"{third},{first}")
     assert [row["Body"] for row in rows] == [3, 1]
-    assert zaqar("message", "list", "q", "--message-ids", "unknown").status == 1
+    assert zaqar("message", "list", "q", "--message-ids", "unknown").status == 3
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_a_body_alone_is_plain_text_or_json(zaqar: Run, body: str, text: str) ->
 
 def test_a_message_that_does_not_exist_is_an_error(zaqar: Run) -> None:
     done = zaqar("message", "show", "q", "nope")
-    assert (done.status, done.out) == (1, "")
+    assert (done.status, done.out) == (3, "")
     assert "Message nope does not exist in queue q. (request req-" in done.err
 
 
@@ -212,13 +212,18 @@ def test_pop_takes_the_oldest_messages_away(zaqar: Run) -> None:
     rows = zaqar("message", "pop", "q", "--limit", "5", "-f", "json").data
     assert [row["Body"] for row in rows] == [2, 3]
     assert list(rows[0]) == ["ID", "Body", "TTL", "Age", "Claim Count", "Checksum"]
-    assert zaqar("message", "pop", "q", "-f", "json") == (0, "[]\n", "")
+    assert zaqar("message", "pop", "q", "-f", "json") == (
+        0,
+        "[]\n",
+        "The queue q is empty.\n",
+    )
 
 
 def test_several_messages_are_deleted_by_id(zaqar: Run) -> None:
     zaqar("message", "post", "q", "--json-lines", stdin=b"1\n2\n3\n")
     first, second, _ = [str(row["ID"]) for row in listed(zaqar)]
-    assert zaqar("message", "delete", "q", first, "unknown", second) == (0, "", "")
+    done = zaqar("message", "delete", "q", first, "unknown", second)
+    assert done == (0, "", "There is no message unknown.\n")
     assert bodies(zaqar) == [3]
 
 
@@ -228,7 +233,7 @@ def test_a_claimed_message_is_deleted_only_with_its_claim(zaqar: Run) -> None:
     free = str(listed(zaqar)[0]["ID"])
     message = claimed["Message_ID"]
     done = zaqar("message", "delete", "q", message, free)
-    assert done.status == 1
+    assert done.status == 4
     assert done.err.startswith(
         f"message {message}: the message is claimed; name its claim"
     )

@@ -264,13 +264,13 @@ def test_what_makes_no_sense_is_refused_before_anything_is_sent(
     assert service.stub.seen == []
 
 
-@pytest.mark.parametrize("status", [400, 403, 404])
-def test_what_the_service_refuses_ends_with_status_1_and_one_line(
-    service: Service, status: int
+@pytest.mark.parametrize(("status", "ends"), [(400, 1), (403, 4), (404, 3)])
+def test_what_the_service_refuses_ends_with_a_status_and_one_line(
+    service: Service, status: int, ends: int
 ) -> None:
     refusal = Answer(status, {"title": "No", "description": "because."})
     done = service("pool", "show", "ssd", answers=(refusal,))
-    assert (done.status, done.out) == (1, "")
+    assert (done.status, done.out) == (ends, "")
     assert done.err == "because.\n"
 
 
@@ -332,7 +332,7 @@ def test_pool_drain_stops_waiting_when_a_queue_cannot_be_moved(
 def test_pool_delete_has_to_be_told_to_lose_queues(service: Service) -> None:
     refused = Answer(403, {"title": "Forbidden", "description": "ssd has queues."})
     done = service("pool", "delete", "ssd", answers=(refused,))
-    assert (done.status, done.out) == (1, "")
+    assert (done.status, done.out) == (4, "")
     assert "ssd has queues." in done.err
     assert service.stub.last.query == {}
     done = service("pool", "delete", "ssd", "--force", answers=(Answer(204),))

@@ -66,7 +66,7 @@ def test_a_pool_is_drained_into_another_and_deleted(admin: Run, tmp_path: Path) 
     assert admin("message", "post", "orders", "--text", "kept").status == 0
     assert admin("pool", "update", "new", "--pool-weight", "1").status == 0
     refused = admin("pool", "delete", "old")
-    assert (refused.status, refused.out) == (1, "")
+    assert (refused.status, refused.out) == (4, "")
     done = admin("pool", "drain", "old", "--wait", "-f", "json")
     state = {"Queues": 0, "Moved": 1, "Running": False, "Error": None}
     assert (done.status, done.data) == (0, {"Name": "old", **state})
@@ -75,13 +75,13 @@ def test_a_pool_is_drained_into_another_and_deleted(admin: Run, tmp_path: Path) 
     assert admin(*words) == (0, "kept\n", "")
     assert admin("flavor", "delete", "moving").status == 0
     refused = admin("pool", "delete", "new")
-    assert (refused.status, refused.out) == (1, "")
+    assert (refused.status, refused.out) == (4, "")
     assert admin("pool", "delete", "new", "--force") == (0, "", "")
 
 
 def test_pools_are_for_administrators(zaqar: Run) -> None:
     done = zaqar("pool", "list")
-    assert (done.status, done.out) == (1, "")
+    assert (done.status, done.out) == (4, "")
     assert "The policy rule pools:get_all does not allow this." in done.err
 
 
@@ -98,6 +98,6 @@ def test_what_cannot_be_is_said_in_one_line(
     admin: Run, words: list[str], text: str
 ) -> None:
     done = admin(*words)
-    assert (done.status, done.out) == (1, "")
+    assert (done.status in {1, 3}, done.out) == (True, "")
     assert text in done.err
     assert len(done.err.splitlines()) == 1

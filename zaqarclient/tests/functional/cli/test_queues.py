@@ -62,14 +62,14 @@ def test_attributes_given_at_creation_are_shown(zaqar: Run) -> None:
 
 
 def test_a_queue_that_does_not_exist_cannot_be_shown(zaqar: Run) -> None:
-    assert zaqar("queue", "show", "nope") == (1, "", "there is no queue nope\n")
+    assert zaqar("queue", "show", "nope") == (3, "", "there is no queue nope\n")
 
 
 def test_the_status_says_if_a_queue_exists(zaqar: Run) -> None:
     for name in ("order", "orders.eu", "xorders"):
         zaqar("queue", "create", name)
     missing = zaqar("queue", "exists", "orders", "-f", "json")
-    assert (missing.status, missing.data) == (1, {"Exists": False})
+    assert (missing.status, missing.data) == (3, {"Exists": False})
     zaqar("queue", "create", "orders")
     there = zaqar("queue", "exists", "orders", "-f", "json")
     assert (there.status, there.data) == (0, {"Exists": True})
@@ -143,7 +143,7 @@ def test_stats_as_one_document_are_there_for_who_asks(zaqar: Run) -> None:
 def test_stats_of_a_queue_that_does_not_exist_are_zero_or_an_error(zaqar: Run) -> None:
     assert zaqar("queue", "stats", "q").status == 0
     assert zaqar("queue", "stats", "q", "--check").err == "there is no queue q\n"
-    assert zaqar("queue", "stats", "q", "--check").status == 1
+    assert zaqar("queue", "stats", "q", "--check").status == 3
 
 
 def test_metadata_are_replaced_as_a_whole_also_of_a_new_queue(zaqar: Run) -> None:
@@ -200,7 +200,7 @@ def test_single_keys_are_set_and_unset_and_the_others_stay(
 
 def test_a_queue_that_does_not_exist_cannot_be_changed(zaqar: Run) -> None:
     assert zaqar("queue", "set", "q", "--ttl", "60").err == "there is no queue q\n"
-    assert zaqar("queue", "unset", "q", "--property", "a").status == 1
+    assert zaqar("queue", "unset", "q", "--property", "a").status == 3
 
 
 def test_set_without_anything_to_set_is_wrong_usage(zaqar: Run) -> None:

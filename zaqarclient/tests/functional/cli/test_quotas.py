@@ -20,7 +20,7 @@ def test_a_project_without_quotas_sees_what_it_uses(zaqar: Run) -> None:
 
 def test_another_project_is_for_administrators(zaqar: Run) -> None:
     done = zaqar("quota", "show", "elsewhere")
-    assert (done.status, done.out) == (1, "")
+    assert (done.status, done.out) == (4, "")
     assert "The policy rule quota:get_project does not allow this." in done.err
     words = ["--os-queues-roles", "admin", "quota", "show", "elsewhere", "-f", "json"]
     assert {row["Used"] for row in zaqar(*words).data} == {0, None}

@@ -186,7 +186,7 @@ def test_what_is_not_covered_is_said_with_what_is(
 ) -> None:
     url = sign("--methods", "GET")
     done = zaqar("--signed-url", url, "message", "post", "orders", "1")
-    assert (done.status, done.out) == (1, "")
+    assert (done.status, done.out) == (4, "")
     assert (
         "this needs POST /v2/queues/orders/messages, and the signed URL allows GET "
         "on /v2/queues/orders/messages: ask for one that does"
@@ -194,13 +194,13 @@ def test_what_is_not_covered_is_said_with_what_is(
     other = zaqar("--signed-url", url, "message", "list", "bills")
     assert "this needs GET /v2/queues/bills/messages" in other.err
     beside = zaqar("--signed-url", url, "queue", "exists", "orders")
-    assert (beside.status, beside.out) == (1, "")
+    assert (beside.status, beside.out) == (4, "")
 
 
 def test_an_expired_url_says_since_when(zaqar: Run, server: Any) -> None:
     url = signed_until("2020-01-01T00:00:00", server.url, "p")
     done = zaqar("--signed-url", url, "message", "list", "orders")
-    assert (done.status, done.out) == (1, "")
+    assert (done.status, done.out) == (4, "")
     assert "the signed URL expired at 2020-01-01T00:00:00 UTC, " in done.err
     assert "ask for a new one" in done.err
 
@@ -214,10 +214,10 @@ def test_a_changed_url_is_refused_and_not_mistaken_for_a_missing_message(
     forged = url.replace("project=", "project=x")
     for words in (["show"], ["delete"]):
         done = zaqar("--signed-url", forged, "message", *words, "orders", "nope")
-        assert (done.status, done.out) == (1, "")
+        assert (done.status, done.out) == (4, "")
         assert "was revoked, or differs from how it was made" in done.err
     forged = signed_until("2099-01-01T00:00:00", server.url, "p")[:-1] + "x"
-    assert zaqar("--signed-url", forged, "message", "list", "orders").status == 1
+    assert zaqar("--signed-url", forged, "message", "list", "orders").status == 4
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_a_signed_url_is_listed_until_it_ends_and_opens_nothing_once_revoked(
     revoke = ["queue", "signed", "url", "revoke", "orders", row["ID"]]
     assert zaqar(*where, *revoke) == (0, "", "")
     refused = zaqar("--signed-url", url, "message", "list", "orders")
-    assert (refused.status, refused.out) == (1, "")
+    assert (refused.status, refused.out) == (4, "")
     assert "it was revoked, or differs" in refused.err
     assert zaqar("queue", "signed", "url", "list", "orders", "-f", "json").data == [
         {**row, "Revoked": True}
@@ -293,6 +293,6 @@ def test_revoking_what_is_not_there_is_an_error_and_stops_nothing(
     words = ["queue", "signed", "url", "list", "orders", "-f", "value", "-c", "ID"]
     known = zaqar(*words).out.strip()
     done = zaqar("queue", "signed", "url", "revoke", "orders", "nope", known)
-    assert (done.status, done.out) == (1, "")
+    assert (done.status, done.out) == (3, "")
     assert done.err.startswith("signed URL nope: Queue orders has no signed URL nope")
     assert "True" in zaqar("queue", "signed", "url", "list", "orders").out

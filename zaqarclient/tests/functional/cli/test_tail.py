@@ -43,7 +43,7 @@ def test_what_is_in_the_queue_is_printed_an_object_a_line(zaqar: Run) -> None:
 
 
 def test_an_empty_queue_prints_nothing(zaqar: Run) -> None:
-    assert zaqar("message", "tail", "q") == (0, "", "")
+    assert zaqar("message", "tail", "q") == (0, "", "There is no queue q.\n")
 
 
 def test_rows_are_readable_where_no_format_is_asked_for(zaqar: Run) -> None:

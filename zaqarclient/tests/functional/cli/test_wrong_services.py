@@ -22,7 +22,7 @@ def test_a_path_that_nobody_knows_points_at_the_url(
     zaqar: Run, stub: HttpStub, words: list[str]
 ) -> None:
     done = ask(zaqar, stub, Answer(404, {"title": "404 Not Found"}), *words)
-    assert (done.status, done.out) == (1, "")
+    assert (done.status, done.out) == (3, "")
     assert done.err.endswith(f"There is no such resource. T{NOT_THIS}")
 
 
@@ -38,7 +38,7 @@ def test_what_is_switched_off_is_told_with_what_switches_it_on(
     zaqar: Run, stub: HttpStub, words: list[str], settings: str
 ) -> None:
     done = ask(zaqar, stub, Answer(404, {"title": "404 Not Found"}), *words)
-    assert (done.status, done.out) == (1, "")
+    assert (done.status, done.out) == (3, "")
     assert done.err.startswith("This service ")
     assert settings in done.err
     assert "404" not in done.err
@@ -90,7 +90,7 @@ def test_how_long_a_service_wants_to_be_left_alone_is_told(
     zaqar: Run, stub: HttpStub
 ) -> None:
     busy = Answer(429, {"title": "Slow"}, {"Retry-After": "600"})
-    for words, status in ((["queue", "list"], 1), (["ping", "-f", "value"], 1)):
+    for words, status in ((["queue", "list"], 9), (["ping", "-f", "value"], 69)):
         done = ask(zaqar, stub, busy, *words)
         assert done.status == status
         assert done.err.endswith(": Slow. It asks to wait for 600 s.\n")

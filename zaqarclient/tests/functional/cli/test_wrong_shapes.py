@@ -96,5 +96,5 @@ def test_no_answer_makes_a_command_speak_python(
     done = zaqar("--os-queues-endpoint", stub.url, *name.split(), *arguments)
     assert "usage:" not in done.err, done.err
     assert PYTHON.search(done.err) is None, (name, document, done.err)
-    assert done.status in {0, 1}
+    assert done.status in {0, 1, 3, 69}
     assert done.status == 0 or done.err or done.out

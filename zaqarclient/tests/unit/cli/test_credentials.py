@@ -119,7 +119,7 @@ def test_a_cloud_that_is_nowhere_is_an_error_in_one_line(
 ) -> None:
     write_clouds()
     done = run("--os-cloud", "play", *LIST)
-    assert (done.status, done.out) == (1, "")
+    assert (done.status, done.out) == (4, "")
     assert done.err == "cloud play: Cloud play was not found.\n"
 
 
@@ -128,7 +128,7 @@ def test_a_service_of_another_type_is_found_in_the_catalog(
 ) -> None:
     write_clouds()
     done = run("--os-cloud", "work", "--os-service-type", "queuing", *LIST)
-    assert (done.status, done.out) == (1, "")
+    assert (done.status, done.out) == (69, "")
     assert "queuing" in done.err
 
 
@@ -224,7 +224,7 @@ def test_an_unknown_authority_is_not_trusted_unless_it_is_told_to(
 ) -> None:
     own = ["--os-cert", str(certificate), "--os-key", str(certificate)]
     done = run("--os-queues-endpoint", secure, *own, *LIST)
-    assert (done.status, done.out) == (1, "")
+    assert (done.status, done.out) == (69, "")
     assert "certificate verify failed" in done.err
     assert len(done.err.splitlines()) == 1
 

@@ -180,13 +180,17 @@ def test_debug_shows_where_an_error_comes_from(
 
 @pytest.mark.parametrize("answer", ["", "n\n", "no\n", "yess\n"])
 def test_a_delete_on_a_terminal_needs_a_yes(
-    program: Callable[..., shell.Program], terminal: Any, answer: str
+    program: Callable[..., shell.Program], terminal: Any, stub: HttpStub, answer: str
 ) -> None:
+    stub.default = Answer(200, {"messages": {"total": 1200}})
     asked = terminal()
-    app = program(stdin=terminal(answer), stderr=asked)
+    app = program(
+        "--os-queues-endpoint", stub.url, stdin=terminal(answer), stderr=asked
+    )
     with pytest.raises(CommandError, match="nothing was changed"):
         app.run(["queue", "delete", "orders"])
-    assert asked.getvalue() == "Delete orders with all messages? [y/N] "
+    assert asked.getvalue() == "Delete orders with its 1,200 messages? [y/N] "
+    assert [seen.method for seen in stub.seen] == ["GET"]
 
 
 @pytest.mark.parametrize(
@@ -210,6 +214,7 @@ def test_nothing_is_asked_with_yes_or_without_a_terminal(
     class Queue:
         def __init__(self, name: str) -> None:
             self.delete = lambda: deleted.append(name)
+            self.is_created = lambda: True
 
     asked = terminal() if stderr else io.StringIO()
     app = program(stdin=terminal() if stdin else io.StringIO(), stderr=asked)

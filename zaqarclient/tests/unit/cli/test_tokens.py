@@ -174,7 +174,7 @@ def test_a_token_that_is_refused_again_is_an_error_and_not_kept(
 ) -> None:
     stub.default = Answer(401, {"error": {"message": "go away"}})
     done = run(*LIST)
-    assert (done.status, done.out) == (1, "")
+    assert (done.status, done.out) == (4, "")
     assert "The service does not accept these credentials." in done.err
     assert len(stub.seen) == 3
     assert identity.given == 2
