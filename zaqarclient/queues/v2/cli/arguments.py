@@ -179,6 +179,9 @@ def given_targets(parsed_args: argparse.Namespace, dest: str) -> list[str]:
     return [getattr(parsed_args, dest), *parsed_args.more]
 
 
+#: What commands that show points in time take.
+UTC: Final = flag("--utc", "Show points in time as 2026-11-30T08:55:13Z, not in words")
+
 FAIL_IF_EMPTY: Final = flag("--fail-if-empty", "End with status 6 if there is nothing")
 
 

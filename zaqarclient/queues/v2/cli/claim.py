@@ -15,7 +15,8 @@ from zaqarclient.queues.v2.cli.arguments import (
     given_targets,
     targets,
 )
-from zaqarclient.queues.v2.cli.base import Command, Lister, Shown
+from zaqarclient.queues.v2.cli.base import Command
+from zaqarclient.queues.v2.cli.displays import Lister, Shown
 from zaqarclient.queues.v2.cli.output import Body
 from zaqarclient.queues.v2.cli.paging import WAIT, until_found
 from zaqarclient.queues.v2.cli.terminal import duration, is_terminal

@@ -25,7 +25,7 @@ from zaqarclient.queues.v2.cli.argument_types import (
     json_or_text,
 )
 from zaqarclient.queues.v2.cli.arguments import QUEUE, Argument, arg, one_of
-from zaqarclient.queues.v2.cli.base import Lister, Shown
+from zaqarclient.queues.v2.cli.displays import Lister, Shown
 from zaqarclient.queues.v2.cli.output import Body, CommandError, compact
 
 #: The bounds of the service.

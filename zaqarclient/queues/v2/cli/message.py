@@ -10,7 +10,8 @@ from typing import Any, Final
 from zaqarclient.queues.v2.cli import emptiness
 from zaqarclient.queues.v2.cli.argument_types import integer
 from zaqarclient.queues.v2.cli.arguments import FAIL_IF_EMPTY, QUEUE, arg, flag, paging
-from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne, values_of
+from zaqarclient.queues.v2.cli.base import Command
+from zaqarclient.queues.v2.cli.displays import Lister, Shown, ShowOne, values_of
 from zaqarclient.queues.v2.cli.paging import WAIT, Pages, until_found
 from zaqarclient.queues.v2.cli.terminal import is_terminal
 

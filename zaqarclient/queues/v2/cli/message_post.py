@@ -16,7 +16,7 @@ from zaqarclient.queues.v2.cli.argument_types import (
     whole_seconds,
 )
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, flag, one_of, present
-from zaqarclient.queues.v2.cli.base import Lister, Shown
+from zaqarclient.queues.v2.cli.displays import Lister, Shown
 from zaqarclient.queues.v2.cli.output import CommandError
 from zaqarclient.queues.v2.cli.paging import message_id_of
 from zaqarclient.queues.v2.cli.terminal import is_terminal

@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING, Final
 from zaqarclient.errors import InvalidOperation
 from zaqarclient.queues.v2.cli import emptiness, output
 from zaqarclient.queues.v2.cli.argument_types import integer, seconds
-from zaqarclient.queues.v2.cli.arguments import FAIL_IF_EMPTY, QUEUE, arg, flag, one_of
-from zaqarclient.queues.v2.cli.base import UTC, Command, values_of
+from zaqarclient.queues.v2.cli.arguments import (
+    FAIL_IF_EMPTY,
+    QUEUE,
+    UTC,
+    arg,
+    flag,
+    one_of,
+)
+from zaqarclient.queues.v2.cli.base import Command
+from zaqarclient.queues.v2.cli.displays import values_of
 from zaqarclient.queues.v2.cli.filters import Filter, FilterError, filter_arg
 from zaqarclient.queues.v2.cli.message import COLUMNS
 from zaqarclient.queues.v2.cli.paging import (

@@ -13,7 +13,8 @@ from zaqarclient.queues.v2.cli.argument_types import (
     names,
 )
 from zaqarclient.queues.v2.cli.arguments import YES, arg, flag, paging, present
-from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne, values_of
+from zaqarclient.queues.v2.cli.base import Command
+from zaqarclient.queues.v2.cli.displays import Lister, Shown, ShowOne, values_of
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.documents import DrainState

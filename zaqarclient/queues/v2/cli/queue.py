@@ -19,7 +19,8 @@ from zaqarclient.queues.v2.cli.arguments import (
     present,
     targets,
 )
-from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne
+from zaqarclient.queues.v2.cli.base import Command
+from zaqarclient.queues.v2.cli.displays import Lister, Shown, ShowOne
 from zaqarclient.queues.v2.cli.paging import PAGE_SIZE, message_id_of
 from zaqarclient.queues.v2.cli.queue_metadata import (
     ATTRIBUTE_OPTIONS,

@@ -16,7 +16,8 @@ from zaqarclient.queues.v2.cli.argument_types import (
     whole_seconds,
 )
 from zaqarclient.queues.v2.cli.arguments import QUEUE, Group, arg, present
-from zaqarclient.queues.v2.cli.base import Command, Shown, ShowOne
+from zaqarclient.queues.v2.cli.base import Command
+from zaqarclient.queues.v2.cli.displays import Shown, ShowOne
 from zaqarclient.queues.v2.cli.output import CommandError
 from zaqarclient.queues.v2.cli.statuses import Status
 

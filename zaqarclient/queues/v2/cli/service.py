@@ -7,7 +7,7 @@ from typing import Any
 
 from zaqarclient.errors import ZaqarError
 from zaqarclient.queues.v2.cli.arguments import arg
-from zaqarclient.queues.v2.cli.base import Lister, Shown, ShowOne
+from zaqarclient.queues.v2.cli.displays import Lister, Shown, ShowOne
 from zaqarclient.queues.v2.cli.output import CommandError, explained
 from zaqarclient.queues.v2.cli.statuses import Status
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from zaqarclient.queues.v2.cli.argument_types import whole_seconds
 from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, paging
-from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne
+from zaqarclient.queues.v2.cli.base import Command
+from zaqarclient.queues.v2.cli.displays import Lister, Shown, ShowOne
 from zaqarclient.queues.v2.cli.output import CommandError
 from zaqarclient.queues.v2.cli.terminal import is_terminal, safe
 from zaqarclient.transport import errors

@@ -22,7 +22,8 @@ from zaqarclient.queues.v2.cli.arguments import (
     present,
     targets,
 )
-from zaqarclient.queues.v2.cli.base import Command, Lister, Shown, ShowOne, values_of
+from zaqarclient.queues.v2.cli.base import Command
+from zaqarclient.queues.v2.cli.displays import Lister, Shown, ShowOne, values_of
 from zaqarclient.queues.v2.cli.filters import filter_arg
 from zaqarclient.queues.v2.cli.paging import DEFAULT_PAGE_SIZE
 
