@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any, NamedTuple
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from zaqarclient.auth.keystone import KeystoneAuth
 from zaqarclient.errors import AuthenticationFailed
@@ -35,6 +36,31 @@ class ConnectionSettings(NamedTuple):
     options: dict[str, Any]
 
 
+class _SkippedFiles(logging.Handler):
+    """Collects the files that ``openstack`` skips because of a mistake in them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take the path, line and mistake of a file, in one line."""
+        if not isinstance(record.args, tuple) or len(record.args) != 2:
+            return
+        path, error = record.args
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1} column {mark.column + 1}:" if mark else ""
+        text = f"{path}:{line} {getattr(error, 'problem', None) or error}"
+        self.found.append(" ".join(text.split()))
+
+    def __enter__(self) -> Self:
+        logging.getLogger("openstack.config").addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("openstack.config").removeHandler(self)
+
+
 def settings_of(
     name: str | None,
     given: Mapping[str, Any],
@@ -50,7 +76,7 @@ def settings_of(
 
     Raises:
         zaqarclient.errors.AuthenticationFailed: There is no such cloud or
-            plugin, or it lacks an option.
+            plugin, or it lacks an option; a file that cannot be read is named then.
     """
     # These take 0.4 s to import, and are needed only for a cloud.
     from openstack import exceptions  # noqa: PLC0415
@@ -58,8 +84,9 @@ def settings_of(
 
     from zaqarclient.auth import session as ks  # noqa: PLC0415
 
+    skipped = _SkippedFiles()
     try:
-        with ks.typed_errors():
+        with ks.typed_errors(), skipped:
             config = OpenStackConfig(pw_func=ask_password, app_name="zaqar")
             options = argparse.Namespace(**given)
             cloud = config.get_one(cloud=name, argparse=options, validate=False)
@@ -71,8 +98,9 @@ def settings_of(
                 cloud = config.get_one(cloud=name, argparse=options)
             return _settings(cloud, None if anonymous else cloud.get_auth(), given)
     except (exceptions.SDKException, AuthenticationFailed) as error:
-        which = f"cloud {name}: " if name else ""
-        raise AuthenticationFailed(f"{which}{error}") from error
+        where = "".join(f"{text}; " for text in skipped.found)
+        where += f"cloud {name}: " if name else ""
+        raise AuthenticationFailed(f"{where}{error}") from error
 
 
 def _settings(cloud: Any, auth: Any, given: Mapping[str, Any]) -> ConnectionSettings:

@@ -14,6 +14,7 @@ import io
 import logging
 import os
 import sys
+import warnings
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
@@ -332,7 +333,9 @@ def _guarded(program: Program, words: list[str]) -> int:
     """Run a command; any failure becomes a message and an exit status."""
     _configure_logging(program)
     try:
-        status = program.execute(words)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda text, *_, **__: LOG.warning("%s", text)
+            status = program.execute(words)
         program.stdout.flush()
         if program.options.timing:
             program.report_timings()

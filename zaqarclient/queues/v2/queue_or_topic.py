@@ -184,8 +184,10 @@ class QueueOrTopic:
             zaqarclient.transport.errors.ConflictError: ``replace`` or
                 ``remove`` of a key that is not there.
         """
-        keys = (str(one.get("path")).removeprefix("/metadata/") for one in patch)
-        names.METADATA.warn(keys)
+        set_keys = (one for one in patch if one.get("op") != "remove")
+        names.METADATA.warn(
+            str(one.get("path")).removeprefix("/metadata/") for one in set_keys
+        )
         stored: dict[str, Any] = self.call("queue_update", metadata=patch)
         self._metadata = stored
         return stored

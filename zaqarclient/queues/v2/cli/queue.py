@@ -144,8 +144,8 @@ class CreateQueue(ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Create the queue."""
         queue = self.queue_or_topic(parsed_args.queue_name)
+        metadata = given_attributes(self, parsed_args)
         queue.ensure_exists(force_create=True)
-        metadata = given_attributes(parsed_args)
         if metadata:
             set_keys(queue, metadata)
         return ("Name",), (queue.name,)

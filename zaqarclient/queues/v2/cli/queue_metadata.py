@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from zaqarclient import names
 from zaqarclient.queues.v2.cli.argument_types import (
     integer,
     load_json,
@@ -15,7 +16,7 @@ from zaqarclient.queues.v2.cli.argument_types import (
     size,
     whole_seconds,
 )
-from zaqarclient.queues.v2.cli.arguments import QUEUE, Group, arg, present
+from zaqarclient.queues.v2.cli.arguments import QUEUE, Group, arg, flag, present
 from zaqarclient.queues.v2.cli.base import Command
 from zaqarclient.queues.v2.cli.displays import Shown, ShowOne
 from zaqarclient.queues.v2.cli.output import CommandError
@@ -100,11 +101,20 @@ def attributes_of(kind: str) -> dict[str, str]:
     }
 
 
-def given_attributes(parsed_args: argparse.Namespace) -> dict[str, Any]:
-    """Return the metadata that the options name."""
+def given_attributes(
+    command: Command, parsed_args: argparse.Namespace
+) -> dict[str, Any]:
+    """Return the metadata that the options of a command name."""
     keys = attributes_of("queue").values()
     given = present(**{key: getattr(parsed_args, key, None) for key in keys})
-    return given | dict(parsed_args.properties)
+    return checked(command, given | dict(parsed_args.properties))
+
+
+def checked(command: Command, metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the same metadata; refuse reserved keys that the service ignores."""
+    for problem in names.metadata_problems(metadata):
+        command.refuse(problem)
+    return metadata
 
 
 def no_such(target: QueueOrTopic) -> CommandError:
@@ -164,7 +174,7 @@ class SetQueue(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Set the keys given."""
-        metadata = given_attributes(parsed_args)
+        metadata = given_attributes(self, parsed_args)
         if not metadata:
             self.usage_error("give at least one attribute, or --property key=value")
         set_keys(self.queue_or_topic(parsed_args.queue_name), metadata)
@@ -173,21 +183,33 @@ class SetQueue(Command):
 class UnsetQueue(Command):
     """Remove attributes of a queue; reserved ones go back to their defaults."""
 
-    example = "orders --property team --property _default_message_ttl"
+    example = "orders --ttl --property team"
     arguments = (
         QUEUE,
+        *(
+            flag(
+                one.names[0],
+                f"Reset the {title.lower().replace('ttl', 'TTL')}",
+                action="append_const",
+                const=one.settings["dest"],
+                dest="properties",
+                queues_only=one.queues_only,
+            )
+            for title, one in ATTRIBUTES.items()
+        ),
         arg(
             "--property",
             "Key of the metadata to remove. Can be repeated",
             metavar="<key>",
             dest="properties",
             action="append",
-            required=True,
         ),
     )
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Remove the keys given, all or none of them."""
+        if not parsed_args.properties:
+            self.usage_error("name at least one attribute, or --property <key>")
         patch = [patch_of("remove", key) for key in parsed_args.properties]
         patch_metadata(self.queue_or_topic(parsed_args.queue_name), patch)
 
@@ -204,7 +226,7 @@ class SetQueueMetadata(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Replace the metadata."""
-        metadata = _json_object(parsed_args.queue_metadata)
+        metadata = checked(self, _json_object(parsed_args.queue_metadata))
         stored = self.queue_or_topic(parsed_args.queue_name).metadata(new_meta=metadata)
         check_stored(stored, metadata)
 

@@ -12,7 +12,7 @@ from zaqarclient.queues.v2.cli.arguments import QUEUE, arg, paging
 from zaqarclient.queues.v2.cli.base import Command
 from zaqarclient.queues.v2.cli.displays import Lister, Shown, ShowOne
 from zaqarclient.queues.v2.cli.output import CommandError
-from zaqarclient.queues.v2.cli.terminal import is_terminal, safe
+from zaqarclient.queues.v2.cli.terminal import duration, is_terminal, safe
 from zaqarclient.transport import errors
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _PATHS: Final = ("messages", "subscriptions", "claims")
 _METHODS: Final = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 _COLUMNS: Final = ("Paths", "Methods", "Expires", "Signature", "Project ID", "ID")
+_LONG: Final = 366 * 86400
+"""A URL that is valid for longer, in seconds, is worth a line."""
 _LIST_COLUMNS: Final = ("ID", "Paths", "Methods", "Created", "Expires", "Revoked")
 
 
@@ -95,6 +97,8 @@ class CreateSignedUrl(ShowOne):
             methods=parsed_args.methods.split(","),
         )
         signed = signed_url.SignedURL.of(self.client.api_url or "", document)
+        if (parsed_args.ttl_seconds or 0) > _LONG:
+            self.hint(f"The URL is valid for {duration(parsed_args.ttl_seconds)}.")
         shown = {
             "Paths": ",".join(signed.paths),
             "Methods": ",".join(signed.methods),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from zaqarclient import names
 from zaqarclient.queues.v2.cli.argument_types import (
     json_object,
     key_value,
@@ -70,15 +71,21 @@ _MEMBERS: Final = (
 )
 
 
-def _given_members(parsed_args: argparse.Namespace) -> dict[str, Any]:
-    """Return the members of the options that have an option of their own."""
+def _given_members(command: Command, parsed_args: argparse.Namespace) -> dict[str, Any]:
+    """Return the members of the options that have an option of their own.
+
+    Unknown members are refused, those of ``--options`` too.
+    """
     headers = parsed_args.post_headers
-    return present(
+    members = present(
         post_data=parsed_args.post_data,
         post_headers=None if headers is None else dict(headers),
         filter=parsed_args.filter,
         _retry_policy=parsed_args.retry_policy,
     )
+    for problem in names.option_problems((parsed_args.options or {}) | members):
+        command.refuse(problem)
+    return members
 
 
 class CreateSubscription(ShowOne):
@@ -119,7 +126,7 @@ class CreateSubscription(ShowOne):
             self.usage_error("give <ttl> or --ttl, not both")
         wanted = present(
             subscriber=parsed_args.subscriber,
-            options=parsed_args.options | _given_members(parsed_args),
+            options=parsed_args.options | _given_members(self, parsed_args),
             ttl=option if ttl is None else ttl,
         )
         target = self.queue_or_topic(parsed_args.queue_name)
@@ -200,7 +207,7 @@ class UpdateSubscription(_OneSubscription):
         """Send what is to change, and read the subscription again."""
         subscription = self.subscription(parsed_args)
         replaced = parsed_args.options
-        members = _given_members(parsed_args)
+        members = _given_members(self, parsed_args)
         if members:
             if replaced is None:
                 # The service replaces options as a whole only.

@@ -203,6 +203,36 @@ def test_a_queue_that_does_not_exist_cannot_be_changed(zaqar: Run) -> None:
     assert zaqar("queue", "unset", "q", "--property", "a").status == 3
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["create", "new", "--property", "_default_message_ttll=100"],
+        ["set", "q", "--property", "_default_message_ttll=100"],
+        ["set", "metadata", "q", '{"_default_message_ttll": 100}'],
+    ],
+)
+def test_a_key_that_the_service_would_ignore_is_refused(
+    zaqar: Run, process: Run, words: list[str]
+) -> None:
+    zaqar("queue", "create", "q")
+    done = zaqar("queue", *words)
+    assert (done.status, done.out) == (2, "")
+    assert "'_default_message_ttll': did you mean '_default_message_ttl'?" in done.err
+    assert zaqar("queue", "exists", "new").status == 3
+    old = process("openstack", "messaging", "queue", *words)
+    assert old.status == 0
+    assert "did you mean '_default_message_ttl'?" in old.err
+
+
+def test_what_an_option_sets_the_same_option_unsets(zaqar: Run) -> None:
+    zaqar("queue", "create", "q", "--ttl", "600", "--max-claims", "2")
+    assert zaqar("queue", "unset", "q", "--max-claims", "--ttl") == (0, "", "")
+    shown = zaqar("queue", "show", "q", "-f", "json").data
+    assert shown.get("Max Claims") is None
+    assert shown.get("Default TTL") in {None, 3600}
+    assert zaqar("queue", "unset", "q").status == 2
+
+
 def test_set_without_anything_to_set_is_wrong_usage(zaqar: Run) -> None:
     assert zaqar("queue", "set", "q").status == 2
 

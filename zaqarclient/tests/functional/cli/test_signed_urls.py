@@ -296,3 +296,9 @@ def test_revoking_what_is_not_there_is_an_error_and_stops_nothing(
     assert (done.status, done.out) == (3, "")
     assert done.err.startswith("signed URL nope: Queue orders has no signed URL nope")
     assert "True" in zaqar("queue", "signed", "url", "list", "orders").out
+
+
+def test_a_url_that_is_valid_for_years_is_worth_a_line(zaqar: Run) -> None:
+    url = ["queue", "signed", "url", "orders", "--output", "url", "--ttl-seconds"]
+    assert zaqar(*url, "7d").err == ""
+    assert zaqar(*url, "99999999999").err == "The URL is valid for 1157407 days.\n"

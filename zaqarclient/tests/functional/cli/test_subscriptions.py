@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,22 @@ def test_options_are_replaced_and_cleared_as_a_whole(zaqar: Run) -> None:
         "post_data": "x",
     }
     assert zaqar(*update, "{}").data["Options"] == {}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["create", "q", HOOK, "--options", '{"post_dat": ""}'],
+        ["update", "q", "some", "--options", '{"post_dat": ""}'],
+        ["create", "q", HOOK, "--retry-policy", '{"minimum_dela": 7}'],
+    ],
+)
+def test_an_option_that_the_service_would_ignore_is_refused(
+    zaqar: Run, words: list[str]
+) -> None:
+    done = zaqar("subscription", *words)
+    assert (done.status, done.out) == (2, "")
+    assert re.search("did you mean '(post_data|minimum_delay)'", done.err)
 
 
 def test_an_update_of_nothing_is_wrong_usage(zaqar: Run) -> None:

@@ -123,6 +123,20 @@ def test_a_cloud_that_is_nowhere_is_an_error_in_one_line(
     assert done.err == "cloud play: Cloud play was not found.\n"
 
 
+def test_a_mistake_in_clouds_yaml_is_shown_with_its_place(
+    run: Run, tmp_path: Path, monkeypatch: Any
+) -> None:
+    file = tmp_path / "clouds.yaml"
+    file.write_text("clouds:\n  a:\n    auth: {auth_url: x\n    b: 1\n")
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(file))
+    done = run("--os-cloud", "a", *LIST)
+    assert (done.status, done.out) == (4, "")
+    assert done.err == (
+        f"{file}: line 4 column 6: expected ',' or '}}', but got ':'; "
+        "cloud a: Cloud a was not found.\n"
+    )
+
+
 def test_a_service_of_another_type_is_found_in_the_catalog(
     run: Run, write_clouds: Callable[..., None]
 ) -> None:
