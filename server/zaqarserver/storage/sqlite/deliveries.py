@@ -8,7 +8,9 @@ nothing for them. The ``due`` of the others is the time of a retry, or the end o
 lease: then the subscription is due again, if its taker died.
 
 A notice is deleted when all subscriptions have finished it, or when its messages have
-expired.
+expired. But the newest one of a queue stays until they have finished it, without its
+messages if these have expired: its number must not be given again, since a delivery of
+it may still be settled.
 
 The key of a delivery names its subscription, its first notice, and how many messages
 that and the following ones have. So a settle can record its progress, and be repeated,
@@ -59,17 +61,28 @@ NOTICES = """
     SELECT number, count, messages FROM notice
      WHERE project = ? AND source = ? AND number > ? ORDER BY number
 """
-NOTICE_ENDS = """
-    SELECT number, expires FROM notice
-     WHERE project = ? AND source = ? ORDER BY number LIMIT ?
+#: When a notice may be deleted though it is not finished; empty for the newest if it
+#: has lost its messages.
+_ENDS = """
+    iif(count OR number < (SELECT max(number) FROM notice other
+                            WHERE other.project = notice.project
+                              AND other.source = notice.source), expires, NULL)
 """
+NOTICE_EMPTY = """
+    UPDATE notice SET count = 0, messages = x'90'
+     WHERE project = ? AND source = ? AND number = ?
+"""
+NOTICE_ENDS = f"""
+    SELECT number, {_ENDS} FROM notice
+     WHERE project = ? AND source = ? ORDER BY number LIMIT ?
+"""  # noqa: S608 - constants only
 NOTICES_DELETE = """
     DELETE FROM notice WHERE project = ? AND source = ? AND number <= ?
 """
-NOTICE_AFTER = """
-    SELECT project, source, number, expires FROM notice
+NOTICE_AFTER = f"""
+    SELECT project, source, number, {_ENDS} FROM notice
      WHERE (project, source) > (?, ?) ORDER BY project, source, number LIMIT 1
-"""
+"""  # noqa: S608 - constants only
 LEAST_CURSOR = """
     SELECT min(least)
       FROM (SELECT min(cursor) AS least FROM subscription
@@ -228,6 +241,8 @@ def _read_notices(db: apsw.Connection, key: QueueKey, cursor: int) -> _Notices |
     size = 0
     for number, count, text in db.execute(NOTICES, (*key, cursor)):
         size += len(text)
+        if not count:
+            continue  # its messages have expired
         if found is None:
             found = _Notices(number, [count], _decode(text))
         elif size > DELIVERY_BYTES or len(found.messages) + count > DELIVERY_MESSAGES:
@@ -322,6 +337,9 @@ def trim(memory: Memory, key: QueueKey, now: float, limit: int) -> int:
             break
         last, removed = number, removed + 1
     if removed:
+        if least is not None and least < last == newest_notice(memory, key):
+            memory.db.execute(NOTICE_EMPTY, (*key, last))
+            last -= 1
         memory.db.execute(NOTICES_DELETE, (*key, last))
     return removed
 

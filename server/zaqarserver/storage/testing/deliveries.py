@@ -167,6 +167,18 @@ class DeliveryContract(Suite):
         await self.done(last)
         assert await self.do(DeliveryDue(NOW + 100)) is None
 
+    async def test_a_late_settle_of_what_expired_skips_no_later_post(self) -> None:
+        await self.subscribe()
+        await self.subscribe("http://short/", ttl=80)
+        await self.post(b"1", ttl=60)
+        late = await self.take()
+        await self.sweep_all(NOW + 90)
+        await self.post(b"2", now=NOW + 90)
+        for delivery in late:
+            await self.do(DeliverySettle(delivery.key, position=1, attempt=0, due=None))
+        (last,) = await self.take(now=NOW + 90)
+        assert bodies(last)[last.position :][-1] == b"2"
+
     async def test_one_that_waits_delays_nobody_else(self) -> None:
         slow = await self.subscribe("http://slow/")
         fast = await self.subscribe("http://fast/")
