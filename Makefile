@@ -6,21 +6,22 @@
 # Only relative paths: the tree may lie in a directory with spaces in its name,
 # which make cannot handle in prerequisites.
 BIN := .venv/bin
+DEMO := $(if $(wildcard .venv/fits),.venv,.venv-demo)
 ARGS ?=
 
 # Compiled modules are kept: tests start hundreds of processes of ours.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-keystone demo test test-all browser keystone cluster torture serve lint types \
+.PHONY: help venv venv-demo venv-keystone demo test test-all browser keystone cluster torture serve lint types \
         layers docs bench bench-check figures \
         format clean distclean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: venv  ## see it work: a server, the commands and the SDK, in half a minute
-	@$(BIN)/python demo/demo.py $(ARGS)
+demo: venv-demo  ## see it work: a server, the commands and the SDK, in half a minute
+	@$(DEMO)/bin/python demo/demo.py $(ARGS)
 
 # The checks need one core. The other compiles the tests meanwhile, once for all workers.
 test: venv venv-keystone  ## every check and every test; the last line is pytest's
@@ -51,10 +52,10 @@ torture: venv  ## break whole deployments for ten minutes and check every promis
 	@$(BIN)/python testing/torture_scenarios.py $(ARGS)
 	@$(BIN)/python testing/torture_moves.py
 
-serve: venv  ## run a server that keeps its messages (under $XDG_STATE_HOME)
-	@echo "Try it in another terminal: .venv/bin/zaqar message post orders '{\"body\": 1}'"
+serve: venv-demo  ## run a server that keeps its messages (under $XDG_STATE_HOME)
+	@echo "Try it in another terminal: $(DEMO)/bin/zaqar message post orders 'Tea for two'"
 	@OS_TRANSPORT__MIN_MESSAGE_TTL=1 OS_TRANSPORT__MIN_CLAIM_TTL=1 OS_TRANSPORT__MIN_CLAIM_GRACE=1 \
-	    $(BIN)/zaqarserver $(ARGS)
+	    $(DEMO)/bin/zaqarserver $(ARGS)
 
 lint: venv  ## ruff: rules and format
 	@echo "== lint"
@@ -98,6 +99,10 @@ format: venv  ## let ruff mend what it can
 venv:  ## build or refresh .venv; the other targets do it when needed
 	@sh .ci/python .ci/venv.py
 
+# Users install no tools of developers; who has them needs nothing more.
+venv-demo:
+	@sh .ci/python .ci/venv.py $(if $(wildcard .venv/fits),main,demo)
+
 # Where it cannot be built, the tests that need it are skipped, or fail: see conftest.py.
 venv-keystone:
 	@sh .ci/python .ci/venv.py keystone || echo "== going on without Keystone"
@@ -108,4 +113,4 @@ clean:  ## remove what was built, keep .venv
 	find . -path './.venv*' -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
 
 distclean: clean  ## remove .venv and .venv-keystone too
-	rm -rf .venv .venv-keystone python_zaqarclient.egg-info server/zaqarserver.egg-info
+	rm -rf .venv .venv-keystone .venv-demo python_zaqarclient.egg-info server/zaqarserver.egg-info

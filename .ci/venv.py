@@ -1,7 +1,8 @@
 """Bring ``.venv`` in line with the tree: nothing to do takes some milliseconds.
 
 ``venv.py keystone`` does the same for ``.venv-keystone``, which holds the identity
-service that tests run: a service with dependencies of its own.
+service that tests run: a service with dependencies of its own. ``venv.py demo`` does it
+for ``.venv-demo``, which holds what users install and nothing for developers.
 
 Run by ``make`` under any Python >= 3.11 (see ``.ci/python``); uses the standard
 library only. Two runs at once are safe: the second waits for the first, and the
@@ -84,20 +85,40 @@ class Environment:
             f"== installing into {self.name} (the first time takes a minute or two)",
             flush=True,
         )
-        done = subprocess.run(
-            [self._python, "-m", "pip", "install", "--quiet", *self._packages],
-            check=False,
+        command = [str(self._python), "-m", "pip", "install", *self._packages]
+        lines, status = [], None
+        with subprocess.Popen(
+            command,
             cwd=ROOT,
             env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
+        ) as process:
+            for line in process.stdout or ():
+                lines.append(line)
+                show_progress(lines)
+            status = process.wait()
+        show_progress([])
         # What pip says of a success is noise here.
-        if done.returncode != 0:
-            print(done.stdout, end="", file=sys.stderr)
-            done.check_returncode()
+        if status != 0:
+            print("".join(lines), end="", file=sys.stderr)
+            raise subprocess.CalledProcessError(status, command)
         self._stamp.write_text(wanted)
+
+
+def show_progress(lines: list[str]) -> None:
+    """Show on a terminal how far pip is, in one line that changes.
+
+    Args:
+        lines: What it has printed; none to clear the line.
+    """
+    if not sys.stdout.isatty():
+        return
+    collected = sum(line.startswith("Collecting ") for line in lines)
+    last = " ".join(lines[-1].split()[:2]) if lines else ""
+    text = f"   {collected} packages; {last}" if lines else ""
+    print(f"\r\033[K{text[:78]}", end="", flush=True)
 
 
 ENVIRONMENTS = {
@@ -105,6 +126,13 @@ ENVIRONMENTS = {
         ".venv",
         ("setup.cfg", "server/setup.cfg", "pyproject.toml", "server/pyproject.toml"),
         ("-e", ".[test,lint,docs]", "-e", "./server[test]"),
+    ),
+    "demo": Environment(
+        ".venv-demo",
+        ("setup.cfg", "server/setup.cfg", "pyproject.toml", "server/pyproject.toml"),
+        # Modules are compiled when they are first used, which are few. What checks
+        # signatures in demo/receiver.py comes in addition.
+        ("--no-compile", "-e", ".", "-e", "./server", "standardwebhooks>=1.1"),
     ),
     "keystone": Environment(
         ".venv-keystone", (".ci/keystone.txt",), ("-r", ".ci/keystone.txt")

@@ -5,27 +5,22 @@ Each chapter is a function; to tell more, write one and add it to ``STORY``.
 
 from __future__ import annotations
 
-import json
+import re
 import signal
 import sys
 import time
 from collections.abc import Callable
 
 from postbox import postbox
-from stage import DemoError, Stage, server
+from stage import BIN, DemoError, Stage, server
 
 
 def post_and_list(stage: Stage) -> None:
     """Post messages and look at them."""
-    stage.chapter(
-        "Post and list",
-        "Posting creates the queue. Whoever lists sees every message.",
-    )
-    stage.run(
-        """zaqar message post orders '[{"body": {"item": "tea", "count": 2}},"""
-        """ {"body": "cake", "ttl": 600}]'"""
-    )
-    stage.run("zaqar message list orders -c Body -c TTL -c Age")
+    stage.chapter("Post and list", "Posting creates the queue. Listing takes nothing.")
+    stage.run("zaqar message post orders 'Tea for two'")
+    stage.run("zaqar message post orders --field item=cake --field count:=3 --ttl 10m")
+    stage.run("zaqar message list orders")
 
 
 def claim_and_delete(stage: Stage) -> None:
@@ -35,21 +30,16 @@ def claim_and_delete(stage: Stage) -> None:
         "A claimed message is this worker's until the claim ends. When the work is\n"
         "done the message is deleted, with the claim as the permission.",
     )
-    output = stage.run("zaqar claim create orders --limit 1 -f json")
-    (claimed,) = json.loads(output)
-    claim, message = claimed["Claim_ID"], claimed["Message_ID"]
+    ids = "-f value -c Claim_ID -c Message_ID"
+    output = stage.run(f"zaqar claim create orders --limit 1 {ids}")
+    claim, message = re.findall(r"\b[0-9a-f]{20,}\b", output)
     stage.run(f"zaqar message delete orders {message} --claim-id {claim}")
-
-
-def openstack(stage: Stage) -> None:
-    """Show the same commands in ``openstack``."""
-    stage.chapter("The same inside openstack", "The plug-in has the same commands.")
-    stage.run("openstack messaging queue stats orders")
+    stage.run("zaqar queue stats orders")
 
 
 def sdk(stage: Stage) -> None:
     """Show a worker in Python."""
-    stage.chapter("A worker in Python", "Posts three more, then empties the queue.")
+    stage.chapter("A worker in Python", "It posts three more, then empties the queue.")
     stage.python("worker.py")
 
 
@@ -60,9 +50,10 @@ def dead_letter(stage: Stage) -> None:
         "It may be claimed once here. Given back, it is put aside at the next claim.",
     )
     stage.run("zaqar queue create mail --max-claims 1 --dead-letter-queue mail.failed")
-    stage.run("zaqar message post mail --text 'to: nobody'")
-    output = stage.run("zaqar claim create mail -f json")
-    stage.run(f"zaqar claim release mail {json.loads(output)[0]['Claim_ID']}")
+    stage.run("zaqar message post mail 'to: nobody'")
+    output = stage.run("zaqar claim create mail -f value -c Claim_ID")
+    (claim,) = re.findall(r"\b[0-9a-f]{20,}\b", output)
+    stage.run(f"zaqar claim release mail {claim}")
     stage.run("zaqar claim create mail")
     stage.run("zaqar message list mail.failed -c Body")
 
@@ -70,12 +61,12 @@ def dead_letter(stage: Stage) -> None:
 def websocket(stage: Stage) -> None:
     """Show a subscriber over WebSocket."""
     stage.chapter(
-        "Told at once",
+        "Pushed at once",
         "A program subscribes over WebSocket; what is posted from now on is pushed.",
     )
     listener = stage.start("listener.py")
     listener.show()
-    stage.run("""zaqar message post news '{"body": {"headline": "Tea is ready"}}'""")
+    stage.run("zaqar message post news --field headline='Tea is ready'")
     listener.show()
 
 
@@ -83,32 +74,32 @@ def webhook_and_mail(stage: Stage) -> None:
     """Show a webhook and a mail."""
     stage.chapter(
         "A webhook and a mailbox",
-        "The server tells them, again and again if need be, also after a restart.\n"
+        "The server notifies them, again and again if need be, also after a restart.\n"
         "The webhook wants urgent news only, and checks the signature.",
     )
     receiver = stage.start("receiver.py", shown=False)
     url = receiver.show().split()[-1]
-    stage.run(
-        f"""zaqar subscription create news {url}"""
-        """ --filter '{"/urgent": {"equals": true}}'"""
-    )
-    stage.run(
-        """zaqar subscription create news 'mailto:ops@example.com?subject=News'"""
-        """ --options '{"from": "zaqar@example.com"}'"""
-    )
-    stage.run(
-        """zaqar message post news"""
-        """ '{"body": {"headline": "No more tea", "urgent": true}}'"""
-    )
+    wanted = """--filter '{"/urgent": {"equals": true}}'"""
+    stage.run(f"zaqar subscription create news {url} {wanted}")
+    sender = """--options '{"from": "zaqar@example.com"}'"""
+    stage.run(f"zaqar subscription create news mailto:ops@example.com {sender}")
+    stage.run("zaqar message post news --field headline='No tea' --field urgent:=true")
     receiver.show()
     receiver.show()
     stage.show_mail()
 
 
+_NEXT = f"""
+Now you, in two terminals:
+
+  {BIN}/zaqarserver
+  {BIN}/zaqar message post orders 'Tea for two'
+  {BIN}/zaqar message list orders
+"""
+
 STORY: list[Callable[[Stage], None]] = [
     post_and_list,
     claim_and_delete,
-    openstack,
     sdk,
     dead_letter,
     websocket,
@@ -136,7 +127,7 @@ def main() -> int:
         print("\ndemo: interrupted; the server is stopped", file=sys.stderr)
         return 130
     seconds = time.monotonic() - started
-    print(f"\nThe server is stopped. That took {seconds:.0f} seconds.")
+    print(f"\nThe server is stopped. That took {seconds:.0f} seconds.\n{_NEXT}")
     return 0
 
 

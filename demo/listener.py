@@ -1,15 +1,13 @@
-"""A subscriber: told over WebSocket of each message when it is posted."""
+"""A subscriber over WebSocket: each message is pushed when it is posted."""
 
 import os
 
-from zaqarclient.queues import client
+import zaqarclient as zq
 
-options = {"os_project_id": os.environ["OS_QUEUES_PROJECT_ID"]}
-conf = {"auth_opts": {"backend": "noauth", "options": options}}
 # The port of the REST API takes WebSockets as well.
-endpoint = os.environ["OS_QUEUES_ENDPOINT"].replace("http", "ws", 1)
+url = os.environ["OS_QUEUES_ENDPOINT"].replace("http", "ws", 1)
 
-with client.Client(endpoint, conf=conf) as zaqar, zaqar.listen("news") as listener:
+with zq.Client(url, project="demo") as zaqar, zaqar.listen("news") as news:
     print("listening", flush=True)
-    for notification in listener:
-        print("told of", notification.body, flush=True)
+    for notification in news:
+        print("received", notification.body, flush=True)

@@ -34,7 +34,7 @@ class Receiver(BaseHTTPRequestHandler):
             # The same id again is the same message again: notifications come
             # at least once.
             print("message", self.headers["webhook-id"], "verified", flush=True)
-            print(json.loads(content), flush=True)
+            print("received", json.loads(content)["body"], flush=True)
 
     def log_message(self, *_: object) -> None:
         """Log nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import pty
 import queue
 import re
 import shlex
@@ -13,6 +14,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
+import textwrap
 import threading
 import time
 import uuid
@@ -26,6 +29,8 @@ HERE = Path(__file__).resolve().parent
 #: The programs of the environment that runs this, before all others.
 BIN = Path(sys.executable).parent
 START_SECONDS = 30.0
+#: The width of the story.
+COLUMNS = 80
 #: How long the story waits for something that has to come.
 PATIENCE = 30.0
 #: What webhooks are signed with; a real one is random and secret.
@@ -39,6 +44,17 @@ class DemoError(Exception):
 def _paint(code: str, text: str) -> str:
     wanted = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     return f"\033[{code}m{text}\033[0m" if wanted else text
+
+
+def _folded(command: str) -> str:
+    """Return a command in lines that fit, broken before its options."""
+    lines = [""]
+    for part in command.split(" --"):
+        option = f" --{part}" if lines[0] else part
+        if len(lines[-1] + option) > COLUMNS - 6:
+            lines.append("   ")
+        lines[-1] += option
+    return " \\\n".join(lines)
 
 
 class Program:
@@ -110,6 +126,8 @@ class Stage:
             "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", os.defpath)]),
             "OS_QUEUES_ENDPOINT": url,
             "OS_QUEUES_PROJECT_ID": "demo",
+            # Colours only where they are seen.
+            **({} if sys.stdout.isatty() else {"TERM": "dumb"}),
             # Else the commands make one and keep it in the home directory.
             "OS_MESSAGE_CLIENT_ID": str(uuid.uuid4()),
             "WEBHOOK_SIGNING_KEY": SIGNING_KEY,
@@ -132,7 +150,7 @@ class Stage:
         Raises:
             DemoError: It failed.
         """
-        print(f"\n{_paint('1', '$ ' + command)}", flush=True)
+        print(f"\n{_paint('1', '$ ' + _folded(command))}", flush=True)
         return self._run(shlex.split(command), command)
 
     def python(self, script: str) -> None:
@@ -163,7 +181,8 @@ class Stage:
         mail = self.postbox.next_mail(PATIENCE)
         if mail is None:
             raise DemoError("no mail came")
-        for line in mail.splitlines():
+        lines = mail.splitlines()
+        for line in (part for whole in lines for part in textwrap.wrap(whole, 72)):
             print(f"{_paint('1;33', 'mail:')} {line}", flush=True)
 
     def _show_source(self, script: str, command: str) -> None:
@@ -173,19 +192,32 @@ class Stage:
         print(_paint("2", lines), flush=True)
 
     def _run(self, arguments: list[str], shown: str) -> str:
-        done = subprocess.run(
+        """Run a program on a terminal of its own, as wide as that of old."""
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, COLUMNS))
+        with subprocess.Popen(
             arguments,
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        print(done.stdout, end="", flush=True)
-        if done.returncode != 0:
-            raise DemoError(f"'{shown}' ended with status {done.returncode}")
-        return done.stdout
+            stdout=theirs,
+            stderr=theirs,
+        ) as process:
+            os.close(theirs)
+            output = _read_all(ours).replace("\r\n", "\n")
+        print(output, end="", flush=True)
+        if process.returncode != 0:
+            raise DemoError(f"'{shown}' ended with status {process.returncode}")
+        return output
+
+
+def _read_all(terminal: int) -> str:
+    """Return all that is written to a terminal until its writers end; close it."""
+    parts = []
+    with contextlib.suppress(OSError):  # how Linux ends it
+        while part := os.read(terminal, 65536):
+            parts.append(part)
+    os.close(terminal)
+    return b"".join(parts).decode()
 
 
 def _answers(port: int) -> bool:

@@ -2,14 +2,11 @@
 
 import os
 
-from zaqarclient.queues import client
+import zaqarclient as zq
 
-options = {"os_project_id": os.environ["OS_QUEUES_PROJECT_ID"]}
-conf = {"auth_opts": {"backend": "noauth", "options": options}}
-zaqar = client.Client(os.environ["OS_QUEUES_ENDPOINT"], version=2, conf=conf)
-
+zaqar = zq.Client(os.environ["OS_QUEUES_ENDPOINT"], project="demo")
 queue = zaqar.queue("orders")
-queue.post([{"body": {"item": "scones", "count": count}} for count in (1, 2, 3)])
+queue.post([{"body": {"item": "scone", "number": n}} for n in (1, 2, 3)])
 for message in queue.claim(ttl=300, grace=60, limit=10):
     print("done:", message.body)
     message.delete()

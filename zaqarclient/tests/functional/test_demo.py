@@ -37,16 +37,26 @@ def test_the_story_runs_to_its_end_and_shows_what_it_did():
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for command in ("zaqar message post", "openstack messaging", "python worker.py"):
+    for command in ("zaqar message post", "zaqar claim create", "python worker.py"):
         assert f"$ {command}" in done.stdout
-    assert "done: {'item': 'scones', 'count': 3}" in done.stdout
+    assert "done: {'item': 'scone', 'number': 3}" in done.stdout
     assert "to: nobody" in done.stdout.split("zaqar message list mail.failed")[1]
-    for told in (
-        "listener.py: told of {'headline': 'Tea is ready'}",
-        "receiver.py: {'ttl': 3600, 'body': {'headline': 'No more tea', ",
-        'mail: {"ttl": 3600, "body": {"headline": "No more tea", ',
+    for received in (
+        "listener.py: received {'headline': 'Tea is ready'}",
+        "receiver.py: received {'headline': 'No tea', 'urgent': True}",
+        'mail: {"ttl": 3600, "body": {"headline": "No tea", ',
     ):
-        assert told in done.stdout
+        assert received in done.stdout
+    lines = done.stdout.splitlines()
+    # A tree may lie anywhere: the closing lines name the programs in it.
+    end = lines.index("Now you, in two terminals:")
+    assert [line for line in lines[:end] if len(line) > 80] == []
+    assert "\033" not in done.stdout, "a file has no colours"
+    assert [line.split("/")[-1] for line in lines[end + 2 : end + 5]] == [
+        "zaqarserver",
+        "zaqar message post orders 'Tea for two'",
+        "zaqar message list orders",
+    ]
     for url in (url_of(done.stdout), url_of(done.stdout.split("receiving on")[1])):
         assert_nothing_listens(url)
 
