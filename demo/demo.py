@@ -5,7 +5,9 @@ Each chapter is a function; to tell more, write one and add it to ``STORY``.
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import signal
 import sys
 import time
@@ -89,12 +91,14 @@ def webhook_and_mail(stage: Stage) -> None:
     stage.show_mail()
 
 
+# As short as it can be typed here.
+_PROGRAMS = shlex.quote(os.path.relpath(BIN))
 _NEXT = f"""
 Now you, in two terminals:
 
-  {BIN}/zaqarserver
-  {BIN}/zaqar message post orders 'Tea for two'
-  {BIN}/zaqar message list orders
+  {_PROGRAMS}/zaqarserver
+  {_PROGRAMS}/zaqar message post orders 'Tea for two'
+  {_PROGRAMS}/zaqar message list orders
 """
 
 STORY: list[Callable[[Stage], None]] = [
