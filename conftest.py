@@ -32,6 +32,7 @@ LONG = {
     *("functional/test_clock_steps.py", "functional/test_store_faults.py"),
     *("functional/test_operation_page.py", "functional/test_demo.py"),
     *("cli/test_programs.py", "cli/test_openstack.py", "cli/test_tail.py"),
+    "cli/test_screens.py",
     *("redis/test_outcomes.py", "redis/test_refused.py", "redis/test_model.py"),
     *("keystone/test_outage.py", "keystone/test_trusts.py", "keystone/test_tokens.py"),
 }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from zaqarclient.queues.v2 import cli
 from zaqarclient.queues.v2.cli.commands import COMMANDS
-from zaqarclient.queues.v2.cli.parsing import did_you_mean
+from zaqarclient.queues.v2.cli.parsing import did_you_mean, reflowed
 
 if TYPE_CHECKING:
     pass
@@ -29,6 +30,9 @@ _USUAL: Final = (
     "subscription create",
     "ping",
 )
+
+#: Below this width the summary of a command stands below its name.
+_LEAST_TABLE: Final = 60
 
 _MORE: Final = """
 "zaqar help message post" shows the help of a command, with an example.
@@ -87,9 +91,10 @@ OWN_COMMANDS: Final = {
 
 def overview(parser: argparse.ArgumentParser) -> str:
     """Return what the program shows by itself: the usual commands."""
-    about = f"{parser.description}\n\n{parser.format_usage()}\n"
-    brief = (f"  {name:<26} {re.split('[,:]', _summary(name))[0]}" for name in _USUAL)
-    return about + _lines(brief) + _MORE
+    width = _width()
+    about = reflowed(f"{parser.description}\n\n{parser.format_usage()}\n", width)
+    brief = ((name, re.split("[,:]", _summary(name))[0]) for name in _USUAL)
+    return f"{about}{_lines(brief)}\n{reflowed(_MORE.strip(), width)}\n"
 
 
 def everything(parser: argparse.ArgumentParser) -> str:
@@ -108,13 +113,26 @@ def everything(parser: argparse.ArgumentParser) -> str:
 
 def commands(names: Iterable[str]) -> str:
     """Return a line about each of these commands."""
-    return _lines(f"  {name:<26} {_summary(name)}" for name in names)
+    return _lines((name, _summary(name)) for name in names)
 
 
-def _lines(lines: Iterable[str]) -> str:
-    return "".join(
-        f"{textwrap.fill(one, 79, subsequent_indent=' ' * 29)}\n" for one in lines
-    )
+def _width() -> int:
+    return min(shutil.get_terminal_size().columns - 1, 79)
+
+
+def _lines(summaries: Iterable[tuple[str, str]]) -> str:
+    """Return names with what is beside them, or below them on a narrow terminal."""
+    width = _width()
+    after = 29 if width >= _LEAST_TABLE else 6
+    lines = []
+    for name, summary in summaries:
+        text = textwrap.fill(
+            summary, width, initial_indent=" " * after, subsequent_indent=" " * after
+        )
+        start = f"  {name:<{after - 2}}"
+        beside = after > len(name) + 2
+        lines.append(start + text[after:] if beside else f"{start.rstrip()}\n{text}")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def unknown(words: list[str]) -> str:

@@ -64,7 +64,10 @@ _MOST_LOOKS = 20
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Help that keeps the lines of descriptions and examples as written."""
+    """Help that keeps the lines of descriptions and examples, where they fit."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return super()._fill_text(parsing.reflowed(text, width), width, indent)
 
 
 class Command(CliffCommand):

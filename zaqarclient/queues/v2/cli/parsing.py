@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import textwrap
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final, NoReturn
@@ -16,6 +17,9 @@ from zaqarclient.queues.v2.cli.terminal import styled
 
 #: Options that are never suggested: a guess must not remove anything.
 _UNGUESSED: Final = frozenset({"--yes", "--restart", "--refuse"})
+
+#: The width that texts are written for.
+_WIDE: Final = 78
 
 _UNKNOWN: Final = re.compile(r"unrecognized arguments:.*?(?:^| )(--?[\w-]+)")
 _CHOICE: Final = re.compile(r"invalid choice: '?(.*?)'? \(choose from (.*)\)")
@@ -33,13 +37,23 @@ def prepare(parser: argparse.ArgumentParser) -> None:
     """Give the parser of a command its error lines and the order of its help."""
     parser.error = partial(end_with_error, parser)  # type: ignore[method-assign]  # this parser only
     groups = parser._action_groups
-    output = [group for group in groups if "formatter" in (group.title or "")]
+    output = [group for group in groups if "formatter" in (group.title or "").lower()]
     if output:
         section = parser.add_argument_group("output options")
         for group in output:
             section._group_actions += group._group_actions
         groups[:] = [group for group in groups if group not in output]
         parser.format_help = partial(_format_help, parser, section)  # type: ignore[method-assign]  # same
+
+
+def reflowed(text: str, width: int) -> str:
+    """Return a text for 80 columns as it is for fewer; indented lines stay."""
+    if width >= _WIDE:
+        return text
+    return "\n\n".join(
+        part if "\n " in part or part[:1] == " " else textwrap.fill(part.strip(), width)
+        for part in text.split("\n\n")
+    )
 
 
 def end_with_error(parser: argparse.ArgumentParser, text: str) -> NoReturn:

@@ -58,8 +58,8 @@ def chosen_columns(parsed_args: argparse.Namespace) -> list[str]:
 
 
 def counted(count: int, noun: str, more: str = "") -> str:
-    """Return a number and what it counts: ``its 1 message``, ``its 1,000 messages``."""
-    return f"its {count:,}{more} {noun}{'' if count == 1 else 's'}"
+    """Return a number and what it counts: ``1 message``, ``1,000 messages``."""
+    return f"{count:,}{more} {noun}{'' if count == 1 else 's'}"
 
 
 class ListQueues(Lister):
@@ -220,7 +220,8 @@ class DeleteQueue(Command):
             count = sum(target.stats["messages"]["total"] for target in targets)
         except ForbiddenError:
             return f"Delete {', '.join(names)} with all messages?"
-        return f"Delete {', '.join(names)} with {counted(count, 'message')}?"
+        whose = "its" if len(names) == 1 else "their"
+        return f"Delete {', '.join(names)} with {whose} {counted(count, 'message')}?"
 
 
 class GetQueueStats(ShowOne):

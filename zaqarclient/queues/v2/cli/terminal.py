@@ -84,11 +84,33 @@ def safe(stream: Any) -> Any:
 
 
 def styled(stream: TextIO, text: str, kind: str) -> str:
-    """Return a text in the colour of an ``error`` or a ``hint``, on a terminal."""
-    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
-    if plain or not is_terminal(stream):
+    """Return a text in the colour of an ``error`` or a ``hint``, on a terminal.
+
+    A line that is wider than the terminal is broken between its words.
+    """
+    if not is_terminal(stream):
+        return text
+    if "\n" not in text:
+        text = _broken(text, _columns_of(stream))
+    if "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
         return text
     return f"\033[{_STYLES[kind]}m{text}\033[0m"
+
+
+def _columns_of(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return 0
+
+
+def _broken(text: str, width: int) -> str:
+    if not 0 < width < len(text):
+        return text
+    import textwrap  # noqa: PLC0415 - only for long lines
+
+    # Ids, options and addresses stay whole.
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 # -- times ---------------------------------------------------------------------------
@@ -325,32 +347,27 @@ def _table(
 
 
 def _print_record(console: Console, cells: Sequence[Cell], *, cut: bool) -> None:
-    """Print cells one below the other, beside their names if ids fit there."""
-    from rich.table import Table  # noqa: PLC0415 - only for a terminal
+    """Print cells one below the other, each beside its name, or below if it is long."""
+    from rich.cells import cell_len  # noqa: PLC0415 - only for a terminal
+    from rich.table import Table  # noqa: PLC0415 - same
     from rich.text import Text  # noqa: PLC0415 - same
 
     names = max(len(cell.header) for cell in cells)
-    whole = max((len(cell.text) for cell in cells if cell.whole), default=0)
-    beside = names + 2 + whole <= console.width
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
     for cell in cells:
         if not cell.text and cut:
             continue
         text = Text(_one_line(cell.text) if cut else cell.text)
         text.no_wrap = cut or cell.whole
         text.overflow = "ellipsis" if cut else "fold"
-        if beside:
-            table.add_row(cell.header, text)
-        else:
+        if cell.whole and names + 2 + cell_len(cell.text) > console.width:
             console.print(cell.header, style="bold")
-            no_wrap, overflow = text.no_wrap, text.overflow
-            console.print(
-                text, soft_wrap=cell.whole, no_wrap=no_wrap, overflow=overflow
-            )
-    if beside:
-        console.print(table)
+            console.print(text, soft_wrap=True)
+            continue
+        row = Table.grid(padding=(0, 2, 0, 0))
+        row.add_column(style="bold", no_wrap=True, width=names)
+        row.add_column()
+        row.add_row(cell.header, text)
+        console.print(row)
 
 
 def _one_line(text: str) -> str:

@@ -92,7 +92,7 @@ def test_an_id_gets_a_line_of_its_own_before_it_is_broken() -> None:
     names = ("Claim_ID", "Message_ID", "TTL", "Age", "Messages")
     lines = shown(names, (ID, ID, 60, 3, Body("x" * 90)), width=40)
     assert lines[:4] == ["Claim ID", ID, "Message ID", ID]
-    assert lines[-1] == "x" * 39 + "…"
+    assert lines[-1] == "Messages    " + "x" * 27 + "…"
 
 
 def test_one_thing_is_shown_in_full() -> None:
