@@ -20,6 +20,7 @@ SMALL = 3
 
 #: By module, all that say how many rows, records, or bytes of them are taken at a time.
 PAGED: Mapping[str, tuple[str, ...]] = {
+    "zaqarserver.notify.cursors": ("PAGE",),
     "zaqarserver.notify.worker": ("_BATCH",),
     "zaqarserver.operations.trusting": ("_PAGE",),
     "zaqarserver.storage.pooled.drains": ("_PAGE",),

@@ -57,7 +57,7 @@ class WebsocketTransport(base.Transport):
             token is about to end and has to be replaced.
         on_reconnect: Called without arguments each time that subscriptions
             were made again on a new connection: what was posted in between
-            was not pushed.
+            was not pushed, except to subscriptions with ``since``.
     """
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
@@ -110,7 +110,8 @@ class WebsocketTransport(base.Transport):
         """Return the next notification, waiting for it.
 
         A broken connection is opened again, with its subscriptions, for as
-        long as it takes. What was posted in between is not pushed.
+        long as it takes. What was posted in between is not pushed, except to
+        subscriptions with ``since``: they go on behind the last notification.
 
         Args:
             timeout: Seconds to wait; None to wait without end.
@@ -133,7 +134,10 @@ class WebsocketTransport(base.Transport):
                 raise InvalidOperation("there is no connection: subscribe first")
             due = min(self._pushes.due(), self._login_due())
             try:
-                return channel.notification(min(ends, due))
+                found = channel.notification(min(ends, due))
+                with self._lock:
+                    if self._pushes.is_new(found):
+                        return found
             except TimeoutError:
                 with self._lock, contextlib.suppress(errors.NetworkError):
                     self._keep_login()
@@ -204,7 +208,7 @@ class WebsocketTransport(base.Transport):
             ) from error
         ws_frames.raise_for_status(status, body, headers)
         with self._lock:
-            self._pushes.record(frame.action, frame.body, body)
+            self._pushes.record(frame.action, frame.body, reply.get("body"))
         return Response.of(request, body, headers, status)
 
     def _timed(self, login: Login, sent: dict[str, Any]) -> Any:
@@ -306,10 +310,10 @@ class WebsocketTransport(base.Transport):
     def _restore(self) -> None:
         if not self._pushes:
             return
-        self._pushes.restore()
+        resumed = self._pushes.restore()
         _LOG.warning(
-            "Connected and subscribed again; notifications of messages posted "
-            "in between are lost."
+            "Connected and subscribed again%s.",
+            "" if resumed else "; notifications of messages posted in between are lost",
         )
         if self.on_reconnect is not None:
             self.on_reconnect()

@@ -22,6 +22,10 @@ _RENEWED_AFTER = 2 / 3
 """The part of the ttl after which a subscription is renewed."""
 
 
+_WORDS = frozenset({"oldest", "newest"})
+"""What may stand for an id to begin behind."""
+
+
 class _PushSubscription(NamedTuple):
     """One subscription: how it was asked for, and when to renew it.
 
@@ -32,6 +36,11 @@ class _PushSubscription(NamedTuple):
     body: Mapping[str, Any]
     subscription_id: str
     due: float
+
+
+def _source_of(push: _PushSubscription) -> dict[str, Any]:
+    names = ("queue_name", "topic_name")
+    return {name: push.body[name] for name in names if name in push.body}
 
 
 class PushSubscriptions:
@@ -66,14 +75,35 @@ class PushSubscriptions:
         elif verb == "delete":
             self._made.pop(body.get("subscription_id", ""), None)
 
+    def is_new(self, notification: Any) -> bool:
+        """Record that a notification is handed over; return False if it was before.
+
+        A subscription with ``since`` is made again behind the last one.
+        """
+        id_ = notification.get("message_id") if isinstance(notification, dict) else None
+        if id_ is None:
+            return True
+        for push in self._made.values():
+            since, name = push.body.get("since"), notification.get("queue_name")
+            if since is None or name not in _source_of(push).values():
+                continue
+            if since not in _WORDS and id_ <= since:
+                return False
+            body = {**push.body, "since": id_}
+            self._made[push.subscription_id] = push._replace(body=body)
+            break
+        return True
+
     def forget(self) -> None:
         """Drop all of them."""
         self._made = {}
 
-    def restore(self) -> None:
-        """Make all of them again, on a new connection."""
-        for push in list(self._made.values()):
+    def restore(self) -> bool:
+        """Make all of them again, on a new connection; return True if all resume."""
+        made = list(self._made.values())
+        for push in made:
             self._again(push)
+        return all("since" in push.body for push in made)
 
     def due(self) -> float:
         """Return when the next one is to be renewed, by the clock."""
@@ -86,9 +116,7 @@ class PushSubscriptions:
             self._renew(push)
 
     def _renew(self, push: _PushSubscription) -> None:
-        names = ("queue_name", "topic_name")
-        target = {name: push.body[name] for name in names if name in push.body}
-        reference = {**target, "subscription_id": push.subscription_id}
+        reference = {**_source_of(push), "subscription_id": push.subscription_id}
         ttl = push.body.get("ttl") or int(_DEFAULT_TTL)
         try:
             self._call(f"{push.kind}_update", {**reference, "ttl": ttl})
@@ -110,5 +138,8 @@ class PushSubscriptions:
 
     def _remember(self, kind: str, body: Mapping[str, Any], answer: Any) -> None:
         identity = str(answer["subscription_id"])
+        if "since" in body:
+            # What "newest" was.
+            body = {**body, "since": answer.get("since", body["since"])}
         due = self._clock() + float(body.get("ttl") or _DEFAULT_TTL) * _RENEWED_AFTER
         self._made[identity] = _PushSubscription(kind, body, identity, due)

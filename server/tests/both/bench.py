@@ -14,6 +14,7 @@ from zaqarserver.common.metrics import Metrics
 from zaqarserver.http import RestEdge
 from zaqarserver.identity.access import RulePolicy
 from zaqarserver.identity.auth import Authenticator, NoAuth
+from zaqarserver.notify.cursors import BacklogReader
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.operations.context import Server
 from zaqarserver.operations.limits import quotas_of
@@ -60,8 +61,10 @@ class Bench:
         store = load_driver(uri, {})
         pooled = self._pooled(store) if pools else None
         self.storage: Storage = pooled or store
-        hub = Hub(stages.read)
-        self.storage.watch(hub.on_post, lambda: None)
+        limit = conf.transport.max_messages_post_size
+        reader = BacklogReader(self.storage, self._clock, limit)
+        hub = Hub(stages.read, reader=reader)
+        self.storage.watch(hub.on_post, lambda: None, on_gap=hub.read_again)
         self.run(self.storage.open())
         if pooled is not None:
             self.run(self._register(pooled, pools))

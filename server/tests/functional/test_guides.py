@@ -28,7 +28,7 @@ def examples():
     """Return kind and document of each frame that the guide shows, in order."""
     text = (DOCS / "user/websocket.rst").read_text()
     block = re.compile(
-        r"^\.\. code-block:: json\n   :caption: (\w+)\n\n((?:   .*\n|\n)+)",
+        r"^\.\. code-block:: json\n   :caption: ([\w ]+)\n\n((?:   .*\n|\n)+)",
         re.MULTILINE,
     )
     return [
@@ -47,7 +47,8 @@ def likeness(value):
 
 
 def test_each_frame_of_the_guide_is_answered_as_it_says(server_factory):
-    peer = websocket.create_connection(server_factory().websocket_url, timeout=10)
+    server = server_factory()
+    peer = websocket.create_connection(server.websocket_url, timeout=10)
     answered = 0
     for kind, frame in examples():
         if kind == "request":
@@ -61,14 +62,28 @@ def test_each_frame_of_the_guide_is_answered_as_it_says(server_factory):
                 assert answer["body"] == frame["body"]
             answered += 1
     assert answered == 3
-    (push,) = [frame for kind, frame in examples() if kind == "push"]
+    shown = dict(examples())
+    _post(peer, shown["push"])
+    assert json.loads(peer.recv()) == shown["push"]
+    peer.send(json.dumps(shown["subscription from a message on"]))
+    assert json.loads(peer.recv())["headers"] == {"status": 409}
+    peer.close()
+    later = websocket.create_connection(server.websocket_url, timeout=10)
+    later.send(json.dumps(shown["subscription from a message on"]))
+    assert json.loads(later.recv())["headers"] == {"status": 201}
+    pushed, wanted = json.loads(later.recv()), shown["push with an id"]
+    assert likeness(pushed) == likeness(wanted)
+    assert {**pushed, "message_id": wanted["message_id"]} == wanted
+    later.close()
+
+
+def _post(peer, push):
+    """Post the message of a push."""
     message = {"body": push["body"], "ttl": push["ttl"]}
     body = {"queue_name": push["queue_name"], "messages": [message]}
     frame = {"action": "message_post", "headers": CLIENT, "body": body}
     peer.send(json.dumps(frame))
     assert json.loads(peer.recv())["headers"] == {"status": 201}
-    assert json.loads(peer.recv()) == push
-    peer.close()
 
 
 # -- the stage --------------------------------------------------------------------

@@ -111,6 +111,19 @@ def deaf_listeners(server: Any) -> None:
         peer.shutdown()
 
 
+def deaf_resumers(server: Any) -> None:
+    """20 listeners that ask for a backlog and read nothing are dropped."""
+    peers = [dial(server, deaf=True) for _ in range(20)]
+    for peer in peers:
+        answer = ask(peer, "subscription_create", queue_name="large", since="oldest")
+        assert answer["headers"]["status"] == 201
+    deadline, other = time.monotonic() + PATIENCE, dial(server)
+    while ask(other, "subscription_list", queue_name="large")["body"]["subscriptions"]:
+        assert time.monotonic() < deadline, "listeners that read nothing are kept"
+    for peer in (*peers, other):
+        peer.shutdown()
+
+
 def empty_fragments(server: Any) -> None:
     peer = dial(server)
     parts = frame(0, last=False) * 1_000_000
@@ -257,6 +270,7 @@ ROWS = (
     # Answers of 5 MiB: each takes a turn of 20 ms, and the heartbeat needs several.
     Row(deaf_rest_peers, 2 * BUDGET, stall=0.4),
     Row(deaf_listeners, BUDGET),
+    Row(deaf_resumers, 24 * MIB),
     Row(empty_fragments, MIB),
     Row(pings, MIB),
     Row(pongs, MIB),

@@ -44,6 +44,11 @@ def notification(queue: str, body: bytes, ttl: int, delay: int = 0) -> bytes:
     ).encode("ascii")
 
 
+def identified(content: bytes, message_id: str) -> bytes:
+    """Return the JSON object of a notification with the id of its message."""
+    return b'%b, "message_id": "%b"}' % (content[:-1], message_id.encode())
+
+
 def _ascii(text: str) -> str:
     """Escape characters that are not ASCII; in valid JSON they are in strings only."""
     if text.isascii():

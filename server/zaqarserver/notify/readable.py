@@ -28,7 +28,7 @@ class ReadableMessage:
         body: Its body as posted, JSON text.
     """
 
-    __slots__ = ("_content", "_document", "_message", "_source", "body")
+    __slots__ = ("_content", "_document", "_identified", "_message", "_source", "body")
 
     def __init__(self, source: str, message: NoticeMessage, body: bytes) -> None:
         self.body = body
@@ -36,6 +36,12 @@ class ReadableMessage:
         self._message = message
         self._document: Any = None
         self._content: bytes | None = None
+        self._identified: bytes | None = None
+
+    @property
+    def id(self) -> str:
+        """The id of the message."""
+        return self._message.id
 
     @property
     def document(self) -> Any:
@@ -53,6 +59,13 @@ class ReadableMessage:
                 self._source, self.body, message.ttl, message.delay
             )
         return self._content
+
+    @property
+    def identified(self) -> bytes:
+        """The notification with one more member: the id of the message."""
+        if self._identified is None:
+            self._identified = payload.identified(self.content, self.id)
+        return self._identified
 
 
 class MessageCache:

@@ -1,6 +1,7 @@
 """Pushes to open WebSocket connections (``websocket-v2`` section 8).
 
-Pushes are not stored: a connection receives what is posted while it is open. After
+Pushes are not stored: a connection receives what is posted while it is open; what
+was posted before, only if it asked for it (:mod:`zaqarserver.notify.cursors`). After
 each commit the store calls :meth:`Hub.on_post` with the messages and the ids of the
 volatile subscriptions; the hub maps each id to its connection.
 """
@@ -10,17 +11,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from zaqarserver.common.tasks import SLICE_SECONDS, Turns
 from zaqarserver.notify import payload
+from zaqarserver.notify.cursors import BacklogReader, PushCursor
 from zaqarserver.notify.dispatch import log_defect
 from zaqarserver.notify.readable import ReadableMessage
 from zaqarserver.spaces import project_of
-from zaqarserver.storage.subscriptions import Post, Subscription
+from zaqarserver.storage.subscriptions import NoticeMessage, Post, Subscription
 from zaqarserver.subscribers.filters import Filter, compile_filter
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class _PushTarget(msgspec.Struct, frozen=True):
     connection: WebSocketConnection
     subscription: Subscription
     until: float
+    cursor: PushCursor | None = None
 
 
 class _PostQueue:
@@ -75,27 +78,66 @@ class Hub:
     Args:
         readable: Returns a stored body as posted, by project, queue and body.
         turns: Slices long work.
+        reader: Reads the store, for pushes of what was posted before.
     """
 
     def __init__(
         self,
         readable: Callable[[str, str, bytes], bytes] = lambda _p, _s, body: body,
         turns: Turns | None = None,
+        reader: BacklogReader | None = None,
     ) -> None:
         self._readable = readable
+        self._reader = reader
         self._turns = turns or Turns()
         self._targets: dict[str, _PushTarget] = {}
         self._queues: dict[str, _PostQueue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def add(self, subscription: Subscription, connection: WebSocketConnection) -> None:
-        """Push the posts of a subscription to a connection from now on."""
+    def add(
+        self,
+        subscription: Subscription,
+        connection: WebSocketConnection,
+        after: str | None = None,
+    ) -> None:
+        """Push the posts of a subscription to a connection from now on.
+
+        Args:
+            subscription: The subscription.
+            connection: The connection.
+            after: Push the messages behind this id first, and each with its id.
+        """
+        cursor = None
+        if after is not None and self._reader is not None:
+            cursor = PushCursor(
+                connection, subscription, after, self._reader, self._known
+            )
+        self._aim(connection, subscription, cursor)
+
+    def _aim(
+        self,
+        connection: WebSocketConnection,
+        subscription: Subscription,
+        cursor: PushCursor | None,
+    ) -> None:
         until = time.monotonic() + subscription.ttl
-        self._targets[subscription.id] = _PushTarget(connection, subscription, until)
+        target = _PushTarget(connection, subscription, until, cursor)
+        self._targets[subscription.id] = target
 
     def remove(self, subscription: Subscription) -> None:
         """Stop pushing for a subscription."""
-        self._targets.pop(subscription.id, None)
+        target = self._targets.pop(subscription.id, None)
+        if target is not None and target.cursor is not None:
+            target.cursor.stop()
+
+    def read_again(self) -> None:
+        """Read the store for all cursors: posts of other servers were missed."""
+        for cursor in self._cursors(self._targets):
+            cursor.read_again()
+
+    def _cursors(self, ids: Iterable[str]) -> list[PushCursor]:
+        found = [self._targets.get(id_) for id_ in ids]
+        return [one.cursor for one in found if one is not None and one.cursor]
 
     def forget(self, space: str, queue: str, subscription_id: str) -> None:
         """Stop pushing for a subscription of this queue that was deleted."""
@@ -117,7 +159,9 @@ class Hub:
         if target is None:
             return
         if subscription.subscriber == target.subscription.subscriber:
-            self.add(subscription, target.connection)
+            self._aim(target.connection, subscription, target.cursor)
+            if target.cursor is not None:
+                target.cursor.subscription = subscription
         else:
             self.remove(subscription)
             target.connection.forget(subscription)
@@ -162,6 +206,8 @@ class Hub:
         """Push a post, yielding between short steps."""
         project = project_of(post.space)
         groups = self._by_filter(ids)
+        for cursor in self._cursors(ids):
+            cursor.begin(post)
         for message in post.messages:
             yield
             try:
@@ -171,11 +217,22 @@ class Hub:
             # Stages may be third-party code; other messages must still be pushed.
             except Exception as error:  # noqa: BLE001
                 log_defect(f"a push of {post.queue}", error)
+        for cursor in self._cursors(ids):
+            cursor.end(post)
+
+    def _known(
+        self, subscription: Subscription, message: NoticeMessage
+    ) -> ReadableMessage:
+        project, queue = project_of(subscription.space), subscription.queue
+        body = self._readable(project, queue, message.body)
+        return ReadableMessage(queue, message, body)
 
     def _by_filter(self, ids: Sequence[str]) -> list[tuple[Filter | None, list[str]]]:
         """Group subscriptions by filter, to evaluate each filter once a message."""
         groups: dict[bytes, tuple[Filter | None, list[str]]] = {}
         for id_ in ids:
+            if id_ not in self._targets:
+                continue  # it ended while the post waited
             raw = self._targets[id_].subscription.options.get("filter")
             key = msgspec.json.encode(raw)
             if key not in groups:
@@ -193,7 +250,9 @@ class Hub:
                 continue
             for number, id_ in enumerate(ids, 1):
                 target = self._targets.get(id_)
-                if target is not None:
+                if target is not None and target.cursor is not None:
+                    target.cursor.take(known)
+                elif target is not None:
                     target.connection.push(_content(target.subscription, known))
                 if number % _AT_ONCE == 0:
                     yield

@@ -180,10 +180,10 @@ def subscription_create(
     """The id of a new subscription; 409 and a text if it existed."""
     if not result.created:
         return Reply(409, f"Subscription {args.queue_name} not created.")
-    return Reply(
-        201,
-        {
-            "message": f"Subscription {args.queue_name} created.",
-            "subscription_id": result.subscription.id,
-        },
-    )
+    body = {
+        "message": f"Subscription {args.queue_name} created.",
+        "subscription_id": result.subscription.id,
+    }
+    if result.since is not None:
+        body["since"] = result.since or "oldest"
+    return Reply(201, body)

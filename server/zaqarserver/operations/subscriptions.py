@@ -20,6 +20,8 @@ from zaqarserver.operations.metadata import check_size
 from zaqarserver.operations.quotas import Reservation
 from zaqarserver.operations.row import SUBSCRIPTION, SUBSCRIPTIONS, operation
 from zaqarserver.operations.trusting import remove_trusts, trust_change, trust_new
+from zaqarserver.storage.base import is_id
+from zaqarserver.storage.commands import QueueStatsGet
 from zaqarserver.storage.subscriptions import (
     Subscription,
     SubscriptionChange,
@@ -105,7 +107,10 @@ class SubscriptionCreateArgs(QueueArgs):
 
     subscription: Annotated[
         Any,
-        spread("subscriber (a URI), ttl (seconds), options (an object)."),
+        spread(
+            "subscriber (a URI), ttl (seconds), options (an object). For a WebSocket "
+            "itself also since: a message id, oldest or newest, behind which it begins."
+        ),
     ] = msgspec.UNSET
 
 
@@ -115,10 +120,12 @@ class SubscriptionResult(msgspec.Struct, frozen=True):
     Attributes:
         subscription: The new subscription, or the existing one.
         created: Whether it is new.
+        since: For pushes with ids, the id behind which they begin; empty for all.
     """
 
     subscription: Subscription
     created: bool
+    since: str | None = None
 
 
 @operation(
@@ -133,7 +140,8 @@ async def subscription_create(
 ) -> SubscriptionResult:
     """Subscribe a URI to a queue.
 
-    A WebSocket that names no URI is subscribed itself.
+    A WebSocket that names no URI is subscribed itself. With since, its pushes carry the
+    ids of messages and begin with those that the queue has behind that id.
     """
     given = args.subscription
     if not isinstance(given, Mapping):
@@ -142,11 +150,15 @@ async def subscription_create(
     ttl = _check_ttl(ttl, ctx.now)
     options = given.get("options", {})
     check_options(options)
-    listener = None
+    listener = since = None
     if ctx.listener is not None and not given.get("subscriber"):
         listener = ctx.listener
         listener.check_limit()
         subscriber = _check_subscriber(ctx, listener.uri)
+        if "since" in given:
+            since = await _position(ctx, args.queue_name, given["since"])
+    elif "since" in given:
+        raise BadRequest("since is for a WebSocket that subscribes itself.")
     elif "subscriber" not in given:
         raise BadRequest("Missing parameter subscriber in body.")
     else:
@@ -168,10 +180,31 @@ async def subscription_create(
             trusted.not_needed()
     if listener is not None:
         # Also if it exists: the answer to the first request may have been lost.
-        listener.listen(subscription)
+        listener.listen(subscription, since)
     elif not subscription.confirmed:
         ctx.server.events.subscribed(subscription)
-    return SubscriptionResult(subscription, created)
+    return SubscriptionResult(subscription, created, since)
+
+
+async def _position(ctx: Context, queue: str, since: Any) -> str:
+    """Return the id behind which pushes begin; empty for all messages.
+
+    Raises:
+        BadRequest: It is not valid.
+        Forbidden: The caller may not list messages.
+    """
+    if since not in ("oldest", "newest") and not (
+        isinstance(since, str) and is_id(since)
+    ):
+        raise BadRequest(
+            "since must be the id of a message (at most 128 characters), oldest or "
+            "newest."
+        )
+    ctx.server.policy.check("messages:get_all", ctx)
+    if since == "newest":
+        stats = await ctx.do(QueueStatsGet, queue, ctx.now)
+        return stats.newest.id if stats.newest else ""
+    return "" if since == "oldest" else str(since)
 
 
 class SubscriptionArgs(QueueArgs):

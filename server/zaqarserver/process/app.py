@@ -27,6 +27,7 @@ from zaqarserver.identity.access import RulePolicy
 from zaqarserver.identity.auth import Authenticator, NoAuth, is_loopback_host
 from zaqarserver.identity.trusts import KeystoneTrusts
 from zaqarserver.notify.confirmation import Confirmations
+from zaqarserver.notify.cursors import BacklogReader
 from zaqarserver.notify.settings import NotifySettings
 from zaqarserver.notify.websocket import Hub
 from zaqarserver.notify.worker import Notifier
@@ -224,7 +225,10 @@ class Application:
             _origins(conf),
         )
         self.storage.watch(
-            self._hub.on_post, self.notifier.wake, self.frames.restart_listeners
+            self._hub.on_post,
+            self.notifier.wake,
+            self.frames.restart_listeners,
+            self._hub.read_again,
         )
         self.rest = RestEdge(self.server, authenticator, self.metrics, _cors(conf))
 
@@ -245,7 +249,9 @@ class Application:
             slots=self.notifier.slots,
             clock=self.clock,
         )
-        self._hub = Hub(self._stages.read, self._turns)
+        most = self._conf.transport.max_messages_post_size
+        reader = BacklogReader(self.storage, self.clock.now, most)
+        self._hub = Hub(self._stages.read, self._turns, reader)
 
     def _server(self) -> Server:
         """Return the parts that handlers use."""

@@ -26,6 +26,7 @@ from zaqarserver.storage.records import (
     QueueStats,
     StatsMessage,
     Volume,
+    is_id,
 )
 from zaqarserver.storage.subscriptions import Post, ignore
 from zaqarserver.storage.timed import StoreTime
@@ -45,6 +46,7 @@ __all__ = [
     "Storage",
     "StoreTime",
     "Volume",
+    "is_id",
 ]
 
 
@@ -191,6 +193,7 @@ class Storage(abc.ABC):
         on_post: Callable[[Post], None],
         on_due: Callable[[], None],
         on_lapse: Callable[[], None] = ignore,
+        on_gap: Callable[[], None] = ignore,
     ) -> None:
         """Register callbacks; called once, before ``open``.
 
@@ -202,6 +205,8 @@ class Storage(abc.ABC):
                 sooner than ``DeliveryDue`` last returned.
             on_lapse: Called on the event loop when volatile subscriptions of this
                 server may be gone, because other servers considered it dead.
+            on_gap: Called on the event loop when posts of other servers may have been
+                missed, and are received again.
         """
 
     # -- commands -----------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,6 +66,14 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     ttl: int
     delay: int = 0
     checksum: str | None = None
+
+
+_ID = re.compile(r"[0-9a-f]{30}", re.ASCII)
+
+
+def is_id(text: str) -> bool:
+    """Return True if a text has the form of the id of a message."""
+    return _ID.fullmatch(text) is not None
 
 
 class PostOutcome(msgspec.Struct, frozen=True, gc=False):

@@ -100,12 +100,15 @@ class Post(msgspec.Struct, frozen=True, gc=False):
         queue: The queue.
         messages: The posted messages, in order.
         subscriptions: The ids of the live volatile subscriptions of the queue.
+        after: How the id of the message that was posted before begins, where a post of
+            another server may not have been heard; empty if that cannot be.
     """
 
     space: str
     queue: str
     messages: Sequence[NoticeMessage]
     subscriptions: Sequence[str]
+    after: str = ""
 
 
 class Delivery(msgspec.Struct, frozen=True):

@@ -44,6 +44,8 @@ Message = MutableMapping[str, Any]
 MAX_CONCURRENT = 64
 #: Pushes that may be queued for a connection.
 MAX_WAITING = 1000
+#: Bytes of pushes that are queued of a backlog, which waits for the peer to read.
+_PACED = 32768
 #: Bytes of pushes that may be queued while the budget of the process is full.
 MAX_WAITING_FULL = 65536
 #: Subscriptions that a connection may have.
@@ -102,6 +104,7 @@ class WebSocketConnection:
         self._waiting: deque[bytes] = deque()
         self._pusher: asyncio.Task[None] | None = None
         self._closed = False
+        self._drains = False
 
     # -- answers --------------------------------------------------------------
 
@@ -197,7 +200,11 @@ class WebSocketConnection:
         self._drop(*FAILED)
 
     async def drain(self) -> None:
-        """Wait until all received requests are answered and all pushes are sent."""
+        """Wait until all received requests are answered and all pushes are sent.
+
+        A backlog is not: its subscriber resumes it.
+        """
+        self._drains = True
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -220,13 +227,21 @@ class WebSocketConnection:
 
     # -- pushes ---------------------------------------------------------------
 
-    def listen(self, subscription: Subscription, *, binary: bool) -> None:
-        """Receive pushes for a subscription; all use the encoding set last."""
+    def listen(
+        self, subscription: Subscription, after: str | None, *, binary: bool
+    ) -> None:
+        """Receive pushes for a subscription; all use the encoding set last.
+
+        Args:
+            subscription: The subscription.
+            after: Begin with the messages behind this id, see ``Hub.add``.
+            binary: True for MessagePack.
+        """
         self._binary_pushes = binary
         if subscription.id in self.subscriptions:
             return
         self.subscriptions[subscription.id] = subscription
-        self._hub.add(subscription, self)
+        self._hub.add(subscription, self, after)
 
     def is_full(self) -> bool:
         """Return True if it has the maximum number of live subscriptions."""
@@ -261,12 +276,31 @@ class WebSocketConnection:
         """Queue a push; disconnect a client that does not read."""
         if self._closed:
             return
-        self._waiting.append(text)
-        self.memory.push(len(text))
+        self._queue(text)
         if self._is_full():
             self.close_slow()
             return
         self._flush()
+
+    def push_next(self, text: bytes) -> None:
+        """Queue a push of a backlog; wait for :meth:`room` first."""
+        self._queue(text)
+        self._flush()
+
+    async def room(self) -> None:
+        """Wait until the peer has taken most of what was pushed.
+
+        Raises:
+            ConnectionEnded: The connection is closed, or ends soon.
+        """
+        await self.memory.pushed(_PACED)
+        await self.turn()
+        if self._drains:
+            raise ConnectionEnded
+
+    def _queue(self, text: bytes) -> None:
+        self._waiting.append(text)
+        self.memory.push(len(text))
 
     def close_slow(self) -> None:
         """Close it because it misses a push."""
@@ -325,9 +359,12 @@ class ConnectionListener:
                 f"A WebSocket may have at most {MAX_SUBSCRIPTIONS} subscriptions."
             )
 
-    def listen(self, subscription: Subscription) -> None:
-        """Push messages posted to the subscription's queue from now on."""
-        self._connection.listen(subscription, binary=self._binary)
+    def listen(self, subscription: Subscription, after: str | None) -> None:
+        """Push messages posted to the subscription's queue from now on.
+
+        With ``after``, those behind this id come first (:meth:`Hub.add`).
+        """
+        self._connection.listen(subscription, after, binary=self._binary)
 
 
 def _push_frame(text: bytes, *, binary: bool) -> tuple[bytes, bool]:

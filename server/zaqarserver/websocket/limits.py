@@ -49,6 +49,10 @@ class ConnectionMemory:
         """Wait until one more request fits."""
         await self._until(lambda: not self.requests or self.held < MAX_MEMORY)
 
+    async def pushed(self, most: int) -> None:
+        """Wait until at most so many bytes of pushes are queued."""
+        await self._until(lambda: self.pushes <= most)
+
     async def take(self, size: int) -> None:
         """Wait until an answer of this size fits, and count it."""
         if size:

@@ -265,7 +265,11 @@ class Client(base.BaseClient):
         Raises:
             zaqarclient.errors.InvalidOperation: It is not known where the
                 WebSocket is.
+            zaqarclient.errors.UnsupportedFeature: The service lacks ``resume``,
+                which ``since`` needs.
         """
+        if how.get("since") is not None:
+            self.need("resume")
         prepare = self._websocket_requests()
         request = prepare()
         own = transport.get_transport_for(
@@ -390,22 +394,27 @@ class Client(base.BaseClient):
 
         It is asked once, and counts as lacking all if it does not tell.
         """
+        try:
+            return feature in self._known_features()
+        except TransportError:
+            return False  # asked again the next time
+
+    def _known_features(self) -> frozenset[str]:
         if self._features is None:
             try:
                 self._features = frozenset(self.limits().get("features", ()))
             except (ResourceNotFound, ForbiddenError):
                 self._features = frozenset()
-            except TransportError:
-                return False  # asked again the next time
-        return feature in self._features
+        return self._features
 
     def need(self, feature: str) -> None:
         """Refuse to go on without an extension of the API.
 
         Raises:
             zaqarclient.errors.UnsupportedFeature: The service lacks it.
+            zaqarclient.transport.errors.TransportError: The service does not tell.
         """
-        if not self.offers(feature):
+        if feature not in self._known_features():
             raise UnsupportedFeature(feature)
 
     def homedoc(self) -> Document:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Notification(NamedTuple):
     """A notification of one new message.
 
-    It does not claim the message, and has no id of it: to take messages off
-    a queue, claim or pop when a notification comes.
+    It does not claim the message: to take messages off a queue, claim or pop
+    when a notification comes.
 
     Attributes:
         queue_name: The queue or topic; None if the subscription's ``post_data`` leaves
@@ -49,6 +49,12 @@ class Notification(NamedTuple):
             )
         return cls(None, document, None, document)
 
+    @property
+    def message_id(self) -> str | None:
+        """The id of the message, if the listener has ``since``."""
+        known = isinstance(self.document, dict) and "Message_Type" in self.document
+        return self.document.get("message_id") if known else None
+
 
 class ListenOptions(TypedDict, total=False):
     """How to listen.
@@ -59,14 +65,19 @@ class ListenOptions(TypedDict, total=False):
         options: Options of the subscriptions, as ``filter`` or ``post_data``.
         timeout: Seconds without a notification after which iterating ends; None to
             wait without end.
-        on_reconnect: Called after each reconnection: what was posted in between was
-            not pushed.
+        on_reconnect: Called after each reconnection: without ``since``, what was posted
+            in between was not pushed.
+        since: Begin with the messages behind this id, or with the ``"oldest"``, or with
+            what is posted from now on (``"newest"``). Notifications then have ids, and
+            after a reconnection none is lost or comes twice. It needs the extension
+            ``resume`` of the service, and excludes ``post_data``.
     """
 
     ttl: int | None
     options: Mapping[str, Any] | None
     timeout: float | None
     on_reconnect: Callable[[], object] | None
+    since: str | None
 
 
 @names.checked
@@ -75,9 +86,10 @@ class Listener:
 
     It has a connection of its own, whose end ends the subscriptions. If the
     connection breaks it is opened again, for as long as it takes, and
-    subscribed again: what was posted in between is not pushed, so
-    `on_reconnect` is the place to look through the queues. Subscriptions are
-    renewed before their ttl ends.
+    subscribed again: with `since` behind the last notification that was taken,
+    so that none is lost or comes twice. Without it, what was posted in between
+    is not pushed, and `on_reconnect` is the place to look through the queues.
+    Subscriptions are renewed before their ttl ends.
 
     Iterating waits for one notification after the other, until nothing came
     for `timeout` seconds or the listener is closed. One thread at a time may
@@ -94,13 +106,15 @@ class Listener:
             to wait without end.
         on_reconnect: Called without arguments each time it has subscribed
             again, in the thread that waits.
+        since: Where to begin, as in `ListenOptions`.
 
     Raises:
-        ValueError: There is no queue and no topic.
+        ValueError: There is no queue and no topic, or with `since` there is a
+            ``post_data``, or a queue and a topic of one name.
         zaqarclient.errors.ZaqarError: It could not subscribe.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of a listener
         self,
         transport: WebsocketTransport,
         prepare: Callable[[], Request],
@@ -111,10 +125,15 @@ class Listener:
         options: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         on_reconnect: Callable[[], object] | None = None,
+        since: str | None = None,
     ) -> None:
         queues, topics = dict.fromkeys(queue_names), dict.fromkeys(topics)
         if not (queues or topics):
             raise ValueError("name at least one queue or topic to listen to")
+        if since is not None and "post_data" in (options or {}):
+            raise ValueError("since needs the ids that post_data may leave out")
+        if since is not None and queues.keys() & topics.keys():
+            raise ValueError("since needs a listener of its own for a topic")
         names.warn_of(names.option_problems(options))
         self._transport = transport
         self._prepare = prepare
@@ -123,6 +142,7 @@ class Listener:
         data = {
             **({} if ttl is None else {"ttl": ttl}),
             **({} if options is None else {"options": dict(options)}),
+            **({} if since is None else {"since": since}),
         }
         try:
             for name in queues:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from zaqarclient.errors import UnsupportedFeature
 from zaqarclient.queues.v2.client import Client
 from zaqarclient.queues.v2.listener import Listener, Notification
 from zaqarclient.tests.http_stub import Answer, HttpStub
@@ -145,3 +146,86 @@ def test_listening_needs_a_queue_and_a_websocket(
         errors.ResourceNotFound, match="does not take WebSocket connections"
     ):
         make_client(stub.url).listen("orders")
+
+
+IDS = [f"{number:030x}" for number in range(9)]
+
+
+def pushed(number: int) -> dict[str, Any]:
+    return {**NOTIFICATION, "message_id": IDS[number]}
+
+
+def resumes(frame: Frame) -> Frame:
+    """Have the extension; the newest message is the third."""
+    if frame["action"] == "limits_get":
+        return answer(frame, 200, {"features": ["resume"], "limits": {}})
+    if frame["action"] == "subscription_create":
+        since = frame["body"]["since"]
+        body = {
+            "subscription_id": "s",
+            "since": IDS[3] if since == "newest" else since,
+        }
+        return answer(frame, 201, body)
+    return answer(frame)
+
+
+def asked(stub: WebsocketStub) -> list[Any]:
+    frames = [one for one in stub.frames if one["action"] == "subscription_create"]
+    return [frame["body"]["since"] for frame in frames]
+
+
+def test_a_listener_resumes_behind_the_last_notification_that_was_taken(
+    ws_stub: WebsocketStub, make_client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    ws_stub.reply = resumes
+    with at_once(make_client(ws_stub.url).listen("orders", since="oldest")) as listener:
+        ws_stub.peers[-1].send(pushed(1))
+        ws_stub.peers[-1].send(pushed(2))
+        first = listener.get(10)
+        assert first is not None
+        assert first.message_id == IDS[1]
+        ws_stub.peers[-1].drop()
+        second = listener.get(10)  # it came before the end
+        assert second is not None
+        assert second.message_id == IDS[2]
+        assert listener.get(0.01) is None
+        ws_stub.wait_until(lambda: len(asked(ws_stub)) == 2)
+        ws_stub.peers[-1].send(pushed(2))
+        ws_stub.peers[-1].send(pushed(3))
+        third = listener.get(10)
+        assert third is not None
+        assert third.message_id == IDS[3]
+    assert asked(ws_stub) == ["oldest", IDS[2]]
+    assert "are lost" not in caplog.text
+
+
+def test_a_listener_that_got_nothing_resumes_where_the_newest_was(
+    ws_stub: WebsocketStub, make_client: MakeClient
+) -> None:
+    ws_stub.reply = resumes
+    with at_once(make_client(ws_stub.url).listen("orders", since="newest")) as listener:
+        ws_stub.peers[-1].drop()
+        listener.get(0.01)
+        ws_stub.wait_until(lambda: len(asked(ws_stub)) == 2)
+    assert asked(ws_stub) == ["newest", IDS[3]]
+
+
+def test_a_service_that_cannot_resume_is_named(
+    ws_stub: WebsocketStub, client: Client
+) -> None:
+    with pytest.raises(UnsupportedFeature, match="resume"):
+        client.listen("orders", since="oldest")
+    assert asked(ws_stub) == []
+
+
+def test_what_hides_the_ids_is_refused(
+    ws_stub: WebsocketStub, make_client: MakeClient
+) -> None:
+    ws_stub.reply = resumes
+    client = make_client(ws_stub.url)
+    with pytest.raises(ValueError, match="post_data"):
+        client.listen("orders", since="oldest", options={"post_data": "{}"})
+    with pytest.raises(ValueError, match="topic"):
+        client.listen("orders", topics=["orders"], since="oldest")
+    assert Notification.of(NOTIFICATION).message_id is None
+    assert Notification.of("a text").message_id is None

@@ -101,10 +101,10 @@ class Pools:
         self,
         on_post: Callable[[Post], None],
         on_due: Callable[[], None],
-        on_lapse: Callable[[], None],
+        *others: Callable[[], None],
     ) -> None:
         """Register callbacks with the home and with each store that is opened."""
-        self._watch = lambda storage: storage.watch(on_post, on_due, on_lapse)
+        self._watch = lambda storage: storage.watch(on_post, on_due, *others)
         self._watch(self.home)
 
     @property

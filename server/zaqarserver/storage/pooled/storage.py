@@ -266,9 +266,10 @@ class PooledStorage(Storage):
         on_post: Callable[[Post], None],
         on_due: Callable[[], None],
         on_lapse: Callable[[], None] = ignore,
+        on_gap: Callable[[], None] = ignore,
     ) -> None:
         """Register callbacks with the home and the stores of all pools."""
-        self._pools.watch(on_post, on_due, on_lapse)
+        self._pools.watch(on_post, on_due, on_lapse, on_gap)
 
     # -- commands -------------------------------------------------------------
 

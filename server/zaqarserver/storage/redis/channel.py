@@ -54,12 +54,17 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def read_notice(frame: bytes) -> list[NoticeMessage]:
     """Read the messages of a post from the notice that ``lua/notices.lua`` made."""
+    return _read_notice(frame)[0]
+
+
+def _read_notice(frame: bytes) -> tuple[list[NoticeMessage], int]:
+    """Return the messages of a post, and the position after them."""
     header, at = _part(frame, _LENGTH.size)
     messages = []
     for id_, ttl, delay, expires, size in _decode_header(header):
         messages.append(NoticeMessage(id_, frame[at : at + size], ttl, delay, expires))
         at += size
-    return messages
+    return messages, at
 
 
 def make_notice(messages: Sequence[NoticeMessage]) -> bytes:
@@ -86,6 +91,7 @@ class Channel:
         name: The channel.
         uid: Names this server.
         on_post: Called with each post.
+        on_gap: Called when posts are received again.
     """
 
     def __init__(
@@ -94,11 +100,13 @@ class Channel:
         name: str,
         uid: str,
         on_post: Callable[[Post], None],
+        on_gap: Callable[[], None],
     ) -> None:
         self.uid = uid
         self._client = client
         self._names = (name, f"{name}:{uid}")  # the second one for beats
         self._on_post = on_post
+        self._on_gap = on_gap
         self._number = 0
         self._connection: RedisConnection | None = None
         self._attempts = 0
@@ -212,7 +220,10 @@ class Channel:
                 missing -= await self._beats.get() == number
         if self._warned:
             LOG.info("posts of other servers are received again")
+        had_worked = self._works
         self._works, self._missed, self._warned = True, 0, False
+        if not had_worked:
+            self._on_gap()
 
     # -- receiving ----------------------------------------------------------
 
@@ -231,8 +242,11 @@ class Channel:
         if uid == self.uid and not self._expected(number):
             return
         volatile, at = _part(frame, at)
-        messages = read_notice(frame[at:])
-        self._on_post(Post(space, queue, messages, _decode_ids(volatile)))
+        notice = frame[at:]
+        messages, at = _read_notice(notice)
+        # Servers of earlier releases publish nothing after the messages.
+        after = notice[at:].decode()
+        self._on_post(Post(space, queue, messages, _decode_ids(volatile), after))
 
     def _expected(self, number: int) -> bool:
         """Take the echo of an own post; return False if it was delivered already."""

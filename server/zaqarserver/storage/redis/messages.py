@@ -20,9 +20,9 @@ from zaqarserver.storage.commands import (
     MessagePurge,
     PostGet,
 )
-from zaqarserver.storage.records import Message, NewMessage, PostOutcome
+from zaqarserver.storage.records import Message, NewMessage, PostOutcome, is_id
 from zaqarserver.storage.redis.connection import Word
-from zaqarserver.storage.redis.names import encode_id, is_id, new_revision
+from zaqarserver.storage.redis.names import encode_id, new_revision
 from zaqarserver.storage.redis.store import Store, performs
 from zaqarserver.storage.redis.usage import Held
 from zaqarserver.storage.subscriptions import NOTICE_MESSAGES, NoticeMessage, Post
@@ -184,7 +184,9 @@ async def _post(
             for id_, new in zip(ids, messages, strict=True)
         ]
         to = [one.decode() for one in reply.volatile]
-        post = Post(command.space, command.queue, stored, to)
+        # What was posted before may not have arrived either.
+        before = encode_id(first - 1, "")
+        post = Post(command.space, command.queue, stored, to, before)
         store.channel.deliver(published, post)
     return PostOutcome(ids)
 

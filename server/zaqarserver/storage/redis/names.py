@@ -28,7 +28,6 @@ import functools
 import itertools
 import math
 import os
-import re
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -185,14 +184,8 @@ class Keyspace:
 
 # -- ids ------------------------------------------------------------------------
 
-_ID = re.compile(r"[0-9a-f]{30}", re.ASCII)
 _TICKS_PER_SECOND = 1_000_000
 _SECRET_BYTES = 4096
-
-
-def is_id(text: str) -> bool:
-    """True if a text has the form of an id."""
-    return _ID.fullmatch(text) is not None
 
 
 def encode_id(number: int, secret: str) -> str:

@@ -160,6 +160,7 @@ class Store:
         on_post: The callbacks of :meth:`~zaqarserver.storage.base.Storage.watch`.
         on_due: See ``on_post``.
         on_lapse: See ``on_post``.
+        on_gap: See ``on_post``.
     """
 
     def __init__(self, location: RedisLocation) -> None:
@@ -176,6 +177,7 @@ class Store:
         self.on_post: Callable[[Post], None] = ignore
         self.on_due: Callable[[], None] = ignore
         self.on_lapse: Callable[[], None] = ignore
+        self.on_gap: Callable[[], None] = ignore
         self._requests = RequestNames(location)
         self._leftovers: set[asyncio.Future[Any]] = set()
         self.join()
@@ -186,7 +188,11 @@ class Store:
             self.client, self.keyspace, self.usage, self.on_lapse
         )
         self.channel = Channel(
-            self.client, self.keyspace.channel, self.registration.uid, self.on_post
+            self.client,
+            self.keyspace.channel,
+            self.registration.uid,
+            self.on_post,
+            self.on_gap,
         )
 
     def keys(self, command: QueueCommand[Any]) -> QueueKeys:

@@ -16,8 +16,9 @@ import msgspec
 
 from zaqarserver.errors import SubscriptionExists, nothing_done
 from zaqarserver.storage.outbox import SharedMessages, locate
+from zaqarserver.storage.records import is_id
 from zaqarserver.storage.redis.channel import read_notice
-from zaqarserver.storage.redis.names import QueueKeys, is_id, new_revision
+from zaqarserver.storage.redis.names import QueueKeys, new_revision
 from zaqarserver.storage.redis.store import Store, performs
 from zaqarserver.storage.subscriptions import (
     DELIVERY_BYTES,

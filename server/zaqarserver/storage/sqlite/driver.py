@@ -154,9 +154,10 @@ class SQLiteStorage(Storage):
         on_post: Callable[[Post], None],
         on_due: Callable[[], None],
         on_lapse: Callable[[], None] = ignore,
+        on_gap: Callable[[], None] = ignore,
     ) -> None:
-        """Register the callbacks; without other servers ``on_lapse`` is not called."""
-        del on_lapse
+        """Register the callbacks; the last two are about other servers: never."""
+        del on_lapse, on_gap
         self._on_post = on_post
         self._on_due = on_due
 

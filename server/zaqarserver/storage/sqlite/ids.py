@@ -21,15 +21,14 @@ from __future__ import annotations
 
 import hmac
 import os
-import re
 import struct
 from typing import Any
 
 import apsw
 
+from zaqarserver.storage.records import is_id
 from zaqarserver.storage.sqlite.database import Row, fetch
 
-_ID = re.compile(r"[0-9a-f]{30}", re.ASCII)
 _PACK = struct.Struct(">Qq").pack
 _POOL = 512
 _UNPACK = struct.Struct(f"={_POOL}q").unpack
@@ -46,7 +45,7 @@ def encode_id(seq: int, secret: int) -> str:
 
 def decode_seq(text: str) -> int | None:
     """Return the sequence number that an id begins with, ``None`` if malformed."""
-    if _ID.fullmatch(text) is None:
+    if not is_id(text):
         return None
     return int(text[:14], 16)
 

@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from zaqarclient.errors import InvalidOperation
 from zaqarclient.queues.v2.cli import emptiness, output
@@ -31,10 +31,16 @@ from zaqarclient.queues.v2.cli.paging import (
     newest,
 )
 from zaqarclient.queues.v2.cli.statuses import Status
+from zaqarclient.queues.v2.message import Message
 from zaqarclient.transport.errors import NetworkError, TransportError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from zaqarclient.queues.v2.listener import Listener
     from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
+
+P = TypeVar("P", bound="Listener | PushPause")
 
 #: The columns of a table by default.
 _FOR_PEOPLE: Final = ("ID", "Age", "Body")
@@ -53,8 +59,8 @@ class TailMessages(Command):
     give the last id that it printed as --since.
 
     With --follow the command ends at --limit, at --timeout or by Ctrl-C. The
-    service pushes new messages at once, over a WebSocket. Where it has none,
-    the queue is read again: a quarter of a second after a
+    service pushes new messages at once, over a WebSocket; their age is 0. Where
+    it has none, the queue is read again: a quarter of a second after a
     message, then in pauses twice as long each, up to 5 seconds. If it goes
     away for a while, nothing is lost or printed twice.
     """
@@ -137,13 +143,7 @@ class TailMessages(Command):
             parsed_args.formatter, self.app.stdout, columns, in_utc=parsed_args.utc
         )
         with ExitStack() as stack:
-            # Listening begins before the first read, so that nothing falls
-            # between the two.
-            pause = self._pause(queue, stack) if parsed_args.follow else None
-            tail = self._tail(queue, parsed_args)
-            messages = iter(tail)
-            if pause is not None:
-                messages = tail.follow(pause, time.monotonic, parsed_args.timeout)
+            messages = self._messages(queue, parsed_args, stack)
             count = 0
             for message in islice(messages, parsed_args.limit or None):
                 out.print(dict(zip(COLUMNS, values_of(message, COLUMNS), strict=True)))
@@ -161,17 +161,40 @@ class TailMessages(Command):
         if parsed_args.timeout is not None and count < (parsed_args.limit or 0):
             self.exit_status = Status.TIMED_OUT
 
-    def _pause(self, queue: QueueOrTopic, stack: ExitStack) -> Pause:
-        """Return a pause that pushes end, if the service pushes, or only time."""
+    def _messages(
+        self, queue: QueueOrTopic, parsed_args: argparse.Namespace, stack: ExitStack
+    ) -> Iterator[Message]:
+        idle = parsed_args.timeout
+        tail = self._tail(queue, parsed_args)
+        if not parsed_args.follow:
+            yield from tail
+        elif parsed_args.echo and self.client.offers("resume"):
+            yield from tail
+            since = tail.marker or "oldest"
+            listener = self._pushing(stack, lambda: queue.listen(since=since))
+            if listener is None:
+                yield from tail.follow(Pause(), time.monotonic, idle)
+            else:
+                yield from _pushed(queue, listener, tail.wanted, idle)
+        else:
+            # Listening begins before the first read, so that nothing falls
+            # between the two.
+            pause = self._pushing(stack, lambda: PushPause(queue)) or Pause()
+            yield from tail.follow(pause, time.monotonic, idle)
+
+    def _pushing(self, stack: ExitStack, subscribe: Callable[[], P]) -> P | None:
+        """Subscribe until the stack ends; return None if the service does not push."""
         is_expected = PushPause.serves(self.client)
         try:
-            return stack.enter_context(PushPause(queue))
+            made = subscribe()
+            stack.enter_context(made)
         except (TransportError, InvalidOperation) as error:
             if is_expected:
                 if isinstance(error, NetworkError):
                     raise
                 self.hint(f"The service does not push here; polling: {error}")
-        return Pause()
+            return None
+        return made
 
     def _filter(self, parsed_args: argparse.Namespace) -> Filter | None:
         if parsed_args.filter is None:
@@ -193,3 +216,29 @@ class TailMessages(Command):
             marker,
             lambda why: self.hint(f"{why} Trying again."),
         )
+
+
+def _pushed(
+    queue: QueueOrTopic,
+    listener: Listener,
+    wanted: Callable[[Message], bool],
+    idle: float | None,
+) -> Iterator[Message]:
+    """Yield the messages that a listener with ``since`` gets.
+
+    Args:
+        queue: The queue or topic that it listens to.
+        listener: The listener.
+        wanted: Returns True for messages to yield.
+        idle: End when none was yielded for so many seconds.
+    """
+    last = time.monotonic()
+    while True:
+        left = None if idle is None else max(0.0, idle - (time.monotonic() - last))
+        found = listener.get(left)
+        if found is None:
+            return
+        message = Message(queue, found.ttl or 0, 0, found.body, id=found.message_id)
+        if wanted(message):
+            yield message
+            last = time.monotonic()

@@ -209,6 +209,10 @@ class Tail:
         wanted: Returns True for messages to yield.
         marker: Where to begin: behind this message.
         warn: Called with a text when the service does not answer.
+
+    Attributes:
+        marker: The last message that was read, or where to begin.
+        wanted: As given.
     """
 
     def __init__(
@@ -219,8 +223,8 @@ class Tail:
         warn: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self._fetch = fetch
-        self._wanted = wanted
-        self._marker = marker
+        self.wanted = wanted
+        self.marker = marker
         self._warn = warn
         self._read_before = False
         self._failing = False
@@ -235,7 +239,7 @@ class Tail:
         while full:
             items = self._page()
             full = len(items) >= PAGE_SIZE
-            yield from filter(self._wanted, items)
+            yield from filter(self.wanted, items)
 
     def follow(
         self, pause: Pause, clock: Callable[[], float], idle: float | None = None
@@ -256,11 +260,11 @@ class Tail:
         """
         last, seconds = clock(), LEAST_PAUSE
         while True:
-            before = self._marker
+            before = self.marker
             for message in self._read_new():
                 yield message
                 last = clock()
-            if self._marker != before:
+            if self.marker != before:
                 seconds = LEAST_PAUSE
             left = float("inf") if idle is None else idle - (clock() - last)
             if left <= 0:
@@ -282,11 +286,11 @@ class Tail:
                 self._warn(str(error))
 
     def _page(self) -> list[Message]:
-        page = self._fetch(limit=PAGE_SIZE, **present(marker=self._marker))
+        page = self._fetch(limit=PAGE_SIZE, **present(marker=self.marker))
         items: list[Message] = list(page)
         self._read_before, self._failing = True, False
         if items:
-            self._marker = page.next_marker or items[-1].id
+            self.marker = page.next_marker or items[-1].id
         return items
 
 

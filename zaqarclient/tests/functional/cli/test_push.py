@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -87,3 +88,26 @@ def test_a_service_that_lets_nobody_listen_is_asked_instead(
     assert (done.status, done.out) == (0, f"{only}\n")
     assert "must be supported in the list" in done.err
     assert done.err.startswith("The service does not push here; polling: ")
+
+
+def test_a_tail_is_pushed_each_message_once_also_over_a_restart(
+    server_factory: Callable[..., Any], zaqar: Run, process: Any
+) -> None:
+    own = server_factory()
+    word = ["--os-queues-endpoint", own.url]
+    post = [*word, "message", "post", "q", "-f", "value"]
+    ids = zaqar(*post, "1").out.split()
+    tail = ["message", "tail", "q", "--follow", "--limit", "4", "-f", "value"]
+    done: list[Any] = []
+    thread = threading.Thread(
+        target=lambda: done.append(process("zaqar", *word, *tail, "-c", "ID"))
+    )
+    thread.start()
+    ids += zaqar(*post, "2").out.split()
+    # The command listens by now, or finds the rest by itself.
+    own.kill()
+    own.start()
+    ids += zaqar(*post, "3").out.split()
+    ids += zaqar(*post, "4").out.split()
+    thread.join()
+    assert done[0].out.split() == ids

@@ -30,6 +30,7 @@ if not revision then
   call('HSET', HEAD, 'rev', ARGV[5], 'metadata', '{}')
   call('PERSIST', HEAD)
 end
+local after = last and string.format('%014x', tonumber(last)) or ''
 if last and tonumber(last) >= number then number = tonumber(last) + 1 end
 local noticed, known = lasting or #volatile > 0, {}
 local ids, metas, bodies, free, hidden, late, expiry, bytes = {}, {}, {}, {}, {}, {}, {}, 0
@@ -74,5 +75,5 @@ if key ~= '' then
   call('HSET', POSTS, key, pack({ tonumber(ARGV[11]), ARGV[10], table.concat(ids, ' ') }))
   call('ZADD', POSTS_EXPIRY, ARGV[11], key)
 end
-if #volatile > 0 then publish(ARGV[6], ARGV[7], volatile, notice(known, bodies, 1, #ids)) end
+if #volatile > 0 then publish(ARGV[6], ARGV[7], volatile, notice(known, bodies, 1, #ids) .. after) end
 return remember({ string.format('%.0f', number), at_once and 1 or 0, volatile, volume, '' })

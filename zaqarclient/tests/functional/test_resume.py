@@ -1,0 +1,86 @@
+"""Listeners that begin with a message, and go on after every reconnection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import resumed_listeners
+from redis_service import RedisServer
+
+from zaqarclient.queues.v2.aio import AsyncClient
+from zaqarclient.queues.v2.client import Client
+
+MakeClient = Callable[..., Client]
+
+
+@pytest.fixture
+def client(server: Any, make_client: MakeClient) -> Client:
+    """A client of HTTP, in a project of its own."""
+    options = {"os_project_id": uuid.uuid4().hex}
+    return make_client(server.url, auth_opts={"backend": "noauth", "options": options})
+
+
+def test_what_is_there_comes_first_and_with_ids(client: Client) -> None:
+    queue = client.queue("news")
+    ids = queue.post([{"body": number} for number in range(30)]).ids
+    with queue.listen(since=ids[4], timeout=30) as listener:
+        ids += queue.post([{"body": 30}]).ids
+        found = [next(listener) for _ in range(26)]
+    assert [(one.message_id, one.body) for one in found] == [
+        (id_, number) for number, id_ in enumerate(ids) if number > 4
+    ]
+    with client.topic("news").listen(since="newest", timeout=30) as listener:
+        (id_,) = client.topic("news").post([{"body": 1}]).ids
+        assert next(listener).message_id == id_
+
+
+def test_a_listener_of_asyncio_does_the_same(server: Any) -> None:
+    async def listen() -> None:
+        async with AsyncClient(server.url, project=uuid.uuid4().hex) as client:
+            queue = client.queue("news")
+            ids = (await queue.post([{"body": 1}, {"body": 2}])).ids
+            async with client.listen("news", since="oldest", timeout=30) as listener:
+                found = [await anext(listener) for _ in range(2)]
+        assert [one.message_id for one in found] == ids
+
+    asyncio.run(listen())
+
+
+def test_the_newest_of_nothing_is_resumed_after_a_restart(
+    server_factory: Callable[..., Any], make_client: MakeClient
+) -> None:
+    own = server_factory()
+    queue = make_client(own.url).queue("news")
+    with queue.listen(since="newest") as listener:
+        own.kill()
+        own.start()
+        # The listener is not back yet: nobody waits for its notifications.
+        (id_,) = queue.post([{"body": 1}]).ids
+        found = listener.get(60)
+        assert found is not None
+        assert found.message_id == id_
+
+
+@pytest.mark.parametrize("store", ["sqlite", "redis"])
+def test_cut_listeners_of_killed_servers_see_each_message_once_in_order(
+    server_factory: Callable[..., Any], tmp_path: Path, store: str
+) -> None:
+    with contextlib.ExitStack() as stack:
+        if store == "redis":
+            redis = RedisServer(tmp_path / "redis", "--appendonly", "yes")
+            redis.start()
+            stack.callback(redis.stop)
+            servers = [server_factory(uri=redis.uri) for _ in range(2)]
+            for server in servers:
+                stack.callback(server.stop)
+        else:
+            servers = [server_factory()]
+        resumed_listeners.run(
+            servers, messages=600, listeners=6, posters=3, cuts=20, kills=0.5
+        )
