@@ -103,6 +103,8 @@ class MessageRecord(msgspec.Struct, frozen=True, array_like=True):
         checksum: As posted, or ``None``.
         claim_count: How many claims have taken it.
         claim_id: The claim that holds it, or ``None``.
+        notes: As JSON text, or ``None``.
+        postponed: Whether it is hidden since it was released or redriven.
     """
 
     id: str
@@ -115,6 +117,8 @@ class MessageRecord(msgspec.Struct, frozen=True, array_like=True):
     checksum: str | None
     claim_count: int
     claim_id: str | None
+    notes: str | None = None
+    postponed: bool = False
 
 
 class SubscriptionRecord(msgspec.Struct, frozen=True, array_like=True):

@@ -88,6 +88,34 @@ class PostOutcome(msgspec.Struct, frozen=True, gc=False):
     is_replay: bool = False
 
 
+class Origin(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Where a message in a dead letter queue came from.
+
+    Attributes:
+        source: The queue that it was in.
+        claims: How many claims had taken it there.
+        at: When it was moved, seconds since the epoch.
+        reason: The last reason that it was released or buried for, or ``None``.
+    """
+
+    source: str
+    claims: int
+    at: float
+    reason: str | None = None
+
+
+class Notes(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The history of a message that was returned by a consumer; others have none.
+
+    Attributes:
+        reason: The last reason that it was released or buried for, or ``None``.
+        origin: Where it came from, if it is in a dead letter queue.
+    """
+
+    reason: str | None = None
+    origin: Origin | None = None
+
+
 class Message(msgspec.Struct, frozen=True, gc=False):
     """A stored message as it is at ``now``.
 
@@ -100,6 +128,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
         claim_id: The live claim that holds the message, or ``None``.
         claim_count: How many claims have taken the message so far.
         checksum: As posted, or ``None``.
+        notes: Why it was returned, or ``None`` if no reason is known.
     """
 
     id: str
@@ -109,6 +138,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     claim_id: str | None = None
     claim_count: int = 0
     checksum: str | None = None
+    notes: Notes | None = None
 
 
 class Claim(msgspec.Struct, frozen=True):

@@ -10,13 +10,16 @@ number of rows, so that a long run of expired ones does not block other requests
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import apsw
 import msgspec
 
-from zaqarserver.storage.records import Message, Metadata
+from zaqarserver.storage.records import DeadLetter, Message, Metadata, Notes, Origin
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.ids import ById, OrderedRows, encode_id
 from zaqarserver.storage.sqlite.layers import QueueKey, QueueRow
@@ -25,12 +28,12 @@ from zaqarserver.storage.sqlite.memory import Memory
 #: How many rows one statement reads (much less than a millisecond).
 STEP = 1000
 
-STATES = FREE, DELAYED, CLAIMED = 0, 1, 2
+STATES = FREE, DELAYED, CLAIMED, POSTPONED = 0, 1, 2, 3
 
 MESSAGE_COLUMNS = (
     "m.seq, m.secret, m.body, m.ttl, m.created, m.claims, m.checksum,"
     " m.state, m.expires, coalesce(c.alias, c.seq), c.secret,"
-    " coalesce(m.alias, m.seq)"
+    " coalesce(m.alias, m.seq), m.notes"
 )
 STATS_COLUMNS = "coalesce(m.alias, m.seq), m.secret, m.created"
 MESSAGE_GET = ById(f"""
@@ -58,9 +61,16 @@ BACKLOG_HAND_OVER = (
 BACKLOG_FIND_DUE = """
     SELECT (SELECT min(expires) FROM message WHERE backlog = ?1),
            (SELECT min(expires) FROM claim WHERE backlog = ?1),
-           (SELECT min(visible) FROM message WHERE backlog = ?1 AND state = 1)
+           (SELECT min(visible) FROM message WHERE backlog = ?1 AND state = 1),
+           (SELECT min(visible) FROM message WHERE backlog = ?1 AND state = 3)
+"""
+MESSAGE_MOVE = """
+    UPDATE message SET backlog = ?2, state = ?3, claim = NULL, claims = 0,
+                       visible = ?4, ttl = ?5, expires = ?6, notes = ?7
+     WHERE seq = ?1
 """
 
+_decode_notes = msgspec.json.Decoder(Notes).decode
 
 # -- rows of queues, and backlogs --------------------------------------------
 
@@ -136,13 +146,106 @@ def find_due(memory: Memory, backlog: int) -> None:
         memory.due.pending[backlog] = due
 
 
+# -- moving messages --------------------------------------------------------
+
+
+class MessageRow(NamedTuple):
+    """A live message as stored.
+
+    Attributes:
+        seq: Its row.
+        size: Bytes of its body.
+        claim: The claim in its row, live or not.
+        claim_id: The id of the live claim that holds it, or ``None``.
+        ttl: As shown.
+        claims: How many claims have taken it.
+        expires: When it ends.
+        notes: As JSON text, or ``None``.
+    """
+
+    seq: int
+    size: int
+    claim: int | None = None
+    claim_id: str | None = None
+    ttl: int = 0
+    claims: int = 0
+    expires: float = 0.0
+    notes: str | None = None
+
+
+class Transfer(NamedTuple):
+    """What changes of a message that goes to another queue.
+
+    Attributes:
+        seq: Its row.
+        size: Bytes of its body.
+        ttl: As shown then.
+        expires: When it ends then.
+        notes: The notes that it has then.
+        visible: Until when it is postponed; ``None`` if it is free.
+    """
+
+    seq: int
+    size: int
+    ttl: int
+    expires: float
+    notes: str | None = None
+    visible: float | None = None
+
+
+def with_reason(notes: str | None, reason: str | None) -> Notes:
+    """Return stored notes with another reason, unless that is ``None``."""
+    known = Notes() if notes is None else _decode_notes(notes)
+    if reason is None:
+        return known
+    return msgspec.structs.replace(known, reason=reason)
+
+
+def buried(
+    row: MessageRow,
+    source: str,
+    dead_letter: DeadLetter,
+    now: float,
+    reason: str | None = None,
+) -> Transfer:
+    """Return how a message goes to a dead letter queue."""
+    ttl, expires = row.ttl, row.expires
+    if dead_letter.ttl is not None:
+        ttl, expires = dead_letter.ttl, now + dead_letter.ttl
+    known = with_reason(row.notes, reason).reason
+    notes = Notes(known, Origin(source, row.claims, now, known))
+    return Transfer(row.seq, row.size, ttl, expires, encode_notes(notes))
+
+
+def encode_notes(notes: Notes) -> str | None:
+    """Return notes as JSON text, ``None`` for empty ones."""
+    return None if notes == Notes() else msgspec.json.encode(notes).decode()
+
+
+def transfer(
+    memory: Memory, space: str, backlog: int, target: str, moved: Sequence[Transfer]
+) -> None:
+    """Move rows from a backlog to another queue of the space, made on demand."""
+    to = (memory.queue(space, target) or create_queue(memory, space, target)).backlog
+    for one in moved:
+        state = FREE if one.visible is None else POSTPONED
+        values = (state, one.visible, one.ttl, one.expires, one.notes)
+        memory.db.execute(MESSAGE_MOVE, (one.seq, to, *values))
+        memory.lower_due(to, min(one.expires, one.visible or one.expires))
+        if state == FREE:
+            memory.lower_floor(to, one.seq)
+    size = sum(one.size for one in moved)
+    memory.count(space, backlog, -len(moved), -size)
+    memory.count(space, to, len(moved), size)
+
+
 # -- reading messages -------------------------------------------------------
 
 
 def read_message(row: Row, now: float) -> Message:
     """Make a message of a row of ``MESSAGE_COLUMNS``."""
     _, secret, body, ttl, created, claims, checksum = row[:7]
-    claim_number, claim_secret, number = row[9:12]
+    claim_number, claim_secret, number, notes = row[9:13]
     return Message(
         id=encode_id(number, secret),
         body=body,
@@ -153,6 +256,7 @@ def read_message(row: Row, now: float) -> Message:
         ),
         claim_count=claims,
         checksum=checksum,
+        notes=None if notes is None else _decode_notes(notes),
     )
 
 
@@ -165,7 +269,7 @@ def _walk(states: Iterable[int], newest_first: bool) -> str:
     legs = " UNION ALL ".join(
         f"SELECT seq, expires, client FROM message"  # noqa: S608 - constants only
         f" WHERE backlog = ?1 AND state = {state}"
-        f" AND seq {beyond} {'?3' if state == DELAYED else '?2'}"
+        f" AND seq {beyond} {'?3' if state in (DELAYED, POSTPONED) else '?2'}"
         for state in sorted(states)
     )
     return f"{legs} ORDER BY seq {order} LIMIT ?7"
@@ -255,16 +359,14 @@ class Walk:
         return rows, end[0][0] if end else None
 
 
-WALK_FREE = Walk(FREE)
-WALK_FREE_DELAYED = Walk(FREE, DELAYED)
-WALK_FREE_CLAIMED = Walk(FREE, CLAIMED)
-WALK_ALL = Walk(*STATES)
 WALK_OLDEST = Walk(*STATES, columns=STATS_COLUMNS)
 WALK_NEWEST = Walk(*STATES, columns=STATS_COLUMNS, newest_first=True)
 
 
-def choose_walk(*, claimed: bool, delayed: bool) -> Walk:
-    """Return the walk for a list."""
-    if claimed:
-        return WALK_ALL if delayed else WALK_FREE_CLAIMED
-    return WALK_FREE_DELAYED if delayed else WALK_FREE
+@functools.cache
+def choose_walk(
+    *, claimed: bool = False, delayed: bool = False, postponed: bool = False
+) -> Walk:
+    """Return the walk over the free messages, and others."""
+    wanted = (True, delayed, claimed, postponed)
+    return Walk(*itertools.compress(STATES, wanted))

@@ -32,11 +32,15 @@ from zaqarserver.storage.commands import (
 )
 from zaqarserver.storage.records import Claim, DeadLetter, Message
 from zaqarserver.storage.sqlite.backlogs import (
+    DELAYED,
     MESSAGE_COLUMNS,
+    POSTPONED,
+    MessageRow,
+    buried,
     choose_walk,
-    create_queue,
     find_due,
     read_message,
+    transfer,
 )
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
@@ -70,21 +74,27 @@ CLAIM_MESSAGES = f"""
      ORDER BY m.seq
 """  # noqa: S608 - constants only
 CLAIM_RELEASE = """
-    UPDATE message SET claim = NULL, state = (visible IS NOT NULL)
-     WHERE claim = ?
+    UPDATE message SET claim = NULL,
+                       state = iif(?2 IS NULL, visible IS NOT NULL, 3),
+                       visible = coalesce(?2, visible)
+     WHERE claim = ?1
     RETURNING seq, visible
 """
 CLAIM_DELETE = "DELETE FROM claim WHERE seq = ?"
 CLAIM_DUE = """
     SELECT seq FROM claim WHERE backlog = ? AND expires <= ? ORDER BY expires LIMIT ?
 """
-MESSAGE_SHOW = """
+#: For each of the states in which messages are hidden.
+MESSAGE_SHOW = [
+    f"""
     UPDATE message SET state = 0, visible = NULL
      WHERE seq IN (SELECT seq FROM message
-                    WHERE backlog = ? AND state = 1 AND visible <= ?
+                    WHERE backlog = ? AND state = {state} AND visible <= ?
                     ORDER BY visible LIMIT ?)
     RETURNING seq
-"""
+"""  # noqa: S608 - constants only
+    for state in (DELAYED, POSTPONED)
+]
 MESSAGE_CLAIM = (
     "UPDATE message SET state = 2, claim = ?, claims = claims + 1 WHERE seq = ?"
 )
@@ -93,14 +103,9 @@ MESSAGE_CLAIM_EXTEND = """
                        ttl = ?, expires = ?
      WHERE seq = ?
 """
-MESSAGE_MOVE = """
-    UPDATE message SET backlog = ?2, state = 0, claim = NULL, claims = 0,
-                       visible = NULL, ttl = ?3, expires = ?4
-     WHERE seq = ?1
-"""
 
 #: Columns of :data:`MESSAGE_COLUMNS`.
-_BODY, _TTL, _CLAIMS, _EXPIRES = 2, 3, 5, 8
+_BODY, _TTL, _CLAIMS, _EXPIRES, _NOTES = 2, 3, 5, 8, 12
 
 
 class ClaimRow(NamedTuple):
@@ -140,24 +145,29 @@ def elapse(memory: Memory, backlog: int, now: float) -> bool:
     claims = fetch(memory.db, CLAIM_DUE, (backlog, now, ELAPSE_CLAIMS))
     for (claim,) in claims:
         release(memory, backlog, claim)
-    shown = fetch(memory.db, MESSAGE_SHOW, (backlog, now, ELAPSE_DELAYED))
-    for (seq,) in shown:
-        memory.lower_floor(backlog, seq)
-    if len(claims) == ELAPSE_CLAIMS or len(shown) == ELAPSE_DELAYED:
+    is_done = len(claims) < ELAPSE_CLAIMS
+    for statement in MESSAGE_SHOW:
+        shown = fetch(memory.db, statement, (backlog, now, ELAPSE_DELAYED))
+        for (seq,) in shown:
+            memory.lower_floor(backlog, seq)
+        is_done = is_done and len(shown) < ELAPSE_DELAYED
+    if not is_done:
         return False
     find_due(memory, backlog)
     return True
 
 
-def release(memory: Memory, backlog: int, claim: int) -> None:
-    """End a claim and free its messages."""
-    rows = fetch(memory.db, CLAIM_RELEASE, (claim,))
+def release(
+    memory: Memory, backlog: int, claim: int, visible: float | None = None
+) -> None:
+    """End a claim and free its messages, or postpone them until a time."""
+    rows = fetch(memory.db, CLAIM_RELEASE, (claim, visible))
     memory.db.execute(CLAIM_DELETE, (claim,))
-    for seq, visible in rows:
-        if visible is None:
+    for seq, hidden in rows:
+        if hidden is None:
             memory.lower_floor(backlog, seq)
         else:
-            memory.lower_due(backlog, visible)
+            memory.lower_due(backlog, hidden)
     memory.count_claimed(backlog, -len(rows))
 
 
@@ -177,7 +187,7 @@ def take_free(
     Returns:
         The backlog and the rows.
     """
-    walk = choose_walk(claimed=False, delayed=command.include_delayed)
+    walk = choose_walk(delayed=command.include_delayed)
     position = 0
     while (queue := memory.queue(command.space, command.queue)) is not None:
         if dead_letters is not None:
@@ -256,6 +266,17 @@ def _hold(
     return messages
 
 
+def _stored(row: Row) -> MessageRow:
+    return MessageRow(
+        row[0],
+        len(row[_BODY]),
+        ttl=row[_TTL],
+        claims=row[_CLAIMS],
+        expires=row[_EXPIRES],
+        notes=row[_NOTES],
+    )
+
+
 def _move_exhausted(
     memory: Memory,
     command: ClaimCreate,
@@ -268,18 +289,11 @@ def _move_exhausted(
     exhausted = [row for row in rows if row[_CLAIMS] >= most]
     if not exhausted:
         return rows
-    key = (command.space, dead_letter.queue)
-    target = (memory.queue(*key) or create_queue(memory, *key)).backlog
-    for row in exhausted:
-        ttl, expires = row[_TTL], row[_EXPIRES]
-        if dead_letter.ttl is not None:
-            ttl, expires = dead_letter.ttl, command.now + dead_letter.ttl
-        memory.db.execute(MESSAGE_MOVE, (row[0], target, ttl, expires))
-        memory.lower_due(target, expires)
-        memory.lower_floor(target, row[0])
-    size = sum(len(row[_BODY]) for row in exhausted)
-    memory.count(command.space, backlog, -len(exhausted), -size)
-    memory.count(command.space, target, len(exhausted), size)
+    moved = [
+        buried(_stored(row), command.queue, dead_letter, command.now)
+        for row in exhausted
+    ]
+    transfer(memory, command.space, backlog, dead_letter.queue, moved)
     return [row for row in rows if row[_CLAIMS] < most]
 
 
@@ -329,4 +343,5 @@ def delete(memory: Memory, command: ClaimDelete) -> None:
     queue = memory.queue(command.space, command.queue)
     found = find_claim(memory.db, queue, command.claim_id, command.now)
     if queue is not None and found is not None:
-        release(memory, queue.backlog, found.seq)
+        visible = command.now + command.delay if command.delay else None
+        release(memory, queue.backlog, found.seq, visible)

@@ -19,7 +19,7 @@ Row = tuple[Any, ...]
 _DAMAGE = {apsw.SQLITE_IOERR_DATA, apsw.SQLITE_IOERR_CORRUPTFS}
 
 #: The version after all steps, kept in ``PRAGMA user_version``.
-VERSION = 8
+VERSION = 9
 
 #: Kept in ``PRAGMA application_id``: distinguishes our files from other programs'.
 APPLICATION_ID = 0x5A617172  # "Zaqr"
@@ -35,6 +35,7 @@ STEPS: Mapping[int, str] = {
         (5, "migrate_5_6.sql"),
         (6, "migrate_6_7.sql"),
         (7, "migrate_7_8.sql"),
+        (8, "migrate_8_9.sql"),
     )
 }
 

@@ -24,6 +24,7 @@ from zaqarserver.storage.sqlite import (
     moving,
     queues,
     records,
+    releases,
     subscriptions,
 )
 from zaqarserver.storage.sqlite.copying import copy_store
@@ -45,6 +46,7 @@ PARTS = (
     moving,
     queues,
     records,
+    releases,
     subscriptions,
 )
 

@@ -6,7 +6,6 @@ import asyncio
 import hmac
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from zaqarserver.errors import ClaimNotLive, MessageClaimed
 from zaqarserver.storage.commands import (
@@ -24,6 +23,7 @@ from zaqarserver.storage.sqlite.backlogs import (
     FREE,
     MESSAGE_GET,
     MESSAGE_ROWS,
+    MessageRow,
     choose_walk,
     create_queue,
     read_message,
@@ -38,6 +38,7 @@ from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.deliveries import store_notices
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import ById, decode_seq, encode_id
+from zaqarserver.storage.sqlite.layers import QueueRow
 from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.sqlite.writer import Steps
 
@@ -50,28 +51,13 @@ MESSAGE_INSERT = """
     VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 MESSAGE_HOLDER = ById("""
-    SELECT m.seq, m.secret, length(m.body), m.claim, coalesce(c.alias, c.seq), c.secret
+    SELECT m.seq, m.secret, length(m.body), m.claim, coalesce(c.alias, c.seq), c.secret,
+           m.ttl, m.claims, m.expires, m.notes
       FROM message m LEFT JOIN claim c ON c.seq = m.claim AND c.expires > ?3
      WHERE m.{number} = ?1 AND m.backlog = ?2 AND +m.expires > ?3
 """)
 MESSAGE_DELETE = "DELETE FROM message WHERE seq = ?"
 CLAIM_HOLDS = "SELECT 1 FROM message WHERE claim = ? LIMIT 1"
-
-
-class MessageRow(NamedTuple):
-    """A live message to delete.
-
-    Attributes:
-        seq: Its row.
-        size: Bytes of its body.
-        claim: The claim in its row, live or not.
-        claim_id: The id of the live claim that holds it, or ``None``.
-    """
-
-    seq: int
-    size: int
-    claim: int | None = None
-    claim_id: str | None = None
 
 
 # -- posting ----------------------------------------------------------------
@@ -147,7 +133,11 @@ async def list_messages(engine: Engine, command: MessageList) -> list[Message]:
     if queue is None:
         return []
     position = MESSAGE_ROWS.position(engine.reader, command.marker, queue.backlog)
-    walk = choose_walk(claimed=command.include_claimed, delayed=command.include_delayed)
+    walk = choose_walk(
+        claimed=command.include_claimed,
+        delayed=command.include_delayed,
+        postponed=command.include_postponed,
+    )
     found: list[Row] = []
     while position is not None:
         rows, position = walk.step(
@@ -180,15 +170,16 @@ async def get(engine: Engine, command: MessageGet) -> list[Message]:
 # -- deleting ---------------------------------------------------------------
 
 
-def _find(
+def find_message(
     memory: Memory, backlog: int, message_id: str, now: float
 ) -> MessageRow | None:
+    """Find a live message, as it is stored."""
     row = MESSAGE_HOLDER.find(memory.db, message_id, backlog, now)
     if row is None:
         return None
-    seq, _, size, claim, live, secret = row
+    seq, _, size, claim, live, secret, *stored = row
     claim_id = None if live is None else encode_id(live, secret)
-    return MessageRow(seq, size, claim, claim_id)
+    return MessageRow(seq, size, claim, claim_id, *stored)
 
 
 def _remove(
@@ -196,12 +187,44 @@ def _remove(
 ) -> None:
     """Delete messages, and the claims that hold nothing any more."""
     memory.db.executemany(MESSAGE_DELETE, [(message.seq,) for message in messages])
+    claims = take_out(memory, messages)
+    size = sum(message.size for message in messages)
+    memory.count(space, backlog, -len(messages), -size, -claims)
+
+
+def take_out(memory: Memory, messages: Sequence[MessageRow]) -> int:
+    """Delete the claims that hold nothing after these messages left them.
+
+    Returns:
+        How many of the messages were under a claim.
+    """
     claims = [message.claim for message in messages if message.claim is not None]
     for claim in set(claims):
         if not fetch(memory.db, CLAIM_HOLDS, (claim,)):
             memory.db.execute(CLAIM_DELETE, (claim,))
-    size = sum(message.size for message in messages)
-    memory.count(space, backlog, -len(messages), -size, -len(claims))
+    return len(claims)
+
+
+def check_holder(
+    memory: Memory,
+    queue: QueueRow,
+    message: MessageRow,
+    claim_id: str | None,
+    now: float,
+) -> None:
+    """Refuse to change a message unless it is under the given live claim, or none.
+
+    Raises:
+        MessageClaimed: It is under another live claim.
+        ClaimNotLive: The claim is not live, or does not hold it.
+    """
+    if message.claim_id is None:
+        if claim_id is not None:
+            raise ClaimNotLive("the claim has expired or does not hold the message")
+    elif claim_id is None or not _matches(claim_id, message.claim_id):
+        if claim_id is None or find_claim(memory.db, queue, claim_id, now):
+            raise MessageClaimed("the message is under another claim")
+        raise ClaimNotLive("the claim is unknown or has expired")
 
 
 @writes(MessageDelete)
@@ -210,18 +233,10 @@ def delete(memory: Memory, command: MessageDelete) -> None:
     queue = memory.queue(command.space, command.queue)
     if queue is None:
         return
-    backlog, claim_id, now = queue.backlog, command.claim_id, command.now
-    found = _find(memory, backlog, command.message_id, now)
-    if found is None:
-        return
-    if found.claim_id is None:
-        if claim_id is not None:
-            raise ClaimNotLive("the claim has expired or does not hold the message")
-    elif claim_id is None or not _matches(claim_id, found.claim_id):
-        if claim_id is None or find_claim(memory.db, queue, claim_id, now):
-            raise MessageClaimed("the message is claimed; name its claim to delete it")
-        raise ClaimNotLive("the claim is unknown or has expired")
-    _remove(memory, command.space, backlog, [found])
+    found = find_message(memory, queue.backlog, command.message_id, command.now)
+    if found is not None:
+        check_holder(memory, queue, found, command.claim_id, command.now)
+        _remove(memory, command.space, queue.backlog, [found])
 
 
 @writes(MessageDeleteMany)
@@ -231,7 +246,7 @@ def delete_many(memory: Memory, command: MessageDeleteMany) -> None:
     if queue is None:
         return
     found = [
-        _find(memory, queue.backlog, one, command.now)
+        find_message(memory, queue.backlog, one, command.now)
         for one in dict.fromkeys(command.ids)
     ]
     messages = [row for row in found if row is not None]

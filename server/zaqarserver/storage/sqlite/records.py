@@ -29,6 +29,7 @@ from zaqarserver.storage.sqlite.backlogs import (
     DELAYED,
     FREE,
     MESSAGE_ROWS,
+    POSTPONED,
     STATES,
     create_queue,
     find_due,
@@ -79,7 +80,8 @@ _LEGS = " UNION ALL ".join(
 )
 MESSAGES = f"""
     SELECT {_id("m")}, m.body, m.ttl, m.created, m.expires, m.visible, m.client,
-           m.checksum, m.claims, iif(c.seq IS NULL, NULL, {_id("c")}), m.seq
+           m.checksum, m.claims, iif(c.seq IS NULL, NULL, {_id("c")}), m.notes,
+           m.state = 3, m.seq
       FROM ({_LEGS} ORDER BY seq LIMIT :limit) w
       CROSS JOIN message m ON m.seq = w.seq
       LEFT JOIN claim c ON c.seq = m.claim
@@ -119,9 +121,10 @@ INSERTS: dict[type[Record], str] = {
     """,
     MessageRecord: """
         INSERT INTO message (seq, backlog, state, claims, claim, secret, created,
-                             expires, visible, ttl, client, checksum, body, alias)
+                             expires, visible, ttl, client, checksum, body, alias,
+                             notes)
         VALUES (:seq, :backlog, :state, :claim_count, :claim, :secret, :created,
-                :expires, :visible, :ttl, :client_id, :checksum, :body, :alias)
+                :expires, :visible, :ttl, :client_id, :checksum, :body, :alias, :notes)
     """,
     SubscriptionRecord: """
         INSERT INTO subscription (seq, secret, project, source, subscriber, ttl,
@@ -307,7 +310,8 @@ class _Importer:
         claim = None
         if record.claim_id is not None:
             claim = CLAIM_ROWS.find(self._db, record.claim_id, self.backlog)
-        state = FREE if record.visible is None else DELAYED
+        hidden = POSTPONED if record.postponed else DELAYED
+        state = FREE if record.visible is None else hidden
         values["state"] = state if claim is None else CLAIMED
         values["claim"] = None if claim is None else claim[0]
         counted = (1, len(record.body), int(claim is not None))

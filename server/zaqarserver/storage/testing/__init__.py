@@ -34,6 +34,7 @@ from zaqarserver.storage.testing.moving import MovingContract
 from zaqarserver.storage.testing.moving_steps import MovingStepsContract
 from zaqarserver.storage.testing.placements import PlacementContract
 from zaqarserver.storage.testing.queues import QueueContract
+from zaqarserver.storage.testing.releases import ReleaseContract
 from zaqarserver.storage.testing.stats import StatsContract
 from zaqarserver.storage.testing.subscriptions import SubscriptionContract
 from zaqarserver.storage.testing.tenancy import TenancyContract
@@ -48,6 +49,7 @@ class StorageContract(
     KeyContract,
     ClaimContract,
     DeadLetterContract,
+    ReleaseContract,
     StatsContract,
     TenancyContract,
     SubscriptionContract,

@@ -39,6 +39,7 @@ from zaqarserver.storage.commands import (
     ClaimGet,
     ClaimUpdate,
     Command,
+    MessageBury,
     MessageDelete,
     MessageDeleteMany,
     MessageGet,
@@ -47,6 +48,8 @@ from zaqarserver.storage.commands import (
     MessagePost,
     MessagePostOnce,
     MessagePurge,
+    MessageRedrive,
+    MessageRelease,
     PostGet,
     QueueCount,
     QueueCreate,
@@ -85,6 +88,7 @@ names = st.sampled_from(["k", "k", "l"])
 digests = st.sampled_from(["d", "d", "d", "e"])
 #: Seconds for which idempotency keys are remembered.
 WINDOW = 90.0
+reasons = st.sampled_from([None, None, "why"])
 sent = st.lists(
     st.builds(
         NewMessage,
@@ -240,6 +244,7 @@ class StorageMachine(AccountRules):
                 "exclude_client": st.none() | clients,
                 "include_claimed": st.booleans(),
                 "include_delayed": st.booleans(),
+                "include_postponed": st.booleans(),
             }
         ),
     )
@@ -323,9 +328,51 @@ class StorageMachine(AccountRules):
         key, now = wrong_key or claim[0], self.model.now
         self._both(ClaimUpdate(*key, claim[1], ttl=ttl, grace=grace, now=now))
 
-    @rule(claim=claims, wrong_key=wrong_keys)
-    def claim_delete(self, claim: Found, wrong_key: Key | None) -> None:
-        self._both(ClaimDelete(*(wrong_key or claim[0]), claim[1], self.model.now))
+    @rule(claim=claims, wrong_key=wrong_keys, delay=delays)
+    def claim_delete(self, claim: Found, wrong_key: Key | None, delay: int) -> None:
+        key, now = wrong_key or claim[0], self.model.now
+        self._both(ClaimDelete(*key, claim[1], now, delay))
+
+    @rule(
+        one=messages,
+        claim=claims,
+        by_holder=st.booleans(),
+        dead_letter=dead_letters,
+        delay=delays,
+        reason=reasons,
+    )
+    def message_release_or_bury(
+        self,
+        one: Found,
+        claim: Found,
+        by_holder: bool,
+        dead_letter: DeadLetter | None,
+        delay: int,
+        reason: str | None,
+    ) -> None:
+        key, message_id = one
+        message = self.model.find(key, message_id)
+        holder = self.model.holder(key, message) if message and by_holder else None
+        held = (*key, message_id, holder or claim[1], self.model.now)
+        if dead_letter is None or dead_letter.queue == key[1] or self._epoch:
+            self._both(MessageRelease(*held, delay, reason))
+        else:
+            self._both(MessageBury(*held, dead_letter, reason))
+
+    @rule(
+        source=keys,
+        to=keys,
+        some=st.lists(messages, max_size=4),
+        ttl=ttls,
+        delay=delays,
+    )
+    def message_redrive(
+        self, source: Key, to: Key, some: list[Found], ttl: int, delay: int
+    ) -> None:
+        if source[0] != to[0] or source == to or self._epoch:
+            return
+        ids, now = [one for _, one in some], self.model.now
+        self._both(MessageRedrive(*source, ids, to[1], ttl, now, delay))
 
     # -- moving -------------------------------------------------------------
 

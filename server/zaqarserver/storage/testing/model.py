@@ -13,8 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
-from zaqarserver.errors import ClaimNotFound, ClaimNotLive, KeyReused, MessageClaimed
+from zaqarserver.errors import (
+    ClaimNotFound,
+    ClaimNotLive,
+    KeyReused,
+    MessageClaimed,
+    MessageNotFound,
+)
 from zaqarserver.storage.accounts import (
     Grant,
     GrantAdd,
@@ -30,6 +37,8 @@ from zaqarserver.storage.commands import (
     ClaimGet,
     ClaimUpdate,
     Command,
+    HeldCommand,
+    MessageBury,
     MessageDelete,
     MessageDeleteMany,
     MessageGet,
@@ -38,6 +47,8 @@ from zaqarserver.storage.commands import (
     MessagePost,
     MessagePostOnce,
     MessagePurge,
+    MessageRedrive,
+    MessageRelease,
     PostGet,
     QueueCommand,
     QueueCount,
@@ -45,7 +56,13 @@ from zaqarserver.storage.commands import (
     QueueDelete,
     QueueStatsGet,
 )
-from zaqarserver.storage.records import DeadLetter, NewMessage, PostOutcome
+from zaqarserver.storage.records import (
+    DeadLetter,
+    NewMessage,
+    Notes,
+    Origin,
+    PostOutcome,
+)
 
 R = TypeVar("R")
 Key = tuple[str, str]
@@ -77,6 +94,8 @@ class ModelMessage:
     visible: float
     claim_id: str | None = None
     claim_count: int = 0
+    postponed: float = 0.0
+    notes: Notes = Notes()
 
 
 @dataclass
@@ -147,7 +166,11 @@ class Model:
 
     def free(self, key: Key, *, include_delayed: bool) -> list[ModelMessage]:
         """Return what can be claimed."""
-        free = [one for one in self.live(key) if self.holder(key, one) is None]
+        free = [
+            one
+            for one in self.live(key)
+            if self.holder(key, one) is None and one.postponed <= self.now
+        ]
         return [one for one in free if include_delayed or one.visible <= self.now]
 
     def find(self, key: Key, message_id: str) -> ModelMessage | None:
@@ -163,6 +186,7 @@ class Model:
             claim_id=self.holder(key, message),
             claim_count=message.claim_count,
             checksum=message.new.checksum,
+            notes=None if message.notes == Notes() else message.notes,
         )
 
     # -- queues -------------------------------------------------------------
@@ -233,7 +257,9 @@ class Model:
                 command.include_delayed
                 or one.visible <= self.now
                 or self.holder(key, one)
+                or one.postponed
             )
+            and (command.include_postponed or one.postponed <= self.now)
         ][: command.limit]
 
     def message_get(self, command: MessageGet) -> list[Message]:
@@ -242,13 +268,17 @@ class Model:
         return [self._show(key, one) for one in found if one]
 
     def message_delete(self, command: MessageDelete) -> None:
-        key, claim_id = key_of(command), command.claim_id
+        key = key_of(command)
         message = self.find(key, command.message_id)
-        if message is None:
-            return
+        if message is not None:
+            self._check_holder(key, message, command.claim_id)
+            self.queue(key).messages.remove(message)
+
+    def _check_holder(
+        self, key: Key, message: ModelMessage, claim_id: str | None
+    ) -> None:
         holder = self.holder(key, message)
         if holder == claim_id:
-            self.queue(key).messages.remove(message)
             return
         holders = {self.holder(key, one) for one in self.live(key)} - {None}
         if claim_id is not None and (holder is None or claim_id not in holders):
@@ -272,6 +302,44 @@ class Model:
         for message in taken[: command.limit]:
             self.queue(key).messages.remove(message)
         return shown
+
+    def _held(self, command: HeldCommand) -> ModelMessage:
+        message = self.find(key_of(command), command.message_id)
+        if message is None:
+            raise MessageNotFound
+        self._check_holder(key_of(command), message, command.claim_id)
+        return message
+
+    def message_release(self, command: MessageRelease) -> None:
+        message = self._held(command)
+        self._give_reason(message, command.reason)
+        self._free(message, command.delay)
+
+    def _free(self, message: ModelMessage, delay: int) -> None:
+        message.claim_id = None
+        if delay:
+            message.visible = message.postponed = self.now + delay
+
+    def _give_reason(self, message: ModelMessage, reason: str | None) -> None:
+        if reason is not None:
+            message.notes = replace(message.notes, reason=reason)
+
+    def message_bury(self, command: MessageBury) -> None:
+        message = self._held(command)
+        self._give_reason(message, command.reason)
+        self._move(key_of(command), message, command.dead_letter)
+
+    def message_redrive(self, command: MessageRedrive) -> list[str]:
+        key, found = key_of(command), []
+        for message_id in dict.fromkeys(command.ids):
+            message = self.find(key, message_id)
+            if message is not None and self.holder(key, message) is None:
+                found.append(message_id)
+                to = DeadLetter(command.target, 1, command.ttl)
+                self._move(key, message, to)
+                self._free(message, command.delay)
+                message.notes = Notes()
+        return found
 
     def message_purge(self, command: MessagePurge) -> None:
         self.queue(key_of(command)).messages.clear()
@@ -301,9 +369,13 @@ class Model:
     def _move(self, key: Key, message: ModelMessage, dead_letter: DeadLetter) -> None:
         self.queue(key).messages.remove(message)
         self.made((key[0], dead_letter.queue)).messages.append(message)
+        reason = message.notes.reason
+        origin = Origin(key[1], message.claim_count, self.now, reason)
+        message.notes = Notes(reason, origin)
         message.claim_id = None
         message.claim_count = 0
         message.visible = self.now
+        message.postponed = 0
         if dead_letter.ttl is not None:
             message.ttl = dead_letter.ttl
             message.expires = self.now + dead_letter.ttl
@@ -339,6 +411,9 @@ class Model:
         claims = self.queue(key_of(command)).claims
         held = claims.get(command.claim_id)
         if held is not None and held.lives(self.now):
+            for message in self.live(key_of(command)):
+                if message.claim_id == command.claim_id:
+                    self._free(message, command.delay)
             del claims[command.claim_id]
 
     # -- grants, subscriptions, use -------------------------------------------

@@ -9,11 +9,19 @@ from typing import Any, Self, TypeVar
 import pytest
 
 from zaqarserver.storage import commands, subscriptions
-from zaqarserver.storage.base import Capability, Claim, Message, NewMessage, Storage
+from zaqarserver.storage.base import (
+    Capability,
+    Claim,
+    DeadLetter,
+    Message,
+    NewMessage,
+    Storage,
+)
 from zaqarserver.storage.commands import (
     ClaimCreate,
     ClaimDelete,
     Command,
+    HeldCommand,
     MessageGet,
     MessageList,
     MessagePost,
@@ -51,6 +59,8 @@ EXAMPLES: dict[str, Any] = {
     "key": "k",
     "window": 600.0,
     "client_id": CLIENT,
+    "dead_letter": DeadLetter("dead", 1),
+    "target": "target",
     "grace": 0,
     "ids": ["x"],
     "limit": 1,
@@ -85,7 +95,7 @@ def commands_in(module: ModuleType) -> list[type[Command[Any]]]:
         for kind in vars(module).values()
         if isinstance(kind, type)
         and issubclass(kind, Command)
-        and kind not in {Command, SpaceCommand, QueueCommand}
+        and kind not in {Command, SpaceCommand, QueueCommand, HeldCommand}
         and kind.__module__ == module.__name__
     ]
 
@@ -162,6 +172,7 @@ class Bench:
         exclude_client: str | None = None,
         include_claimed: bool = False,
         include_delayed: bool = False,
+        include_postponed: bool = False,
     ) -> list[Message]:
         """List a page of the queue."""
         return await self.do(
@@ -174,6 +185,7 @@ class Bench:
                 exclude_client=exclude_client,
                 include_claimed=include_claimed,
                 include_delayed=include_delayed,
+                include_postponed=include_postponed,
             )
         )
 
@@ -266,6 +278,7 @@ class Bench:
                     now=now,
                     include_claimed=True,
                     include_delayed=True,
+                    include_postponed=True,
                 )
             )
             found += page

@@ -1,0 +1,95 @@
+"""Messages that consumers return, set aside, and try again: release, bury, redrive."""
+
+from __future__ import annotations
+
+from zaqarserver.errors import MessageNotFound
+from zaqarserver.storage.commands import (
+    HeldCommand,
+    MessageBury,
+    MessageRedrive,
+    MessageRelease,
+)
+from zaqarserver.storage.sqlite.backlogs import (
+    FREE,
+    POSTPONED,
+    MessageRow,
+    Transfer,
+    buried,
+    encode_notes,
+    transfer,
+    with_reason,
+)
+from zaqarserver.storage.sqlite.engine import writes
+from zaqarserver.storage.sqlite.memory import Memory
+from zaqarserver.storage.sqlite.messages import check_holder, find_message, take_out
+from zaqarserver.storage.sqlite.writer import Steps
+
+#: How many messages one step of a redrive moves.
+STEP = 100
+
+MESSAGE_FREE = """
+    UPDATE message SET claim = NULL, state = ?2, visible = ?3, notes = ?4 WHERE seq = ?1
+"""
+
+
+def _held(memory: Memory, command: HeldCommand) -> tuple[int, MessageRow]:
+    """Return the backlog and the message, if the claim holds it."""
+    queue = memory.queue(command.space, command.queue)
+    found = None
+    if queue is not None:
+        found = find_message(memory, queue.backlog, command.message_id, command.now)
+    if queue is None or found is None:
+        raise MessageNotFound(f"no message {command.message_id!r}")
+    check_holder(memory, queue, found, command.claim_id, command.now)
+    return queue.backlog, found
+
+
+@writes(MessageRelease)
+def release(memory: Memory, command: MessageRelease) -> None:
+    """Free one row, or postpone it."""
+    backlog, found = _held(memory, command)
+    visible = command.now + command.delay if command.delay else None
+    state = FREE if visible is None else POSTPONED
+    notes = encode_notes(with_reason(found.notes, command.reason))
+    memory.db.execute(MESSAGE_FREE, (found.seq, state, visible, notes))
+    memory.count_claimed(backlog, -take_out(memory, [found]))
+    if visible is None:
+        memory.lower_floor(backlog, found.seq)
+    else:
+        memory.lower_due(backlog, visible)
+
+
+@writes(MessageBury)
+def bury(memory: Memory, command: MessageBury) -> None:
+    """Give one row another backlog."""
+    backlog, found = _held(memory, command)
+    dead_letter = command.dead_letter
+    moved = buried(found, command.queue, dead_letter, command.now, command.reason)
+    transfer(memory, command.space, backlog, dead_letter.queue, [moved])
+    memory.count_claimed(backlog, -take_out(memory, [found]))
+
+
+@writes(MessageRedrive)
+def redrive(memory: Memory, command: MessageRedrive) -> Steps[list[str]]:
+    """Give rows another backlog, some at a time."""
+    now, ttl = command.now, command.ttl
+    visible = now + command.delay if command.delay else None
+    ids = list(dict.fromkeys(command.ids))
+    done: list[str] = []
+    for start in range(0, len(ids), STEP):
+        if start:
+            yield None
+        queue = memory.queue(command.space, command.queue)
+        if queue is None:
+            break
+        moved, rows = [], []
+        for id_ in ids[start : start + STEP]:
+            row = find_message(memory, queue.backlog, id_, now)
+            if row is not None and row.claim_id is None:
+                moved.append(Transfer(row.seq, row.size, ttl, now + ttl, None, visible))
+                rows.append(row)
+                done.append(id_)
+        if moved:
+            transfer(memory, command.space, queue.backlog, command.target, moved)
+            memory.count_claimed(queue.backlog, -take_out(memory, rows))
+    return done
