@@ -69,7 +69,8 @@ async def create(store: Store, command: ClaimCreate) -> Claim | None:
     limits: list[Word] = []
     if dead_letter is not None:
         dead_ttl = "" if dead_letter.ttl is None else dead_letter.ttl
-        limits = [dead_letter.queue, dead_letter.max_claim_count, dead_ttl]
+        most = dead_letter.max_claim_count
+        limits = [dead_letter.queue, most, dead_ttl, command.queue]
     reply = _ClaimReply(
         *await store.run_prepared(
             "claim",
@@ -140,7 +141,8 @@ async def update(store: Store, command: ClaimUpdate) -> None:
 async def release(store: Store, command: ClaimDelete) -> None:
     """Return what the claim holds to the free or delayed messages."""
     keys = store.keys(command)
-    await store.run("claim_delete", keys.messages, command.now, command.claim_id)
+    claim_id, delay = command.claim_id, command.delay
+    await store.run("claim_delete", keys.messages, command.now, claim_id, delay)
 
 
 # -- dead letters ---------------------------------------------------------------
@@ -157,7 +159,7 @@ async def _move_exhausted(
         QueueMoving: The dead letter queue is sealed, and nothing was claimed.
     """
     try:
-        arrived = await finish_dead_letters(store, keys, now)
+        arrived = await finish_moves(store, keys, now)
     except Unavailable as error:
         LOG.debug("left to the sweeper: %s", error)
         return
@@ -165,7 +167,7 @@ async def _move_exhausted(
         raise QueueMoving("the dead letter queue is being moved, or has left")
 
 
-async def finish_dead_letters(store: Store, keys: QueueKeys, now: float) -> bool:
+async def finish_moves(store: Store, keys: QueueKeys, now: float) -> bool:
     """Put the messages that have left a queue into their dead letter queues.
 
     Returns:
@@ -177,8 +179,8 @@ async def finish_dead_letters(store: Store, keys: QueueKeys, now: float) -> bool
         if not ids:
             return arrived
         targets: dict[str, list[Word]] = {}
-        for id_, packed, body, target in zip(ids, *moved, strict=True):
-            targets.setdefault(target.decode(), []).extend((id_, packed, body))
+        for *message, target in zip(ids, *moved, strict=True):
+            targets.setdefault(target.decode(), []).extend(message)
         replies = await asyncio.gather(
             *(_put(store, keys.space, *one, now) for one in targets.items())
         )

@@ -35,6 +35,7 @@ from zaqarserver.storage.redis import (  # noqa: F401 - they register their func
     messages,
     moving,
     queues,
+    releases,
     subscriptions,
 )
 from zaqarserver.storage.redis.durability import Promise, inspect

@@ -20,7 +20,13 @@ from zaqarserver.storage.commands import (
     MessagePurge,
     PostGet,
 )
-from zaqarserver.storage.records import Message, NewMessage, PostOutcome, is_id
+from zaqarserver.storage.records import (
+    Message,
+    NewMessage,
+    Notes,
+    PostOutcome,
+    is_id,
+)
 from zaqarserver.storage.redis.connection import Word
 from zaqarserver.storage.redis.names import encode_id, new_revision
 from zaqarserver.storage.redis.store import Store, performs
@@ -46,6 +52,8 @@ class PackedMessage(msgspec.Struct, frozen=True, array_like=True, gc=False):
         claim: The claim that holds it, or empty.
         client: The client id of its post.
         checksum: As posted, or ``False``.
+        notes: Why it was returned, or ``False``.
+        postponed: Whether it is hidden since it was released or redriven.
     """
 
     created: float
@@ -56,6 +64,8 @@ class PackedMessage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     claim: str
     client: str
     checksum: str | bool
+    notes: Notes | bool = False
+    postponed: bool = False
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -108,6 +118,7 @@ def _read(id_: bytes, packed: PackedMessage, body: bytes, now: float) -> Message
         claim_id=packed.claim or None,
         claim_count=packed.count,
         checksum=checksum if isinstance(checksum, str) else None,
+        notes=packed.notes if isinstance(packed.notes, Notes) else None,
     )
 
 
@@ -230,6 +241,7 @@ async def list_messages(store: Store, command: MessageList) -> list[Message]:
         return []
     keys = store.keys(command)
     sets = "f" + "h" * command.include_delayed + "c" * command.include_claimed
+    sets += "p" * command.include_postponed
     position: str | bytes = "-" if marker is None else f"({marker}"
     found: list[Message] = []
     while position:
@@ -266,8 +278,13 @@ async def delete(store: Store, command: MessageDelete) -> None:
         *([] if claim is None else [claim]),
     )
     store.usage.messages(keys, held)
+    check_holder(refused)
+
+
+def check_holder(refused: int) -> None:
+    """Raise the error for a reply of ``lua/held.lua``; 0 is none."""
     if refused == 1:
-        raise MessageClaimed("the message is claimed; name its claim to delete it")
+        raise MessageClaimed("the message is under another claim")
     if refused:
         raise ClaimNotLive("the claim has expired or does not hold the message")
 

@@ -38,8 +38,9 @@ from zaqarserver.storage.moving import (
     SealList,
     SubscriptionRecord,
 )
+from zaqarserver.storage.records import Notes
 from zaqarserver.storage.redis.channel import make_notice, read_notice
-from zaqarserver.storage.redis.claims import finish_dead_letters
+from zaqarserver.storage.redis.claims import finish_moves
 from zaqarserver.storage.redis.connection import Word
 from zaqarserver.storage.redis.messages import PackedMessage
 from zaqarserver.storage.redis.names import QueueKeys, new_revision
@@ -63,6 +64,8 @@ _DROP = b"drop"
 _encode = msgspec.msgpack.Encoder().encode
 _decode_message = msgspec.msgpack.Decoder(PackedMessage).decode
 _decode_subscription = msgspec.msgpack.Decoder(PackedSubscription).decode
+_read_notes = msgspec.json.Decoder(Notes).decode
+_write_notes = msgspec.json.Encoder().encode
 _decode_terms = msgspec.msgpack.Decoder(tuple[int, int, float]).decode
 _decode_post = msgspec.msgpack.Decoder(tuple[float, str, str]).decode
 
@@ -95,7 +98,7 @@ async def _seal(
     *held, sent = reply
     _gather(store, keys, held)
     if sent:
-        await finish_dead_letters(store, keys, float(sent))
+        await finish_moves(store, keys, float(sent))
     if kind is SealKind.GONE:
         store.later(_unlist(store, keys))
     return True
@@ -211,6 +214,8 @@ def _read_message(
         checksum=checksum if isinstance(checksum, str) else None,
         claim_count=packed.count,
         claim_id=packed.claim or None,
+        notes=_write_notes(packed.notes).decode() if packed.notes else None,
+        postponed=packed.postponed,
     )
     return (
         [ClaimRecord(packed.claim, *_decode_terms(terms)), message]
@@ -283,6 +288,8 @@ def _message_words(record: MessageRecord) -> Iterable[Word]:
         claim=record.claim_id or "",
         client=record.client_id,
         checksum=False if record.checksum is None else record.checksum,
+        notes=False if record.notes is None else _read_notes(record.notes),
+        postponed=record.postponed,
     )
     return record.id, _encode(packed), record.body
 

@@ -49,8 +49,9 @@ _QUEUE: Final = (
     ":expiry",  # all ids by expiry
     ":claims",  # claim id: its terms and messages; n + claim id: messages left
     ":ends",  # claim ids by expiry
-    ":out",  # on the way to a dead letter queue: id; b + id: body; t + id: where
-    ":in",  # ids that came from such a way, by when
+    ":out",  # on the way to another queue: id; b + id: body; t: where; k: token
+    ":in",  # ids with tokens that came from such a way, by when
+    ":postponed",  # ids that were released or redriven with a delay, by id
 )
 _LISTENERS: Final = (
     ":sub",  # counters of subscriptions and notices

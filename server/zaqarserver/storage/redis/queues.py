@@ -20,7 +20,7 @@ from zaqarserver.storage.commands import (
     QueueUpdate,
 )
 from zaqarserver.storage.records import Queue, QueueStats, StatsMessage
-from zaqarserver.storage.redis.claims import finish_dead_letters
+from zaqarserver.storage.redis.claims import finish_moves
 from zaqarserver.storage.redis.names import new_revision
 from zaqarserver.storage.redis.store import Store, performs, queue_moving
 from zaqarserver.storage.redis.usage import Held
@@ -209,7 +209,7 @@ async def _visit(
     if token is not None:
         await store.end_index(keys, token.decode(), exists=bool(reply.exists))
     if reply.moving:
-        await finish_dead_letters(store, keys, now)
+        await finish_moves(store, keys, now)
     if not reply.due or float(reply.due) > now:
         await store.sweeps.move(tag, read, reply.due)
     return reply.removed

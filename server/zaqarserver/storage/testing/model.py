@@ -95,7 +95,7 @@ class ModelMessage:
     claim_id: str | None = None
     claim_count: int = 0
     postponed: float = 0.0
-    notes: Notes = Notes()
+    notes: Notes = field(default_factory=Notes)
 
 
 @dataclass

@@ -1,8 +1,8 @@
 -- Claims the oldest messages that can be claimed.
 -- script: once
--- with: promise, elapse, oldest, drop
+-- with: elapse, oldest, send
 -- ARGV: now, epoch, prepared, claim id, ttl, grace, limit, 1 with delayed ones, and if there is
---   a dead letter queue: its name, the most claims, the ttl there or an empty text; the number
+--   a dead letter queue: its name, the most claims, the ttl there or an empty text, the name of this queue; the number
 -- Returns ids, messages, bodies, 1 if some are on their way to the dead letter queue, and the
 -- volume; nothing for the ids if it comes again: what it claimed is in the claim.
 local now, claim, ttl, grace = tonumber(ARGV[1]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -20,29 +20,15 @@ for _, message in ipairs(messages) do
   if message[COUNT] >= (most or math.huge) then exhausted = exhausted + 1 end
 end
 if exhausted > 0 then
-  -- If the server dies now, the sweeper finds the messages that are on their way.
-  local due, epoch = unpack(call('HMGET', HEAD, 'due', 'epoch'))
-  local wait = not promised(due, now) and unprepared(epoch or '', 'd', now)
+  local wait = promise_to_send(now)
   if wait then return wait end
-  if not promised(due, now) then call('HSET', HEAD, 'due', ARGV[1]) end
-  call('HSET', HEAD, 'sent', ARGV[1])
-end
-
-local function send(id, message)
-  local body = call('HGET', BODY, id)
-  drop({ id }, { message })
-  local expires = target_ttl and now + target_ttl or message[EXPIRES]
-  local moved = {
-    message[CREATED], expires, target_ttl or message[TTL], 0, 0, '', message[CLIENT], message[CHECKSUM],
-  }
-  call('HSET', OUT, id, pack(moved), 'b' .. id, body, 't' .. id, target, 'o' .. id, pack(message))
 end
 
 local ids, raws, changed, extended, ends = {}, {}, {}, {}, now + ttl
 for i, id in ipairs(found) do
   local message = messages[i]
   if message[COUNT] >= (most or math.huge) then
-    send(id, message)
+    bury(id, message, now, ARGV[12], target, target_ttl, claim)
   else
     message[CLAIM] = claim
     message[COUNT] = message[COUNT] + 1

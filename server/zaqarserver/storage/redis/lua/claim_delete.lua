@@ -1,7 +1,7 @@
 -- Releases a live claim.
 -- script: repeatable
 -- with: served, release
--- ARGV: now, claim id
+-- ARGV: now, claim id, seconds until the messages are free
 local now = tonumber(ARGV[1])
-if lives(ARGV[2], now) then release(ARGV[2], now) end
+if lives(ARGV[2], now) then release(ARGV[2], now, tonumber(ARGV[3])) end
 return 1

@@ -20,8 +20,6 @@ local function drop(ids, messages)
   each('HDEL', META, ids)
   each('HDEL', BODY, ids)
   each('ZREM', EXPIRY, ids)
-  for _, claim in ipairs(claims) do
-    if call('HINCRBY', CLAIMS, 'n' .. claim, -1) <= 0 then end_claim(claim) end
-  end
+  for _, claim in ipairs(claims) do leave_claim(claim) end
   if #ids > 0 then count(0 - #ids, 0 - bytes) end
 end

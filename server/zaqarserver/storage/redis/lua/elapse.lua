@@ -14,6 +14,7 @@ local function elapse(now)
   local shown = call('ZRANGEBYSCORE', LATE, '-inf', now, 'LIMIT', 0, room)
   each('ZREM', LATE, shown)
   each('ZREM', HIDDEN, shown)
+  each('ZREM', POSTPONED, shown)
   add_all(FREE, shown)
   return #shown < room
 end

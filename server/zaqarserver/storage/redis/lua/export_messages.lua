@@ -5,7 +5,7 @@
 -- Returns where the next page begins or an empty text; ids, messages, bodies; and with the first message of a claim,
 -- its packed ttl, grace and creation, else an empty text.
 local ids, raws, bodies, terms, size, known = {}, {}, {}, {}, 0, {}
-local following = walk({ FREE, HIDDEN, HELD }, ARGV[1], PAGE)
+local following = walk({ FREE, HIDDEN, POSTPONED, HELD }, ARGV[1], PAGE)
 local id = following()
 while id do
   local raw = call('HGET', META, id)

@@ -2,7 +2,8 @@
 -- script: repeatable
 -- with: arriving, volume
 -- ARGV: epoch of the placement, then for each: id, packed, body
-local ids, metas, bodies, expiry, free, hidden, late, held, claims = {}, {}, {}, {}, {}, {}, {}, {}, {}
+local ids, metas, bodies, expiry, free, hidden, postponed, late, held, claims =
+  {}, {}, {}, {}, {}, {}, {}, {}, {}, {}
 local bytes, last = 0, tonumber(call('HGET', HEAD, 'last') or 0)
 
 local function claim_of(id)
@@ -28,7 +29,8 @@ for at = 2, #ARGV, 3 do
         raw = pack(message)
       end
       if message[VISIBLE] > 0 then
-        hidden[#hidden + 1] = id
+        local set = message[LATER] and postponed or hidden
+        set[#set + 1] = id
         late[#late + 1] = message[VISIBLE]
         late[#late + 1] = id
       else
@@ -50,6 +52,7 @@ each('ZADD', EXPIRY, expiry)
 each('ZADD', LATE, late)
 add_all(FREE, free)
 add_all(HIDDEN, hidden)
+add_all(POSTPONED, postponed)
 add_all(HELD, held)
 for id, claim in pairs(claims) do
   if claim and claim.added > 0 then

@@ -1,7 +1,7 @@
 -- Idempotency keys of a queue: POSTS has the post of each, packed, and POSTS_EXPIRY their ends.
 -- with: queue
 
-local POSTS, POSTS_EXPIRY = KEYS[24], KEYS[25]
+local POSTS, POSTS_EXPIRY = KEYS[25], KEYS[26]
 -- The members of a packed post; the ids have blanks between them.
 local P_EXPIRES, P_DIGEST, P_IDS = 1, 2, 3
 

@@ -7,6 +7,7 @@ local function leave(ids, hidden_too)
   each('ZREM', FREE, ids)
   if hidden_too then
     each('ZREM', HIDDEN, ids)
+    each('ZREM', POSTPONED, ids)
     each('ZREM', LATE, ids)
   end
 end

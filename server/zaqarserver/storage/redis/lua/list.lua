@@ -1,11 +1,11 @@
 -- Lists a page of messages.
 -- script: repeatable, unconfirmed
 -- with: served, elapse, walk
--- ARGV: now, where to begin, limit, places (f, h, c: free, hidden, claimed), client (absent: any)
+-- ARGV: now, where to begin, limit, places (f, h, p, c: free, hidden, postponed, claimed), client (absent: any)
 -- Returns where to go on, or an empty text at the end; ids, messages, bodies.
 local now, limit, client = tonumber(ARGV[1]), tonumber(ARGV[3]), ARGV[5]
 if not elapse(now) then return AGAIN end
-local places, sets = { f = FREE, h = HIDDEN, c = HELD }, {}
+local places, sets = { f = FREE, h = HIDDEN, p = POSTPONED, c = HELD }, {}
 for letter in ARGV[4]:gmatch('.') do sets[#sets + 1] = places[letter] end
 local ids, raws, looked, position = {}, {}, 0, ''
 local following = walk(sets, ARGV[2], math.min(limit, ROOM))

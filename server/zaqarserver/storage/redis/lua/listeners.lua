@@ -6,7 +6,7 @@
 -- A notice is removed when all subscriptions have finished it, or when its messages have expired.
 -- with: sizes
 
-local AT = #KEYS > 13 and 12 or 1
+local AT = #KEYS > 14 and 13 or 1
 local SUB, SUB_EXPIRY, SUB_VOLATILE, NOTICES, RECORDS, ORDER, URIS, IDLE, BUSY, DUE, STATE =
   unpack(KEYS, AT + 1, AT + 11)
 local call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack

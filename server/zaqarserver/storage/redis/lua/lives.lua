@@ -11,3 +11,8 @@ local function end_claim(claim)
   call('HDEL', CLAIMS, claim, 'n' .. claim)
   call('ZREM', ENDS, claim)
 end
+
+-- Counts a message that is not under a claim any more; a claim that holds nothing ends.
+local function leave_claim(claim)
+  if call('HINCRBY', CLAIMS, 'n' .. claim, -1) <= 0 then end_claim(claim) end
+end

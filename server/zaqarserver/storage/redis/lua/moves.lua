@@ -1,8 +1,8 @@
--- Reads messages that are on their way to a dead letter queue.
+-- Reads messages that are on their way to another queue.
 -- script: repeatable, unconfirmed
 -- with: sizes
 -- ARGV: at most how many
--- Returns ids, messages, bodies, and the queues that they are for.
+-- Returns ids, tokens, messages, bodies, and the queues that they are for.
 local OUT = KEYS[11]
 local ids = {}
 local cursor = '0'
@@ -14,10 +14,11 @@ repeat
   end
 until cursor == '0' or #ids >= tonumber(ARGV[1])
 table.sort(ids)
-local packed, bodies, targets = {}, {}, {}
+local tokens, packed, bodies, targets = {}, {}, {}, {}
 for i, id in ipairs(ids) do
+  tokens[i] = redis.call('HGET', OUT, 'k' .. id) or ''
   packed[i] = redis.call('HGET', OUT, id)
   bodies[i] = redis.call('HGET', OUT, 'b' .. id)
   targets[i] = redis.call('HGET', OUT, 't' .. id)
 end
-return { ids, packed, bodies, targets }
+return { ids, tokens, packed, bodies, targets }

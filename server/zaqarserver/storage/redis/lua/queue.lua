@@ -1,5 +1,5 @@
 -- Shared by the scripts of queues: the keys, and commands for many members.
--- A message is in FREE, in HIDDEN (and in LATE, the same by time), in HELD, or in none of them once
+-- A message is in FREE, in HIDDEN or POSTPONED (and in LATE, by time), in HELD, or in none of them once
 -- a script found that it has expired; META, BODY and EXPIRY have all messages. The sets are as of
 -- the last call of elapse(); nothing else moves messages because of the time. Redis' own clock is
 -- never read: `now` is an argument of each script.
@@ -11,11 +11,14 @@
 -- A script pays for each function that it includes, used or not: they are in small files.
 -- with: sizes
 
-local HEAD, META, BODY, FREE, HIDDEN, LATE, HELD, EXPIRY, CLAIMS, ENDS, OUT, IN = unpack(KEYS, 1, 12)
+local HEAD, META, BODY, FREE, HIDDEN, LATE, HELD, EXPIRY, CLAIMS, ENDS, OUT, IN, POSTPONED =
+  unpack(KEYS, 1, 13)
 local call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack
 
 -- The members of a packed message.
-local CREATED, EXPIRES, TTL, VISIBLE, COUNT, CLAIM, CLIENT, CHECKSUM = 1, 2, 3, 4, 5, 6, 7, 8
+-- Older ones end before the notes. Those that are hidden are in POSTPONED if LATER is true.
+local CREATED, EXPIRES, TTL, VISIBLE, COUNT, CLAIM, CLIENT, CHECKSUM, NOTES, LATER =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 -- The members of a packed claim.
 local C_TTL, C_GRACE, C_CREATED, C_EXPIRES, C_IDS = 1, 2, 3, 4, 5
 

@@ -8,7 +8,7 @@ if not elapse(now) then return AGAIN end
 
 -- Expired messages at the ends leave the sets, so that each is read only once.
 local function end_of(backwards)
-  local following, dead, found, message = walk({ FREE, HIDDEN, HELD }, nil, 10, backwards), {}, nil, nil
+  local following, dead, found, message = walk({ FREE, HIDDEN, POSTPONED, HELD }, nil, 10, backwards), {}, nil, nil
   repeat
     if found then dead[#dead + 1] = found end
     found = following()
