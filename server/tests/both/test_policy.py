@@ -23,6 +23,9 @@ class World:
         self.service = service
         service.queue_create("orders", {"team": "billing"})
         service.of_topics().queue_create("news", {"team": "press"})
+        service.queue_create("work", {"_dead_letter_queue": "failed"})
+        service.post("work", "one", "two")
+        self.work = service.claim_create("work").result
         self.claimed, self.free = service.post("orders", "held", "free")
         self.claim = service.claim_create("orders", limit=1).result.id
         self.subscription = service.subscribe("orders", HOOK)
@@ -63,6 +66,13 @@ class World:
             "claims:get": [lambda: service.claim_get("orders", claim)],
             "claims:update": [lambda: service.claim_update("orders", claim, ttl=60)],
             "claims:delete": [lambda: service.claim_delete("orders", claim)],
+            "messages:release": [lambda: self.returned("release", 0)],
+            "messages:bury": [lambda: self.returned("bury", 1)],
+            "queues:redrive": [
+                lambda: service.call(
+                    "queue_redrive", queue_name="orders", target="new", ids=["x"]
+                )
+            ],
             "subscription:get_all": [lambda: service.subscription_list("orders")],
             "subscription:create": [
                 lambda: service.subscription_create("orders", {"subscriber": NEW})
@@ -83,6 +93,15 @@ class World:
         }
         simple = self.simple_attempts().items()
         return {**{k: v for k, v in simple if k not in attempts}, **attempts}
+
+    def returned(self, verb, index):
+        """Release or bury a message of the claim on the queue ``work``."""
+        return self.service.call(
+            f"message_{verb}",
+            queue_name="work",
+            message_id=self.work.messages[index].id,
+            claim_id=self.work.id,
+        )
 
     def simple_attempts(self):
         """Return those with no arguments but the name of a queue or topic."""

@@ -24,6 +24,7 @@ from zaqarserver.operations import (
     pools,
     queues,
     quotas,
+    releases,
     rest,
     service,
     signed_urls,
@@ -44,7 +45,8 @@ __all__ = ["OPERATIONS", "Body", "BoundOperation", "Operation", "Reply", "bind"]
 __all__ += ["admit", "run"]
 
 OPERATIONS: tuple[Operation, ...] = (
-    *rows_of(service, quotas, queues, signed_urls, messages, claims, subscriptions),
+    *rows_of(service, quotas, queues, signed_urls, messages, claims, releases),
+    *rows_of(subscriptions),
     *(topic_row(row) for row in rows_of(queues, messages, subscriptions)),
     *rows_of(pools, flavors),
 )

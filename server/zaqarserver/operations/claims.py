@@ -11,7 +11,7 @@ import msgspec
 
 from zaqarserver.errors import ClaimNotFound, Unavailable
 from zaqarserver.operations.context import Context
-from zaqarserver.operations.fields import QueueArgs, body, count, path
+from zaqarserver.operations.fields import QueueArgs, body, count, path, query
 from zaqarserver.operations.messages import is_delayed, queue_metadata, readable
 from zaqarserver.operations.metadata import dead_letter
 from zaqarserver.operations.row import CLAIM, CLAIMS, Body, operation
@@ -155,12 +155,25 @@ async def claim_update(ctx: Context, args: ClaimUpdateArgs) -> None:
         )
 
 
+class ClaimDeleteArgs(ClaimArgs):
+    """A claim to release."""
+
+    delay: Annotated[
+        int,
+        query(
+            minimum=0,
+            maximum="max_message_delay",
+            help="Seconds until its messages are free.",
+        ),
+    ] = 0
+
+
 @operation(
     "DELETE", CLAIM, "claims:delete", status=204, done="Claim {.claim_id} deleted."
 )
-async def claim_delete(ctx: Context, args: ClaimArgs) -> None:
+async def claim_delete(ctx: Context, args: ClaimDeleteArgs) -> None:
     """Release a claim.
 
-    Its messages are free at once.
+    Its messages are free at once, or after a delay.
     """
-    await ctx.do(ClaimDelete, args.queue_name, args.claim_id, ctx.now)
+    await ctx.do(ClaimDelete, args.queue_name, args.claim_id, ctx.now, args.delay)

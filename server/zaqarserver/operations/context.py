@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
@@ -189,6 +190,11 @@ class Context(msgspec.Struct, frozen=True, gc=False):
         """
         ahead = self.ahead
         return moment + ahead if abs(ahead) >= 1 else moment
+
+    def timestamp(self, moment: float) -> str:
+        """Return a time of the server's clock as both transports write it."""
+        written = dt.datetime.fromtimestamp(int(self.shown(moment)), dt.UTC)
+        return f"{written.isoformat()[:19]}Z"
 
     @property
     def space(self) -> str:

@@ -5,10 +5,7 @@ Frames have no hrefs and no links.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
-
-import msgspec
 
 from zaqarserver.operations import (
     claims,
@@ -21,36 +18,12 @@ from zaqarserver.operations import (
 from zaqarserver.operations.context import Context
 from zaqarserver.operations.fields import QueueArgs
 from zaqarserver.operations.row import Reply, frame_answer
+from zaqarserver.operations.shown import (
+    frame_message,
+    frame_messages,
+    popped_frame_message,
+)
 from zaqarserver.storage.base import Claim, Message, Metadata, PostOutcome, QueueStats
-
-
-class _FrameMessage(msgspec.Struct, gc=False):
-    """A message as frames show it."""
-
-    id: str
-    claim_id: str | None
-    ttl: int
-    age: int
-    body: msgspec.Raw
-
-
-class _PoppedFrameMessage(_FrameMessage, gc=False):
-    """A popped message."""
-
-    claim_count: int
-
-
-def _message(message: Message, claim_id: str | None = None) -> _FrameMessage:
-    return _FrameMessage(
-        message.id, claim_id, message.ttl, message.age, msgspec.Raw(message.body)
-    )
-
-
-def _messages(
-    found: Sequence[Message], claim_id: str | None = None
-) -> list[_FrameMessage]:
-    return [_message(message, claim_id) for message in found]
-
 
 # -- queues -----------------------------------------------------------------
 
@@ -110,35 +83,25 @@ def message_post(_ctx: Context, _args: Any, posted: PostOutcome) -> Reply:
 
 
 @frame_answer(messages.message_list, messages.message_get_many)
-def message_list(_ctx: Context, _args: Any, found: list[Message]) -> Reply:
+def message_list(ctx: Context, _args: Any, found: list[Message]) -> Reply:
     """The messages; the last id is the marker of the next page."""
-    return Reply(200, {"messages": _messages(found)})
+    return Reply(200, {"messages": frame_messages(ctx, found)})
 
 
 @frame_answer(messages.message_get)
-def message_get(_ctx: Context, _args: Any, found: Message) -> Reply:
+def message_get(ctx: Context, _args: Any, found: Message) -> Reply:
     """One message, under the plural key."""
-    return Reply(200, {"messages": _message(found)})
+    return Reply(200, {"messages": frame_message(ctx, found)})
 
 
 @frame_answer(messages.message_delete_many)
 def message_delete_many(
-    _ctx: Context, _args: messages.MessageDeleteManyArgs, popped: list[Message] | None
+    ctx: Context, _args: messages.MessageDeleteManyArgs, popped: list[Message] | None
 ) -> Reply:
     """No members for a delete; the removed messages for a pop."""
     if popped is None:
         return Reply(204, {})
-    items = [
-        _PoppedFrameMessage(
-            message.id,
-            None,
-            message.ttl,
-            message.age,
-            msgspec.Raw(message.body),
-            message.claim_count,
-        )
-        for message in popped
-    ]
+    items = [popped_frame_message(ctx, message) for message in popped]
     return Reply(200, {"messages": items})
 
 
@@ -146,24 +109,23 @@ def message_delete_many(
 
 
 @frame_answer(claims.claim_create)
-def claim_create(_ctx: Context, _args: Any, claim: Claim | None) -> Reply:
+def claim_create(ctx: Context, _args: Any, claim: Claim | None) -> Reply:
     """The claim and its messages; 204 if there was nothing to claim."""
     if claim is None:
         return Reply(204, {"claim_id": None})
-    return Reply(
-        201, {"claim_id": claim.id, "messages": _messages(claim.messages, claim.id)}
-    )
+    shown = frame_messages(ctx, claim.messages, claim.id)
+    return Reply(201, {"claim_id": claim.id, "messages": shown})
 
 
 @frame_answer(claims.claim_get)
-def claim_get(_ctx: Context, _args: Any, claim: Claim) -> Reply:
+def claim_get(ctx: Context, _args: Any, claim: Claim) -> Reply:
     """The claim and the messages it still holds."""
     return Reply(
         200,
         {
             "age": claim.age,
             "ttl": claim.ttl,
-            "messages": _messages(claim.messages, claim.id),
+            "messages": frame_messages(ctx, claim.messages, claim.id),
         },
     )
 

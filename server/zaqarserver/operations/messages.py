@@ -252,6 +252,7 @@ class MessageListArgs(QueueArgs):
 @message_operation("GET", MESSAGES, "messages:get_all")
 async def message_list(ctx: Context, args: MessageListArgs) -> list[Message]:
     """List messages, oldest first."""
+    with_postponed = args.include_delayed
     if not args.include_delayed:
         metadata = await queue_metadata(ctx, args.queue_name)
         args.include_delayed = not is_delayed(metadata)
@@ -264,6 +265,7 @@ async def message_list(ctx: Context, args: MessageListArgs) -> list[Message]:
         exclude_client=None if args.echo else ctx.client_id,
         include_claimed=args.include_claimed,
         include_delayed=args.include_delayed,
+        include_postponed=with_postponed,
     )
     return readable(ctx, args.queue_name, found)
 

@@ -6,13 +6,10 @@ the handlers as they are.
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
-
-import msgspec
 
 from zaqarserver.errors import MessageNotFound
 from zaqarserver.operations import (
@@ -27,6 +24,11 @@ from zaqarserver.operations import (
 from zaqarserver.operations.context import Context
 from zaqarserver.operations.fields import QueueArgs
 from zaqarserver.operations.row import Reply, frame_answer, rest_answer
+from zaqarserver.operations.shown import (
+    popped_rest_message,
+    rest_message,
+    rest_messages,
+)
 from zaqarserver.operations.signed_urls import written
 from zaqarserver.spaces import path_of
 from zaqarserver.storage.accounts import Grant
@@ -39,49 +41,8 @@ _quoted = functools.lru_cache(256)(functools.partial(quote, safe=""))
 _IDS_SHOWN = 20
 
 
-class _ShownMessage(msgspec.Struct, gc=False):
-    """A message in a list, with the keys of ``rest-v2`` 4."""
-
-    id: str
-    href: str
-    ttl: int
-    age: int
-    body: msgspec.Raw
-    checksum: str | msgspec.UnsetType = msgspec.UNSET
-
-
-class _ShownPoppedMessage(msgspec.Struct, gc=False):
-    """A popped message: without href, with its claim count."""
-
-    id: str
-    ttl: int
-    age: int
-    body: msgspec.Raw
-    claim_id: str | None
-    claim_count: int
-    checksum: str | msgspec.UnsetType = msgspec.UNSET
-
-
 def _path(ctx: Context, name: str) -> str:
     return f"{path_of(ctx.space)}/{name}"
-
-
-def _message(path: str, message: Message) -> _ShownMessage:
-    href = f"{path}/messages/{message.id}"
-    if message.claim_id is not None:
-        href = f"{href}?claim_id={message.claim_id}"
-    return _ShownMessage(
-        message.id,
-        href,
-        message.ttl,
-        message.age,
-        msgspec.Raw(message.body),
-        message.checksum or msgspec.UNSET,
-    )
-
-
-def _messages(path: str, found: Sequence[Message]) -> list[_ShownMessage]:
-    return [_message(path, message) for message in found]
 
 
 # -- links ------------------------------------------------------------------
@@ -165,12 +126,6 @@ def queue_get(ctx: Context, _args: Any, stored: Metadata | None) -> Reply:
     return Reply(200, metadata.shown(stored, ctx))
 
 
-def timestamp(seconds: float) -> str:
-    """Return a time as both transports write it, to the second."""
-    moment = dt.datetime.fromtimestamp(int(seconds), dt.UTC)
-    return f"{moment.isoformat()[:19]}Z"
-
-
 def stats_shown(
     ctx: Context, stats: QueueStats | None, refer: Callable[[str], dict[str, str]]
 ) -> dict[str, Any]:
@@ -192,7 +147,7 @@ def stats_shown(
         found = {"total": total}  # topics have no claims
     for name, end in (("oldest", known.oldest), ("newest", known.newest)):
         if end is not None:
-            created = timestamp(ctx.shown(end.created))
+            created = ctx.timestamp(end.created)
             found[name] = {**refer(end.id), "age": end.age, "created": created}
     return found
 
@@ -235,7 +190,7 @@ def message_list(
     marker = found[-1].id if found else ""
     # The handler lists delayed messages of some queues without being asked to.
     more = {"include_delayed": True} if args.include_delayed else {}
-    shown = _messages(path, found)
+    shown = rest_messages(ctx, path, found)
     body = page(f"{path}/messages", args, "messages", shown, marker, **more)
     return Reply(200, body)
 
@@ -243,7 +198,7 @@ def message_list(
 @rest_answer(messages.message_get)
 def message_get(ctx: Context, args: messages.MessageGetArgs, found: Message) -> Reply:
     """The message itself."""
-    return Reply(200, _message(_path(ctx, args.queue_name), found))
+    return Reply(200, rest_message(ctx, _path(ctx, args.queue_name), found))
 
 
 @rest_answer(messages.message_get_many)
@@ -256,28 +211,17 @@ def message_get_many(
             f"These messages do not exist in {ctx.noun} {args.queue_name}."
         )
     path = _path(ctx, args.queue_name)
-    return Reply(200, {"messages": _messages(path, found)})
+    return Reply(200, {"messages": rest_messages(ctx, path, found)})
 
 
 @rest_answer(messages.message_delete_many)
 def message_delete_many(
-    _ctx: Context, _args: Any, popped: list[Message] | None
+    ctx: Context, _args: Any, popped: list[Message] | None
 ) -> Reply:
     """204 for a delete; the removed messages for a pop."""
     if popped is None:
         return _NO_CONTENT
-    items = [
-        _ShownPoppedMessage(
-            message.id,
-            message.ttl,
-            message.age,
-            msgspec.Raw(message.body),
-            None,
-            message.claim_count,
-            message.checksum or msgspec.UNSET,
-        )
-        for message in popped
-    ]
+    items = [popped_rest_message(ctx, message) for message in popped]
     return Reply(200, {"messages": items})
 
 
@@ -294,7 +238,7 @@ def claim_create(
     path = _path(ctx, args.queue_name)
     return Reply(
         201,
-        {"messages": _messages(path, claim.messages)},
+        {"messages": rest_messages(ctx, path, claim.messages)},
         {"Location": f"{path}/claims/{claim.id}"},
     )
 
@@ -309,7 +253,7 @@ def claim_get(ctx: Context, args: claims.ClaimArgs, claim: Claim) -> Reply:
             "age": claim.age,
             "ttl": claim.ttl,
             "href": f"{path}/claims/{claim.id}",
-            "messages": _messages(path, claim.messages),
+            "messages": rest_messages(ctx, path, claim.messages),
         },
     )
 

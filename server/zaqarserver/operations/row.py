@@ -120,6 +120,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
             the handler bounds.
         content_type: The only media type that the body may have.
         record: The setting that bounds the size of a record in the answer, in bytes.
+        lists: Whether its limit is that of the records in the answer.
         shows_claim: Whether it answers with an existing claim and its messages.
         when: REST runs this row instead of the one without ``when`` if this
             query parameter is present.
@@ -153,6 +154,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     times: int = 1
     content_type: str | None = None
     record: str = "max_queue_metadata"
+    lists: bool = True
     shows_claim: bool = False
     when: str | None = None
     head: bool = False
@@ -289,7 +291,7 @@ class BoundOperation:
         self._record: int = _RECORD_OVERHEAD + getattr(settings, row.record)
         # A claim is shown with all its messages.
         self._records = settings.max_messages_per_claim_or_pop * row.shows_claim
-        self._counts = [one for one in _COUNTS if one in row.fields.__struct_fields__]
+        self._counts = set(_COUNTS) & set(row.fields.__struct_fields__ * row.lists)
         self.measured = "size" in row.fields.__struct_fields__
         self.headers = [
             (member.name, member.spec.rest_name)

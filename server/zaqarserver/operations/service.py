@@ -82,6 +82,8 @@ _SHOWN_LIMITS = (
 #: The extensions of the API, with a test of whether a server has one switched on.
 _FEATURES: dict[str, Callable[[Context], bool]] = {
     "idempotency": lambda ctx: ctx.settings.idempotency_window > 0,
+    "release": lambda _ctx: True,
+    "redrive": lambda _ctx: True,
     "resume": lambda _ctx: True,
     "signed_https": lambda ctx: ctx.server.signer.can_sign,
 }

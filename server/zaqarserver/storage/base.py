@@ -216,7 +216,8 @@ class Storage(abc.ABC):
     def commands(self) -> Collection[type[Command[Any]]]:
         """The commands that the driver executes.
 
-        At least those of ``commands``, ``subscriptions`` and ``accounts``. With those
+        At least those of ``commands``, ``releases``, ``subscriptions`` and
+        ``accounts``. With those
         of ``catalog`` the store can be the home of pools, with those of ``moving``
         queues can be moved out of it and into it.
         """

@@ -28,7 +28,8 @@ of :meth:`~zaqarserver.storage.base.Storage.do`. Rules that hold for every comma
 * **Cancellation.** A cancelled command is executed completely or not at all, and never
   blocks later ones.
 
-Subscriptions and deliveries are in :mod:`zaqarserver.storage.subscriptions`, grants
+Releases and redrives are in :mod:`zaqarserver.storage.releases`, subscriptions and
+deliveries in :mod:`zaqarserver.storage.subscriptions`, grants
 and usage in :mod:`~zaqarserver.storage.accounts`; pools in
 :mod:`~zaqarserver.storage.catalog` and moves in :mod:`~zaqarserver.storage.moving`.
 """
@@ -40,7 +41,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
-from zaqarserver.errors import ClaimNotFound, MessageNotFound, QueueChanged
+from zaqarserver.errors import ClaimNotFound, QueueChanged
 from zaqarserver.storage.records import (
     Claim,
     DeadLetter,
@@ -314,84 +315,6 @@ class MessagePop(QueueCommand[list[Message]], frozen=True):
         return []
 
 
-class HeldCommand(QueueCommand[None], frozen=True):
-    """A command about a message that a live claim holds.
-
-    Attributes:
-        message_id: The message.
-        claim_id: The claim.
-        now: The time.
-
-    Raises:
-        MessageNotFound: There is no such live message.
-        MessageClaimed: Another live claim holds it.
-        ClaimNotLive: The claim is not live, or the message is not claimed.
-    """
-
-    message_id: str
-    claim_id: str
-    now: float
-
-    def missing(self) -> None:
-        raise MessageNotFound(f"no message {self.message_id!r}")
-
-
-class MessageRelease(HeldCommand, frozen=True):
-    """Release a message from the live claim that holds it; its claim count stays.
-
-    With a delay it is *postponed*: until then no claim or pop takes it, also those that
-    include delayed messages, and it is not under a claim.
-
-    Attributes:
-        delay: Seconds after which it is free.
-        reason: Replaces its last reason; ``None`` keeps that.
-    """
-
-    delay: int = 0
-    reason: str | None = None
-
-
-class MessageBury(HeldCommand, frozen=True):
-    """Move a message from the live claim that holds it to the dead letter queue.
-
-    As :class:`ClaimCreate` moves one that was claimed too often, whatever its count.
-
-    Attributes:
-        dead_letter: The dead letter queue; the count in it is not used.
-        reason: Replaces its last reason; ``None`` keeps that.
-    """
-
-    dead_letter: DeadLetter
-    reason: str | None = None
-
-
-class MessageRedrive(QueueCommand[list[str]], frozen=True):
-    """Move messages that are not claimed to another queue; return the moved ids.
-
-    Each message is in one of the queues at any time, and keeps its id, body, checksum,
-    age and order. In the target its claim count is 0, it lives for ``ttl`` seconds from
-    now, and has no notes. Ids that are not of live messages, or of claimed ones, are
-    skipped. The target is made if it does not exist. Its subscribers are not notified:
-    the message was posted before.
-
-    Attributes:
-        ids: The messages, at most 1,000.
-        target: Another queue of the space.
-        ttl: Seconds to live.
-        now: The time.
-        delay: Seconds after which they are free in the target.
-    """
-
-    ids: Sequence[str]
-    target: str
-    ttl: int
-    now: float
-    delay: int = 0
-
-    def missing(self) -> list[str]:
-        return []
-
-
 class MessagePurge(QueueCommand[None], frozen=True):
     """Remove all messages and claims of the queue; keep it and its metadata.
 
@@ -412,9 +335,9 @@ class ClaimCreate(QueueCommand[Claim | None], frozen=True, kw_only=True):
 
     With ``dead_letter``, a message that was already claimed ``max_claim_count`` times
     is moved to the dead letter queue instead of being claimed. It keeps its id, body,
-    checksum, age and reason, is free there at once, and has a claim count of 0. Its
-    :class:`~zaqarserver.storage.records.Origin` is kept with it. It counts against the
-    ``limit`` like a claimed one.
+    checksum, age and reason, is free there at once, and has a claim count of 0. A
+    :class:`~zaqarserver.storage.records.DeadLetterOrigin` is kept with it. It counts
+    against the ``limit`` like a claimed one.
 
     The cost does not grow with the number of messages in the queue.
 
@@ -468,7 +391,8 @@ class ClaimUpdate(QueueCommand[None], frozen=True):
 class ClaimDelete(QueueCommand[None], frozen=True):
     """Release a claim; its messages keep their counts.
 
-    They are free at once, or after ``delay`` seconds as in :class:`MessageRelease`.
+    They are free at once, or after ``delay`` seconds as in
+    :class:`~zaqarserver.storage.releases.MessageRelease`.
     """
 
     claim_id: str

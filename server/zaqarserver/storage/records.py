@@ -88,7 +88,7 @@ class PostOutcome(msgspec.Struct, frozen=True, gc=False):
     is_replay: bool = False
 
 
-class Origin(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class DeadLetterOrigin(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Where a message in a dead letter queue came from.
 
     Attributes:
@@ -113,7 +113,7 @@ class Notes(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """
 
     reason: str | None = None
-    origin: Origin | None = None
+    origin: DeadLetterOrigin | None = None
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):

@@ -63,6 +63,7 @@ from zaqarserver.storage.records import (
     Claim,
     Durability,
 )
+from zaqarserver.storage.releases import MessageBury, MessageRedrive, copy_redriven
 from zaqarserver.storage.subscriptions import (
     DeliveryDue,
     DeliverySettle,
@@ -130,6 +131,8 @@ class PooledStorage(Storage):
             QueueUpdate: self._update,
             QueueDelete: self._delete,
             ClaimCreate: self._claim,
+            MessageBury: self._bury,
+            MessageRedrive: self._redrive,
             # In all pools.
             QueueList: self._totals.queues,
             QueueCount: self._totals.count,
@@ -358,16 +361,36 @@ class PooledStorage(Storage):
             with nothing_done():
                 dead_letter = await self._pairs.reachable(*where, dead_letter)
             command = msgspec.structs.replace(command, dead_letter=dead_letter)
+        return await self._with(command, dead_letter.queue if dead_letter else None)
 
+    async def _with(self, command: QueueCommand[R], other: str | None) -> R:
+        """Execute a command that also changes another queue, of the same pool."""
         refused = False
 
         async def find() -> Placement | None:
             nonlocal refused
-            if refused and dead_letter is not None:
-                # The store may have refused the dead letter queue: reading that one
+            if refused and other is not None:
+                # The store may have refused the other queue: reading that one
                 # opens it where it has arrived.
-                await self.do(QueueGet(command.space, dead_letter.queue))
+                await self.do(QueueGet(command.space, other))
             refused = True
-            return await self._router.find(*where)
+            return await self._router.find(command.space, command.queue)
 
         return await self._routed(command, find)
+
+    async def _bury(self, command: MessageBury) -> None:
+        """Pair the queue with its dead letter queue, then bury."""
+        where, dead_letter = (command.space, command.queue), command.dead_letter
+        with nothing_done():
+            if await self._pairs.reachable(*where, dead_letter) is None:
+                raise Unavailable(f"{dead_letter.queue} is in another pool now")
+        await self._with(command, dead_letter.queue)
+
+    async def _redrive(self, command: MessageRedrive) -> list[str]:
+        """Move the messages within a pool, or copy them to the other one."""
+        with nothing_done():
+            here = await self._router.find(command.space, command.queue)
+            there = await self._router.place(command.space, command.target)
+        if here is None or here.pool == there.pool:
+            return await self._with(command, command.target)
+        return await copy_redriven(self.do, command)

@@ -197,13 +197,21 @@ def _read_post(key: bytes, members: bytes) -> list[PostRecord]:
     return [PostRecord(key.decode(), digest, ids, expires)]
 
 
-def _read_message(
+def _read_held(
     id_: bytes, members: bytes, body: bytes, terms: bytes
 ) -> list[ClaimRecord | MessageRecord]:
     """Return a message, after its claim if that comes with it."""
+    message = read_message(id_, members, body)
+    if not terms:
+        return [message]
+    return [ClaimRecord(message.claim_id or "", *_decode_terms(terms)), message]
+
+
+def read_message(id_: bytes, members: bytes, body: bytes) -> MessageRecord:
+    """Return a message as a record."""
     packed = _decode_message(members)
     checksum = packed.checksum
-    message = MessageRecord(
+    return MessageRecord(
         id=id_.decode(),
         body=body,
         ttl=packed.ttl,
@@ -216,11 +224,6 @@ def _read_message(
         claim_id=packed.claim or None,
         notes=_write_notes(packed.notes).decode() if packed.notes else None,
         postponed=packed.postponed,
-    )
-    return (
-        [ClaimRecord(packed.claim, *_decode_terms(terms)), message]
-        if terms
-        else [message]
     )
 
 
@@ -242,7 +245,7 @@ def _read_notice(number: int, frame: bytes) -> list[NoticeRecord]:
 _EXPORTS: dict[str, tuple[str, Callable[..., Sequence[Record]], str | None]] = {
     "queue": ("export_queue", _read_queue, "post:0"),
     "post": ("export_posts", _read_post, "message:-"),
-    "message": ("export_messages", _read_message, "subscription:-"),
+    "message": ("export_messages", _read_held, "subscription:-"),
     "subscription": ("export_subscriptions", _read_subscription, "notice:0"),
     "notice": ("export_notices", _read_notice, None),
 }
@@ -278,7 +281,8 @@ def _claim_words(record: ClaimRecord) -> Iterable[Word]:
     return record.id, _encode(claim)
 
 
-def _message_words(record: MessageRecord) -> Iterable[Word]:
+def message_words(record: MessageRecord) -> Iterable[Word]:
+    """Return the id, the packed members and the body of a record."""
     packed = PackedMessage(
         created=record.created,
         expires=record.expires,
@@ -312,7 +316,7 @@ _IMPORTS: dict[type[Record], tuple[str, Callable[[Any], Iterable[Word]]]] = {
     QueueRecord: ("import_queue", _queue_words),
     PostRecord: ("import_posts", _post_words),
     ClaimRecord: ("import_claims", _claim_words),
-    MessageRecord: ("import_messages", _message_words),
+    MessageRecord: ("import_messages", message_words),
     SubscriptionRecord: ("import_subscriptions", _subscription_words),
     NoticeRecord: ("import_notices", _notice_words),
 }

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from zaqarserver.errors import MessageNotFound, QueueMoving
-from zaqarserver.storage.commands import (
-    HeldCommand,
-    MessageBury,
-    MessageRedrive,
-    MessageRelease,
+from zaqarserver.storage.moving import (
+    MessageRecord,
 )
 from zaqarserver.storage.redis.claims import MOVE_STEP, finish_moves
 from zaqarserver.storage.redis.connection import Word
 from zaqarserver.storage.redis.messages import check_holder
-from zaqarserver.storage.redis.names import QueueKeys, new_claim_id
+from zaqarserver.storage.redis.moving import message_words, read_message
+from zaqarserver.storage.redis.names import QueueKeys, new_claim_id, new_revision
 from zaqarserver.storage.redis.store import Store, performs
+from zaqarserver.storage.releases import (
+    HeldCommand,
+    MessageBury,
+    MessageExport,
+    MessageImport,
+    MessageRedrive,
+    MessageRelease,
+)
 
 #: The reply of ``lua/held.lua`` if the message does not exist.
 _MISSING = 3
@@ -79,6 +85,36 @@ async def bury(store: Store, command: MessageBury) -> None:
     store.usage.messages(keys, held)
     _check(refused, command)
     await _finish(store, keys, command.now)
+
+
+@performs(MessageExport)
+async def export(store: Store, command: MessageExport) -> list[MessageRecord]:
+    """Read the messages by their ids."""
+    keys, ids = store.keys(command), sorted(set(command.ids))
+    page = await store.run("get", keys.messages, command.now, *ids)
+    records = [read_message(*one) for one in zip(*page, strict=True)]
+    return [one for one in records if one.claim_id is None]
+
+
+@performs(MessageImport)
+async def import_messages(store: Store, command: MessageImport) -> None:
+    """Put the messages into the queue, as those that come from another one."""
+    keys, now = store.keys(command), command.now
+    present = await store.run(
+        "get", keys.messages, now, *(one.id for one in command.messages)
+    )
+    there = {id_.decode() for id_ in present[0]}
+    words: list[Word] = []
+    for record in command.messages:
+        if record.id not in there:
+            id_, *stored = message_words(record)
+            words += (id_, new_claim_id(), *stored)
+    refused, held = await store.run_prepared(
+        "put", keys, keys.messages, now, new_revision(), *words
+    )
+    store.usage.messages(keys, held)
+    if refused:
+        raise QueueMoving("the queue is being moved, or has left")
 
 
 @performs(MessageRedrive)

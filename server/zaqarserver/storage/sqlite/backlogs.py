@@ -19,7 +19,13 @@ from typing import NamedTuple
 import apsw
 import msgspec
 
-from zaqarserver.storage.records import DeadLetter, Message, Metadata, Notes, Origin
+from zaqarserver.storage.records import (
+    DeadLetter,
+    DeadLetterOrigin,
+    Message,
+    Metadata,
+    Notes,
+)
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.ids import ById, OrderedRows, encode_id
 from zaqarserver.storage.sqlite.layers import QueueKey, QueueRow
@@ -174,7 +180,7 @@ class MessageRow(NamedTuple):
 
 
 class Transfer(NamedTuple):
-    """What changes of a message that goes to another queue.
+    """The changes of a message that goes to another queue.
 
     Attributes:
         seq: Its row.
@@ -213,7 +219,7 @@ def buried(
     if dead_letter.ttl is not None:
         ttl, expires = dead_letter.ttl, now + dead_letter.ttl
     known = with_reason(row.notes, reason).reason
-    notes = Notes(known, Origin(source, row.claims, now, known))
+    notes = Notes(known, DeadLetterOrigin(source, row.claims, now, known))
     return Transfer(row.seq, row.size, ttl, expires, encode_notes(notes))
 
 

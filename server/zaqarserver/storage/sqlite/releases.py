@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import math
+
+import msgspec
+
 from zaqarserver.errors import MessageNotFound
-from zaqarserver.storage.commands import (
+from zaqarserver.storage.moving import (
+    MessageRecord,
+)
+from zaqarserver.storage.releases import (
     HeldCommand,
     MessageBury,
+    MessageExport,
+    MessageImport,
     MessageRedrive,
     MessageRelease,
 )
 from zaqarserver.storage.sqlite.backlogs import (
     FREE,
+    MESSAGE_ROWS,
     POSTPONED,
     MessageRow,
     Transfer,
     buried,
+    create_queue,
     encode_notes,
     transfer,
     with_reason,
 )
-from zaqarserver.storage.sqlite.engine import writes
+from zaqarserver.storage.sqlite.engine import Engine, reads, writes
+from zaqarserver.storage.sqlite.ids import ById, decode_secret, decode_seq
 from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.sqlite.messages import check_holder, find_message, take_out
+from zaqarserver.storage.sqlite.records import INSERTS
 from zaqarserver.storage.sqlite.writer import Steps
 
 #: How many messages one step of a redrive moves.
@@ -30,6 +43,13 @@ STEP = 100
 MESSAGE_FREE = """
     UPDATE message SET claim = NULL, state = ?2, visible = ?3, notes = ?4 WHERE seq = ?1
 """
+#: After the two columns that find it, the members of a record without the id.
+EXPORT = ById("""
+    SELECT m.seq, m.secret, m.body, m.ttl, m.created, m.expires, m.visible, m.client,
+           m.checksum, m.claims, NULL, m.notes, m.state = 3
+      FROM message m LEFT JOIN claim c ON c.seq = m.claim AND c.expires > ?3
+     WHERE m.{number} = ?1 AND m.backlog = ?2 AND +m.expires > ?3 AND c.seq IS NULL
+""")
 
 
 def _held(memory: Memory, command: HeldCommand) -> tuple[int, MessageRow]:
@@ -67,6 +87,49 @@ def bury(memory: Memory, command: MessageBury) -> None:
     moved = buried(found, command.queue, dead_letter, command.now, command.reason)
     transfer(memory, command.space, backlog, dead_letter.queue, [moved])
     memory.count_claimed(backlog, -take_out(memory, [found]))
+
+
+@reads(MessageExport)
+async def export(engine: Engine, command: MessageExport) -> list[MessageRecord]:
+    """Read by primary key."""
+    queue, now = engine.queue(command), command.now
+    if queue is None:
+        return []
+    found = [
+        (id_, row)
+        for id_ in sorted(set(command.ids))
+        if (row := EXPORT.find(engine.reader, id_, queue.backlog, now)) is not None
+    ]
+    rows = [(id_, *row[2:]) for id_, row in found]
+    return msgspec.convert(rows, list[MessageRecord], strict=False)
+
+
+@writes(MessageImport, grows=True)
+def import_messages(memory: Memory, command: MessageImport) -> None:
+    """Insert rows with the numbers of their ids, or the next that are free."""
+    space, name = command.space, command.queue
+    queue = memory.queue(space, name) or create_queue(memory, space, name)
+    backlog, last = queue.backlog, 0
+    for record in command.messages:
+        if MESSAGE_ROWS.find(memory.db, record.id, backlog) is not None:
+            continue
+        number = decode_seq(record.id) or 0
+        last = max(number, last + 1)
+        while MESSAGE_ROWS.is_taken(memory.db, last):
+            last += 1
+        memory.sequence.last = max(memory.sequence.last, last)
+        values = msgspec.structs.asdict(record) | {
+            "seq": last,
+            "alias": None if last == number else number,
+            "secret": decode_secret(record.id),
+            "backlog": backlog,
+            "claim": None,
+            "state": FREE if record.visible is None else POSTPONED,
+        }
+        memory.db.execute(INSERTS[MessageRecord], values)
+        memory.count(space, backlog, 1, len(record.body))
+        memory.lower_due(backlog, min(record.expires, record.visible or math.inf))
+        memory.lower_floor(backlog, last)
 
 
 @writes(MessageRedrive)

@@ -12,7 +12,7 @@ from zaqarserver.storage.commands import (
     QueueGet,
     QueueStatsGet,
 )
-from zaqarserver.storage.records import Notes, Origin
+from zaqarserver.storage.records import DeadLetterOrigin, Notes
 from zaqarserver.storage.testing.suite import (
     CLIENT,
     NOW,
@@ -72,7 +72,7 @@ class DeadLetterContract(Suite):
         (after,) = await self.everything(queue=DEAD, now=NOW + 10)
         assert (after.id, after.body) == (message_id, before.body)
         assert (after.ttl, after.age, after.claim_count) == (before.ttl, 10, 0)
-        assert after.notes == Notes(origin=Origin(QUEUE, 1, NOW + 10))
+        assert after.notes == Notes(origin=DeadLetterOrigin(QUEUE, 1, NOW + 10))
         assert after.claim_id is None
         assert await self.everything(queue=DEAD, now=NOW + 600) == []
 

@@ -39,7 +39,6 @@ from zaqarserver.storage.commands import (
     ClaimGet,
     ClaimUpdate,
     Command,
-    MessageBury,
     MessageDelete,
     MessageDeleteMany,
     MessageGet,
@@ -48,8 +47,6 @@ from zaqarserver.storage.commands import (
     MessagePost,
     MessagePostOnce,
     MessagePurge,
-    MessageRedrive,
-    MessageRelease,
     PostGet,
     QueueCount,
     QueueCreate,
@@ -59,7 +56,14 @@ from zaqarserver.storage.commands import (
     QueueStatsGet,
     QueueUpdate,
 )
-from zaqarserver.storage.moving import QueueSeal
+from zaqarserver.storage.moving import (
+    QueueSeal,
+)
+from zaqarserver.storage.releases import (
+    MessageBury,
+    MessageRedrive,
+    MessageRelease,
+)
 from zaqarserver.storage.testing.account_rules import KEYS, SPACES, AccountRules, keys
 from zaqarserver.storage.testing.model import Key, Model
 from zaqarserver.storage.testing.moving import MovingBench

@@ -37,8 +37,6 @@ from zaqarserver.storage.commands import (
     ClaimGet,
     ClaimUpdate,
     Command,
-    HeldCommand,
-    MessageBury,
     MessageDelete,
     MessageDeleteMany,
     MessageGet,
@@ -47,8 +45,6 @@ from zaqarserver.storage.commands import (
     MessagePost,
     MessagePostOnce,
     MessagePurge,
-    MessageRedrive,
-    MessageRelease,
     PostGet,
     QueueCommand,
     QueueCount,
@@ -58,10 +54,16 @@ from zaqarserver.storage.commands import (
 )
 from zaqarserver.storage.records import (
     DeadLetter,
+    DeadLetterOrigin,
     NewMessage,
     Notes,
-    Origin,
     PostOutcome,
+)
+from zaqarserver.storage.releases import (
+    HeldCommand,
+    MessageBury,
+    MessageRedrive,
+    MessageRelease,
 )
 
 R = TypeVar("R")
@@ -370,7 +372,7 @@ class Model:
         self.queue(key).messages.remove(message)
         self.made((key[0], dead_letter.queue)).messages.append(message)
         reason = message.notes.reason
-        origin = Origin(key[1], message.claim_count, self.now, reason)
+        origin = DeadLetterOrigin(key[1], message.claim_count, self.now, reason)
         message.notes = Notes(reason, origin)
         message.claim_id = None
         message.claim_count = 0

@@ -13,21 +13,27 @@ from zaqarserver.errors import (
     MessageClaimed,
     MessageNotFound,
 )
+from zaqarserver.storage.accounts import UsageGet
 from zaqarserver.storage.base import Claim, DeadLetter
 from zaqarserver.storage.commands import (
     ClaimDelete,
     ClaimGet,
-    HeldCommand,
-    MessageBury,
     MessageDelete,
     MessagePop,
-    MessageRedrive,
-    MessageRelease,
     QueueCreate,
     QueueGet,
     QueueStatsGet,
 )
-from zaqarserver.storage.records import Notes, Origin
+from zaqarserver.storage.records import DeadLetterOrigin, Notes
+from zaqarserver.storage.releases import (
+    HeldCommand,
+    MessageBury,
+    MessageExport,
+    MessageImport,
+    MessageRedrive,
+    MessageRelease,
+    copy_redriven,
+)
 from zaqarserver.storage.testing.suite import (
     NOW,
     PROJECT,
@@ -42,7 +48,7 @@ TO_DEAD = DeadLetter(DEAD, 3)
 
 
 class ReleaseContract(Suite):
-    """What becomes of a message that its consumer does not delete."""
+    """Returning messages, setting them aside, and trying them again."""
 
     async def release(self, held: Claim, index: int = 0, **given: Any) -> None:
         """Release a message of a claim."""
@@ -183,7 +189,7 @@ class ReleaseContract(Suite):
         await self.bury(held, now=NOW + 1.5, reason="second")
         assert await self.everything(now=NOW + 2) == []
         (dead,) = await self.everything(queue=DEAD, now=NOW + 2)
-        origin = Origin(QUEUE, 2, NOW + 1.5, "second")
+        origin = DeadLetterOrigin(QUEUE, 2, NOW + 1.5, "second")
         assert (dead.id, dead.claim_count) == (message_id, 0)
         assert (dead.claim_id, dead.ttl) == (None, 600)
         assert dead.notes == Notes("second", origin)
@@ -200,7 +206,7 @@ class ReleaseContract(Suite):
         (dead,) = await self.everything(queue=DEAD)
         assert (dead.ttl, dead.notes) == (
             120,
-            Notes("why", Origin(QUEUE, 2, NOW, "why")),
+            Notes("why", DeadLetterOrigin(QUEUE, 2, NOW, "why")),
         )
         assert await self.everything(queue=DEAD, now=NOW + 120) == []
 
@@ -267,3 +273,41 @@ class ReleaseContract(Suite):
         await self.post(b"1", queue=DEAD)
         assert await self.redrive(["x"], target=OTHER) == []
         assert await self.do(QueueGet(PROJECT, OTHER)) is None
+
+    # -- from store to store ------------------------------------------------
+
+    async def copy_back(self, now: float, **given: Any) -> list[str]:
+        """Redrive the dead letters as to another store."""
+        ids = ids_of(await self.everything(queue=DEAD, now=now))
+        members = {"target": QUEUE, "ttl": 300, "now": now, **given}
+        command = MessageRedrive(PROJECT, DEAD, ids=ids, **members)
+        return await copy_redriven(self.do, command)
+
+    async def test_a_copy_is_as_a_redrive(self) -> None:
+        ids = await self.post(*[b"x"] * 150)
+        held = await self.claim(limit=150)
+        for index in range(150):
+            await self.bury(held, index, reason="why")
+        await self.post(b"later", now=NOW + 1)
+        assert await self.copy_back(NOW + 9) == ids
+        assert await self.everything(queue=DEAD, now=NOW + 9) == []
+        *found, last = await self.everything(now=NOW + 9)
+        assert (ids_of(found), last.body) == (ids, b"later")
+        assert {(one.ttl, one.age, one.claim_count) for one in found} == {(300, 9, 0)}
+        assert {one.notes for one in found} == {None}
+        assert len(await self.claimable(now=NOW + 9)) == 151
+        assert ids_of(await self.everything(now=NOW + 309)) == [last.id]
+
+    async def test_a_copy_that_comes_again_is_stored_once(self) -> None:
+        ids = await self.post(b"1", b"2", b"3", queue=DEAD)
+        await self.claim(queue=DEAD, limit=1)
+        found = await self.do(MessageExport(PROJECT, DEAD, ids, NOW))
+        assert [one.id for one in found] == ids[1:]
+        for _ in range(2):
+            await self.do(MessageImport(PROJECT, OTHER, found, NOW))
+            assert ids_of(await self.everything(queue=OTHER)) == ids[1:]
+        assert await self.copy_back(NOW, delay=30, target="third") == ids[1:]
+        assert await self.claimable(queue="third", now=NOW + 29.99) == []
+        assert await self.claimable(queue="third", now=NOW + 30) == [b"2", b"3"]
+        usage = await self.do(UsageGet(PROJECT, NOW))
+        assert usage.messages == 5

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 import pytest
 
-from zaqarserver.storage import commands, subscriptions
+from zaqarserver.storage import commands, releases, subscriptions
 from zaqarserver.storage.base import (
     Capability,
     Claim,
@@ -21,12 +21,14 @@ from zaqarserver.storage.commands import (
     ClaimCreate,
     ClaimDelete,
     Command,
-    HeldCommand,
     MessageGet,
     MessageList,
     MessagePost,
     QueueCommand,
     SpaceCommand,
+)
+from zaqarserver.storage.releases import (
+    HeldCommand,
 )
 from zaqarserver.storage.subscriptions import (
     Delivery,
@@ -81,9 +83,9 @@ def examples(space: str, queue: str) -> list[QueueCommand[Any]]:
     """Return one of each command about a queue's content."""
     return [
         kind(space=space, queue=queue, **{name: EXAMPLES[name] for name in wanted})
-        for module in (commands, subscriptions)
+        for module in (commands, releases, subscriptions)
         for kind in commands_in(module)
-        if issubclass(kind, QueueCommand)
+        if issubclass(kind, QueueCommand) and kind is not releases.MessageImport
         for wanted in [set(EXAMPLES) & set(kind.__struct_fields__)]
     ]
 
