@@ -22,6 +22,7 @@ SMALL = 3
 PAGED: Mapping[str, tuple[str, ...]] = {
     "zaqarserver.notify.cursors": ("PAGE",),
     "zaqarserver.notify.worker": ("_BATCH",),
+    "zaqarserver.operations.releases": ("PAGE",),
     "zaqarserver.operations.trusting": ("_PAGE",),
     "zaqarserver.storage.pooled.drains": ("_PAGE",),
     "zaqarserver.storage.pooled.mover": ("PAGE", "SEALS_PAGE", "MOVES_PAGE"),
@@ -31,6 +32,7 @@ PAGED: Mapping[str, tuple[str, ...]] = {
     "zaqarserver.storage.redis.messages": ("NOTICE_MESSAGES", "POST_STEP"),
     "zaqarserver.storage.redis.moving": ("PAGE_BYTES", "STEP"),
     "zaqarserver.storage.redis.queues": ("LIST_STEP", "SWEEP_ROWS", "SWEEP_VISITS"),
+    "zaqarserver.storage.redis.releases": ("MOVE_STEP",),
     "zaqarserver.storage.redis.subscriptions": ("DELIVERY_MESSAGES", "TAKE_VISITS"),
     "zaqarserver.storage.redis.usage": ("STEP",),
     "zaqarserver.storage.sqlite.backlogs": ("STEP",),
@@ -49,6 +51,8 @@ PAGED: Mapping[str, tuple[str, ...]] = {
     "zaqarserver.storage.sqlite.moving": ("STEP",),
     "zaqarserver.storage.sqlite.queues": ("COUNT_STEP", "LIST_BYTES", "LIST_STEP"),
     "zaqarserver.storage.sqlite.records": ("PAGE_BYTES", "STEP"),
+    "zaqarserver.storage.releases": ("STEP",),
+    "zaqarserver.storage.sqlite.releases": ("STEP",),
     "zaqarserver.storage.sqlite.subscriptions": ("STEP",),
     "zaqarserver.storage.sqlite.writer": ("SHORT_BATCH",),
 }

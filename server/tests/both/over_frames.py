@@ -24,6 +24,7 @@ from .service import (
     Popped,
     Service,
     Stats,
+    plain_message,
     plain_metadata,
 )
 
@@ -206,7 +207,7 @@ class OverFrames(Service):
     @staticmethod
     def _message(item: Any, claim: str | None = None) -> Message:
         assert item.pop("claim_id") == claim
-        return Message(**item)
+        return Message(**plain_message(item))
 
     def _messages(self, claim: str | None = None) -> Callable[[Any], list[Message]]:
         def read(document: Any) -> list[Message]:
@@ -258,7 +259,7 @@ class OverFrames(Service):
                 return None
             for item in document["messages"]:
                 assert item.pop("claim_id") is None
-            return [Popped(**item) for item in document["messages"]]
+            return [Popped(**plain_message(item)) for item in document["messages"]]
 
         return self._ask("message_delete_many", read, queue_name=queue, **options)
 

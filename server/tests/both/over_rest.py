@@ -24,6 +24,7 @@ from .service import (
     Service,
     Stats,
     StatsMessage,
+    plain_message,
     plain_metadata,
 )
 
@@ -187,7 +188,7 @@ class OverRest(Service):
         assert href == self._path(queue, "messages", item["id"])
         if claim:
             assert held == claim
-        return Message(**item)
+        return Message(**plain_message(item))
 
     def signed_url_list(self, queue: str, **options: Any) -> Answer:
         target = self._path(queue, "signed_urls") + _query(options)
@@ -246,7 +247,7 @@ class OverRest(Service):
                 return None
             for item in document["messages"]:
                 assert item.pop("claim_id") is None
-            return [Popped(**item) for item in document["messages"]]
+            return [Popped(**plain_message(item)) for item in document["messages"]]
 
         target = self._path(queue, "messages") + _query(options)
         return self._answer(self._ask("DELETE", target), read)

@@ -123,6 +123,11 @@ class Answer:
         return self.value
 
 
+def plain_message(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members that each message has: the others are tested alone."""
+    return {k: v for k, v in item.items() if k not in {"reason", "dead_letter"}}
+
+
 def plain_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return metadata without the attributes that have their defaults."""
     return {

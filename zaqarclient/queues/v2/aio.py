@@ -125,6 +125,7 @@ class AsyncQueue(AsyncQueueOrTopic[sync_queues.Queue]):
     """
 
     delete_messages = awaited(sync_queues.Queue.delete_messages)
+    redrive = awaited(sync_queues.Queue.redrive)
     signed_url = awaited(sync_queues.Queue.signed_url)
     signed_urls = listed(_document, sync_queues.Queue.signed_urls)
     revoke_signed_url = awaited(sync_queues.Queue.revoke_signed_url)

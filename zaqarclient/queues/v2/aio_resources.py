@@ -32,9 +32,13 @@ class AsyncMessage(Resource[sync_message.Message]):
     claim_id: str | None
     claim_count: int
     checksum: str | None
+    reason: str | None
+    dead_letter: dict[str, Any] | None
     extra: dict[str, Any]
 
     delete = awaited(sync_message.Message.delete)
+    release = awaited(sync_message.Message.release)
+    bury = awaited(sync_message.Message.bury)
 
 
 class AsyncClaim(Resource[sync_claim.Claim]):

@@ -148,13 +148,22 @@ class Claim:
         if ids and self.id is not None:
             self._queue.delete_messages(*ids, claim_ids=[self.id])
 
-    def delete(self) -> None:
-        """Release the claim: what is left in it can be claimed at once.
+    def delete(self, delay: int | None = None) -> None:
+        """Release the claim: what is left in it can be claimed at once, or later.
 
         Releasing an empty claim, or one that has ended, succeeds.
+
+        Args:
+            delay: Seconds until its messages are free, up to 900; none by default.
+
+        Raises:
+            zaqarclient.errors.UnsupportedFeature: There is a delay, and the service
+                lacks it.
         """
+        if delay is not None:
+            self._queue.client.need("release")
         if self.id is not None:
-            self._queue.call("claim_delete", claim_id=self.id)
+            self._queue.call("claim_delete", claim_id=self.id, delay=delay)
 
     def _known_id(self) -> str:
         if self.id is None:

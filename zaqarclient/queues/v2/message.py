@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MEMBERS = frozenset(
     {"ttl", "age", "body", "href", "id", "claim_id", "claim_count", "checksum"}
+    | {"reason", "dead_letter"}
 )
 _MISSING: dict[str, Any] = {"ttl": None, "age": None, "body": None}
 """Members that a document may lack."""
@@ -36,6 +37,9 @@ class Message:
         claim_id: The claim it is under, if `href` does not say it.
         claim_count: How often it was claimed, if the service said so.
         checksum: ``ALGORITHM:DIGEST`` of the body, if the service said so.
+        reason: Why it was released or buried last, if that is known.
+        dead_letter: Where it came from, if it is in a dead letter queue: ``source``,
+            ``claims``, ``at`` and ``reason``.
         **extra: Members that this version of the client does not know.
 
     Attributes:
@@ -56,6 +60,8 @@ class Message:
         claim_id: str | None = None,
         claim_count: int = 0,
         checksum: str | None = None,
+        reason: str | None = None,
+        dead_letter: dict[str, Any] | None = None,
         **extra: Any,
     ) -> None:
         if id is None and href is None:
@@ -67,6 +73,8 @@ class Message:
         self.body = body
         self.claim_count = claim_count
         self.checksum = checksum
+        self.reason = reason
+        self.dead_letter = dead_letter
         self.extra = extra
         self.id = _id_of(href or "") if id is None else id
         self._claim_id = claim_id
@@ -89,6 +97,40 @@ class Message:
                 was read under has ended.
         """
         self.queue.delete_message(self.id, self.claim_id)
+
+    def release(self, delay: int | None = None, reason: str | None = None) -> None:
+        """Return the message, which a claim holds: it is free at once, or later.
+
+        Args:
+            delay: Seconds until it is free, up to 900; none by default.
+            reason: Why, up to 1,024 characters; shown with it from then on.
+
+        Raises:
+            zaqarclient.errors.UnsupportedFeature: The service lacks it.
+            zaqarclient.transport.errors.ForbiddenError: Another claim holds it.
+            zaqarclient.transport.errors.MalformedRequest: The claim that it
+                was read under has ended.
+            zaqarclient.transport.errors.ResourceNotFound: It is gone.
+        """
+        self._return("message_release", delay=delay, reason=reason)
+
+    def bury(self, reason: str | None = None) -> None:
+        """Move the message, which a claim holds, to the queue's dead letter queue.
+
+        Args:
+            reason: Why, up to 1,024 characters; shown with it from then on.
+
+        Raises:
+            zaqarclient.errors.UnsupportedFeature: The service lacks it.
+            zaqarclient.transport.errors.ConflictError: The queue does not have a
+                dead letter queue. Others as of `release`.
+        """
+        self._return("message_bury", reason=reason)
+
+    def _return(self, operation: str, **given: Any) -> None:
+        self.queue.client.need("release")
+        claim_id = self.claim_id
+        self.queue.call(operation, message_id=self.id, claim_id=claim_id, **given)
 
 
 class PostAnswer(dict[str, Any]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from zaqarclient import names
 from zaqarclient.queues.v2 import calls, iterator, queue_or_topic
@@ -18,7 +18,21 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.client import Client
     from zaqarclient.queues.v2.documents import SignedURLParts, SignedURLRecord
 
-__all__ = ["QUEUE_NAME_REGEX", "Queue", "create_object"]
+__all__ = ["QUEUE_NAME_REGEX", "Queue", "RedriveAnswer", "create_object"]
+
+
+class RedriveAnswer(NamedTuple):
+    """The result of a redrive.
+
+    Attributes:
+        moved: How many messages were moved.
+        matched: How many of the page were selected.
+        next: The marker of the next page, None after the last.
+    """
+
+    moved: int
+    matched: int
+    next: str | None
 
 
 @names.checked
@@ -75,6 +89,53 @@ class Queue(queue_or_topic.QueueOrTopic):
             limit: How many messages at most, 1 to 20.
         """
         return claim_resource.Claim(self, id=id, ttl=ttl, grace=grace, limit=limit)
+
+    def redrive(
+        self,
+        target: str | None = None,
+        *,
+        ids: Sequence[str] | None = None,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002 - the contract's name
+        marker: str | None = None,
+        limit: int | None = None,
+        delay: int | None = None,
+        dry_run: bool = False,
+    ) -> RedriveAnswer:
+        """Move messages to the queues that they came from, or to another one.
+
+        They keep their ids and order, and lose their claim counts and reasons.
+        Claimed ones are skipped. One call moves one page.
+
+        Args:
+            target: The other queue.
+            ids: Only these messages, at most 20.
+            filter: Only messages that it selects, as in a subscription.
+            marker: Only messages after this one, `next` of the page before.
+            limit: How many at most, 1 to 1,000; 100 by default.
+            delay: Seconds until they are free there, up to 900.
+            dry_run: Count them, and move nothing.
+
+        Raises:
+            zaqarclient.errors.UnsupportedFeature: The service lacks it.
+            zaqarclient.transport.errors.MalformedRequest: A message has no source, and
+                there is no target.
+            zaqarclient.transport.errors.ResourceNotFound: The source of a message is
+                gone, and there is no target. Nothing is moved then.
+        """
+        self.client.need("redrive")
+        given = {
+            "target": target,
+            "ids": None if ids is None else list(ids),
+            "filter": None if filter is None else dict(filter),
+            "marker": marker,
+            "limit": limit,
+            "delay": delay,
+            "dry_run": dry_run or None,
+        }
+        document = self.call("queue_redrive", **given)
+        return RedriveAnswer(
+            document["moved"], document["matched"], document.get("next")
+        )
 
     def signed_url(
         self,

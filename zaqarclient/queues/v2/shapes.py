@@ -28,6 +28,8 @@ MESSAGE: Final = {
     "claim_id": str,
     "claim_count": _NUMBER,
     "checksum": str,
+    "reason": str,
+    "dead_letter": {"source": str, "claims": _NUMBER, "at": str, "reason": str},
 }
 SUBSCRIPTION: Final = {
     "id": str,
@@ -67,6 +69,7 @@ CLAIM: Final = {**MESSAGES, "ttl": _NUMBER, "age": _NUMBER}
 _QUEUE: Final = {"name": str, "href": str, "metadata": dict}
 QUEUES: Final = {"queues": [_QUEUE], **_LINKS}
 TOPICS: Final = {"topics": [_QUEUE], **_LINKS}
+REDRIVEN: Final = {"moved": _NUMBER, "matched": _NUMBER, "next": str}
 POSTED: Final = {"resources": [str]}
 SUBSCRIBED: Final = {"subscription_id": str}
 SUBSCRIPTIONS: Final = {"subscriptions": [SUBSCRIPTION], **_LINKS}

@@ -230,6 +230,23 @@ _ROWS = (
         retry=Retry.UNACCEPTED,
     ),
     Operation(
+        "queue_redrive",
+        f"POST {_QUEUE}/redrive",
+        body={
+            "target": _STRING,
+            "ids": _ARRAY,
+            "filter": _OBJECT,
+            "marker": _STRING,
+            "limit": _INTEGER,
+            "delay": _INTEGER,
+            "dry_run": _BOOLEAN,
+        },
+        sends_empty=True,
+        # Sent twice, it counts only what the first left.
+        retry=Retry.UNACCEPTED,
+        reply=shapes.REDRIVEN,
+    ),
+    Operation(
         "message_list",
         f"GET {_MESSAGES}",
         query={
@@ -264,6 +281,23 @@ _ROWS = (
         frame=FrameSide(names=_MANY, reader=frames.message_get_many),
     ),
     Operation("message_delete", f"DELETE {_MESSAGE}", query={"claim_id": _STRING}),
+    Operation(
+        "message_release",
+        f"POST {_MESSAGE}/release",
+        query={"claim_id": _STRING},
+        body={"delay": _INTEGER, "reason": _STRING},
+        sends_empty=True,
+        # Sent twice, the claim does not hold the message any more.
+        retry=Retry.UNACCEPTED,
+    ),
+    Operation(
+        "message_bury",
+        f"POST {_MESSAGE}/bury",
+        query={"claim_id": _STRING},
+        body={"reason": _STRING},
+        sends_empty=True,
+        retry=Retry.UNACCEPTED,
+    ),
     Operation(
         "message_delete_many",
         f"DELETE {_MESSAGES}",
@@ -301,7 +335,7 @@ _ROWS = (
     Operation(
         "claim_update", f"PATCH {_CLAIM}", body=_LEASE, spill="body", sends_empty=True
     ),
-    Operation("claim_delete", f"DELETE {_CLAIM}"),
+    Operation("claim_delete", f"DELETE {_CLAIM}", query={"delay": _INTEGER}),
     Operation(
         "subscription_list",
         f"GET {_SUBSCRIPTIONS}",
@@ -368,12 +402,17 @@ _ROWS = (
 )
 
 _ALSO_OF_TOPICS = ("queue_", "message_", "subscription_")
+_QUEUES_ONLY = ("queue_redrive", "message_release", "message_bury")
 
 OPERATIONS: Mapping[str, Operation] = {
     row.name: row
     for row in (
         *_ROWS,
-        *(row.of_topics() for row in _ROWS if row.name.startswith(_ALSO_OF_TOPICS)),
+        *(
+            row.of_topics()
+            for row in _ROWS
+            if row.name.startswith(_ALSO_OF_TOPICS) and row.name not in _QUEUES_ONLY
+        ),
     )
 }
 """Every operation by its name."""

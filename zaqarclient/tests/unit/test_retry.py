@@ -382,6 +382,9 @@ def test_only_what_can_be_done_twice_is_repeated_freely() -> None:
     assert careful == {
         "queue_update",
         "queue_purge",
+        "queue_redrive",
+        "message_release",
+        "message_bury",
         "message_post",
         "message_pop",
         "claim_create",
