@@ -90,6 +90,7 @@ class BacklogReader:
                     now=self._now(),
                     include_claimed=True,
                     include_delayed=True,
+                    include_postponed=True,
                 )
             )
 
