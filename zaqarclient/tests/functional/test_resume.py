@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from redis_service import RedisServer
 
 from zaqarclient.queues.v2.aio import AsyncClient
 from zaqarclient.queues.v2.client import Client
+from zaqarclient.queues.v2.pool import Pool
 
 MakeClient = Callable[..., Client]
 
@@ -84,3 +86,55 @@ def test_cut_listeners_of_killed_servers_see_each_message_once_in_order(
         resumed_listeners.run(
             servers, messages=600, listeners=6, posters=3, cuts=20, kills=0.5
         )
+
+
+def _drain(pool: Pool, moved: threading.Event) -> None:
+    """Move the queues of a pool to others, and say when it is over."""
+    try:
+        while (state := pool.drain(wait=5))["queues"]:
+            assert state["error"] is None, state
+    finally:
+        moved.set()
+
+
+@pytest.mark.parametrize("kinds", ["sqlite sqlite", "sqlite redis", "redis sqlite"])
+def test_a_listener_goes_on_when_its_queue_moves_to_another_pool(
+    server_factory: Callable[..., Any],
+    make_client: MakeClient,
+    tmp_path: Path,
+    kinds: str,
+) -> None:
+    redis = RedisServer(tmp_path / "redis", "--appendonly", "yes")
+    redis.start()
+    own = server_factory(options="admin_mode = true\npooling = true")
+    options = {"os_project_id": "p", "roles": "admin"}
+    admin = {"backend": "noauth", "options": options}
+    client = make_client(own.url, auth_opts=admin)
+    places = {
+        name: redis.uri if kind == "redis" else f"sqlite:///{tmp_path}/{name}.db"
+        for name, kind in zip(("old", "new"), kinds.split(), strict=True)
+    }
+    client.pool("old", uri=places["old"], weight=100)
+    client.pool("new", uri=places["new"], weight=0)
+    client.flavor("moving", pool_list=["old", "new"])
+    queue = client.queue("news")
+    queue.metadata({"_flavor": "moving"})
+    ids = queue.post([{"body": number} for number in range(50)]).ids
+    with queue.listen(since="oldest", timeout=60) as listener:
+        seen = [next(listener).message_id for _ in range(10)]
+        client.pool("new", auto_create=False).update({"weight": 1})
+        moved = threading.Event()
+        drain = threading.Thread(
+            target=_drain, args=(client.pool("old", auto_create=False), moved)
+        )
+        drain.start()
+        late = 20
+        while late:
+            ids += queue.post([{"body": 0}]).ids
+            late -= moved.is_set()
+        drain.join()
+        seen += [next(listener).message_id for _ in range(len(ids) - 10)]
+        assert listener.get(0.1) is None
+    own.stop()
+    redis.stop()
+    assert seen == ids
