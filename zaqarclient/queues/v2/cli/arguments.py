@@ -170,7 +170,7 @@ def targets(dest: str, text: str) -> tuple[Argument, Argument]:
         dest: The name of the first, which is one text as it always was.
         text: The help for the first.
     """
-    more = arg("more", "Further ones", metavar=f"<{dest}>", nargs="*")
+    more = arg("more", "Further ones", metavar=f"<{dest}>", nargs="*", default=[])
     return arg(dest, text), more
 
 

@@ -111,10 +111,9 @@ class CreateSignedUrl(ShowOne):
         elif "id" in (column.strip().lower() for column in parsed_args.columns):
             return (*shown, "ID"), (*shown.values(), signed.id)
         if is_terminal(self.app.stderr):
-            self.hint(
-                f"It is valid until {signed.expires} UTC; "
-                f'"queue signed url revoke {name} {signed.id}" revokes it.'
-            )
+            self.hint(f"It is valid until {signed.expires} UTC. To revoke it:")
+            program = getattr(self.app, "NAME", "openstack")
+            self.hint(f"{program} queue signed url revoke {name} {signed.id}")
         return tuple(shown), tuple(shown.values())
 
     def produce_output(

@@ -233,6 +233,10 @@ def test_what_an_option_sets_the_same_option_unsets(zaqar: Run) -> None:
     assert zaqar("queue", "unset", "q").status == 2
 
 
+def test_a_missing_name_is_asked_for_once(zaqar: Run) -> None:
+    assert zaqar("queue", "delete").err.count("<queue_name>") == 1
+
+
 def test_set_without_anything_to_set_is_wrong_usage(zaqar: Run) -> None:
     assert zaqar("queue", "set", "q").status == 2
 

@@ -85,11 +85,12 @@ def normal(text: str) -> str:
     return text
 
 
-def loose(text: str) -> str:
-    """Return what has to be the same on a slow machine, whose times are wider."""
-    times = r"\d+ (s|min|h) ago|in (\d+ (s|min|h)\b ?)+"
+def loose(text: str) -> list[str]:
+    """Return the screens that have to be the same, also where times are wider."""
+    times = r"\d+ (s|min|h) ago|in \d+ (s|min|h)\b( \d+ s\b)?"
     text = re.sub(times, "TIME", text)
-    return re.sub(r"\S*…", "…", re.sub(r"  +", "  ", text))
+    text = re.sub(r"\S*…", "…", re.sub(r"  +", "  ", text))
+    return text.split("\n\n$ ")
 
 
 def wrapped(text: str, width: int) -> str:

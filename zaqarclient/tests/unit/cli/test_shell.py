@@ -251,10 +251,11 @@ def test_the_id_of_a_signed_url_is_told_on_a_terminal(
         run = program("--os-queues-endpoint", stub.url, stderr=stderr)
         assert run.run(["queue", "signed", "url", "orders", "--output", "env"]) == 0
         identity = hashlib.sha256(b"5f").hexdigest()[:32]
-        line = (
-            "It is valid until 2031-03-03T09:00:00 UTC; "
-            f'"queue signed url revoke orders {identity}" revokes it.'
+        lines = (
+            "It is valid until 2031-03-03T09:00:00 UTC. To revoke it:",
+            f"zaqar queue signed url revoke orders {identity}",
         )
-        expected = f"\033[2m{line}\033[0m\n" if stderr.isatty() else ""
+        shown = "".join(f"\033[2m{line}\033[0m\n" for line in lines)
+        expected = shown if stderr.isatty() else ""
         assert stderr.getvalue() == expected
         run.client_manager.close()
