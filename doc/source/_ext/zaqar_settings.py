@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -97,7 +100,24 @@ class Settings(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
 
+class ConfigurationSample(SphinxDirective):
+    """Shows a configuration file with all settings, as oslo.config writes it."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the sample."""
+        generator = Path(sys.executable).with_name("oslo-config-generator")
+        done = subprocess.run(
+            [generator, "--namespace", "zaqarserver"],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        text = done.stdout.rstrip()
+        return [nodes.literal_block(text, text, language="ini")]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directive."""
+    app.add_directive("zaqar-configuration-sample", ConfigurationSample)
     app.add_directive("zaqar-settings", Settings)
     return {"version": "1", "parallel_read_safe": True}

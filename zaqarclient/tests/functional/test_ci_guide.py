@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import sysconfig
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,21 +79,70 @@ def test_the_script_fails_when_nothing_could_be_posted(job: dict[str, str]) -> N
     assert run(job).returncode != 0
 
 
-@pytest.mark.parametrize("name", ["github.yml", "gitlab.yml"])
-def test_each_ci_system_runs_the_script_after_the_build_whatever_came_of_it(
-    name: str,
-) -> None:
+def last_commands(name: str) -> list[str]:
+    """Return what a CI system runs after the build, whatever came of it."""
     build = yaml.safe_load((EXAMPLES / name).read_text())
-    if name == "github.yml":
-        last = build["jobs"]["build"]["steps"][-1]
-        assert last["if"] == "always()"
-        assert last["env"] == {"ZAQAR_SIGNED_URL": "${{ secrets.ZAQAR_SIGNED_URL }}"}
-        commands = last["run"].splitlines()
-    else:
+    if name.startswith("gitlab"):
         # GitLab runs it after a failure too, with its variables set.
-        commands = build["build"]["after_script"]
-    assert commands[0] == "pip install python-zaqarclient"
-    assert commands[1].startswith(f"sh ci/{SCRIPT.name} ")
+        commands: list[str] = build["build"]["after_script"]
+        return commands
+    last = build["jobs"]["build"]["steps"][-1]
+    assert last["if"] == "always()"
+    assert all(
+        value in (f"${{{{ {kind}.{name} }}}}" for kind in ("secrets", "vars"))
+        for name, value in last["env"].items()
+    )
+    shown: str = last["run"]
+    return shown.replace("${{ job.status }}", "success").splitlines()
+
+
+@pytest.mark.parametrize("name", ["github.yml", "gitlab.yml"])
+def test_each_ci_system_installs_this_package_and_runs_the_script(
+    name: str, tmp_path: Path
+) -> None:
+    install, post = last_commands(name)
+    assert post.startswith(f"sh ci/{SCRIPT.name} ")
+    wheel = tmp_path / "python_zaqarclient-5.0.0-py3-none-any.whl"
+    foreign = tmp_path / "python_zaqarclient-4.3.0-py3-none-any.whl"
+    for file in (wheel, foreign):
+        info = f"python_zaqarclient-{file.name.split('-')[1]}.dist-info"
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+            archive.writestr(
+                f"{info}/METADATA",
+                "Metadata-Version: 2.1\nName: python-zaqarclient\n"
+                f"Version: {file.name.split('-')[1]}\n",
+            )
+            archive.writestr(f"{info}/RECORD", "")
+    for file, status in ((wheel, 0), (foreign, 1)):
+        trial = f"{sys.executable} -m {install} --dry-run --ignore-installed --no-index"
+        done = subprocess.run(
+            ["sh", "-c", trial],
+            env={**os.environ, "ZAQAR_WHEEL": file.as_uri()},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["github-curl.yml", "gitlab-curl.yml"])
+def test_each_ci_system_posts_with_nothing_but_curl(
+    name: str, owner: Client, server: Any
+) -> None:
+    queue = owner.queue(name.partition(".")[0], auto_create=False)
+    signed = signed_url.SignedURL.of(server.url, queue.signed_url(methods=["POST"]))
+    variables = {"GITHUB_RUN_NUMBER": "12", "CI_PIPELINE_IID": "12"}
+    subprocess.run(
+        ["sh", "-euc", "\n".join(last_commands(name))],
+        env={"PATH": os.defpath, "CI_JOB_STATUS": "success", **variables}
+        | {"ZAQAR_LINK": signed_url.format_link(signed)},
+        capture_output=True,
+        check=True,
+    )
+    assert [message.body for message in queue.messages(echo=True)] == [
+        "build 12 ended with success"
+    ]
 
 
 def test_the_guide_prints_these_very_files() -> None:

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Tell a queue how a build ended: post-build-result.sh success|failure
 #
-# Needs ZAQAR_SIGNED_URL, a secret of the CI system, and
-# "pip install python-zaqarclient". Nothing else: no account, no password.
+# Needs ZAQAR_SIGNED_URL, a secret of the CI system, and the package
+# python-zaqarclient. Nothing else: no account, no password.
 set -eu
 
 result=${1:?say how the build ended: success or failure}
