@@ -284,7 +284,7 @@ async def delete(store: Store, command: MessageDelete) -> None:
 def check_holder(refused: int) -> None:
     """Raise the error for a reply of ``lua/held.lua``; 0 is none."""
     if refused == 1:
-        raise MessageClaimed("the message is under another claim")
+        raise MessageClaimed("the message is claimed; name its claim")
     if refused:
         raise ClaimNotLive("the claim has expired or does not hold the message")
 

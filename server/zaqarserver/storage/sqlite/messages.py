@@ -223,7 +223,7 @@ def check_holder(
             raise ClaimNotLive("the claim has expired or does not hold the message")
     elif claim_id is None or not _matches(claim_id, message.claim_id):
         if claim_id is None or find_claim(memory.db, queue, claim_id, now):
-            raise MessageClaimed("the message is under another claim")
+            raise MessageClaimed("the message is claimed; name its claim")
         raise ClaimNotLive("the claim is unknown or has expired")
 
 

@@ -32,6 +32,7 @@ _GRACE_HELP = (
     "How long the messages live at least after the claim has ended, 60 s to 12 h"
 )
 _TIME: Final = whole_seconds(1)
+_DELAY: Final = whole_seconds()
 _CLAIM: Final = arg("claim_id", "ID of the claim")
 
 
@@ -123,13 +124,17 @@ class RenewClaim(Lister):
 
 
 class ReleaseClaim(Command):
-    """Release claims: their messages are free at once.
+    """Release claims: their messages are free at once, or after a delay.
 
     Releasing a claim that has ended succeeds.
     """
 
     example = "orders CLAIM_ID"
-    arguments = (QUEUE, *targets("claim_id", "ID of the claim"))
+    arguments = (
+        QUEUE,
+        *targets("claim_id", "ID of the claim"),
+        arg("--delay", "Let their messages be free after this time only", _DELAY),
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Release the claims, one after the other."""
@@ -137,6 +142,6 @@ class ReleaseClaim(Command):
         self.for_each(
             "claim",
             given_targets(parsed_args, "claim_id"),
-            lambda claim: queue.claim(id=claim).delete(),
+            lambda claim: queue.claim(id=claim).delete(delay=parsed_args.delay),
             lambda claim: queue.claim(id=claim).messages,
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -14,8 +15,10 @@ from zaqarclient.queues.v2.cli.base import Command
 from zaqarclient.queues.v2.cli.displays import Lister, Shown, ShowOne, values_of
 from zaqarclient.queues.v2.cli.paging import WAIT, Pages, until_found
 from zaqarclient.queues.v2.cli.terminal import is_terminal
+from zaqarclient.queues.v2.message import Message
 
 COLUMNS: Final = ("ID", "Body", "TTL", "Age", "Claim ID", "Checksum")
+_RETURNED_COLUMNS: Final = ("Source", "Reason", "Claims")
 _POPPED_COLUMNS: Final = ("ID", "Body", "TTL", "Age", "Claim Count", "Checksum")
 
 
@@ -26,7 +29,7 @@ class ListMessages(Lister):
     "openstack" shows them only with --echo.
     """
 
-    columns = COLUMNS
+    columns = (*COLUMNS, *_RETURNED_COLUMNS)
     example = "orders --all"
     arguments = (
         QUEUE,
@@ -59,7 +62,7 @@ class ListMessages(Lister):
             if any(getattr(parsed_args, name, None) for name in ignored):
                 self.refuse("--message-ids goes with none of the other options")
             messages = queue.messages(*parsed_args.message_ids.split(","))
-            return COLUMNS, (values_of(message, COLUMNS) for message in messages)
+            return _shown(messages, parsed_args)
         flags = {
             name: getattr(parsed_args, name)
             for name in ("echo", "include_claimed", "include_delayed")
@@ -69,21 +72,39 @@ class ListMessages(Lister):
         pages = Pages(fetch, parsed_args.limit, parsed_args.marker)
         scope = emptiness.Scope(**flags, marker=parsed_args.marker)
         why = partial(emptiness.reason, queue, scope)
-        return COLUMNS, self._rows(pages, parsed_args, why)
+        return _shown(self._messages(pages, parsed_args, why), parsed_args)
 
-    def _rows(
+    def _messages(
         self, pages: Pages, parsed_args: argparse.Namespace, why: Callable[[], str]
-    ) -> Iterator[tuple[Any, ...]]:
-        """Yield a row for each message, as the pages come, and hint afterwards."""
+    ) -> Iterator[Message]:
+        """Yield each message, as the pages come, and hint afterwards."""
         empty = True
         streams = is_terminal(self.app.stdout)
         with self.progress("messages", wanted=not streams) as progress:
             for message in progress.over(pages):
                 empty = False
-                yield values_of(message, COLUMNS)
+                yield message
         self.hint_next_page(pages)
         if empty:
             self.nothing(parsed_args, why)
+
+
+def _shown(messages: Iterable[Message], parsed_args: argparse.Namespace) -> Shown:
+    """Return columns and rows; those of dead letters if the first one is one."""
+    found = iter(messages)
+    first = next(found, None)
+    rest = found if first is None else itertools.chain([first], found)
+    wanted = {name.lower() for name in parsed_args.columns}
+    named = wanted & {name.lower() for name in _RETURNED_COLUMNS}
+    if not named and not (first and (first.reason or first.dead_letter)):
+        return COLUMNS, (values_of(message, COLUMNS) for message in rest)
+
+    def row(message: Message) -> tuple[Any, ...]:
+        origin = message.dead_letter or {}
+        returned = (origin.get("source"), message.reason, origin.get("claims"))
+        return *values_of(message, COLUMNS), *returned
+
+    return (*COLUMNS, *_RETURNED_COLUMNS), map(row, rest)
 
 
 class ShowMessage(ShowOne):

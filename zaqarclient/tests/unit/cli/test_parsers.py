@@ -438,6 +438,8 @@ def test_every_command_takes_a_client_id(parse: Callable[..., Any], name: str) -
         "queue signed url revoke": ["q", "u"],
         "message show": ["q", "m"],
         "message delete": ["q", "m"],
+        "message release": ["q", "m", "--claim-id", "c"],
+        "message bury": ["q", "m", "--claim-id", "c"],
         "claim query": ["q", "c"],
         "claim renew": ["q", "c"],
         "claim release": ["q", "c"],
