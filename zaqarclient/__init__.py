@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from zaqarclient.errors import (
         AuthenticationFailed,
         EndpointNotFound,
+        LeaseLost,
         UnsupportedFeature,
         ZaqarError,
     )
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.aio_resources import AsyncClaim, AsyncMessage
     from zaqarclient.queues.v2.claim import Claim
     from zaqarclient.queues.v2.client import Client
+    from zaqarclient.queues.v2.consume import Backoff, stop_on_signals
     from zaqarclient.queues.v2.listener import Listener, Notification
     from zaqarclient.queues.v2.message import Message
     from zaqarclient.queues.v2.queues import Queue
@@ -57,6 +59,7 @@ __all__ = [
     "AsyncQueue",
     "AsyncTopic",
     "AuthenticationFailed",
+    "Backoff",
     "BadRequest",
     "Claim",
     "Client",
@@ -64,6 +67,7 @@ __all__ = [
     "ConnectionFailed",
     "EndpointNotFound",
     "Forbidden",
+    "LeaseLost",
     "Listener",
     "Message",
     "NetworkError",
@@ -83,17 +87,21 @@ __all__ = [
     "ZaqarError",
     "__version__",
     "connect",
+    "stop_on_signals",
 ]
 
 _MODULES = {
     "auth.signed_url": "SignedURL",
-    "errors": "AuthenticationFailed EndpointNotFound UnsupportedFeature ZaqarError",
+    "errors": (
+        "AuthenticationFailed EndpointNotFound LeaseLost UnsupportedFeature ZaqarError"
+    ),
     "names": "UnknownNameWarning",
     "queues.clouds": "connect",
     "queues.v2.aio": "AsyncClient AsyncQueue AsyncTopic",
     "queues.v2.aio_resources": "AsyncClaim AsyncMessage",
     "queues.v2.claim": "Claim",
     "queues.v2.client": "Client",
+    "queues.v2.consume": "Backoff stop_on_signals",
     "queues.v2.listener": "Listener Notification",
     "queues.v2.message": "Message",
     "queues.v2.queues": "Queue",

@@ -8,6 +8,7 @@ The tree; the statuses are those of ``zaqarclient.transport.errors``::
     │                                makes no sense on this object
     ├── UnsupportedVersion           the API version lacks this call
     ├── UnsupportedFeature           the service lacks this extension of the API
+    ├── LeaseLost                    the claim of a message ended before its work
     ├── UnknownBackend               no authentication backend of that name;
     │                                also a ``KeyError``
     ├── AuthenticationFailed         no token could be had
@@ -61,6 +62,20 @@ class UnsupportedFeature(ZaqarError):
     def __init__(self, feature: str) -> None:
         super().__init__(f"this service lacks the extension {feature!r} of the API")
         self.feature = feature
+
+
+class LeaseLost(ZaqarError):
+    """The claim of a consumed message ended before the message was deleted.
+
+    The message was not deleted: other workers get it.
+
+    Attributes:
+        message_id: The message.
+    """
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"message {message_id}: the claim was lost")
+        self.message_id = message_id
 
 
 class UnknownBackend(ZaqarError, KeyError):

@@ -32,27 +32,6 @@ def sigterm_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-@contextmanager
-def signals_held() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back until the end of a short step."""
-    if not _in_main():
-        yield
-        return
-    came: list[int] = []
-
-    def hold(number: int, _frame: Any) -> None:
-        came.append(number)
-
-    before = {one: signal.signal(one, hold) for one in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-    for number in came:
-        signal.raise_signal(number)
-
-
 def _in_main() -> bool:
     return threading.current_thread() is threading.main_thread()
 

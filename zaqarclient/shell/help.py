@@ -43,7 +43,6 @@ them and the options for endpoint and credentials.
 #: What other programs call what a command here does: the end of its name, or all.
 _SYNONYMS: Final = {
     "add": "create",
-    "consume": "claim run",
     "count": "stats",
     "describe": "show",
     "edit": "set",

@@ -311,6 +311,13 @@ class MessageDeleteManyArgs(QueueArgs):
         list[str] | None,
         query(help="Claims that hold the messages, where the server requires them."),
     ] = None
+    check_claims: Annotated[
+        bool,
+        query(
+            help="True to refuse, with 403 and nothing deleted, unless each message "
+            "is under one of claim_ids."
+        ),
+    ] = False
 
 
 @message_operation(
@@ -325,7 +332,7 @@ async def message_delete_many(
     """
     if (args.message_ids is None) == (args.pop is None):
         raise BadRequest("Give either ids or pop, not both.", title="Unable to delete")
-    with_claims = _needs_claims(ctx)
+    with_claims = _needs_claims(ctx) or args.check_claims
     if args.pop is not None:
         if with_claims and args.claim_ids:
             raise BadRequest(

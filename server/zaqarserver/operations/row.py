@@ -340,7 +340,9 @@ class BoundOperation:
 
 
 # Parameters about claims, and the number of queues, which topics do not have.
-_WITHOUT = frozenset({"include_claimed", "claim_id", "claim_ids", "with_count"})
+_WITHOUT = frozenset(
+    {"include_claimed", "claim_id", "claim_ids", "check_claims", "with_count"}
+)
 
 
 def of_topic(struct: type[Fields]) -> type[Fields]:

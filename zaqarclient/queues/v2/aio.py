@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from zaqarclient import names
 from zaqarclient.queues.v2 import claim as sync_claim
@@ -38,6 +38,7 @@ from zaqarclient.queues.v2.aio_calls import (
     awaited_as,
     listed,
 )
+from zaqarclient.queues.v2.aio_consumer import AsyncConsumer
 from zaqarclient.queues.v2.aio_resources import (
     AsyncClaim,
     AsyncFlavor,
@@ -46,11 +47,14 @@ from zaqarclient.queues.v2.aio_resources import (
     AsyncPool,
     AsyncSubscription,
 )
+from zaqarclient.queues.v2.consume import ConsumeOptions
 from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Coroutine, Iterable, Mapping
 
+    from zaqarclient.queues.v2.aio_consumer import AsyncHandler
+    from zaqarclient.queues.v2.consume import ConsumeKeywords
     from zaqarclient.queues.v2.documents import Statistics
     from zaqarclient.queues.v2.iterator import Listing
     from zaqarclient.queues.v2.listener import ListenOptions
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncClaim",
     "AsyncClient",
+    "AsyncConsumer",
     "AsyncFlavor",
     "AsyncListener",
     "AsyncListing",
@@ -130,6 +135,28 @@ class AsyncQueue(AsyncQueueOrTopic[sync_queues.Queue]):
     signed_urls = listed(_document, sync_queues.Queue.signed_urls)
     revoke_signed_url = awaited(sync_queues.Queue.revoke_signed_url)
     claim = awaited_as(AsyncClaim, sync_queues.Queue.claim, _release)
+
+    @overload
+    def consume(
+        self, handler: None = None, **how: Unpack[ConsumeKeywords]
+    ) -> AsyncConsumer: ...
+
+    @overload
+    def consume(
+        self, handler: AsyncHandler, **how: Unpack[ConsumeKeywords]
+    ) -> Coroutine[Any, Any, None]: ...
+
+    def consume(
+        self, handler: AsyncHandler | None = None, **how: Unpack[ConsumeKeywords]
+    ) -> AsyncConsumer | Coroutine[Any, Any, None]:
+        """Consume messages, in an ``async with`` block or by a coroutine function.
+
+        The arguments are those of `Queue.consume`, with tasks in place of threads;
+        `on_error` is called in the thread of the event loop. With a handler, await what
+        is returned. Cancelling it cancels the handlers, and releases their messages.
+        """
+        consumer = AsyncConsumer(self._workers, self._resource, ConsumeOptions(**how))
+        return consumer if handler is None else consumer.run(handler)
 
 
 class AsyncTopic(AsyncQueueOrTopic[sync_topic.Topic]):

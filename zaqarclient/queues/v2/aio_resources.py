@@ -6,6 +6,9 @@ They are those of the synchronous client with their calls awaitable.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,10 +18,36 @@ from zaqarclient.queues.v2 import message as sync_message
 from zaqarclient.queues.v2 import pool as sync_pool
 from zaqarclient.queues.v2 import subscription as sync_subscription
 from zaqarclient.queues.v2.aio_calls import AsyncListing, Resource, Workers, awaited
+from zaqarclient.queues.v2.leases import Lease
 from zaqarclient.queues.v2.listener import Listener, Notification
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+class LeaseEvent(asyncio.Event):
+    """The loss of a lease, for tasks of the event loop that runs.
+
+    Args:
+        lost: The same for threads.
+    """
+
+    def __init__(self, lost: threading.Event) -> None:
+        super().__init__()
+        self._lost = lost
+        self._loop = asyncio.get_running_loop()
+        if isinstance(lost, Lease):
+            lost.on_lost.append(self._set)
+        if lost.is_set():
+            self.set()
+
+    def is_set(self) -> bool:
+        """Return whether the lease is lost."""
+        return self._lost.is_set()
+
+    def _set(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self.set)
 
 
 class AsyncMessage(Resource[sync_message.Message]):
@@ -39,6 +68,11 @@ class AsyncMessage(Resource[sync_message.Message]):
     delete = awaited(sync_message.Message.delete)
     release = awaited(sync_message.Message.release)
     bury = awaited(sync_message.Message.bury)
+
+    @functools.cached_property
+    def lease_lost(self) -> asyncio.Event:
+        """Of a consumed message: set once its lease is lost; see `Message`."""
+        return LeaseEvent(self._resource.lease_lost)
 
 
 class AsyncClaim(Resource[sync_claim.Claim]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -44,10 +45,14 @@ class Message:
 
     Attributes:
         extra: The last, by name.
+        lease_lost: Of a message that is consumed (`Queue.consume`): set once its lease
+            is lost, so that it goes to other workers. Of others it is never set.
 
     Raises:
         ValueError: There is neither `id` nor `href`.
     """
+
+    lease_lost: threading.Event = threading.Event()
 
     def __init__(  # noqa: PLR0913, PLR0917 - the members of the document
         self,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, cast, overload
 
 from zaqarclient import names
-from zaqarclient.queues.v2 import calls, iterator, queue_or_topic
+from zaqarclient.queues.v2 import calls, consumer, iterator, queue_or_topic
 from zaqarclient.queues.v2 import claim as claim_resource
 from zaqarclient.queues.v2 import message as message_resource
+from zaqarclient.queues.v2.consume import ConsumeOptions
 from zaqarclient.queues.v2.queue_or_topic import QUEUE_NAME_REGEX
 from zaqarclient.queues.v2.resource import maker
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from zaqarclient.queues.v2.client import Client
+    from zaqarclient.queues.v2.consume import ConsumeKeywords
     from zaqarclient.queues.v2.documents import SignedURLParts, SignedURLRecord
 
 __all__ = ["QUEUE_NAME_REGEX", "Queue", "RedriveAnswer", "create_object"]
@@ -56,7 +58,10 @@ class Queue(queue_or_topic.QueueOrTopic):
     """
 
     def delete_messages(
-        self, *ids: str, claim_ids: Iterable[str] | None = None
+        self,
+        *ids: str,
+        claim_ids: Iterable[str] | None = None,
+        check_claims: bool | None = None,
     ) -> None:
         """Delete messages, also claimed ones; unknown ids are ignored.
 
@@ -64,11 +69,18 @@ class Queue(queue_or_topic.QueueOrTopic):
             *ids: At most 20 ids, as arguments or as one list.
             claim_ids: The claims that they are under, for services that are
                 set to check.
+            check_claims: True to have them checked by any service that has claims
+                which can be released; others ignore it.
+
+        Raises:
+            zaqarclient.transport.errors.ForbiddenError: One of them is not under the
+                claims, and nothing was deleted.
         """
         self.call(
             "message_delete_many",
             ids=message_resource.ids_of(ids),
             claim_ids=list(claim_ids) if claim_ids else None,
+            check_claims=check_claims,
         )
 
     def claim(
@@ -136,6 +148,67 @@ class Queue(queue_or_topic.QueueOrTopic):
         return RedriveAnswer(
             document["moved"], document["matched"], document.get("next")
         )
+
+    @overload
+    def consume(
+        self, handler: None = None, **how: Unpack[ConsumeKeywords]
+    ) -> consumer.Consumer: ...
+
+    @overload
+    def consume(
+        self,
+        handler: Callable[[message_resource.Message], object],
+        **how: Unpack[ConsumeKeywords],
+    ) -> None: ...
+
+    def consume(
+        self,
+        handler: Callable[[message_resource.Message], object] | None = None,
+        **how: Unpack[ConsumeKeywords],
+    ) -> consumer.Consumer | None:
+        """Consume messages: claim them, renew their claims, and delete what is done.
+
+        Without a handler it returns a `Consumer`, for a ``with`` statement and a loop
+        in it. A message is done, and will be deleted, when the loop asks for the next
+        one or the block ends; an exception in the block releases what is held.
+
+        With a handler it runs until it is stopped (see `stop_on_signals`), or for as
+        long as `idle_timeout` says. When the handler returns, its message is deleted.
+
+        Claims are renewed at half time by one thread. A lease that is lost all the same
+        sets the event ``message.lease_lost``; its message is not deleted, and other
+        workers get it. Deletes are sent together, 20 ms after the first. A service that
+        cannot be reached after the first claim is tried again in pauses up to 5 s.
+
+        Args:
+            handler: Called with each message, in a thread.
+            lease: Seconds that a message stays claimed if this process dies, at least
+                the service's ``min_claim_ttl``.
+            limit: How many messages to claim, and to hold unacknowledged, at once: at
+                most the service's ``max_messages_per_claim_or_pop``.
+            wait: Seconds that a claim waits for messages.
+            concurrency: How many handlers run at once.
+            on_error: What becomes of a message whose handler raises an error:
+                ``"release"`` frees it after a pause, ``"bury"`` moves it to the dead
+                letter queue, ``"stop"`` frees it at once, ends the work and raises the
+                error. A function gets the message and the error and returns one of the
+                three. It is also called with each `LeaseLost`, in any thread; what it
+                returns does not count then.
+            backoff: How long a released message rests. A service without the extension
+                ``release`` frees it at the end of its claim, which is shortened to 60 s
+                if no other message is under it.
+            idle_timeout: End after so many seconds without a message; never if None.
+
+        Raises:
+            zaqarclient.errors.UnsupportedFeature: Messages are to be buried, and the
+                service lacks the extension ``release``.
+            ValueError: An argument is out of bounds.
+        """
+        consuming = consumer.Consumer(self, ConsumeOptions(**how))
+        if handler is None:
+            return consuming
+        consuming.run(handler)
+        return None
 
     def signed_url(
         self,

@@ -163,7 +163,9 @@ def topic_action(name: str) -> str:
 
 
 _OPEN = {"queue_list", "queue_create", "topic_list", "topic_create"}
-_NOT_OF_TOPICS = {"include_claimed", "claim_id", "claim_ids", "with_count"}
+_NOT_OF_TOPICS = {
+    *("include_claimed", "claim_id", "claim_ids", "check_claims", "with_count")
+}
 """What is about claims, and the number of queues (REST 2.11)."""
 
 _MANY = {"ids": "message_ids"}
@@ -301,7 +303,12 @@ _ROWS = (
     Operation(
         "message_delete_many",
         f"DELETE {_MESSAGES}",
-        query={"ids": _IDS, "claim_ids": _IDS, "pop": _INTEGER},
+        query={
+            "ids": _IDS,
+            "claim_ids": _IDS,
+            "check_claims": _BOOLEAN,
+            "pop": _INTEGER,
+        },
         reply=shapes.MESSAGES,
         frame=FrameSide(names=_MANY),
     ),

@@ -32,6 +32,7 @@ RUN_HERE = (
     "doc/source/user/sdk-websocket.rst",
     "doc/source/user/subscriptions.rst",
     "doc/source/user/topics.rst",
+    "doc/source/user/workers.rst",
 )
 """The pages whose blocks run here."""
 

@@ -1,4 +1,4 @@
-"""SIGTERM as an exception, and signals that wait for the end of a step."""
+"""SIGTERM as an exception."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from zaqarclient.common.signals import Terminated, signals_held, sigterm_raises
+from zaqarclient.common.signals import Terminated, sigterm_raises
 
 
 def test_sigterm_is_an_interrupt_within_the_block_and_only_there() -> None:
@@ -32,29 +32,10 @@ def test_another_thread_is_left_alone() -> None:
     done: list[object] = []
 
     def work() -> None:
-        with sigterm_raises(), signals_held():
+        with sigterm_raises():
             done.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
     assert done == [signal.SIG_DFL]
-
-
-@pytest.mark.parametrize(
-    ("number", "error"),
-    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)],
-)
-def test_a_signal_waits_for_the_end_of_a_step(
-    number: int, error: type[BaseException]
-) -> None:
-    ended: list[bool] = []
-
-    def work() -> None:
-        with sigterm_raises(), signals_held():
-            signal.raise_signal(number)
-            ended.append(True)
-
-    with pytest.raises(error):
-        work()
-    assert ended

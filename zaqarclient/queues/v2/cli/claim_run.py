@@ -1,30 +1,42 @@
-"""The worker: one claimed message after the other through a command."""
+"""The worker: claimed messages through a command, one after the other or several."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import os
+import signal
 import subprocess
+import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
 
-from zaqarclient.common.signals import signals_held
-from zaqarclient.errors import ZaqarError
+from zaqarclient.common.signals import Terminated
+from zaqarclient.errors import LeaseLost
 from zaqarclient.queues.v2.cli import emptiness
-from zaqarclient.queues.v2.cli.argument_types import integer, whole_seconds
+from zaqarclient.queues.v2.cli.argument_types import integer, seconds, whole_seconds
 from zaqarclient.queues.v2.cli.arguments import FAIL_IF_EMPTY, QUEUE, arg, flag
 from zaqarclient.queues.v2.cli.base import LOG, Command
 from zaqarclient.queues.v2.cli.output import CommandError, body_text
+from zaqarclient.queues.v2.consume import Backoff, ConsumeOptions
+from zaqarclient.queues.v2.consumer import Consumer
 
 if TYPE_CHECKING:
-    from zaqarclient.queues.v2.claim import Claim
+    from zaqarclient.queues.v2.consume import Action
     from zaqarclient.queues.v2.message import Message
-    from zaqarclient.queues.v2.queues import Queue
 
+#: Exit statuses that choose what becomes of the message, as those of sysexits.h.
+_BURY: Final = 65
+_RELEASE: Final = 75
 
-_LOOK_SECONDS = 0.05
-_KILL_SECONDS = 10.0
+#: What signals ask for: that commands finish, stop, or are killed. Each one more asks
+#: for the next.
+_FINISH, _STOP, _KILL = 1, 2, 3
+_LEVELS: Final[dict[int, int]] = {signal.SIGTERM: _FINISH, signal.SIGINT: _STOP}
+
+_LOOK_SECONDS: Final = 0.2
+_KILL_SECONDS: Final = 10.0
 
 
 class RunClaim(Command):
@@ -33,13 +45,18 @@ class RunClaim(Command):
     Each message is claimed by itself. Its body comes on the standard input of
     the command: text as it is, anything else as JSON. The environment holds
     ZAQAR_QUEUE, ZAQAR_MESSAGE_ID and ZAQAR_CLAIM_ID. The claim is renewed for
-    as long as the command runs. When the command ends with status 0 the
-    message is deleted. When it fails the message is given back and the worker
-    ends with status 1; with --keep-going it goes on with the next one, and the
-    failed message comes back when its claim runs out.
+    as long as the command runs; if it is lost, the command is stopped.
+
+    When the command ends with status 0 the message is deleted, with 65 it goes
+    to the dead letter queue, with 75 it is released and comes back after the
+    delay of --retry-delay. For other statuses --on-error says what happens:
+    "stop" gives the message back at once and ends with status 1.
+
+    SIGTERM lets the commands that run finish, and ends with status 0. Ctrl-C,
+    or a second SIGTERM, stops them and gives their messages back.
     """
 
-    example = "orders --ttl 2m -- ./handle-order"
+    example = "orders --follow --concurrency 4 -- ./handle-order"
     arguments = (
         QUEUE,
         arg(
@@ -62,153 +79,212 @@ class RunClaim(Command):
             "End after this many messages (default: when none is free)",
             integer(1),
         ),
+        flag("--follow", "Wait for further messages when none is free"),
+        arg(
+            "--concurrency",
+            "How many commands run at once (default: 1)",
+            integer(1),
+            default=1,
+        ),
+        arg(
+            "--on-error",
+            "After a failure, release the message, bury it or stop the worker "
+            "(default: stop; with --follow or --keep-going release)",
+            choices=("release", "bury", "stop"),
+        ),
+        arg(
+            "--retry-delay",
+            "How long a released message rests, up to 15m (default: from 1s, twice as "
+            "long each time, to 5m)",
+            seconds,
+        ),
         FAIL_IF_EMPTY,
-        flag("--keep-going", "Go on with the next message after a failure"),
+        flag("--keep-going", 'The same as "--on-error release"'),
     )
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Work until there is nothing left to do."""
+        """Work until there is nothing left to do, or a signal ends it."""
+        delay = parsed_args.retry_delay
+        is_lasting = parsed_args.follow or parsed_args.keep_going
+        default: Action = "release" if is_lasting else "stop"
+        action: Action = parsed_args.on_error or default
+        work = _Work(parsed_args.command, str(parsed_args.queue_name), action)
+        try:
+            backoff = Backoff() if delay is None else Backoff(delay, delay)
+        except ValueError:
+            self.usage_error("argument --retry-delay: it must be 15m at most")
+        if action == "bury":
+            self.client.need("release")
+        options = ConsumeOptions(
+            lease=parsed_args.ttl,
+            grace=parsed_args.grace,
+            limit=1,
+            wait=20 if parsed_args.follow else 0,
+            idle_timeout=None if parsed_args.follow else 0,
+            concurrency=parsed_args.concurrency,
+            count=parsed_args.count,
+            on_error=work.choose,
+            backoff=backoff,
+        )
         queue = self.queue(parsed_args.queue_name)
-        handled = failed = 0
-        while parsed_args.count is None or handled < parsed_args.count:
-            claim = queue.claim(ttl=parsed_args.ttl, grace=parsed_args.grace, limit=1)
-            message = next(iter(claim), None)
-            if message is None:
-                break
-            handled += 1
-            if not _MessageRun(queue, claim, message, parsed_args).work():
-                failed += 1
+        consumer = Consumer(queue, options)
+        with self.progress("messages") as progress, work.signals(consumer):
+            work.on_handled = progress.show
+            try:
+                consumer.run(work.handle)
+            except _Failure:
                 self.exit_status = 1
-                if not parsed_args.keep_going:
-                    break
-        self.hint(f"Messages handled: {handled}, failed: {failed}")
-        if not handled:
+            finally:
+                progress.hide()
+                self.hint(work.summary())
+        if work.failed and not parsed_args.follow:
+            self.exit_status = 1
+        work.raise_signal()
+        if not work.handled:
             self.nothing(parsed_args, lambda: emptiness.reason(queue))
 
 
-class _MessageRun:
-    """A command at work on one message."""
+class Consume(RunClaim):  # noqa: D101 - it has that of the other
+    __doc__ = RunClaim.__doc__
 
-    def __init__(
-        self,
-        queue: Queue,
-        claim: Claim,
-        message: Message,
-        parsed_args: argparse.Namespace,
-    ) -> None:
+
+class _Failure(Exception):
+    """A command failed.
+
+    Attributes:
+        status: Its exit status; minus the number of the signal that ended it.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the command ended with {status}")
+        self.status = status
+
+
+class _Work:
+    """Commands at work on messages, in threads.
+
+    Args:
+        command: The program and its arguments.
+        queue: The name of the queue.
+        on_error: What becomes of a message after a failure.
+
+    Attributes:
+        on_handled: Called with the number of messages that were handled.
+    """
+
+    def __init__(self, command: list[str], queue: str, on_error: Action) -> None:
+        self.on_handled: Any = None
+        self.handled = self.failed = 0
+        self._command = command
         self._queue = queue
-        self._claim = claim
-        self._message = message
-        self._arguments = parsed_args
-        self._environment = {
-            **os.environ,
-            "ZAQAR_QUEUE": str(queue.name),
-            "ZAQAR_MESSAGE_ID": message.id,
-            "ZAQAR_CLAIM_ID": str(claim.id),
-        }
+        self._on_error = on_error
+        self._began = time.monotonic()
+        self._lock = threading.Lock()
+        self._level = self._signal = 0
 
-    def work(self) -> bool:
-        """Run the command and delete the message if it succeeds; return if it did."""
-        try:
-            status = self.run()
-        except BaseException:
-            # Whatever stopped the worker, a Ctrl-C included: the message is free
-            # for other workers at once.
-            with contextlib.suppress(ZaqarError):
-                self._claim.delete()
-            raise
-        if status == 0:
-            self._queue.delete_message(self._message.id, self._claim.id)
-            return True
-        LOG.error("message %s: the command ended with %d", self._message.id, status)
-        if not self._arguments.keep_going:
-            self._claim.delete()
-        return False
-
-    def run(self) -> int:
-        """Run the command to its end and return its status.
+    def handle(self, message: Message) -> None:
+        """Run the command for a message.
 
         Raises:
-            CommandError: The command could not be started, or the claim was
-                lost while it ran (the command is stopped then).
+            _Failure: The command failed, or was stopped.
+            CommandError: It could not be started.
+            zaqarclient.errors.LeaseLost: The claim was lost, and the command stopped.
         """
-        process = None
+        environment = {
+            **os.environ,
+            "ZAQAR_QUEUE": self._queue,
+            "ZAQAR_MESSAGE_ID": message.id,
+            "ZAQAR_CLAIM_ID": str(message.claim_id),
+        }
         try:
-            with signals_held():
-                # One that came before the process is known would leave it behind.
-                process = self._start()
-            self._feed(process)
-        except BaseException:
-            if process is not None:
-                self._stop(process)
-            raise
-        return process.returncode
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        command = self._arguments.command
-        try:
-            return subprocess.Popen(  # noqa: S603 - running a command is the point
-                command, stdin=subprocess.PIPE, env=self._environment
+            process = subprocess.Popen(  # noqa: S603 - running a command is the point
+                self._command, stdin=subprocess.PIPE, env=environment
             )
         except OSError as error:
-            raise CommandError(f"cannot run {command[0]}: {error.strerror}") from error
+            name = self._command[0]
+            raise CommandError(f"cannot run {name}: {error.strerror}") from error
+        status = self._wait(process, message)
+        if message.lease_lost.is_set():
+            raise LeaseLost(message.id)
+        with self._lock:
+            self.handled += 1
+            self.failed += status != 0
+            if self.on_handled is not None:
+                self.on_handled(self.handled)
+        if status:
+            raise _Failure(status)
 
-    def _stop(self, process: subprocess.Popen[bytes]) -> None:
-        """End the command, holding the claim until it has ended.
+    def _wait(self, process: subprocess.Popen[bytes], message: Message) -> int:
+        """Write the input of a command, and return its exit status.
 
-        Whatever interrupts the wait, a second Ctrl-C for example, kills it.
+        It is stopped when the claim is lost or a signal says so, and killed if it does
+        not end soon after or one more signal comes.
         """
-        process.terminate()
-        try:
-            if process.stdin is not None:
-                # It may wait for the rest of the message, which does not come.
-                with contextlib.suppress(BrokenPipeError):
-                    process.stdin.close()
-            while not _has_ended(process, self._arguments.ttl / 2):
-                with contextlib.suppress(CommandError):
-                    self._renew()
-        except BaseException:
-            process.kill()
-            _has_ended(process, _KILL_SECONDS)
-            raise
-
-    def _feed(self, process: subprocess.Popen[bytes]) -> None:
-        """Write the input of the command, and renew the claim until it ends."""
-        text = body_text(self._message.body)
         # JSON allows halves of characters, which UTF-8 cannot encode.
-        body: bytes | None = text.encode(errors="backslashreplace")
+        text = body_text(message.body).encode(errors="backslashreplace")
+        # It may not read all, or for a long time nothing.
+        threading.Thread(target=_feed, args=(process, text), daemon=True).start()
+        kill_at = float("inf")
         while True:
-            try:
-                process.communicate(body, timeout=self._arguments.ttl / 2)
-            except subprocess.TimeoutExpired:
-                body = None
-                self._renew()
-            else:
-                return
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                status = process.wait(_LOOK_SECONDS)
+                # Who was told to end did not do the work, whatever it says.
+                return status if kill_at == float("inf") else status or 1
+            if time.monotonic() >= kill_at or self._level >= _KILL:
+                process.kill()
+            elif kill_at == float("inf") and (
+                self._level >= _STOP or message.lease_lost.is_set()
+            ):
+                kill_at = time.monotonic() + _KILL_SECONDS
+                process.terminate()
 
-    def _renew(self) -> None:
+    def choose(self, message: Message, error: Exception) -> Action:
+        """Return what becomes of a message after a failure, and log that."""
+        if isinstance(error, CommandError) or self._level >= _STOP:
+            return "stop"
+        if isinstance(error, LeaseLost):
+            LOG.error("%s", error)
+            return self._on_error
+        LOG.error("message %s: %s", message.id, error)
+        status = error.status if isinstance(error, _Failure) else None
+        by_status: dict[int | None, Action] = {_BURY: "bury", _RELEASE: "release"}
+        return by_status.get(status, self._on_error)
+
+    def summary(self) -> str:
+        """Return what was done, in a line."""
+        rate = self.handled / max(time.monotonic() - self._began, 0.001)
+        how = f" ({rate:.1f}/s)" if self.handled else ""
+        return f"Messages handled: {self.handled}, failed: {self.failed}{how}"
+
+    # -- signals -------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def signals(self, consumer: Consumer) -> Iterator[None]:
+        """Stop a consumer at a signal, and at further ones the commands that run."""
+
+        def receive(number: int, _frame: object) -> None:
+            self._level = max(self._level + 1, _LEVELS[number])
+            self._signal = number
+            # It may have come while this very thread holds the locks.
+            threading.Thread(target=consumer.stop, daemon=True).start()
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, receive) for number in _LEVELS}
         try:
-            self._claim.update(ttl=self._arguments.ttl, grace=self._arguments.grace)
-        except ZaqarError as error:
-            raise CommandError(
-                f"message {self._message.id}: the claim was lost: {error}"
-            ) from error
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def raise_signal(self) -> None:
+        """End as a program does that a signal interrupted, if one did."""
+        if self._level >= _STOP:
+            raise KeyboardInterrupt if self._signal == signal.SIGINT else Terminated
 
 
-def _has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Return whether a command ends within some seconds.
-
-    ``Popen.wait`` is of no use after a signal raised an exception in it: it may hold
-    its own lock since then, and never sees the end.
-    """
-    how = os.WEXITED | os.WNOHANG | os.WNOWAIT
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        try:
-            if os.waitid(os.P_PID, process.pid, how) is not None:
-                process.poll()  # takes its status, where the lock is free
-                return True
-        except ChildProcessError:
-            return True  # it was waited for before
-        time.sleep(_LOOK_SECONDS)
-    return False
+def _feed(process: subprocess.Popen[bytes], text: bytes) -> None:
+    assert process.stdin is not None  # noqa: S101 - for mypy
+    with contextlib.suppress(OSError), process.stdin as stdin:
+        stdin.write(text)

@@ -23,41 +23,74 @@ while :; do sleep 0.1; done
 """
 
 
+def free(zaqar: Run) -> str:
+    return zaqar("queue", "stats", "q", "-f", "value", "-c", "Free").out
+
+
 @pytest.mark.parametrize("program", [["zaqar"], ["openstack", "messaging"]])
-def test_sigterm_ends_the_work_and_then_gives_the_message_back(
-    running: Callable[..., Any], zaqar: Run, program: list[str]
+def test_sigterm_lets_the_work_finish_and_takes_no_more(
+    running: Callable[..., Any], zaqar: Run, program: list[str], tmp_path: Path
 ) -> None:
-    zaqar("message", "post", "q", "1")
+    zaqar("message", "post", "q", "--json-lines", stdin=b"1\n2\n")
     name, *prefix = program
-    words = [*prefix, "claim", "run", "q", "--", "sh", "-c", SLOW_TO_END]
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    script = f"echo started; cat {fifo}"
+    words = [*prefix, "consume", "q", "--follow", "--", "sh", "-c", script]
     with running(
         name, *words, OS_AUTH_TYPE="none", OS_ENDPOINT="http://unused"
     ) as worker:
         assert worker.stdout.readline() == "started\n"
         worker.send_signal(signal.SIGTERM)
+        fifo.write_text("ended\n")
+        assert worker.stdout.read() == "ended\n"
+        assert worker.wait(60) == 0
+        assert worker.stderr.read().startswith("Messages handled: 1, failed: 0 (")
+    assert free(zaqar) == "1\n"
+    assert zaqar("queue", "stats", "q", "-f", "value", "-c", "Total").out == "1\n"
+
+
+def test_a_worker_that_waits_ends_at_once_by_a_signal(
+    running: Callable[..., Any], zaqar: Run
+) -> None:
+    zaqar("message", "post", "q", "1")
+    with running("zaqar", "consume", "q", "--follow", "--", "echo", "done") as worker:
+        assert worker.stdout.readline() == "done\n"
+        worker.send_signal(signal.SIGTERM)
+        # A wait for messages lasts 20 seconds.
+        assert worker.wait(15) == 0
+
+
+def test_ctrl_c_ends_the_work_and_then_gives_the_message_back(
+    running: Callable[..., Any], zaqar: Run
+) -> None:
+    zaqar("message", "post", "q", "1")
+    words = ["claim", "run", "q", "--", "sh", "-c", SLOW_TO_END]
+    with running("zaqar", *words) as worker:
+        assert worker.stdout.readline() == "started\n"
+        worker.send_signal(signal.SIGINT)
         assert worker.stdout.readline() == "ending\n"
         # It still works on it.
-        assert zaqar("queue", "stats", "q", "-f", "value", "-c", "Free").out == "0\n"
+        assert free(zaqar) == "0\n"
         assert worker.stdout.read() == "ended\n"
-        assert worker.wait(60) == (143 if name == "zaqar" else 130)
+        assert worker.wait(60) == 130
         assert "Traceback" not in worker.stderr.read()
-    assert zaqar("queue", "stats", "q", "-f", "value", "-c", "Free").out == "1\n"
 
 
-def test_a_second_signal_ends_work_that_does_not_end(
+def test_further_signals_end_work_that_does_not_end(
     running: Callable[..., Any], zaqar: Run
 ) -> None:
     zaqar("message", "post", "q", "1")
     deaf = "trap 'echo no' TERM; echo $$; cat >/dev/null; while :; do sleep 0.1; done"
     with running("zaqar", "claim", "run", "q", "--", "sh", "-c", deaf) as worker:
         child = int(worker.stdout.readline())
-        worker.send_signal(signal.SIGTERM)
+        worker.send_signal(signal.SIGINT)
         assert worker.stdout.readline() == "no\n"
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(60) == 143
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
-    assert zaqar("queue", "stats", "q", "-f", "value", "-c", "Free").out == "1\n"
+    assert free(zaqar) == "1\n"
 
 
 def test_sigterm_ends_a_tail(running: Callable[..., Any], zaqar: Run) -> None:

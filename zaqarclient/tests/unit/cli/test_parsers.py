@@ -444,6 +444,7 @@ def test_every_command_takes_a_client_id(parse: Callable[..., Any], name: str) -
         "claim renew": ["q", "c"],
         "claim release": ["q", "c"],
         "claim run": ["q", "true"],
+        "consume": ["q", "true"],
         "subscription create": ["q", "http://x"],
         "subscription show": ["q", "s"],
         "subscription update": ["q", "s"],

@@ -1,40 +1,29 @@
-"""The worker while a command runs: input, renewals, a claim that is lost."""
+"""The worker while a command runs: input, statuses, a claim that is lost."""
 
 from __future__ import annotations
 
-import argparse
 import os
-from collections.abc import Callable
+import threading
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from zaqarclient.queues.v2.cli.claim_run import _MessageRun
+from zaqarclient.errors import LeaseLost
+from zaqarclient.queues.v2.cli.claim_run import _Failure, _Work
 from zaqarclient.queues.v2.cli.output import CommandError
-from zaqarclient.transport.errors import ResourceNotFound
+from zaqarclient.queues.v2.message import Message
 
 
-class Claim:
-    """A claim that is renewed by hand."""
-
-    id = "c"
-
-    def __init__(self, renew: Callable[[], None]) -> None:
-        self._renew = renew
-        self.renewals: list[tuple[float, int]] = []
-
-    def update(self, ttl: float, grace: int) -> None:
-        self.renewals.append((ttl, grace))
-        self._renew()
+def message(body: Any) -> Message:
+    queue: Any = None
+    made = Message(queue, 60, 0, body, id="m", claim_id="c")
+    made.lease_lost = threading.Event()
+    return made
 
 
-def job(claim: Claim, body: Any, ttl: float, *command: str) -> _MessageRun:
-    message: Any = SimpleNamespace(id="m", body=body)
-    queue: Any = SimpleNamespace(name="q")
-    arguments = argparse.Namespace(command=list(command), ttl=ttl, grace=60)
-    return _MessageRun(queue, claim, message, arguments)  # type: ignore[arg-type]
+def work(*command: str) -> _Work:
+    return _Work(list(command), "q", "stop")
 
 
 @pytest.fixture
@@ -44,30 +33,14 @@ def fifo(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_claim_is_renewed_for_as_long_as_the_command_runs(fifo: Path) -> None:
-    # The command ends when somebody writes to the fifo: the third renewal does.
-    def renew() -> None:
-        if len(claim.renewals) == 3:
-            fifo.write_text("go on")
-
-    claim = Claim(renew)
-    script = f'test "$(cat)" = body && cat "{fifo}" >/dev/null'
-    assert job(claim, "body", 0.02, "sh", "-c", script).run() == 0
-    assert set(claim.renewals) == {(0.02, 60)}
-    assert len(claim.renewals) >= 3
-
-
 def test_a_command_that_lost_its_claim_is_stopped(fifo: Path) -> None:
-    def renew() -> None:
-        raise ResourceNotFound(description="no live claim 'c'")
-
-    claim = Claim(renew)
-    # Nobody ever writes to the fifo.
-    working = job(claim, None, 0.02, "cat", str(fifo))
-    with pytest.raises(CommandError, match="message m: the claim was lost"):
-        working.run()
-    # On a slow machine the command takes a while to end, and the claim is held so long.
-    assert len(claim.renewals) >= 1
+    lost = message(None)
+    lost.lease_lost.set()
+    # Nothing ever writes to the fifo.
+    working = work("cat", str(fifo))
+    with pytest.raises(LeaseLost, match="message m: the claim was lost"):
+        working.handle(lost)
+    assert working.summary().startswith("Messages handled: 0, failed: 0")
 
 
 @pytest.mark.parametrize(
@@ -78,11 +51,38 @@ def test_the_command_gets_the_body_on_its_standard_input(
     tmp_path: Path, body: Any, text: str
 ) -> None:
     out = tmp_path / "out"
-    claim = Claim(lambda: None)
-    assert job(claim, body, 300, "sh", "-c", f'cat > "{out}"').run() == 0
+    work("sh", "-c", f'cat > "{out}"').handle(message(body))
     assert out.read_text() == text
 
 
+def test_a_command_that_reads_late_gets_all_of_its_input(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    slow = f'sleep 0.5; cat > "{out}"'
+    work("sh", "-c", slow).handle(message("x" * 1_000_000))
+    assert out.stat().st_size == 1_000_000
+
+
 def test_a_command_that_does_not_read_its_input_is_no_failure() -> None:
-    claim = Claim(lambda: None)
-    assert job(claim, "x" * 1_000_000, 300, "true").run() == 0
+    working = work("true")
+    working.handle(message("x" * 1_000_000))
+    assert working.summary().startswith("Messages handled: 1, failed: 0")
+
+
+@pytest.mark.parametrize(
+    ("status", "action"), [(1, "stop"), (65, "bury"), (75, "release"), (255, "stop")]
+)
+def test_the_exit_status_chooses_what_becomes_of_the_message(
+    status: int, action: str
+) -> None:
+    working = work("sh", "-c", f"exit {status}")
+    given = message("")
+    with pytest.raises(_Failure) as caught:
+        working.handle(given)
+    assert working.choose(given, caught.value) == action
+
+
+def test_a_command_that_cannot_be_started_stops_the_worker() -> None:
+    working = _Work(["/nowhere/at/all"], "q", "release")
+    with pytest.raises(CommandError, match="No such file") as caught:
+        working.handle(message(""))
+    assert working.choose(message(""), caught.value) == "stop"
