@@ -113,16 +113,29 @@ def test_a_worker_gives_a_failed_message_back_and_ends(process: Run) -> None:
     assert free(lambda *words: process("zaqar", *words)) == 2
 
 
-def test_a_worker_told_to_keep_going_leaves_a_failed_message_claimed(
-    zaqar: Run,
-) -> None:
+def test_a_failed_message_rests_while_a_worker_keeps_going(zaqar: Run) -> None:
     zaqar("message", "post", "q", "--json-lines", stdin=b"1\n2\n3\n")
-    done = zaqar(
-        "claim", "run", "q", "--keep-going", "--", "sh", "-c", 'test "$(cat)" != 2'
-    )
+    how = ["--keep-going", "--retry-delay", "10m"]
+    command = ["sh", "-c", 'test "$(cat)" != 2']
+    done = zaqar("claim", "run", "q", *how, "--", *command)
     assert done.status == 1
     assert "Messages handled: 3, failed: 1 (" in done.err
-    assert (free(zaqar), total(zaqar)) == (0, 1)
+    assert total(zaqar) == 1
+    assert zaqar("claim", "create", "q", "-f", "json").out == "[]\n"
+
+
+@pytest.mark.parametrize(("status", "left"), [(65, 0), (75, 1)])
+def test_a_status_buries_or_releases_a_message(
+    zaqar: Run, status: int, left: int
+) -> None:
+    zaqar("queue", "create", "q", "--dead-letter-queue", "dead", "--max-claims", "9")
+    zaqar("message", "post", "q", "1")
+    words = ["--follow", "--count", "1", "--retry-delay", "10m", "--", "sh", "-c"]
+    done = zaqar("claim", "run", "q", *words, f"exit {status}")
+    assert done.status == 0
+    assert total(zaqar) == left
+    buried = zaqar("queue", "stats", "dead", "-f", "value", "-c", "Total").out
+    assert int(buried) == 1 - left
 
 
 def test_a_worker_stops_after_as_many_messages_as_asked(zaqar: Run) -> None:
