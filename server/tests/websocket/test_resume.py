@@ -206,3 +206,15 @@ def test_cut_listeners_see_each_message_once_in_order(connect):
         thread.join()
     assert not failures
     assert seen == [sorted(posted)] * listeners
+
+
+def test_who_may_not_list_messages_gets_none_that_were_there(server_factory, tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text('"messages:get_all": "!"\n')
+    server = server_factory(options=f"[oslo_policy]\npolicy_file = {policy}")
+    peer = Socket(server.websocket_url)
+    status, body = peer.do("subscription_create", queue_name="orders", since="oldest")
+    assert status == 403
+    assert "messages:get_all" in body["error"]
+    assert peer.do("subscription_create", queue_name="orders")[0] == 201
+    peer.peer.shutdown()
