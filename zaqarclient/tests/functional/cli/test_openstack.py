@@ -30,6 +30,7 @@ STORY: list[tuple[str, list[str]]] = [
     ("messaging claim create", ["q", "--ttl", "300", "--grace", "60", "--limit", "1"]),
     ("claim release", ["q", "unknown"]),
     ("claim run", ["q", "--", "true"]),
+    ("messaging consume", ["q", "--", "true"]),
     ("message pop", ["q"]),
     ("message delete", ["q", "unknown"]),
     ("message tail", ["q", "-f", "json"]),

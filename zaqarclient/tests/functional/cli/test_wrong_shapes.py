@@ -45,7 +45,9 @@ BARE = {"queue list", "topic list", "pool list", "flavor list", "quota show"} | 
     "homedoc",
 }
 # They wait for more, or write files.
-LEFT_OUT = {"message tail", "topic message tail", "claim run", "queue import"}
+LEFT_OUT = {
+    *("message tail", "topic message tail", "claim run", "consume", "queue import")
+}
 
 #: The words of the interpreter where a program has run into an answer.
 PYTHON = re.compile(
