@@ -43,6 +43,7 @@ them and the options for endpoint and credentials.
 #: What other programs call what a command here does: the end of its name, or all.
 _SYNONYMS: Final = {
     "add": "create",
+    "claim list": "message list",
     "count": "stats",
     "describe": "show",
     "edit": "set",
@@ -142,7 +143,8 @@ def unknown(words: list[str]) -> str:
     if own:
         verbs = {name.split()[1] for name in own} - _UNGUESSED
         guess = did_you_mean(verb, verbs).replace("mean ", f"mean {first} ")
-        meant = _named(verb, own) or guess
+        whole = f"{first} {verb}"
+        meant = _named(whole) if whole in _SYNONYMS else _named(verb, own) or guess
         hint = meant or f"; see zaqar help {first}"
         return f"there is no command {f'{first} {verb}'!r}{hint}"
     meant = _named(first) or did_you_mean(first, groups)

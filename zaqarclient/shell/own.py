@@ -57,6 +57,7 @@ class RunBatch(_OwnCommand):
         """Run the commands, one after the other."""
         with _lines(self.program, parsed_args.file) as lines:
             for number, line in enumerate(lines, start=1):
+                self.done = f"the batch ended in line {number}: {line.strip()}"
                 status = self._run_line(line)
                 self.app.stdout.flush()
                 if status:

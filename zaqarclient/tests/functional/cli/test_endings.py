@@ -102,6 +102,21 @@ def test_sigterm_ends_a_tail(running: Callable[..., Any], zaqar: Run) -> None:
         assert tail.stderr.read() == ""
 
 
+def test_a_signal_in_a_batch_is_told_with_the_line(
+    running: Callable[..., Any], zaqar: Run, tmp_path: Path
+) -> None:
+    zaqar("message", "post", "q", "1")
+    lines = tmp_path / "lines"
+    lines.write_text("queue exists q\nmessage tail q --follow -f json\n")
+    with running("zaqar", "batch", str(lines)) as batch:
+        while not batch.stdout.readline().startswith("{"):
+            pass
+        batch.send_signal(signal.SIGTERM)
+        assert batch.wait(60) == 143
+        last = "message tail q --follow -f json"
+        assert batch.stderr.read() == f"the batch ended in line 2: {last}\n"
+
+
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 )

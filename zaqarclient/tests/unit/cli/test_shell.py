@@ -106,6 +106,7 @@ def test_help_of_half_a_command_is_no_error(capsys: Captured) -> None:
         (["queue", "info", "q"], "did you mean queue show?"),
         (["subscribe", "q", "http://h"], "did you mean subscription create?"),
         (["claim", "work"], "did you mean claim run?"),
+        (["claim", "list", "q"], "did you mean message list?"),
         (["purge", "q"], "did you mean queue purge?"),
         # Near "purge", "pop" and "delete", which remove something.
         (["queue", "purg"], "there is no command 'queue purg'; see zaqar help queue\n"),
