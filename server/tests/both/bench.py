@@ -19,6 +19,7 @@ from zaqarserver.notify.websocket import Hub
 from zaqarserver.operations.context import Server
 from zaqarserver.operations.limits import quotas_of
 from zaqarserver.operations.signed_urls import Signer
+from zaqarserver.operations.waiting import Waiters
 from zaqarserver.process.app import load_driver
 from zaqarserver.spaces import project_of
 from zaqarserver.stages.pipeline import load_pipeline
@@ -64,7 +65,13 @@ class Bench:
         limit = conf.transport.max_messages_post_size
         reader = BacklogReader(self.storage, self._clock, limit)
         hub = Hub(stages.read, reader=reader)
-        self.storage.watch(hub.on_post, lambda: None, on_gap=hub.read_again)
+        waiters = Waiters()
+        self.storage.watch(
+            hub.on_post,
+            lambda: None,
+            on_gap=hub.read_again,
+            on_free=waiters.on_free,
+        )
         self.run(self.storage.open())
         if pooled is not None:
             self.run(self._register(pooled, pools))
@@ -77,6 +84,7 @@ class Bench:
             quotas=quotas_of(conf),
             pools=pooled.pools if pooled else None,
             clock=Clock(lambda: self.now + self.wall_ahead, self._clock),
+            waiters=waiters,
         )
         door = authenticator or NoAuth()
         edge = RestEdge(self.server, door, Metrics())
@@ -169,6 +177,10 @@ class Dialog:
         return 0
 
     def is_closed(self) -> bool:
+        """Be there until the end."""
+        return False
+
+    def is_gone(self) -> bool:
         """Be there until the end."""
         return False
 

@@ -29,6 +29,7 @@ def test_the_limits_are_those_in_force(service, make_service):
         "min_claim_ttl": 60,
         "min_claim_grace": 60,
         "idempotency_window": 600,
+        "max_wait": 20,
     }
     changed = make_service(SHORT).limits_get().result["limits"]
     assert (changed["max_queues_per_page"], changed["min_claim_ttl"]) == (7, 2)

@@ -308,6 +308,7 @@ def test_limits_and_use_are_shown(limited):
         "bytes": {"limit": 40, "used": 4},
         "subscriptions": {"limit": 2, "used": 1},
         "sockets": {"limit": -1, "used": 1 if limited.frames else 0},
+        "waiters": {"limit": -1, "used": 0},
     }
 
 

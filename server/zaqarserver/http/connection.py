@@ -114,7 +114,11 @@ class HttpConnection(asyncio.Protocol):
         if self.phase is Phase.BODY:
             self._request.cut()
             return not self._request.is_answered
-        return self.phase is Phase.ANSWER
+        if self.phase is not Phase.ANSWER:
+            return False
+        # It may read the answer, or be closed: what it waits for is not taken.
+        self._request.leave()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Release what the connection keeps."""
@@ -126,6 +130,7 @@ class HttpConnection(asyncio.Protocol):
         if waits:
             LOG.debug("a peer disconnected before its answer: %s", exc)
             self._request.cut()
+            self._request.leave()
         self._leave()
 
     def _leave(self) -> None:
@@ -253,6 +258,7 @@ class HttpConnection(asyncio.Protocol):
         if length and service.budget.is_full:
             raise Refusal(503, "The server is overloaded.", BUSY)
         self._request, self._body_bytes = request, 0
+        request.has_left = self._is_half
         self.phase = Phase.BODY  # within the time of the head
         request.task = self._loop.create_task(self._serve(request))
         service.tasks.add(request.task)

@@ -84,6 +84,10 @@ class RestEdge:
         self._routes = Routes(bind(server.settings).values())
         self._pages = pages(metrics, server.storage.ping)
 
+    def drain(self) -> None:
+        """Answer the requests that wait."""
+        self._server.waiters.drain()
+
     async def respond(self, request: RestRequest) -> Answer:
         """Return the answer to a request; errors are answers too."""
         request_id_var.set(request.id)
@@ -124,7 +128,7 @@ class RestEdge:
             if route.source:
                 _check_names(route, path, identity.project)
             context = self._server.context(
-                identity, client_id, request.id, topics=route.topics
+                identity, client_id, request.id, topics=route.topics, peer=request
             )
             operation = route.find(request.method, query)
             name = operation.row.name

@@ -14,6 +14,7 @@ import msgspec
 from zaqarserver.common.log import new_request_id
 from zaqarserver.errors import BadRequest
 from zaqarserver.identity.auth import SINGLE_HEADERS
+from zaqarserver.operations.waiting import Peer
 
 Pairs = Sequence[tuple[bytes, bytes]]
 Undo = Callable[[], Awaitable[object]]
@@ -43,7 +44,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
         return b"\r\n".join([*lines, b"", b""])
 
 
-class RestRequest(abc.ABC):
+class RestRequest(Peer, abc.ABC):
     """A request; its body may not have arrived yet.
 
     Args:
@@ -69,6 +70,7 @@ class RestRequest(abc.ABC):
     )
 
     def __init__(self, method: str, path: str, query: str, pairs: Pairs) -> None:
+        super().__init__()
         self.id = new_request_id()
         self.method = method
         self.path = path

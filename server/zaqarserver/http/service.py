@@ -67,5 +67,6 @@ class Service:
     def drain(self) -> None:
         """Close every connection after its next answer."""
         self.draining = True
+        self.edge.drain()
         for connection in list(self.connections):
             connection.shutdown()

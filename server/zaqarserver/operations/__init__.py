@@ -98,12 +98,43 @@ async def run(
     between = context.server.turns.between
     between()
     operation.checker.check(arguments)
-    size = operation.answer_size(arguments)
-    if size:
-        await allocation.take(size)
-    # ``wait`` of the arguments extends the time limit of the answer.
-    wait = getattr(arguments, "wait", None) or 0
-    with deadline.within(deadline.ANSWER_SECONDS + wait):
-        result = await operation.row.handler(context, arguments)
+    row, size = operation.row, operation.answer_size(arguments)
+    wait = row.waits(arguments) if row.waits is not None else 0
+    if wait:
+        result = await _wait(operation, context, arguments, allocation, wait)
+    else:
+        if size:
+            await allocation.take(size)
+        with deadline.within(deadline.ANSWER_SECONDS):
+            result = await row.handler(context, arguments)
     between()
     return result
+
+
+async def _wait(
+    operation: BoundOperation,
+    context: Context,
+    arguments: Any,
+    allocation: Allocation,
+    seconds: int,
+) -> Any:
+    """Run a handler until it gives something; memory is taken for each attempt."""
+    row, size = operation.row, operation.answer_size(arguments)
+
+    async def attempt(at: Context) -> Any:
+        with at.server.budget.allocate() as own:
+            await own.take(size)
+            with deadline.within(deadline.ANSWER_SECONDS):
+                result = await row.handler(at, arguments)
+            if result:
+                allocation.hold(size)
+            return result
+
+    return await context.server.waiters.serve(
+        context,
+        arguments.queue_name,
+        seconds,
+        attempt,
+        takes=row.method != "GET",
+        nothing=row.nothing,
+    )

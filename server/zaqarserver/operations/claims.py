@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Annotated
 
 import msgspec
 
 from zaqarserver.errors import ClaimNotFound, Unavailable
 from zaqarserver.operations.context import Context
-from zaqarserver.operations.fields import QueueArgs, body, count, path, query
+from zaqarserver.operations.fields import QueueArgs, Wait, body, count, path, query
 from zaqarserver.operations.messages import is_delayed, queue_metadata, readable
 from zaqarserver.operations.metadata import dead_letter
 from zaqarserver.operations.row import CLAIM, CLAIMS, Body, operation
@@ -46,6 +47,7 @@ class ClaimCreateArgs(QueueArgs):
     limit: Annotated[
         int, count("max_messages_per_claim_or_pop", "Messages to claim at most.")
     ] = 10
+    wait: Wait = 0
 
 
 def _or_default(value: int | msgspec.UnsetType, default: int) -> int:
@@ -68,6 +70,8 @@ async def _release(ctx: Context, args: ClaimCreateArgs, claim: Claim) -> None:
     body=Body.OPTIONAL,
     record="max_messages_post_size",
     undo=_release,
+    waits=attrgetter("wait"),
+    nothing=None,
 )
 async def claim_create(ctx: Context, args: ClaimCreateArgs) -> Claim | None:
     """Claim the oldest free messages.

@@ -15,6 +15,7 @@ from zaqarserver.common.tasks import Turns
 from zaqarserver.errors import BadRequest
 from zaqarserver.operations.limits import Quotas
 from zaqarserver.operations.settings import Settings
+from zaqarserver.operations.waiting import Peer, Waiters
 from zaqarserver.stages.pipeline import Pipeline
 from zaqarserver.storage.base import Storage
 from zaqarserver.storage.commands import Command
@@ -96,6 +97,7 @@ class Server(msgspec.Struct, frozen=True):
         budget: The memory budget of connections.
         clock: The clock.
         turns: Slices long work.
+        waiters: The requests that wait.
     """
 
     settings: Settings
@@ -111,6 +113,7 @@ class Server(msgspec.Struct, frozen=True):
     budget: Budget = msgspec.field(default_factory=Budget)
     clock: Clock = msgspec.field(default_factory=Clock)
     turns: Turns = msgspec.field(default_factory=Turns)
+    waiters: Waiters = msgspec.field(default_factory=Waiters)
 
     def context(
         self,
@@ -120,6 +123,7 @@ class Server(msgspec.Struct, frozen=True):
         *,
         topics: bool,
         listener: ConnectionListener | None = None,
+        peer: Peer | None = None,
     ) -> Context:
         """Return the context of a request that arrives now.
 
@@ -129,6 +133,7 @@ class Server(msgspec.Struct, frozen=True):
             request_id: The request id for logs.
             topics: Whether the operation is about topics.
             listener: The connection that asks, if it can be subscribed itself.
+            peer: Ends the waiting of the request when it leaves.
         """
         return Context(
             self,
@@ -141,6 +146,7 @@ class Server(msgspec.Struct, frozen=True):
             listener,
             identity.token,
             topics,
+            peer or Peer(),
         )
 
 
@@ -159,6 +165,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
         listener: The connection of the request, if it can be subscribed itself.
         token: The caller's token, or empty; a secret, see ``identity/auth.py``.
         topics: True if the operation is about topics, not queues.
+        peer: Ends the waiting of the request when it leaves.
     """
 
     server: Server
@@ -171,6 +178,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     listener: ConnectionListener | None = None
     token: str = ""
     topics: bool = False
+    peer: Peer = msgspec.field(default_factory=Peer)
 
     @property
     def ahead(self) -> float:

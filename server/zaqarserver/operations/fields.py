@@ -126,6 +126,16 @@ TopicName = Annotated[
 ]
 
 
+Wait = Annotated[
+    int,
+    query(
+        minimum=0,
+        maximum="max_wait",
+        help="Seconds to wait until there is something to answer with.",
+    ),
+]
+
+
 class Fields(msgspec.Struct, kw_only=True):
     """The arguments of one operation.
 

@@ -54,6 +54,10 @@ class Limits:
     bytes: int = _count("Bytes of message bodies that a project may keep.")
     subscriptions: int = _count("Subscriptions that a project may have.")
     sockets: int = _count("WebSockets of a project at once, in one server process.")
+    waiters: int = _count(
+        "Requests of a project that wait for messages at once, in one server process. "
+        "More are answered 429."
+    )
     subscriptions_per_queue: int = _count(
         "Subscriptions that one queue or topic may have.", SUBSCRIPTIONS_PER_QUEUE
     )
@@ -309,6 +313,21 @@ class Quotas:
     def sockets(self, project: str) -> int:
         """Return how many WebSockets a project has in this process."""
         return self._sockets.get(project, 0)
+
+    def check_waiters(self, project: str, used: int, now: float) -> None:
+        """Return if one more request of a project may wait.
+
+        Raises:
+            TooManyRequests: So many wait already.
+        """
+        limit = self.limits(project, now).waiters
+        if limit != UNLIMITED and used >= limit:
+            self.refused["waiters"] += 1
+            raise TooManyRequests(
+                f"{used} requests of the project wait for messages; the quota is "
+                f"{limit}.",
+                retry_after=1,
+            )
 
     # -- reservations ---------------------------------------------------------
 

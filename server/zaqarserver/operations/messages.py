@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
@@ -24,6 +25,7 @@ from zaqarserver.operations.fields import (
     QueueArgs,
     RequestPart,
     Spec,
+    Wait,
     body,
     check_integer,
     count,
@@ -247,9 +249,10 @@ class MessageListArgs(QueueArgs):
     echo: Annotated[bool, query(help="Include messages posted by this client.")] = False
     include_claimed: Annotated[bool, query(help="Include claimed messages.")] = False
     include_delayed: Annotated[bool, query(help="Include delayed messages.")] = False
+    wait: Wait = 0
 
 
-@message_operation("GET", MESSAGES, "messages:get_all")
+@message_operation("GET", MESSAGES, "messages:get_all", waits=attrgetter("wait"))
 async def message_list(ctx: Context, args: MessageListArgs) -> list[Message]:
     """List messages, oldest first."""
     with_postponed = args.include_delayed
@@ -277,6 +280,7 @@ class MessageGetManyArgs(QueueArgs):
         list[str],
         count("max_messages_per_page", "Ids of the messages.", rest_name="ids"),
     ]
+    wait: Annotated[int, query(help="Must be 0: messages by id do not wait.")] = 0
 
 
 @message_operation(
@@ -287,8 +291,14 @@ async def message_get_many(ctx: Context, args: MessageGetManyArgs) -> list[Messa
 
     Unknown ids are skipped.
     """
+    _check_no_wait(args.wait)
     found = await ctx.do(MessageGet, args.queue_name, args.message_ids, ctx.now)
     return readable(ctx, args.queue_name, found)
+
+
+def _check_no_wait(wait: int) -> None:
+    if wait:
+        raise BadRequest("wait cannot be combined with ids.")
 
 
 def _needs_claims(ctx: Context) -> bool:
@@ -318,10 +328,20 @@ class MessageDeleteManyArgs(QueueArgs):
             "is under one of claim_ids."
         ),
     ] = False
+    wait: Wait = 0
+
+
+def _wait_of_pop(args: MessageDeleteManyArgs) -> int:
+    return args.wait if args.pop and args.message_ids is None else 0
 
 
 @message_operation(
-    "DELETE", MESSAGES, "messages:delete_all", status=204, errors=(MessageClaimed,)
+    "DELETE",
+    MESSAGES,
+    "messages:delete_all",
+    status=204,
+    errors=(MessageClaimed,),
+    waits=_wait_of_pop,
 )
 async def message_delete_many(
     ctx: Context, args: MessageDeleteManyArgs
@@ -347,6 +367,7 @@ async def message_delete_many(
             include_delayed=not is_delayed(metadata),
         )
         return readable(ctx, args.queue_name, popped)
+    _check_no_wait(args.wait)
     if with_claims and not args.claim_ids:
         raise BadRequest(
             "ids requires claim_ids on this server.", title="Unable to delete"

@@ -218,6 +218,7 @@ async def _shown(ctx: Context, project: str) -> dict[str, Any]:
     usage = await usage_of(ctx, project)
     used = {kind: getattr(usage, kind) for kind in STOCK}
     used["sockets"] = quotas.sockets(project)
+    used["waiters"] = ctx.server.waiters.count(project)
     rate = limits.requests_per_second
     return {
         "quotas": {

@@ -79,11 +79,11 @@ def page(
         args: The arguments; the link repeats the query parameters that were sent.
         name: The member with the items.
         items: The items.
-        marker: The marker of the next page; without items there is none.
+        marker: The marker of the next page; empty if there is none.
         **more: More parameters of the next page.
     """
     links = []
-    if items:
+    if marker:
         sent = {name: getattr(args, name) for name in sorted(args.sent - {"marker"})}
         filters = getattr(args, "filters", None) or {}
         href = location(path, {**filters, **sent, **more, "marker": marker})
@@ -187,7 +187,8 @@ def message_list(
 ) -> Reply:
     """A page of messages with the link to the next."""
     path = _path(ctx, args.queue_name)
-    marker = found[-1].id if found else ""
+    # A list that has waited in vain continues at its marker.
+    marker = found[-1].id if found else (args.wait and args.marker) or ""
     # The handler lists delayed messages of some queues without being asked to.
     more = {"include_delayed": True} if args.include_delayed else {}
     shown = rest_messages(ctx, path, found)

@@ -135,6 +135,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
             the WebSocket.
         undo: Reverses the operation if its answer cannot reach the caller.
         errors: The errors of its own, beside those that many operations have.
+        waits: Returns for how many seconds it waits if there is nothing to give.
+        nothing: Its result if there is nothing then.
         topics: Whether it is about topics: the handler of queues then gets the space
             of topics.
     """
@@ -166,6 +168,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     signable: bool = False
     undo: Callable[[Context, Any, Any], Awaitable[None]] | None = None
     errors: tuple[type[RequestError], ...] = ()
+    waits: Callable[[Any], int] | None = None
+    nothing: Any = ()
     topics: bool = False
 
     def path_of(self, arguments: Fields) -> str:

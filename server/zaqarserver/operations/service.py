@@ -73,6 +73,7 @@ async def ping(ctx: Context, _args: NoArgs) -> None:
 
 #: The settings that clients may see.
 _SHOWN_LIMITS = (
+    "max_wait",
     *("max_messages_per_page", "max_messages_per_claim_or_pop"),
     *("max_queues_per_page", "max_subscriptions_per_page"),
     *("max_messages_post_size", "max_queue_metadata"),
@@ -81,6 +82,7 @@ _SHOWN_LIMITS = (
 )
 #: The extensions of the API, with a test of whether a server has one switched on.
 _FEATURES: dict[str, Callable[[Context], bool]] = {
+    "wait": lambda ctx: ctx.settings.max_wait > 0,
     "idempotency": lambda ctx: ctx.settings.idempotency_window > 0,
     "release": lambda _ctx: True,
     "redrive": lambda _ctx: True,

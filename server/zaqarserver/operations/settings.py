@@ -95,6 +95,9 @@ class Settings(CommonSettings):
     default_subscription_ttl: int = setting(
         3600, "Seconds that a subscription lives.", min=60
     )
+    max_wait: int = setting(
+        20, "The longest wait for messages, seconds; 0: nothing waits.", min=0
+    )
     max_subscriptions_per_page: int = setting(
         20, "The largest page of subscriptions.", min=1
     )

@@ -228,7 +228,8 @@ class Application:
             self._hub.on_post,
             self.notifier.wake,
             self.frames.restart_listeners,
-            self._hub.read_again,
+            self._read_again,
+            self.server.waiters.on_free,
         )
         self.rest = RestEdge(self.server, authenticator, self.metrics, _cors(conf))
 
@@ -306,6 +307,11 @@ class Application:
             "zaqar_websockets", "Open WebSockets.", lambda: self.frames.count
         )
         self.metrics.show(
+            "zaqar_waiters",
+            "Requests that wait for messages.",
+            self.server.waiters.count,
+        )
+        self.metrics.show(
             "zaqar_waiting_bytes",
             "Bytes of requests that arrive and of answers that were not read.",
             lambda: self.server.budget.held,
@@ -315,6 +321,11 @@ class Application:
             "Bytes of the files of the store; 0 if it is not in files.",
             lambda: sum(_sizes(self.storage.file)),
         )
+
+    def _read_again(self) -> None:
+        """Look for what other servers have posted unheard."""
+        self._hub.read_again()
+        self.server.waiters.wake_all()
 
     async def _metadata(self, project: str, queue: str) -> Metadata | None:
         found = await self.storage.do(QueueGet(project, queue))

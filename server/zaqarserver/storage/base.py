@@ -194,6 +194,7 @@ class Storage(abc.ABC):
         on_due: Callable[[], None],
         on_lapse: Callable[[], None] = ignore,
         on_gap: Callable[[], None] = ignore,
+        on_free: Callable[[str, str], None] = ignore,
     ) -> None:
         """Register callbacks; called once, before ``open``.
 
@@ -207,6 +208,9 @@ class Storage(abc.ABC):
                 server may be gone, because other servers considered it dead.
             on_gap: Called on the event loop when posts of other servers may have been
                 missed, and are received again.
+            on_free: Called on the event loop with space and queue when messages of a
+                queue that is watched (``QueueWatch``) may have become free, other than
+                because of the time.
         """
 
     # -- commands -----------------------------------------------------------

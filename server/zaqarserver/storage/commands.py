@@ -156,6 +156,21 @@ class QueueCount(SpaceCommand[int], frozen=True):
     """Return how many queues the project has."""
 
 
+class QueueWatch(QueueCommand[float | None], frozen=True):
+    """Watch a queue: report what becomes free to ``on_free`` until a time.
+
+    Returns:
+        The next time at which something of it becomes free because of the time
+        (a claim or a delay ends), infinity for none; ``None`` if it cannot be watched.
+    """
+
+    now: float
+    until: float
+
+    def missing(self) -> float | None:
+        return None
+
+
 class QueueStatsGet(QueueCommand[QueueStats], frozen=True):
     """Return the counts; the cost does not grow with the backlog."""
 

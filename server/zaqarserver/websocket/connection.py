@@ -27,6 +27,7 @@ import msgspec
 from zaqarserver.common.budget import Budget
 from zaqarserver.errors import QuotaExceeded
 from zaqarserver.notify.websocket import Hub
+from zaqarserver.operations.waiting import Peer, Waiter
 from zaqarserver.spaces import project_of
 from zaqarserver.storage.subscriptions import Subscription
 from zaqarserver.websocket.binary import answer_to_binary, push_to_binary
@@ -64,7 +65,7 @@ class ConnectionEnded(ConnectionError):
     """The connection has ended: the answer cannot be sent."""
 
 
-class WebSocketConnection:
+class WebSocketConnection(Peer):
     """The WebSocket connection of one client.
 
     Attributes:
@@ -88,6 +89,7 @@ class WebSocketConnection:
         budget: Budget,
         pause: Callable[[], Awaitable[None]],
     ) -> None:
+        super().__init__()
         self.uri = f"{base_uri}/{uuid.uuid4()}"
         self.subscriptions: dict[str, Subscription] = {}
         self.last_frame = self.last_admitted = time.monotonic()
@@ -95,6 +97,7 @@ class WebSocketConnection:
         self.memory = ConnectionMemory(budget, self.turn)
         self._transport = transport
         self._drop = transport.drop
+        transport.on_end = self.leave
         self._pause = pause
         self._concurrent = 0
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
@@ -174,6 +177,23 @@ class WebSocketConnection:
         self._answering -= 1
         self._flush()
 
+    # -- waiting --------------------------------------------------------------
+
+    @property
+    def is_gone(self) -> bool:
+        """True if the peer is known not to read the answer."""
+        return self._closed or self.has_left or self._transport.is_gone()
+
+    def keep(self, waiter: Waiter) -> None:
+        """Send pushes while a request waits."""
+        super().keep(waiter)
+        self.end_answer()
+
+    def drop(self, waiter: Waiter) -> None:
+        """Delay pushes again until the answer."""
+        super().drop(waiter)
+        self.begin_answer()
+
     @property
     def is_closed(self) -> bool:
         """True if this side closed it."""
@@ -181,7 +201,7 @@ class WebSocketConnection:
 
     def is_idle(self, since: float) -> bool:
         """Return True if it sent nothing since a time, and has nothing to receive."""
-        busy = self.subscriptions or self._tasks or self._answering
+        busy = self.subscriptions or self._tasks or self._answering or self._waiters
         return self.last_frame < since and not busy
 
     def is_anonymous(self, since: float) -> bool:

@@ -363,4 +363,5 @@ class FrameEdge:
             request.id,
             topics=operation.row.topics,
             listener=ConnectionListener(connection, binary=request.binary),
+            peer=connection,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
@@ -22,6 +23,7 @@ from websockets.http11 import Request
 from zaqarserver.common.budget import Account, Budget
 from zaqarserver.common.peers import is_reset
 from zaqarserver.common.tasks import SLICE_SECONDS
+from zaqarserver.storage.subscriptions import ignore
 
 #: Seconds that a dropped peer has to read what was sent to it.
 PATIENCE = 5.0
@@ -102,10 +104,12 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         budget: The memory that all connections of the process share.
         account: The memory that this one uses.
         unfinished_since: When the incomplete message began to arrive.
+        on_end: Called when the connection has ended.
     """
 
     budget = Budget()
     account: Account
+    on_end: Callable[[], None] = staticmethod(ignore)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wrap the transport in the joining one."""
@@ -135,6 +139,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Release the memory of the connection."""
         super().connection_lost(exc)
+        self.on_end()
         self._forget()
         self._count()
         self.account.close()
@@ -312,6 +317,10 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self.transport.write(b"".join(self.conn.data_to_send()))
         if proven:
             self._check_peer()  # a peer that had closed resets the connection now
+
+    def is_gone(self) -> bool:
+        """Return True if the system knows that the peer does not read."""
+        return self.is_closed() or is_reset(self.transport.get_extra_info("socket"))
 
     def _check_peer(self) -> None:
         if is_reset(self.transport.get_extra_info("socket")):

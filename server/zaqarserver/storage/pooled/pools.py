@@ -101,10 +101,14 @@ class Pools:
         self,
         on_post: Callable[[Post], None],
         on_due: Callable[[], None],
-        *others: Callable[[], None],
+        on_lapse: Callable[[], None],
+        on_gap: Callable[[], None],
+        on_free: Callable[[str, str], None],
     ) -> None:
         """Register callbacks with the home and with each store that is opened."""
-        self._watch = lambda storage: storage.watch(on_post, on_due, *others)
+        self._watch = lambda storage: storage.watch(
+            on_post, on_due, on_lapse, on_gap, on_free
+        )
         self._watch(self.home)
 
     @property

@@ -270,9 +270,10 @@ class PooledStorage(Storage):
         on_due: Callable[[], None],
         on_lapse: Callable[[], None] = ignore,
         on_gap: Callable[[], None] = ignore,
+        on_free: Callable[[str, str], None] = ignore,
     ) -> None:
         """Register callbacks with the home and the stores of all pools."""
-        self._pools.watch(on_post, on_due, on_lapse, on_gap)
+        self._pools.watch(on_post, on_due, on_lapse, on_gap, on_free)
 
     # -- commands -------------------------------------------------------------
 

@@ -45,11 +45,19 @@ MISSES = 2
 
 _BEAT = b"\0\0\0\0"  # in place of the head of a post
 
+_FREE = b"\0\0\0\1"  # likewise
+
 _LENGTH = struct.Struct(">I")
 _decode_header = msgspec.msgpack.Decoder(list[tuple[str, int, int, float, int]]).decode
 _decode_head = msgspec.msgpack.Decoder(tuple[str, int, str, str]).decode
+_decode_free = msgspec.msgpack.Decoder(tuple[str, str]).decode
 _decode_ids = msgspec.msgpack.Decoder(list[str]).decode
 _encode = msgspec.msgpack.Encoder().encode
+
+
+def free_frame(keys: QueueKeys) -> bytes:
+    """Return what is published when messages of a queue become free."""
+    return _FREE + _encode((keys.space, keys.queue))
 
 
 def read_notice(frame: bytes) -> list[NoticeMessage]:
@@ -92,6 +100,7 @@ class Channel:
         uid: Names this server.
         on_post: Called with each post.
         on_gap: Called when posts are received again.
+        on_free: Called with space and queue when messages became free.
     """
 
     def __init__(
@@ -101,12 +110,14 @@ class Channel:
         uid: str,
         on_post: Callable[[Post], None],
         on_gap: Callable[[], None],
+        on_free: Callable[[str, str], None],
     ) -> None:
         self.uid = uid
         self._client = client
         self._names = (name, f"{name}:{uid}")  # the second one for beats
         self._on_post = on_post
         self._on_gap = on_gap
+        self._on_free = on_free
         self._number = 0
         self._connection: RedisConnection | None = None
         self._attempts = 0
@@ -236,6 +247,9 @@ class Channel:
     def _receive(self, frame: bytes) -> None:
         if frame.startswith(_BEAT):
             self._beats.put_nowait(int(frame[len(_BEAT) :]))
+            return
+        if frame.startswith(_FREE):
+            self._on_free(*_decode_free(frame[len(_FREE) :]))
             return
         head, at = _part(frame, 0)
         uid, number, space, queue = _decode_head(head)

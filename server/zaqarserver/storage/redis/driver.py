@@ -121,11 +121,13 @@ class RedisStorage(Storage):
         on_due: Callable[[], None],
         on_lapse: Callable[[], None] = ignore,
         on_gap: Callable[[], None] = ignore,
+        on_free: Callable[[str, str], None] = ignore,
     ) -> None:
         """Register the callbacks; they take effect when the store is opened."""
         store = self._store
         store.on_post, store.on_due, store.on_lapse = on_post, on_due, on_lapse
         store.on_gap = on_gap
+        store.on_free = on_free
 
     # -- life ---------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,8 +19,10 @@ from zaqarserver.storage.commands import (
     QueueList,
     QueueStatsGet,
     QueueUpdate,
+    QueueWatch,
 )
 from zaqarserver.storage.records import Queue, QueueStats, StatsMessage
+from zaqarserver.storage.redis.channel import free_frame
 from zaqarserver.storage.redis.claims import finish_moves
 from zaqarserver.storage.redis.names import new_revision
 from zaqarserver.storage.redis.store import Store, performs, queue_moving
@@ -123,6 +126,21 @@ async def count(store: Store, command: QueueCount) -> int:
         *(store.client.do("HEXISTS", head, "rev") for head in heads)
     )
     return int(total) - exist.count(0)
+
+
+@performs(QueueWatch)
+async def watch(store: Store, command: QueueWatch) -> float:
+    """Leave in the queue's head what to publish, and read the ends of two sets."""
+    keys = store.keys(command)
+    found = await store.run(
+        "watch",
+        keys.messages,
+        command.now,
+        command.until,
+        store.keyspace.channel,
+        free_frame(keys),
+    )
+    return float(found) if found else math.inf
 
 
 @performs(QueueStatsGet)

@@ -161,6 +161,7 @@ class Store:
         on_due: See ``on_post``.
         on_lapse: See ``on_post``.
         on_gap: See ``on_post``.
+        on_free: See ``on_post``.
     """
 
     def __init__(self, location: RedisLocation) -> None:
@@ -178,6 +179,7 @@ class Store:
         self.on_due: Callable[[], None] = ignore
         self.on_lapse: Callable[[], None] = ignore
         self.on_gap: Callable[[], None] = ignore
+        self.on_free: Callable[[str, str], None] = ignore
         self._requests = RequestNames(location)
         self._leftovers: set[asyncio.Future[Any]] = set()
         self.join()
@@ -193,6 +195,7 @@ class Store:
             self.registration.uid,
             self.on_post,
             self.on_gap,
+            self.on_free,
         )
 
     def keys(self, command: QueueCommand[Any]) -> QueueKeys:

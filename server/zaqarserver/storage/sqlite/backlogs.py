@@ -240,6 +240,7 @@ def transfer(
         memory.lower_due(to, min(one.expires, one.visible or one.expires))
         if state == FREE:
             memory.lower_floor(to, one.seq)
+    memory.freed.add(QueueKey(space, target))
     size = sum(one.size for one in moved)
     memory.count(space, backlog, -len(moved), -size)
     memory.count(space, to, len(moved), size)

@@ -45,7 +45,7 @@ from zaqarserver.storage.sqlite.backlogs import (
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import ById, encode_id
-from zaqarserver.storage.sqlite.layers import QueueRow
+from zaqarserver.storage.sqlite.layers import QueueKey, QueueRow
 from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.sqlite.writer import POSTPONE, Steps
 
@@ -294,6 +294,8 @@ def _move_exhausted(
         for row in exhausted
     ]
     transfer(memory, command.space, backlog, dead_letter.queue, moved)
+    # Others may be free behind those that were moved.
+    memory.freed.add(QueueKey(command.space, command.queue))
     return [row for row in rows if row[_CLAIMS] < most]
 
 
@@ -335,6 +337,9 @@ def update(memory: Memory, command: ClaimUpdate) -> None:
     memory.db.execute(CLAIM_RENEW, (found.seq, ttl, grace, now, end))
     memory.db.execute(CLAIM_EXTEND, (found.seq, end, ttl + grace, end + grace))
     memory.lower_due(queue.backlog, end)
+    if end < found.created + found.ttl:
+        # Those who wait know the later end.
+        memory.freed.add(QueueKey(command.space, command.queue))
 
 
 @writes(ClaimDelete)
@@ -345,3 +350,4 @@ def delete(memory: Memory, command: ClaimDelete) -> None:
     if queue is not None and found is not None:
         visible = command.now + command.delay if command.delay else None
         release(memory, queue.backlog, found.seq, visible)
+        memory.freed.add(QueueKey(command.space, command.queue))

@@ -31,6 +31,7 @@ from zaqarserver.storage.sqlite.copying import copy_store
 from zaqarserver.storage.sqlite.database import failure
 from zaqarserver.storage.sqlite.engine import PERFORMERS, Engine
 from zaqarserver.storage.sqlite.files import SQLiteLocation, parse_location
+from zaqarserver.storage.sqlite.layers import QueueKey
 from zaqarserver.storage.subscriptions import Post, ignore
 
 R = TypeVar("R")
@@ -66,6 +67,7 @@ class SQLiteStorage(Storage):
         self._damage: str | None = None
         self._on_post: Callable[[Post], None] = ignore
         self._on_due: Callable[[], None] = ignore
+        self._on_free: Callable[[str, str], None] = ignore
 
     @classmethod
     def from_uri(cls, uri: str, options: Mapping[str, str]) -> Self:
@@ -157,17 +159,23 @@ class SQLiteStorage(Storage):
         on_due: Callable[[], None],
         on_lapse: Callable[[], None] = ignore,
         on_gap: Callable[[], None] = ignore,
+        on_free: Callable[[str, str], None] = ignore,
     ) -> None:
         """Register the callbacks; the last two are about other servers: never."""
         del on_lapse, on_gap
         self._on_post = on_post
         self._on_due = on_due
+        self._on_free = on_free
 
-    def _call_back(self, posts: list[Post], has_due: bool) -> None:
+    def _call_back(
+        self, posts: list[Post], has_due: bool, freed: set[QueueKey]
+    ) -> None:
         for post in posts:
             self._on_post(post)
         if has_due:
             self._on_due()
+        for key in freed:
+            self._on_free(*key)
 
     # -- commands -----------------------------------------------------------
 

@@ -37,8 +37,7 @@ from zaqarserver.storage.sqlite.files import (
 )
 from zaqarserver.storage.sqlite.layers import QueueRow
 from zaqarserver.storage.sqlite.memory import Memory
-from zaqarserver.storage.sqlite.writer import GroupCommit, Steps
-from zaqarserver.storage.subscriptions import Post
+from zaqarserver.storage.sqlite.writer import GroupCommit, OnCommit, Steps
 
 R = TypeVar("R")
 C_co = TypeVar("C_co", bound=Command[Any], covariant=True)
@@ -106,7 +105,7 @@ class Engine:
     def __init__(
         self,
         location: SQLiteLocation,
-        on_commit: Callable[[list[Post], bool], None],
+        on_commit: OnCommit,
     ) -> None:
         self._lock: FileLock | None = None
         self._files: Files | None = None

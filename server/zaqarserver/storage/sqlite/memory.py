@@ -101,6 +101,8 @@ class Memory:
             and messages, claimed messages, bytes.
         posts: The posts of the transaction to volatile subscriptions.
         has_due: True if it made a delivery due.
+        freed: The queues of which it has made messages free, other than because of the
+            time.
         swept: The last queue whose notices the sweeper has looked at.
     """
 
@@ -129,6 +131,7 @@ class Memory:
         self._unswept: Counter[int] = Counter()
         self.posts: list[Post] = []
         self.has_due = False
+        self.freed: set[QueueKey] = set()
         for space, queues, messages, size in fetch(db, USED):
             self.use(space, queues, messages, size)
         for space, subscriptions in fetch(db, SUBSCRIBED):
@@ -174,6 +177,7 @@ class Memory:
         self.listeners.clear()
         self._unseen = None
         self.take_posts()
+        self.take_freed()
         self.sequence.reserved = 0
 
     def take_posts(self) -> tuple[list[Post], bool]:
@@ -181,6 +185,11 @@ class Memory:
         posts, has_due = self.posts, self.has_due
         self.posts, self.has_due = [], False
         return posts, has_due
+
+    def take_freed(self) -> set[QueueKey]:
+        """Return the queues with messages that became free, and reset them."""
+        freed, self.freed = self.freed, set()
+        return freed
 
     # -- notices ------------------------------------------------------------
 

@@ -38,7 +38,7 @@ from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.deliveries import store_notices
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import ById, decode_seq, encode_id
-from zaqarserver.storage.sqlite.layers import QueueRow
+from zaqarserver.storage.sqlite.layers import QueueKey, QueueRow
 from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.sqlite.writer import Steps
 
@@ -81,6 +81,7 @@ def store_post(
             yield None
         some = command.messages[start : start + POST_STEP]
         _insert(memory, command, queue.backlog, some, ids)
+    memory.freed.add(QueueKey(space, name))
     store_notices(memory, command, ids)
     return ids
 

@@ -199,6 +199,8 @@ def _open_queue(memory: Memory, command: QueueOpen) -> Steps[bool]:
     memory.opened.pending[key] = seal.epoch
     memory.listeners.pop(key, None)
     memory.has_due = True
+    # Those who wait for a queue that has left continue at its new place.
+    memory.freed.add(QueueKey(*key))
     return True
 
 

@@ -19,6 +19,7 @@ from zaqarserver.storage.commands import (
     QueueList,
     QueueStatsGet,
     QueueUpdate,
+    QueueWatch,
     VolumeGet,
 )
 from zaqarserver.storage.records import (
@@ -44,6 +45,12 @@ from zaqarserver.storage.sqlite.database import Snapshot, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import encode_id
 from zaqarserver.storage.sqlite.memory import Memory
+
+QUEUE_FREE_AT = """
+    SELECT (SELECT min(expires) FROM claim WHERE backlog = ?1),
+           (SELECT min(visible) FROM message WHERE backlog = ?1 AND state = 1),
+           (SELECT min(visible) FROM message WHERE backlog = ?1 AND state = 3)
+"""
 
 #: How many expired rows are counted in one statement (half a millisecond).
 COUNT_STEP = 10_000
@@ -226,6 +233,16 @@ class _View(NamedTuple):
     expired: int
     oldest: Step
     newest: Step
+
+
+@reads(QueueWatch)
+async def watch(engine: Engine, command: QueueWatch) -> float:
+    """Read the ends of claims and delays; the commits of this process are all."""
+    queue = engine.queue(command)
+    if queue is None:
+        return math.inf
+    times = fetch(engine.reader, QUEUE_FREE_AT, (queue.backlog,))[0]
+    return min((time for time in times if time is not None), default=math.inf)
 
 
 @reads(QueueStatsGet)

@@ -32,6 +32,7 @@ from zaqarserver.storage.sqlite.backlogs import (
 )
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.ids import ById, decode_secret, decode_seq
+from zaqarserver.storage.sqlite.layers import QueueKey
 from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.sqlite.messages import check_holder, find_message, take_out
 from zaqarserver.storage.sqlite.records import INSERTS
@@ -73,6 +74,7 @@ def release(memory: Memory, command: MessageRelease) -> None:
     notes = encode_notes(with_reason(found.notes, command.reason))
     memory.db.execute(MESSAGE_FREE, (found.seq, state, visible, notes))
     memory.count_claimed(backlog, -take_out(memory, [found]))
+    memory.freed.add(QueueKey(command.space, command.queue))
     if visible is None:
         memory.lower_floor(backlog, found.seq)
     else:
@@ -108,6 +110,7 @@ async def export(engine: Engine, command: MessageExport) -> list[MessageRecord]:
 def import_messages(memory: Memory, command: MessageImport) -> None:
     """Insert rows with the numbers of their ids, or the next that are free."""
     space, name = command.space, command.queue
+    memory.freed.add(QueueKey(space, name))
     queue = memory.queue(space, name) or create_queue(memory, space, name)
     backlog, last = queue.backlog, 0
     for record in command.messages:

@@ -40,6 +40,7 @@ from zaqarserver.errors import (
 from zaqarserver.storage.sqlite.committing import Committer
 from zaqarserver.storage.sqlite.database import failure, is_full, is_store_failure
 from zaqarserver.storage.sqlite.files import Files
+from zaqarserver.storage.sqlite.layers import QueueKey
 from zaqarserver.storage.sqlite.memory import Memory
 from zaqarserver.storage.subscriptions import Post, ignore
 
@@ -67,6 +68,9 @@ BUSY_SECONDS = 5.0
 BUSY_PAUSE = 0.02
 
 _OVERWRITE = "BEGIN IMMEDIATE; UPDATE store SET pulse = pulse + 1; COMMIT"
+
+
+OnCommit = Callable[[list[Post], bool, set[QueueKey]], None]
 
 
 class _Job(msgspec.Struct, eq=False):
@@ -134,7 +138,8 @@ class GroupCommit:
             uses the connection, if :attr:`wants_between` is set: it copies the log.
         files: The files, ``None`` for a store in memory.
         on_commit: Called after each commit with what it posted to volatile
-            subscriptions and whether it made something due for delivery.
+            subscriptions, whether it made something due for delivery, and the queues
+            of which it freed messages.
     """
 
     def __init__(
@@ -143,7 +148,7 @@ class GroupCommit:
         committer: Committer | None,
         between: Callable[[], object],
         files: Files | None = None,
-        on_commit: Callable[[list[Post], bool], None] = ignore,
+        on_commit: OnCommit = ignore,
     ) -> None:
         self.wants_between = False
         self.damage: str | None = None
@@ -298,8 +303,9 @@ class GroupCommit:
         executed, self._executed = self._executed, []
         for job in executed:
             job.finish()
-        if self._memory.posts or self._memory.has_due:
-            self._on_commit(*self._memory.take_posts())
+        memory = self._memory
+        if memory.posts or memory.has_due or memory.freed:
+            self._on_commit(*memory.take_posts(), memory.take_freed())
         if self._waiting:  # not at once: a write may have been postponed again
             self._loop.call_soon(self._begin)
         else:

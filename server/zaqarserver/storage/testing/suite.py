@@ -76,6 +76,7 @@ EXAMPLES: dict[str, Any] = {
     "subscriber": "http://h/",
     "subscription_id": "x",
     "ttl": 60,
+    "until": NOW + 60,
 }
 
 

@@ -1,6 +1,6 @@
 -- Claims the oldest messages that can be claimed.
 -- script: once
--- with: elapse, oldest, send
+-- with: elapse, oldest, send, freed
 -- ARGV: now, epoch, prepared, claim id, ttl, grace, limit, 1 with delayed ones, and if there is
 --   a dead letter queue: its name, the most claims, the ttl there or an empty text, the name of this queue; the number
 -- Returns ids, messages, bodies, 1 if some are on their way to the dead letter queue, and the
@@ -52,6 +52,7 @@ if #ids > 0 then
   call('ZADD', ENDS, ends, claim)
 end
 local moving = exhausted > 0 and 1 or 0
+if exhausted > 0 then freed(now) end -- others may be free behind those that are on their way
 local again = { false, {}, {}, moving, volume }
 if #found > 0 then remember(again) else remember_nothing(again) end
 return { ids, raws, get_all(BODY, ids), moving, volume }

@@ -1,5 +1,5 @@
 -- Dropping the data of a queue that is sealed, or is to arrive.
--- with: volume, endings, keys
+-- with: volume, endings, keys, freed
 local ARRIVED = KEYS[#KEYS]
 
 -- Drops all but grants, last numbers, and the messages that go to and came from other queues. The
@@ -11,4 +11,5 @@ local function clear()
   call('HDEL', HEAD, 'rev', 'metadata', 'bytes', 'count', 'arrived', 'until')
   call('HDEL', SUB, 'newest', 'first')
   count(0, 0)
+  freed(0) -- those who wait for a queue that has left continue at its new place
 end

@@ -1,6 +1,6 @@
 -- Puts a queue into service.
 -- script: repeatable
--- with: clear, promise, deliveries
+-- with: clear, promise, deliveries, freed
 -- ARGV: (none), epoch, prepared, epoch of the placement, epoch with which it came, revision
 -- Returns the volume, and that of subscriptions; or 'drop' and the epoch of its seal, if the data
 -- here has to be dropped first.
@@ -35,4 +35,5 @@ if arrived and metadata then call('HSET', HEAD, 'rev', ARGV[6], 'metadata', meta
 if needs:find('d', 1, true) then call('HSET', HEAD, 'due', string.format('%.17g', first_due)) end
 if needs:find('n', 1, true) then call('HSET', SUB, 'due', string.format('%.17g', delivery)) end
 count(0, 0)
+freed(0)
 return { volume, subscribed() }

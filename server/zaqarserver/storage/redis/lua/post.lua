@@ -1,6 +1,6 @@
 -- Stores messages in order, all or none, and their notice if there are subscriptions.
 -- script: once
--- with: promise, notices, volume, keys
+-- with: promise, notices, volume, keys, freed
 -- ARGV: now, epoch, prepared, number, revision, channel, head of what is published,
 --   messages of a notice, idempotency key or an empty text, digest, when the key ends, then for
 --   each message: random half of the id, expires, visible, packed, body
@@ -75,5 +75,6 @@ if key ~= '' then
   call('HSET', POSTS, key, pack({ tonumber(ARGV[11]), ARGV[10], table.concat(ids, ' ') }))
   call('ZADD', POSTS_EXPIRY, ARGV[11], key)
 end
+freed(now)
 if #volatile > 0 then publish(ARGV[6], ARGV[7], volatile, notice(known, bodies, 1, #ids) .. after) end
 return remember({ string.format('%.0f', number), at_once and 1 or 0, volatile, volume, '' })

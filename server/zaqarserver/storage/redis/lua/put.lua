@@ -1,6 +1,6 @@
 -- Stores messages that come from another queue; one that came before is not stored again.
 -- script: repeatable
--- with: volume, promise
+-- with: volume, promise, freed
 -- ARGV: now, epoch, prepared, revision, then for each message: id, token, packed, body
 -- Returns the ids that it refuses: if the queue is sealed, those that have not come before; and the volume.
 local now, FIRST, WIDTH, REMEMBERED = tonumber(ARGV[1]), 5, 4, 3600
@@ -44,5 +44,6 @@ for at = FIRST, #ARGV, WIDTH do
   call('ZADD', IN, 'NX', now, came)
 end
 call('HSET', HEAD, 'last', last)
+freed(now)
 call('ZREMRANGEBYSCORE', IN, '-inf', now - REMEMBERED)
 return { {}, #volume > 0 and volume or known_volume() }
