@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Self
 
 from zaqarclient import errors, names
-from zaqarclient.queues.v2 import calls, iterator, message
+from zaqarclient.queues.v2 import calls, iterator, message, waiting
 
 if TYPE_CHECKING:
     from zaqarclient.queues.v2 import queues
@@ -47,6 +47,8 @@ class Claim:
         ttl: int | None = None,
         grace: int | None = None,
         limit: int | None = None,
+        *,
+        wait: float | None = None,
     ) -> None:
         self._queue = queue
         self.id = id
@@ -55,6 +57,7 @@ class Claim:
         self._grace = grace
         self._age: int | None = None
         self._limit = limit
+        self._wait = wait
         self._documents: list[dict[str, Any]] | None = None
         if id is None:
             self._create()
@@ -173,13 +176,18 @@ class Claim:
         return self.id
 
     def _create(self) -> None:
-        self.id, self._documents = calls.claim_create(
-            self._queue.client.calls,
-            self._queue.name,
-            ttl=self._ttl,
-            grace=self._grace,
-            limit=self._limit,
-        )
+        def ask(seconds: int | None) -> bool:
+            self.id, self._documents = calls.claim_create(
+                self._queue.client.calls,
+                self._queue.name,
+                ttl=self._ttl,
+                grace=self._grace,
+                limit=self._limit,
+                wait=seconds,
+            )
+            return self.id is not None
+
+        waiting.wait_for(self._queue.client, self._wait, ask)
 
     def _read(self) -> None:
         document = self._queue.call("claim_get", claim_id=self._known_id())

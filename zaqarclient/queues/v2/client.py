@@ -100,6 +100,7 @@ class Client(base.BaseClient):
 
     queues_module = v2_queues
     _features: frozenset[str] | None = None
+    _max_wait = 0
 
     def queue(self, ref: str, **kwargs: Unpack[QueueOptions]) -> v2_queues.Queue:
         """Return a queue; nothing is sent unless ``force_create`` is set.
@@ -399,10 +400,16 @@ class Client(base.BaseClient):
         except TransportError:
             return False  # asked again the next time
 
+    def longest_wait(self) -> int:
+        """Return for how many seconds the service waits for messages, 0 for not."""
+        return self._max_wait if self.offers("wait") else 0
+
     def _known_features(self) -> frozenset[str]:
         if self._features is None:
             try:
-                self._features = frozenset(self.limits().get("features", ()))
+                found = self.limits()
+                self._max_wait = found.get("limits", {}).get("max_wait", 0)
+                self._features = frozenset(found.get("features", ()))
             except (ResourceNotFound, ForbiddenError):
                 self._features = frozenset()
         return self._features

@@ -82,6 +82,11 @@ class Listing(Generic[T]):
         return self
 
     @property
+    def has_items(self) -> bool:
+        """True if items of the current page are left."""
+        return bool(self._items)
+
+    @property
     def needs_page(self) -> bool:
         """True if the next item has to be read from the service."""
         return self._streaming and not self._items

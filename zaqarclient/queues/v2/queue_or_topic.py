@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
 
 from zaqarclient import names
-from zaqarclient.queues.v2 import calls, iterator
+from zaqarclient.queues.v2 import calls, iterator, waiting
 from zaqarclient.queues.v2 import message as message_resource
 from zaqarclient.queues.v2 import subscription as subscription_resource
 
@@ -281,6 +281,7 @@ class QueueOrTopic:
         echo: bool | None = None,
         include_claimed: bool | None = None,
         include_delayed: bool | None = None,
+        wait: float | None = None,
     ) -> iterator.Listing[message_resource.Message]:
         """Return one page of messages, or those with these ids.
 
@@ -292,6 +293,8 @@ class QueueOrTopic:
             echo: True for the client's own messages too.
             include_claimed: True for claimed messages too.
             include_delayed: True for delayed messages too.
+            wait: Seconds to wait for a message, if there is none. A service without
+                `wait` is asked again in pauses of 0.25 to 5 s.
 
         Returns:
             An iterator, whose ``stream()`` goes through all pages.
@@ -303,7 +306,8 @@ class QueueOrTopic:
         if ids:
             known = message_resource.ids_of(ids)
             return self._messages("message_get_many", ids=known)
-        return self._messages(
+        return self._wait_for_messages(
+            wait,
             "message_list",
             marker=marker,
             limit=limit,
@@ -337,14 +341,17 @@ class QueueOrTopic:
         """
         self.call("message_delete_many", ids=message_resource.ids_of(ids))
 
-    def pop(self, count: int = 1) -> iterator.Listing[message_resource.Message]:
+    def pop(
+        self, count: int = 1, *, wait: float | None = None
+    ) -> iterator.Listing[message_resource.Message]:
         """Take the oldest unclaimed messages away and return them.
 
         Args:
             count: How many at most, 1 to 20.
+            wait: Seconds to wait for a message, as for `messages`.
         """
         # The name that callers' tests find in the request (contract, SDK section 15).
-        return self._messages("message_delete_many", pop=count)
+        return self._wait_for_messages(wait, "message_delete_many", pop=count)
 
     def subscription(
         self, subscriber: str | None = None, **kwargs: Unpack[SubscriptionOptions]
@@ -390,6 +397,18 @@ class QueueOrTopic:
     def call(self, operation: str, /, **arguments: Any) -> Any:
         """Call an operation on it, by its name in the table; see `Calls`."""
         return self._calls(operation, queue_name=self._name, **arguments)
+
+    def _wait_for_messages(
+        self, wait: float | None, operation: str, /, **arguments: Any
+    ) -> iterator.Listing[message_resource.Message]:
+        pages: list[iterator.Listing[message_resource.Message]] = []
+
+        def ask(seconds: int | None) -> bool:
+            pages[:] = [self._messages(operation, **arguments, wait=seconds)]
+            return pages[0].has_items
+
+        waiting.wait_for(self.client, wait, ask)
+        return pages[0]
 
     def _messages(
         self, operation: str, /, **arguments: Any

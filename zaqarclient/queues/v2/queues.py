@@ -89,6 +89,8 @@ class Queue(queue_or_topic.QueueOrTopic):
         ttl: int | None = None,
         grace: int | None = None,
         limit: int | None = None,
+        *,
+        wait: float | None = None,
     ) -> claim_resource.Claim:
         """Claim messages, or return the claim with this id.
 
@@ -99,8 +101,12 @@ class Queue(queue_or_topic.QueueOrTopic):
             grace: Seconds that its messages live at least beyond it, 60 to
                 43200.
             limit: How many messages at most, 1 to 20.
+            wait: Seconds to wait for the first message. A service without `wait` is
+                asked again in pauses of 0.25 to 5 s.
         """
-        return claim_resource.Claim(self, id=id, ttl=ttl, grace=grace, limit=limit)
+        return claim_resource.Claim(
+            self, id=id, ttl=ttl, grace=grace, limit=limit, wait=wait
+        )
 
     def redrive(
         self,

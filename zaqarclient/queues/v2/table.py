@@ -256,6 +256,7 @@ _ROWS = (
             "echo": _BOOLEAN,
             "include_claimed": _BOOLEAN,
             "include_delayed": _BOOLEAN,
+            "wait": _INTEGER,
         },
         reply=shapes.MESSAGES,
         frame=FrameSide(reader=frames.message_list),
@@ -308,6 +309,7 @@ _ROWS = (
             "claim_ids": _IDS,
             "check_claims": _BOOLEAN,
             "pop": _INTEGER,
+            "wait": _INTEGER,
         },
         reply=shapes.MESSAGES,
         frame=FrameSide(names=_MANY),
@@ -315,7 +317,7 @@ _ROWS = (
     Operation(
         "message_pop",
         f"DELETE {_MESSAGES}",
-        query={"pop": _INTEGER},
+        query={"pop": _INTEGER, "wait": _INTEGER},
         # The messages of a lost answer are gone; no more must follow them.
         retry=Retry.UNACCEPTED,
         reply=shapes.MESSAGES,
@@ -324,7 +326,7 @@ _ROWS = (
     Operation(
         "claim_create",
         f"POST {_CLAIMS}",
-        query={"limit": _INTEGER},
+        query={"limit": _INTEGER, "wait": _INTEGER},
         body=_LEASE,
         spill="body",
         sends_empty=True,

@@ -303,7 +303,7 @@ def test_the_signatures_that_are_called_by_position_keep_their_order() -> None:
         "force_create",
     ]
     assert order(queues.Queue.signed_url)[:3] == ["paths", "ttl_seconds", "methods"]
-    assert order(queues.Queue.claim) == ["id", "ttl", "grace", "limit"]
+    assert order(queues.Queue.claim)[:4] == ["id", "ttl", "grace", "limit"]
     assert order(Request)[:2] == ["endpoint", "operation"]
     assert order(Response) == ["request", "content", "headers", "status_code"]
     assert order(transport.get_transport_for) == [

@@ -18,7 +18,7 @@ from zaqarclient.queues.v2.cli.arguments import (
 from zaqarclient.queues.v2.cli.base import Command
 from zaqarclient.queues.v2.cli.displays import Lister, Shown
 from zaqarclient.queues.v2.cli.output import Body
-from zaqarclient.queues.v2.cli.paging import WAIT, until_found
+from zaqarclient.queues.v2.cli.paging import WAIT
 from zaqarclient.queues.v2.cli.terminal import duration, is_terminal
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class CreateClaim(Lister):
         """Claim the messages."""
         queue = self.queue(parsed_args.queue_name)
         terms = {name: getattr(parsed_args, name) for name in ("ttl", "grace", "limit")}
-        rows = until_found(lambda: _claim_rows(queue.claim(**terms)), parsed_args.wait)
+        rows = _claim_rows(queue.claim(**terms, wait=parsed_args.wait))
         if not rows:
             self.nothing(parsed_args, lambda: emptiness.reason(queue))
         elif is_terminal(self.app.stderr):

@@ -13,7 +13,7 @@ from zaqarclient.queues.v2.cli.argument_types import integer
 from zaqarclient.queues.v2.cli.arguments import FAIL_IF_EMPTY, QUEUE, arg, flag, paging
 from zaqarclient.queues.v2.cli.base import Command
 from zaqarclient.queues.v2.cli.displays import Lister, Shown, ShowOne, values_of
-from zaqarclient.queues.v2.cli.paging import WAIT, Pages, until_found
+from zaqarclient.queues.v2.cli.paging import WAIT, Pages
 from zaqarclient.queues.v2.cli.terminal import is_terminal
 from zaqarclient.queues.v2.message import Message
 
@@ -144,9 +144,7 @@ class PopMessages(Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Take the messages."""
         queue = self.queue_or_topic(parsed_args.queue_name)
-        messages = until_found(
-            lambda: list(queue.pop(parsed_args.limit)), parsed_args.wait
-        )
+        messages = list(queue.pop(parsed_args.limit, wait=parsed_args.wait))
         if not messages:
             self.nothing(parsed_args, lambda: emptiness.reason(queue))
         rows = [values_of(message, _POPPED_COLUMNS) for message in messages]

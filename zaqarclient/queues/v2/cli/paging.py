@@ -9,8 +9,8 @@ differ only in what ends a pause: time, or a push of the service.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from zaqarclient.queues.v2.cli.argument_types import seconds as seconds_type
 from zaqarclient.queues.v2.cli.arguments import arg, present
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from zaqarclient.queues.v2.message import Message
     from zaqarclient.queues.v2.queue_or_topic import QueueOrTopic
 
-T = TypeVar("T", bound=Sequence[object])
 
 #: Largest page that a service with default settings gives.
 PAGE_SIZE: Final = 20
@@ -100,9 +99,6 @@ MOST_PAUSE: Final = 5.0
 
 #: The longest pause where the service pushes, in seconds: a push may get lost.
 MOST_PAUSE_WITH_PUSH: Final = 30.0
-
-#: The longest pause of a command with ``--wait``, in seconds.
-_MOST_WAIT_PAUSE: Final = 2.0
 
 #: How soon a connection that was opened again is noticed, in seconds: what was
 #: posted in between was not pushed.
@@ -302,27 +298,3 @@ def newest(statistics: Statistics) -> str | None:
     message: Mapping[str, Any] = statistics["messages"].get("newest") or {}
     href = str(message.get("href") or message.get("id") or "")
     return message_id_of(href) or None
-
-
-def until_found(
-    read: Callable[[], T],
-    patience: float,
-    sleep: Callable[[float], object] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
-) -> T:
-    """Return what a read finds, reading again while it finds nothing.
-
-    Args:
-        read: Reads from the service once.
-        patience: How long to read, in seconds; 0 reads once.
-        sleep: Waits some seconds.
-        clock: Returns the time, in seconds.
-    """
-    ends, pause = clock() + patience, LEAST_PAUSE
-    while not (found := read()):
-        left = ends - clock()
-        if left <= 0:
-            break
-        sleep(min(pause, left))
-        pause = min(pause * 2, _MOST_WAIT_PAUSE)
-    return found

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from zaqarclient.queues.v2.cli.paging import until_found
+from zaqarclient.queues.v2.waiting import until_found
 from zaqarclient.tests.http_stub import Answer, HttpStub
 
+LACKING = Answer(404)
 EMPTY = Answer(200, {"messages": []})
 MESSAGE = {"id": "m1", "body": "tea", "ttl": 60, "age": 1}
 
@@ -42,7 +43,7 @@ def test_without_patience_there_is_one_look(clock: Clock) -> None:
 def test_pauses_get_longer_until_something_is_found(clock: Clock) -> None:
     looks = iter([*([[]] * 6), ["found"]])
     assert clock.until(lambda: next(looks), 60) == ["found"]
-    assert clock.pauses == [0.25, 0.5, 1.0, 2.0, 2.0, 2.0]
+    assert clock.pauses == [0.25, 0.5, 1.0, 2.0, 4.0, 5.0]
 
 
 def test_the_last_look_is_when_the_time_is_over(clock: Clock) -> None:
@@ -59,18 +60,20 @@ def test_the_last_look_is_when_the_time_is_over(clock: Clock) -> None:
 def test_pop_waits_for_a_message(
     run: Callable[..., tuple[int, str, str]], stub: HttpStub
 ) -> None:
-    stub.answers = [EMPTY, Answer(200, {"messages": [MESSAGE]})]
+    stub.answers = [LACKING, EMPTY, Answer(200, {"messages": [MESSAGE]})]
     words = ["message", "pop", "q", "--wait", "9", "-f", "value", "-c", "Body"]
     assert run("--os-queues-endpoint", stub.url, *words) == (0, "tea\n", "")
-    assert stub.calls() == [("DELETE", "/v2/queues/q/messages")] * 2
+    asked = [("DELETE", "/v2/queues/q/messages")] * 2
+    assert stub.calls() == [("GET", "/v2/limits"), *asked]
 
 
 def test_claim_create_waits_for_a_message(
     run: Callable[..., tuple[int, str, str]], stub: HttpStub
 ) -> None:
     claimed = {**MESSAGE, "href": "/v2/queues/q/messages/m1?claim_id=c1"}
-    stub.answers = [Answer(204), Answer(201, {"messages": [claimed]})]
+    stub.answers = [LACKING, Answer(204), Answer(201, {"messages": [claimed]})]
     words = ["claim", "create", "q", "--wait", "9", "-f", "value", "-c", "Claim_ID"]
     assert run("--os-queues-endpoint", stub.url, *words) == (0, "c1\n", "")
-    assert stub.calls() == [("POST", "/v2/queues/q/claims")] * 2
-    assert stub.seen[0].body == stub.seen[1].body == {"ttl": 300, "grace": 60}
+    asked = [("POST", "/v2/queues/q/claims")] * 2
+    assert stub.calls() == [("GET", "/v2/limits"), *asked]
+    assert stub.seen[1].body == stub.seen[2].body == {"ttl": 300, "grace": 60}
