@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -171,7 +171,10 @@ class TailMessages(Command):
         elif parsed_args.echo and self.client.offers("resume"):
             yield from tail
             since = tail.marker or "oldest"
-            listener = self._pushing(stack, lambda: queue.listen(since=since))
+            listener = None
+            # A service that went away since the read is asked until it is back.
+            with suppress(NetworkError):
+                listener = self._pushing(stack, lambda: queue.listen(since=since))
             if listener is None:
                 yield from tail.follow(Pause(), time.monotonic, idle)
             else:

@@ -11,6 +11,7 @@ import pytest
 from zaqarclient.queues.v2.cli.paging import PushPause
 from zaqarclient.queues.v2.client import Client
 from zaqarclient.tests.functional.cli.conftest import Run
+from zaqarclient.transport import errors
 
 #: Longer than any test takes: a pause that ends early was ended by a push.
 LONG = 300.0
@@ -111,3 +112,24 @@ def test_a_tail_is_pushed_each_message_once_also_over_a_restart(
     ids += zaqar(*post, "4").out.split()
     thread.join()
     assert done[0].out.split() == ids
+
+
+def test_a_service_that_goes_away_before_a_tail_listens_is_asked_until_it_is_back(
+    server_factory: Callable[..., Any], zaqar: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = server_factory()
+    word = ["--os-queues-endpoint", own.websocket_url]
+    post = [*word, "message", "post", "q", "-f", "value"]
+    ids = zaqar(*post, "1").out.split()
+
+    def listen(*_queues: str, **_how: Any) -> Any:
+        own.kill()
+        own.start()
+        ids.extend(zaqar(*post, "2").out.split())
+        raise errors.ConnectionFailed(description="away")
+
+    monkeypatch.setattr(Client, "listen", listen)
+    tail = ["message", "tail", "q", "--follow", "--limit", "2", "-f", "value"]
+    done = zaqar(*word, *tail, "-c", "ID")
+    assert done.out.split() == ids
+    assert len(ids) == 2
