@@ -317,18 +317,23 @@ class Consumer:
         return 0
 
     def _claim(self, limit: int) -> None:
-        sent = self._clock()
-        claim = self._queue.claim(ttl=self._ttl, grace=self._grace, limit=limit)
+        idle, sent = self._options.idle_timeout, self._clock()
+        left = math.inf if idle is None else self._idle_from + idle - sent
+        # Where the service cannot wait, this thread does: it can be stopped.
+        wait = min(self._options.wait, max(left, 0))
+        wait = wait if self._queue.client.offers("wait") else 0
+        claim = self._queue.claim(
+            ttl=self._ttl, grace=self._grace, limit=limit, wait=wait or None
+        )
         messages = list(claim) if claim.id else []
         if messages:
             self._give(claim, messages, sent)
             return
         self._claimed = self._claimed or 0
-        idle = self._options.idle_timeout
-        left = math.inf if idle is None else self._idle_from + idle - self._clock()
+        left -= self._clock() - sent
         if left <= 0:
             self.stop()
-        else:
+        elif not wait:
             self._rest(0, left)
 
     def _give(self, claim: Claim, messages: list[Message], sent: float) -> None:
