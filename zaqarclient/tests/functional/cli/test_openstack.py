@@ -27,6 +27,7 @@ STORY: list[tuple[str, list[str]]] = [
     ("messaging message post", ["q", '[{"body": {"n": 1}}, {"body": 2}]']),
     ("message list", ["q", "--echo"]),
     ("messaging queue stats", ["q"]),
+    ("queue redrive", ["q", "--to", "r", "--limit", "1"]),
     ("messaging claim create", ["q", "--ttl", "300", "--grace", "60", "--limit", "1"]),
     ("claim release", ["q", "unknown"]),
     ("claim run", ["q", "--", "true"]),
@@ -68,6 +69,8 @@ STORY: list[tuple[str, list[str]]] = [
 #: These need an id that is known.
 REFUSED = {
     "message show": ["q", "unknown"],
+    "message release": ["q", "unknown", "--claim-id", "unknown"],
+    "messaging message bury": ["q", "unknown", "--claim-id", "unknown"],
     "claim query": ["q", "unknown"],
     "claim renew": ["q", "unknown"],
     "messaging subscription show": ["q", "unknown"],
