@@ -215,7 +215,8 @@ class Program:
         if lost and not self.client_manager.configured:
             LOG.error(
                 "No service is configured: name one with --os-queues-endpoint "
-                "or OS_QUEUES_ENDPOINT, or give credentials (zaqar --help)."
+                "or OS_QUEUES_ENDPOINT, put a signed URL into ZAQAR_SIGNED_URL, or "
+                "give credentials (zaqar --help)."
             )
 
     def report_timings(self) -> None:

@@ -330,10 +330,16 @@ async def test_a_command_that_hangs_is_ended(command, notification):
     assert outcome == Retry("timeout")
 
 
-async def test_a_command_that_is_missing_is_tried_again(notification, tmp_path):
-    settings = {"smtp_command": f"{tmp_path / 'nothing'} -t"}
+async def test_a_command_that_is_missing_is_named_at_the_start_and_tried_again(
+    notification, tmp_path, caplog
+):
+    missing = tmp_path / "nothing"
+    caplog.set_level("INFO")
+    sender = deliverer(smtp_command=f"{missing} -t")
+    assert f"smtp_command {missing} is not there" in caplog.text
     made = notification("mailto:joe@x.example")
-    assert isinstance(await deliverer(**settings).deliver(made), Retry)
+    assert isinstance(await sender.deliver(made), Retry)
+    assert f"smtp_command {missing} cannot be run" in caplog.text
 
 
 async def test_smtp_reaches_every_recipient_and_says_goodbye(smtp, notification):

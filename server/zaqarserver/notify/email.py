@@ -13,6 +13,7 @@ import email.utils
 import logging
 import quopri
 import shlex
+import shutil
 import ssl
 from collections.abc import Mapping
 from email.header import Header
@@ -142,6 +143,11 @@ class MailDeliverer(Deliverer):
             self._tls = _smtp_tls(settings)
         elif not self._command:
             raise SettingsError("[notification] smtp_command must name a command.")
+        elif shutil.which(self._command[0]) is None:
+            LOG.info(
+                "no mail can be sent: [notification] smtp_command %s is not there",
+                self._command[0],
+            )
         for template in (
             settings.subscription_confirmation_email_template,
             settings.unsubscribe_confirmation_email_template,
@@ -213,7 +219,9 @@ class MailDeliverer(Deliverer):
                 stderr=asyncio.subprocess.DEVNULL,
             )
         except OSError as error:
-            LOG.warning("smtp_command cannot be run: %s", error.strerror)
+            LOG.warning(
+                "smtp_command %s cannot be run: %s", self._command[0], error.strerror
+            )
             return Retry("smtp_command cannot be run")
         try:
             await _feed(process, mail.encoded())

@@ -212,6 +212,11 @@ class AsyncListing(Generic[T]):
         self._streaming: bool | None = None
         self._listing: Listing[Any] | None = None
 
+    def __repr__(self) -> str:
+        if self._listing is None:
+            return "<AsyncListing, nothing read yet>"
+        return f"<Async{repr(self._listing)[1:]}"
+
     def __await__(self) -> Generator[Any, None, Self]:
         return self._loaded().__await__()
 

@@ -153,6 +153,10 @@ class Listener:
             self.close()
             raise
         transport.on_reconnect = on_reconnect
+        self._names = (*queues, *topics)
+
+    def __repr__(self) -> str:
+        return f"<Listener {', '.join(self._names)}>"
 
     def __enter__(self) -> Self:
         return self

@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
+import textwrap
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 from zaqarclient.common.signals import sigterm_raises
 from zaqarclient.common.text import printable
@@ -68,6 +70,22 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return super()._fill_text(parsing.reflowed(text, width), width, indent)
+
+    def _format_usage(self, *args: Any) -> str:
+        # argparse never breaks a line between the options of which one may be given.
+        text = super()._format_usage(*args)
+        if max(map(len, text.splitlines())) <= self._width:
+            return text
+        # An option and its value stay together.
+        words = re.sub(r"(-[\w-]+) (?=<)", "\\1\xa0", " ".join(text.split()))
+        wrapped = textwrap.fill(
+            words,
+            self._width,
+            subsequent_indent=" " * len("usage: "),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        return wrapped.replace("\xa0", " ") + "\n\n"
 
 
 class Command(CliffCommand):

@@ -62,20 +62,23 @@ def is_absent(target: str, find: Callable[[str], object]) -> bool:
         return False
 
 
-def reason(target: QueueOrTopic, scope: Scope = FREE) -> str:
+def reason(
+    target: QueueOrTopic, scope: Scope = FREE, otherwise: str = "There is nothing."
+) -> str:
     """Return a sentence: why nothing was found.
 
     Args:
         target: A queue or topic.
         scope: What was looked at.
+        otherwise: The sentence if the statistics do not show why.
     """
     try:
-        return _reason(target, scope)
+        return _reason(target, scope) or otherwise
     except ZaqarError:  # a signed URL, say, that allows no statistics
-        return "There is nothing."
+        return otherwise
 
 
-def _reason(target: QueueOrTopic, scope: Scope) -> str:
+def _reason(target: QueueOrTopic, scope: Scope) -> str | None:
     counters = target.stats["messages"]
     total, claimed = counters["total"], counters.get("claimed", 0)
     if not total:
@@ -83,9 +86,8 @@ def _reason(target: QueueOrTopic, scope: Scope) -> str:
         return f"The {named} is empty." if exists(target) else f"There is no {named}."
     if scope.marker is not None:
         return _after(target, scope.marker)
-    parts = list(_hidden(target, scope, total, claimed))
-    text = "; ".join(parts) or "there is nothing"
-    return f"{text[0].upper()}{text[1:]}."
+    text = "; ".join(_hidden(target, scope, total, claimed))
+    return f"{text[0].upper()}{text[1:]}." if text else None
 
 
 def _hidden(

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from zaqarclient.common.quantities import in_words
 from zaqarclient.errors import InvalidOperation
 from zaqarclient.queues.v2.cli import emptiness, output
 from zaqarclient.queues.v2.cli.argument_types import integer, seconds
@@ -154,11 +155,14 @@ class TailMessages(Command):
         self, queue: QueueOrTopic, count: int, parsed_args: argparse.Namespace
     ) -> None:
         """Print why nothing was printed, and fail if less came than was waited for."""
+        limit, idle = parsed_args.limit or 0, parsed_args.timeout
         if not count:
-            marker = parsed_args.since
-            scope = emptiness.Scope(parsed_args.echo, True, True, marker)
-            self.nothing(parsed_args, lambda: emptiness.reason(queue, scope))
-        if parsed_args.timeout is not None and count < (parsed_args.limit or 0):
+            self.nothing(parsed_args, lambda: _why_nothing(queue, parsed_args))
+        elif idle is not None and count < limit:
+            self.hint(
+                f"{count:,} of {limit:,} messages came, then none for {in_words(idle)}."
+            )
+        if idle is not None and count < limit:
             self.exit_status = Status.TIMED_OUT
 
     def _messages(
@@ -219,6 +223,20 @@ class TailMessages(Command):
             marker,
             lambda why: self.hint(f"{why} Trying again."),
         )
+
+
+def _why_nothing(queue: QueueOrTopic, parsed_args: argparse.Namespace) -> str:
+    """Return why nothing was printed, and for how long the command waited."""
+    filtered, idle = parsed_args.filter is not None, parsed_args.timeout
+    waited = f"No {'matching ' if filtered else ''}message came"
+    if idle is not None:
+        waited = f"{waited} in {in_words(idle)}."
+        if parsed_args.new or filtered:
+            return waited
+    scope = emptiness.Scope(parsed_args.echo, True, True, parsed_args.since)
+    otherwise = "No message matches the filter." if filtered else "There is nothing."
+    why = emptiness.reason(queue, scope, otherwise)
+    return why if idle is None else f"{waited} {why}"
 
 
 def _pushed(

@@ -131,6 +131,28 @@ def test_it_ends_when_nothing_came_for_so_long(
     assert process("zaqar", *tail, "-c", "ID", **wire) == (0, f"{only}\n", "")
 
 
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--new"], "No message came in 1 s."),
+        (["--filter", "a=1"], "No matching message came in 1 s."),
+        (["--limit", "3"], "1 of 3 messages came, then none for 1 s."),
+    ],
+)
+def test_it_says_what_it_waited_for_and_how_long(
+    zaqar: Run, options: list[str], why: str
+) -> None:
+    posted(zaqar, 1)
+    tail = ["message", "tail", "q", "--follow", "--timeout", "1", *options]
+    assert zaqar(*tail).err == f"{why}\n"
+
+
+def test_a_filter_that_nothing_matches_is_named(zaqar: Run) -> None:
+    posted(zaqar, 1)
+    done = zaqar("message", "tail", "q", "--filter", "a=1")
+    assert done == (0, "", "No message matches the filter.\n")
+
+
 def test_nothing_is_said_when_it_is_interrupted(
     zaqar: Run, running: Running, wire: dict[str, str]
 ) -> None:

@@ -542,3 +542,15 @@ def test_a_time_of_day_is_the_next_one(parse: Callable[..., Any]) -> None:
     past = dt.datetime.now().astimezone() - dt.timedelta(minutes=5)
     delay = parse("message post", "q", "--at", f"{past:%H:%M:%S}").delay
     assert 20 * 3600 < delay < 28 * 3600
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_usage_fits_a_narrow_terminal(
+    program: Callable[..., shell.Program], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    parser = program().command(name).get_parser(f"zaqar {name}")
+    usage = parser.format_help().partition("\n\n")[0]
+    assert " ".join(usage.split()).startswith(f"usage: zaqar {name} [-h]")
+    lines = usage.splitlines()
+    assert [line for line in lines if len(line) > 40 and line.count("[") > 1] == []
