@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from urllib3 import exceptions as urllib3_exceptions
 
+from zaqarclient.common import interrupts
 from zaqarclient.transport import errors
 
 if TYPE_CHECKING:
@@ -56,12 +58,39 @@ class TimedOut(errors.TimedOut, requests.exceptions.Timeout):
     """No answer within the timeout; also a ``requests.exceptions.Timeout``."""
 
 
+class _Connection(urllib3.connection.HTTPConnection):
+    """A connection whose wait for an answer can be ended."""
+
+    def getresponse(self) -> Any:
+        """Read the head of the answer."""
+        with interrupts.current().watching(self.sock):
+            return super().getresponse()
+
+
+class _TLSConnection(_Connection, urllib3.connection.HTTPSConnection):
+    """The same with TLS."""
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
 class Adapter(requests.adapters.HTTPAdapter):
     """An adapter that looks for the pool of connections to a service once."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._pools: dict[Any, Any] = {}
         super().__init__(*args, **kwargs)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools, of connections whose waits can be ended."""
+        super().init_poolmanager(*args, **kwargs)
+        classes = {"http": _Pool, "https": _TLSPool}
+        self.poolmanager.pool_classes_by_scheme = classes
 
     def get_connection_with_tls_context(
         self,
@@ -115,6 +144,8 @@ class Session(requests.Session):
 
     def __init__(self, timeout: float = DEFAULT_TIMEOUT) -> None:
         super().__init__()
+        for prefix in ("http://", "https://"):
+            self.mount(prefix, Adapter())
         self._timeouts = timeouts(timeout)
         self._settings: dict[Any, Mapping[str, Any] | None] = {}
 

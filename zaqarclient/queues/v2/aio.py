@@ -12,8 +12,10 @@ takes some 0.1 ms, a call to the service ten times that. Over WebSocket the
 calls of all threads share one connection.
 
 A cancelled task does not wait for the answer that is under way, and no
-further request of that call is sent. What arrives too late is dropped, except
-that messages claimed by it are released at once. Popped messages are gone
+further request of that call is sent. A wait for messages ends on the service
+too, unless it is over WebSocket, or over a session of the caller's own. What
+arrives too late is dropped, except that messages claimed by it are released at
+once. Popped messages are gone
 once the service has them popped: claim where that matters.
 """
 

@@ -26,6 +26,7 @@ from typing import (
 )
 
 from zaqarclient import errors
+from zaqarclient.common import interrupts
 from zaqarclient.queues.v2 import client as v2_client
 
 if TYPE_CHECKING:
@@ -45,10 +46,6 @@ R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
 T = TypeVar("T")
 
-_abandoned: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar(
-    "abandoned", default=None
-)
-
 
 class _Cancelled(BaseException):
     """The call was cancelled; passes every handler of errors."""
@@ -58,8 +55,7 @@ class StoppableClient(v2_client.Client):
     """A client that sends nothing more for a cancelled call."""
 
     def _request_and_transport(self) -> tuple[Request, Transport]:
-        abandoned = _abandoned.get()
-        if abandoned is not None and abandoned.is_set():
+        if interrupts.current().is_set:
             raise _Cancelled
         return super()._request_and_transport()
 
@@ -78,26 +74,23 @@ class _Job(Generic[T]):
     ) -> None:
         self._work = work
         self._take_back = take_back
-        self._abandoned = threading.Event()
+        self._abandoned = interrupts.Interrupt()
         self._lock = threading.Lock()
         self._results: list[T] = []
 
     def run(self) -> T:
         """Do it, in a thread and a context of its own."""
-        token = _abandoned.set(self._abandoned)
-        try:
+        with self._abandoned.using():
             result = self._work()
-        finally:
-            _abandoned.reset(token)
         with self._lock:
             self._results.append(result)
-            late = self._abandoned.is_set()
+            late = self._abandoned.is_set
         if late:
             self.undo()
         return result
 
     def abandon(self) -> bool:
-        """Stop waiting; return True if the caller has to undo the result."""
+        """End its waiting; return True if the caller has to undo the result."""
         with self._lock:
             self._abandoned.set()
             return bool(self._results)

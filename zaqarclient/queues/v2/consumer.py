@@ -12,6 +12,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from zaqarclient.common.interrupts import Interrupt
 from zaqarclient.errors import InvalidOperation, LeaseLost, ZaqarError
 from zaqarclient.queues.v2.consume import LIVE
 from zaqarclient.queues.v2.leases import Keeper, Lease, lease_of
@@ -60,6 +61,7 @@ class Consumer:
         self._keeper = Keeper(queue, self._report_lost, self._wake, clock)
         self._changed = threading.Condition()
         self._stopping = threading.Event()
+        self._waits = Interrupt()
         self._deadline = math.inf
         self._error: BaseException | None = None
         self._buffer: deque[Message] = deque()
@@ -178,6 +180,7 @@ class Consumer:
         """
         with self._changed:
             self._stopping.set()
+            self._waits.set()
             self._deadline = min(self._deadline, self._clock() + within)
             self._changed.notify_all()
 
@@ -293,6 +296,8 @@ class Consumer:
             try:
                 self._claim(limit)
             except Exception as error:  # noqa: BLE001 - raised where the work is
+                if self._waits.is_set and _is_passing(error):
+                    return
                 if self._claimed is None or not _is_passing(error):
                     self._end_with(error)
                     return
@@ -319,12 +324,13 @@ class Consumer:
     def _claim(self, limit: int) -> None:
         idle, sent = self._options.idle_timeout, self._clock()
         left = math.inf if idle is None else self._idle_from + idle - sent
-        # Where the service cannot wait, this thread does: it can be stopped.
+        # Where the service cannot wait, this thread does.
         wait = min(self._options.wait, max(left, 0))
         wait = wait if self._queue.client.offers("wait") else 0
-        claim = self._queue.claim(
-            ttl=self._ttl, grace=self._grace, limit=limit, wait=wait or None
-        )
+        with self._waits.using():
+            claim = self._queue.claim(
+                ttl=self._ttl, grace=self._grace, limit=limit, wait=wait or None
+            )
         messages = list(claim) if claim.id else []
         if messages:
             self._give(claim, messages, sent)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from zaqarclient.common import interrupts
+
 if TYPE_CHECKING:
     from zaqarclient.queues.v2.client import Client
 
@@ -33,11 +35,12 @@ def wait_for(client: Client, wait: float | None, ask: Callable[[int | None], T])
     most = client.longest_wait()
     if not most:
         return until_found(lambda: ask(None), wait)
-    ends = time.monotonic() + wait
+    ends, interrupt = time.monotonic() + wait, interrupts.current()
     while True:
         left = ends - time.monotonic()
-        found = ask(max(0, min(most, math.ceil(left))))
-        if found or left <= most:
+        with interrupt.waiting():
+            found = ask(max(0, min(most, math.ceil(left))))
+        if found or left <= most or interrupt.is_set:
             return found
 
 
