@@ -46,6 +46,7 @@ class ListMessages(Lister):
         ),
         flag("--include-claimed", "Also messages under a claim", queues_only=True),
         flag("--include-delayed", "Also messages whose delay is not over"),
+        WAIT,
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -58,7 +59,7 @@ class ListMessages(Lister):
         """List the messages."""
         queue = self.queue_or_topic(parsed_args.queue_name)
         if parsed_args.message_ids:
-            ignored = ("limit", "marker", "include_claimed", "include_delayed")
+            ignored = ("limit", "marker", "include_claimed", "include_delayed", "wait")
             if any(getattr(parsed_args, name, None) for name in ignored):
                 self.refuse("--message-ids goes with none of the other options")
             messages = queue.messages(*parsed_args.message_ids.split(","))
@@ -69,7 +70,7 @@ class ListMessages(Lister):
             if hasattr(parsed_args, name)
         }
         fetch = partial(queue.messages, **flags)
-        pages = Pages(fetch, parsed_args.limit, parsed_args.marker)
+        pages = Pages(fetch, parsed_args.limit, parsed_args.marker, parsed_args.wait)
         scope = emptiness.Scope(**flags, marker=parsed_args.marker)
         why = partial(emptiness.reason, queue, scope)
         return _shown(self._messages(pages, parsed_args, why), parsed_args)

@@ -61,9 +61,10 @@ class TailMessages(Command):
 
     With --follow the command ends at --limit, at --timeout or by Ctrl-C. The
     service pushes new messages at once, over a WebSocket; their age is 0. Where
-    it has none, the queue is read again: a quarter of a second after a
-    message, then in pauses twice as long each, up to 5 seconds. If it goes
-    away for a while, nothing is lost or printed twice.
+    it has none, it is asked to answer when a message comes. Only an older service
+    is asked again and again: a quarter of a second after a message, then in
+    pauses twice as long each, up to 5 seconds. If the service goes away for a
+    while, nothing is lost or printed twice.
     """
 
     example = "orders --follow --filter status=paid -f json"
@@ -180,14 +181,17 @@ class TailMessages(Command):
             with suppress(NetworkError):
                 listener = self._pushing(stack, lambda: queue.listen(since=since))
             if listener is None:
-                yield from tail.follow(Pause(), time.monotonic, idle)
+                yield from tail.follow(self._pause(), time.monotonic, idle)
             else:
                 yield from _pushed(queue, listener, tail.wanted, idle)
         else:
             # Listening begins before the first read, so that nothing falls
             # between the two.
-            pause = self._pushing(stack, lambda: PushPause(queue)) or Pause()
+            pause = self._pushing(stack, lambda: PushPause(queue)) or self._pause()
             yield from tail.follow(pause, time.monotonic, idle)
+
+    def _pause(self) -> Pause:
+        return Pause(on_service=self.client.longest_wait())
 
     def _pushing(self, stack: ExitStack, subscribe: Callable[[], P]) -> P | None:
         """Subscribe until the stack ends; return None if the service does not push."""

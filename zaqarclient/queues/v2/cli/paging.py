@@ -39,6 +39,7 @@ class Pages:
         limit: How many items to give; 0 means all, None means one page of the
             service's own size.
         marker: Where to begin: after this item.
+        wait: Seconds to wait for the first page, given to `fetch`.
     """
 
     def __init__(
@@ -46,21 +47,23 @@ class Pages:
         fetch: Callable[..., Any],
         limit: int | None = None,
         marker: str | None = None,
+        wait: float | None = None,
     ) -> None:
         self._fetch = fetch
         self._limit = limit
         self._marker = marker
+        self._wait = wait
         #: After iteration: where the next page begins, None at the end.
         self.next_marker: str | None = None
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the items; each page is read when it is needed."""
-        marker, given = self._marker, 0
+        marker, wait, given = self._marker, self._wait or None, 0
         seen = {marker}
         while True:
             wanted = self._page_size(given)
-            page = self._fetch(**present(marker=marker, limit=wanted))
-            items = list(page)
+            page = self._fetch(**present(marker=marker, limit=wanted, wait=wait))
+            items, wait = list(page), None
             yield from items
             given += len(items)
             # The plain lists of tests have no next page.
@@ -106,8 +109,7 @@ _NOTICE: Final = 1.0
 
 WAIT: Final = arg(
     "--wait",
-    "If there is no free message, ask again until there is one, for so "
-    "long at most (default: 0)",
+    "If there is no message, wait until there is one, for so long at most (default: 0)",
     seconds_type,
     default=0.0,
 )
@@ -127,13 +129,18 @@ class Pause:
 
     Args:
         sleep: Waits some seconds.
+        on_service: For how many seconds a read waits on the service; then there is no
+            pause.
     """
 
     #: The longest pause to make, in seconds.
     most = MOST_PAUSE
 
-    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, sleep: Callable[[float], None] = time.sleep, on_service: int = 0
+    ) -> None:
         self._sleep = sleep
+        self.on_service = on_service
 
     def wait(self, seconds: float) -> bool:
         """Wait so long; return early, and True, if messages may have come."""
@@ -200,8 +207,8 @@ class Tail:
     """The messages of a queue behind a marker, and those to come.
 
     Args:
-        fetch: Reads one page with ``limit`` and, unless None, ``marker``,
-            and returns the iterator of it.
+        fetch: Reads one page with ``limit`` and, unless None, ``marker`` and
+            ``wait``, and returns the iterator of it.
         wanted: Returns True for messages to yield.
         marker: Where to begin: behind this message.
         warn: Called with a text when the service does not answer.
@@ -231,9 +238,12 @@ class Tail:
         Raises:
             zaqarclient.errors.ZaqarError: The service failed.
         """
+        return self._read()
+
+    def _read(self, wait: int | None = None) -> Iterator[Message]:
         full = True
         while full:
-            items = self._page()
+            items = self._page(wait)
             full = len(items) >= PAGE_SIZE
             yield from filter(self.wanted, items)
 
@@ -254,10 +264,10 @@ class Tail:
             zaqarclient.errors.ZaqarError: The service failed for good, or at
                 the first look.
         """
-        last, seconds = clock(), LEAST_PAUSE
+        last, seconds, wait = clock(), LEAST_PAUSE, 0
         while True:
             before = self.marker
-            for message in self._read_new():
+            for message in self._read_new(wait):
                 yield message
                 last = clock()
             if self.marker != before:
@@ -265,15 +275,18 @@ class Tail:
             left = float("inf") if idle is None else idle - (clock() - last)
             if left <= 0:
                 return
+            wait = 0 if self._failing else int(min(pause.on_service, left))
+            if wait:
+                continue
             woken = pause.wait(min(seconds, left))
             # Nothing is pushed while the service is away.
             most = MOST_PAUSE if self._failing else pause.most
             seconds = LEAST_PAUSE if woken else min(seconds * 2, most)
 
-    def _read_new(self) -> Iterator[Message]:
+    def _read_new(self, wait: int) -> Iterator[Message]:
         """Yield the messages that came; none while the service is away."""
         try:
-            yield from self
+            yield from self._read(wait or None)
         except _PASSING as error:
             if not self._read_before:
                 raise
@@ -281,8 +294,8 @@ class Tail:
                 self._failing = True
                 self._warn(str(error))
 
-    def _page(self) -> list[Message]:
-        page = self._fetch(limit=PAGE_SIZE, **present(marker=self.marker))
+    def _page(self, wait: int | None) -> list[Message]:
+        page = self._fetch(limit=PAGE_SIZE, **present(marker=self.marker, wait=wait))
         items: list[Message] = list(page)
         self._read_before, self._failing = True, False
         if items:

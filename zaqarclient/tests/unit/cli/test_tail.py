@@ -31,6 +31,7 @@ class Queue:
     """
 
     most = 5.0
+    on_service = 0
 
     def __init__(
         self,
@@ -50,12 +51,18 @@ class Queue:
     def clock(self) -> float:
         return self.now
 
-    def fetch(self, *, limit: int, marker: str | None = None) -> Page:
+    def fetch(
+        self, *, limit: int, marker: str | None = None, wait: int | None = None
+    ) -> Page:
         self.looks += 1
         assert self.looks < 500, "it goes on for ever"
         if self._away[0] < self.now < self._away[1]:
             raise errors.ConnectionFailed(description="http://x: refused")
         start = 0 if marker is None else int(marker) + 1
+        if wait and len(self._arrivals) > start:
+            self.now = min(max(self._arrivals[start], self.now), self.now + wait)
+        elif wait:
+            self.now += wait
         there = [n for n, when in enumerate(self._arrivals) if when <= self.now]
         items = [Message(f"{n:03}") for n in there[start : start + limit]]
         return Page(items, linked=self._linked)
@@ -157,6 +164,25 @@ def test_an_error_that_does_not_pass_ends_it() -> None:
     queue = Queue()
     with pytest.raises(errors.ForbiddenError):
         list(Tail(fetch, everything).follow(queue, queue.clock, None))
+
+
+def test_a_service_that_waits_is_asked_seldom_and_tells_at_once() -> None:
+    queue = Queue(300.0, 301.0)
+    queue.on_service = 20
+    tail = Tail(queue.fetch, everything)
+    came = [(m.id, queue.now) for m in tail.follow(queue, queue.clock, idle=300.5)]
+    assert came == [("000", 300), ("001", 301)]
+    # Three a minute, one at the beginning, and the messages.
+    assert queue.looks <= 3 * 10 + 5
+    assert queue.pauses == [0.25, 0.25]
+    assert queue.now == 601.5
+
+
+def test_a_service_that_waits_but_is_away_is_asked_in_pauses() -> None:
+    queue = Queue(50.0, away=(10, 60))
+    queue.on_service = 20
+    assert followed(queue, idle=70) == ["000"]
+    assert queue.pauses[:5] == [0.25, 0.5, 1, 2, 4]
 
 
 def test_without_push_only_time_ends_a_pause() -> None:

@@ -77,3 +77,37 @@ def test_claim_create_waits_for_a_message(
     asked = [("POST", "/v2/queues/q/claims")] * 2
     assert stub.calls() == [("GET", "/v2/limits"), *asked]
     assert stub.seen[1].body == stub.seen[2].body == {"ttl": 300, "grace": 60}
+
+
+WAITS = Answer(200, {"features": ["wait"], "limits": {"max_wait": 20}})
+
+
+def test_list_waits_for_its_first_page(
+    run: Callable[..., tuple[int, str, str]], stub: HttpStub
+) -> None:
+    stub.answers = [WAITS, Answer(200, {"messages": [MESSAGE]})]
+    words = ["message", "list", "q", "--wait", "9", "-f", "value", "-c", "Body"]
+    assert run("--os-queues-endpoint", stub.url, *words) == (0, "tea\n", "")
+    assert stub.seen[1].query["wait"] == ["9"]
+
+
+def test_list_does_not_wait_for_messages_by_id(
+    run: Callable[..., tuple[int, str, str]], stub: HttpStub
+) -> None:
+    words = ["message", "list", "q", "--message-ids", "m1", "--wait", "9"]
+    status, _, error = run("--os-queues-endpoint", stub.url, *words)
+    assert status != 0
+    assert "--message-ids goes with none of the other options" in error
+    assert stub.seen == []
+
+
+def test_a_tail_waits_where_the_service_does_not_push(
+    run: Callable[..., tuple[int, str, str]], stub: HttpStub
+) -> None:
+    page = Answer(200, {"messages": [MESSAGE]})
+    stub.answers = [WAITS, Answer(404), EMPTY, EMPTY, page]
+    words = ["message", "tail", "q", "--follow", "--limit", "1", "-f", "value"]
+    status, out, _ = run("--os-queues-endpoint", stub.url, *words, "-c", "Body")
+    assert (status, out) == (0, "tea\n")
+    reads = [one.query for one in stub.seen if one.path.endswith("/messages")]
+    assert [read.get("wait") for read in reads] == [None, ["20"], ["20"]]
