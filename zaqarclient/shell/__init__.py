@@ -156,7 +156,8 @@ class Program:
         if own is None:
             made = getattr(commands, COMMANDS[name].cls)
         else:
-            made = getattr(import_module("zaqarclient.shell.own"), own).on_cliff()
+            module, cls = own
+            made = getattr(import_module(f"{__name__}.{module}"), cls).on_cliff()
         command: Command = made(self, self.options)
         return command
 

@@ -73,6 +73,7 @@ _UNGUESSED: Final = frozenset(
 _AFTERWORD: Final = """
 "zaqar help <command>" shows the help of a command, with an example.
 "zaqar batch" runs many commands, one a line.
+"zaqar run" runs a command of a CI job, and posts how it ended.
 "zaqar complete" prints the completion for a shell.
 "zaqar logout" removes the tokens that --os-token-cache has kept.
 
@@ -81,11 +82,12 @@ not allowed, 5 conflict, 6 nothing there (--fail-if-empty), 8 timed out, 9 quota
 rate, 69 service unreachable, 130 interrupted, 143 ended by SIGTERM.
 """
 
-#: The commands that only ``zaqar`` has, and their classes in `zaqarclient.shell.own`.
+#: The commands that only ``zaqar`` has: their modules in this package, and classes.
 OWN_COMMANDS: Final = {
-    "batch": "RunBatch",
-    "complete": "Complete",
-    "logout": "LogOut",
+    "batch": ("own", "RunBatch"),
+    "complete": ("own", "Complete"),
+    "logout": ("own", "LogOut"),
+    "run": ("run", "RunCommand"),
 }
 
 
