@@ -53,6 +53,7 @@ COMMANDS: Final[dict[str, Row]] = {
     "message release": Row("releases", "ReleaseMessages"),
     "message bury": Row("releases", "BuryMessages"),
     "message tail": Row("message_tail", "TailMessages", topics=True),
+    "message wait": Row("message_wait", "WaitForMessage"),
     "claim create": Row("claim", "CreateClaim"),
     "claim query": Row("claim", "QueryClaim"),
     "claim renew": Row("claim", "RenewClaim"),

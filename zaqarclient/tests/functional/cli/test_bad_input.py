@@ -11,7 +11,8 @@ from zaqarclient.queues.v2.cli.commands import COMMANDS
 from zaqarclient.tests.functional.cli.conftest import Run
 
 # The worker runs what it is given, so it is not given just anything.
-NAMES = st.sampled_from(sorted(set(COMMANDS) - {"claim run", "consume"}))
+ENDLESS = {"claim run", "consume", "message wait"}
+NAMES = st.sampled_from(sorted(set(COMMANDS) - ENDLESS))
 
 _TEXTS = ["-", "@", "@/etc", "--", "[]", "{}", "null", "a=b", "=", "0", "-1", ","]
 _TEXTS += ["q"] * 5 + [

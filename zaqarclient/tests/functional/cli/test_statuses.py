@@ -56,6 +56,7 @@ ROWS: list[tuple[Status, list[str]]] = [
     (Status.EMPTY, ["claim", "run", "nosuch", "--fail-if-empty", "--", "true"]),
     (Status.EMPTY, ["subscription", "list", "q", "--fail-if-empty"]),
     (Status.TIMED_OUT, ["message", "pop", "nosuch", "--wait", "0.1"]),
+    (Status.TIMED_OUT, ["message", "wait", "q", "--filter", "a=1", "--timeout", "0"]),
     (Status.TIMED_OUT, ["claim", "create", "nosuch", "--wait", "0.1s"]),
     (
         Status.TIMED_OUT,

@@ -46,7 +46,8 @@ BARE = {"queue list", "topic list", "pool list", "flavor list", "quota show"} | 
 }
 # They wait for more, or write files.
 LEFT_OUT = {
-    *("message tail", "topic message tail", "claim run", "consume", "queue import")
+    *("message tail", "topic message tail", "claim run", "consume", "queue import"),
+    "message wait",
 }
 
 #: The words of the interpreter where a program has run into an answer.
