@@ -16,7 +16,7 @@ from pathlib import Path
 
 import needs
 import pytest
-from zaqarserver.http.connection import Phase
+from zaqarserver.http.phases import Phase
 
 CLIENT = "3381af922b9e11e3b19171861300734c"
 IDENTITY = f"Host: x\r\nClient-ID: {CLIENT}\r\nX-Project-ID: p\r\n"

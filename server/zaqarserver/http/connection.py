@@ -9,7 +9,6 @@ make the server keep to one request and one answer.
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import math
 import socket
@@ -19,6 +18,7 @@ from zaqarserver.common.budget import Account
 from zaqarserver.common.peers import has_unread, is_reset
 from zaqarserver.http.answers import BUSY, Answer, Refusal
 from zaqarserver.http.parsing import RequestParser, body_length
+from zaqarserver.http.phases import Phase
 from zaqarserver.http.requests import Head, HttpRequest, Undo
 from zaqarserver.http.service import Service
 
@@ -34,18 +34,6 @@ _SMALL = 16384  # bytes of a body that is copied, to be sent with its head
 _NO_LINGER = struct.pack("ii", 1, 0)
 _PROOF_SECONDS = 0.1
 _MAX_STEPS = 500  # of parsing before other connections have their turn
-
-
-class Phase(enum.Enum):
-    """The states of a connection, by what it waits for."""
-
-    FRESH = "the first byte"
-    HEAD = "the rest of a head"
-    BODY = "the rest of a body"
-    ANSWER = "the answer to a whole request"
-    IDLE = "the next request"
-    CLOSING = "the peer to close, after the last answer"
-    GONE = "nothing"
 
 
 class HttpConnection(asyncio.Protocol):

@@ -22,6 +22,7 @@ from zaqarserver.operations import (
     frames,
     messages,
     pools,
+    posts,
     queues,
     quotas,
     releases,
@@ -37,17 +38,17 @@ from zaqarserver.operations.row import (
     Operation,
     Reply,
     rows_of,
-    topic_row,
 )
 from zaqarserver.operations.settings import Settings
+from zaqarserver.operations.topics import topic_row
 
 __all__ = ["OPERATIONS", "Body", "BoundOperation", "Operation", "Reply", "bind"]
 __all__ += ["admit", "run"]
 
 OPERATIONS: tuple[Operation, ...] = (
-    *rows_of(service, quotas, queues, signed_urls, messages, claims, releases),
+    *rows_of(service, quotas, queues, signed_urls, posts, messages, claims, releases),
     *rows_of(subscriptions),
-    *(topic_row(row) for row in rows_of(queues, messages, subscriptions)),
+    *(topic_row(row) for row in rows_of(queues, posts, messages, subscriptions)),
     *rows_of(pools, flavors),
 )
 #: Imported for their renderers, which decorators put in place.

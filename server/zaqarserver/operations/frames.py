@@ -11,6 +11,7 @@ from zaqarserver.operations import (
     claims,
     messages,
     metadata,
+    posts,
     queues,
     rest,
     subscriptions,
@@ -75,10 +76,10 @@ def queue_get_stats(ctx: Context, _args: QueueArgs, stats: QueueStats | None) ->
 # -- messages ---------------------------------------------------------------
 
 
-@frame_answer(messages.message_post)
+@frame_answer(posts.message_post)
 def message_post(_ctx: Context, _args: Any, posted: PostOutcome) -> Reply:
     """The ids of the new messages."""
-    headers = messages.replayed(posted)
+    headers = posts.replayed(posted)
     return Reply(201, {"message_ids": posted.ids}, headers or None)
 
 

@@ -16,6 +16,7 @@ from zaqarserver.operations import (
     claims,
     messages,
     metadata,
+    posts,
     queues,
     service,
     signed_urls,
@@ -163,9 +164,9 @@ def queue_get_stats(ctx: Context, args: QueueArgs, stats: QueueStats | None) -> 
 # -- messages ---------------------------------------------------------------
 
 
-@rest_answer(messages.message_post)
+@rest_answer(posts.message_post)
 def message_post(
-    ctx: Context, args: messages.MessagePostArgs, posted: PostOutcome
+    ctx: Context, args: posts.MessagePostArgs, posted: PostOutcome
 ) -> Reply:
     """The paths of the new messages, in posting order."""
     path = f"{_path(ctx, args.queue_name)}/messages"
@@ -176,7 +177,7 @@ def message_post(
         {"resources": [f"{path}/{id_}" for id_ in posted.ids]},
         {
             "Location": f"{path}?ids={','.join(posted.ids[:shown])}",
-            **messages.replayed(posted),
+            **posts.replayed(posted),
         },
     )
 

@@ -22,7 +22,6 @@ from zaqarserver.common.plugins import load_plugin
 from zaqarserver.common.tasks import Turns
 from zaqarserver.errors import SettingsError, StartupError, Unavailable
 from zaqarserver.http import RestEdge
-from zaqarserver.http.answers import Cors
 from zaqarserver.identity.access import RulePolicy
 from zaqarserver.identity.auth import Authenticator, NoAuth, is_loopback_host
 from zaqarserver.identity.trusts import KeystoneTrusts
@@ -35,6 +34,7 @@ from zaqarserver.operations.context import NoTrusts, Server, SubscriptionEvents
 from zaqarserver.operations.limits import quotas_of
 from zaqarserver.operations.signed_urls import Signer
 from zaqarserver.process import listening, serving
+from zaqarserver.process.edges import cors_of, origins_of, push_base_of
 from zaqarserver.process.timekeeping import Timekeeper
 from zaqarserver.spaces import project_of
 from zaqarserver.stages.pipeline import load_pipeline
@@ -159,32 +159,6 @@ def load_trusts(conf: cfg.ConfigOpts, clock: Clock) -> KeystoneTrusts | None:
     return None if trustee is None else KeystoneTrusts(trustee, clock)
 
 
-def _cors(conf: cfg.ConfigOpts) -> Cors | None:
-    origins = conf.cors.allowed_origin
-    if not origins:
-        return None
-    return Cors(origins, credentials=conf.cors.allow_credentials)
-
-
-def _origins(conf: cfg.ConfigOpts) -> frozenset[str] | None:
-    """Return the origins whose pages may open WebSockets; ``None`` for all.
-
-    With authentication, a foreign page lacks the token. Without it, any page in a
-    developer's browser could use the server on the same machine.
-    """
-    if conf.auth_strategy or "*" in conf.cors.allowed_origin:
-        return None
-    return frozenset(conf.cors.allowed_origin)
-
-
-def _push_base(conf: cfg.ConfigOpts) -> str:
-    """Return the start of the subscriber URIs of push subscriptions."""
-    host = conf.websocket.host
-    shown = f"[{host}]" if ":" in host else host
-    port = conf.websocket.port
-    return f"http://{shown}:{port}" if port else f"http://{shown}"
-
-
 def _sizes(store: Path | None) -> Iterator[int]:
     """Yield the sizes of the files of a store, its log and its reserve included."""
     for suffix in ("", "-wal", "-reserve") if store else ():
@@ -221,8 +195,8 @@ class Application:
             authenticator,
             self.metrics,
             self._hub,
-            _push_base(conf),
-            _origins(conf),
+            push_base_of(conf),
+            origins_of(conf),
         )
         self.storage.watch(
             self._hub.on_post,
@@ -231,7 +205,7 @@ class Application:
             self._read_again,
             self.server.waiters.on_free,
         )
-        self.rest = RestEdge(self.server, authenticator, self.metrics, _cors(conf))
+        self.rest = RestEdge(self.server, authenticator, self.metrics, cors_of(conf))
 
     def _make_notifier(self, settings: NotifySettings) -> None:
         """Make what sends notifications, pushes and requests to confirm."""

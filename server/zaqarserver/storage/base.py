@@ -220,7 +220,7 @@ class Storage(abc.ABC):
     def commands(self) -> Collection[type[Command[Any]]]:
         """The commands that the driver executes.
 
-        At least those of ``commands``, ``releases``, ``subscriptions`` and
+        At least those of ``commands``, ``posts``, ``releases``, ``subscriptions`` and
         ``accounts``. With those
         of ``catalog`` the store can be the home of pools, with those of ``moving``
         queues can be moved out of it and into it.

@@ -28,10 +28,11 @@ of :meth:`~zaqarserver.storage.base.Storage.do`. Rules that hold for every comma
 * **Cancellation.** A cancelled command is executed completely or not at all, and never
   blocks later ones.
 
-Releases and redrives are in :mod:`zaqarserver.storage.releases`, subscriptions and
-deliveries in :mod:`zaqarserver.storage.subscriptions`, grants
-and usage in :mod:`~zaqarserver.storage.accounts`; pools in
-:mod:`~zaqarserver.storage.catalog` and moves in :mod:`~zaqarserver.storage.moving`.
+Posts with a key are in :mod:`zaqarserver.storage.posts`, releases and redrives in
+:mod:`zaqarserver.storage.releases`, subscriptions and deliveries in
+:mod:`zaqarserver.storage.subscriptions`, grants and usage in
+:mod:`~zaqarserver.storage.accounts`; pools in :mod:`~zaqarserver.storage.catalog` and
+moves in :mod:`~zaqarserver.storage.moving`.
 """
 
 from __future__ import annotations
@@ -48,7 +49,6 @@ from zaqarserver.storage.records import (
     Message,
     Metadata,
     NewMessage,
-    PostOutcome,
     Queue,
     QueueStats,
     Volume,
@@ -190,48 +190,6 @@ class MessagePost(QueueCommand[list[str]], frozen=True):
     client_id: str
     messages: Sequence[NewMessage]
     now: float
-
-
-class MessagePostOnce(QueueCommand[PostOutcome], frozen=True):
-    """Store the messages as :class:`MessagePost` does, once for a key.
-
-    The first command with a key stores the messages and, in the same transaction, the
-    key: it is as durable as they are. A later one, until ``window`` seconds after the
-    first, changes nothing, notifies no subscriber and returns the ids of the first,
-    also when the messages are gone. Of two at the same moment one is the first. Keys go
-    with the queue when it is deleted, and stay when it is purged or moved.
-
-    Attributes:
-        key: Names the post within its queue, 1 to 128 characters.
-        digest: Of the content; at most 128 characters.
-        window: Seconds.
-
-    Raises:
-        KeyReused: The first command with the key had another digest.
-    """
-
-    makes_queue: ClassVar[bool] = True
-    client_id: str
-    messages: Sequence[NewMessage]
-    now: float
-    key: str
-    digest: str
-    window: float
-
-
-class PostGet(QueueCommand[PostOutcome | None], frozen=True):
-    """Return what a post with this key has stored, ``None`` without one.
-
-    Raises:
-        KeyReused: It had another digest.
-    """
-
-    now: float
-    key: str
-    digest: str
-
-    def missing(self) -> PostOutcome | None:
-        return None
 
 
 class MessageList(QueueCommand[list[Message]], frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ from zaqarserver.common.budget import Account, Budget
 from zaqarserver.common.peers import is_reset
 from zaqarserver.common.tasks import SLICE_SECONDS
 from zaqarserver.storage.subscriptions import ignore
+from zaqarserver.websocket.joining import JoiningTransport
 
 #: Seconds that a dropped peer has to read what was sent to it.
 PATIENCE = 5.0
@@ -48,55 +49,6 @@ NO_ROOM = 1013
 TRANSPORT = "zaqar.transport"
 
 
-class _JoiningTransport:
-    """A transport that can join the writes of one turn of the loop.
-
-    While several requests are served concurrently, their answers leave in one system
-    call. A single answer is written at once.
-    """
-
-    __slots__ = ("_loop", "_parts", "joins", "plain")
-
-    def __init__(
-        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self.plain = transport
-        self.joins = False
-        self._loop = loop
-        self._parts: list[bytes] = []
-
-    def is_closing(self) -> bool:
-        """Return True if nothing can be written any more."""
-        return self.plain.is_closing()
-
-    def write(self, data: bytes) -> None:
-        """Write now, or at the end of this turn of the loop."""
-        if self.plain.is_closing():
-            return
-        if self._parts:
-            self._parts.append(data)
-        elif self.joins:
-            self._parts.append(data)
-            self._loop.call_soon(self.flush)
-        else:
-            self.plain.write(data)
-
-    def flush(self) -> None:
-        """Write the joined data."""
-        if self._parts:
-            parts, self._parts = self._parts, []
-            if not self.plain.is_closing():
-                self.plain.write(b"".join(parts))
-
-    def close(self) -> None:
-        """Write the joined data, then close."""
-        self.flush()
-        self.plain.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.plain, name)
-
-
 class BoundedWebSocket(WebSocketsSansIOProtocol):
     """A bounded connection, which can be closed although its peer does not read.
 
@@ -119,7 +71,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         # is at most one answer in the transport, and its size is known.
         plain.set_write_buffer_limits(0)
         self.account = self.budget.account(self.unsent, self._drop_slow)
-        self.transport = _JoiningTransport(plain, self.loop)  # type: ignore[assignment]  # a wrapper
+        self.transport = JoiningTransport(plain, self.loop)  # type: ignore[assignment]  # a wrapper
         self.close_timeout = CLOSE_SECONDS
         self.unfinished_since: float | None = None
         self._arrived = bytearray()

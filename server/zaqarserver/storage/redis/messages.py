@@ -16,10 +16,9 @@ from zaqarserver.storage.commands import (
     MessageList,
     MessagePop,
     MessagePost,
-    MessagePostOnce,
     MessagePurge,
-    PostGet,
 )
+from zaqarserver.storage.posts import MessagePostOnce, PostGet
 from zaqarserver.storage.records import (
     Message,
     NewMessage,

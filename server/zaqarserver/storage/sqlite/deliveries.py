@@ -25,8 +25,9 @@ from typing import NamedTuple
 import apsw
 import msgspec
 
-from zaqarserver.storage.commands import MessagePost, MessagePostOnce
+from zaqarserver.storage.commands import MessagePost
 from zaqarserver.storage.outbox import locate
+from zaqarserver.storage.posts import MessagePostOnce
 from zaqarserver.storage.sqlite.database import Row, fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes
 from zaqarserver.storage.sqlite.layers import QueueKey

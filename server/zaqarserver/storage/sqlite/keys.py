@@ -10,7 +10,7 @@ from __future__ import annotations
 import apsw
 
 from zaqarserver.errors import KeyReused
-from zaqarserver.storage.commands import MessagePostOnce, PostGet
+from zaqarserver.storage.posts import MessagePostOnce, PostGet
 from zaqarserver.storage.records import PostOutcome
 from zaqarserver.storage.sqlite.database import fetch
 from zaqarserver.storage.sqlite.engine import Engine, reads, writes

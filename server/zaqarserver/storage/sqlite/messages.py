@@ -15,8 +15,8 @@ from zaqarserver.storage.commands import (
     MessageList,
     MessagePop,
     MessagePost,
-    MessagePostOnce,
 )
+from zaqarserver.storage.posts import MessagePostOnce
 from zaqarserver.storage.records import Message, NewMessage
 from zaqarserver.storage.sqlite.backlogs import (
     DELAYED,

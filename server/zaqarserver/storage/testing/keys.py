@@ -11,13 +11,13 @@ import pytest
 from zaqarserver.errors import KeyReused
 from zaqarserver.storage.commands import (
     MessagePop,
-    MessagePostOnce,
     MessagePurge,
     QueueDelete,
     QueueGet,
     QueueUpdate,
 )
 from zaqarserver.storage.moving import QueueContents
+from zaqarserver.storage.posts import MessagePostOnce
 from zaqarserver.storage.records import PostOutcome
 from zaqarserver.storage.testing.moving import AWAY, MOVED, MovingBench
 from zaqarserver.storage.testing.suite import (

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from zaqarserver.errors import Unavailable
-from zaqarserver.storage import accounts, commands, releases, subscriptions
+from zaqarserver.storage import accounts, commands, posts, releases, subscriptions
 from zaqarserver.storage.base import Capability, Durability, Storage
 from zaqarserver.storage.commands import (
     ClaimGet,
@@ -40,7 +40,7 @@ class LifeContract(Suite):
         assert await self.do(QueueCount(PROJECT)) == 0
 
     async def test_the_driver_performs_each_command(self, driver: Storage) -> None:
-        modules = (commands, releases, subscriptions, accounts)
+        modules = (commands, posts, releases, subscriptions, accounts)
         asked = [kind for module in modules for kind in commands_in(module)]
         missing = [kind.__name__ for kind in asked if kind not in driver.commands]
         assert missing == []

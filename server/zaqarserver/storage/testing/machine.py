@@ -45,9 +45,7 @@ from zaqarserver.storage.commands import (
     MessageList,
     MessagePop,
     MessagePost,
-    MessagePostOnce,
     MessagePurge,
-    PostGet,
     QueueCount,
     QueueCreate,
     QueueDelete,
@@ -59,6 +57,7 @@ from zaqarserver.storage.commands import (
 from zaqarserver.storage.moving import (
     QueueSeal,
 )
+from zaqarserver.storage.posts import MessagePostOnce, PostGet
 from zaqarserver.storage.releases import (
     MessageBury,
     MessageRedrive,

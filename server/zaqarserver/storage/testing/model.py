@@ -43,15 +43,14 @@ from zaqarserver.storage.commands import (
     MessageList,
     MessagePop,
     MessagePost,
-    MessagePostOnce,
     MessagePurge,
-    PostGet,
     QueueCommand,
     QueueCount,
     QueueCreate,
     QueueDelete,
     QueueStatsGet,
 )
+from zaqarserver.storage.posts import MessagePostOnce, PostGet
 from zaqarserver.storage.records import (
     DeadLetter,
     DeadLetterOrigin,

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 import pytest
 
-from zaqarserver.storage import commands, releases, subscriptions
+from zaqarserver.storage import commands, posts, releases, subscriptions
 from zaqarserver.storage.base import (
     Capability,
     Claim,
@@ -84,7 +84,7 @@ def examples(space: str, queue: str) -> list[QueueCommand[Any]]:
     """Return one of each command about a queue's content."""
     return [
         kind(space=space, queue=queue, **{name: EXAMPLES[name] for name in wanted})
-        for module in (commands, releases, subscriptions)
+        for module in (commands, posts, releases, subscriptions)
         for kind in commands_in(module)
         if issubclass(kind, QueueCommand) and kind is not releases.MessageImport
         for wanted in [set(EXAMPLES) & set(kind.__struct_fields__)]
