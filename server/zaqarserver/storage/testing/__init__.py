@@ -39,6 +39,7 @@ from zaqarserver.storage.testing.stats import StatsContract
 from zaqarserver.storage.testing.subscriptions import SubscriptionContract
 from zaqarserver.storage.testing.tenancy import TenancyContract
 from zaqarserver.storage.testing.usage import UsageContract
+from zaqarserver.storage.testing.watching import WatchContract
 
 
 class StorageContract(
@@ -60,6 +61,7 @@ class StorageContract(
     MovingStepsContract,
     GrantContract,
     UsageContract,
+    WatchContract,
 ):
     """All of the contract."""
 
