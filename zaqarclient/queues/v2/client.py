@@ -401,8 +401,18 @@ class Client(base.BaseClient):
             return False  # asked again the next time
 
     def longest_wait(self) -> int:
-        """Return for how many seconds the service waits for messages, 0 for not."""
-        return self._max_wait if self.offers("wait") else 0
+        """Return for how many seconds the service may be let wait, 0 for not.
+
+        It is at most half of the ``timeout``, after which an answer counts as lost.
+        """
+        if not self.offers("wait"):
+            return 0
+        from zaqarclient.common.http import (  # noqa: PLC0415 - loads the network
+            DEFAULT_TIMEOUT,
+        )
+
+        timeout = self._options.timeout or getattr(self.session, "timeout", None)
+        return min(self._max_wait, int((timeout or DEFAULT_TIMEOUT) / 2))
 
     def _known_features(self) -> frozenset[str]:
         if self._features is None:

@@ -17,9 +17,10 @@ from zaqarclient.errors import InvalidOperation, LeaseLost, ZaqarError
 from zaqarclient.queues.v2.consume import LIVE
 from zaqarclient.queues.v2.leases import Keeper, Lease, lease_of
 from zaqarclient.transport.errors import (
+    ForbiddenError,
     NetworkError,
+    ResourceNotFound,
     TooManyRequests,
-    TransportError,
 )
 
 if TYPE_CHECKING:
@@ -154,8 +155,8 @@ class Consumer:
             client.need("release")
         try:
             limits: Any = client.limits()["limits"]
-        except (TransportError, KeyError):
-            limits = {}  # it says so when it is claimed from
+        except (ResourceNotFound, ForbiddenError, KeyError):
+            limits = {}  # an older service
         self._ttl = max(options.lease, limits.get("min_claim_ttl", 60))
         self._grace = max(options.grace, limits.get("min_claim_grace", 60))
         self._most = limits.get("max_messages_per_claim_or_pop", 20)
@@ -326,7 +327,7 @@ class Consumer:
         left = math.inf if idle is None else self._idle_from + idle - sent
         # Where the service cannot wait, this thread does.
         wait = min(self._options.wait, max(left, 0))
-        wait = wait if self._queue.client.offers("wait") else 0
+        wait = wait if self._queue.client.longest_wait() else 0
         with self._waits.using():
             claim = self._queue.claim(
                 ttl=self._ttl, grace=self._grace, limit=limit, wait=wait or None

@@ -384,3 +384,12 @@ def test_the_version_is_a_text() -> None:
     assert version.version_string == zaqarclient.__version__
     assert version.version_info >= (5, 0, 0)
     assert zaqarclient.__version__ == metadata.version("python-zaqarclient")
+
+
+@pytest.mark.parametrize(("timeout", "longest"), [(None, 20), (9, 4), (1, 0)])
+def test_a_service_waits_for_no_longer_than_half_of_the_timeout(
+    stub: HttpStub, make_client: Callable[..., Any], timeout: int | None, longest: int
+) -> None:
+    stub.default = Answer(200, {"features": ["wait"], "limits": {"max_wait": 20}})
+    client = make_client(stub.url, timeout=timeout)
+    assert client.longest_wait() == longest

@@ -204,6 +204,15 @@ def test_a_loop_needs_a_with_statement(queue: Any) -> None:
         next(iter(queue.consume()))
 
 
+def test_a_service_that_does_not_tell_its_least_lease_is_not_claimed_from(
+    client: Client, stub: HttpStub
+) -> None:
+    stub.default = Answer(503)
+    with pytest.raises(errors.ServiceUnavailableError):
+        client.queue("orders").consume(print, lease=2)
+    assert {seen.path for seen in stub.seen} == {"/v2/limits"}
+
+
 # -- a service without the extensions --------------------------------------------------
 
 
