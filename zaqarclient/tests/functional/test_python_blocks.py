@@ -26,6 +26,7 @@ BLOCK = re.compile(
 RUN_HERE = (
     "README.rst",
     "doc/source/user/quickstart.rst",
+    "doc/source/user/dead-letters.rst",
     "doc/source/user/retries.rst",
     "doc/source/user/sdk.rst",
     "doc/source/user/sdk-asyncio.rst",

@@ -83,12 +83,12 @@ class TailMessages(Command):
         one_of(
             arg(
                 "--since",
-                "Begin behind this message (default: at the oldest one)",
+                "Start after this message (default: with the oldest one)",
                 metavar="<message_id>",
             ),
             flag(
                 "--new",
-                "Begin behind the newest message: print only those to come",
+                "Print only messages that are posted from now on",
             ),
         ),
         filter_arg("Print only messages that match this filter"),

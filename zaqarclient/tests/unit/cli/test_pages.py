@@ -15,7 +15,11 @@ from zaqarclient.shell import client_manager
 from zaqarclient.shell.help import OWN_COMMANDS
 
 DOC = Path(__file__).parents[4] / "doc" / "source"
-PAGES = [*sorted((DOC / "cli").glob("*.rst")), DOC / "user" / "ci.rst"]
+GUIDES = ("ci", "queues", "messages", "claims", "subscriptions", "topics")
+PAGES = [
+    *sorted((DOC / "cli").glob("*.rst")),
+    *(DOC / "user" / f"{name}.rst" for name in GUIDES),
+]
 
 #: Where one command of a shell line ends.
 _ENDS = {"|", "||", "&&", ">", ";", ")"}
