@@ -23,6 +23,11 @@ help:  ## list these targets
 demo: venv-demo  ## see it work: a server, the commands and the SDK, in half a minute
 	@$(DEMO)/bin/python demo/demo.py $(ARGS)
 
+serve: venv-demo  ## run a server that keeps its messages (under $XDG_STATE_HOME)
+	@echo "Try it in another terminal: $(DEMO)/bin/zaqar message post orders 'Tea for two'"
+	@OS_TRANSPORT__MIN_MESSAGE_TTL=1 OS_TRANSPORT__MIN_CLAIM_TTL=1 OS_TRANSPORT__MIN_CLAIM_GRACE=1 \
+	    $(DEMO)/bin/zaqarserver $(ARGS)
+
 # The checks need one core. The other compiles the tests meanwhile, once for all workers.
 test: venv venv-keystone  ## every check and every test; the last line is pytest's
 	@$(BIN)/pytest --collect-only -qq >/dev/null 2>&1 & \
@@ -51,11 +56,6 @@ cluster: venv  ## stores of several servers: a Redis cluster, and Sentinels
 torture: venv  ## break whole deployments for ten minutes and check every promise
 	@$(BIN)/python testing/torture_scenarios.py $(ARGS)
 	@$(BIN)/python testing/torture_moves.py
-
-serve: venv-demo  ## run a server that keeps its messages (under $XDG_STATE_HOME)
-	@echo "Try it in another terminal: $(DEMO)/bin/zaqar message post orders 'Tea for two'"
-	@OS_TRANSPORT__MIN_MESSAGE_TTL=1 OS_TRANSPORT__MIN_CLAIM_TTL=1 OS_TRANSPORT__MIN_CLAIM_GRACE=1 \
-	    $(DEMO)/bin/zaqarserver $(ARGS)
 
 lint: venv  ## ruff: rules and format
 	@echo "== lint"
