@@ -56,6 +56,8 @@ cluster: venv  ## stores of several servers: a Redis cluster, and Sentinels
 torture: venv  ## break whole deployments for ten minutes and check every promise
 	@$(BIN)/python testing/torture_scenarios.py $(ARGS)
 	@$(BIN)/python testing/torture_moves.py
+	@$(BIN)/python testing/torture_consumers.py
+	@$(BIN)/python testing/torture_consumers.py --store redis
 
 lint: venv  ## ruff: rules and format
 	@echo "== lint"

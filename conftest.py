@@ -25,6 +25,7 @@ START_SECONDS = 30.0
 #: worker is busy with one of them when the others have nothing left to do.
 LONG = {
     *("packaging/test_alone.py", "torture/test_program.py", "torture/test_moves.py"),
+    "torture/test_consumers.py",
     *("several/test_balancer.py", "several/test_workers.py", "limits/test_limits.py"),
     *("promises/test_promises.py", "both/test_machine.py", "pools/test_drain.py"),
     *("functional/test_benchmarks.py", "functional/test_benchmarks_matrix.py"),

@@ -88,7 +88,7 @@ def _fake_clock(directory: Path) -> tuple[str, list[tuple[str, Action]]]:
 
 @contextlib.asynccontextmanager
 async def servers(
-    directory: Path, store: str, count: int, prefix: str = ""
+    directory: Path, store: str, count: int, prefix: str = "", settings: str = ""
 ) -> AsyncIterator[tuple[list[str], list[Process]]]:
     """Run servers on one store; each comes back when it is killed."""
     urls, processes = [], []
@@ -97,7 +97,7 @@ async def servers(
         config = directory / f"server{number}.conf"
         config.write_text(
             f"[server]\nport = {port}\n[websocket]\nport = 0\n"
-            f"[storage]\nuri = {store}\n"
+            f"[storage]\nuri = {store}\n{settings}"
         )
         command = f"'{sys.executable}' -m zaqarserver --config-file '{config}'"
         log = directory / f"server{number}.log"
