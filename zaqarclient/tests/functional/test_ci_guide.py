@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -19,6 +20,7 @@ from zaqarclient.queues.v2.client import Client
 
 DOC = Path(__file__).parents[3] / "doc" / "source" / "user"
 EXAMPLES = DOC / "examples" / "ci"
+GUIDE = (DOC / "ci.rst").read_text()
 SCRIPT = EXAMPLES / "post-build-result.sh"
 
 
@@ -145,10 +147,97 @@ def test_each_ci_system_posts_with_nothing_but_curl(
     ]
 
 
+# -- zaqar run ---------------------------------------------------------------------
+
+
+def shell_lines(name: str) -> tuple[str, dict[str, str]]:
+    """Return what a CI system has a shell run, and the variables that its file sets."""
+    text = (EXAMPLES / name).read_text()
+    if name == "Jenkinsfile":
+        return text.split("'''")[1], {}
+    build = yaml.safe_load(text)
+    if name == "zuul.yaml":
+        (task,) = build[0]["tasks"]
+        return task["shell"], task["environment"]
+    if name == "buildkite.yml":
+        commands = build["steps"][0]["commands"]
+    elif name == "gitlab-run.yml":
+        commands = build["build"]["script"]
+    else:
+        commands = [build["jobs"]["build"]["steps"][-1]["run"]]
+    return "\n".join(commands), {}
+
+
+SYSTEMS = {
+    "github-run.yml": ("github", {"GITHUB_ACTIONS": "true", "GITHUB_SHA": "0a1b"}),
+    "gitlab-run.yml": ("gitlab", {"GITLAB_CI": "true", "CI_COMMIT_SHA": "0a1b"}),
+    "Jenkinsfile": ("jenkins", {"JENKINS_URL": "http://j", "GIT_COMMIT": "0a1b"}),
+    "buildkite.yml": ("buildkite", {"BUILDKITE": "true", "BUILDKITE_COMMIT": "0a1b"}),
+    "zuul.yaml": ("zuul", {}),
+}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("status", [0, 2])
+def test_each_ci_system_runs_its_tests_and_tells(
+    name: str, status: int, owner: Client, job: dict[str, str], tmp_path: Path
+) -> None:
+    system, variables = SYSTEMS[name]
+    queue = owner.queue("builds", auto_create=False)
+    queue.purge()
+    for program, script in {
+        "make": f"echo tested; exit {status}",
+        "git": "echo 0a1b",
+        "pip": "true",
+    }.items():
+        (tmp_path / program).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / program).chmod(0o755)
+    commands, own = shell_lines(name)
+    told = {key: value for key, value in own.items() if key not in job}
+    done = subprocess.run(
+        ["sh", "-euc", commands.replace("$$", "$")],
+        env={**told, **job, **variables, "ZAQAR_WHEEL": "https://example.com/it.whl"}
+        | {"PATH": f"{tmp_path}{os.pathsep}{job['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (status, "tested\n"), done.stderr
+    (message,) = queue.messages(echo=True)
+    assert message.body["command"] == ["make", "test"]
+    assert message.body["event"] == ("failure" if status else "success")
+    assert message.body["tail"] == "tested"
+    assert message.body["ci"]["system"] == system
+    assert message.body["ci"]["commit"] == "0a1b"
+
+
+def test_the_url_of_the_guide_is_enough_to_take_a_message(
+    owner: Client, server: Any, job: dict[str, str]
+) -> None:
+    queue = owner.queue("gates", auto_create=False)
+    for n in range(3):
+        queue.post({"body": {"n": n}})
+    asked = re.search(r"--paths (messages,\S+) --methods (GET,\S+?)`", GUIDE)
+    assert asked is not None
+    paths, methods = (words.split(",") for words in asked.groups())
+    signed = signed_url.SignedURL.of(server.url, queue.signed_url(paths, None, methods))
+    job["ZAQAR_SIGNED_URL"] = signed_url.format_signed_url(signed)
+    words = ["zaqar", "message", "wait", "gates", "--filter", "n=1", "--consume"]
+    done = subprocess.run(
+        [*words, "-f", "value", "-c", "Body", "--timeout", "1m"],
+        env=job,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, '{"n":1}\n', "")
+    left = [message.body["n"] for message in queue.messages(echo=True)]
+    assert left == [0, 2]
+
+
 def test_the_guide_prints_these_very_files() -> None:
-    text = (DOC / "ci.rst").read_text()
     for file in EXAMPLES.iterdir():
-        assert f".. literalinclude:: examples/ci/{file.name}\n" in text
+        assert f".. literalinclude:: examples/ci/{file.name}\n" in GUIDE
 
 
 def test_a_job_reads_nothing_with_a_url_that_allows_to_post(

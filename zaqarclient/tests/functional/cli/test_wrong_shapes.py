@@ -27,6 +27,8 @@ ARGUMENTS = {
     "queue purge": "q --yes",
     "queue delete": "q --yes",
     "queue set": "q --property a=1",
+    "message bury": "q m --claim-id c",
+    "message release": "q m --claim-id c",
     "queue set metadata": "q {}",
     "queue signed url revoke": "q s",
     "queue unset": "q --property a",
