@@ -29,7 +29,7 @@ class WatchContract(Suite):
         return await self.do(QueueWatch(PROJECT, queue, NOW, NOW + 60))
 
     async def listen(self) -> None:
-        """Hear what becomes free; the store is opened anew for that."""
+        """Hear what becomes free; the store is opened again for that."""
         self._reported: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         await self.store.close()
         hear = self._reported.put_nowait
