@@ -26,6 +26,7 @@ STORY: list[tuple[str, list[str]]] = [
     ("messaging queue get metadata", ["q"]),
     ("messaging message post", ["q", '[{"body": {"n": 1}}, {"body": 2}]']),
     ("message list", ["q", "--echo"]),
+    ("message wait", ["q", "--timeout", "1m"]),
     ("messaging queue stats", ["q"]),
     ("queue redrive", ["q", "--to", "r", "--limit", "1"]),
     ("messaging claim create", ["q", "--ttl", "300", "--grace", "60", "--limit", "1"]),
