@@ -392,3 +392,36 @@ def test_a_post_to_one_server_answers_at_another(
             post(other.url + queue, number)
             assert claim.result().status_code == 201
             assert time.monotonic() - began < 5
+
+
+# -- signed URLs and topics -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", [LIST, POP])
+def test_a_signed_url_waits(
+    queue: str, pool: ThreadPoolExecutor, call: tuple[str, str]
+) -> None:
+    path, method = call
+    wanted = {"paths": ["messages"], "methods": [method]}
+    made = ask("POST", f"{queue}/share", wanted).json()
+    signed = {
+        "URL-Signature": made["signature"],
+        "URL-Expires": made["expires"],
+        "URL-Methods": ",".join(made["methods"]),
+        "URL-Paths": ",".join(made["paths"]),
+        "Client-ID": OTHER,
+    }
+    one = pool.submit(ask, method, queue + path, **signed)
+    until(lambda: used(queue) == 1)
+    post(queue, "tea")
+    assert [m["body"] for m in one.result().json()["messages"]] == ["tea"]
+
+
+def test_the_list_of_a_topic_waits(queue: str, pool: ThreadPoolExecutor) -> None:
+    topic = queue.replace("/queues/", "/topics/")
+    ask("PUT", topic)
+    (one,) = waiting(pool, topic, *LIST)
+    # Topics and queues of one name are two.
+    post(queue, "coffee")
+    post(topic, "tea")
+    assert [m["body"] for m in one.result().json()["messages"]] == ["tea"]

@@ -279,3 +279,20 @@ def test_nothing_is_lost_when_the_server_is_killed_again_and_again(
         drained(call, "old")
     check_nothing_lost(call, load)
     assert call("DELETE", "/pools/old").status == 204
+
+
+def test_a_claim_waits_while_its_queue_moves(call: Caller) -> None:
+    call.pool("old")
+    fill(call)
+    answers: list[Any] = []
+    wait = "/queues/q0/claims?limit=5&wait=20"
+    waiting = threading.Thread(target=lambda: answers.append(call("POST", wait)))
+    waiting.start()
+    while not call("GET", "/quotas").json["quotas"]["waiters"]["used"]:
+        time.sleep(0.01)
+    call.pool("new")
+    drained(call, "old")
+    assert not answers
+    call("POST", "/queues/q0/messages", {"messages": [{"body": 1}]})
+    waiting.join(15)
+    assert [one["body"] for one in answers[0].json["messages"]] == [1]
