@@ -25,7 +25,7 @@ import keystone_template
 from keystone_service import Keystone
 from redis_service import RedisServer, find_program
 
-__all__ = ["Deployment", "deployed", "find_program"]
+__all__ = ["Deployment", "RedisServer", "deployed", "find_program"]
 
 
 @dataclass

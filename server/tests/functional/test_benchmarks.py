@@ -125,3 +125,10 @@ def test_the_light_program_costs_less_than_half_of_the_cpu_of_openstack():
     assert report["asked"]["post, zaqar, kept token"] == 0
     assert report["asked"]["post, openstack"] > 0
     assert report["import_ms"] < 10
+
+
+def test_waiting_is_measured_in_all_its_parts():
+    options = ("--waiters", 20, "--rounds", 5, "--tries", 3, "--json")
+    report = json.loads(run("waiting.py", *options).stdout)
+    assert set(report) == {"one", "crowd", "reset", "other"}
+    assert report["reset"] == {"tries": 3, "taken": 0}
