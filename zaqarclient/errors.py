@@ -67,7 +67,7 @@ class UnsupportedFeature(ZaqarError):
 class LeaseLost(ZaqarError):
     """The claim of a consumed message ended before the message was deleted.
 
-    The message was not deleted: other workers get it.
+    The message was not deleted, or it is not known by which worker: others may get it.
 
     Attributes:
         message_id: The message.

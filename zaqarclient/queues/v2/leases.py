@@ -265,7 +265,7 @@ class Keeper:
             self._put_off(live, error)
         else:
             for message in live:
-                self.drop(message)
+                self._deleted(message)
 
     def _delete_each(self, batch: Sequence[Message]) -> None:
         for message in batch:
@@ -277,7 +277,18 @@ class Keeper:
             except ZaqarError as error:
                 self._put_off([message], error)
             else:
-                self.drop(message)
+                self._deleted(message)
+
+    def _deleted(self, message: Message) -> None:
+        """Drop a message whose delete was answered while its lease was live.
+
+        Later the answer says only that the message is not in the queue: another worker
+        may have buried it, and a redrive brings it back.
+        """
+        if self.clock() < lease_of(message).ends:
+            self.drop(message)
+        else:
+            self.lose(message)
 
     def _put_off(self, batch: Sequence[Message], error: ZaqarError) -> None:
         _LOG.warning("Finished messages could not be deleted yet: %s", error)

@@ -49,6 +49,7 @@ class Bench:
         self.deleted: list[list[str]] = []
         self.lost: list[LeaseLost] = []
         self.refused: Exception | None = None
+        self.takes = 0  # seconds that a delete takes
         keeper_queue: Any = self
         self.keeper = Keeper(
             keeper_queue,
@@ -61,6 +62,7 @@ class Bench:
         self.lease = Lease(claim, 60, self.clock(), self.clock)
 
     def delete_messages(self, *ids: str, claim_ids: Any, check_claims: bool) -> None:
+        self.clock.now += self.takes
         if self.refused is not None:
             raise self.refused
         self.deleted.append(list(ids))
@@ -160,6 +162,19 @@ def test_a_delete_that_fails_is_tried_again(bench: Bench) -> None:
     bench.refused = None
     bench.keeper.step()
     assert (bench.deleted, bench.lost) == ([["m0"]], [])
+
+
+def test_a_delete_that_is_answered_after_the_lease_does_not_count(
+    bench: Bench,
+) -> None:
+    (message,) = bench.hold(1)
+    bench.takes = 60
+    bench.keeper.done(message)
+    bench.keeper.flush()
+    bench.keeper.step()
+    assert bench.deleted == [["m0"]]
+    assert [error.message_id for error in bench.lost] == ["m0"]
+    assert bench.keeper.held == 0
 
 
 def test_a_task_is_told_of_a_lost_lease(bench: Bench) -> None:
