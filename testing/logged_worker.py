@@ -78,7 +78,8 @@ class _LoggedTransport:
                 self._log.write("refused", ids=ids)
             raise
         if operation in _DELETES:
-            self._log.write("deleted", ids=ids)
+            claims = params.get("claim_ids") or [claim]
+            self._log.write("deleted", ids=ids, claims=claims)
         if operation == "claim_update":
             self._log.write("renewed", claim=claim, ends=sent + request.document["ttl"])
         if operation == "claim_create":
@@ -156,7 +157,7 @@ def findings(
         "lost": [one for one in accepted if not _may_be_deleted(by_id[one])],
         "stored_twice": [str(found) for found in ids.values() if len(found) > 1],
         "two_leases": [one for one in by_id if one and _overlaps(by_id[one], ends)],
-        "after_delete": [one for one in by_id if one and _returned(by_id[one])],
+        "after_delete": [one for one in by_id if one and _returned(by_id[one], ends)],
     }
 
 
@@ -184,10 +185,25 @@ def _overlaps(records: list[Record], ends: Mapping[str, float]) -> bool:
     )
 
 
-def _returned(records: list[Record]) -> bool:
-    """Return whether a message was given out after a delete was acknowledged."""
-    whats = [record["what"] for record in records]
-    return "deleted" in whats and "claimed" in whats[whats.index("deleted") :]
+def _returned(records: list[Record], ends: Mapping[str, float]) -> bool:
+    """Return whether a message was given out after a delete was acknowledged.
+
+    An answer that comes after its lease does not count, for workers too: who is stopped
+    meanwhile gets a claim that is over, and knows nothing of a delete.
+    """
+    claims: set[str] = set()
+    is_deleted = False
+    for record in records:
+        if record["what"] == "handled" and is_deleted:
+            return True
+        if record["what"] == "claimed" and record["at"] < ends[record["claim"]]:
+            if is_deleted:
+                return True
+            claims.add(record["claim"])
+        elif record["what"] == "deleted":
+            live = claims.intersection(record["claims"])
+            is_deleted |= any(record["at"] < ends[claim] for claim in live)
+    return False
 
 
 if __name__ == "__main__":

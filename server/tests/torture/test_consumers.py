@@ -27,13 +27,14 @@ def test_no_message_is_lost_doubled_or_held_twice(store: str) -> None:
 
 def record(at: float, what: str, claim: str = "c", **members: Any) -> dict[str, Any]:
     if what == "claimed":
-        members |= {"id": "m", "body": 1, "ends": at + 2}
+        members = {"id": "m", "body": 1, "ends": at + 2, **members}
     else:
-        members |= {"ids": ["m"]}
+        members |= {"ids": ["m"], "claims": [claim]}
     return {"at": at, "what": what, "claim": claim, **members}
 
 
 RENEWED = {"at": 1.5, "what": "renewed", "claim": "c", "ends": 3.5}
+HANDLED = {"at": 3.1, "what": "handled", "claim": "d", "id": "m"}
 DONE = [record(0, "claimed"), record(1, "deleting"), record(1.1, "deleted")]
 
 
@@ -41,6 +42,9 @@ DONE = [record(0, "claimed"), record(1, "deleting"), record(1.1, "deleted")]
     ("records", "wrong"),
     [
         (DONE, ""),
+        ([*DONE, record(3, "claimed", "d", ends=2)], ""),
+        ([*DONE, record(3, "claimed", "d", ends=2), HANDLED], "after_delete"),
+        ([*DONE[:2], record(3, "claimed", "d"), record(4, "deleted")], ""),
         ([record(0, "claimed"), record(1, "returning")], "lost"),
         ([record(0, "claimed"), record(1, "deleting"), record(2, "refused")], "lost"),
         ([*DONE, record(3, "claimed", "d")], "after_delete"),
