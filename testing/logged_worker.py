@@ -141,14 +141,16 @@ def findings(
         accepted: The bodies of the posts that were answered, by id.
     """
     by_id: dict[str, list[Record]] = defaultdict(list)
-    ends: dict[str, float] = {}
+    ends: dict[Any, float] = {}
     ids: dict[int, set[str]] = defaultdict(set)
     for one, body in accepted.items():
         ids[body].add(one)
     for record in records:
+        claim = record.get("claim")
         if "ends" in record:
-            claim = record["claim"]
             ends[claim] = max(ends.get(claim, 0.0), record["ends"])
+        elif record.get("ids") == [None]:  # the whole claim is released
+            ends[claim] = min(ends.get(claim, 0.0), record["at"])
         if record["what"] == "claimed":
             ids[record["body"]].add(record["id"])
         for one in record.get("ids") or [record.get("id")]:

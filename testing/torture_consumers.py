@@ -68,6 +68,7 @@ class Run:
     left: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     over: threading.Event = field(default_factory=threading.Event)
+    is_posted: threading.Event = field(default_factory=threading.Event)
     bodies: Iterator[int] = field(default_factory=itertools.count)
 
     def produce(self, url: str) -> None:
@@ -90,7 +91,7 @@ class Run:
             while time.monotonic() < patience:
                 moved = _until_answered(dead.redrive).moved
                 self.counts["redriven"] += moved
-                if self.over.wait(5 * _PAUSE):
+                if self.is_posted.wait(5 * _PAUSE):
                     patience = min(patience, time.monotonic() + _PATIENCE)
                     self.left = [*_ids(live), *_ids(dead)]
                     if not self.left:
@@ -189,18 +190,21 @@ async def _torture(
     loop.set_default_executor(ThreadPoolExecutor(plan.producers + 1))
     try:
         async with asyncio.TaskGroup() as group:
-            for url in itertools.islice(itertools.cycle(to_post), plan.producers):
-                group.create_task(asyncio.to_thread(plan.produce, url))
             group.create_task(asyncio.to_thread(plan.redrive, to_redrive))
             for one in faults:
                 group.create_task(one.run())
-            await asyncio.sleep(seconds)
-            for one in faults:
-                one.end()
-            # Of what is left in the queues nothing is lost: it is worked off now.
-            plan.over.set()
+            async with asyncio.TaskGroup() as posting:
+                for url in itertools.islice(itertools.cycle(to_post), plan.producers):
+                    posting.create_task(asyncio.to_thread(plan.produce, url))
+                await asyncio.sleep(seconds)
+                for one in faults:
+                    one.end()
+                plan.over.set()
+            # All are stored: only now can the queues be empty for good.
+            plan.is_posted.set()
     finally:
         plan.over.set()
+        plan.is_posted.set()
 
 
 def main() -> int:

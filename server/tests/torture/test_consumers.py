@@ -34,6 +34,7 @@ def record(at: float, what: str, claim: str = "c", **members: Any) -> dict[str, 
 
 
 RENEWED = {"at": 1.5, "what": "renewed", "claim": "c", "ends": 3.5}
+RELEASED = {"at": 1, "what": "returning", "claim": "c", "ids": [None]}
 HANDLED = {"at": 3.1, "what": "handled", "claim": "d", "id": "m"}
 DONE = [record(0, "claimed"), record(1, "deleting"), record(1.1, "deleted")]
 
@@ -51,6 +52,7 @@ DONE = [record(0, "claimed"), record(1, "deleting"), record(1.1, "deleted")]
         ([record(0, "claimed"), record(1, "claimed", "d"), *DONE[1:]], "two_leases"),
         ([record(0, "claimed"), RENEWED, record(3, "claimed", "d")], "two_leases lost"),
         ([record(0, "claimed"), record(3, "claimed", "d"), record(4, "deleting")], ""),
+        ([DONE[0], RELEASED, record(1.5, "claimed", "d")], "lost"),
         ([DONE[0], record(1, "returning"), record(1.5, "claimed", "d")], "lost"),
         ([*DONE, {**record(0, "claimed"), "id": "n"}], "stored_twice"),
     ],
