@@ -144,7 +144,9 @@ async def copy_redriven(
 ) -> list[str]:
     """Redrive messages to a queue of another store: copy them, then delete them.
 
-    If this ends between the two, they are in both queues; none is ever in neither.
+    If this ends between the two, they are in both queues; none is ever in neither. The
+    caller has no two of one queue under way: the second would copy again what was
+    consumed since.
 
     Args:
         do: Executes a command in the store of its queue.
@@ -154,11 +156,14 @@ async def copy_redriven(
         The ids of the moved messages.
     """
     space, queue, now = command.space, command.queue, command.now
-    found = await do(MessageExport(space, queue, command.ids, now))
-    moved = [redriven(record, command) for record in found]
-    for start in range(0, len(moved), STEP):
-        some = moved[start : start + STEP]
-        await do(MessageImport(space, command.target, some, now))
-        ids = [record.id for record in some]
-        await do(MessageDeleteMany(space, queue, ids, None, now))
-    return [record.id for record in moved]
+    moved: list[str] = []
+    for start in range(0, len(command.ids), STEP):
+        some = command.ids[start : start + STEP]
+        found = await do(MessageExport(space, queue, some, now))
+        copies = [redriven(record, command) for record in found]
+        if copies:
+            await do(MessageImport(space, command.target, copies, now))
+            ids = [record.id for record in copies]
+            await do(MessageDeleteMany(space, queue, ids, None, now))
+            moved += ids
+    return moved

@@ -68,7 +68,8 @@ def test_the_first_lines_over_websocket_post_and_read(
 def test_a_loop_over_a_listener_prints_what_is_posted(
     server: Any, conf: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = block("sdk-websocket", "zaqar.listen").replace("timeout=60", "timeout=2")
+    code = block("sdk-websocket", 'zaqar.listen("orders", "returns"')
+    code = code.replace("timeout=60", "timeout=2")
     with Client(server.websocket_url, conf=conf) as zaqar:
 
         class Posting:

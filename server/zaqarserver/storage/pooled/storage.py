@@ -16,17 +16,13 @@ from collections.abc import (
 )
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
+from weakref import WeakValueDictionary
 
 import msgspec
 
 from zaqarserver.clock import wall
 from zaqarserver.common.tasks import doubling
-from zaqarserver.errors import (
-    QueueMoving,
-    SettingsError,
-    Unavailable,
-    nothing_done,
-)
+from zaqarserver.errors import QueueMoving, SettingsError, Unavailable, nothing_done
 from zaqarserver.storage import catalog, moving
 from zaqarserver.storage.accounts import (
     GrantAdd,
@@ -125,6 +121,7 @@ class PooledStorage(Storage):
         self._totals = Totals(self._pools, self._router)
         self._upkeep: asyncio.Task[None] | None = None
         self._tidy_at = 0.0
+        self._redrives = WeakValueDictionary[tuple[str, str], asyncio.Lock]()
         self._exceptions: dict[type, Callable[[Any], Coroutine[Any, Any, Any]]] = {
             # In the pool of their queue, with a step before or after.
             QueueCreate: self._create,
@@ -394,4 +391,6 @@ class PooledStorage(Storage):
             there = await self._router.place(command.space, command.target)
         if here is None or here.pool == there.pool:
             return await self._with(command, command.target)
-        return await copy_redriven(self.do, command)
+        key = command.space, command.queue
+        async with self._redrives.setdefault(key, asyncio.Lock()):
+            return await copy_redriven(self.do, command)

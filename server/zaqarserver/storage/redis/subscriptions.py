@@ -257,7 +257,7 @@ async def take(store: Store, command: DeliveryTake) -> list[Delivery]:
         due = await store.deliveries.due(command.now, min(room, TAKE_VISITS))
         if not due:
             break
-        share = -(-room // len(due))
+        share = room // len(due)  # what is left of the room is for the next round
         visit = functools.partial(_take_from, store, command, share)
         found = await store.deliveries.visit_each(due, command.now, visit)
         taken += [delivery for some in found for delivery in some]

@@ -67,7 +67,7 @@ LINES = {
     "zaqar queue signed url orders --out": ["--output"],
     "zaqar pool update ssd --pool": ["--pool-options", "--pool-uri", "--pool-weight"],
     "zaqar message list q -f ": ["csv", "json", "table", "value", "yaml"],
-    "zaqar message list q -c C": ["Claim ID", "Checksum"],
+    "zaqar message list q -c C": ["Claim ID", "Claims", "Checksum"],
     "zaqar message tail q -c A": ["Age"],
     "zaqar queue stats q -c Old": ["Oldest", "Oldest ID", "Oldest Age"],
     "zaqar complete --shell ": ["bash", "fish", "zsh"],
