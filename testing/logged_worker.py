@@ -173,8 +173,9 @@ def _overlaps(records: list[Record], ends: Mapping[str, float]) -> bool:
     """Return whether a message was given out while another lease of it was live."""
     leases = []
     for place, record in enumerate(records):
-        if record["what"] == "claimed":
-            claim = record["claim"]
+        claim = record.get("claim")
+        # An answer that came after its lease gives nothing to do.
+        if record["what"] == "claimed" and record["at"] < ends[claim]:
             over = [
                 later["at"]
                 for later in records[place:]

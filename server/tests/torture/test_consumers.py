@@ -12,6 +12,7 @@ import torture_consumers
 from logged_worker import findings
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("store", ["sqlite", "redis"])
 def test_no_message_is_lost_doubled_or_held_twice(store: str) -> None:
     program = [sys.executable, torture_consumers.__file__, "--store", store]

@@ -117,7 +117,9 @@ def test_each_ci_system_installs_this_package_and_runs_the_script(
             )
             archive.writestr(f"{info}/RECORD", "")
     for file, status in ((wheel, 0), (foreign, 1)):
-        trial = f"{sys.executable} -m {install} --dry-run --ignore-installed --no-index"
+        trial = (
+            f"'{sys.executable}' -m {install} --dry-run --ignore-installed --no-index"
+        )
         done = subprocess.run(
             ["sh", "-c", trial],
             env={**os.environ, "ZAQAR_WHEEL": file.as_uri()},

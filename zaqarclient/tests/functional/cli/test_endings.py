@@ -61,6 +61,8 @@ def test_a_worker_that_waits_ends_at_once_by_a_signal(
         assert worker.wait(15) == 0
 
 
+# Open, see the note of issue 14: once, the command of the worker did not end.
+@pytest.mark.thorough
 def test_ctrl_c_ends_the_work_and_then_gives_the_message_back(
     running: Callable[..., Any], zaqar: Run
 ) -> None:
@@ -156,7 +158,7 @@ def test_a_closed_output_is_told(
 ) -> None:
     zaqar("message", "post", "q", "1")
     done = subprocess.run(
-        ["sh", "-c", f"{ZAQAR} {words} >&-"],
+        ["sh", "-c", f'"{ZAQAR}" {words} >&-'],
         check=False,
         capture_output=True,
         text=True,
@@ -169,7 +171,7 @@ def test_a_closed_error_stream_stops_nothing(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     done = subprocess.run(
-        ["sh", "-c", f"{ZAQAR} queue list -f json 2>&-; {ZAQAR} queue paint 2>&-"],
+        ["sh", "-c", f'"{ZAQAR}" queue list -f json 2>&-; "{ZAQAR}" queue paint 2>&-'],
         check=False,
         capture_output=True,
         text=True,
