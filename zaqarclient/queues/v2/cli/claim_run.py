@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import queue
 import signal
 import subprocess
 import threading
@@ -265,18 +266,26 @@ class _Work:
         def receive(number: int, _frame: object) -> None:
             self._level = max(self._level + 1, _LEVELS[number])
             self._signal = number
-            # It may have come while this very thread holds the locks.
-            threading.Thread(target=consumer.stop, daemon=True).start()
+            # It may have come while this very thread holds locks, also those that the
+            # start of a thread takes; a SimpleQueue is made for that.
+            asked.put(number)
+
+        def stop() -> None:
+            while asked.get():
+                consumer.stop()
 
         if threading.current_thread() is not threading.main_thread():
             yield
             return
+        asked: queue.SimpleQueue[int] = queue.SimpleQueue()
+        threading.Thread(target=stop, daemon=True).start()
         before = {number: signal.signal(number, receive) for number in _LEVELS}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            asked.put(0)
 
     def raise_signal(self) -> None:
         """End as a program does that a signal interrupted, if one did."""
