@@ -40,6 +40,10 @@ _CLOSE_SECONDS: Final = 30.0
 _LEAST_PAUSE: Final = 0.25
 _MOST_PAUSE: Final = 5.0
 
+#: Seconds that the main thread waits at once. Python runs a handler of a signal only
+#: between two steps of that thread: one that comes just before a wait is seen after it.
+_MOST_WAIT: Final = 0.5
+
 
 class Consumer:
     """Messages of a queue, for a ``with`` statement and a loop in it.
@@ -129,7 +133,7 @@ class Consumer:
             with self._changed:
                 while self._working and not self.is_overdue:
                     left = self._deadline - self._clock()
-                    self._changed.wait(None if left == math.inf else left)
+                    self._changed.wait(min(left, _MOST_WAIT))
         self.raise_error()
 
     def _work(self, handler: Callable[[Message], object]) -> None:
@@ -205,7 +209,7 @@ class Consumer:
                         return None
                     self._keeper.flush()
                     self._changed.notify_all()
-                    self._changed.wait()
+                    self._changed.wait(_MOST_WAIT if _in_main_thread() else None)
                 return None
             finally:
                 self._waiting -= 1
@@ -383,6 +387,10 @@ class Consumer:
         _LOG.warning("%s", error)
         if callable(self._options.on_error):
             _try(functools.partial(self._options.on_error, message, error))
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _is_passing(error: Exception) -> bool:

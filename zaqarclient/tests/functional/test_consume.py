@@ -28,20 +28,24 @@ import zaqarclient as zq
 from zaqarclient.queues.v2.consumer import Consumer
 url, project = sys.argv[1:]
 stop = Consumer.stop
+def say(line):
+    # In one write: threads write at the same time.
+    sys.stdout.write(f"{line}\\n")
+    sys.stdout.flush()
 def told(self, *how):
     stop(self, *how)
-    sys.stdout.write("stopping\\n")
-    sys.stdout.flush()
+    say("stopping")
 Consumer.stop = told
 zq.stop_on_signals()
 def handle(message):
-    print("begin", message.body, flush=True)
+    say(f"begin {message.body}")
     if message.body == "slow":
         sys.stdin.readline()
-    print("lost" if message.lease_lost.is_set() else "end", message.body, flush=True)
+    word = "lost" if message.lease_lost.is_set() else "end"
+    say(f"{word} {message.body}")
 with zq.Client(url, project=project) as client:
     client.queue("jobs").consume(handle, lease=2, limit=2)
-print("stopped", flush=True)
+say("stopped")
 """
 
 

@@ -27,7 +27,6 @@ def free(zaqar: Run) -> str:
     return zaqar("queue", "stats", "q", "-f", "value", "-c", "Free").out
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("program", [["zaqar"], ["openstack", "messaging"]])
 def test_sigterm_lets_the_work_finish_and_takes_no_more(
     running: Callable[..., Any], zaqar: Run, program: list[str], tmp_path: Path
@@ -51,7 +50,6 @@ def test_sigterm_lets_the_work_finish_and_takes_no_more(
     assert zaqar("queue", "stats", "q", "-f", "value", "-c", "Total").out == "1\n"
 
 
-@pytest.mark.thorough
 def test_a_worker_that_waits_ends_at_once_by_a_signal(
     running: Callable[..., Any], zaqar: Run
 ) -> None:
@@ -63,8 +61,6 @@ def test_a_worker_that_waits_ends_at_once_by_a_signal(
         assert worker.wait(15) == 0
 
 
-# Of the workers: two of some runs on a busy machine did not end, see issue 14's note.
-@pytest.mark.thorough
 def test_ctrl_c_ends_the_work_and_then_gives_the_message_back(
     running: Callable[..., Any], zaqar: Run
 ) -> None:
@@ -81,7 +77,6 @@ def test_ctrl_c_ends_the_work_and_then_gives_the_message_back(
         assert "Traceback" not in worker.stderr.read()
 
 
-@pytest.mark.thorough
 def test_further_signals_end_work_that_does_not_end(
     running: Callable[..., Any], zaqar: Run
 ) -> None:
