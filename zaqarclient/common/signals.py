@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+#: Python runs the handler of a signal only between two steps of the main thread: one
+#: that comes just before a wait is seen after it.
+_MOST_WAIT: Final = 0.5
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM ended the work; what handles Ctrl-C handles it too."""
@@ -22,7 +26,7 @@ def sigterm_raises() -> Iterator[None]:
 
     Python delivers signals to the main thread; in another one nothing changes.
     """
-    if not _in_main() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    if not in_main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
     signal.signal(signal.SIGTERM, _raise)
@@ -32,7 +36,13 @@ def sigterm_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _in_main() -> bool:
+def most_wait() -> float:
+    """Return how many seconds this thread may wait at once, to see signals."""
+    return _MOST_WAIT if in_main_thread() else threading.TIMEOUT_MAX
+
+
+def in_main_thread() -> bool:
+    """Return whether this is the thread in which handlers of signals run."""
     return threading.current_thread() is threading.main_thread()
 
 

@@ -13,6 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from zaqarclient.common.interrupts import Interrupt
+from zaqarclient.common.signals import most_wait
 from zaqarclient.errors import InvalidOperation, LeaseLost, ZaqarError
 from zaqarclient.queues.v2.consume import LIVE
 from zaqarclient.queues.v2.leases import Keeper, Lease, lease_of
@@ -39,10 +40,6 @@ _CLOSE_SECONDS: Final = 30.0
 #: Seconds between two claims where nothing was free.
 _LEAST_PAUSE: Final = 0.25
 _MOST_PAUSE: Final = 5.0
-
-#: Seconds that the main thread waits at once. Python runs a handler of a signal only
-#: between two steps of that thread: one that comes just before a wait is seen after it.
-_MOST_WAIT: Final = 0.5
 
 
 class Consumer:
@@ -133,7 +130,7 @@ class Consumer:
             with self._changed:
                 while self._working and not self.is_overdue:
                     left = self._deadline - self._clock()
-                    self._changed.wait(min(left, _MOST_WAIT))
+                    self._changed.wait(min(left, most_wait()))
         self.raise_error()
 
     def _work(self, handler: Callable[[Message], object]) -> None:
@@ -209,7 +206,7 @@ class Consumer:
                         return None
                     self._keeper.flush()
                     self._changed.notify_all()
-                    self._changed.wait(_MOST_WAIT if _in_main_thread() else None)
+                    self._changed.wait(most_wait())
                 return None
             finally:
                 self._waiting -= 1
@@ -387,10 +384,6 @@ class Consumer:
         _LOG.warning("%s", error)
         if callable(self._options.on_error):
             _try(functools.partial(self._options.on_error, message, error))
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
 
 
 def _is_passing(error: Exception) -> bool:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from zaqarclient.common.signals import Terminated
+from zaqarclient.common.signals import Terminated, in_main_thread
 from zaqarclient.errors import LeaseLost
 from zaqarclient.queues.v2.cli import emptiness
 from zaqarclient.queues.v2.cli.argument_types import integer, seconds, whole_seconds
@@ -274,7 +274,7 @@ class _Work:
             while asked.get():
                 consumer.stop()
 
-        if threading.current_thread() is not threading.main_thread():
+        if not in_main_thread():
             yield
             return
         asked: queue.SimpleQueue[int] = queue.SimpleQueue()
